@@ -1,0 +1,201 @@
+"""The few types that all rooms share.
+
+Knows what a read, a change, a plan and an error are; does no I/O and knows
+nothing of Ceph, OpenStack or SSH.
+
+    Stop                 ends a run with an exit code
+    |- Failed        1   a step did not work
+    |- BadInput      3   the site file, an option or a request is wrong
+    |- Unreachable   4   a host did not answer, or sudo is not allowed there
+    |- Locked        5   somebody else is at work
+    |- Unproved      6   the work was done, and the proof of it failed
+    |- Unknown       7   a connection was cut; what happened must be read again
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+CLOUD = "cloud"
+"""The pseudo-host for what is read and changed through OpenStack's API."""
+
+
+class Stop(Exception):
+    """Ends a run; args[0] is shown to the operator, with no traceback."""
+
+    code = 1
+
+
+class Failed(Stop):
+    """A step did not work."""
+
+
+class BadInput(Stop):
+    """What was asked for cannot be meant."""
+
+    code = 3
+
+
+class Unreachable(Stop):
+    """Hosts that could not be worked on; nothing was written anywhere."""
+
+    code = 4
+
+
+class Locked(Stop):
+    """Another run holds a host or the site."""
+
+    code = 5
+
+
+class Unproved(Stop):
+    """The proof that it works did not succeed."""
+
+    code = 6
+
+
+class Unknown(Stop):
+    """The connection was cut while work was under way."""
+
+    code = 7
+
+
+CHANGES_PENDING = 2
+INTERRUPTED = 130
+
+
+class Secret:
+    """A text that is never shown: opaque until the one place that sends it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a secret is not written anywhere")
+
+    def reveal(self) -> str:
+        """The text itself; called where it is put on a wire, and nowhere else."""
+        return self._text
+
+    @property
+    def fingerprint(self) -> str:
+        """'sha256:' and 64 hex digits, as the hosts fingerprint their values."""
+        return "sha256:" + hashlib.sha256(self._text.strip().encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Stands in a plan for a secret that is looked up when the plan is carried out."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Host:
+    """One machine: how to reach it and what it is for.
+
+    address, user and port may be None: then the SSH configuration holds.
+    """
+
+    name: str
+    roles: tuple[str, ...]
+    address: str | None = None
+    user: str | None = None
+    port: int | None = None
+
+
+@dataclass(frozen=True)
+class Read:
+    """One question to a host: an agent's verb and its arguments (JSON)."""
+
+    id: str
+    verb: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+Seen = Mapping[str, Any]
+"""One host's answers: {read id: value}."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was seen: {host: {read id: value}}, and what the run already knows.
+
+    known: scalars that travel through the context ({'uuid.volumes': '...'}).
+    """
+
+    hosts: Mapping[str, Seen]
+    known: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, host: str, read: str) -> Any:
+        """One answer; KeyError if it was never asked (a bug, not a state)."""
+        return self.hosts[host][read]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing to do on one host: data, so that it can be shown, kept and undone.
+
+    sign: '+' new, '~' altered, '-' gone, '!' a restart.
+    args: the verb's arguments; Ref where a secret goes.
+    diff: lines for people, secrets as fingerprints.
+    needs, provides: names of Refs that must exist before, or exist after it.
+    restarts: units on the same host that must be restarted because of it.
+    wave: 0 the cluster, 1 the control services, 2 the computes, 3 the cloud's API.
+    """
+
+    host: str
+    thing: str
+    sentence: str
+    sign: str
+    verb: str
+    args: Mapping[str, Any]
+    wave: int
+    diff: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+    restarts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All changes in order; empty means converged."""
+
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+    def waves(self) -> list[dict[str, list[Change]]]:
+        """[{host: its changes}], in the order in which they are carried out."""
+        found: dict[int, dict[str, list[Change]]] = {}
+        for change in self.changes:
+            found.setdefault(change.wave, {}).setdefault(change.host, []).append(change)
+        return [found[number] for number in sorted(found)]
+
+
+class Resource(Protocol):
+    """A part of the desired state (a module of fabfile/resources fits)."""
+
+    def reads(self, site: Any, host: Host) -> Iterable[Read]:
+        """What has to be known of this host; empty where it is not concerned."""
+
+    def plan(self, site: Any, facts: Facts) -> Sequence[Change]:
+        """What is missing; pure.  Raises BadInput for what must not be altered."""

@@ -1,0 +1,178 @@
+"""Reads files and writes them whole, on a host.
+
+Knows how a write survives a full disk, a crash and a reader in the middle: a
+temporary file in the same folder, owner and mode before the first byte, fsync,
+rename.  Does not know what any file is for.  Python 3.6, standard library alone.
+"""
+
+import errno
+import grp
+import hashlib
+import os
+import pwd
+import stat
+import subprocess
+import tempfile
+
+LARGEST = 16 * 1024 * 1024
+
+
+class Refused(Exception):
+    """What a host will not do; the message says why."""
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def resolved(path):
+    """The file behind a path: one symbolic link is followed, no chain.
+
+    Raises Refused for anything that is not a regular file.
+    """
+    target = path
+    if os.path.islink(path):
+        target = os.path.join(os.path.dirname(path), os.readlink(path))
+        if os.path.islink(target):
+            raise Refused("%s: a link to a link; expected a file" % path)
+    if os.path.lexists(target) and not os.path.isfile(target):
+        raise Refused("%s: not a regular file" % path)
+    return target
+
+
+def read(path):
+    """A file's bytes, or None where there is none."""
+    target = resolved(path)
+    try:
+        with open(target, "rb") as stream:
+            data = stream.read(LARGEST + 1)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise
+    if len(data) > LARGEST:
+        raise Refused("%s: larger than %d bytes" % (path, LARGEST))
+    return data
+
+
+def _name(table, number):
+    try:
+        return table(number)[0]
+    except KeyError:
+        return str(number)
+
+
+def describe(path):
+    """Kind, mode ('0640'), owner and group of a path, or None where nothing is."""
+    try:
+        seen = os.stat(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return None
+        raise
+    kind = "directory" if stat.S_ISDIR(seen.st_mode) else "file"
+    return {
+        "kind": kind if stat.S_ISDIR(seen.st_mode) or stat.S_ISREG(seen.st_mode) else "other",
+        "mode": "%04o" % stat.S_IMODE(seen.st_mode),
+        "owner": _name(pwd.getpwuid, seen.st_uid),
+        "group": _name(grp.getgrgid, seen.st_gid),
+        "mtime": seen.st_mtime,
+    }
+
+
+def _owner_ids(owner, group):
+    try:
+        uid = pwd.getpwnam(owner).pw_uid
+        gid = grp.getgrnam(group).gr_gid
+    except KeyError as error:
+        raise Refused("no such user or group here: %s" % error.args[0])
+    return uid, gid
+
+
+def _sync_folder(path):
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _keep_attributes(source, target):
+    """Owner, mode, ACL and extended attributes of the file being replaced."""
+    subprocess.run(
+        ["cp", "--attributes-only", "--preserve=all", "--", source, target],
+        check=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def validate(command, path):
+    """Runs a checking command on a file not yet in place; Refused if it objects."""
+    argv = [path if word == "{}" else word for word in command]
+    done = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    if done.returncode:
+        said = done.stdout.decode("utf-8", "replace").replace(path, "the new file")
+        raise Refused("%s objects: %s" % (argv[0], said.strip()[-500:]))
+
+
+def write(path, data, mode=None, owner=None, group=None, check=None):
+    """Puts data in place of a file, whole or not at all.
+
+    mode, owner, group: of the new file; left out, those of the old file.
+    check: an argument list in which '{}' stands for the file, run before the rename.
+    Raises Refused or OSError, with the old file untouched and nothing left behind.
+    """
+    target = resolved(path)
+    folder = os.path.dirname(target)
+    handle, temporary = tempfile.mkstemp(prefix=".stackrbd-", suffix=".new", dir=folder)
+    try:
+        if os.path.exists(target):
+            _keep_attributes(target, temporary)
+        if mode is not None:
+            os.fchown(handle, *_owner_ids(owner, group))
+            os.fchmod(handle, int(mode, 8))
+        elif not os.path.exists(target):
+            raise Refused("%s: there is no such file" % path)
+        with os.fdopen(os.dup(handle), "wb") as stream:
+            stream.write(data)
+        os.fsync(handle)
+        if check:
+            validate(check, temporary)
+        os.rename(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    finally:
+        os.close(handle)
+    _sync_folder(folder)
+
+
+def attributes(path, mode, owner, group):
+    """Gives a file or folder its owner and mode; the content stays."""
+    os.chown(path, *_owner_ids(owner, group))
+    os.chmod(path, int(mode, 8))
+
+
+def folder(path, mode, owner, group):
+    """Makes a folder with owner and mode; an existing one gets them."""
+    if not os.path.isdir(path):
+        os.mkdir(path, 0o700)
+    attributes(path, mode, owner, group)
+
+
+def keep(store, data):
+    """Puts old content into a folder of root alone, named by its sha256."""
+    os.makedirs(store, mode=0o700, exist_ok=True)
+    path = os.path.join(store, sha256(data))
+    if not os.path.exists(path):
+        handle = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.rename(path + ".new", path)
+    return path

@@ -1,0 +1,201 @@
+"""The life of a lab: up, down, reset, status.
+
+Puts the other modules in order; knows no details of any.
+"""
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab import (
+    access,
+    apt_repository,
+    cgroups,
+    endpoints,
+    guest,
+    hosts,
+    images,
+    kept,
+    layers,
+    machine,
+    network,
+    openstack_bootstrap,
+    places,
+    readiness,
+    remote,
+)
+from lab.errors import LabError
+from lab.progress import say
+from lab.topology import LabHost, Topology, load
+
+_CLOUDS_YAML = places.ACCESS / "clouds.yaml"
+_RUNNING = places.STATE / "topology.toml"
+# Names the kept state that the hosts were started from; a bootstrap has none.
+_STARTED_FROM = places.STATE / "started-from"
+_LOCK = Path("/run/stackrbd-lab.lock")
+_BUILDERS = "builders"
+
+
+def up(topology: Topology, without: tuple[str, ...], scratch: bool) -> None:
+    """Bring the cloud up, from the cache where it can. Raises LabError.
+
+    `without` names hosts to leave out; a later `up` starts them.
+    """
+    machine.require()
+    for name in without:
+        topology.host(name)
+    with _alone():
+        _refuse_another(topology)
+        wanted = [host for host in topology.hosts if host.name not in without]
+        if not scratch and _is_up(wanted):
+            say(f"the lab {topology.name!r} is up already")
+            return
+        if scratch:
+            _forget()
+        _bring_up(topology, wanted)
+    status()
+    print(f"access: {places.ACCESS}\nnext: inv integrate")
+
+
+def down() -> None:
+    """Stop all hosts and remove all that is not in the cache. Raises LabError."""
+    machine.require()
+    with _alone():
+        topology = running()
+        hosts.end(cgroups.members(_BUILDERS))
+        names = hosts.started()
+        say(f"stopping {len(names)} host(s)")
+        hosts.drop(names)
+        layers.remove_tree(places.BUILDS)
+        cgroups.remove()
+        if topology:
+            network.down(topology.bridge, topology.prefix)
+        layers.remove_tree(places.STATE)
+    _LOCK.unlink(missing_ok=True)
+    say("nothing of the lab is left but its cache")
+
+
+def reset() -> None:
+    """Back to the unconnected cloud: stop, drop what was changed, start."""
+    machine.require()
+    with _alone():
+        topology = running()
+        if topology is None or _started_from() is None:
+            raise LabError("no whole lab is running, expected one to reset: inv lab.up")
+        names = hosts.started()
+        say(f"stopping {len(names)} host(s)")
+        hosts.drop(names)
+        back = [host for host in topology.hosts if host.name in names]
+        _start(topology, back)
+        readiness.wait(topology, back)
+
+
+def status() -> None:
+    """Print a row per host and per API."""
+    machine.require()
+    topology = running()
+    if topology is None:
+        print("no lab is running; start it: inv lab.up")
+        return
+    for host in topology.hosts:
+        services = " ".join(host.runs)
+        print(f"{host.name:14} {host.address:16} {_state(host):12} {services}")
+    for item in endpoints.of(topology):
+        state = "answers" if readiness.answers(item.root) else "no answer"
+        print(f"{item.name:14} {item.root:29} {state}")
+
+
+def running() -> Topology | None:
+    """The topology of the lab that was started and not taken down, or None."""
+    return load(_RUNNING) if _RUNNING.is_file() else None
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One of these at a time; what it runs can be told by its control group."""
+    with open(_LOCK, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError(
+                "another lab task is at work, expected none: wait for its end, or "
+                "interrupt it, then inv lab.down"
+            ) from None
+        yield
+
+
+def _is_up(wanted: list[LabHost]) -> bool:
+    return bool(_started_from()) and all(hosts.carrier(host.name) for host in wanted)
+
+
+def _bring_up(topology: Topology, wanted: list[LabHost]) -> None:
+    with cgroups.within(_BUILDERS):
+        machine.prepare()
+        if not _started_from():
+            _prepare(topology)
+            if not kept.place(topology).is_dir():
+                kept.make(topology)
+        _start(topology, [host for host in wanted if not hosts.carrier(host.name)])
+    readiness.wait(topology, wanted)
+
+
+def _prepare(topology: Topology) -> None:
+    """Network, images, keys: all that is there before the first host."""
+    places.STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _RUNNING.write_text(topology.text)
+    # First of all: its guard route holds before any host is there.
+    network.up(topology)
+    images.build()
+    apt_repository.build()
+    guest.build()
+    access.prepare(topology)
+    openstack_bootstrap.keep_pristine()
+    access.write_private(places.ACCESS / "release.asc", apt_repository.release_key())
+
+
+def _start(topology: Topology, some: list[LabHost]) -> None:
+    """Start hosts from the kept state; one that ended by itself goes on as it was."""
+    state = _started_from() or kept.place(topology)
+    _STARTED_FROM.write_text(str(state))
+    access.write_private(_CLOUDS_YAML, kept.clouds_yaml(state))
+    say(f"starting {', '.join(host.name for host in some)}")
+    for host in some:
+        # Nothing of its former life may hold its root any more.
+        hosts.stop([host.name])
+        hosts.mount(host, kept.layers_of(state, host))
+        hosts.start(host, topology)
+
+
+def _started_from() -> Path | None:
+    """The kept state under the running hosts; None before and in a bootstrap."""
+    if not _STARTED_FROM.is_file():
+        return None
+    state = Path(_STARTED_FROM.read_text())
+    return state if state.is_dir() else None
+
+
+def _state(host: LabHost) -> str:
+    if not hosts.carrier(host.name):
+        return "not started"
+    if not remote.answers(host):
+        return "no ssh"
+    return "running" if readiness.units_are_active(host) else "starting"
+
+
+def _refuse_another(topology: Topology) -> None:
+    there = running()
+    if there and there.text != topology.text:
+        raise LabError(
+            f"the lab {there.name!r} is there, expected none or {topology.name!r} as "
+            "its file is now: take it down first: inv lab.down"
+        )
+
+
+def _forget() -> None:
+    """Drop all that `up` would take from the cache, downloaded packages too."""
+    if hosts.started():
+        raise LabError("a lab is running, expected none: take it down: inv lab.down")
+    caches = (places.IMAGES, places.CLOUDS, places.REPOSITORY, places.DOWNLOADS)
+    for folder in (*caches, guest.FOLDER):
+        layers.remove_tree(folder)

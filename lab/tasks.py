@@ -1,0 +1,77 @@
+"""The lab's tasks: up, down, status, reset.
+
+Loads nothing but Invoke: `inv --list` must stay quick.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from invoke import Collection, Exit, task
+
+_TOPOLOGY = {
+    "topology": "file that describes the hosts (default: lab/topologies/small.toml)"
+}
+
+
+@task(
+    help={
+        **_TOPOLOGY,
+        "without": "names of hosts to leave out for now, separated by commas",
+        "from-scratch": "drop the caches first and build all of it anew",
+    }
+)
+def up(
+    _context: Any, topology: str = "", without: str = "", from_scratch: bool = False
+) -> None:
+    """Bring up a whole small cloud on this machine (root, Debian 12).
+
+    Hosts that are left out by --without are started by a later `lab.up`.
+    """
+    from lab import cloud  # noqa: PLC0415
+
+    names = tuple(name for name in without.split(",") if name)
+    _say_errors(lambda: cloud.up(_topology(topology), names, from_scratch))
+
+
+@task
+def down(_context: Any) -> None:
+    """Stop the lab and leave nothing of it but its cache."""
+    from lab import cloud  # noqa: PLC0415
+
+    _say_errors(cloud.down)
+
+
+@task
+def reset(_context: Any) -> None:
+    """Back to the unconnected cloud, as `lab.up` left it."""
+    from lab import cloud  # noqa: PLC0415
+
+    _say_errors(cloud.reset)
+
+
+@task
+def status(_context: Any) -> None:
+    """Show which hosts run, and what answers."""
+    from lab import cloud  # noqa: PLC0415
+
+    _say_errors(cloud.status)
+
+
+def _topology(name: str) -> Any:
+    from lab import topology  # noqa: PLC0415
+
+    return topology.load(name or topology.FOLDER / "small.toml")
+
+
+def _say_errors(action: Callable[[], None]) -> None:
+    from lab.errors import LabError  # noqa: PLC0415
+
+    try:
+        action()
+    except (LabError, OSError) as error:
+        raise Exit(f"lab: {error}", code=1) from None
+    except KeyboardInterrupt:
+        raise Exit("lab: interrupted; to clear away: inv lab.down", code=130) from None
+
+
+ns = Collection("lab", up, down, status, reset)

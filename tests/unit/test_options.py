@@ -1,0 +1,146 @@
+"""The editor of oslo.config files, held against oslo.config's own parser."""
+
+import os
+import tempfile
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from oslo_config import cfg, iniparser
+
+from fabfile.core.remote import options
+
+HOSTILE = 'a\n[keystone_authtoken]\npassword = evil'
+
+
+def oslo(text):
+    """{(section, key): [values]} as oslo.config reads the text from a file."""
+    with tempfile.NamedTemporaryFile("w", suffix=".conf", newline="", delete=False) as f:
+        f.write(text)
+    sections, normalized = {}, {}
+    parser = cfg.ConfigParser(f.name, sections)
+    parser._add_normalized(normalized)
+    try:
+        parser.parse()
+    finally:
+        os.unlink(f.name)
+    return {(s, k): v for s, keys in normalized.items() for k, v in keys.items()}
+
+
+names = st.text(st.sampled_from("abcxyz_"), min_size=1, max_size=3)
+sections = st.sampled_from(["DEFAULT", "libvirt", "Libvirt", "rbd", "glance_store"])
+plain = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=12
+)
+values = plain | st.sampled_from(['"', "''", '"q"', " lead", "trail ", "a = b", "#x", "a ; b"])
+blanks = st.sampled_from(["", "   ", "\t"])
+comments = st.builds(lambda m, k, v: f"{m}{k} = {v}", st.sampled_from(["#", "# ", ";"]), names, plain)
+assignments = st.builds(
+    lambda k, sep, v, more: "\n".join([f"{k}{sep}{v}", *more]),
+    names,
+    st.sampled_from(["=", " = ", ":", " : ", "= "]),
+    values,
+    st.lists(st.sampled_from(["  more", "\t# not a comment", "  [looks] like", " b = 2"]), max_size=2),
+)
+headers = sections.map(lambda s: f"[{s}]")
+documents = st.builds(
+    lambda lines, newline, end: newline.join("\n".join(lines).split("\n")) + (newline if end else ""),
+    st.lists(headers | assignments | comments | blanks, max_size=14),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+edits = st.lists(st.tuples(sections, names, values | st.none()), min_size=1, max_size=4)
+
+
+@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(documents, edits)
+def test_any_document_any_edit(text, wanted):
+    try:
+        before = oslo(text)
+    except iniparser.ParseError:
+        with pytest.raises(options.ParseError):
+            options.edit(text, wanted)
+        return
+    result = options.edit(text, wanted)
+    after = oslo(result)
+    final = {(options.same_section(s), k): v for s, k, v in wanted}
+    for at, value in final.items():
+        assert (after.get(at) or [None])[-1] == value
+    for at in set(before) | set(after):
+        if at not in final:
+            assert after.get(at) == before.get(at)
+    assert options.edit(result, wanted) == result or len(final) < len(wanted)
+    assert comment_lines(text) == comment_lines(result)
+
+
+def comment_lines(text):
+    return [line.rstrip() for line in text.splitlines() if line[:1] in "#;" and line]
+
+
+def test_reads_as_oslo_does():
+    text = "[DEFAULT]\na = 1\n  more\na: 'two'\n\n[x]\nb = c ; d\n[DEFAULT]\na=3\n"
+    assert options.effective(text) == {("DEFAULT", "a"): "3", ("x", "b"): "c ; d"}
+    assert {k: v[-1] for k, v in oslo(text).items()} == options.effective(text)
+
+
+@pytest.mark.parametrize(
+    "text, section, key, value, expected",
+    [
+        ("", "rbd", "a", "1", "[rbd]\na = 1\n"),
+        ("[rbd]", "rbd", "a", "1", "[rbd]\na = 1\n"),
+        ("[rbd]\n#a = 0\n#b = 0\n", "rbd", "a", "1", "[rbd]\n#a = 0\na = 1\n#b = 0\n"),
+        ("[rbd]\n# a = 0\n", "rbd", "a", "1", "[rbd]\n# a = 0\na = 1\n"),
+        ("[rbd]\na = 0\n  0\nb = 2\n", "rbd", "a", "1", "[rbd]\na = 1\nb = 2\n"),
+        ("[rbd]\na = 0\n[DEFAULT]\na = 9\n", "rbd", "a", "1", "[rbd]\na = 1\n[DEFAULT]\na = 9\n"),
+        ("[rbd]\r\na = 0\r\n", "rbd", "b", "1", "[rbd]\r\na = 0\r\nb = 1\r\n"),
+        ("[rbd]\na = 0", "rbd", "a", "1", "[rbd]\na = 1"),
+        ("[RBD]\na = 0\n", "rbd", "a", "1", "[RBD]\na = 1\n"),
+        ("[rbd]\na = 1\n", "rbd", "a", "1", "[rbd]\na = 1\n"),
+        ("[rbd]\na = 1\na = 2\n", "rbd", "a", None, "[rbd]\n"),
+        ("[x]\nb = 1\n\n[y]\n", "x", "a", "1", "[x]\nb = 1\na = 1\n\n[y]\n"),
+        ("[x]\nb = 1\n", "y", "a", " 1", '[x]\nb = 1\n\n[y]\na = " 1"\n'),
+    ],
+)
+def test_edit(text, section, key, value, expected):
+    assert options.edit(text, [(section, key, value)]) == expected
+
+
+@pytest.mark.parametrize(
+    "section, key, value",
+    [
+        ("x", "a", HOSTILE),
+        ("x", "a", "tab\there"),
+        ("x", HOSTILE, "1"),
+        ("x", "[a", "1"),
+        ("x", "#a", "1"),
+        ("x", "a=b", "1"),
+        ("x", "", "1"),
+        ("x\n[y", "a", "1"),
+        ("", "a", "1"),
+    ],
+)
+def test_refuses_what_the_file_could_not_hold(section, key, value):
+    with pytest.raises(ValueError):
+        options.edit("[q]\n", [(section, key, value)])
+
+
+@pytest.mark.parametrize(
+    "text, where",
+    [
+        ("a = 1\n", "line 1"),
+        ("[x]\n  a = 1\n", "line 2"),
+        ("[x]\na = 1\n\n  b\n", "line 4"),
+        ("[x\n", "line 1"),
+        ("[x]\nno value\n", "line 2"),
+        ("[x]\n= 1\n", "line 2"),
+        ("\ufeff[x]\n", "line 1"),
+    ],
+)
+def test_says_which_line_is_broken(text, where):
+    with pytest.raises(options.ParseError, match=where):
+        options.active(text)
+
+
+def test_stray_changes_names_what_else_changed():
+    before, after = "[x]\na = 1\nb = 2\n", "[x]\na = 9\nb = 3\n"
+    assert options.stray_changes(before, after, [("x", "a", "9")]) == [("x", "b")]
