@@ -1,1 +1,24 @@
+"""stackrbd: puts an OpenStack onto an existing Ceph cluster's RBD.
 
+`inv` finds the tasks through tasks.py, `fab` finds them here.
+"""
+
+from invoke import Collection
+
+from fabfile import ceph, compute, controller, hosts, services, whole
+
+
+def namespace() -> Collection:
+    """All tasks, in the namespaces that an operator types."""
+    root = Collection(whole.integrate, whole.verify)
+    root.add_collection(Collection("ceph", ceph.pools, ceph.auth, ceph.keyrings))
+    root.add_collection(Collection("controller", controller.glance, controller.cinder))
+    root.add_collection(Collection("compute", compute.secret, compute.nova))
+    root.add_collection(
+        Collection("hosts", hosts.sudoers, hosts.packages, hosts.conf, hosts.check)
+    )
+    root.add_collection(Collection("services", services.restart))
+    return root
+
+
+ns = namespace()

@@ -138,10 +138,12 @@ class Facts:
     """What was seen: {host: {read id: value}}, and what the run already knows.
 
     known: scalars that travel through the context ({'uuid.volumes': '...'}).
+    release: what the site's OpenStack release needs (a file of config/releases).
     """
 
     hosts: Mapping[str, Seen]
     known: Mapping[str, str] = field(default_factory=dict)
+    release: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, host: str, read: str) -> Any:
         """One answer; KeyError if it was never asked (a bug, not a state)."""

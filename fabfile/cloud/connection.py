@@ -1,0 +1,95 @@
+"""The connection to OpenStack's API, from the operator's clouds.yaml.
+
+Knows where credentials are looked up and how Keystone fails; makes no object.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from fabfile.core.contract import BadInput, Unreachable
+
+_ANSWER_SECONDS = 60
+# API services behind uwsgi drop idle connections without a word.
+_RETRIES = 4
+
+
+def connect(cloud_name: str, clouds_yaml: str | os.PathLike[str] | None = None) -> Any:
+    """An openstack.connection.Connection that has a token.
+
+    clouds_yaml: a path; None: the operator's usual places (and OS_* variables).
+    Raises BadInput (no such file or cloud, refused credentials), Unreachable.
+    """
+    # Heavy: only what talks to the cloud pays for it.
+    from openstack.connection import Connection  # noqa: PLC0415
+
+    # Else each retry is a warning on the operator's screen.
+    logging.getLogger("keystoneauth").setLevel(logging.ERROR)
+    connection = Connection(config=_region(cloud_name, clouds_yaml))
+    _authorize(connection, cloud_name)
+    return connection
+
+
+def _region(name: str, file: str | os.PathLike[str] | None) -> Any:
+    from openstack.config import OpenStackConfig  # noqa: PLC0415
+    from openstack.exceptions import ConfigException  # noqa: PLC0415
+
+    where = str(file) if file else "clouds.yaml"
+    if file and not Path(file).is_file():
+        raise BadInput(f"{where}: expected a clouds.yaml, there is no such file")
+    try:
+        config = _config(OpenStackConfig, file)
+        known = config.get_cloud_names()
+        if name not in known:
+            raise BadInput(_no_cloud(where, name, known))
+        return config.get_one(name, **_defaults(config, name))
+    # os-client-config raises YAML's own errors for a file that is not YAML.
+    except (ConfigException, ValueError, OSError) as error:
+        raise BadInput(f"{where}: cloud {name!r} cannot be read: {error}") from error
+
+
+def _config(kind: Any, file: str | os.PathLike[str] | None) -> Any:
+    from yaml import YAMLError  # noqa: PLC0415
+
+    try:
+        if file is None:
+            return kind()
+        return kind(config_files=[str(file)], load_envvars=False)
+    except YAMLError as error:
+        raise BadInput(f"{file or 'clouds.yaml'}: not YAML: {error}") from error
+
+
+def _defaults(config: Any, name: str) -> dict[str, Any]:
+    """What the operator's file leaves open: how long, how often."""
+    own = config.cloud_config.get("clouds", {}).get(name) or {}
+    wanted = {"api_timeout": _ANSWER_SECONDS, "connect_retries": _RETRIES}
+    return {key: value for key, value in wanted.items() if key not in own}
+
+
+def _no_cloud(where: str, name: str, known: list[str]) -> str:
+    names = ", ".join(sorted(known)) or "none"
+    return (
+        f"{where}: no cloud {name!r}; expected one of: {names}; "
+        "correct the name in the site file, or name the right clouds.yaml"
+    )
+
+
+def _authorize(connection: Any, name: str) -> None:
+    from keystoneauth1 import exceptions  # noqa: PLC0415
+
+    url = connection.config.get_auth_args().get("auth_url", "no auth_url")
+    try:
+        connection.session.get_token()
+    except (exceptions.Unauthorized, exceptions.Forbidden) as error:
+        raise BadInput(
+            f"cloud {name}: Keystone at {url} refuses these credentials; "
+            "correct user, project and password in clouds.yaml"
+        ) from error
+    except exceptions.ClientException as error:
+        raise Unreachable(
+            f"cloud {name}: Keystone at {url} does not answer: {error}; expected a "
+            "token; see that the address is right and the service is up"
+        ) from error

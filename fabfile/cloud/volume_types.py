@@ -1,0 +1,47 @@
+"""Cinder's volume types and the backend that each one names.
+
+Knows the types and their extra specs; which ones there should be is not known here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fabfile.core.contract import Failed
+
+_KEY = "volume_backend_name"
+
+
+def read(connection: Any) -> dict[str, dict[str, dict[str, str]]]:
+    """{'volume_types': {name: {extra spec: value}}}: the pseudo-host's facts."""
+    found = {kind.name: dict(kind.extra_specs or {}) for kind in _types(connection)}
+    return {"volume_types": found}
+
+
+def ensure(connection: Any, name: str, backend_name: str) -> None:
+    """Make the type, or give it this volume_backend_name; others stay. Idempotent."""
+    from openstack.exceptions import SDKException  # noqa: PLC0415
+
+    storage = connection.block_storage
+    found = {kind.name: kind for kind in _types(connection)}
+    try:
+        kind = found.get(name) or storage.create_type(name=name)
+        if (kind.extra_specs or {}).get(_KEY) != backend_name:
+            storage.update_type_extra_specs(kind, **{_KEY: backend_name})
+    except SDKException as error:
+        raise Failed(
+            f"cinder: volume type {name}: {_KEY} = {backend_name} was not set: "
+            f"{error}; expected an account that may change types (admin)"
+        ) from error
+
+
+def _types(connection: Any) -> list[Any]:
+    from openstack.exceptions import SDKException  # noqa: PLC0415
+
+    try:
+        return list(connection.block_storage.types())
+    except SDKException as error:
+        raise Failed(
+            f"cinder: the volume types cannot be read: {error}; see that cinder-api "
+            "is up and the catalog names it"
+        ) from error

@@ -1,0 +1,40 @@
+"""Finds and parses TOML files; does not know what they mean."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from fabfile.core.contract import BadInput
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def locate(option: str) -> Path:
+    """The site file: --site, else STACKRBD_SITE, else config/site.toml."""
+    if option or os.environ.get("STACKRBD_SITE"):
+        return Path(option or os.environ["STACKRBD_SITE"]).expanduser()
+    return PROJECT / "config" / "site.toml"
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A TOML file as a dict.  Raises BadInput with file, line and cause."""
+    import tomli  # noqa: PLC0415
+
+    try:
+        return tomli.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file; `inv init` writes a start") from None
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: byte {error.start}: expected UTF-8") from None
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from None
+    except (tomli.TOMLDecodeError, RecursionError) as error:
+        hint = "; it begins with a byte order mark" if "line 1, column 1" in str(error) else ""
+        raise BadInput(f"{path}: not TOML: {error}{hint}") from None
+
+
+def releases() -> list[dict[str, Any]]:
+    """All tables of config/releases/."""
+    return [load(path) for path in sorted((PROJECT / "config" / "releases").glob("*.toml"))]

@@ -1,0 +1,49 @@
+"""hosts.check: what a host must have before anything else can run there.
+
+Plain commands through patchwork, because the agent needs python3 itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from fabfile.core.contract import Unreachable
+from fabfile.flow.converge import Options, Run
+
+PROGRAMS = ("python3", "sudo", "systemctl")
+
+
+def _patchwork() -> Any:
+    """patchwork 1.0.1 (2018) imports invoke.vendor.six, which Invoke 2 dropped."""
+    import invoke.vendor  # noqa: PLC0415
+    import six  # noqa: PLC0415
+
+    sys.modules.setdefault("invoke.vendor.six", six)
+    if not hasattr(invoke.vendor, "six"):
+        invoke.vendor.six = six  # type: ignore[attr-defined]
+    try:
+        from patchwork import environment  # noqa: PLC0415
+    except ModuleNotFoundError:
+        raise Unreachable("patchwork is missing: run `make install`") from None
+    return environment
+
+
+def show(context: Any, site: str) -> int:
+    """Prints a line a host; raises Unreachable if one cannot be worked on."""
+    run = Run(context, Options(site=site))
+    have, lacking = _patchwork().have_program, []
+    try:
+        group = run.fleet.group(run.site.hosts)
+        for connection, fault in group._do("reach").items():
+            if fault is not None:
+                lacking.append(str(fault))
+                continue
+            missing = [p for p in PROGRAMS if not have(connection, p)]
+            run.screen.step(connection.host_name, f"lacks {', '.join(missing)}" if missing else "ready")
+            lacking += [f"{connection.host_name}: lacks {p}" for p in missing]
+    finally:
+        run.fleet.close()
+    if lacking:
+        raise Unreachable("\n".join(lacking))
+    return 0

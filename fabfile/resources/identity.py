@@ -1,0 +1,122 @@
+"""The UUID of the libvirt secret: one for all computes, found before it is made.
+
+The one in use is adopted, never replaced: cinder.conf's first (attachments carry
+it), else nova.conf's, else the one that the computes' libvirt holds.  Else the
+site's setting, else the cluster's fsid for the Cinder client (Cinder's own default
+since 2023.1), else one derived from fsid and client name.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from fabfile.core.contract import BadInput, Facts, Host, Read
+from fabfile.resources import cluster
+
+
+PLAIN = ["rbd_secret_uuid", "rbd_keyring_conf"]
+"""Options that look like credentials by name, and are none."""
+_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+SECRETS = Read(
+    "libvirt.secrets",
+    "each",
+    {
+        "argv": ["virsh", "-q", "secret-list"],
+        "match": _UUID,
+        "then": {
+            "xml": {"argv": ["virsh", "-q", "secret-dumpxml", "{}"]},
+            "value": {
+                "argv": ["virsh", "-q", "secret-get-value", "{}"],
+                "ok": [0, 1],
+                "mask": [r"\A\s*(\S+)\s*\Z"],
+            },
+        },
+    },
+)
+
+
+IDS = {"cinder.conf", "nova.conf", SECRETS.id}
+"""Reads that show a UUID: a stage that asks one of them wants it resolved."""
+
+
+def known_as(client: str) -> str:
+    """The name under which a client's UUID travels through the context."""
+    return f"uuid.{client}"
+
+
+def usage_name(client: str) -> str:
+    """libvirt's usage name of the secret, as the procedure writes it."""
+    return f"client.{client} secret"
+
+
+def reads(site: Any, host: Host) -> list[Read]:
+    """Every place on a host that may hold a UUID in use."""
+    found = cluster.reads(site, host)
+    for role, name in (("cinder", "cinder"), ("compute", "nova")):
+        if role in host.roles:
+            args = {"path": f"/etc/{name}/{name}.conf", "plain": PLAIN}
+            found.append(Read(f"{name}.conf", "options", args))
+    if "compute" in host.roles:
+        found.append(SECRETS)
+    return found
+
+
+def resolve(site: Any, facts: Facts) -> dict[str, str]:
+    """{'uuid.CLIENT': lower-case UUID} for every client that libvirt needs.
+
+    Raises BadInput where the setting differs from the one in use, or where
+    several are in use and nothing says which one counts.
+    """
+    fsid = cluster.seen(site, facts).fsid
+    return {known_as(n): _one(site, facts, n, c, fsid) for n, c in site.secret_clients().items()}
+
+
+def _one(site: Any, facts: Facts, name: str, client: Any, fsid: str) -> str:
+    setting = client.secret_uuid.lower() if client.secret_uuid else None
+    for place, found in _in_use(site, facts, name):
+        if not found:
+            continue
+        if setting and setting not in found:
+            raise BadInput(
+                f"clients.{name}.secret_uuid: expected {_list(found)}, in use by {place}, found "
+                f"{setting}; a UUID in use is never replaced: take the setting out"
+            )
+        if len(found) > 1 and not setting:
+            raise BadInput(
+                f"clients.{name}: several secret UUIDs are in use by {place}: {_list(found)}; "
+                f"set clients.{name}.secret_uuid to the one that the volumes' attachments use"
+            )
+        return setting or found.pop()
+    if setting:
+        return setting
+    if name == site.cinder.client:
+        return fsid.lower()
+    return str(uuid.uuid5(uuid.UUID(fsid), f"client.{name}"))
+
+
+def _list(found: set[str]) -> str:
+    return ", ".join(sorted(found))
+
+
+def _in_use(site: Any, facts: Facts, client: str) -> list[tuple[str, set[str]]]:
+    places: dict[str, set[str]] = {"cinder.conf": set(), "nova.conf": set(), "libvirt": set()}
+    for seen in facts.hosts.values():
+        places["cinder.conf"] |= _configured(seen.get("cinder.conf"), client)
+        places["nova.conf"] |= _configured(seen.get("nova.conf"), client)
+        for found, answers in (seen.get("libvirt.secrets") or {}).items():
+            if f"<name>{usage_name(client)}</name>" in answers["xml"]["out"]:
+                places["libvirt"].add(found.lower())
+    return list(places.items())
+
+
+def _configured(conf: Any, client: str) -> set[str]:
+    """The rbd_secret_uuid of every section whose rbd_user is this client."""
+    sections: dict[str, dict[str, str]] = {}
+    for section, key, value in (conf or {}).get("active", []):
+        sections.setdefault(section, {})[key] = value
+    return {
+        keys["rbd_secret_uuid"].lower()
+        for keys in sections.values()
+        if keys.get("rbd_user") == client and keys.get("rbd_secret_uuid")
+    }

@@ -1,0 +1,86 @@
+"""The libvirt secret on every compute: the same UUID, the cluster's key as its value.
+
+A secret of somebody else is never undefined: where our usage name is taken under
+another UUID, ours gets a longer name.  Source: procedure step 8.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from typing import Any
+
+from fabfile.core.contract import BadInput, Change, Facts, Ref
+from fabfile.resources import cluster, identity
+from fabfile.resources.auth import key_of
+
+reads = identity.reads
+
+
+def plan(site: Any, facts: Facts) -> list[Change]:
+    """Defines missing secrets and sets values that are not the cluster's key."""
+    users = cluster.seen(site, facts).users
+    changes: list[Change] = []
+    for host in site.with_role("compute"):
+        if host.name not in facts.hosts:
+            continue
+        secrets = facts.of(host.name, identity.SECRETS.id)
+        for client in site.secret_clients():
+            wanted = facts.known[identity.known_as(client)]
+            key = users.get(f"client.{client}", {}).get("key")
+            changes += _for_client(host.name, client, wanted, key, secrets)
+    return changes
+
+
+def _for_client(
+    host: str, client: str, wanted: str, key: str | None, secrets: dict[str, Any]
+) -> list[Change]:
+    mine = {u.lower(): answers for u, answers in secrets.items()}.get(wanted)
+    changes = []
+    if mine is None:
+        names = {_usage(answers["xml"]["out"]) for answers in secrets.values()}
+        name = identity.usage_name(client)
+        changes.append(_define(host, client, wanted, f"{name} {wanted}" if name in names else name))
+    elif "private='yes'" in mine["xml"]["out"]:
+        raise BadInput(
+            f"{host}: libvirt secret {wanted} is private: its value cannot be compared; "
+            f"define it anew with private='no'"
+        )
+    found = mine["value"]["out"].strip() if mine and mine["value"]["code"] == 0 else None
+    if found is None or found != key:
+        changes.append(_set_value(host, client, wanted, found, key))
+    return changes
+
+
+def _usage(xml: str) -> str | None:
+    return ET.fromstring(xml).findtext("usage/name")  # noqa: S314 (libvirt's own)
+
+
+def _xml(uuid: str, name: str) -> str:
+    root = ET.Element("secret", ephemeral="no", private="no")
+    ET.SubElement(root, "uuid").text = uuid
+    usage = ET.SubElement(root, "usage", type="ceph")
+    ET.SubElement(usage, "name").text = name
+    return ET.tostring(root, encoding="unicode")
+
+
+def _define(host: str, client: str, uuid: str, name: str) -> Change:
+    args = {"argv": ["virsh", "-q", "secret-define", "/dev/stdin"], "stdin": [_xml(uuid, name)]}
+    thing = f"libvirt secret {uuid}"
+    return Change(host, thing, f"define, for client.{client}", "+", "run", args, wave=2)
+
+
+def _set_value(host: str, client: str, uuid: str, old: str | None, new: str | None) -> Change:
+    argv = ["virsh", "-q", "secret-set-value", "--secret", uuid, "--file", "/dev/stdin"]
+    diff = (f"- value {old or '(none)'}", f"+ value {new or '(made during the run)'}")
+    return Change(
+        host,
+        f"libvirt secret {uuid}",
+        f"set the key of client.{client} as its value",
+        "~" if old else "+",
+        "run",
+        {"argv": argv, "stdin": [Ref(key_of(client))]},
+        wave=2,
+        diff=diff,
+        needs=(key_of(client),),
+    )
+

@@ -1,0 +1,65 @@
+"""Ceph pools: there, of the right kind, initialised for RBD.
+
+An existing pool's size and pg_num are never altered, and a pool of another
+application is refused.  Source: procedure step 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fabfile.core.contract import BadInput, Change, Facts
+from fabfile.resources import cluster
+
+reads = cluster.reads
+
+
+def plan(site: Any, facts: Facts) -> list[Change]:
+    """Creates and initialises what is missing.
+
+    Raises BadInput for an erasure-coded pool or one of another application.
+    """
+    existing = cluster.seen(site, facts).pools
+    changes: list[Change] = []
+    for name, wanted in site.pools.items():
+        if name not in existing:
+            changes += _create(site.admin.name, name, wanted)
+        elif _needs_init(name, existing[name]):
+            changes.append(_init(site.admin.name, name))
+    return changes
+
+
+def _create(host: str, name: str, wanted: Any) -> list[Change]:
+    argv = cluster.ceph("osd", "pool", "create", name)
+    if wanted.pg_num:
+        argv += [str(wanted.pg_num), str(wanted.pg_num)]
+    size = f", size {wanted.size}" if wanted.size else ""
+    groups = f"{wanted.pg_num} placement groups" if wanted.pg_num else "its autoscaler's pg_num"
+    made = Change(
+        host, f"pool {name}", f"create, {groups}{size}", "+", "run", {"argv": argv}, wave=0
+    )
+    changes = [made]
+    if wanted.size:
+        sized = cluster.ceph("osd", "pool", "set", name, "size", str(wanted.size))
+        if wanted.size == 1:
+            sized.append("--yes-i-really-mean-it")
+        changes.append(
+            Change(host, f"pool {name}", f"size {wanted.size}", "+", "run", {"argv": sized}, wave=0)
+        )
+    return [*changes, _init(host, name)]
+
+
+def _init(host: str, name: str) -> Change:
+    argv = ["rbd", "pool", "init", name]
+    sentence = "initialise for RBD (application rbd)"
+    return Change(host, f"pool {name}", sentence, "~", "run", {"argv": argv}, wave=0)
+
+
+def _needs_init(name: str, pool: dict[str, Any]) -> bool:
+    if pool.get("type") == 3 or pool.get("erasure_code_profile"):
+        raise BadInput(f"pools.{name}: expected a replicated pool, found an erasure-coded one")
+    applications = set(pool.get("application_metadata", {}))
+    if applications - {"rbd"}:
+        found = ", ".join(sorted(applications))
+        raise BadInput(f"pools.{name}: expected a pool for rbd, found one for {found}; name another")
+    return not applications

@@ -1,0 +1,53 @@
+"""What each OpenStack release needs, as data read from config/releases/.
+
+Knows the form of those files and finds the one of a site; decides nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fabfile.core.contract import BadInput, Facts, Read
+
+Table = Mapping[str, Any]
+PACKAGES = {"nova-common": 0, "glance-common": 1, "cinder-common": 5}
+"""Package: how far its major version is behind Nova's (since Mitaka)."""
+READ = Read("openstack", "packages", {"names": sorted(PACKAGES)})
+
+
+def choose(site: Any, facts: Facts, tables: list[Table]) -> tuple[str, Table]:
+    """(name, data) of the site's release, found on the hosts where it says 'auto'.
+
+    Raises BadInput for a release that no file knows, or hosts of several.
+    """
+    known = {name: table for table in tables for name in table["versions"].values()}
+    name = site.release
+    if name == "auto":
+        name = _found(facts, tables)
+    if name not in known:
+        raise BadInput(f"release: expected one of {', '.join(known)}, found {name!r}")
+    return name, known[name]
+
+
+def _found(facts: Facts, tables: list[Table]) -> str:
+    majors = {
+        host: str(int(match.group(1)) + PACKAGES[package])
+        for host, seen in facts.hosts.items()
+        for package, version in seen.get(READ.id, {}).items()
+        if version and (match := re.match(r"(?:\d+:)?(\d+)\.", version))
+    }
+    if not majors:
+        raise BadInput(
+            "release: expected a package of Nova, Cinder or Glance to tell it, found none; "
+            "name the release in the site file"
+        )
+    if len(set(majors.values())) > 1:
+        listed = ", ".join(f"{host} has {major}" for host, major in sorted(majors.items()))
+        raise BadInput(f"release: expected one release on all hosts, found Nova of several: {listed}")
+    major = next(iter(majors.values()))
+    for table in tables:
+        if major in table["versions"]:
+            return str(table["versions"][major])
+    raise BadInput(f"release: Nova {major} is not known; name the nearest release in the site file")

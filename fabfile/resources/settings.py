@@ -1,0 +1,203 @@
+"""The options of Glance, Cinder and Nova, beside what is there.
+
+Old stores and backends stay in force.  Which options a release needs is data
+(config/releases); this module fills it in and compares.  Source: steps 9 to 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
+from fabfile.resources import cluster, identity, release
+
+OLD_DATADIR = "/var/lib/glance/images"
+Edit = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Service:
+    """One of the three services: as a resource, it reads and plans its file."""
+
+    name: str
+    role: str
+    wave: int
+
+    def reads(self, site: Any, host: Host) -> list[Read]:
+        """The service's file (active lines) and, on computes, the release."""
+        found = cluster.reads(site, host) if self.name == "glance" else identity.reads(site, host)
+        if self.role in host.roles:
+            found.append(release.READ)
+            file = site_file(self.name)
+            found.append(Read(f"{self.name}.conf", "options", {"path": file, "plain": identity.PLAIN}))
+            if self.name == "cinder":
+                upstart = {"path": "/etc/init/cinder-volume.conf", "text": True}
+                found.append(Read("cinder.head", "file", upstart))
+        return found
+
+    def plan(self, site: Any, facts: Facts) -> list[Change]:
+        """The edits of each host's file that are not in force there."""
+        data = facts.release[self.name]
+        words = self._words(site, facts)
+        changes: list[Change] = []
+        for host in site.with_role(self.role):
+            seen = facts.hosts.get(host.name)
+            if seen is None:
+                continue
+            changes += self._file(site, host.name, data, words, seen[f"{self.name}.conf"])
+            if "head" in data:
+                changes += _head(host.name, data["head"], words, seen["cinder.head"])
+        return changes
+
+    def _words(self, site: Any, facts: Facts) -> dict[str, str]:
+        table = getattr(site, self.name)
+        client = site.cinder.client if self.name == "nova" and not table.ephemeral else table.client
+        return {
+            "pool": table.pool,
+            "client": client,
+            "uuid": facts.known.get(identity.known_as(client), ""),
+            "store": site.glance.store,
+            "backend": site.cinder.backend,
+            "direct_url": str(site.glance.show_image_direct_url),
+        }
+
+    def _file(
+        self, site: Any, host: str, data: Any, words: dict[str, str], seen: Any
+    ) -> list[Change]:
+        if seen is None:
+            raise BadInput(f"{host}: expected {data['file']}, found no such file; is {self.name} there?")
+        now = {(_same(s), k): v for s, k, v in seen["active"]}
+        words = {**words, "old_datadir": now.get(("glance_store", "filesystem_store_datadir"), OLD_DATADIR)}
+        if self.name == "cinder":
+            _keep_default_backend(host, data, now)
+        tables = [data["options"]]
+        if self.name == "nova" and site.nova.ephemeral:
+            tables.append(data["ephemeral"])
+        for absent, extra in data.get("when_absent", {}).items():
+            if tuple(absent.split(".", 1)) not in now:
+                tables.insert(0, extra)
+        edits = _edits(tables, words, now)
+        if not edits:
+            return []
+        lines = [
+            line
+            for s, k, v in edits
+            for line in _diff(s, k, now.get((_same(s), k)), v)
+        ]
+        keys = ", ".join(f"{s}.{k}" for s, k, _ in edits)
+        return [
+            Change(
+                host, data["file"], f"set {keys}", "~", "edit",
+                {"path": data["file"], "edits": [list(e) for e in edits], "before": seen["sha256"]},
+                self.wave, tuple(lines), restarts=(data["unit"],) if data["unit"] else (),
+            )  # fmt: skip
+        ]
+
+
+def site_file(service: str) -> str:
+    """The service's main file, the same in every release."""
+    return {"glance": "/etc/glance/glance-api.conf"}.get(service, f"/etc/{service}/{service}.conf")
+
+
+def _same(section: str) -> str:
+    return section if section == "DEFAULT" else section.lower()
+
+
+def _diff(section: str, key: str, old: str | None, new: str) -> Iterator[str]:
+    if old is not None:
+        yield f"- [{section}] {key} = {old}"
+    yield f"+ [{section}] {key} = {new}"
+
+
+def _edits(tables: list[Any], words: dict[str, str], now: dict[tuple[str, str], str]) -> list[Edit]:
+    wanted: dict[tuple[str, str], str] = {}
+    for table in tables:
+        for section, options in table.items():
+            name = section.format(**words)
+            for key, template in options.items():
+                at = (name, key)
+                value = template.format(**words)
+                if value.startswith("+"):
+                    have = wanted.get(at, now.get((_same(name), key), ""))
+                    value = _added(have, value[1:])
+                wanted[at] = value
+    return [(s, k, v) for (s, k), v in wanted.items() if not _equal(now.get((_same(s), k)), v)]
+
+
+def _added(have: str, item: str) -> str:
+    items = [part.strip() for part in have.split(",") if part.strip()]
+    return ",".join(items if item in items else [*items, item])
+
+
+def _equal(old: str | None, new: str) -> bool:
+    """Equal as oslo.config reads booleans, UUIDs and lists."""
+    if old is None:
+        return False
+    return old == new or old.replace(" ", "").lower() == new.replace(" ", "").lower()
+
+
+def _keep_default_backend(host: str, data: Any, now: dict[tuple[str, str], str]) -> None:
+    """Refuses to orphan the volumes of a backend in [DEFAULT]."""
+    adds = "enabled_backends" in data["options"].get("DEFAULT", {})
+    driver = now.get(("DEFAULT", "volume_driver"))
+    if adds and driver and ("DEFAULT", "enabled_backends") not in now:
+        raise BadInput(
+            f"{host}: cinder.conf has its backend in [DEFAULT] (volume_driver = {driver}): "
+            "enabled_backends would orphan its volumes; move it to a section of its own first"
+        )
+
+
+def _head(host: str, head: Any, words: dict[str, str], seen: Any) -> list[Change]:
+    """A line at the head of a file, once."""
+    line = head["line"].format(**words)
+    if seen is None:
+        raise BadInput(f"{host}: expected {head['file']}, found no such file")
+    if line in seen["text"].splitlines():
+        return []
+    args = {
+        "path": head["file"],
+        "content": [line + "\n" + seen["text"]],
+        "mode": seen["mode"],
+        "owner": seen["owner"],
+        "group": seen["group"],
+        "before": seen["sha256"],
+    }
+    return [Change(host, head["file"], f"begin with {line}", "~", "write", args, 1, (f"+ {line}",))]
+
+
+glance = Service("glance", "glance", 1)
+cinder = Service("cinder", "cinder", 1)
+nova = Service("nova", "compute", 2)
+
+
+class VolumeType:
+    """The volume type that is bound to the new backend, through Cinder's API."""
+
+    def reads(self, site: Any, host: Host) -> list[Read]:
+        """The types, once, from the cloud."""
+        asked = host.name == CLOUD and site.cloud and site.cinder.volume_type
+        return [Read("volume_types", "volume_types")] if asked else []
+
+    def plan(self, site: Any, facts: Facts) -> list[Change]:
+        """Makes the type, or binds it."""
+        if CLOUD not in facts.hosts or not site.cinder.volume_type:
+            return []
+        name, backend = site.cinder.volume_type, site.cinder.backend
+        found = facts.of(CLOUD, "volume_types").get(name)
+        bound = (found or {}).get("volume_backend_name")
+        if bound == backend:
+            return []
+        if bound:
+            raise BadInput(
+                f"cinder.volume_type: {name} is bound to backend {bound}, expected {backend}; "
+                "name another type"
+            )
+        args = {"name": name, "backend_name": backend}
+        sentence = f"bind to backend {backend}"
+        sign = "~" if found else "+"
+        return [Change(CLOUD, f"volume type {name}", sentence, sign, "volume_type", args, wave=3)]
+
+
+volume_type = VolumeType()

@@ -1,0 +1,236 @@
+"""The site file: what an operator may write, checked all at once.
+
+Knows every key, its form and its default; does not open files or reach hosts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fabfile.core.contract import BadInput, Host
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+"""A pool, a cephx client, a section, a unit: letters, digits, and - _ . inside."""
+Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,252}$")]
+Uuid = Annotated[
+    str, Field(pattern=r"(?i)^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")
+]
+PlainText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=1000)]
+Role = Literal["ceph", "glance", "cinder", "compute"]
+ROLES = ("ceph", "glance", "cinder", "compute")
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class HostTable(_Table):
+    """[hosts.NAME]"""
+
+    roles: list[Role] = Field(min_length=1)
+    address: Address | None = None
+    user: Name | None = None
+    port: int | None = Field(None, ge=1, le=65535)
+
+
+class Ssh(_Table):
+    """[ssh]"""
+
+    config: PlainText | None = None
+    sudo_password_command: list[PlainText] | None = Field(None, min_length=1)
+    forks: int = Field(16, ge=1, le=256)
+
+
+class Pool(_Table):
+    """[pools.NAME]: size and pg_num only for a pool that does not exist yet."""
+
+    size: int | None = Field(None, ge=1, le=10)
+    pg_num: int | None = Field(None, ge=1, le=65536)
+
+
+class Client(_Table):
+    """[clients.NAME]: rwx and rx are the pools it may write, and only read."""
+
+    rwx: list[Name] = Field(min_length=1)
+    rx: list[Name] = []
+    secret_uuid: Uuid | None = None
+
+
+class Glance(_Table):
+    """[glance]"""
+
+    client: Name = "images"
+    pool: Name = "images"
+    store: Name = "rbd"
+    show_image_direct_url: bool = True
+
+
+class Cinder(_Table):
+    """[cinder]"""
+
+    client: Name = "volumes"
+    pool: Name = "volumes"
+    backend: Name = "rbd"
+    volume_type: Name | None = "rbd"
+
+
+class Nova(_Table):
+    """[nova]: ephemeral disks stay where they are unless they are asked onto RBD."""
+
+    ephemeral: bool = False
+    client: Name = "vms"
+    pool: Name = "vms"
+
+
+class Packages(_Table):
+    """[packages]: where the Ceph client comes from, if not from the system's sources."""
+
+    install: bool = True
+    source: PlainText | None = None
+    key: PlainText | None = None
+
+    @model_validator(mode="after")
+    def _source_is_signed(self) -> Packages:
+        if self.source and not (self.key and "signed-by=" in self.source):
+            raise ValueError("a source needs [signed-by=...] and a key file")
+        return self
+
+
+class Sudoers(_Table):
+    """[sudoers]: lets one operator run everything as root without a password."""
+
+    user: Name
+    until: Annotated[str, Field(pattern=r"^\d{8}(\d{6})?Z$")] | None = None
+
+
+class Verify(_Table):
+    """[verify]: the guest that proves it, by a cloud of clouds.yaml."""
+
+    flavor: PlainText = "m1.tiny"
+    image: PlainText | None = None
+    guest: PlainText | None = None
+    size: int = Field(5, ge=1, le=100)
+
+
+class Site(_Table):
+    """A whole site file."""
+
+    name: Name
+    release: Name = "auto"
+    hosts: dict[Name, HostTable] = Field(min_length=1)
+    pools: dict[Name, Pool] = {"volumes": Pool(), "images": Pool()}
+    clients: dict[Name, Client] = {
+        "volumes": Client(rwx=["volumes"], rx=["images"]),
+        "images": Client(rwx=["images"]),
+    }
+    ssh: Ssh = Ssh()
+    glance: Glance = Glance()
+    cinder: Cinder = Cinder()
+    nova: Nova = Nova()
+    packages: Packages = Packages()
+    sudoers: Sudoers | None = None
+    verify: Verify = Verify()
+    cloud: Name | None = None
+    clouds_yaml: PlainText | None = None
+
+    @model_validator(mode="after")
+    def _names_meet(self) -> Site:
+        faults = [
+            f"{where}: expected one of {', '.join(sorted(known))}, found {name!r}"
+            for where, name, known in self._references()
+            if name not in known
+        ]
+        if not self.with_role("ceph"):
+            faults.append("hosts: no host has the role 'ceph'")
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    def _references(self) -> list[tuple[str, str, Any]]:
+        found = [
+            ("glance.pool", self.glance.pool, self.pools),
+            ("glance.client", self.glance.client, self.clients),
+            ("cinder.pool", self.cinder.pool, self.pools),
+            ("cinder.client", self.cinder.client, self.clients),
+        ]
+        if self.nova.ephemeral:
+            found.append(("nova.pool", self.nova.pool, self.pools))
+            found.append(("nova.client", self.nova.client, self.clients))
+        for name, client in self.clients.items():
+            for kind, pools in (("rwx", client.rwx), ("rx", client.rx)):
+                found += [(f"clients.{name}.{kind}", pool, self.pools) for pool in pools]
+        return found
+
+    def host(self, name: str) -> Host:
+        """One host, as the rooms below know it."""
+        table = self.hosts[name]
+        return Host(name, tuple(table.roles), table.address, table.user, table.port)
+
+    def all_hosts(self) -> list[Host]:
+        """Every host, in the file's order."""
+        return [self.host(name) for name in self.hosts]
+
+    def with_role(self, *roles: str) -> list[Host]:
+        """The hosts that have any of the roles, in the file's order."""
+        return [h for h in self.all_hosts() if set(roles) & set(h.roles)]
+
+    @property
+    def admin(self) -> Host:
+        """The first Ceph host: where the cluster is asked and altered."""
+        return self.with_role("ceph")[0]
+
+    def secret_clients(self) -> dict[str, Client]:
+        """The clients whose key the computes' libvirt holds: {name: client}."""
+        names = [self.cinder.client] + ([self.nova.client] if self.nova.ephemeral else [])
+        return {name: self.clients[name] for name in names}
+
+
+def check(raw: dict[str, Any], where: str) -> Site:
+    """A Site of a parsed TOML file.
+
+    Raises BadInput with every fault of the file, each with its key, what was
+    expected, what was found, and the nearest name for one that is not known.
+    """
+    try:
+        return Site.model_validate(raw)
+    except ValidationError as error:
+        lines = [f"{where}: {line}" for e in error.errors() for line in _fault(e, raw)]
+        raise BadInput("\n".join(lines)) from None
+
+
+def _fault(error: Any, raw: dict[str, Any]) -> list[str]:
+    path = [str(part) for part in error["loc"] if part != "[key]"]
+    key, kind, context = ".".join(path), error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return [f"{key}: no such setting{_nearest(path)}"]
+    if kind == "missing":
+        return [f"{key}: expected a value, found none"]
+    if kind == "value_error":
+        return [f"{key}: {line}" if key else line for line in str(context["error"]).split("\n")]
+    expected = re.sub(r"^(Input|String|List|Value) should ", "expected to ", error["msg"])
+    return [f"{key}: {expected}{_found(raw, error['loc'])}"]
+
+
+def _found(raw: Any, path: Any) -> str:
+    for part in path:
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            return ""
+    return f", found {raw!r}"[:120]
+
+
+def _nearest(path: list[str]) -> str:
+    known: set[str] = set()
+    tables: dict[str, type[BaseModel]] = {
+        "hosts": HostTable, "ssh": Ssh, "pools": Pool, "clients": Client, "glance": Glance,
+        "cinder": Cinder, "nova": Nova, "packages": Packages, "sudoers": Sudoers, "verify": Verify,
+    }  # fmt: skip
+    model = Site if len(path) == 1 else tables.get(path[0], Site)
+    known.update(model.model_fields)
+    near = difflib.get_close_matches(path[-1], known, 1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
