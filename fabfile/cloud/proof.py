@@ -369,14 +369,20 @@ class _Proof:
         return f"server {server.id} runs on {server.hypervisor_hostname or name}"
 
     def attach(self, name: str) -> str:
-        """Attach the volume; back at 'available' means that Nova gave up."""
+        """Attach the volume; back at 'available' means that Nova gave up.
+
+        Nova has reserved it when the call returns (up to microversion 2.100).
+        """
         server, volume = self.servers[name], self.volumes[name]
         self.compute.create_volume_attachment(server, volume_id=volume.id)
         try:
             self._volume_when(volume, "in-use", fatal=("available",))
         except Unproved as error:
             more = self._action(server, "attach_volume")
-            raise Unproved(f"{error}; nova says: {more or 'nothing'}") from error
+            raise Unproved(
+                f"{error}; expected in-use; Nova gave up: {more or 'no reason'}; see "
+                f"nova-compute's log on {name}"
+            ) from error
         return f"volume {volume.id} is attached to server {server.id}"
 
     def _action(self, server: Any, kind: str) -> str:
@@ -447,22 +453,36 @@ class _Proof:
     # -- cleaning up
 
     def sweep(self) -> str:
-        """Delete what carries the name and the mark, this run's and earlier ones'."""
-        servers = self._ours(self.compute.servers(), "server")
-        for server in servers:
-            self.compute.delete_server(server, ignore_missing=True)
-        self._gone("nova: server", servers, self.compute.servers)
-        volumes = self._ours(self.storage.volumes(), "volume")
-        for volume in volumes:
-            self._delete_volume(volume)
-        self._gone("cinder: volume", volumes, self.storage.volumes)
-        images = self._ours(self.glance.images(), "image")
-        for image in images:
-            self._delete_image(image)
-        return (
-            f"{len(servers)} servers, {len(volumes)} volumes, "
-            f"{len(images)} images deleted"
-        )
+        """Delete what carries the name and the mark, this run's and earlier ones'.
+
+        Goes on where one thing stays; Unproved names all that stayed.
+        """
+        trouble: list[str] = []
+        counts = [act(trouble) for act in (self._servers, self._volumes, self._images)]
+        if trouble:
+            raise Unproved("not all is deleted: " + "\n  ".join(trouble))
+        return "{} servers, {} volumes, {} images deleted".format(*counts)
+
+    def _servers(self, trouble: list[str]) -> int:
+        found = self._ours(self.compute.servers(), "server")
+        for item in found:
+            _attempt(trouble, self.compute.delete_server, item)
+        _attempt(trouble, self._gone, "nova: server", found, self.compute.servers)
+        return len(found)
+
+    def _volumes(self, trouble: list[str]) -> int:
+        found = self._ours(self.storage.volumes(), "volume")
+        _attempt(trouble, self._at_rest, found)
+        for item in found:
+            _attempt(trouble, self._delete_volume, item)
+        _attempt(trouble, self._gone, "cinder: volume", found, self.storage.volumes)
+        return len(found)
+
+    def _images(self, trouble: list[str]) -> int:
+        found = self._ours(self.glance.images(), "image")
+        for item in found:
+            _attempt(trouble, self._delete_image, item)
+        return len(found)
 
     def _ours(self, items: Iterable[Any], kind: str) -> list[Any]:
         named = [item for item in items if (item.name or "").startswith(PREFIX)]
@@ -472,17 +492,23 @@ class _Proof:
                 self.say(f"proof: {kind} {item.name} ({item.id}) has no mark: it stays")
         return marked
 
-    def _delete_volume(self, volume: Any) -> None:
-        """When it is at rest: Cinder refuses one that is on its way."""
-        now = self._wait(
-            f"cinder: volume {volume.name} ({volume.id})",
-            lambda: self.storage.find_volume(volume.id, ignore_missing=True),
-            lambda now: now is None or now.status not in _PASSING,
+    def _at_rest(self, volumes: list[Any]) -> None:
+        """Cinder refuses to delete a volume that is on its way."""
+        wanted = {item.id: item.name for item in volumes}
+        self._wait(
+            f"cinder: volume {', '.join(wanted.values())}",
+            lambda: self._left(wanted, self.storage.volumes),
+            lambda found: all(item.status not in _PASSING for item in found),
             end="expected it to be at rest, so that it can be deleted",
         )
-        # A failed deletion of an earlier run is tried again.
-        if now is not None and now.status != "deleting":
-            self.storage.delete_volume(now.id, ignore_missing=True)
+
+    def _delete_volume(self, volume: Any) -> None:
+        now = self.storage.find_volume(volume.id, ignore_missing=True)
+        if now is None or now.status == "deleting":
+            return
+        # Any other state (error_deleting of an earlier run) takes an administrator.
+        force = now.status not in ("available", "error")
+        self.storage.delete_volume(now.id, ignore_missing=True, force=force)
 
     def _delete_image(self, image: Any) -> None:
         """Glance refuses for as long as a clone in RBD is not quite gone."""
@@ -504,17 +530,18 @@ class _Proof:
 
     def _gone(self, what: str, items: list[Any], listing: Callable[..., Any]) -> None:
         wanted = {item.id: item.name for item in items}
-
-        def left() -> list[Any]:
-            return [item for item in listing() if item.id in wanted] if wanted else []
-
         self._wait(
             f"{what} {', '.join(wanted.values())}",
-            left,
+            lambda: self._left(wanted, listing),
             lambda found: not found,
             fatal=("error_deleting",),
             end="expected it to be gone; delete it by hand",
         )
+
+    @staticmethod
+    def _left(wanted: dict[str, str], listing: Callable[..., Any]) -> list[Any]:
+        # Nothing wanted, nothing asked.
+        return [item for item in listing() if item.id in wanted] if wanted else []
 
     # -- waiting
 
@@ -557,6 +584,13 @@ def _expected() -> tuple[type[Exception], ...]:
     from openstack.exceptions import SDKException  # noqa: PLC0415
 
     return Stop, OSError, SDKException, ClientException
+
+
+def _attempt(trouble: list[str], act: Callable[..., Any], *args: Any) -> None:
+    try:
+        act(*args)
+    except _expected() as error:
+        trouble.append(str(error))
 
 
 def _asked(ask: Callable[[], Any]) -> tuple[Any, str | None]:
@@ -613,11 +647,14 @@ def _service_host(hypervisor: Any) -> str:
 
 
 def _event(action: Any) -> str:
-    """The last event that failed: its details (2.84), or its traceback's last line."""
+    """The event that failed: its traceback's last line (administrators), its details.
+
+    The details (2.84) are the name of the exception and no more.
+    """
     for event in action.events or []:
         found = event if isinstance(event, dict) else event.to_dict()
         if found.get("result") == "Error":
-            text = found.get("details") or found.get("traceback") or ""
+            text = found.get("traceback") or found.get("details") or ""
             return text.strip().splitlines()[-1] if text.strip() else "Error"
     return action.message or ""
 

@@ -149,7 +149,7 @@ class Run:
         """All stages as one plan; restarts last in their wave."""
         changes: list[Change] = []
         for stage in stages:
-            more = {"changes": changes} if hasattr(stage, "UNITS") else {}
+            more = {"changes": changes} if getattr(stage, "SEES_CHANGES", False) else {}
             changes += [c for c in stage.plan(self.site, facts, **more) if self._may_touch(c)]
         return Plan(tuple(changes))
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from fabfile.core.contract import Change, Facts, Host, Read
 
+SEES_CHANGES = True
+"""Asks the flow for the changes planned before this resource."""
 UNITS = {"glance": ("glance-api", 1), "cinder": ("cinder-volume", 1), "compute": ("nova-compute", 2)}
 
 
@@ -41,7 +43,7 @@ def plan(site: Any, facts: Facts, changes: Sequence[Change] = (), everything: bo
 class All:
     """services.restart --all: every unit of the site's roles."""
 
-    UNITS = UNITS
+    SEES_CHANGES = True
     reads = staticmethod(reads)
 
     def plan(self, site: Any, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:

@@ -1,0 +1,280 @@
+"""The proof: rbd's answers, and its course against a cloud that is played."""
+
+import json
+from types import SimpleNamespace as Thing
+
+import pytest
+
+from fabfile.cloud import proof
+from fabfile.core.contract import Failed, Unproved
+
+ID = "2a9d5b7a-5b65-47ce-9a26-9c7c44a7e29d"
+INFO = {
+    "name": f"volume-{ID}",
+    "id": "5e7b6a1f0c3d",
+    "size": 1073741824,
+    "objects": 256,
+    "order": 22,
+    "object_size": 4194304,
+    "snapshot_count": 0,
+    "block_name_prefix": "rbd_data.5e7b6a1f0c3d",
+    "format": 2,
+    "features": ["layering", "exclusive-lock", "object-map", "fast-diff"],
+    "op_features": [],
+    "flags": [],
+    "create_timestamp": "Mon Nov 23 12:05:40 2026",
+}
+PARENT = {
+    "pool": "images",
+    "pool_namespace": "",
+    "image": "282fdb81-4efd-42b3-b36f-417c5c963c66",
+    "id": "5e7b1c8a9f20",
+    "snapshot": "snap",
+    "trash": False,
+    "overlap": 16777216,
+}
+WATCHER = {"address": "198.18.53.31:0/2714", "client": 24131, "cookie": 1398}
+USED = {"name": f"volume-{ID}", "provisioned_size": 5368709120, "used_size": 67108864}
+
+
+@pytest.mark.parametrize(
+    ("kind", "found", "meant"),
+    [
+        ("parent", INFO, ""),
+        ("parent", INFO | {"parent": PARENT}, f"images/{PARENT['image']}@snap"),
+        ("watchers", {"watchers": []}, []),
+        ("watchers", {"watchers": [WATCHER]}, ["198.18.53.31:0/2714"]),
+        ("watchers", {"watchers": {"watcher": WATCHER}}, ["198.18.53.31:0/2714"]),
+        ("used", {"images": [USED]}, 67108864),
+        ("used", {"images": [USED | {"snapshot": "s"}, USED]}, 134217728),
+    ],
+)
+def test_parse(kind, found, meant):
+    assert proof.parse(kind, json.dumps(found)) == meant
+
+
+@pytest.mark.parametrize("text", ["", "rbd: error opening pool", "{}", "[]", "null"])
+@pytest.mark.parametrize("kind", ["parent", "watchers", "used"])
+def test_what_is_not_the_answer_is_an_error(kind, text):
+    with pytest.raises(Failed, match=f"rbd: {kind}: expected"):
+        proof.parse(kind, text)
+
+
+def test_questions_are_argument_lists_for_one_volume():
+    asked = proof.ceph_questions("volumes")
+    assert asked["used"][-1].format(ID) == f"volumes/volume-{ID}"
+    assert {kind: argv[1] for kind, argv in asked.items()} == {
+        "parent": "info",
+        "watchers": "status",
+        "used": "du",
+    }
+
+
+def test_require_names_all_that_failed():
+    checks = [proof.Check(name, name == "b", f"why {name}", 1) for name in "abc"]
+    with pytest.raises(Unproved, match="(?s)a: why a.*c: why c") as caught:
+        proof.require(checks)
+    assert "why b" not in str(caught.value)
+    proof.require(checks[1:2])
+
+
+class Cloud:
+    """Plays Nova, Cinder and Glance as far as the proof asks them, and no more."""
+
+    def __init__(self, line="stackrbd-guest: wrote 1 bytes, read back equal"):
+        self.held = {}
+        self.deleted = []
+        self.console = ["stackrbd-guest: up", line]
+        self.attached_status = "in-use"
+        self.interrupt = False
+        self.compute = self.block_storage = self.image = self
+
+    def _keep(self, kind, name, status, **more):
+        thing = Thing(id=f"id-{name}", name=name, kind=kind, status=status, **more)
+        self.held[thing.id] = thing
+        return thing
+
+    def _all(self, kind):
+        return [thing for thing in self.held.values() if thing.kind == kind]
+
+    def servers(self):
+        return self._all("server")
+
+    def volumes(self):
+        return self._all("volume")
+
+    def images(self):
+        return self._all("image")
+
+    def _get(self, thing):
+        return self.held[getattr(thing, "id", thing)]
+
+    get_server = get_volume = get_image = _get
+
+    def find_volume(self, identifier, ignore_missing):
+        return self.held.get(identifier)
+
+    def _delete(self, thing, ignore_missing=True, force=False):
+        self.deleted.append(getattr(thing, "id", thing))
+        del self.held[self.deleted[-1]]
+
+    delete_server = delete_volume = delete_image = _delete
+
+    def hypervisors(self, details):
+        return [Thing(name=f"{name}.lab", service_details={}) for name in ("c1", "c2")]
+
+    def find_flavor(self, name, ignore_missing):
+        return Thing(id="flavor")
+
+    def post(self, path, json):
+        assert path == "/images"
+        more = {"properties": {proof.MARK: json[proof.MARK], "stores": "rbd"}}
+        more |= {"size": 1, "min_disk": 0}
+        return Reply(self._keep("image", json["name"], "active", **more).id)
+
+    def put(self, path, data, headers, timeout, connect_retries):
+        assert data.read() == b"guest"
+        return Reply("")
+
+    def create_volume(self, name, size, volume_type, metadata, image_id=None):
+        return self._keep("volume", name, "available", metadata=metadata, size=size)
+
+    def create_server(self, name, hypervisor_hostname, metadata, **more):
+        if self.interrupt:
+            raise KeyboardInterrupt
+        more = {"metadata": metadata, "hypervisor_hostname": hypervisor_hostname}
+        return self._keep("server", name, "ACTIVE", fault=None, **more)
+
+    def create_volume_attachment(self, server, volume_id):
+        self.held[volume_id].status = self.attached_status
+
+    def delete_volume_attachment(self, server, volume):
+        self.held[volume.id].status = "available"
+
+    def get_server_console_output(self, server, length):
+        return {"output": "\n".join(self.console)}
+
+    def server_actions(self, server):
+        return [Thing(action="attach_volume", request_id="req-1")]
+
+    def get_server_action(self, request, server):
+        event = {"result": "Error", "traceback": "Traceback\nOSError: no ceph\n"}
+        return Thing(events=[event], message=None)
+
+    def get(self, path, params, microversion):
+        return Thing(ok=True, json=lambda: {"messages": []})
+
+
+class Reply:
+    """What requests gives back."""
+
+    status_code = 201
+
+    def __init__(self, identifier):
+        self.json = lambda: {"id": identifier}
+
+
+@pytest.fixture
+def settings(tmp_path):
+    guest = tmp_path / "guest"
+    guest.write_bytes(b"guest")
+    return proof.ProofSettings(
+        volume_type="rbd",
+        flavor="tiny",
+        computes=("c1", "c2"),
+        run_id="r1",
+        guest_kernel=guest,
+        guest_initrd=guest,
+        guest_disk=guest,
+        store="rbd",
+        timeout=0,
+    )
+
+
+def ceph_of(parent="images/id-stackrbd-proof-r1-disk@snap", watchers=("1.2.3.4:0/1",)):
+    """A Ceph in which a volume holds more each time that it is asked."""
+    used = iter(range(0, 1000, 10))
+    given = {"parent": lambda: parent, "watchers": lambda: list(watchers)}
+    given["used"] = lambda: next(used)
+    return lambda kind, volume: given[kind]()
+
+
+def failed(checks):
+    return {check.name: check.detail for check in checks if not check.ok}
+
+
+def test_all_is_proved_on_every_compute_and_nothing_stays(settings):
+    cloud = Cloud()
+    checks = proof.prove(cloud, settings, ceph_of(), lambda text: None)
+    assert failed(checks) == {}
+    assert len(checks) == 3 + 1 + 2 * (1 + 7)
+    assert cloud.held == {}
+    assert all(gone.startswith("id-stackrbd-proof-r1-") for gone in cloud.deleted)
+
+
+def test_a_guest_that_reads_back_something_else_is_a_failure(settings):
+    cloud = Cloud("stackrbd-guest: vdb: wrote a, read back b: DIFFERENT")
+    found = failed(proof.prove(cloud, settings, ceph_of(), lambda text: None))
+    assert set(found) == {f"c{n}: the guest writes and reads back" for n in (1, 2)}
+    assert "DIFFERENT" in found["c1: the guest writes and reads back"]
+    assert cloud.held == {}
+
+
+def test_nova_that_gives_up_is_told_with_its_reason(settings):
+    cloud = Cloud()
+    cloud.attached_status = "available"
+    found = failed(proof.prove(cloud, settings, ceph_of(), lambda text: None))
+    assert "OSError: no ceph" in found["c1: Nova attaches the volume"]
+
+
+@pytest.mark.parametrize(
+    ("ceph", "name", "words"),
+    [
+        (ceph_of(parent=""), "a clone of the image as rbd volume", "no parent"),
+        (ceph_of(watchers=()), "c1: Ceph names the hypervisor as watcher", "nobody"),
+    ],
+)
+def test_what_ceph_does_not_confirm_is_a_failure(settings, ceph, name, words):
+    found = failed(proof.prove(Cloud(), settings, ceph, lambda text: None))
+    assert words in found[name]
+
+
+def test_an_interrupt_cleans_up_and_goes_on(settings):
+    cloud = Cloud()
+    cloud.interrupt = True
+    with pytest.raises(KeyboardInterrupt):
+        proof.prove(cloud, settings, ceph_of(), lambda text: None)
+    assert cloud.held == {}
+    assert len(cloud.deleted) == 3
+
+
+def test_leftovers_go_and_what_has_no_mark_stays(settings):
+    cloud, said = Cloud(), []
+    mark = {"metadata": {proof.MARK: "r0"}}
+    cloud._keep("volume", "stackrbd-proof-r0-clone", "error", **mark)
+    cloud._keep("volume", "stackrbd-proof-of-my-own", "available", metadata={})
+    cloud._keep("server", "web", "ACTIVE", metadata={})
+    proof.prove(cloud, settings, ceph_of(), said.append)
+    assert {thing.name for thing in cloud.held.values()} == {
+        "stackrbd-proof-of-my-own",
+        "web",
+    }
+    assert any("has no mark: it stays" in text for text in said)
+
+
+@pytest.mark.parametrize("scheme", ["file", "rbd"])
+def test_an_image_in_files_is_not_accepted(scheme):
+    url = f"{scheme}:///somewhere"
+    image = Thing(id="i", name="n", direct_url=url, locations=None, properties={})
+    if scheme == "file":
+        with pytest.raises(Unproved, match="found it in files"):
+            proof._placed(image, None)
+    else:
+        assert proof._placed(image, None) == "image i is active in rbd"
+
+
+def test_an_unknown_compute_is_named_with_those_that_are_there(settings):
+    run = proof._Proof(Cloud(), settings, ceph_of(), print)
+    assert run._hypervisor("c1") == run._hypervisor("c1.lab") == "c1.lab"
+    with pytest.raises(Unproved, match=r"c9: .* among c1\.lab, c2\.lab"):
+        run._hypervisor("c9")
