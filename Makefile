@@ -1,0 +1,56 @@
+# stackrbd: targets for runbooks.  `make` alone explains them.
+# make answers 2 for every failure; a runbook that needs the exit code calls inv.
+# SITE=file, LIMIT=hosts: passed on to every task.
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo integrate check verify restart test unit lint lab-up lab-down
+
+VENV := .venv
+INV := $(VENV)/bin/inv
+FLAGS := $(if $(SITE),--site $(SITE)) $(if $(LIMIT),--limit $(LIMIT))
+
+help: ## this text
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+install: $(VENV)/.installed ## put everything that is needed into .venv
+
+$(VENV)/.installed: requirements.lock
+	@python3 -c 'import ensurepip' 2>/dev/null || \
+	  { echo "python3-venv is missing; installing it"; apt-get update -qq && apt-get install -y -qq python3-venv; }
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --no-deps --require-hashes -r requirements.lock
+	@touch $@
+
+demo: install ## the main job on the embedded lab (root, Debian 12): up, integrate, verify
+	$(INV) lab.up
+	$(INV) integrate --yes
+	$(INV) verify
+
+integrate: install ## put the site's OpenStack onto its Ceph
+	$(INV) integrate $(FLAGS)
+
+check: install ## show what integrate would do, change nothing
+	$(INV) integrate --check --diff $(FLAGS)
+
+verify: install ## prove that it works: image, volume, clone, guest
+	$(INV) verify $(FLAGS)
+
+restart: install ## restart what is owed a restart
+	$(INV) services.restart $(FLAGS)
+
+lab-up: install ## start the embedded lab
+	$(INV) lab.up
+
+lab-down: install ## stop the lab and leave nothing but its cache
+	$(INV) lab.down
+
+unit: install ## the tests that need no host
+	$(VENV)/bin/pytest -q tests/unit
+
+test: install ## all tests, the lab's included (root, Debian 12)
+	$(VENV)/bin/pytest -q tests/unit
+	$(VENV)/bin/pytest -q -x --timeout 1800 tests/lab
+
+lint: install ## style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy

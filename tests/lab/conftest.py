@@ -1,0 +1,59 @@
+"""The lab's own fixtures: a whole cloud, brought up once, taken down at the end.
+
+A lab that is up already is put back to the unconnected cloud and left running.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+INV = PROJECT / ".venv" / "bin" / "inv"
+ACCESS = Path("/var/cache/stackrbd/lab/access")
+
+
+def inv(*words, expect=0, timeout=900):
+    """Runs `inv` as an operator would; its standard output."""
+    done = subprocess.run(
+        [str(INV), *words], cwd=PROJECT, capture_output=True, text=True, timeout=timeout,
+        stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    assert done.returncode == expect, (
+        f"inv {' '.join(words)}: exit {done.returncode}, expected {expect}\n"
+        f"{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+    )
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def on(host, *argv, script=None):
+    """Runs a command as root on a lab host; its standard output."""
+    command = ["ssh", "-F", str(ACCESS / "ssh_config"), "-o", "BatchMode=yes", f"root@{host}"]
+    if script is None:
+        command += ["--", *argv]
+    else:
+        command += ["--", "bash", "-s"]
+    done = subprocess.run(
+        command, input=script or "", capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, f"{host}: {argv or script}: {done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def lab():
+    """The unconnected cloud."""
+    if os.geteuid() != 0:
+        pytest.fail("the lab tests need root on Debian 12; unit tests alone: make unit")
+    inv("lab.up", timeout=1800)
+    inv("lab.reset", timeout=600)
+    return on
+
+
+@pytest.fixture(scope="session")
+def integrated(lab):
+    """The cloud after one `inv integrate --yes`; its JSON."""
+    return json.loads(inv("integrate", "--yes", "--json"))

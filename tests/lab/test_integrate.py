@@ -1,0 +1,169 @@
+"""The main job on the real cloud: what issue and README promise of it."""
+
+import configparser
+import json
+import re
+
+import pytest
+from oslo_config import cfg
+
+from .conftest import ACCESS, inv, on
+
+COMPUTES = ("compute01", "compute02")
+UNITS = {
+    "controller01": ("glance-api", "cinder-volume", "cinder-api", "mariadb"),
+    "compute01": ("nova-compute", "libvirtd"),
+    "compute02": ("nova-compute", "libvirtd"),
+}
+FILES = {
+    "ceph01": "/etc/ceph /etc/sudoers.d",
+    "controller01": "/etc/ceph /etc/glance /etc/cinder /etc/sudoers.d /etc/apt",
+    "compute01": "/etc/ceph /etc/nova /etc/libvirt/secrets /etc/sudoers.d /etc/apt",
+    "compute02": "/etc/ceph /etc/nova /etc/libvirt/secrets /etc/sudoers.d /etc/apt",
+}
+pytestmark = pytest.mark.lab
+
+
+def state():
+    """File times and service starts: what a second run must not touch."""
+    found = {}
+    for host, folders in FILES.items():
+        found[host] = on(host, script=f"find {folders} -type f -printf '%p %T@ %C@\\n' | sort")
+    for host, units in UNITS.items():
+        for unit in units:
+            argv = ("systemctl", "show", "-p", "ActiveEnterTimestamp", "-p", "MainPID", unit)
+            found[host, unit] = on(host, *argv)
+    return found
+
+
+def effective(text, tmp_path):
+    """{(section, key): [values]} by oslo.config's own parser."""
+    path = tmp_path / "read.conf"
+    path.write_text(text)
+    sections = {}
+    cfg.ConfigParser(str(path), sections).parse()
+    return {(s, k): v for s, keys in sections.items() for k, v in keys.items()}
+
+
+@pytest.fixture(scope="module")
+def before(lab):
+    """The three files of the unconnected cloud."""
+    return {path: on(host, "cat", path) for path, host in CONFS.items()}
+
+
+CONFS = {
+    "/etc/glance/glance-api.conf": "controller01",
+    "/etc/cinder/cinder.conf": "controller01",
+    "/etc/nova/nova.conf": "compute01",
+}
+
+
+def test_check_first_then_integrate(before, lab):
+    untouched = state()
+    shown = inv("integrate", "--check", "--diff", expect=2)
+    assert "Plan: " in shown
+    assert "+ pool volumes" in shown
+    assert state() == untouched
+    inv("integrate", "--yes")
+
+
+def test_second_run_touches_nothing(integrated):
+    untouched = state()
+    assert "Nothing to do" in inv("integrate", "--yes")
+    inv("integrate", "--check")
+    assert state() == untouched
+
+
+def test_configuration_keeps_every_comment_and_other_option(before, integrated, tmp_path):
+    ours = re.compile(r"rbd|enabled_backends|show_image_direct_url|default_backend|volume_|report_d|rados")
+    for path, host in CONFS.items():
+        now = on(host, "cat", path)
+        comments = [line for line in before[path].splitlines() if line[:1] == "#"]
+        assert [line for line in now.splitlines() if line[:1] == "#"] == comments
+        old, new = effective(before[path], tmp_path), effective(now, tmp_path)
+        changed = {at for at in set(old) | set(new) if old.get(at) != new.get(at)}
+        assert changed
+        assert all(ours.search(key) or section in ("rbd", "file") for section, key in changed)
+
+
+def test_secret_is_the_clusters_key_on_every_compute(integrated):
+    key = on("ceph01", "ceph", "auth", "get-key", "client.volumes").strip()
+    uuids = set()
+    for host in COMPUTES:
+        uuid = on(host, "virsh", "-q", "secret-list").split()[0]
+        uuids.add(uuid)
+        assert on(host, "virsh", "-q", "secret-get-value", uuid).strip() == key
+    conf = configparser.RawConfigParser(strict=False)
+    conf.read_string(on("controller01", "cat", "/etc/cinder/cinder.conf"))
+    assert uuids == {conf["rbd"]["rbd_secret_uuid"]}
+
+
+def test_keyrings_belong_to_their_service_alone(integrated):
+    for client, owner in (("images", "glance"), ("volumes", "cinder")):
+        path = f"/etc/ceph/ceph.client.{client}.keyring"
+        assert on("controller01", "stat", "-c", "%a,%U,%G", path).strip() == f"640,{owner},{owner}"
+    assert on("compute01", "stat", "-c", "%a", "/etc/ceph/ceph.conf").strip() == "644"
+
+
+def test_an_option_altered_by_hand_is_named_and_mended(integrated):
+    on("compute02", "sed", "-i", "s/^rbd_user = .*/rbd_user = wrong/", "/etc/nova/nova.conf")
+    untouched = state()
+    shown = inv("integrate", "--check", "--diff", expect=2)
+    assert "compute02" in shown and "- [libvirt] rbd_user = wrong" in shown
+    assert "compute01" not in shown and "controller01" not in shown
+    inv("integrate", "--yes")
+    after = state()
+    touched = {at for at in after if after[at] != untouched[at]}
+    assert touched == {"compute02", ("compute02", "nova-compute")}
+    inv("integrate", "--check")
+
+
+def test_a_task_alone_finds_the_same_uuid(integrated):
+    uuid = on("compute01", "virsh", "-q", "secret-list").split()[0]
+    script = "sed -i '/^rbd_secret_uuid/d;/^rbd_user/d' /etc/nova/nova.conf"
+    on("compute01", script=script)
+    on("controller01", script="sed -i '/^rbd_secret_uuid/d' /etc/cinder/cinder.conf")
+    inv("controller.cinder", "--yes")
+    assert f"rbd_secret_uuid = {uuid}" in on("controller01", "cat", "/etc/cinder/cinder.conf")
+    assert "restart" in inv("services.restart", "--check", expect=2)
+    inv("services.restart", "--yes")
+    inv("compute.nova", "--yes")
+    inv("services.restart", "--yes")
+    inv("integrate", "--check")
+
+
+def test_a_wrong_value_in_libvirt_is_found_and_set_right(integrated):
+    uuid = on("compute02", "virsh", "-q", "secret-list").split()[0]
+    wrong = f"echo bm90IHRoZSBrZXk= | virsh -q secret-set-value --secret {uuid} --file /dev/stdin"
+    on("compute02", script=wrong)
+    shown = json.loads(inv("compute.secret", "--check", "--json", expect=2))
+    assert [(c["host"], c["sign"]) for c in shown["changes"]] == [("compute02", "~")]
+    inv("compute.secret", "--yes")
+    inv("integrate", "--check")
+
+
+def test_bad_input_is_one_clear_answer(tmp_path):
+    site = tmp_path / "site.toml"
+    site.write_text('name = "x"\nsise = 1\n[hosts]\na = { roles = ["cinder"] }\n')
+    inv("integrate", "--check", "--site", str(site), expect=3)
+    inv("integrate", "--check", "--limit", "nobody", expect=3)
+    inv("integrate", expect=3)
+    inv("--dry", "integrate", expect=3)
+
+
+def test_no_key_in_what_the_run_left_behind(integrated):
+    key = on("ceph01", "ceph", "auth", "get-key", "client.volumes").strip()
+    for host in ("ceph01", "controller01", *COMPUTES):
+        script = (
+            f"grep -rlF -e {key} /etc /root /home /tmp /var/log /run /var/lib/stackrbd "
+            "2>/dev/null || true"
+        )
+        places = on(host, script=script).split()
+        allowed = r"/etc/ceph/ceph\.client\.volumes\.keyring|/etc/libvirt/secrets/.*\.base64"
+        assert [p for p in places if not re.fullmatch(allowed, p)] == []
+        assert key not in on(host, "journalctl", "--no-pager", "-o", "cat")
+    assert (ACCESS / "operator.password").stat().st_mode & 0o077 == 0
+
+
+def test_the_proof(integrated):
+    inv("verify", timeout=900)
