@@ -647,15 +647,14 @@ def _service_host(hypervisor: Any) -> str:
 
 
 def _event(action: Any) -> str:
-    """The event that failed: its traceback's last line (administrators), its details.
-
-    The details (2.84) are the name of the exception and no more.
-    """
+    """The event that failed: its details (2.84: the name of the exception) and its
+    traceback's last line (administrators: what was raised, or where)."""
     for event in action.events or []:
         found = event if isinstance(event, dict) else event.to_dict()
         if found.get("result") == "Error":
-            text = found.get("traceback") or found.get("details") or ""
-            return text.strip().splitlines()[-1] if text.strip() else "Error"
+            end = (found.get("traceback") or "").strip().splitlines()[-1:]
+            told = [found.get("details") or "", *end]
+            return ": ".join(text.strip() for text in told if text.strip())
     return action.message or ""
 
 

@@ -92,7 +92,7 @@ class Run:
         cluster_side = {admin: asked.pop(admin)}
         answers: dict[str, dict[str, Any]] = {}
         for part in (cluster_side, asked):
-            answers |= self._ask({h: reads for h, reads in part.items() if reads})
+            answers |= self.ask({h: reads for h, reads in part.items() if reads})
         if self.site.cloud and _questions(stages, self.site, Host(CLOUD, ())):
             answers[CLOUD] = self._ask_cloud()
         facts = Facts(answers)
@@ -111,7 +111,8 @@ class Run:
             or bool({"glance", "cinder"} & set(host.roles))
         )
 
-    def _ask(self, asked: Mapping[Host, Sequence[Read]]) -> dict[str, dict[str, Any]]:
+    def ask(self, asked: Mapping[Host, Sequence[Read]]) -> dict[str, dict[str, Any]]:
+        """{host: {read id: value}}.  Raises Unreachable, or Failed for what could not look."""
         works = {
             host.name: {"reads": [asdict(r) for r in reads], "deadline": PROBE_DEADLINE}
             for host, reads in asked.items()

@@ -1,7 +1,4 @@
-"""The lab's own fixtures: a whole cloud, brought up once, taken down at the end.
-
-A lab that is up already is put back to the unconnected cloud and left running.
-"""
+"""The lab's own fixtures: a whole unconnected cloud, brought up anew for the tests."""
 
 import json
 import os
@@ -48,8 +45,8 @@ def lab():
     """The unconnected cloud."""
     if os.geteuid() != 0:
         pytest.fail("the lab tests need root on Debian 12; unit tests alone: make unit")
-    inv("lab.up", timeout=1800)
-    inv("lab.reset", timeout=600)
+    inv("lab.down", timeout=300)
+    inv("lab.up", timeout=2400)
     return on
 
 

@@ -118,7 +118,12 @@ class Cloud:
         self.deleted.append(getattr(thing, "id", thing))
         del self.held[self.deleted[-1]]
 
-    delete_server = delete_volume = delete_image = _delete
+    delete_volume = delete_image = _delete
+
+    def delete_server(self, thing, ignore_missing=True):
+        self._delete(thing)
+        for volume in self.volumes():
+            volume.status = "available"
 
     def hypervisors(self, details):
         return [Thing(name=f"{name}.lab", service_details={}) for name in ("c1", "c2")]
