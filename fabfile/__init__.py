@@ -10,7 +10,7 @@ from fabfile import ceph, compute, controller, hosts, services, whole
 
 def namespace() -> Collection:
     """All tasks, in the namespaces that an operator types."""
-    root = Collection(whole.integrate, whole.verify)
+    root = Collection(whole.integrate, whole.verify, whole.init)
     root.add_collection(Collection("ceph", ceph.pools, ceph.auth, ceph.keyrings))
     root.add_collection(Collection("controller", controller.glance, controller.cinder))
     root.add_collection(Collection("compute", compute.secret, compute.nova))

@@ -1,4 +1,4 @@
-"""The top-level tasks: integrate and verify."""
+"""The top-level tasks: integrate, verify and init."""
 
 from typing import Any
 
@@ -22,3 +22,12 @@ def verify(context: Any, site: str = "", limit: str = "", json: bool = False) ->
 
     refuse_dry(context)
     guarded(lambda: proving.prove(context, site, limit, json))
+
+
+@task(help={"out": "where to write it (never over an existing file)"})
+def init(context: Any, out: str = "mysite.toml") -> None:
+    """Write a commented start of a site file of your own."""
+    from fabfile.core import site_file  # noqa: PLC0415
+
+    refuse_dry(context)
+    guarded(lambda: site_file.start(out))

@@ -132,14 +132,15 @@ def prove(
     and goes on as KeyboardInterrupt.
     """
     run = _Proof(connection, settings, ceph, say)
-    run.check("what earlier proofs left is gone", run.sweep)
+    run.check("what earlier proofs left is gone", partial(run.sweep, PREFIX))
     try:
         run.all()
     except KeyboardInterrupt:
         say("proof: interrupted; deleting what it made")
         raise
     finally:
-        run.check("everything is deleted again", run.sweep)
+        own = f"{PREFIX}{settings.run_id}-"
+        run.check("everything is deleted again", partial(run.sweep, own))
     return run.checks
 
 
@@ -452,44 +453,45 @@ class _Proof:
 
     # -- cleaning up
 
-    def sweep(self) -> str:
-        """Delete what carries the name and the mark, this run's and earlier ones'.
+    def sweep(self, prefix: str) -> str:
+        """Delete what has a name of this prefix and carries the mark.
 
         Goes on where one thing stays; Unproved names all that stayed.
         """
         trouble: list[str] = []
-        counts = [act(trouble) for act in (self._servers, self._volumes, self._images)]
+        kinds = (self._servers, self._volumes, self._images)
+        counts = [act(prefix, trouble) for act in kinds]
         if trouble:
             raise Unproved("not all is deleted: " + "\n  ".join(trouble))
         return "{} servers, {} volumes, {} images deleted".format(*counts)
 
-    def _servers(self, trouble: list[str]) -> int:
-        found = self._ours(self.compute.servers(), "server")
+    def _servers(self, prefix: str, trouble: list[str]) -> int:
+        found = self._ours(self.compute.servers(), prefix)
         for item in found:
             _attempt(trouble, self.compute.delete_server, item)
         _attempt(trouble, self._gone, "nova: server", found, self.compute.servers)
         return len(found)
 
-    def _volumes(self, trouble: list[str]) -> int:
-        found = self._ours(self.storage.volumes(), "volume")
+    def _volumes(self, prefix: str, trouble: list[str]) -> int:
+        found = self._ours(self.storage.volumes(), prefix)
         _attempt(trouble, self._at_rest, found)
         for item in found:
             _attempt(trouble, self._delete_volume, item)
         _attempt(trouble, self._gone, "cinder: volume", found, self.storage.volumes)
         return len(found)
 
-    def _images(self, trouble: list[str]) -> int:
-        found = self._ours(self.glance.images(), "image")
+    def _images(self, prefix: str, trouble: list[str]) -> int:
+        found = self._ours(self.glance.images(), prefix)
         for item in found:
             _attempt(trouble, self._delete_image, item)
         return len(found)
 
-    def _ours(self, items: Iterable[Any], kind: str) -> list[Any]:
-        named = [item for item in items if (item.name or "").startswith(PREFIX)]
+    def _ours(self, items: Iterable[Any], prefix: str) -> list[Any]:
+        named = [item for item in items if (item.name or "").startswith(prefix)]
         marked = [item for item in named if _marked(item)]
         for item in named:
             if item not in marked:
-                self.say(f"proof: {kind} {item.name} ({item.id}) has no mark: it stays")
+                self.say(f"proof: {item.name} ({item.id}) has no mark: it stays")
         return marked
 
     def _at_rest(self, volumes: list[Any]) -> None:

@@ -38,3 +38,17 @@ def load(path: Path) -> dict[str, Any]:
 def releases() -> list[dict[str, Any]]:
     """All tables of config/releases/."""
     return [load(path) for path in sorted((PROJECT / "config" / "releases").glob("*.toml"))]
+
+
+def start(out: str) -> int:
+    """Writes a commented start to a new file.  Raises BadInput where one is already."""
+    path = Path(out).expanduser()
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write((PROJECT / "config" / "start.toml").read_text("utf-8"))
+    except FileExistsError:
+        raise BadInput(f"{path}: is there already; name another file by --out") from None
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from None
+    print(f"{path}: written. Fill it in, then: inv hosts.check --site {path}")
+    return 0

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,29 @@ def lab():
     inv("lab.down", timeout=300)
     inv("lab.up", timeout=2400)
     return on
+
+
+class KeyPoller:
+    """tests/lab/key_poller.py, at work from here until stop()."""
+
+    def __init__(self):
+        script = Path(__file__).with_name("key_poller.py")
+        self._process = subprocess.Popen(
+            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def stop(self):
+        """(rounds looked, lines found)."""
+        first, *found = self._process.communicate("")[0].splitlines()
+        return int(first.split()[1]), [line for line in found if line]
+
+
+@pytest.fixture
+def key_poller():
+    poller = KeyPoller()
+    yield poller
+    if poller._process.poll() is None:
+        poller.stop()
 
 
 @pytest.fixture(scope="session")

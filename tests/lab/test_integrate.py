@@ -3,11 +3,12 @@
 import configparser
 import json
 import re
+import subprocess
 
 import pytest
 from oslo_config import cfg
 
-from .conftest import ACCESS, inv, on
+from .conftest import ACCESS, PROJECT, inv, on
 
 COMPUTES = ("compute01", "compute02")
 UNITS = {
@@ -58,13 +59,22 @@ CONFS = {
 }
 
 
-def test_check_first_then_integrate(before, lab):
+def test_check_first_then_integrate_and_no_process_shows_a_key(before, lab, key_poller):
     untouched = state()
     shown = inv("integrate", "--check", "--diff", expect=2)
     assert "Plan: " in shown
     assert "+ pool volumes" in shown
     assert state() == untouched
     inv("integrate", "--yes")
+    rounds, found = key_poller.stop()
+    assert found == []
+    assert rounds > 50
+
+
+def test_the_poller_finds_a_planted_key(key_poller):
+    planted = "AQ" + "x" * 36 + "=="
+    subprocess.run(["sh", "-c", "sleep 1; : $0", planted], check=True)
+    assert "<KEY>" in "".join(key_poller.stop()[1])
 
 
 def test_second_run_touches_nothing(integrated):
@@ -154,10 +164,8 @@ def test_bad_input_is_one_clear_answer(tmp_path):
 def test_no_key_in_what_the_run_left_behind(integrated):
     key = on("ceph01", "ceph", "auth", "get-key", "client.volumes").strip()
     for host in ("ceph01", "controller01", *COMPUTES):
-        script = (
-            f"grep -rlF -e {key} /etc /root /home /tmp /var/log /run /var/lib/stackrbd "
-            "2>/dev/null || true"
-        )
+        folders = "/etc /root /home /tmp /var/log /var/lib/stackrbd"
+        script = f"grep -rlF -f - {folders} 2>/dev/null <<'KEY' || true\n{key}\nKEY\n"
         places = on(host, script=script).split()
         allowed = r"/etc/ceph/ceph\.client\.volumes\.keyring|/etc/libvirt/secrets/.*\.base64"
         assert [p for p in places if not re.fullmatch(allowed, p)] == []
@@ -167,3 +175,22 @@ def test_no_key_in_what_the_run_left_behind(integrated):
 
 def test_the_proof(integrated):
     inv("verify", timeout=900)
+
+
+def test_grizzly_writes_the_sources_own_lines(integrated, tmp_path):
+    """On copies of the pristine files: the release of 2013 is not installed here."""
+    on("compute01", "install", "-d", "/etc/init")
+    on("controller01", script="mkdir -p /etc/init; echo 'start on runlevel' > /etc/init/cinder-volume.conf")
+    site = tmp_path / "grizzly.toml"
+    text = (PROJECT / "config" / "site.toml").read_text()
+    site.write_text(text.replace('release = "auto"', 'release = "grizzly"'))
+    shown = inv("controller.glance", "--check", "--diff", "--site", str(site), expect=2)
+    assert "+ [DEFAULT] default_store = rbd" in shown
+    assert "+ [DEFAULT] rbd_store_user = images" in shown
+    on("controller01", script="cp -a /etc/glance/glance-api.conf /etc/glance/glance-api.conf.kept")
+    inv("controller.glance", "--yes", "--site", str(site))
+    now = on("controller01", "cat", "/etc/glance/glance-api.conf")
+    assert re.search(r"^default_store = rbd$", now, re.M)
+    inv("controller.glance", "--check", "--site", str(site))
+    on("controller01", script="mv /etc/glance/glance-api.conf.kept /etc/glance/glance-api.conf")
+    inv("integrate", "--check")
