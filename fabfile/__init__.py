@@ -14,9 +14,7 @@ def namespace() -> Collection:
     root.add_collection(Collection("ceph", ceph.pools, ceph.auth, ceph.keyrings))
     root.add_collection(Collection("controller", controller.glance, controller.cinder))
     root.add_collection(Collection("compute", compute.secret, compute.nova))
-    root.add_collection(
-        Collection("hosts", hosts.sudoers, hosts.packages, hosts.conf, hosts.check)
-    )
+    root.add_collection(Collection("hosts", hosts.sudoers, hosts.packages, hosts.conf, hosts.check))
     root.add_collection(Collection("services", services.restart))
     return root
 

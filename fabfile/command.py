@@ -22,7 +22,8 @@ HELP = {
 _FLAGS = [
     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
     for name, default in (
-        ("site", ""), ("limit", ""), ("check", False), ("diff", False), ("yes", False), ("json", False),
+        ("site", ""), ("limit", ""), ("check", False),
+        ("diff", False), ("yes", False), ("json", False),
     )
 ]  # fmt: skip
 Body = Callable[..., Sequence[Any]]

@@ -122,9 +122,7 @@ def require(checks: Iterable[Check]) -> None:
         raise Unproved("the proof failed: " + "\n  ".join(failed))
 
 
-def prove(
-    connection: Any, settings: ProofSettings, ceph: Ceph, say: Say
-) -> list[Check]:
+def prove(connection: Any, settings: ProofSettings, ceph: Ceph, say: Say) -> list[Check]:
     """Prove it on every compute of the settings; delete all, come what may.
 
     ceph(kind, volume id): the answer as parse() gives it. A check that failed is in
@@ -147,9 +145,7 @@ def prove(
 class _Proof:
     """One run; its methods answer a sentence or raise."""
 
-    def __init__(
-        self, connection: Any, settings: ProofSettings, ceph: Ceph, say: Say
-    ) -> None:
+    def __init__(self, connection: Any, settings: ProofSettings, ceph: Ceph, say: Say) -> None:
         self.compute = connection.compute
         self.storage = connection.block_storage
         self.glance = connection.image
@@ -297,9 +293,7 @@ class _Proof:
         )
         return self._volume_when(made, "available")
 
-    def _volume_when(
-        self, volume: Any, status: str, fatal: tuple[str, ...] = ()
-    ) -> Any:
+    def _volume_when(self, volume: Any, status: str, fatal: tuple[str, ...] = ()) -> Any:
         return self._wait(
             f"cinder: volume {volume.name} ({volume.id})",
             lambda: self.storage.get_volume(volume.id),
@@ -310,9 +304,7 @@ class _Proof:
 
     def _message(self, volume: str) -> str:
         """What Cinder tells its user about this volume; '' if it tells nothing."""
-        reply = self.storage.get(
-            "/messages", params={"resource_uuid": volume}, microversion="3.5"
-        )
+        reply = self.storage.get("/messages", params={"resource_uuid": volume}, microversion="3.5")
         found = reply.json().get("messages", []) if reply.ok else []
         return found[0].get("user_message", "") if found else ""
 
@@ -396,9 +388,7 @@ class _Proof:
 
     def wait_wrote(self, name: str) -> str:
         """The guest's own line, with the digest of what it wrote."""
-        return self._console(
-            self.servers[name], "read back equal", bad=": DIFFERENT"
-        ).strip()
+        return self._console(self.servers[name], "read back equal", bad=": DIFFERENT").strip()
 
     def watched(self, name: str) -> str:
         """While it is attached, the hypervisor watches the image in Ceph."""

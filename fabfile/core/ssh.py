@@ -167,7 +167,9 @@ def _no_agent(channel: Any) -> str:
     text = " ".join(c for c in said.decode("utf-8", "replace").split() if c.isprintable())
     code = channel.recv_exit_status() if channel.exit_status_ready() else None
     if "password is required" in text:
-        return "sudo asks for a password; run hosts.sudoers first, or name ssh.sudo_password_command"
+        return (
+            "sudo asks for a password; run hosts.sudoers first, or name ssh.sudo_password_command"
+        )
     if "incorrect password" in text or "try again" in text:
         return "sudo does not accept the password"
     if code == 127 or "not found" in text:

@@ -21,8 +21,8 @@ from fabfile.core.contract import (
     CLOUD,
     BadInput,
     Change,
-    Failed,
     Facts,
+    Failed,
     Host,
     Locked,
     Plan,
@@ -137,7 +137,7 @@ class Run:
     def _connection(self) -> Any:
         from fabfile.cloud import connection  # noqa: PLC0415
 
-        return connection.connect(self.site.cloud, self.site.clouds_yaml)
+        return connection.connect(str(self.site.cloud), self.site.clouds_yaml)
 
     def _ask_cloud(self) -> dict[str, Any]:
         from fabfile.cloud import volume_types  # noqa: PLC0415
@@ -197,9 +197,7 @@ class Run:
     def _work(self, steps: list[dict[str, Any]], run: str) -> dict[str, Any]:
         return {"steps": steps, "run": run, "who": run, "deadline": APPLY_DEADLINE}
 
-    def _apply_hosts(
-        self, wave: Mapping[str, Sequence[Change]], record: journal.Journal
-    ) -> None:
+    def _apply_hosts(self, wave: Mapping[str, Sequence[Change]], record: journal.Journal) -> None:
         works = {
             host: self._work([self._step(i, c) for i, c in enumerate(changes)], record.id)
             for host, changes in wave.items()

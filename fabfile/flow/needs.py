@@ -40,7 +40,9 @@ def show(context: Any, site: str) -> int:
                 lacking.append(str(fault))
                 continue
             missing = [p for p in PROGRAMS if not have(connection, p)]
-            run.screen.step(connection.host_name, f"lacks {', '.join(missing)}" if missing else "ready")
+            run.screen.step(
+                connection.host_name, f"lacks {', '.join(missing)}" if missing else "ready"
+            )
             lacking += [f"{connection.host_name}: lacks {p}" for p in missing]
     finally:
         run.fleet.close()

@@ -54,7 +54,7 @@ def _settings(run: Run, run_id: str) -> Any:
     if not guest and not site.verify.image:
         raise BadInput("verify: expected verify.image (an image's name) or verify.guest (a folder)")
     return ProofSettings(
-        volume_type=site.cinder.volume_type,
+        volume_type=str(site.cinder.volume_type),
         flavor=site.verify.flavor,
         computes=tuple(h.name for h in site.with_role("compute") if h.name in run.limited),
         run_id=run_id.rsplit("-", 1)[1],

@@ -30,7 +30,9 @@ def wanted_caps(client: Any, release: int) -> dict[str, str]:
     """{daemon: caps} of a client for a cluster of that major version."""
     if release < LUMINOUS:
         osd = ["allow class-read object_prefix rbd_children"]
-        osd += [f"allow rwx pool={p}" for p in client.rwx] + [f"allow rx pool={p}" for p in client.rx]
+        osd += [f"allow rwx pool={p}" for p in client.rwx] + [
+            f"allow rx pool={p}" for p in client.rx
+        ]
         return {"mon": 'allow r, allow command "osd blacklist"', "osd": ", ".join(osd)}
     osd = [f"profile rbd pool={p}" for p in client.rwx]
     osd += [f"profile rbd-read-only pool={p}" for p in client.rx]
@@ -95,8 +97,6 @@ def _create(host: str, name: str, caps: dict[str, str]) -> Change:
 def _widen(host: str, name: str, old: dict[str, str], new: dict[str, str]) -> Change:
     argv = cluster.ceph("auth", "caps", f"client.{name}", *_pairs(new))
     changed = [d for d in sorted(new) if old.get(d) != new[d]]
-    diff = tuple(
-        line for d in changed for line in (f"- {d}: {old.get(d, '')}", f"+ {d}: {new[d]}")
-    )
+    diff = tuple(line for d in changed for line in (f"- {d}: {old.get(d, '')}", f"+ {d}: {new[d]}"))
     sentence = "widen its caps (" + ", ".join(changed) + ")"
     return Change(host, f"user client.{name}", sentence, "~", "run", {"argv": argv}, 0, diff=diff)

@@ -73,8 +73,13 @@ def plan(site: Any, facts: Facts) -> list[Change]:
         source = SOURCE_LIST if site.packages.source else None
         changes.append(
             Change(
-                host.name, "packages", "install " + " ".join(missing), "+", "install",
-                {"packages": missing, "source": source}, wave,
+                host.name,
+                "packages",
+                "install " + " ".join(missing),
+                "+",
+                "install",
+                {"packages": missing, "source": source},
+                wave,
             )  # fmt: skip
         )
     return changes

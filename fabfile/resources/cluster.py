@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from fabfile.core.contract import BadInput, Failed, Facts, Host, Read
+from fabfile.core.contract import BadInput, Facts, Failed, Host, Read
 
 _CEPH = ["ceph", "--connect-timeout", "10", "--format", "json"]
 _KEYS = r'"key":\s*"([^"]+)"'

@@ -14,7 +14,6 @@ from typing import Any
 from fabfile.core.contract import BadInput, Facts, Host, Read
 from fabfile.resources import cluster
 
-
 PLAIN = ["rbd_secret_uuid", "rbd_keyring_conf"]
 """Options that look like credentials by name, and are none."""
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"

@@ -83,4 +83,3 @@ def _set_value(host: str, client: str, uuid: str, old: str | None, new: str | No
         diff=diff,
         needs=(key_of(client),),
     )
-

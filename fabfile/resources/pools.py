@@ -61,5 +61,7 @@ def _needs_init(name: str, pool: dict[str, Any]) -> bool:
     applications = set(pool.get("application_metadata", {}))
     if applications - {"rbd"}:
         found = ", ".join(sorted(applications))
-        raise BadInput(f"pools.{name}: expected a pool for rbd, found one for {found}; name another")
+        raise BadInput(
+            f"pools.{name}: expected a pool for rbd, found one for {found}; name another"
+        )
     return not applications

@@ -6,7 +6,7 @@ Knows the form of those files and finds the one of a site; decides nothing else.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fabfile.core.contract import BadInput, Facts, Read
@@ -17,7 +17,7 @@ PACKAGES = {"nova-common": 0, "glance-common": 1, "cinder-common": 5}
 READ = Read("openstack", "packages", {"names": sorted(PACKAGES)})
 
 
-def choose(site: Any, facts: Facts, tables: list[Table]) -> tuple[str, Table]:
+def choose(site: Any, facts: Facts, tables: Sequence[Table]) -> tuple[str, Table]:
     """(name, data) of the site's release, found on the hosts where it says 'auto'.
 
     Raises BadInput for a release that no file knows, or hosts of several.
@@ -31,7 +31,7 @@ def choose(site: Any, facts: Facts, tables: list[Table]) -> tuple[str, Table]:
     return name, known[name]
 
 
-def _found(facts: Facts, tables: list[Table]) -> str:
+def _found(facts: Facts, tables: Sequence[Table]) -> str:
     majors = {
         host: str(int(match.group(1)) + PACKAGES[package])
         for host, seen in facts.hosts.items()
@@ -45,7 +45,9 @@ def _found(facts: Facts, tables: list[Table]) -> str:
         )
     if len(set(majors.values())) > 1:
         listed = ", ".join(f"{host} has {major}" for host, major in sorted(majors.items()))
-        raise BadInput(f"release: expected one release on all hosts, found Nova of several: {listed}")
+        raise BadInput(
+            f"release: expected one release on all hosts, found Nova of several: {listed}"
+        )
     major = next(iter(majors.values()))
     for table in tables:
         if major in table["versions"]:

@@ -12,7 +12,11 @@ from fabfile.core.contract import Change, Facts, Host, Read
 
 SEES_CHANGES = True
 """Asks the flow for the changes planned before this resource."""
-UNITS = {"glance": ("glance-api", 1), "cinder": ("cinder-volume", 1), "compute": ("nova-compute", 2)}
+UNITS = {
+    "glance": ("glance-api", 1),
+    "cinder": ("cinder-volume", 1),
+    "compute": ("nova-compute", 2),
+}
 
 
 def reads(site: Any, host: Host) -> list[Read]:
@@ -20,7 +24,9 @@ def reads(site: Any, host: Host) -> list[Read]:
     return [Read("owed", "owed")] if set(host.roles) & set(UNITS) else []
 
 
-def plan(site: Any, facts: Facts, changes: Sequence[Change] = (), everything: bool = False) -> list[Change]:
+def plan(
+    site: Any, facts: Facts, changes: Sequence[Change] = (), everything: bool = False
+) -> list[Change]:
     """One restart a host, of all units that need it."""
     found = []
     for host in site.all_hosts():

@@ -31,7 +31,9 @@ class Service:
         if self.role in host.roles:
             found.append(release.READ)
             file = site_file(self.name)
-            found.append(Read(f"{self.name}.conf", "options", {"path": file, "plain": identity.PLAIN}))
+            found.append(
+                Read(f"{self.name}.conf", "options", {"path": file, "plain": identity.PLAIN})
+            )
             if self.name == "cinder":
                 upstart = {"path": "/etc/init/cinder-volume.conf", "text": True}
                 found.append(Read("cinder.head", "file", upstart))
@@ -67,9 +69,14 @@ class Service:
         self, site: Any, host: str, data: Any, words: dict[str, str], seen: Any
     ) -> list[Change]:
         if seen is None:
-            raise BadInput(f"{host}: expected {data['file']}, found no such file; is {self.name} there?")
+            raise BadInput(
+                f"{host}: expected {data['file']}, found no such file; is {self.name} there?"
+            )
         now = {(_same(s), k): v for s, k, v in seen["active"]}
-        words = {**words, "old_datadir": now.get(("glance_store", "filesystem_store_datadir"), OLD_DATADIR)}
+        words = {
+            **words,
+            "old_datadir": now.get(("glance_store", "filesystem_store_datadir"), OLD_DATADIR),
+        }
         if self.name == "cinder":
             _keep_default_backend(host, data, now)
         tables = [data["options"]]
@@ -81,17 +88,19 @@ class Service:
         edits = _edits(tables, words, now)
         if not edits:
             return []
-        lines = [
-            line
-            for s, k, v in edits
-            for line in _diff(s, k, now.get((_same(s), k)), v)
-        ]
+        lines = [line for s, k, v in edits for line in _diff(s, k, now.get((_same(s), k)), v)]
         keys = ", ".join(f"{s}.{k}" for s, k, _ in edits)
         return [
             Change(
-                host, data["file"], f"set {keys}", "~", "edit",
+                host,
+                data["file"],
+                f"set {keys}",
+                "~",
+                "edit",
                 {"path": data["file"], "edits": [list(e) for e in edits], "before": seen["sha256"]},
-                self.wave, tuple(lines), restarts=(data["unit"],) if data["unit"] else (),
+                self.wave,
+                tuple(lines),
+                restarts=(data["unit"],) if data["unit"] else (),
             )  # fmt: skip
         ]
 

@@ -16,9 +16,7 @@ from fabfile.core.contract import BadInput, Host
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 """A pool, a cephx client, a section, a unit: letters, digits, and - _ . inside."""
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,252}$")]
-Uuid = Annotated[
-    str, Field(pattern=r"(?i)^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")
-]
+Uuid = Annotated[str, Field(pattern=r"(?i)^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")]
 PlainText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=1000)]
 Role = Literal["ceph", "glance", "cinder", "compute"]
 ROLES = ("ceph", "glance", "cinder", "compute")

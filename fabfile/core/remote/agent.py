@@ -27,7 +27,9 @@ ENVIRONMENT = {
     "HOME": "/root",
     "DEBIAN_FRONTEND": "noninteractive",
 }
-CREDENTIAL = re.compile(r"password|passwd|key|secret|token|connection|transport_url|credential", re.I)
+CREDENTIAL = re.compile(
+    r"password|passwd|key|secret|token|connection|transport_url|credential", re.I
+)
 URL_LOGIN = re.compile(r"://[^/\s@]*:[^/\s@]*@")
 BEAT = 5.0
 
@@ -75,7 +77,7 @@ def _mask_group(found):
 
 # Processes
 
-_running = set()
+_running = set()  # type: ignore[var-annotated]
 
 
 def _kill_group(process):
@@ -180,9 +182,7 @@ def read_options(path, plain=()):
         lines = options.active(data.decode("utf-8", "surrogateescape"))
     except options.ParseError as error:
         raise Failed("%s: %s" % (path, error))
-    seen["active"] = [
-        [s, k, fingerprint(v) if hidden(k, v, plain) else v] for s, k, v in lines
-    ]
+    seen["active"] = [[s, k, fingerprint(v) if hidden(k, v, plain) else v] for s, k, v in lines]
     return seen
 
 
@@ -229,7 +229,16 @@ def read_packages(names):
     return found
 
 
-UNIT = ["LoadState", "ActiveState", "SubState", "Result", "MainPID", "NRestarts", "Job", "ActiveEnterTimestampMonotonic"]
+UNIT = [
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "Result",
+    "MainPID",
+    "NRestarts",
+    "Job",
+    "ActiveEnterTimestampMonotonic",
+]
 
 
 def read_units(names):
@@ -314,7 +323,15 @@ def step_run(run, argv, stdin=(), ok=(0,), timeout=60, capture=False):
 
 def step_install(run, packages, source=None):
     """Installs packages; where a source list is named, only that one is refreshed."""
-    apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::http::Timeout=20"]
+    apt = [
+        "apt-get",
+        "-q",
+        "-y",
+        "-o",
+        "DPkg::Lock::Timeout=120",
+        "-o",
+        "Acquire::http::Timeout=20",
+    ]
     if source:
         only = ["-o", "Dir::Etc::sourcelist=" + source, "-o", "Dir::Etc::sourceparts=-"]
         expect(apt + only + ["-o", "APT::Get::List-Cleanup=0", "update"], timeout=180)
@@ -343,7 +360,9 @@ def step_restart(run, units, settle=4.0, timeout=150):
                 standing.pop(unit, None)
                 since.pop(unit, None)
             elif since.setdefault(unit, (identity, now))[0] != identity:
-                raise Failed("%s came up and died within %d s%s" % (unit, settle, _last_words(unit)))
+                raise Failed(
+                    "%s came up and died within %d s%s" % (unit, settle, _last_words(unit))
+                )
             elif now - since[unit][1] >= settle:
                 standing[unit] = True
         if now > until:

@@ -154,11 +154,7 @@ def _set(lines, section, key, value):
     sections, options = _scan(lines)
     newline = _end_of_line(lines)
     line = _assignment(key, value)
-    mine = [
-        o
-        for o in options
-        if o.key == key and same_section(o.section) == same_section(section)
-    ]
+    mine = [o for o in options if o.key == key and same_section(o.section) == same_section(section)]
     if mine:
         last = mine[-1]
         ending = lines[last.last - 1][len(lines[last.last - 1].rstrip("\r\n")) :]
