@@ -1,6 +1,7 @@
 """What each OpenStack release needs, as data read from config/releases/.
 
 Knows the form of those files and finds the one of a site; decides nothing else.
+A file that is `like` another release says only what differs; false takes a key out.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from fabfile.core.contract import BadInput, Facts, Read
 
 Table = Mapping[str, Any]
 PACKAGES = {"nova-common": 0, "glance-common": 1, "cinder-common": 5}
-"""Package: how far its major version is behind Nova's (since Mitaka)."""
+"""Package: how far its major version is behind Nova's (since Liberty)."""
 READ = Read("openstack", "packages", {"names": sorted(PACKAGES)})
 
 
@@ -28,15 +29,31 @@ def choose(site: Any, facts: Facts, tables: Sequence[Table]) -> tuple[str, Table
         name = _found(facts, tables)
     if name not in known:
         raise BadInput(f"release: expected one of {', '.join(known)}, found {name!r}")
-    return name, known[name]
+    return name, _whole(known[name], known)
+
+
+def _whole(table: Table, known: Mapping[str, Table]) -> Table:
+    """The table, with the rest of the release that it is like."""
+    if "like" not in table:
+        return table
+    rest = _whole(known[table["like"]], known)
+    return {**_laid_over(rest, table), "versions": table["versions"]}
+
+
+def _laid_over(rest: Table, table: Table) -> dict[str, Any]:
+    found = dict(rest)
+    for key, value in table.items():
+        below = found.get(key, {})
+        found[key] = _laid_over(below, value) if isinstance(value, Mapping) else value
+    return {key: value for key, value in found.items() if value is not False}
 
 
 def _found(facts: Facts, tables: Sequence[Table]) -> str:
     majors = {
-        host: str(int(match.group(1)) + PACKAGES[package])
+        host: _of_nova(package, match.group(1))
         for host, seen in facts.hosts.items()
         for package, version in seen.get(READ.id, {}).items()
-        if version and (match := re.match(r"(?:\d+:)?(\d+)\.", version))
+        if version and (match := re.match(r"(?:\d+:)?(20\d\d\.\d|\d+(?=\.))", version))
     }
     if not majors:
         raise BadInput(
@@ -53,3 +70,8 @@ def _found(facts: Facts, tables: Sequence[Table]) -> str:
         if major in table["versions"]:
             return str(table["versions"][major])
     raise BadInput(f"release: Nova {major} is not known; name the nearest release in the site file")
+
+
+def _of_nova(package: str, number: str) -> str:
+    """Nova's number for a package's: year and half up to Kilo, the same for all three."""
+    return number if "." in number else str(int(number) + PACKAGES[package])

@@ -14,6 +14,7 @@ from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
 from fabfile.resources import cluster, identity, release
 
 OLD_DATADIR = "/var/lib/glance/images"
+OLD_STORES = "file,http"
 Edit = tuple[str, str, str]
 
 
@@ -76,16 +77,12 @@ class Service:
         words = {
             **words,
             "old_datadir": now.get(("glance_store", "filesystem_store_datadir"), OLD_DATADIR),
+            "old_stores": now.get(("DEFAULT", "known_stores"), OLD_STORES),
         }
+        _keep_apart(host, data, now)
         if self.name == "cinder":
             _keep_default_backend(host, data, now)
-        tables = [data["options"]]
-        if self.name == "nova" and site.nova.ephemeral:
-            tables.append(data["ephemeral"])
-        for absent, extra in data.get("when_absent", {}).items():
-            if tuple(absent.split(".", 1)) not in now:
-                tables.insert(0, extra)
-        edits = _edits(tables, words, now)
+        edits = _edits(self._tables(site, data, now), words, now)
         if not edits:
             return []
         lines = [line for s, k, v in edits for line in _diff(s, k, now.get((_same(s), k)), v)]
@@ -103,6 +100,17 @@ class Service:
                 restarts=(data["unit"],) if data["unit"] else (),
             )  # fmt: skip
         ]
+
+    def _tables(self, site: Any, data: Any, now: dict[tuple[str, str], str]) -> list[Any]:
+        """The tables of options that are written, the weakest first."""
+        absent = data.get("when_absent", {}).items()
+        tables = [extra for name, extra in absent if tuple(name.split(".", 1)) not in now]
+        tables.append(data["options"])
+        if self.name == "nova" and site.nova.ephemeral:
+            if "ephemeral" not in data:
+                raise BadInput("nova.ephemeral: expected false before Havana, found true")
+            tables.append(data["ephemeral"])
+        return tables
 
 
 def site_file(service: str) -> str:
@@ -145,6 +153,13 @@ def _equal(old: str | None, new: str) -> bool:
     if old is None:
         return False
     return old == new or old.replace(" ", "").lower() == new.replace(" ", "").lower()
+
+
+def _keep_apart(host: str, data: Any, now: dict[tuple[str, str], str]) -> None:
+    """Refuses to write beside an option that would leave ours without effect."""
+    for name, reason in data.get("not_beside", {}).items():
+        if tuple(name.split(".", 1)) in now:
+            raise BadInput(f"{host}: {data['file']} has {name}: {reason}")
 
 
 def _keep_default_backend(host: str, data: Any, now: dict[tuple[str, str], str]) -> None:
