@@ -1,65 +1,16 @@
 """From what was seen to what is planned: the resources, as tables."""
 
-import json
-
 import pytest
 
-from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Facts
 from fabfile.resources import auth, identity, libvirt_secret, pools, settings
-from fabfile.resources import site as sites
 
-FSID = "6238f9e6-0382-4cef-a3f3-795a22ddc50e"
-OTHER = "11111111-2222-4333-8444-555555555555"
-KEY = "sha256:aa"
+from .states import FSID, OTHER, ZED, cluster, conf, secret, site, user
 
-
-def site(**more):
-    raw = {
-        "name": "test",
-        "hosts": {
-            "ceph01": {"roles": ["ceph"]},
-            "ctl": {"roles": ["glance", "cinder"]},
-            "n1": {"roles": ["compute"]},
-            "n2": {"roles": ["compute"]},
-        },
-    }
-    return sites.check({**raw, **more}, "site.toml")
+VOLUMES = (user("volumes"),)
 
 
-def answer(value):
-    return {"code": 0, "out": json.dumps(value), "err": ""}
-
-
-def cluster(pools=(), users=(), major=16):
-    return {
-        "ceph.health": answer({"checks": {}}),
-        "ceph.monmap": answer({"fsid": FSID, "mons": [{"rank": 0, "addr": "10.0.0.1:6789/0"}]}),
-        "ceph.versions": answer({"mon": {f"ceph version {major}.2.15 (x) name (stable)": 1}}),
-        "ceph.pools": answer(list(pools)),
-        "ceph.users": answer({"auth_dump": list(users)}),
-    }
-
-
-def secret(uuid, name="client.volumes secret", value=KEY, private="no"):
-    xml = f"<secret ephemeral='no' private='{private}'><uuid>{uuid}</uuid>"
-    xml += f"<usage type='ceph'><name>{name}</name></usage></secret>"
-    return {
-        uuid: {
-            "xml": {"code": 0, "out": xml, "err": ""},
-            "value": {"code": 0 if value else 1, "out": value or "", "err": ""},
-        }
-    }
-
-
-def conf(*active):
-    return {"sha256": "0" * 64, "active": [list(a) for a in active]}
-
-
-USER = {"entity": "client.volumes", "key": KEY, "caps": {}}
-
-
-def facts(n1=None, n2=None, cinder=(), nova=(), users=(USER,)):
+def facts(n1=None, n2=None, cinder=(), nova=(), users=VOLUMES):
     hosts = {
         "ceph01": cluster(users=users),
         "ctl": {"cinder.conf": conf(*cinder)},
@@ -186,12 +137,8 @@ VOLUMES_16 = {
 )
 def test_caps_are_widened_only(caps, expected):
     users = [
-        {"entity": "client.volumes", "key": KEY, "caps": caps},
-        {
-            "entity": "client.images",
-            "key": KEY,
-            "caps": {d: "allow *" for d in ("mon", "osd", "mgr")},
-        },
+        user("volumes", caps=caps),
+        user("images", caps={d: "allow *" for d in ("mon", "osd", "mgr")}),
     ]
     changes = auth.plan(site(), Facts({"ceph01": cluster(users=users)}))
     assert bool(changes) == (expected is not None)
@@ -207,12 +154,9 @@ def test_caps_by_ceph_release():
     assert "class-read object_prefix rbd_children" in auth.wanted_caps(client, 11)["osd"]
 
 
-TRAIN = next(t for t in site_file.releases() if "zed" in t["versions"].values())
-
-
 def cinder_edits(*active):
     seen = {"cinder.conf": conf(*active), "cinder.head": None}
-    known = Facts({"ctl": seen}, {"uuid.volumes": FSID}, TRAIN)
+    known = Facts({"ctl": seen}, {"uuid.volumes": FSID}, ZED)
     changes = settings.cinder.plan(site(), known)
     return {(s, k): v for c in changes for s, k, v in c.args["edits"]}
 
@@ -228,28 +172,3 @@ def test_cinder_goes_beside_what_is_there():
 def test_a_backend_in_default_is_never_orphaned():
     with pytest.raises(BadInput, match="orphan"):
         cinder_edits(("DEFAULT", "volume_driver", "cinder.volume.drivers.lvm.LVMVolumeDriver"))
-
-
-@pytest.mark.parametrize(
-    "raw, said",
-    [
-        ({"sise": 1}, "sise: no such setting"),
-        ({"glance": {"stoer": "x"}}, "glance.stoer: no such setting; did you mean 'store'?"),
-        ({"pools": {"images": {"size": "three"}, "volumes": {}}}, "pools.images.size: expected"),
-        ({"cinder": {"pool": "a;reboot"}}, "cinder.pool: expected"),
-        ({"cinder": {"pool": "-rf"}}, "cinder.pool: expected"),
-        ({"cinder": {"pool": "no"}}, "cinder.pool: expected one of images, volumes, found 'no'"),
-        ({"packages": {"source": "deb http://x y z"}}, "signed-by"),
-    ],
-)
-def test_bad_sites(raw, said):
-    with pytest.raises(BadInput) as caught:
-        site(**raw)
-    assert said in str(caught.value)
-    assert str(caught.value).startswith("site.toml: ")
-
-
-@pytest.mark.parametrize("name", ["site.toml", "site.large.toml"])
-def test_the_shipped_sites_are_right(name):
-    path = site_file.PROJECT / "config" / name
-    assert sites.check(site_file.load(path), name).cloud == "stackrbd-lab"

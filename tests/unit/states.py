@@ -1,0 +1,85 @@
+"""Builders of what the hosts answer, for tests that turn a state into a plan."""
+
+import json
+from pathlib import Path
+
+from fabfile.core import site_file
+from fabfile.resources import site as sites
+
+RECORDED = Path(__file__).parents[1] / "contract" / "recorded"
+FSID = "6238f9e6-0382-4cef-a3f3-795a22ddc50e"
+OTHER = "11111111-2222-4333-8444-555555555555"
+THIRD = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
+KEY = "sha256:" + "a" * 64
+DIGEST = "0" * 64
+HOSTS = {
+    "ceph01": {"roles": ["ceph"]},
+    "ctl": {"roles": ["glance", "cinder"]},
+    "n1": {"roles": ["compute"]},
+    "n2": {"roles": ["compute"]},
+}
+EPHEMERAL = {
+    "nova": {"ephemeral": True},
+    "pools": {"volumes": {}, "images": {}, "vms": {}},
+    "clients": {
+        "volumes": {"rwx": ["volumes"], "rx": ["images"]},
+        "images": {"rwx": ["images"]},
+        "vms": {"rwx": ["vms"], "rx": ["images"]},
+    },
+}
+ZED = next(t for t in site_file.releases() if "zed" in t["versions"].values())
+
+
+def site(**more):
+    return sites.check({"name": "test", "hosts": HOSTS, **more}, "site.toml")
+
+
+def answer(value):
+    return {"code": 0, "out": json.dumps(value), "err": ""}
+
+
+def recorded(name):
+    return {"code": 0, "out": (RECORDED / f"ceph16_{name}.json").read_text(), "err": ""}
+
+
+def cluster(pools=(), users=(), major=16, checks=(), mons=("10.0.0.1:6789/0",)):
+    monitors = [{"rank": n, "addr": a} for n, a in enumerate(mons)]
+    return {
+        "ceph.health": answer({"checks": {c: {} for c in checks}}),
+        "ceph.monmap": answer({"fsid": FSID, "mons": monitors}),
+        "ceph.versions": answer({"mon": {f"ceph version {major}.2.15 (x) name (stable)": 1}}),
+        "ceph.pools": answer(list(pools)),
+        "ceph.users": answer({"auth_dump": list(users)}),
+    }
+
+
+def user(client, key=KEY, caps=None):
+    return {"entity": f"client.{client}", "key": key, "caps": caps or {}}
+
+
+def secret(uuid, name="client.volumes secret", value=KEY, private="no"):
+    xml = (
+        f"<secret ephemeral='no' private='{private}'>\n  <uuid>{uuid}</uuid>\n"
+        f"  <usage type='ceph'>\n    <name>{name}</name>\n  </usage>\n</secret>\n"
+    )
+    return {
+        uuid: {
+            "xml": {"code": 0, "out": xml, "err": ""},
+            "value": {"code": 0 if value else 1, "out": value or "", "err": ""},
+        }
+    }
+
+
+def conf(*active, digest=DIGEST):
+    return {"sha256": digest, "active": [list(a) for a in active]}
+
+
+def file(text, owner="root", mode="0644", group=None):
+    return {
+        "kind": "file",
+        "text": text,
+        "sha256": DIGEST,
+        "owner": owner,
+        "group": group or owner,
+        "mode": mode,
+    }

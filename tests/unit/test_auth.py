@@ -1,0 +1,139 @@
+"""cephx users: made without showing the key, widened without taking anything away."""
+
+import pytest
+
+from fabfile.core.contract import Facts
+from fabfile.resources import auth
+
+from .states import cluster, site, user
+
+CAPS = {
+    "volumes": {
+        "mgr": "profile rbd pool=volumes",
+        "mon": "profile rbd",
+        "osd": "profile rbd pool=volumes, profile rbd-read-only pool=images",
+    },
+    "images": {
+        "mgr": "profile rbd pool=images",
+        "mon": "profile rbd",
+        "osd": "profile rbd pool=images",
+    },
+}
+IMAGES = user("images", caps=CAPS["images"])
+
+
+def plan(*users, major=16):
+    return auth.plan(site(), Facts({"ceph01": cluster(users=users, major=major)}))
+
+
+def caps_of(change):
+    """{daemon: caps} of the argument list, after the user's name."""
+    words = change.args["argv"]
+    words = words[words.index("client.volumes") + 1 :]
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def widened(caps):
+    """The caps that are set in place of these, or None where they stay."""
+    changes = plan(IMAGES, user("volumes", caps=caps))
+    return caps_of(*changes) if changes else None
+
+
+def test_missing_users_are_made_by_a_command_that_shows_no_key():
+    changes = plan()
+    assert [c.thing for c in changes] == ["user client.volumes", "user client.images"]
+    made = changes[0]
+    assert made.args["argv"][5:8] == ["auth", "add", "client.volumes"]
+    assert caps_of(made) == CAPS["volumes"]
+    assert (made.host, made.sign, made.verb, made.wave) == ("ceph01", "+", "run", 0)
+    assert made.provides == (auth.key_of("volumes"),)
+    assert made.diff == tuple(f"+ {daemon}: {caps}" for daemon, caps in CAPS["volumes"].items())
+
+
+def test_only_the_missing_user_is_made():
+    assert [c.thing for c in plan(IMAGES)] == ["user client.volumes"]
+    assert plan(IMAGES, user("volumes", caps=CAPS["volumes"])) == []
+
+
+def test_what_somebody_else_granted_stays():
+    other = {"mds": "allow rw", "osd": "allow rwx pool=backups", "mon": "allow r"}
+    assert widened(other) == {
+        "mds": "allow rw",
+        "mgr": "profile rbd pool=volumes",
+        "mon": "allow r, profile rbd",
+        "osd": "allow rwx pool=backups, " + CAPS["volumes"]["osd"],
+    }
+
+
+def test_widened_caps_are_enough_the_next_time():
+    once = widened({"osd": "profile rbd pool=vms", "mon": "allow r"})
+    assert once is not None
+    assert widened(once) is None
+
+
+@pytest.mark.parametrize(
+    "daemon, caps, missing",
+    [
+        ("mon", "allow r", "profile rbd"),
+        ("mon", "profile rbd-read-only", "profile rbd"),
+        ("osd", "profile rbd-read-only", CAPS["volumes"]["osd"]),
+        (
+            "osd",
+            "profile rbd-read-only pool=volumes, profile rbd-read-only pool=images",
+            "profile rbd pool=volumes",
+        ),
+        ("osd", "allow *  pool=volumes", CAPS["volumes"]["osd"]),
+        (
+            "osd",
+            "profile rbd pool=volumes-old, profile rbd pool=images",
+            "profile rbd pool=volumes",
+        ),
+        ("mgr", "allow r", "profile rbd pool=volumes"),
+    ],
+)
+def test_a_narrower_grant_is_not_enough(daemon, caps, missing):
+    found = widened({**CAPS["volumes"], daemon: caps})[daemon]
+    assert found == f"{' '.join(caps.split())}, {missing}"
+
+
+@pytest.mark.parametrize(
+    "daemon, caps",
+    [
+        ("mon", "allow *"),
+        ("mon", " allow  r ,  profile  rbd "),
+        ("osd", "allow *"),
+        ("osd", "profile rbd"),
+        ("osd", "profile rbd pool=images, profile rbd pool=volumes"),
+        ("mgr", "profile rbd"),
+    ],
+)
+def test_a_broader_grant_is_enough(daemon, caps):
+    assert widened({**CAPS["volumes"], daemon: caps}) is None
+
+
+def test_the_change_shows_only_the_daemons_that_change():
+    (change,) = plan(IMAGES, user("volumes", caps={**CAPS["volumes"], "mgr": "allow r"}))
+    assert (change.sign, change.sentence) == ("~", "widen its caps (mgr)")
+    assert change.args["argv"][5:8] == ["auth", "caps", "client.volumes"]
+    assert change.diff == ("- mgr: allow r", "+ mgr: allow r, profile rbd pool=volumes")
+    assert caps_of(change).keys() == {"mgr", "mon", "osd"}
+
+
+@pytest.mark.parametrize("major, daemons", [(15, {"mgr", "mon", "osd"}), (14, {"mon", "osd"})])
+def test_caps_for_the_mgr_since_octopus(major, daemons):
+    assert caps_of(plan(IMAGES, major=major)[0]).keys() == daemons
+
+
+@pytest.mark.parametrize("major, profile", [(12, True), (11, False)])
+def test_profiles_since_luminous(major, profile):
+    caps = caps_of(plan(major=major)[0])
+    old = (
+        "allow class-read object_prefix rbd_children, allow rwx pool=volumes, allow rx pool=images"
+    )
+    assert caps["osd"] == (CAPS["volumes"]["osd"] if profile else old)
+    assert ("profile" in caps["mon"]) == profile
+
+
+def test_a_key_is_asked_for_by_its_clients_name():
+    assert auth.key_command("volumes")[-3:] == ["auth", "get-key", "client.volumes"]
+    assert auth.key_of("volumes") == "key:client.volumes"

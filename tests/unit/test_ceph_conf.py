@@ -1,0 +1,129 @@
+"""ceph.conf on the clients: written once, then only its monitors and mode are minded."""
+
+import pytest
+
+from fabfile.core.contract import BadInput, Facts
+from fabfile.resources import ceph_conf
+
+from .states import DIGEST, FSID, HOSTS, OTHER, cluster, file, site
+
+MONS = ("10.0.0.1:6789/0", "10.0.0.2:6789/0")
+FOLDER = {"kind": "directory", "mode": "0755", "owner": "root", "group": "root"}
+HEAD = f"[global]\nfsid = {FSID}\n"
+
+
+def plan(found, host="n1", folder=FOLDER, mons=MONS):
+    hosts = {"ceph01": cluster(mons=mons), host: {"ceph.folder": folder, "ceph.conf": found}}
+    return ceph_conf.plan(site(), Facts(hosts))
+
+
+def written(text):
+    (change,) = plan(file(text))
+    assert change.verb == "write"
+    return "".join(change.args["content"])
+
+
+@pytest.mark.parametrize(
+    "host, wave, units", [("n1", 2, ()), ("ctl", 1, ("glance-api", "cinder-volume"))]
+)
+def test_a_missing_file_is_written_readable_by_all(host, wave, units):
+    (change,) = plan(None, host)
+    text = (
+        "# written by stackrbd from the cluster's monitor map\n"
+        f"[global]\nfsid = {FSID}\nmon_host = 10.0.0.1:6789 10.0.0.2:6789\n"
+    )
+    assert change.args == {
+        "path": "/etc/ceph/ceph.conf", "content": [text], "mode": "0644",
+        "owner": "root", "group": "root", "before": None,
+    }  # fmt: skip
+    assert (change.host, change.sign, change.wave, change.restarts) == (host, "+", wave, units)
+
+
+def test_a_missing_folder_is_made_before_the_file():
+    folder, conf = plan(None, folder=None)
+    assert (folder.verb, folder.args["path"], folder.args["mode"]) == (
+        "folder",
+        "/etc/ceph",
+        "0755",
+    )
+    assert conf.verb == "write"
+
+
+@pytest.mark.parametrize(
+    "mons",
+    [MONS, ("[2001:db8::1]:6789/0",), ("[2001:db8::1]:6789/0", "[2001:db8::2]:6789/0")],
+)
+def test_what_is_written_is_right_the_next_time(mons):
+    (change,) = plan(None, mons=mons)
+    assert plan(file("".join(change.args["content"])), mons=mons) == []
+
+
+@pytest.mark.parametrize(
+    "mon_host",
+    [
+        "mon_host = 10.0.0.1:6789 10.0.0.2:6789",
+        "mon_host = 10.0.0.1,10.0.0.2",
+        "mon host=10.0.0.2, 10.0.0.1",
+        "mon-host = 10.0.0.1;10.0.0.2",
+        "\tmon_host = [v2:10.0.0.1:3300/0,v1:10.0.0.1:6789/0] [v2:10.0.0.2:3300/0]",
+    ],
+)
+def test_the_same_monitors_in_another_notation_stay(mon_host):
+    assert plan(file(f"{HEAD}{mon_host}\n")) == []
+
+
+@pytest.mark.parametrize("fsid", [f"fsid = {FSID.upper()}\n", ""])
+def test_the_clusters_own_file_is_known(fsid):
+    assert plan(file(f"[global]\n{fsid}mon_host = 10.0.0.1 10.0.0.2\n")) == []
+
+
+def test_a_file_of_another_cluster_is_refused():
+    text = f"[global]\nfsid = {OTHER}\nmon_host = 10.0.0.1 10.0.0.2\n"
+    with pytest.raises(BadInput, match=f"^n1: /etc/ceph/ceph.conf: .*{FSID}, found {OTHER}"):
+        plan(file(text))
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ("mon_host = 10.0.0.1\n", "mon_host = 10.0.0.1:6789 10.0.0.2:6789\n"),
+        ("mon_host = 10.0.0.1 10.0.0.2 10.0.0.3\n", "mon_host = 10.0.0.1:6789 10.0.0.2:6789\n"),
+        ("mon host = 192.0.2.1\n", "mon_host = 10.0.0.1:6789 10.0.0.2:6789\n"),
+    ],
+)
+def test_stale_monitors_alone_are_replaced(before, after):
+    rest = "auth_client_required = cephx\n\n[client]\nrbd_cache = true\n# mine\n"
+    assert written(HEAD + before + rest) == HEAD + after + rest
+
+
+def test_absent_monitors_go_into_the_global_section():
+    text = f"[client]\nrbd_cache = true\n{HEAD}# mon_host = 192.0.2.1\n"
+    line = "mon_host = 10.0.0.1:6789 10.0.0.2:6789"
+    assert written(text) == text.replace("[global]", f"[global]\n{line}")
+
+
+def test_a_replaced_file_is_the_one_that_was_seen():
+    (change,) = plan(file(HEAD + "mon_host = 192.0.2.1\n"), "ctl")
+    assert (change.sign, change.args["before"], change.args["mode"]) == ("~", DIGEST, "0644")
+    assert change.restarts == ("glance-api", "cinder-volume")
+
+
+@pytest.mark.parametrize(
+    "mode, fits",
+    [("0644", True), ("0664", True), ("0444", True), ("0640", False), ("0604", False)],
+)
+def test_qemu_can_read_it(mode, fits):
+    changes = plan(file(HEAD + "mon_host = 10.0.0.1 10.0.0.2\n", "ceph", mode))
+    assert bool(changes) != fits
+    for change in changes:
+        assert change.verb == "attributes"
+        args = {"mode": "0644", "owner": "ceph", "group": "ceph"}
+        assert change.args == {"path": ceph_conf.PATH, **args}
+
+
+def test_a_ceph_host_keeps_its_own_file():
+    both = site(hosts={**HOSTS, "ceph01": {"roles": ["ceph", "compute"]}})
+    assert ceph_conf.plan(both, Facts({"ceph01": cluster()})) == []
+    asked = [read.id for read in ceph_conf.reads(both, both.admin)]
+    assert "ceph.monmap" in asked
+    assert "ceph.conf" not in asked

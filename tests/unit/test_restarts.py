@@ -1,0 +1,82 @@
+"""Restarts: of what changes and of what is owed, on the host where it runs."""
+
+import pytest
+
+from fabfile.core.contract import Change, Facts
+from fabfile.resources import restarts
+
+from .states import HOSTS, site
+
+ALL_IN_ONE = {"ceph01": {"roles": ["ceph"]}, "one": {"roles": ["compute", "cinder", "glance"]}}
+
+
+def change(host, *units):
+    return Change(host, "a file", "write", "~", "write", {}, 1, restarts=units)
+
+
+def facts(**owed):
+    return Facts({host: {"owed": list(units)} for host, units in owed.items()})
+
+
+def planned(changes, resource=restarts, hosts=HOSTS):
+    return [(c.host, c.args["units"], c.wave) for c in changes(resource, site(hosts=hosts))]
+
+
+@pytest.mark.parametrize(
+    "changes, owed, expected",
+    [
+        ([], {}, []),
+        ([change("ctl")], {}, []),
+        ([change("ctl", "glance-api")], {}, [("ctl", ["glance-api"], 1)]),
+        ([change("n2", "nova-compute")], {}, [("n2", ["nova-compute"], 2)]),
+        ([], {"n1": ["nova-compute"]}, [("n1", ["nova-compute"], 2)]),
+        (
+            [change("n1", "nova-compute")] * 2,
+            {"n1": ["nova-compute"]},
+            [("n1", ["nova-compute"], 2)],
+        ),
+        (
+            [change("ctl", "cinder-volume")],
+            {"ctl": ["glance-api"]},
+            [("ctl", ["glance-api", "cinder-volume"], 1)],
+        ),
+        ([change("n1", "glance-api")], {"ctl": ["nova-compute"], "n2": ["sshd"]}, []),
+        ([change("ceph01", "glance-api")], {}, []),
+    ],
+)
+def test_restarted_is_what_changes_or_is_owed(changes, owed, expected):
+    seen = facts(**{"ctl": [], "n1": [], "n2": [], **owed})
+    assert planned(lambda r, s: r.plan(s, seen, changes)) == expected
+
+
+def test_a_host_that_was_not_asked_is_not_restarted():
+    seen = Facts({"n1": {"owed": []}, "n2": {}})
+    changes = [change(host, "nova-compute") for host in ("n1", "n2", "ctl")]
+    assert planned(lambda r, s: r.plan(s, seen, changes)) == [("n1", ["nova-compute"], 2)]
+
+
+def test_one_host_of_all_roles_restarts_control_services_first():
+    seen = facts(one=["nova-compute", "cinder-volume", "glance-api"])
+    assert planned(lambda r, s: r.plan(s, seen), hosts=ALL_IN_ONE) == [
+        ("one", ["glance-api", "cinder-volume"], 1),
+        ("one", ["nova-compute"], 2),
+    ]
+
+
+def test_all_restarts_every_unit_of_the_roles_and_no_other():
+    seen = facts(ctl=[], n1=[], n2=["glance-api"])
+    assert planned(lambda r, s: r.plan(s, seen), restarts.All()) == [
+        ("ctl", ["glance-api", "cinder-volume"], 1),
+        ("n1", ["nova-compute"], 2),
+        ("n2", ["nova-compute"], 2),
+    ]
+
+
+def test_a_restart_is_a_step_of_the_agent():
+    (found,) = restarts.plan(site(), facts(n1=["nova-compute"]))
+    assert (found.verb, found.sign, found.thing) == ("restart", "!", "nova-compute")
+
+
+@pytest.mark.parametrize("host, asked", [("ceph01", []), ("ctl", ["owed"]), ("n1", ["owed"])])
+def test_hosts_with_services_are_asked_what_they_owe(host, asked):
+    assert [r.verb for r in restarts.reads(site(), site().host(host))] == asked

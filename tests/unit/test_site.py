@@ -1,0 +1,217 @@
+"""The site file: every fault at once, each with what was expected and found."""
+
+import copy
+
+import pytest
+
+from fabfile.core import site_file
+from fabfile.core.contract import BadInput, Host
+from fabfile.resources import site as sites
+
+from .states import EPHEMERAL, HOSTS, site
+
+
+def said(**more):
+    with pytest.raises(BadInput) as caught:
+        site(**more)
+    return str(caught.value)
+
+
+def test_all_faults_are_listed_at_once():
+    text = said(
+        sise=1,
+        glance={"stoer": "x"},
+        pools={"images": {"size": "three"}, "volumes": {"pg_num": 0}},
+        cinder={"pool": "a;b"},
+        hosts={**HOSTS, "n3": {"roles": ["computer"]}},
+    )
+    lines = text.split("\n")
+    assert all(line.startswith("site.toml: ") for line in lines)
+    for key in (
+        "sise", "glance.stoer", "pools.images.size", "pools.volumes.pg_num",
+        "cinder.pool", "hosts.n3.roles.0",
+    ):  # fmt: skip
+        assert sum(line.startswith(f"site.toml: {key}: ") for line in lines) == 1
+    assert len(lines) == 6
+
+
+@pytest.mark.parametrize(
+    "more, key, found",
+    [
+        ({"pools": {"images": {"size": "three"}, "volumes": {}}}, "pools.images.size", "'three'"),
+        ({"pools": {"images": {"size": 0}, "volumes": {}}}, "pools.images.size", "0"),
+        ({"pools": {"images": {"size": 11}, "volumes": {}}}, "pools.images.size", "11"),
+        ({"ssh": {"forks": 0}}, "ssh.forks", "0"),
+        ({"ssh": {"sudo_password_command": []}}, "ssh.sudo_password_command", "[]"),
+        ({"hosts": {"a": {"roles": []}}}, "hosts.a.roles", "[]"),
+        ({"hosts": {"a": {"roles": ["ceph"], "port": 65536}}}, "hosts.a.port", "65536"),
+        ({"glance": {"store": 1}}, "glance.store", "1"),
+        ({"nova": {"ephemeral": "maybe"}}, "nova.ephemeral", "'maybe'"),
+        ({"glance": "rbd"}, "glance", "'rbd'"),
+        ({"sudoers": {"user": "op", "until": "tomorrow"}}, "sudoers.until", "'tomorrow'"),
+        ({"verify": {"size": 101}}, "verify.size", "101"),
+    ],
+)
+def test_a_fault_has_key_expected_and_found(more, key, found):
+    text = said(**more)
+    assert text.startswith(f"site.toml: {key}: ")
+    assert "expected to be" in text or "expected to have" in text or "expected to match" in text
+    assert f", found {found}" in text
+
+
+@pytest.mark.parametrize(
+    "more, hint",
+    [
+        ({"realease": "zed"}, "realease: no such setting; did you mean 'release'?"),
+        ({"glance": {"stoer": "x"}}, "glance.stoer: no such setting; did you mean 'store'?"),
+        ({"cinder": {"pol": "x"}}, "cinder.pol: no such setting; did you mean 'pool'?"),
+        ({"pools": {"images": {"pgnum": 1}}}, "did you mean 'pg_num'?"),
+        ({"hosts": {"a": {"roles": ["ceph"], "addres": "b"}}}, "did you mean 'address'?"),
+        ({"nova": {"zzz": 1}}, "nova.zzz: no such setting; known are client, ephemeral, pool"),
+    ],
+)
+def test_did_you_mean(more, hint):
+    assert hint in said(**more)
+
+
+HOSTILE = [
+    "a;reboot", "a$(id)", "a`id`", "a\nb", "a\n", "-rf", "--help", "a b", "a/b", "../a", "", ".",
+    "a'b", 'a"b', "a|b", "a&b", "[a]", "a=b", "a,b", "{pool}", "a\x00b", "ä", "a" * 64,
+]  # fmt: skip
+PLACES = {
+    "pools": lambda n: {"pools": {"volumes": {}, "images": {}, n: {}}},
+    "clients": lambda n: {"clients": {n: {"rwx": ["volumes"]}}},
+    "clients.images.rwx": lambda n: {"clients": {"images": {"rwx": [n]}}},
+    "hosts": lambda n: {"hosts": {**HOSTS, n: {"roles": ["compute"]}}},
+    "hosts.ceph01.user": lambda n: {"hosts": {"ceph01": {"roles": ["ceph"], "user": n}}},
+    "glance.store": lambda n: {"glance": {"store": n}},
+    "glance.client": lambda n: {"glance": {"client": n}},
+    "cinder.pool": lambda n: {"cinder": {"pool": n}},
+    "cinder.backend": lambda n: {"cinder": {"backend": n}},
+    "cinder.volume_type": lambda n: {"cinder": {"volume_type": n}},
+    "sudoers.user": lambda n: {"sudoers": {"user": n}},
+    "cloud": lambda n: {"cloud": n},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_refused_everywhere(place, name):
+    assert f"site.toml: {place}" in said(**PLACES[place](name))
+
+
+@pytest.mark.parametrize("place", [p for p in PLACES if p.count(".") < 2])
+@pytest.mark.parametrize("name", ["a", "A9", "a.b-c_d", "a" * 63])
+def test_ordinary_names_are_taken_everywhere(place, name):
+    more = PLACES[place](name)
+    everything = {n: {} for n in ("volumes", "images", name)}
+    clients = {n: {"rwx": ["volumes"]} for n in everything}
+    if "clients" in more:
+        more = {"clients": {**clients, **more["clients"]}}
+    assert site(**{"pools": everything, "clients": clients, **more}).name == "test"
+
+
+@pytest.mark.parametrize("address", ["-oProxyCommand=id", "a b", "a;b", "a\nb", "$(id)", ""])
+def test_hostile_addresses_are_refused(address):
+    text = said(hosts={"ceph01": {"roles": ["ceph"], "address": address}})
+    assert "site.toml: hosts.ceph01.address: expected" in text
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "ceph01.example.org", "2001:db8::1"])
+def test_addresses(address):
+    found = site(hosts={"ceph01": {"roles": ["ceph"], "address": address}})
+    assert found.admin.address == address
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"ssh": {"config": "a\nb"}},
+        {"packages": {"source": "deb [signed-by=/k] http://a\ndeb http://evil b c", "key": "k"}},
+        {"clouds_yaml": "a\x1b[2J"},
+    ],
+)
+def test_plain_text_is_one_line(more):
+    assert "expected to match" in said(**more)
+
+
+@pytest.mark.parametrize("text", ["", "x", "6238f9e6-0382-4cef-a3f3-795a22ddc50", "{}", "a\n"])
+def test_a_uuid_is_a_uuid(text):
+    clients = {"volumes": {"rwx": ["volumes"], "secret_uuid": text}, "images": {"rwx": ["images"]}}
+    assert "clients.volumes.secret_uuid: expected to match" in said(clients=clients)
+
+
+CLIENTS = {"volumes": {"rwx": ["volumes"]}, "images": {"rwx": ["images"]}}
+
+
+@pytest.mark.parametrize(
+    "more, key, found",
+    [
+        ({"cinder": {"pool": "no"}}, "cinder.pool", "no"),
+        ({"cinder": {"client": "no"}}, "cinder.client", "no"),
+        ({"glance": {"pool": "no"}}, "glance.pool", "no"),
+        ({"glance": {"client": "no"}}, "glance.client", "no"),
+        ({"clients": {**CLIENTS, "x": {"rwx": ["no"]}}}, "clients.x.rwx", "no"),
+        ({"clients": {**CLIENTS, "x": {"rwx": ["images"], "rx": ["no"]}}}, "clients.x.rx", "no"),
+        ({"nova": {"ephemeral": True}}, "nova.pool", "vms"),
+        ({"nova": {"ephemeral": True}}, "nova.client", "vms"),
+    ],
+)
+def test_unknown_references(more, key, found):
+    line = f"site.toml: {key}: expected one of images, volumes, found {found!r}"
+    assert line in said(**more).split("\n")
+
+
+def test_a_site_without_ceph_has_no_admin_host():
+    hosts = {"a": {"roles": ["compute"]}}
+    assert said(hosts=hosts) == "site.toml: hosts: no host has the role 'ceph'"
+
+
+def test_all_unknown_references_are_listed_at_once():
+    text = said(cinder={"pool": "a", "client": "b"}, glance={"pool": "c", "client": "d"})
+    assert len(text.split("\n")) == 4
+
+
+def test_nova_is_held_to_nothing_while_its_disks_stay():
+    assert list(site().secret_clients()) == ["volumes"]
+    assert list(site(**EPHEMERAL).secret_clients()) == ["volumes", "vms"]
+
+
+def test_hosts_come_in_the_files_order_with_what_reaches_them():
+    table = {"roles": ["ceph", "compute"], "address": "10.0.0.9", "user": "op", "port": 22}
+    found = site(hosts={"z": {"roles": ["compute"]}, "b": table, "a": {"roles": ["ceph"]}})
+    assert [h.name for h in found.with_role("ceph", "compute")] == ["z", "b", "a"]
+    assert found.admin == Host("b", ("ceph", "compute"), "10.0.0.9", "op", 22)
+    assert found.host("a") == Host("a", ("ceph",), None, None, None)
+
+
+@pytest.mark.parametrize("missing", ["name", "hosts"])
+def test_what_is_missing_is_named(missing):
+    raw = {"name": "test", "hosts": copy.deepcopy(HOSTS)}
+    del raw[missing]
+    with pytest.raises(BadInput, match=f"^site.toml: {missing}: expected a value, found none$"):
+        sites.check(raw, "site.toml")
+
+
+@pytest.mark.parametrize(
+    "packages, right",
+    [
+        ({"source": "deb http://x y z"}, False),
+        ({"source": "deb [signed-by=/k] http://x y z"}, False),
+        ({"source": "deb http://x y z", "key": "k"}, False),
+        ({"source": "deb [signed-by=/k] http://x y z", "key": "k"}, True),
+        ({}, True),
+    ],
+)
+def test_a_source_is_signed(packages, right):
+    if right:
+        assert site(packages=packages).packages.install
+    else:
+        assert "site.toml: packages: a source needs [signed-by=...]" in said(packages=packages)
+
+
+@pytest.mark.parametrize("name", ["site.toml", "site.large.toml"])
+def test_the_shipped_sites_are_right(name):
+    found = sites.check(site_file.load(site_file.PROJECT / "config" / name), name)
+    assert found.cloud == "stackrbd-lab"
+    assert {role for host in found.all_hosts() for role in host.roles} == set(sites.ROLES)
