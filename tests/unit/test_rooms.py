@@ -1,0 +1,165 @@
+"""The walls of the house: who imports whom, read from the sources."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HOUSE = ROOT / "fabfile"
+SOURCES = sorted([*HOUSE.rglob("*.py"), ROOT / "tasks.py"])
+ROOMS = ("core", "resources", "cloud", "flow")
+CONTRACT = "fabfile.core.contract"
+PURE = {
+    "__future__", "collections.abc", "dataclasses", "difflib", "json", "re", "typing", "uuid",
+    "xml.etree.ElementTree",
+}  # fmt: skip
+"""What of the standard library neither reads a clock, nor a file, nor a socket."""
+AFTER_36 = {"__future__", "contextvars", "dataclasses", "graphlib", "tomllib", "zoneinfo"}
+"""Not in Python 3.6, or (annotations of __future__) not whole there."""
+
+
+def tree_of(path):
+    return ast.parse(path.read_text(), str(path))
+
+
+def is_module(name):
+    path = ROOT.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def imported(tree, package=""):
+    """Every module that a source names, as deep in it as may be: {'fabfile.core.ssh'}."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(filter(None, [package if node.level else "", node.module]))
+            deeper = {f"{base}.{alias.name}" for alias in node.names}
+            found |= {name if is_module(name) else base for name in deeper}
+    return found
+
+
+def imports(path):
+    return imported(tree_of(path), ".".join(path.parent.relative_to(ROOT).parts))
+
+
+def below(names, *rooms):
+    """Those of the names that are a room or in it."""
+    return {n for n in names if any(n == room or n.startswith(room + ".") for room in rooms)}
+
+
+def of_the_house(path):
+    return below(imports(path), "fabfile", "tasks", "lab", "tests")
+
+
+def sources(room):
+    found = [path for path in SOURCES if path.is_relative_to(HOUSE / room)]
+    assert len(found) > 3
+    return found
+
+
+def named(paths):
+    return pytest.mark.parametrize("path", paths, ids=lambda p: str(p.relative_to(ROOT)))
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("import fabfile.core.ssh", {"fabfile.core.ssh"}),
+        ("from fabfile.core import ssh as s", {"fabfile.core.ssh"}),
+        ("from fabfile.core.ssh import Fleet", {"fabfile.core.ssh"}),
+        ("def f():\n if 1:\n  from fabfile import flow, core", {"fabfile.flow", "fabfile.core"}),
+        ("from . import files", {"fabfile.core.remote.files"}),
+        ("from .files import write", {"fabfile.core.remote.files"}),
+        ("from os import path", {"os"}),
+    ],
+)
+def test_no_import_is_overlooked(text, expected):
+    assert imported(ast.parse(text), "fabfile.core.remote") == expected
+
+
+@named(sources("core"))
+def test_core_imports_nothing_but_core(path):
+    assert of_the_house(path) == below(imports(path), "fabfile.core")
+
+
+@named(sources("resources"))
+def test_resources_import_the_contract_and_each_other(path):
+    found = of_the_house(path)
+    assert found == below(found, CONTRACT, "fabfile.resources")
+
+
+@named(sources("resources"))
+def test_resources_are_pure(path):
+    foreign = {"pydantic"} if path.stem == "site" else set()
+    assert imports(path) - of_the_house(path) <= PURE | foreign
+    called = {n.func.id for n in ast.walk(tree_of(path)) if isinstance(n, ast.Call)
+              and isinstance(n.func, ast.Name)}  # fmt: skip
+    assert not called & {"open", "print", "input", "exec", "eval", "__import__"}
+
+
+@named(sources("cloud"))
+def test_cloud_imports_the_contract_and_itself(path):
+    found = of_the_house(path)
+    assert found == below(found, CONTRACT, "fabfile.cloud")
+
+
+@named(sources("flow"))
+def test_flow_imports_the_rooms_and_no_task(path):
+    found = of_the_house(path)
+    assert found == below(found, "fabfile.context", *(f"fabfile.{room}" for room in ROOMS))
+
+
+@named([p for p in SOURCES if p.parent in (HOUSE, ROOT)])
+def test_tasks_reach_hosts_and_the_cloud_through_flow_alone(path):
+    assert not below(imports(path), "fabfile.cloud", "fabfile.core.ssh", "fabfile.core.remote")
+
+
+def test_one_module_speaks_ssh():
+    found = {path.name: below(imports(path), "paramiko", "fabric") for path in SOURCES}
+    assert found.pop("ssh.py") == {"paramiko", "fabric", "fabric.group"}
+    assert found.pop("known_hosts.py") == {"paramiko.hostkeys"}
+    assert {name for name, ssh in found.items() if ssh} == set()
+
+
+def test_paramiko_is_not_loaded_before_it_is_needed():
+    tree = tree_of(HOUSE / "core" / "known_hosts.py")
+    at_the_head = ast.Module([n for n in tree.body if not isinstance(n, ast.FunctionDef)], [])
+    assert not below(imported(at_the_head), "paramiko")
+
+
+def test_one_module_knows_the_contexts_key():
+    knowing = [
+        path.relative_to(ROOT).as_posix()
+        for path in [*SOURCES, *(ROOT / "lab").rglob("*.py")]
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Constant) and node.value == "stackrbd_known"
+    ]
+    assert knowing == ["fabfile/context.py"]
+
+
+@named(sources("core/remote"))
+def test_what_runs_on_a_host_needs_the_standard_library_alone(path):
+    beside = {f"fabfile.core.remote.{name}" for name in ("files", "options")}
+    foreign = imports(path) - beside - (sys.stdlib_module_names - AFTER_36)
+    assert foreign == set()
+
+
+@named(sources("core/remote"))
+def test_what_runs_on_a_host_is_python_3_6(path):
+    ast.parse(path.read_text(), str(path), feature_version=(3, 6))
+
+
+@pytest.mark.parametrize("text", ["if (n := 1): pass", "def f(a, /): pass", "f'{a=}' + (b := 'c')"])
+def test_newer_syntax_would_be_noticed(text):
+    with pytest.raises(SyntaxError):
+        ast.parse(text, feature_version=(3, 6))
+
+
+def test_nothing_at_the_head_of_fabs_path_shadows_the_standard_library():
+    names = {path.stem for path in HOUSE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert "ceph" in names
+    assert names & sys.stdlib_module_names == set()
