@@ -3,14 +3,19 @@
 import json
 import os
 import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from lab import cloud
+
+from . import scan
+
 PROJECT = Path(__file__).resolve().parents[2]
 INV = PROJECT / ".venv" / "bin" / "inv"
-ACCESS = Path("/var/cache/stackrbd/lab/access")
+CACHE = Path("/var/cache/stackrbd/lab")
+ACCESS = CACHE / "access"
 
 
 def inv(*words, expect=0, timeout=900):
@@ -51,27 +56,39 @@ def lab():
     return on
 
 
-class KeyPoller:
-    """tests/lab/key_poller.py, at work from here until stop()."""
-
-    def __init__(self):
-        script = Path(__file__).with_name("key_poller.py")
-        self._process = subprocess.Popen(
-            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def stop(self):
-        """(rounds looked, lines found)."""
-        first, *found = self._process.communicate("")[0].splitlines()
-        return int(first.split()[1]), [line for line in found if line]
+@pytest.fixture(scope="session")
+def watcher():
+    """Looks at every process of the machine, all the time."""
+    watching = scan.Watcher()
+    yield watching
+    watching.stop()
 
 
-@pytest.fixture
-def key_poller():
-    poller = KeyPoller()
-    yield poller
-    if poller._process.poll() is None:
-        poller.stop()
+@pytest.fixture(autouse=True)
+def no_key_is_shown(request, watcher):
+    """Around every lab test: no key in a process, file, journal or log."""
+    since = scan.now()
+    watcher.found()
+    yield
+    shown = watcher.found() + scan.left_behind(running(), since, on)
+    if request.node.get_closest_marker("plants_a_key"):
+        assert shown, "the scan did not find the key that was planted"
+    else:
+        assert shown == []
+
+
+def running():
+    """The lab hosts that answer now."""
+    topology = cloud.running()
+    names = [host.name for host in topology.hosts] if topology else []
+    with ThreadPoolExecutor() as pool:
+        return [n for n, answers in zip(names, pool.map(_answers, names), strict=True) if answers]
+
+
+def _answers(host):
+    probe = ["ssh", "-F", str(ACCESS / "ssh_config"), "-o", "BatchMode=yes"]
+    argv = [*probe, "-o", "ConnectTimeout=3", f"root@{host}", "--", "true"]
+    return subprocess.run(argv, capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture(scope="session")
