@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +23,7 @@ def inv(*words, expect=0, timeout=900):
     """Runs `inv` as an operator would; its standard output."""
     done = subprocess.run(
         [str(INV), *words], cwd=PROJECT, capture_output=True, text=True, timeout=timeout,
-        stdin=subprocess.DEVNULL, check=False,
+        stdin=subprocess.DEVNULL, check=False, env={**os.environ, "TMPDIR": str(scan.SCRATCH)},
     )  # fmt: skip
     assert done.returncode == expect, (
         f"inv {' '.join(words)}: exit {done.returncode}, expected {expect}\n"
@@ -62,6 +63,7 @@ def watcher():
     watching = scan.Watcher()
     yield watching
     watching.stop()
+    shutil.rmtree(scan.SCRATCH)
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ control side.  A key may be in its keyring, in libvirt's own store and in the mo
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,9 +20,12 @@ ALLOWED = re.compile(
     r"|/var/lib/ceph/.*"
     r"|/var/lib/stackrbd/runs/[^/]+/[0-9a-f]{64}"  # 0600, root: what a keyring held before
 )
+# Where the tool would put temporary files on the control side.
+SCRATCH = Path(tempfile.mkdtemp(prefix="stackrbd-tests-"))
 FOLDERS = "/etc /root /home /tmp /run /var/log /var/tmp /var/lib /var/spool"
 ON_A_HOST = f"""
-find {FOLDERS} -xdev -path /var/log/journal -prune -o -type f -size -20M -newermt @%d -print0 2>/dev/null |
+find {FOLDERS} -xdev -path /var/log/journal -prune -o \\
+    -type f -size -20M -newermt @%d -print0 2>/dev/null |
   xargs -0r grep -laE '{KEY}' 2>/dev/null
 journalctl --no-pager -q -o cat --since @%d | grep -qaE '{KEY}' && echo journal
 find /var/lib/stackrbd -type f -perm /077 2>/dev/null
@@ -62,7 +66,7 @@ def left_behind(hosts, since, on):
 
 
 def _control_side(since):
-    places = [Path.home() / ".local" / "state" / "stackrbd", Path("/tmp")]
+    places = [Path.home() / ".local" / "state" / "stackrbd", SCRATCH]
     age = ["-newermt", f"@{since}", "-type", "f", "-size", "-20M"]
     listed = subprocess.run(
         ["find", *map(str, places), "-xdev", *age], capture_output=True, text=True, check=False

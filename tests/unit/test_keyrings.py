@@ -88,8 +88,9 @@ def test_a_key_that_is_replaced_is_shown_as_fingerprints():
     assert change.diff == (f"- key {old}", f"+ key {HELD_AS}", "+ glance:glance 0640")
 
 
-def test_a_key_that_the_run_makes_is_waited_for():
-    (change,) = plan(as_seen(RIGHT), users=USERS[1:])
+@pytest.mark.parametrize("text", [RIGHT, ""])
+def test_a_key_that_the_run_makes_is_waited_for(text):
+    (change,) = plan(as_seen(text), users=USERS[1:])
     assert (change.verb, change.needs) == ("write", ("key:client.images",))
     assert "+ key (made during the run)" in change.diff
 

@@ -10,7 +10,7 @@ from oslo_config import cfg, iniparser
 
 from fabfile.core.remote import options
 
-HOSTILE = 'a\n[keystone_authtoken]\npassword = evil'
+HOSTILE = "a\n[keystone_authtoken]\npassword = evil"
 
 
 def oslo(text):
@@ -34,17 +34,22 @@ plain = st.text(
 )
 values = plain | st.sampled_from(['"', "''", '"q"', " lead", "trail ", "a = b", "#x", "a ; b"])
 blanks = st.sampled_from(["", "   ", "\t"])
-comments = st.builds(lambda m, k, v: f"{m}{k} = {v}", st.sampled_from(["#", "# ", ";"]), names, plain)
+marks = st.sampled_from(["#", "# ", ";"])
+comments = st.builds(lambda m, k, v: f"{m}{k} = {v}", marks, names, plain)
 assignments = st.builds(
     lambda k, sep, v, more: "\n".join([f"{k}{sep}{v}", *more]),
     names,
     st.sampled_from(["=", " = ", ":", " : ", "= "]),
     values,
-    st.lists(st.sampled_from(["  more", "\t# not a comment", "  [looks] like", " b = 2"]), max_size=2),
+    st.lists(
+        st.sampled_from(["  more", "\t# not a comment", "  [looks] like", " b = 2"]), max_size=2
+    ),
 )
 headers = sections.map(lambda s: f"[{s}]")
 documents = st.builds(
-    lambda lines, newline, end: newline.join("\n".join(lines).split("\n")) + (newline if end else ""),
+    lambda lines, newline, end: (
+        newline.join("\n".join(lines).split("\n")) + (newline if end else "")
+    ),
     st.lists(headers | assignments | comments | blanks, max_size=14),
     st.sampled_from(["\n", "\r\n"]),
     st.booleans(),
