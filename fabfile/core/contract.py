@@ -7,9 +7,12 @@ nothing of Ceph, OpenStack or SSH.
     |- Failed        1   a step did not work
     |- BadInput      3   the site file, an option or a request is wrong
     |- Unreachable   4   a host did not answer, or sudo is not allowed there
+    |  |- UnknownHostKey     its key is in no known_hosts
+    |  `- NeedsPassword      sudo asks for a password there
     |- Locked        5   somebody else is at work
     |- Unproved      6   the work was done, and the proof of it failed
     |- Unknown       7   a connection was cut; what happened must be read again
+    `- Interrupted 130   the operator (or a signal) asked to stop
 """
 
 from __future__ import annotations
@@ -45,6 +48,21 @@ class Unreachable(Stop):
     code = 4
 
 
+class UnknownHostKey(Unreachable):
+    """A host whose key is in no known_hosts.
+
+    line: what known_hosts would hold of it; fingerprint: 'SHA256:...'; file: where.
+    """
+
+    def __init__(self, text: str, line: str, fingerprint: str, file: str) -> None:
+        super().__init__(text)
+        self.line, self.fingerprint, self.file = line, fingerprint, file
+
+
+class NeedsPassword(Unreachable):
+    """sudo asks for a password there."""
+
+
 class Locked(Stop):
     """Another run holds a host or the site."""
 
@@ -63,8 +81,13 @@ class Unknown(Stop):
     code = 7
 
 
+class Interrupted(Stop):
+    """The operator asked to stop; args[0] says what was done until then."""
+
+    code = 130
+
+
 CHANGES_PENDING = 2
-INTERRUPTED = 130
 
 
 class Secret:
@@ -157,6 +180,7 @@ class Change:
     sign: '+' new, '~' altered, '-' gone, '!' a restart.
     args: the verb's arguments; Ref where a secret goes.
     diff: lines for people, secrets as fingerprints.
+    For a verb 'run', args may hold 'undo': the step that takes it back.
     needs, provides: names of Refs that must exist before, or exist after it.
     restarts: units on the same host that must be restarted because of it.
     wave: 0 the cluster, 1 the control services, 2 the computes, 3 the cloud's API.
@@ -185,11 +209,15 @@ class Plan:
     def __bool__(self) -> bool:
         return bool(self.changes)
 
-    def waves(self) -> list[dict[str, list[Change]]]:
-        """[{host: its changes}], in the order in which they are carried out."""
-        found: dict[int, dict[str, list[Change]]] = {}
-        for change in self.changes:
-            found.setdefault(change.wave, {}).setdefault(change.host, []).append(change)
+    def waves(self) -> list[dict[str, list[tuple[int, Change]]]]:
+        """[{host: [(number, change)]}], in the order in which they are carried out.
+
+        number: the change's place in the plan.
+        """
+        found: dict[int, dict[str, list[tuple[int, Change]]]] = {}
+        for number, change in enumerate(self.changes):
+            wave = found.setdefault(change.wave, {})
+            wave.setdefault(change.host, []).append((number, change))
         return [found[number] for number in sorted(found)]
 
 

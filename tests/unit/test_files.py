@@ -121,7 +121,11 @@ def test_a_fault_on_the_way_leaves_all_as_it_was(conf, monkeypatch, fault):
 
 
 def test_a_failed_validation_leaves_all_as_it_was(conf):
-    check = ["sh", "-c", 'echo "$1: line 1: bad"; grep -q right "$1"', "sh", "{}"]
+    argv = ["sh", "-c", 'echo "$1: line 1: bad"; grep -q right "$1"', "sh", "{}"]
+
+    def check(path):
+        files.validate(argv, path)
+
     with pytest.raises(files.Refused, match="^sh objects: the new file: line 1: bad$"):
         files.write(str(conf), b"wrong", check=check)
     assert (conf.read_bytes(), names(conf.parent)) == (b"old", ["a.conf"])
@@ -131,8 +135,16 @@ def test_a_failed_validation_leaves_all_as_it_was(conf):
 
 def test_a_missing_validator_leaves_all_as_it_was(conf):
     with pytest.raises(FileNotFoundError):
-        files.write(str(conf), b"new", check=["/no/such/program", "{}"])
+        files.write(
+            str(conf), b"new", check=lambda path: files.validate(["/no/such/program", "{}"], path)
+        )
     assert (conf.read_bytes(), names(conf.parent)) == (b"old", ["a.conf"])
+
+
+def test_what_a_killed_write_left_is_cleared_away(conf):
+    (conf.parent / ".stackrbd-abc.new").write_text("half")
+    files.write(str(conf), b"new")
+    assert names(conf.parent) == ["a.conf"]
 
 
 @pytest.mark.parametrize("absolute", [True, False])

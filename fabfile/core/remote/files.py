@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 
 LARGEST = 16 * 1024 * 1024
+PREFIX, SUFFIX = ".stackrbd-", ".new"
 
 
 class Refused(Exception):
@@ -108,11 +109,18 @@ def _keep_attributes(source, target):
     )
 
 
+def _clear_leftovers(folder):
+    """What a run that was killed left; the host's lock is held, so nobody uses it."""
+    for name in os.listdir(folder):
+        if name.startswith(PREFIX) and name.endswith(SUFFIX):
+            os.unlink(os.path.join(folder, name))
+
+
 def validate(command, path):
     """Runs a checking command on a file not yet in place; Refused if it objects."""
     argv = [path if word == "{}" else word for word in command]
     done = subprocess.run(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60
     )
     if done.returncode:
         said = done.stdout.decode("utf-8", "replace").replace(path, "the new file")
@@ -123,12 +131,13 @@ def write(path, data, mode=None, owner=None, group=None, check=None):
     """Puts data in place of a file, whole or not at all.
 
     mode, owner, group: of the new file; left out, those of the old file.
-    check: an argument list in which '{}' stands for the file, run before the rename.
+    check: called with the new file's path before the rename; raises Refused.
     Raises Refused or OSError, with the old file untouched and nothing left behind.
     """
     target = resolved(path)
     folder = os.path.dirname(target)
-    handle, temporary = tempfile.mkstemp(prefix=".stackrbd-", suffix=".new", dir=folder)
+    _clear_leftovers(folder)
+    handle, temporary = tempfile.mkstemp(prefix=PREFIX, suffix=SUFFIX, dir=folder)
     try:
         if os.path.exists(target):
             _keep_attributes(target, temporary)
@@ -141,7 +150,7 @@ def write(path, data, mode=None, owner=None, group=None, check=None):
             stream.write(data)
         os.fsync(handle)
         if check:
-            validate(check, temporary)
+            check(temporary)
         os.rename(temporary, target)
     except BaseException:
         os.unlink(temporary)
@@ -176,3 +185,19 @@ def keep(store, data):
             os.fsync(stream.fileno())
         os.rename(path + ".new", path)
     return path
+
+
+def remove(path):
+    """Takes a file away, and makes that last."""
+    target = resolved(path)
+    os.unlink(target)
+    _sync_folder(os.path.dirname(target))
+
+
+def no_folder(path):
+    """Takes a folder away, if it is empty."""
+    try:
+        os.rmdir(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+            raise

@@ -1,0 +1,76 @@
+"""Whether a host's answer has the shape that its question has.
+
+Knows the shapes of the agent's reads; a host that answers otherwise is not believed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _texts(value: Any, *names: str) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(n), str) for n in names)
+
+
+def _told(value: Any) -> bool:
+    """A command's answer."""
+    return _texts(value, "out", "err") and isinstance(value.get("code"), int)
+
+
+def _described(value: Any) -> bool:
+    """What a path is, or that nothing is there."""
+    if value is None:
+        return True
+    named = _texts(value, "kind", "mode", "owner", "group")
+    return named and all(isinstance(value.get(n, ""), str) for n in ("sha256", "text"))
+
+
+def _lines(value: Any) -> bool:
+    """Active lines: [[section, key, value]]."""
+    return isinstance(value, list) and all(
+        isinstance(line, list) and len(line) == 3 and all(isinstance(w, str) for w in line)
+        for line in value
+    )
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _steps(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        _texts(s, "state", "thing", "sentence", "sign", "verb_was")
+        and isinstance(s.get("wave"), int)
+        and isinstance(s.get("args", {}), dict)
+        for s in value
+        if not (isinstance(s, dict) and s.get("state") == "failed")
+    )
+
+
+def _each(fits: Any) -> Any:
+    return lambda value: isinstance(value, dict) and all(map(fits, value.values()))
+
+
+_SHAPES: dict[str, Any] = {
+    "host": lambda value: _texts(value, "os", "name", "machine_id", "boot_id", "hostname"),
+    "file": _described,
+    "options": lambda v: v is None or (_described(v) and _lines(v.get("active"))),
+    "later_files": _each(_lines),
+    "argv": _told,
+    "secret": lambda value: isinstance(value, str),
+    "each": _each(_each(_told)),
+    "packages": _each(lambda value: value is None or isinstance(value, str)),
+    "units": _each(lambda value: isinstance(value, dict)),
+    "owed": _names,
+    "exists": _each(lambda value: isinstance(value, bool)),
+    "run": _steps,
+    "runs": _names,
+}
+
+
+def fits(verb: str, value: Any) -> bool:
+    """Whether the value can be an answer to a read of that verb."""
+    try:
+        return bool(_SHAPES[verb](value))
+    except (AttributeError, TypeError):
+        return False

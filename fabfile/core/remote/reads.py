@@ -1,0 +1,287 @@
+"""What a host can be asked; none of it changes anything.
+
+Does not know Ceph or OpenStack: paths, commands and patterns come with the question.
+Python 3.6, standard library alone.
+"""
+
+import os
+import re
+import sys
+import threading
+import time
+
+from . import files, options, processes, record
+from .processes import Failed, expect, fingerprint, masked
+
+CREDENTIAL = re.compile(
+    r"password|passwd|key|secret|token|connection|transport_url|credential", re.I
+)
+MANAGED = re.compile(r"^\s*[#;].*(?:managed by|puppet|ansible managed|chef|juju).*$", re.I | re.M)
+URL_LOGIN = re.compile(r"://[^/\s@]*:[^/\s@]*@")
+
+
+def host():
+    """Who this host is."""
+    release = {}
+    for line in processes.text(files.read("/etc/os-release") or b"").splitlines():
+        key, _, value = line.partition("=")
+        release[key] = value.strip().strip("\"'")
+    return {
+        "os": release.get("ID", ""),
+        "like": release.get("ID_LIKE", "").split(),
+        "version": release.get("VERSION_ID", ""),
+        "codename": release.get("VERSION_CODENAME", ""),
+        "name": release.get("PRETTY_NAME", "an unknown system"),
+        "machine_id": processes.text(files.read("/etc/machine-id") or b"").strip(),
+        "boot_id": processes.text(files.read("/proc/sys/kernel/random/boot_id") or b"").strip(),
+        "python": "%d.%d" % sys.version_info[:2],
+        "hostname": os.uname()[1],
+        "time": time.time(),
+        "sudo_keeps_input": _sudo_keeps_input(os.environ.get("SUDO_USER")),
+    }
+
+
+def _sudo_keeps_input(user):
+    """Whether sudo writes down what it is sent for this user: keys would be in its log."""
+    if not user:
+        return False
+    shown = processes.call(["sudo", "-n", "-l", "-U", user], timeout=20)[1]
+    return bool(re.search(r"(?<!!)\blog_(input|stdin)\b", shown.lower()))
+
+
+def file(path, text=False, mask=(), kind="file"):
+    """What a path is, and a file's text where asked, masked.
+
+    Something of another kind there is nothing to be worked on: Failed.
+    """
+    seen = files.describe(path)
+    if seen and seen["kind"] != kind:
+        found = "something else" if seen["kind"] == "other" else "a " + seen["kind"]
+        raise Failed("%s: expected a %s, found %s; move it away" % (path, kind, found))
+    if seen and kind == "file":
+        data = files.read(path)
+        seen["sha256"] = files.sha256(data)
+        if text:
+            seen["text"] = masked(processes.text(data), mask)
+    return seen
+
+
+def hidden(name, value, plain):
+    """Whether an option's value carries a credential."""
+    if name in plain:
+        return False
+    return bool(CREDENTIAL.search(name) or URL_LOGIN.search(value))
+
+
+def option_file(path, plain=()):
+    """A file of options: its digest, and its active lines with credentials masked."""
+    data = files.read(path)
+    if data is None:
+        return None
+    seen = files.describe(path)
+    seen["sha256"] = files.sha256(data)
+    try:
+        lines = options.active(data.decode("utf-8", "surrogateescape"))
+    except options.ParseError as error:
+        raise Failed("%s: %s" % (path, error))
+    seen["managed"] = (MANAGED.findall(processes.text(data[:4000])) or [None])[0]
+    seen["active"] = [[s, k, fingerprint(v) if hidden(k, v, plain) else v] for s, k, v in lines]
+    return seen
+
+
+def later_files(unit, main, plain=()):
+    """{path: active lines} of the files that a unit's process reads after its main one.
+
+    By the command line of the process that runs; empty where none runs.
+    """
+    words = _command_line(unit)
+    order = list(_configuration(words))
+    if main in order:
+        order = order[len(order) - order[::-1].index(main) :]
+    found = {}
+    for path in order:
+        seen = option_file(path, plain)
+        if seen:
+            found[path] = seen["active"]
+    return found
+
+
+def _command_line(unit):
+    shown = expect(["systemctl", "show", "-p", "MainPID", "--", unit + ".service"])[1]
+    pid = shown.strip().partition("=")[2]
+    if pid in ("", "0"):
+        return []
+    try:
+        with open("/proc/%s/cmdline" % pid, "rb") as stream:
+            words = processes.text(stream.read()).split("\0")
+    except OSError:
+        return []
+    for path in _values(words, "--ini"):
+        # uwsgi hands its program's arguments over by a file of its own.
+        text = processes.text(files.read(path) or b"")
+        words += re.findall(r"\S+", " ".join(re.findall(r"^\s*pyargv\s*=(.*)$", text, re.M)))
+    return words
+
+
+def _values(words, option):
+    for word, following in zip(words, words[1:] + [""]):
+        if word == option:
+            yield following
+        elif word.startswith(option + "="):
+            yield word[len(option) + 1 :]
+
+
+def _configuration(words):
+    """Files in the order in which oslo.config reads them."""
+    for word, following in zip(words, words[1:] + [""]):
+        name, found, value = word.partition("=")
+        value = value if found else following
+        if name == "--config-file":
+            yield value
+        elif name == "--config-dir" and os.path.isdir(value):
+            for entry in sorted(os.listdir(value)):
+                if entry.endswith(".conf"):
+                    yield os.path.join(value, entry)
+
+
+def argv(argv, ok=(0,), mask=(), timeout=30, only=None):
+    """A command's answer: exit code and output; only keeps lines of a pattern."""
+    code, out, err = expect(argv, ok, timeout=timeout)
+    out = masked(out, mask)
+    if only:
+        out = "\n".join(re.findall(only, out))
+    return {"code": code, "out": out, "err": err.strip()[-600:]}
+
+
+def secret(argv, timeout=30):
+    """A command's answer as it is: for a key on its way to the one place that sends it."""
+    return expect(argv, timeout=timeout)[1].strip()
+
+
+def each(argv, match, then, timeout=30, most=64):
+    """Asks further for every name that a first command lists.
+
+    then: {what: {argv with '{}' for the name, ok, mask}}.
+    """
+    out = expect(argv, timeout=timeout)[1]
+    names = re.findall(match, out)[:most]
+    return {
+        name: {
+            what: READS["argv"](
+                [name if word == "{}" else word for word in question["argv"]],
+                question.get("ok", (0,)),
+                question.get("mask", ()),
+                timeout,
+            )
+            for what, question in then.items()
+        }
+        for name in names
+    }
+
+
+def packages(names):
+    """{package: version, or None where it is not installed} by dpkg."""
+    form = "${db:Status-Abbrev} ${Package} ${Version}\n"
+    out = expect(["dpkg-query", "-W", "-f", form, "--"] + list(names), (0, 1))[1]
+    found = dict.fromkeys(names)
+    for line in out.splitlines():
+        state, _, rest = line.partition(" ")
+        if state.startswith("ii"):
+            name, _, version = rest.strip().partition(" ")
+            found[name] = version
+    return found
+
+
+UNIT = [
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "Result",
+    "MainPID",
+    "NRestarts",
+    "Job",
+    "ActiveEnterTimestampMonotonic",
+]
+
+
+def units(names):
+    """{unit: its systemd properties}; a unit that is not there has LoadState not-found."""
+    asked = ["systemctl", "show", "--no-pager", "-p", "Id," + ",".join(UNIT), "--"]
+    blocks = expect(asked + [n + ".service" for n in names])[1].split("\n\n")
+    seen = [dict(line.split("=", 1) for line in b.splitlines() if "=" in line) for b in blocks]
+    return dict(zip(names, seen))
+
+
+def exists(paths):
+    """{path: whether something is there}."""
+    return {path: os.path.lexists(path) for path in paths}
+
+
+def now_of(guard):
+    """The digest of what a guard names, as it is now; None where nothing is.
+
+    guard: {'path': file} or {'argv': command}.
+    """
+    if "path" in guard:
+        seen = files.describe(guard["path"])
+        if seen is None:
+            return None
+        attributes = "%s %s %s" % (seen["mode"], seen["owner"], seen["group"])
+        if seen["kind"] != "file":
+            return attributes
+        return attributes + " " + files.sha256(files.read(guard["path"]))
+    code, out, _ = processes.call(guard["argv"], timeout=30)
+    return None if code else files.sha256(out.encode("utf-8", "surrogateescape"))
+
+
+def run(run):
+    """What a run did here: its steps, each with what its guard says now."""
+    steps = record.steps(run)
+    for step in steps:
+        if step.get("guard"):
+            step["now"] = now_of(step["guard"])
+    return steps
+
+
+READS = {
+    "host": host,
+    "file": file,
+    "options": option_file,
+    "later_files": later_files,
+    "argv": argv,
+    "secret": secret,
+    "each": each,
+    "packages": packages,
+    "units": units,
+    "owed": record.owed,
+    "exists": exists,
+    "run": run,
+    "runs": record.runs,
+}
+
+
+def answer(work, talk, gone):
+    """Answers every read, four at a time: most of them wait for a program.
+
+    gone: a callable that says whether the asker has left.
+    """
+    places = threading.Semaphore(4)
+
+    def one(read):
+        with places:
+            if gone():
+                return
+            try:
+                talk.say(t="read", id=read["id"], value=READS[read["verb"]](**read["args"]))
+            except (Failed, files.Refused, OSError, ValueError) as error:
+                talk.say(t="read", id=read["id"], error=str(error))
+
+    threads = [threading.Thread(target=one, args=(read,)) for read in work["reads"]]
+    for thread in threads:
+        thread.daemon = True
+        thread.start()
+    for thread in threads:
+        while thread.is_alive() and not gone():
+            thread.join(0.5)
+    if gone():
+        processes.end_all()

@@ -1,0 +1,196 @@
+"""What a host keeps of the runs that worked on it: below /var/lib/stackrbd, for root.
+
+    lock            held by the one agent that may write
+    fence           {site: number of the newest run that came here}
+    owed/UNIT       a restart that a write made necessary and that was not done yet
+    runs/ID/        steps.jsonl, and old contents, named by their sha256
+    sites/NAME      on the first Ceph host: who is at work on the site
+
+Python 3.6, standard library alone.
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import time
+
+from . import files, processes
+
+STATE = "/var/lib/stackrbd"
+MOST_RUNS, MOST_DAYS = 20, 90
+RUN = re.compile(r"^[A-Za-z0-9_.-]{1,80}$")
+
+
+class Busy(Exception):
+    """Another run holds this host or the site; args[0] says who."""
+
+
+def _folder(*names):
+    path = os.path.join(STATE, *names)
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    return path
+
+
+def _open(path):
+    return os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+
+
+def _put(handle, value):
+    data = json.dumps(value).encode("ascii")
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, data, 0)
+    os.fsync(handle)
+
+
+def _get(handle):
+    try:
+        return json.loads(os.pread(handle, 65536, 0).decode("utf-8"))
+    except ValueError:
+        return {}
+
+
+# The fence and the lock: an agent of an older run cannot write any more.
+
+
+def raise_fence(site, number):
+    """Says that run `number` came here; Busy when a newer one did."""
+    handle = _open(os.path.join(_folder(), "fence"))
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        known = _get(handle)
+        if known.get(site, 0) > number:
+            raise Busy("a newer run than this one has been here")
+        if known.get(site, 0) < number:
+            known[site] = number
+            _put(handle, known)
+    finally:
+        os.close(handle)
+
+
+def fenced(site, number):
+    """Whether a newer run came here since."""
+    handle = _open(os.path.join(_folder(), "fence"))
+    try:
+        return _get(handle).get(site, 0) > number
+    finally:
+        os.close(handle)
+
+
+def take_lock(who, patience, gone):
+    """Takes the host's lock; an older agent gets so many seconds to end its step."""
+    handle = _open(os.path.join(_folder(), "lock"))
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError:
+            if time.monotonic() > until or gone():
+                raise Busy(processes.text(os.pread(handle, 400, 0)) or "another run")
+            time.sleep(0.2)
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, who.encode("utf-8", "replace"), 0)
+    return handle
+
+
+def hold_site(site, who):
+    """Takes the site's lock: (its handle, this run's number); Busy says who has it."""
+    handle = _open(os.path.join(_folder("sites"), site))
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise Busy(_get(handle).get("who", "another run"))
+    number = _get(handle).get("number", 0) + 1
+    _put(handle, {"number": number, "who": who, "since": time.time()})
+    return handle, number
+
+
+# Restarts that are owed
+
+
+def owed():
+    """The units whose restart was made necessary by a write and is still owed."""
+    folder = os.path.join(STATE, "owed")
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+
+def owe(units):
+    """Notes, before a write, which restarts it will make necessary."""
+    for unit in units:
+        os.close(_open(os.path.join(_folder("owed"), os.path.basename(unit))))
+
+
+def pay(unit):
+    """The restart was done."""
+    try:
+        os.unlink(os.path.join(STATE, "owed", os.path.basename(unit)))
+    except FileNotFoundError:
+        pass
+
+
+# Runs
+
+
+def _run(run):
+    if not RUN.match(run):
+        raise files.Refused("not the name of a run: %r" % run)
+    return os.path.join(STATE, "runs", run)
+
+
+def begin(run):
+    """A run's folder; older ones are pruned by number and age."""
+    folder = _folder("runs", os.path.basename(_run(run)))
+    others = sorted(name for name in os.listdir(os.path.dirname(folder)) if name != run)
+    for number, name in enumerate(reversed(others), 2):
+        path = _run(name)
+        age = (time.time() - os.stat(path).st_mtime) / 86400
+        if number > MOST_RUNS or age > MOST_DAYS:
+            shutil.rmtree(path, ignore_errors=True)
+    return folder
+
+
+def note(run, **step):
+    """Appends one line about a step, on the disk before anything else happens."""
+    path = os.path.join(_run(run), "steps.jsonl")
+    handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    try:
+        os.write(handle, (json.dumps(step) + "\n").encode("ascii"))
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def steps(run):
+    """A run's steps here: [{'step', 'state': 'begun' | 'done' | 'failed', ...}]."""
+    data = files.read(os.path.join(_run(run), "steps.jsonl")) or b""
+    found = {}  # type: ignore[var-annotated]
+    for line in processes.text(data).splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue  # the last line of a host that lost its power
+        found.setdefault(entry["step"], {}).update(entry)
+    return list(found.values())
+
+
+def runs():
+    """The names of the runs that left something here, oldest first."""
+    folder = os.path.join(STATE, "runs")
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+
+def keep(run, data):
+    """Keeps old content; its name is its sha256."""
+    files.keep(_run(run), data)
+    return files.sha256(data)
+
+
+def kept(run, sha256):
+    """Old content.  Raises Refused where it is gone or was altered."""
+    path = os.path.join(_run(run), os.path.basename(sha256))
+    data = files.read(path)
+    if data is None or files.sha256(data) != sha256:
+        raise files.Refused("%s: what was kept is gone; it cannot be brought back" % path)
+    return data

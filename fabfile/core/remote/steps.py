@@ -1,0 +1,283 @@
+"""What a host can be told to do: each step changes one thing, whole or not at all.
+
+Every step is a generator.  It looks and prepares, yields how it can be taken back,
+and only then acts: what it yields is on the disk before anything is changed.
+
+    {'verb', 'args'}   the step that takes it back
+    {'guard'}          what to look at, to know whether it is still as it was left
+    {'becomes'}        the sha256 of what a file is going to hold
+
+Python 3.6, standard library alone.
+"""
+
+import os
+import re
+import time
+
+from . import files, options, reads, record
+from .processes import Failed, call, expect
+
+
+def joined(run, parts):
+    """Content as it comes: plain text, secrets ({'secret': text}), old content."""
+    return "".join(_part(run, part) for part in parts)
+
+
+def _part(run, part):
+    if not isinstance(part, dict):
+        return part
+    if "secret" in part:
+        return part["secret"]
+    return record.kept(part["run"], part["kept"]).decode("utf-8", "surrogateescape")
+
+
+def guarded(path, before):
+    """The file's bytes, if they are still those that the plan was made from."""
+    data = files.read(path)
+    seen = files.sha256(data) if data is not None else None
+    if seen != before:
+        raise Failed("%s: changed since the plan was made; run it again to plan anew" % path)
+    return data
+
+
+def _back(run, path, data, becomes):
+    """How a write is taken back: by the old content, or by taking the file away."""
+    new = files.sha256(becomes)
+    found = {"guard": {"path": path}, "becomes": new}
+    if data is None:
+        return dict(found, verb="remove", args={"path": path, "before": new})
+    seen = files.describe(path)
+    args = {"path": path, "before": new, "content": [{"run": run, "kept": record.keep(run, data)}]}
+    args.update({name: seen[name] for name in ("mode", "owner", "group")})
+    return dict(found, verb="write", args=args)
+
+
+def edit(run, path, edits, before, validate=None):
+    """Sets options.  validate: the service's namespaces, and sections not theirs."""
+    data = guarded(path, before)
+    text = data.decode("utf-8", "surrogateescape")
+    result = options.edit(text, edits)
+    stray = options.stray_changes(text, result, edits)
+    if stray:
+        raise Failed("%s: the edit would also change %s; nothing was written" % (path, stray))
+    new = result.encode("utf-8", "surrogateescape")
+    yield _back(run, path, data, new)
+    files.write(
+        path, new, check=validate and (lambda made: _objections(path, made, edits, **validate))
+    )
+
+
+def _objections(path, made, edits, namespaces, exclude):
+    """Refuses options of ours that the service's own validator does not know."""
+    argv = ["oslo-config-validator", "--input-file", made]
+    argv += [word for name in namespaces for word in ("--namespace", name)]
+    argv += [word for group in exclude for word in ("--exclude-group", group)]
+    try:
+        code, out, err = call(argv, timeout=120)
+    except Failed:
+        return  # not installed here
+    said = set(re.findall(r"(\S+) is not part of the sample config", out + err))
+    wrong = sorted(said & {"%s/%s" % (section, key) for section, key, _ in edits})
+    if code and wrong:
+        said = (path, ", ".join(wrong))
+        raise files.Refused("%s: oslo-config-validator does not know %s" % said)
+
+
+def write(run, path, content, mode, owner, group, before, check=None):
+    """A whole file.  check: an argument list; '{}' stands for the file not yet in place."""
+    data = guarded(path, before)
+    new = joined(run, content).encode("utf-8", "surrogateescape")
+    yield _back(run, path, data, new)
+    files.write(path, new, mode, owner, group, check and (lambda p: files.validate(check, p)))
+
+
+def remove(run, path, before):
+    """Takes a file away."""
+    data = guarded(path, before)
+    seen = files.describe(path)
+    args = {"path": path, "before": None, "content": [{"run": run, "kept": record.keep(run, data)}]}
+    args.update({name: seen[name] for name in ("mode", "owner", "group")})
+    yield {"guard": {"path": path}, "verb": "write", "args": args}
+    files.remove(path)
+
+
+def attributes(run, path, mode, owner, group):
+    """Owner and mode; the content stays."""
+    seen = files.describe(path)
+    if seen is None:
+        raise Failed("%s: is not there any more; run it again to plan anew" % path)
+    old = {name: seen[name] for name in ("mode", "owner", "group")}
+    yield {"guard": {"path": path}, "verb": "attributes", "args": dict(old, path=path)}
+    files.attributes(path, mode, owner, group)
+
+
+def folder(run, path, mode, owner, group):
+    """A folder with owner and mode."""
+    if files.describe(path):
+        yield from attributes(run, path, mode, owner, group)
+        return
+    yield {"guard": {"path": path}, "verb": "no_folder", "args": {"path": path}}
+    files.folder(path, mode, owner, group)
+
+
+def no_folder(run, path):
+    """Takes a folder away, if it is empty."""
+    yield {}
+    files.no_folder(path)
+
+
+def run(run, argv, stdin=(), ok=(0,), timeout=60, undo=None):
+    """A command.  undo: how it is taken back; an 'old' in its stdin is asked and kept now."""
+    if undo:
+        undo = dict(undo, args=dict(undo["args"]))
+        parts = undo["args"].get("stdin", ())
+        undo["args"]["stdin"] = [_asked(run, part) for part in parts]
+    yield undo or {}
+    expect(argv, ok, stdin=joined(run, stdin).encode("utf-8"), timeout=timeout)
+
+
+def _asked(run, part):
+    if not isinstance(part, dict):
+        return part
+    out = expect(part["old"], timeout=30)[1]
+    return {"run": run, "kept": record.keep(run, out.encode("utf-8"))}
+
+
+def install(run, packages, source=None):
+    """Installs packages; where a source list is named, only that one is refreshed."""
+    yield {}
+    apt = ["apt-get", "-q", "-y"]
+    apt += ["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::http::Timeout=20"]
+    if source:
+        only = ["-o", "Dir::Etc::sourcelist=" + source, "-o", "Dir::Etc::sourceparts=-"]
+        expect(apt + only + ["-o", "APT::Get::List-Cleanup=0", "update"], timeout=180)
+    quiet = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
+    wanted = ["--no-install-recommends", "install", "--"] + list(packages)
+    expect(apt + quiet + wanted, killable=False)
+
+
+def restart(run, units, settle=4.0, timeout=150):
+    """Restarts units together and watches them until each has stood for a while.
+
+    settle: seconds that a unit must stay up with the same process.
+    """
+    yield {"verb": "restart", "args": {"units": units}}
+    names = [u + ".service" for u in units]
+    for unit, seen in reads.units(units).items():
+        if seen["LoadState"] != "loaded":
+            raise Failed("%s: no such unit here (%s)" % (unit, seen["LoadState"]))
+    call(["systemctl", "reset-failed", "--"] + names)
+    expect(["systemctl", "restart", "--no-block", "--"] + names)
+    until, since, standing = time.monotonic() + timeout, {}, {}
+    while len(standing) < len(units):
+        time.sleep(0.5)
+        now, seen = time.monotonic(), reads.units(units)
+        for unit in units:
+            _fail_if_dead(unit, seen[unit], since)
+            identity = (seen[unit].get("MainPID"), seen[unit].get("NRestarts"))
+            if seen[unit]["ActiveState"] != "active" or seen[unit].get("Job", "0") not in ("", "0"):
+                standing.pop(unit, None)
+                since.pop(unit, None)
+            elif since.setdefault(unit, (identity, now))[0] != identity:
+                said = (unit, settle, _last_words(unit))
+                raise Failed("%s came up and died within %d s%s" % said)
+            elif now - since[unit][1] >= settle:
+                standing[unit] = True
+        if now > until:
+            late = ["%s (%s)" % (u, seen[u]["SubState"]) for u in units if u not in standing]
+            raise Failed("not up within %d s: %s" % (timeout, ", ".join(late)))
+    for unit in units:
+        record.pay(unit)
+
+
+def _fail_if_dead(unit, seen, since):
+    if seen["ActiveState"] == "failed" or (unit in since and seen["ActiveState"] != "active"):
+        raise Failed("%s did not stay up (%s)%s" % (unit, seen["Result"], _last_words(unit)))
+
+
+def _last_words(unit):
+    out = call(["journalctl", "-u", unit, "-n", "4", "-o", "cat", "--no-pager"])[1]
+    lines = [line for line in out.splitlines() if not reads.CREDENTIAL.search(line)]
+    return "; its last words: " + " | ".join(lines)[-400:] if lines else ""
+
+
+STEPS = {
+    "edit": edit,
+    "write": write,
+    "remove": remove,
+    "attributes": attributes,
+    "folder": folder,
+    "no_folder": no_folder,
+    "run": run,
+    "install": install,
+    "restart": restart,
+}
+
+
+def _scrubbed(text, step):
+    """An error's text without any secret that the step carried."""
+    for part in list(step["args"].get("content", ())) + list(step["args"].get("stdin", ())):
+        if isinstance(part, dict) and part.get("secret"):
+            text = text.replace(part["secret"], "***")
+    return text
+
+
+def let_others_end(work, gone):
+    """Before a look under the site's lock: no step of an older run is under way here.
+
+    Raises record.Busy where one does not end in time.  Writes nothing without the lock.
+    """
+    if "number" in work:
+        record.raise_fence(work["site"], work["number"])
+        os.close(record.take_lock(work["who"], work["patience"], gone))
+
+
+def carry_out(work, talk, gone):
+    """Does the steps in order, announces each before and after, stops at the first fault.
+
+    gone: a callable that says whether whoever sent the work has left.
+    Raises record.Busy where another run holds this host.
+    """
+    site, number, name = work["site"], work["number"], work["run"]
+    record.raise_fence(site, number)
+    lock = record.take_lock(work["who"], work["patience"], gone)
+    try:
+        record.begin(name)
+        for step in work["steps"]:
+            if gone():
+                return
+            if record.fenced(site, number):
+                raise record.Busy("a newer run than this one")
+            talk.say(t="begin", step=step["id"])
+            try:
+                _one(name, step)
+            except (Failed, files.Refused, OSError, ValueError) as error:
+                why = _scrubbed(str(error), step)
+                record.note(name, step=step["id"], state="failed", why=why)
+                talk.say(t="failed", step=step["id"], why=why)
+                return
+            talk.say(t="done", step=step["id"])
+    finally:
+        os.close(lock)
+
+
+def _one(name, step):
+    action = STEPS[step["verb"]](name, **step["args"])
+    back = next(action)
+    guard = back.get("guard")
+    was = reads.now_of(guard) if guard else None
+    label = {key: step[key] for key in ("thing", "sentence", "sign", "wave")}
+    label["verb_was"] = step["verb"]
+    record.note(name, step=step["id"], state="begun", was=was, **dict(label, **back))
+    new = [unit for unit in step.get("restarts", ()) if unit not in record.owed()]
+    record.owe(new)
+    try:
+        for _ in action:
+            pass
+    except Exception:
+        if guard and reads.now_of(guard) == was:
+            for unit in new:  # nothing was written: nothing is owed
+                record.pay(unit)
+        raise
+    after = {"is": reads.now_of(guard)} if guard else {}
+    record.note(name, step=step["id"], state="done", **after)

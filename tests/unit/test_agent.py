@@ -1,0 +1,276 @@
+"""The agent as it runs on a host: a process of its own, fed by standard input."""
+
+import grp
+import hashlib
+import json
+import os
+import pwd
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fabfile.core import ssh
+
+NONCE = "\x1enonce"
+
+
+class Agent:
+    """A running agent whose state is below a folder of the test's."""
+
+    def __init__(self, folder, **work):
+        self.state = folder / "state"
+        program = ssh._program().replace(b"/var/lib/stackrbd", str(self.state).encode())
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", ssh._BOOTSTRAP],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        common = {"nonce": NONCE, "deadline": 60, "site": "lab", "number": 1, "run": "r1",
+                  "who": "run r1 of a test", "patience": 1}  # fmt: skip
+        self.process.stdin.write(b"noise\n" + program)
+        if "reads" in work and "number" not in work:
+            del common["number"]  # a look without the lock
+        self.process.stdin.write(json.dumps({**common, **work}).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def hear(self, kind=None):
+        """The next message (of a kind); None at the end."""
+        for line in self.process.stdout:
+            message = json.loads(line.decode().partition(NONCE + " ")[2])
+            if message["t"] != "beat" and kind in (None, message["t"]):
+                return message
+        return None
+
+    def all(self):
+        messages = list(iter(self.hear, None))
+        self.process.wait(10)
+        return [m for m in messages if m["t"] != "end"]
+
+    def end(self):
+        self.process.stdin.close()
+        return self.process.wait(10)
+
+
+@pytest.fixture
+def agent(tmp_path):
+    started = []
+
+    def start(**work):
+        started.append(Agent(tmp_path, **work))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait()
+
+
+def step(number, verb, restarts=(), **args):
+    return {
+        "id": number, "verb": verb, "args": args, "restarts": restarts, "thing": f"thing {number}",
+        "sentence": "does", "sign": "~", "wave": 1,
+    }  # fmt: skip
+
+
+def sh(script, **more):
+    return {"argv": ["sh", "-c", script], **more}
+
+
+def steps_of(agent, run="r1"):
+    """What the host kept of a run, as a later question would have it."""
+    (message,) = agent(reads=[{"id": "x", "verb": "run", "args": {"run": run}}]).all()
+    return message["value"]
+
+
+def test_steps_are_announced_before_and_after(agent, tmp_path):
+    work = [step(0, "run", **sh(f"echo a > {tmp_path}/a")), step(1, "run", **sh("exit 3"))]
+    said = agent(steps=[*work, step(2, "run", **sh(f"echo c > {tmp_path}/c"))]).all()
+    assert [(m["t"], m["step"]) for m in said] == [
+        ("begin", 0), ("done", 0), ("begin", 1), ("failed", 1),
+    ]  # fmt: skip
+    assert "exit code 3" in said[-1]["why"]
+    assert (tmp_path / "a").exists()
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_command_past_its_time_is_ended_with_all_that_it_started(agent, tmp_path):
+    script = f"(sleep 1.5; echo late > {tmp_path}/late) & sleep 9"
+    (_, failed) = agent(steps=[step(0, "run", **sh(script, timeout=1))]).all()
+    assert "no answer within 1 s" in failed["why"]
+    time.sleep(1.2)
+    assert not (tmp_path / "late").exists()
+
+
+def test_output_without_an_end_is_cut(agent):
+    read = {"id": "x", "verb": "argv", "args": {"argv": ["yes"], "timeout": 20}}
+    (said,) = agent(reads=[read]).all()
+    assert "bytes of output" in said["error"]
+
+
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize(
+    "name, kind, said",
+    [
+        ("folder", "file", "expected a file, found a directory; move it away"),
+        ("plain", "directory", "expected a directory, found a file; move it away"),
+        ("pipe", "file", "expected a file, found something else; move it away"),
+        ("plain", "file", None),
+        ("folder", "directory", None),
+        ("none", "file", None),
+    ],
+)
+def test_something_else_in_a_files_place_is_said(agent, tmp_path, name, kind, said, text):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "plain").write_text("x")
+    os.mkfifo(tmp_path / "pipe")
+    args = {"path": str(tmp_path / name), "kind": kind, "text": text}
+    (message,) = agent(reads=[{"id": "x", "verb": "file", "args": args}]).all()
+    assert message.get("error") == (f"{tmp_path / name}: {said}" if said else None)
+
+
+def test_a_secret_is_not_in_the_words_of_a_failure(agent):
+    script = 'read x; echo "I was told $x" >&2; exit 1'
+    (_, failed) = agent(steps=[step(0, "run", **sh(script, stdin=[{"secret": "hush"}]))]).all()
+    assert "I was told ***" in failed["why"]
+    assert "hush" not in json.dumps(steps_of(agent))
+
+
+def test_it_finishes_its_step_and_begins_no_other_when_the_asker_leaves(agent, tmp_path):
+    slow = step(0, "run", **sh(f"sleep 1; echo a > {tmp_path}/a"))
+    running = agent(steps=[slow, step(1, "run", **sh(f"echo b > {tmp_path}/b"))])
+    assert running.hear()["t"] == "begin"
+    running.process.stdin.close()
+    assert [m["t"] for m in running.all()] == ["done"]
+    assert (tmp_path / "a").exists()
+    assert not (tmp_path / "b").exists()
+
+
+def test_two_at_once_and_the_second_is_told_who(agent):
+    first = agent(steps=[step(0, "run", **sh("sleep 3"))])
+    first.hear()
+    (said,) = agent(steps=[step(0, "run", **sh("true"))], who="run r2").all()
+    assert said == {"t": "busy", "who": "run r1 of a test"}
+
+
+def test_a_newer_run_waits_for_the_older_ones_step_and_fences_it_off(agent, tmp_path):
+    marks = tmp_path / "marks"
+    old = [step(0, "run", **sh(f"sleep 1; echo old0 >> {marks}"))]
+    old.append(step(1, "run", **sh(f"echo old1 >> {marks}")))
+    first = agent(steps=old)
+    first.hear()
+    new = [step(0, "run", **sh(f"echo new >> {marks}"))]
+    second = agent(steps=new, number=2, run="r2", patience=10)
+    assert [m["t"] for m in second.all()] == ["begin", "done"]
+    assert [m["t"] for m in first.all()] == ["done", "busy"]
+    assert marks.read_text() == "old0\nnew\n"
+    (said,) = agent(steps=old).all()
+    assert said["t"] == "busy"
+
+
+def test_a_look_under_the_lock_waits_for_an_older_runs_step(agent, tmp_path):
+    slow = step(0, "run", **sh(f"sleep 1; echo a > {tmp_path}/a"))
+    agent(steps=[slow]).hear()
+    read = {"id": "x", "verb": "exists", "args": {"paths": [f"{tmp_path}/a"]}}
+    (said,) = agent(reads=[read], number=2, patience=10).all()
+    assert said["value"] == {f"{tmp_path}/a": True}
+    (said,) = agent(steps=[slow]).all()
+    assert said["t"] == "busy"  # the older run is fenced off by the look already
+
+
+def test_a_look_without_the_lock_writes_nothing(agent):
+    looking = agent(reads=[{"id": "x", "verb": "host", "args": {}}])
+    assert looking.all()
+    assert not looking.state.exists()
+
+
+def test_the_sites_lock_is_one_and_frees_itself(agent):
+    first = agent(hold=True)
+    assert first.hear() == {"t": "held", "number": 1}
+    (said,) = agent(hold=True, who="run r2").all()
+    assert said == {"t": "busy", "who": "run r1 of a test"}
+    first.process.kill()
+    first.process.wait()
+    assert agent(hold=True).hear() == {"t": "held", "number": 2}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_write_can_be_taken_back(agent, tmp_path, there):
+    path = tmp_path / "conf"
+    if there:
+        path.write_text("old\n")
+        path.chmod(0o604)
+    before = hashlib.sha256(b"old\n").hexdigest() if there else None
+    owner, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+    wanted = {"path": str(path), "content": ["new\n"], "mode": "0640", "owner": owner,
+              "group": group, "before": before}  # fmt: skip
+    agent(steps=[step(0, "write", **wanted)]).all()
+    assert path.read_text() == "new\n"
+    (kept,) = steps_of(agent)
+    assert (kept["state"], kept["now"], kept["verb_was"]) == ("done", kept["is"], "write")
+    back = step(0, kept["verb"], **kept["args"])
+    agent(steps=[back], run="r2").all()
+    if there:
+        assert (path.read_text(), oct(path.stat().st_mode & 0o777)) == ("old\n", "0o604")
+    else:
+        assert not path.exists()
+    (kept,) = steps_of(agent)
+    assert kept["now"] == kept["was"]
+
+
+def test_the_old_answer_of_a_command_is_kept_for_its_undo(agent, tmp_path):
+    path = tmp_path / "value"
+    path.write_text("old")
+    undo = {
+        "verb": "run",
+        "args": sh(f"cat > {path}", stdin=[{"old": ["cat", str(path)]}]),
+        "guard": {"argv": ["cat", str(path)]},
+    }
+    agent(steps=[step(0, "run", **sh(f"printf new > {path}", undo=undo))]).all()
+    (kept,) = steps_of(agent)
+    assert kept["is"] == kept["now"] != kept["was"]
+    agent(steps=[step(0, kept["verb"], **kept["args"])], run="r2").all()
+    assert path.read_text() == "old"
+
+
+def test_a_restart_is_owed_before_the_write(agent, tmp_path):
+    slow = step(0, "run", ["nova-compute"], **sh("sleep 5"))
+    running = agent(steps=[slow])
+    running.hear()
+    owed = running.state / "owed" / "nova-compute"
+    until = time.monotonic() + 4
+    while not owed.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    running.process.kill()
+    assert owed.exists()
+
+
+def test_nothing_is_owed_for_a_write_that_was_refused(agent, tmp_path):
+    refused = {"path": str(tmp_path / "no" / "conf"), "content": ["x"], "mode": "0600",
+               "owner": "root", "group": "root", "before": None}  # fmt: skip
+    running = agent(steps=[step(0, "write", ["nova-compute"], **refused)])
+    assert running.all()[-1]["t"] == "failed"
+    assert list((running.state / "owed").iterdir()) == []
+
+
+def test_what_it_keeps_is_for_root_alone(agent, tmp_path):
+    undo = {"verb": "run", "args": sh("cat", stdin=[{"old": ["echo", "k"]}])}
+    running = agent(steps=[step(0, "run", **sh("true", undo=undo))])
+    running.all()
+    modes = {p.stat().st_mode & 0o077 for p in running.state.rglob("*")}
+    assert modes == {0}
+
+
+def test_old_runs_are_pruned(agent, tmp_path):
+    for number in range(25):
+        (tmp_path / "state" / "runs" / f"r{number:02}").mkdir(parents=True)
+    os.utime(tmp_path / "state" / "runs" / "r24", (0, 0))
+    agent(steps=[step(0, "run", **sh("true"))], run="r25").all()
+    (said,) = agent(reads=[{"id": "x", "verb": "runs", "args": {}}]).all()
+    assert said["value"] == [f"r{number:02}" for number in (*range(6, 24), 25)]
+
+
+@pytest.mark.parametrize("run", ["../x", "a/b", "", "x" * 99])
+def test_a_run_is_no_path(agent, run):
+    (said,) = agent(reads=[{"id": "x", "verb": "run", "args": {"run": run}}]).all()
+    assert "not the name of a run" in said["error"]

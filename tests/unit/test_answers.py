@@ -1,0 +1,64 @@
+"""A host that answers something else than it was asked is not believed."""
+
+import pytest
+
+from fabfile.core import answers
+from fabfile.core.remote import reads
+
+FILE = {"kind": "file", "mode": "0644", "owner": "root", "group": "root", "sha256": "aa"}
+TOLD = {"code": 0, "out": "", "err": ""}
+STEP = {"state": "done", "thing": "a", "sentence": "b", "sign": "+", "wave": 1, "verb_was": "edit"}
+
+
+def test_every_read_has_its_shape():
+    assert set(answers._SHAPES) == set(reads.READS)
+
+
+@pytest.mark.parametrize(
+    "verb, value",
+    [
+        ("file", None),
+        ("file", FILE),
+        ("file", {**FILE, "text": "x"}),
+        ("options", None),
+        ("options", {**FILE, "active": [["a", "b", "c"]]}),
+        ("later_files", {}),
+        ("later_files", {"/x": [["a", "b", "c"]]}),
+        ("argv", TOLD),
+        ("each", {"uuid": {"xml": TOLD}}),
+        ("packages", {"a": None, "b": "1"}),
+        ("owed", ["nova-compute"]),
+        ("exists", {"/x": True}),
+        ("secret", "x"),
+        ("run", []),
+        ("run", [STEP, {"state": "failed", "why": "x"}]),
+    ],
+)
+def test_what_the_agent_says(verb, value):
+    assert answers.fits(verb, value)
+
+
+@pytest.mark.parametrize(
+    "verb, value",
+    [
+        ("file", []),
+        ("file", {}),
+        ("file", {**FILE, "text": 1}),
+        ("options", FILE),
+        ("options", {**FILE, "active": [["a", "b"]]}),
+        ("options", {**FILE, "active": [["a", "b", 3]]}),
+        ("later_files", {"/x": "y"}),
+        ("argv", {**TOLD, "out": None}),
+        ("argv", None),
+        ("each", {"uuid": TOLD}),
+        ("packages", {"a": 1}),
+        ("owed", [1]),
+        ("exists", {"/x": "yes"}),
+        ("secret", {"x": 1}),
+        ("run", [{}]),
+        ("run", [{**STEP, "wave": "1"}]),
+        ("host", {"os": "debian"}),
+    ],
+)
+def test_what_it_never_says(verb, value):
+    assert not answers.fits(verb, value)
