@@ -1,59 +1,138 @@
-"""Reads OpenSSH's known_hosts line by line.
+"""Reads OpenSSH's known_hosts line by line, and says which keys are a host's.
 
-Paramiko's own loader gives up on a whole file at its first unusual line.  Knows
-hashed names, ports and @revoked; says which lines it could not use, certificate
-authorities among them.  Does not connect to anything.
+Paramiko's own loader gives up on a whole file at its first unusual line, takes a pattern
+for a name, and keeps one key of a type.  Knows hashed names, patterns, ports and @revoked;
+a certificate authority is known by the names that it is for, so that it can be refused in
+words.  Does not connect to anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import base64
+import hashlib
+import hmac
+import os
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+_HASHED = re.compile(r"\|1\|([A-Za-z0-9+/]{27}=)\|([A-Za-z0-9+/]{27}=)")
+"""A salt and a SHA-1, 20 bytes each, in base64."""
+
 
 @dataclass
 class KnownHosts:
-    """Host keys by name, and the revoked ones."""
+    """Host keys by the names of their line, the revoked ones, and who else vouches.
 
-    keys: Any
+    keys, authorities: in the files' order; names are as the line has them.
+    files: where the lines came from; the first is where a new one would go.
+    """
+
+    keys: list[tuple[str, Any]] = field(default_factory=list)
     revoked: set[str] = field(default_factory=set)
+    authorities: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+    def keys_of(self, name: str) -> list[Any]:
+        """Every key that a host ('name' or '[name]:port') may show, of any type."""
+        return [key for names, key in self.keys if _is_for(names, name)]
+
+    def has_authority(self, name: str) -> bool:
+        """Whether a certificate authority is named for this host."""
+        return any(_is_for(names, name) for names in self.authorities)
+
+    def first_known(self, name: str, algorithms: Sequence[str]) -> tuple[str, ...]:
+        """The algorithms, those whose type of key is known of the host first, as ssh asks."""
+        known = {key.get_name() for key in self.keys_of(name)}
+        return tuple(sorted(algorithms, key=lambda a: _type_of(a) not in known))
+
+
+def _type_of(algorithm: str) -> str:
+    """The type of key that signs so: RSA's has more than one way."""
+    return "ssh-rsa" if algorithm.startswith("rsa-sha2-") else algorithm
+
+
+def _is_for(names: str, host: str) -> bool:
+    """Whether a line's names are a host's, as sshd(8) has it: one '!' that fits says no."""
+    host = host.lower()
+    hashed = _HASHED.fullmatch(names)
+    if hashed:
+        salt, digest = (base64.b64decode(part) for part in hashed.groups())
+        return hmac.digest(salt, host.encode(), "sha1") == digest
+    fitting = [n for n in names.lower().split(",") if _fits(n.removeprefix("!"), host)]
+    return bool(fitting) and not any(name.startswith("!") for name in fitting)
+
+
+def _fits(pattern: str, host: str) -> bool:
+    """Only '*' and '?' stand for something; brackets are those around a port's host."""
+    wild = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.fullmatch(wild, host) is not None
 
 
 def load(paths: Iterable[Path]) -> KnownHosts:
     """All usable lines of the files; a file that is not there is an empty one."""
-    from paramiko.hostkeys import HostKeys  # noqa: PLC0415
-
-    found = KnownHosts(HostKeys())
+    found = KnownHosts()
     for path in paths:
+        found.files.append(path)
         try:
             lines = path.read_text("utf-8", "replace").splitlines()
         except FileNotFoundError:
             continue
         for number, line in enumerate(lines, 1):
-            _take(found, line.strip(), f"{path}: line {number}")
+            if line.strip() and not line.strip().startswith("#"):
+                _take(found, line.split(), f"{path}: line {number}")
     return found
 
 
-def _take(found: KnownHosts, line: str, where: str) -> None:
-    from paramiko.hostkeys import HostKeyEntry, InvalidHostKey  # noqa: PLC0415
-
-    if not line or line.startswith("#"):
-        return
-    if line.startswith("@cert-authority"):
-        found.warnings.append(f"{where}: certificate authorities are not supported")
-        return
-    revoked = line.startswith("@revoked")
-    try:
-        entry = HostKeyEntry.from_line(line.removeprefix("@revoked").strip())
-    except (InvalidHostKey, ValueError):
-        entry = None
-    if entry is None or entry.key is None:
-        found.warnings.append(f"{where}: not a host key; left out")
-    elif revoked:
-        found.revoked.add(entry.key.get_base64())
+def _take(found: KnownHosts, words: list[str], where: str) -> None:
+    """Takes one line's words in, or a warning of it."""
+    marker = words.pop(0) if words[0].startswith("@") else ""
+    names, kind, text = [*words, "", "", ""][:3]
+    key = _key(kind, text)
+    if names.startswith("|") and not _HASHED.fullmatch(names):
+        found.warnings.append(f"{where}: not a hashed name, expected |1|SALT|HASH; left out")
+    elif marker == "@cert-authority" and names:
+        found.authorities.append(names)
+    elif key is None or marker not in ("", "@revoked"):
+        found.warnings.append(f"{where}: not a host key, expected NAMES TYPE KEY; left out")
+    elif marker:
+        found.revoked.add(key.get_base64())
     else:
-        for name in entry.hostnames:
-            found.keys.add(name, entry.key.get_name(), entry.key)
+        found.keys.append((names, key))
+
+
+def _key(kind: str, text: str) -> Any:
+    """The key of a line; None where there is none of that type."""
+    from paramiko.hostkeys import HostKeyEntry  # noqa: PLC0415
+
+    try:
+        entry = HostKeyEntry.from_line(f"x {kind} {text}")
+    except Exception:  # what a damaged key makes its parser raise has no common class
+        return None
+    return entry.key if entry and entry.key.get_name() == kind else None
+
+
+def fingerprint(key: Any) -> str:
+    """A key as ssh shows it: 'SHA256:...'."""
+    digest = hashlib.sha256(key.asbytes()).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def line_of(name: str, key: Any) -> str:
+    """The known_hosts line of a host ('name' or '[name]:port')."""
+    return f"{name} {key.get_name()} {key.get_base64()}"
+
+
+def add(path: Path, lines: Iterable[str]) -> None:
+    """Appends lines to a user's known_hosts; makes it, for the user alone, if needed."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(handle, "r+") as stream:
+        old = stream.read()
+        gap = "\n" if old and not old.endswith("\n") else ""
+        stream.write(gap + "".join(line + "\n" for line in lines))
+        stream.flush()
+        os.fsync(stream.fileno())

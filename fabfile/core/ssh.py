@@ -6,12 +6,15 @@ the agent's conversation framed.  Does not know what the work means.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import random
 import secrets
 import shlex
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,13 +25,26 @@ from fabric import Config, Connection
 from fabric.group import Group, GroupResult
 
 from fabfile.core import known_hosts
-from fabfile.core.contract import Host, Secret, Stop, Unknown, Unreachable
+from fabfile.core.contract import (
+    Host,
+    Interrupted,
+    Locked,
+    NeedsPassword,
+    Secret,
+    Stop,
+    Unknown,
+    UnknownHostKey,
+    Unreachable,
+)
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
-SILENCE = 45.0
-"""Seconds without a word (agents say every 5 s that they live) before a cut."""
+BEAT, SILENCE = 5.0, 25.0
+"""Seconds: how often each side says that it lives; after how long it counts as cut."""
+_TRIES = 4
+"""Connections begun anew where an sshd that is too busy closed one (MaxStartups)."""
 _LARGEST_LINE = 8 * 1024 * 1024
+AGENT = ("files", "options", "processes", "record", "reads", "steps", "agent")
 _REMOTE = Path(__file__).parent / "remote"
 _BOOTSTRAP = """\
 import sys,json,types
@@ -48,7 +64,7 @@ OnMessage = Callable[[str, Mapping[str, Any]], None]
 
 def _program() -> bytes:
     """The agent's sources, in the order in which they import each other."""
-    sources = [(n, (_REMOTE / f"{n}.py").read_text()) for n in ("files", "options", "agent")]
+    sources = [(n, (_REMOTE / f"{n}.py").read_text()) for n in AGENT]
     return b"stackrbd:" + json.dumps(sources).encode() + b"\n"
 
 
@@ -58,6 +74,85 @@ def _encode(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} does not go over the wire")
 
 
+class Conversations:
+    """The conversations that go on now, so that all of them can be asked to end."""
+
+    def __init__(self) -> None:
+        self._stopping: Stop | None = None
+        self._channels: dict[Any, bool] = {}
+        self._lock = threading.Lock()
+
+    def began(self, channel: Any, holds: bool) -> None:
+        """A conversation that stop() is to end, or release() where it holds a lock."""
+        with self._lock:
+            self._channels[channel] = holds
+        if self._stopping and not holds:
+            _say_goodbye(channel)
+
+    def ended(self, channel: Any) -> None:
+        """It is over."""
+        with self._lock:
+            self._channels.pop(channel, None)
+
+    def stop(self, why: Stop | None = None) -> None:
+        """Ends every agent after the step that it is at, and begins no other."""
+        self._stopping = why or Interrupted("interrupted; run it again to go on")
+        self._end(False)
+
+    def go_on(self) -> None:
+        """Raises what stop() was called for, if it was."""
+        if self._stopping:
+            raise self._stopping
+
+    def release(self) -> None:
+        """Ends the agents that hold a lock."""
+        self._end(True)
+
+    def _end(self, holds: bool) -> None:
+        with self._lock:
+            channels = [c for c, held in self._channels.items() if held == holds]
+        for channel in channels:
+            _say_goodbye(channel)
+
+
+def _say_goodbye(channel: Any) -> None:
+    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        channel.shutdown_write()
+
+
+class _Compare(paramiko.MissingHostKeyPolicy):
+    """Compares the key that a host shows with all that known_hosts has of it.
+
+    Paramiko's own comparison knows one key of a type; so it is told of none, and asks here.
+    """
+
+    def __init__(self, label: str, trusted: known_hosts.KnownHosts) -> None:
+        self._label, self._trusted = label, trusted
+
+    def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
+        """Raises Unreachable before anything is sent to a host that is not the known one."""
+        if key.get_base64() in self._trusted.revoked:
+            raise Unreachable(f"{self._label}: its host key is marked @revoked")
+        known = self._trusted.keys_of(hostname)
+        if not known:
+            raise self._unknown(hostname, key)
+        if key.get_base64() not in {k.get_base64() for k in known}:
+            raise paramiko.BadHostKeyException(hostname, key, known[0])
+
+    def _unknown(self, hostname: str, key: Any) -> UnknownHostKey:
+        fingerprint = known_hosts.fingerprint(key)
+        why = f"{hostname} is not in known_hosts; it shows {key.get_name()} {fingerprint}"
+        if self._trusted.has_authority(hostname):
+            why += ", and a certificate authority of known_hosts, which is not supported, is for it"
+        return UnknownHostKey(
+            f"{self._label}: {why}. Compare it with the host's own (ssh-keygen -lf "
+            "/etc/ssh/ssh_host_*_key.pub there), then: inv hosts.trust",
+            known_hosts.line_of(hostname, key),
+            fingerprint,
+            str(self._trusted.files[0]),
+        )
+
+
 class HostConnection(Connection):
     """A Fabric connection that checks host keys and can talk to an agent."""
 
@@ -65,74 +160,166 @@ class HostConnection(Connection):
     host_name: str = ""
     _trusted: Any = None
     _password: Secret | None = None
+    _conversations: Any = None
+    _opening: Any = None
 
-    def prepare(self, host: Host, trusted: known_hosts.KnownHosts, password: Secret | None) -> None:
+    def prepare(
+        self,
+        name: str,
+        trusted: known_hosts.KnownHosts,
+        password: Secret | None,
+        conversations: Conversations,
+    ) -> None:
         """Sets what Fabric's constructor has no parameter for."""
-        self.host_name, self._trusted, self._password = host.name, trusted, password
-        self.client._system_host_keys = trusted.keys
-        self.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        self.host_name, self._trusted, self._password = name, trusted, password
+        self._conversations, self._opening = conversations, threading.Lock()
+        self.client.set_missing_host_key_policy(_Compare(name, trusted))
+        self.connect_kwargs["transport_factory"] = self._transport
+
+    def _transport(self, *args: Any, **kwargs: Any) -> Any:
+        """Paramiko's, asking first for a key of a type that can be compared."""
+        made = paramiko.Transport(*args, **kwargs)
+        name = self.host if self.port == paramiko.config.SSH_PORT else f"[{self.host}]:{self.port}"
+        options = made.get_security_options()
+        options.key_types = self._trusted.first_known(name, options.key_types)
+        return made
+
+    def give(self, password: Secret) -> None:
+        """The sudo password, asked for after the connection was made."""
+        self._password = password
 
     def reach(self) -> None:
         """Opens the connection; raises Unreachable with the cause in words."""
+        with self._opening:
+            if self.is_connected:
+                return
+            for attempt in range(_TRIES):
+                try:
+                    self.open()
+                    break
+                except Unreachable:
+                    raise
+                except Exception as error:
+                    self.close()
+                    if attempt == _TRIES - 1 or not _too_busy(error):
+                        raise Unreachable(f"{self.host_name}: {_cause(error, self)}") from None
+                    time.sleep(random.uniform(0.3, 1.5) * (attempt + 1))  # noqa: S311 (no secret)
+            _notice_dead_peer(self.transport.sock)
+
+    def open_gateway(self) -> Any:
+        """A channel through the bastion, within the same time as a connection."""
+        if not isinstance(self.gateway, HostConnection):
+            return super().open_gateway()
+        self.gateway.reach()
         try:
-            self.open()
-        except Exception as error:
-            raise Unreachable(f"{self.host_name}: {_cause(error, self)}") from None
-        key = self.transport.get_remote_server_key()
-        if key.get_base64() in self._trusted.revoked:
-            self.close()
-            raise Unreachable(f"{self.host_name}: its host key is marked @revoked")
-        _notice_dead_peer(self.transport.sock)
+            return self.gateway.transport.open_channel(
+                "direct-tcpip", (self.host, int(self.port)), ("", 0), timeout=10
+            )
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise Unreachable(
+                f"{self.host_name}: bastion {self.gateway.host_name} does not get through to "
+                f"{self.host}:{self.port} ({error or type(error).__name__})"
+            ) from None
 
     def converse(self, works: Mapping[str, dict[str, Any]], heard: OnMessage) -> str:
         """Runs an agent with this host's work and passes on each of its messages.
 
         Returns 'end', or 'cut' when the conversation ended without the last word.
-        Raises Unreachable if the agent never started.
+        Raises Unreachable if the agent never started, Interrupted if it must not.
         """
+        if "hold" not in works[self.host_name]:
+            self._conversations.go_on()
         self.reach()
+        work = works[self.host_name]
         nonce = "\x1e" + secrets.token_hex(8)
-        work = dict(works[self.host_name], nonce=nonce)
         try:
             channel = self.transport.open_session(timeout=20)
-            channel.settimeout(SILENCE)
+            channel.settimeout(BEAT)
             channel.exec_command(self._command())
             if self._password:
                 channel.sendall((self._password.reveal() + "\n").encode())
-            channel.sendall(_program() + json.dumps(work, default=_encode).encode() + b"\n")
+            text = json.dumps(dict(work, nonce=nonce), default=_encode)
+            channel.sendall(_program() + text.encode() + b"\n")
         except (OSError, EOFError, paramiko.SSHException) as error:
+            self.close()
             raise Unreachable(f"{self.host_name}: {error or 'the connection was cut'}") from None
-        return self._listen(channel, nonce.encode(), heard)
+        self._conversations.began(channel, "hold" in work)
+        try:
+            return self._listen(channel, nonce.encode(), heard)
+        finally:
+            self._conversations.ended(channel)
 
     def _command(self) -> str:
         sudo = "sudo -S -p ''" if self._password else "sudo -n"
         return f"{sudo} python3 -I -S -c {shlex.quote(_BOOTSTRAP)}"
 
     def _listen(self, channel: Any, nonce: bytes, heard: OnMessage) -> str:
-        started, rest = False, b""
+        """Passes on the agent's messages; what else is said there counts for nothing."""
+        started, rest, noise = False, b"", 0
+        spoke = last = time.monotonic()
         while True:
             try:
                 data = channel.recv(65536)
+            except TimeoutError:
+                data = None
             except (OSError, EOFError):
                 data = b""
-            rest += data
-            *lines, rest = rest.split(b"\n")
+            now = time.monotonic()
+            if now - spoke >= BEAT:
+                spoke, data = now, data if _beat(channel) else data or b""
+            *lines, rest = (rest + (data or b"")).split(b"\n")
             for line in lines:
-                _, found, text = line.partition(nonce + b" ")
-                if not found:
+                message = _message(line, nonce)
+                if message is None:
+                    noise += len(line) + 1
                     continue
-                started = True
-                message = json.loads(text)
+                started, last = True, now
                 if message["t"] == "end":
                     channel.close()
                     return "end"
                 if message["t"] != "beat":
-                    heard(self.host_name, message)
-            if not data or len(rest) > _LARGEST_LINE:
+                    self._pass_on(message, heard)
+            last = now if data and rest.startswith(nonce) else last
+            if data == b"" or now - last > SILENCE or max(noise, len(rest)) > _LARGEST_LINE:
                 break
         if started:
             return "cut"
-        raise Unreachable(f"{self.host_name}: {_no_agent(channel)}")
+        raise _no_agent(self.host_name, channel)
+
+    def _pass_on(self, message: dict[str, Any], heard: OnMessage) -> None:
+        try:
+            heard(self.host_name, message)
+        except (LookupError, TypeError, AttributeError):
+            raise Unreachable(f"{self.host_name}: answers what it was not asked") from None
+
+
+def _beat(channel: Any) -> bool:
+    """Tells the agent that this side lives; False where the line is gone."""
+    try:
+        channel.sendall(b"\n")
+    except (OSError, EOFError, paramiko.SSHException):
+        return bool(channel.eof_sent)
+    return True
+
+
+def _message(line: bytes, nonce: bytes) -> dict[str, Any] | None:
+    """The agent's message in a line; None for what somebody else printed there."""
+    _, found, text = line.partition(nonce + b" ")
+    if not found:
+        return None
+    try:
+        message = json.loads(text)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) and "t" in message else None
+
+
+def _too_busy(error: Exception) -> bool:
+    """Whether sshd closed the connection before it spoke: MaxStartups, or a restart."""
+    text = str(error)
+    return isinstance(error, (EOFError, ConnectionResetError)) or (
+        "Error reading SSH protocol banner" in text and "timed out" not in text.lower()
+    )
 
 
 def _notice_dead_peer(sock: Any) -> None:
@@ -149,32 +336,51 @@ def _cause(error: Exception, connection: Connection) -> str:
     if isinstance(error, paramiko.BadHostKeyException):
         return f"the host key of {where} is not the one in known_hosts; nothing was sent"
     if isinstance(error, paramiko.AuthenticationException):
-        return f"{where} refuses user {connection.user}: check the key or the agent"
-    if "not found in known_hosts" in str(error):
         return (
-            f"{where} is not in known_hosts: check its fingerprint, then "
-            f"ssh-keyscan -p {connection.port} {connection.host} >> ~/.ssh/known_hosts"
+            f"{where} refuses user {connection.user}: check the key; an agent with many keys "
+            "needs IdentityFile and IdentitiesOnly in the SSH configuration"
         )
+    if "No existing session" in str(error) or "protocol banner" in str(error):
+        return f"{where} takes connections but does not speak SSH within 15 s: is sshd frozen?"
     if isinstance(error, (TimeoutError, socket.timeout)):
         return f"{where} does not answer within 10 s"
     return f"{where}: {error or type(error).__name__}"
 
 
-def _no_agent(channel: Any) -> str:
+def _no_agent(host: str, channel: Any) -> Unreachable:
     said = b""
     while channel.recv_stderr_ready() and len(said) < 4000:
         said += channel.recv_stderr(4000)
-    text = " ".join(c for c in said.decode("utf-8", "replace").split() if c.isprintable())
+    channel.status_event.wait(1)
     code = channel.recv_exit_status() if channel.exit_status_ready() else None
-    if "password is required" in text:
-        return (
-            "sudo asks for a password; run hosts.sudoers first, or name ssh.sudo_password_command"
+    channel.close()
+    text = " ".join("".join(c if c.isprintable() else " " for c in _text(said)).split())
+    if "password is required" in text or "a terminal is required" in text:
+        return NeedsPassword(
+            f"{host}: sudo asks for a password; run hosts.sudoers first, or name "
+            "ssh.sudo_password_command"
+        )
+    if "must have a tty" in text:
+        return Unreachable(
+            f"{host}: sudo wants a terminal there (requiretty); take that out for this user: "
+            "Defaults:USER !requiretty"
         )
     if "incorrect password" in text or "try again" in text:
-        return "sudo does not accept the password"
+        return Unreachable(f"{host}: sudo does not accept the password")
+    if "not allowed" in text or "not in the sudoers" in text:
+        return Unreachable(f"{host}: sudo does not allow python3 there ({text[-200:]})")
     if code == 127 or "not found" in text:
-        return f"python3 or sudo is missing there; see inv hosts.check ({text[-200:]})"
-    return f"the agent did not start (exit code {code}): {text[-300:]}"
+        return Unreachable(
+            f"{host}: python3 or sudo is missing there; see inv hosts.check ({text[-200:]})"
+        )
+    return Unreachable(
+        f"{host}: the agent did not start (exit code {code}); is the login shell a shell, "
+        f"without ForceCommand? {text[-300:]}"
+    )
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 class RoleGroup(Group):
@@ -202,6 +408,52 @@ class RoleGroup(Group):
         return self._do("converse", works, heard)
 
 
+class Hold:
+    """The site's lock, held by an agent of its own until release()."""
+
+    def __init__(self, fleet: Fleet, host: str, work: dict[str, Any]) -> None:
+        self.number, self._fleet = 0, fleet
+        self._why: Stop | None = None
+        self._known, self._released = threading.Event(), False
+        connection = fleet.group([host])[0]
+        self._thread = threading.Thread(
+            target=self._hold, args=(connection, {host: work}), daemon=True
+        )
+        self._thread.start()
+        self._known.wait()
+        if self._why:
+            self._thread.join(10)
+            raise self._why
+
+    def _hold(self, connection: HostConnection, works: Mapping[str, dict[str, Any]]) -> None:
+        try:
+            connection.converse(works, self._heard)
+        except Stop as stop:
+            self._why = self._why or stop
+        except Exception as error:
+            self._why = self._why or Unknown(f"the site's lock: {error or type(error).__name__}")
+        finally:
+            self._known.set()
+        if not self._released:
+            # Nobody may write under a lock that is lost.
+            lost = Unknown("the site's lock was lost: the connection to its host was cut")
+            self._fleet.conversations.stop(lost)
+
+    def _heard(self, host: str, message: Mapping[str, Any]) -> None:
+        if message["t"] == "held":
+            self.number = int(message["number"])
+        elif message["t"] == "busy":
+            self._released = True
+            self._why = Locked(f"{host}: the site is locked by {message['who']}")
+        self._known.set()
+
+    def release(self) -> None:
+        """Lets the next one in."""
+        self._released = True
+        self._fleet.conversations.release()
+        self._thread.join(10)
+
+
 class Fleet:
     """All hosts of a site, with their connections kept open for the run.
 
@@ -221,31 +473,67 @@ class Fleet:
         self._config.load_ssh_config()
         self._known: dict[tuple[str, ...], known_hosts.KnownHosts] = {}
         self._connections: dict[str, HostConnection] = {}
+        self._bastions: dict[str, HostConnection] = {}
+        self.conversations = Conversations()
         self.trips: dict[str, int] = {}
+
+    @property
+    def warnings(self) -> list[str]:
+        """Lines of known_hosts that could not be used."""
+        return [w for known in self._known.values() for w in known.warnings]
 
     def _trusted(self, looked_up: Mapping[str, Any]) -> known_hosts.KnownHosts:
         named = looked_up.get("userknownhostsfile", "~/.ssh/known_hosts").split()
-        paths = (*named, "/etc/ssh/ssh_known_hosts")
+        system = looked_up.get("globalknownhostsfile", "/etc/ssh/ssh_known_hosts").split()
+        paths = (*named, *system)
         if paths not in self._known:
             self._known[paths] = known_hosts.load(Path(p).expanduser() for p in paths)
         return self._known[paths]
 
+    def _made(self, name: str, host: Host, password: Secret | None) -> HostConnection:
+        looked_up = self._config.base_ssh_config.lookup(host.address or name)
+        arguments = {"banner_timeout": 15, "auth_timeout": 15, "channel_timeout": 20}
+        if looked_up.get("identitiesonly", "no") == "yes":
+            arguments |= {"allow_agent": False, "look_for_keys": False}
+        connection = HostConnection(
+            host.address or name,
+            user=host.user,
+            port=host.port,
+            gateway=self._bastion(looked_up.get("proxyjump", "none")),
+            config=self._config.clone(),
+            forward_agent=False,
+            connect_timeout=10,
+            connect_kwargs=arguments,
+        )
+        connection.prepare(name, self._trusted(looked_up), password, self.conversations)
+        return connection
+
+    def _bastion(self, jumps: str) -> HostConnection | None:
+        """The last of ProxyJump's hosts, opened once for all that go through it."""
+        if jumps.lower() == "none":
+            return None
+        if jumps not in self._bastions:
+            before, _, last = jumps.rpartition(",")
+            user, _, rest = last.strip().rpartition("@")
+            name, _, port = rest.partition(":")
+            made = self._made(
+                name, Host(name, (), None, user or None, int(port) if port else None), None
+            )
+            if before:
+                made.gateway = self._bastion(before)
+            self._bastions[jumps] = made
+        return self._bastions[jumps]
+
     def _connection(self, name: str) -> HostConnection:
         if name not in self._connections:
-            host = self.hosts[name]
-            looked_up = self._config.base_ssh_config.lookup(host.address or name)
-            connection = HostConnection(
-                host.address or name,
-                user=host.user,
-                port=host.port,
-                config=self._config.clone(),
-                forward_agent=False,
-                connect_timeout=10,
-                connect_kwargs={"banner_timeout": 15, "auth_timeout": 15, "channel_timeout": 20},
-            )
-            connection.prepare(host, self._trusted(looked_up), self._password)
-            self._connections[name] = connection
+            self._connections[name] = self._made(name, self.hosts[name], self._password)
         return self._connections[name]
+
+    def give(self, password: Secret) -> None:
+        """A sudo password for all hosts, asked for during the run."""
+        self._password = password
+        for connection in self._connections.values():
+            connection.give(password)
 
     def group(self, names: Iterable[str]) -> RoleGroup:
         """The named hosts as a Fabric group with a bounded pool."""
@@ -253,12 +541,15 @@ class Fleet:
         group.forks = self._forks
         return group
 
+    def hold(self, host: str, work: dict[str, Any]) -> Hold:
+        """Takes the site's lock there.  Raises Locked, or Unreachable."""
+        return Hold(self, host, work)
+
     def work(self, works: Mapping[str, dict[str, Any]], heard: OnMessage) -> dict[str, Stop]:
         """Gives every host its work at once; {host: why} for those that did not end."""
-        lock = self._lock
 
         def one_at_a_time(host: str, message: Mapping[str, Any]) -> None:
-            with lock:
+            with self._lock:
                 heard(host, message)
 
         faults: dict[str, Stop] = {}
@@ -278,5 +569,5 @@ class Fleet:
 
     def close(self) -> None:
         """Closes every connection that was opened."""
-        for connection in self._connections.values():
+        for connection in (*self._connections.values(), *self._bastions.values()):
             connection.close()

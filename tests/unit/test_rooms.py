@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fabfile.core import ssh
+
 ROOT = Path(__file__).parents[2]
 HOUSE = ROOT / "fabfile"
 SOURCES = sorted([*HOUSE.rglob("*.py"), ROOT / "tasks.py"])
@@ -143,7 +145,7 @@ def test_one_module_knows_the_contexts_key():
 
 @named(sources("core/remote"))
 def test_what_runs_on_a_host_needs_the_standard_library_alone(path):
-    beside = {f"fabfile.core.remote.{name}" for name in ("files", "options")}
+    beside = {f"fabfile.core.remote.{name}" for name in ssh.AGENT}
     foreign = imports(path) - beside - (sys.stdlib_module_names - AFTER_36)
     assert foreign == set()
 

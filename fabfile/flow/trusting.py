@@ -1,0 +1,61 @@
+"""hosts.trust: takes hosts' keys into known_hosts, after a person compared them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from fabfile.core import known_hosts
+from fabfile.core.contract import BadInput, UnknownHostKey, Unreachable
+from fabfile.flow.converge import Options, Run
+
+_ROUNDS = 4
+"""A bastion's key comes first, then those of the hosts behind it."""
+
+
+def trust(context: Any, site: str, limit: str, yes: bool) -> int:
+    """Shows every unknown key's fingerprint, asks, and appends the lines.
+
+    Raises Unreachable for hosts that cannot be reached for another reason; a changed or
+    revoked key is never taken.
+    """
+    for _ in range(_ROUNDS):
+        run = Run(context, Options(site=site, limit=limit, yes=yes))
+        try:
+            unknown, others = _look(run)
+        finally:
+            run.fleet.close()
+        if not unknown:
+            break
+        _take(run, unknown)
+    if others:
+        raise Unreachable("\n".join(others))
+    run.screen.say("Every host's key is in known_hosts.")
+    return 0
+
+
+def _look(run: Run) -> tuple[list[UnknownHostKey], list[str]]:
+    unknown: dict[str, UnknownHostKey] = {}
+    others: list[str] = []
+    for fault in run.fleet.group(sorted(run.limited))._do("reach").values():
+        if isinstance(fault, UnknownHostKey):
+            unknown[fault.line] = fault
+        elif isinstance(fault, Exception) and "refuses user" not in str(fault):
+            others.append(str(fault))
+    return list(unknown.values()), others
+
+
+def _take(run: Run, unknown: list[UnknownHostKey]) -> None:
+    for fault in unknown:
+        name, kind, _ = fault.line.split(" ", 2)
+        run.screen.say(f"  {name:<24} {kind:<20} {fault.fingerprint}")
+    run.screen.say("Compare with each host's own: ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub")
+    if not run.options.yes:
+        if not sys.stdin.isatty():
+            raise BadInput("nobody is there to compare them: give --yes if that was done")
+        if input("Are these the hosts' keys? Only 'yes' goes on: ").strip() != "yes":
+            raise BadInput("not confirmed; nothing was written")
+    for file in {fault.file for fault in unknown}:
+        known_hosts.add(Path(file), [f.line for f in unknown if f.file == file])
+        run.screen.say(f"{file}: {sum(f.file == file for f in unknown)} lines added")
