@@ -1,19 +1,28 @@
 """A run's own record on the control side: plan and events, for its owner alone.
 
-Knows a folder and JSON; a secret cannot be written into it (Secret refuses).
+Knows a folder and JSON; a secret cannot be written into it (Secret refuses).  A record
+that cannot be written (a full disk) is said once, and does not stop the work.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import getpass
 import json
 import os
+import re
 import secrets
+import shutil
+import socket
+import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fabfile.core.contract import Plan, Ref
+from fabfile.core.contract import BadInput, Change, Plan, Ref
+
+MOST_RUNS, MOST_DAYS = 200, 365
+_RUN = re.compile(r"^[A-Za-z0-9_.-]{1,80}$")
 
 
 def folder() -> Path:
@@ -22,44 +31,122 @@ def folder() -> Path:
     return Path(state) / "stackrbd" / "runs"
 
 
+def new_id() -> str:
+    """A name for a run, in the order of time."""
+    return time.strftime("%Y-%m-%dT%H-%M-%SZ-", time.gmtime()) + secrets.token_hex(2)
+
+
+def who() -> str:
+    """The operator: user@machine, and from where, if it was by SSH."""
+    client = os.environ.get("SSH_CONNECTION", "").split(" ", maxsplit=1)[0]
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}" + (f" from {client}" if client else "")
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Ref):
         return {"ref": value.name}
-    raise TypeError(f"{type(value).__name__} does not go into the journal")
+    raise TypeError(f"{type(value).__name__} does not go into the journal: it may be a secret")
 
 
 class Journal:
     """One run: its id, its plan, its events as they happen."""
 
-    def __init__(self, site: str) -> None:
-        self.id = time.strftime("%Y-%m-%dT%H-%M-%SZ-", time.gmtime()) + secrets.token_hex(2)
-        self.path = folder() / self.id
-        self.path.mkdir(mode=0o700, parents=True)
-        self._events = self._open("events.jsonl")
-        self.event("run", site=site, user=os.environ.get("USER", "?"), pid=os.getpid())
+    def __init__(self, run: str, **what: Any) -> None:
+        self.id, self.path = run, folder() / run
+        self._warned = False
+        _prune()
+        try:
+            # One by one: of a folder's parents, mkdir() leaves the mode to the umask.
+            for path in (*reversed(self.path.parents[:2]), self.path):
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            self._warn(error)
+        self.event("run", who=who(), pid=os.getpid(), **what)
 
-    def _open(self, name: str) -> Any:
-        handle = os.open(self.path / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        return os.fdopen(handle, "w")
+    def _warn(self, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            print(f"stackrbd: warning: {self.path}: {error.strerror}: this run leaves no record "
+                  "here; the hosts keep theirs", file=sys.stderr)  # fmt: skip
+
+    def _append(self, name: str, text: str) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        try:
+            handle = os.open(self.path / name, flags, 0o600)
+            try:
+                os.write(handle, text.encode())
+            finally:
+                os.close(handle)
+        except OSError as error:
+            self._warn(error)
 
     def event(self, kind: str, **what: Any) -> None:
         """Appends one event, whole lines only."""
         line = {"time": round(time.time(), 3), "event": kind, **what}
-        self._events.write(json.dumps(line, default=_plain) + "\n")
-        self._events.flush()
+        self._append("events.jsonl", json.dumps(line, default=_plain) + "\n")
 
     def plan(self, plan: Plan) -> None:
         """Keeps what is going to be done."""
-        with self._open("plan.json") as stream:
-            json.dump(as_data(plan), stream, default=_plain, indent=1)
-
-    def close(self) -> None:
-        """No more events."""
-        self._events.close()
+        self._append("plan.json", json.dumps(as_data(plan.changes), indent=1))
 
 
-def as_data(plan: Plan) -> list[dict[str, Any]]:
-    """The changes as JSON has them, Refs by name."""
-    text = json.dumps([dataclasses.asdict(c) for c in plan.changes], default=_plain)
+def as_data(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    """Changes as JSON has them; a Ref is {'ref': name}, as in events."""
+    # Not asdict(): it would take the Refs apart itself.
+    text = json.dumps([vars(c) for c in changes], default=_plain)
     data: list[dict[str, Any]] = json.loads(text)
     return data
+
+
+def _prune() -> None:
+    """Takes away what is too old, or too much."""
+    names = sorted((p for p in folder().glob("*") if _RUN.match(p.name)), reverse=True)
+    for number, path in enumerate(names):
+        try:
+            age = (time.time() - path.stat().st_mtime) / 86400
+            if number >= MOST_RUNS or age > MOST_DAYS:
+                shutil.rmtree(path)
+        except OSError:
+            continue
+
+
+# Reading what was recorded
+
+
+def runs() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """(id, events) of every run recorded here, newest first."""
+    for path in sorted(folder().glob("*"), reverse=True):
+        events = _events(path)
+        if events:
+            yield path.name, events
+
+
+def read(run: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(events, planned changes) of a run.  Raises BadInput for one not recorded here."""
+    path = folder() / run
+    events = _events(path) if _RUN.match(run) else []
+    if not events:
+        raise BadInput(f"--run: no record of {run!r} below {folder()}; see inv history")
+    try:
+        changes = json.loads((path / "plan.json").read_text())
+    except (OSError, ValueError):
+        changes = []
+    return events, changes
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    try:
+        lines = (path / "events.jsonl").read_text().splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue  # a run that was killed in the middle of a line
+    return found

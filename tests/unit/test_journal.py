@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from fabfile.core import journal
-from fabfile.core.contract import Change, Plan, Ref, Secret
+from fabfile.core.contract import BadInput, Change, Plan, Ref, Secret
 
 TEXT = "AQBsb2NrZWQgaW4gYSB0ZXN0IGZpbGU/AAAA+A=="
 
@@ -16,9 +16,7 @@ TEXT = "AQBsb2NrZWQgaW4gYSB0ZXN0IGZpbGU/AAAA+A=="
 def record(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     before = os.umask(0)
-    made = journal.Journal("lab")
-    yield made
-    made.close()
+    yield journal.Journal(journal.new_id(), site="lab")
     os.umask(before)
 
 
@@ -34,7 +32,8 @@ def test_it_is_for_its_owner_alone_whatever_the_umask(record):
     record.plan(plan_of())
     modes = {p.name: oct(stat.S_IMODE(p.stat().st_mode)) for p in record.path.iterdir()}
     assert modes == {"events.jsonl": "0o600", "plan.json": "0o600"}
-    assert oct(stat.S_IMODE(record.path.stat().st_mode)) == "0o700"
+    for path in (record.path, journal.folder(), journal.folder().parent):
+        assert oct(stat.S_IMODE(path.stat().st_mode)) == "0o700"
 
 
 @pytest.mark.parametrize("state", ["state", None])
@@ -47,8 +46,7 @@ def test_where_it_is_kept(tmp_path, monkeypatch, state):
 
 
 def test_two_runs_in_one_second_are_two(record):
-    other = journal.Journal("lab")
-    other.close()
+    other = journal.Journal(journal.new_id(), site="lab")
     assert other.path.parent == record.path.parent
     assert other.id != record.id
 
@@ -84,10 +82,42 @@ def test_a_plan_names_its_secrets(record):
     record.plan(plan_of(content=["key = ", Ref("key:client.volumes")]))
     (change,) = json.loads((record.path / "plan.json").read_text())
     assert (change["host"], change["verb"], change["wave"]) == ("n1", "write", 2)
-    assert change["args"]["content"][0] == "key = "
-    assert "key:client.volumes" in change["args"]["content"][1].values()
+    assert change["args"]["content"] == ["key = ", {"ref": "key:client.volumes"}]
 
 
 def test_an_event_names_a_secret(record):
     record.event("begin", needs=Ref("key:client.volumes"))
     assert events(record)[1]["needs"] == {"ref": "key:client.volumes"}
+
+
+def test_a_record_that_cannot_be_written_is_said_once(tmp_path, monkeypatch, capsys):
+    (tmp_path / "stackrbd").write_text("a file where the folder should be")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    record = journal.Journal(journal.new_id(), site="lab")
+    record.event("done", host="n1")
+    assert capsys.readouterr().err.count("leaves no record") == 1
+
+
+def test_a_run_cut_off_in_the_middle_of_a_line_can_still_be_read(record):
+    with (record.path / "events.jsonl").open("a") as stream:
+        stream.write('{"event": "do')
+    assert [e["event"] for e in journal.read(record.id)[0]] == ["run"]
+    assert [name for name, _ in journal.runs()] == [record.id]
+
+
+@pytest.mark.parametrize("name", ["", "nobody", "../../etc", "a/b", "x" * 200])
+def test_a_run_that_is_not_there_is_bad_input(record, name):
+    with pytest.raises(BadInput, match="inv history"):
+        journal.read(name)
+
+
+def test_old_runs_are_pruned_by_number_and_age(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(journal, "MOST_RUNS", 3)
+    for day in range(1, 6):
+        (journal.folder() / f"2026-01-0{day}").mkdir(parents=True)
+    os.utime(journal.folder() / "2026-01-05", (0, 0))
+    journal.Journal("2026-02-01")
+    assert sorted(p.name for p in journal.folder().iterdir()) == [
+        "2026-01-03", "2026-01-04", "2026-02-01",
+    ]  # fmt: skip
