@@ -5,6 +5,7 @@ Knows the types and their extra specs; which ones there should be is not known h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fabfile.core.contract import Failed
@@ -33,6 +34,32 @@ def ensure(connection: Any, name: str, backend_name: str) -> None:
             f"cinder: volume type {name}: {_KEY} = {backend_name} was not set: "
             f"{error}; expected an account that may change types (admin)"
         ) from error
+
+
+def remove(connection: Any, name: str, was: str | None) -> None:
+    """Takes the type away (was is None: it was made), or gives it its old backend name.
+
+    Raises Failed where volumes still use it.
+    """
+    from openstack.exceptions import SDKException  # noqa: PLC0415
+
+    storage = connection.block_storage
+    kind = {kind.name: kind for kind in _types(connection)}.get(name)
+    if kind is None:
+        return
+    try:
+        if was is None:
+            storage.delete_type(kind)
+        else:
+            storage.delete_type_extra_specs(kind, [_KEY])
+    except SDKException as error:
+        raise Failed(
+            f"cinder: volume type {name} is not taken back: {error}; a type that volumes "
+            "use stays: delete or retype those first"
+        ) from error
+
+
+VERBS: dict[str, Callable[..., None]] = {"volume_type": ensure, "no_volume_type": remove}
 
 
 def _types(connection: Any) -> list[Any]:

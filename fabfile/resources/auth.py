@@ -13,7 +13,6 @@ from fabfile.core.contract import Change, Facts
 from fabfile.resources import cluster
 
 reads = cluster.reads
-LUMINOUS, OCTOPUS = 12, 15
 
 
 def key_of(client: str) -> str:
@@ -28,7 +27,7 @@ def key_command(client: str) -> list[str]:
 
 def wanted_caps(client: Any, release: int) -> dict[str, str]:
     """{daemon: caps} of a client for a cluster of that major version."""
-    if release < LUMINOUS:
+    if release < cluster.LUMINOUS:
         osd = ["allow class-read object_prefix rbd_children"]
         osd += [f"allow rwx pool={p}" for p in client.rwx] + [
             f"allow rx pool={p}" for p in client.rx
@@ -37,7 +36,7 @@ def wanted_caps(client: Any, release: int) -> dict[str, str]:
     osd = [f"profile rbd pool={p}" for p in client.rwx]
     osd += [f"profile rbd-read-only pool={p}" for p in client.rx]
     caps = {"mon": "profile rbd", "osd": ", ".join(osd)}
-    if release >= OCTOPUS:
+    if release >= cluster.OCTOPUS:
         caps["mgr"] = ", ".join(f"profile rbd pool={p}" for p in client.rwx)
     return caps
 
@@ -50,7 +49,7 @@ def plan(site: Any, facts: Facts) -> list[Change]:
         wanted = wanted_caps(client, seen.release)
         user = seen.users.get(f"client.{name}")
         if user is None:
-            changes.append(_create(site.admin.name, name, wanted))
+            changes.append(_create(site.admin.name, name, wanted, client.rwx))
         else:
             widened = _widened(user["caps"], wanted)
             if widened != user["caps"]:
@@ -84,12 +83,18 @@ def _pairs(caps: dict[str, str]) -> list[str]:
     return [word for daemon in sorted(caps) for word in (daemon, caps[daemon])]
 
 
-def _create(host: str, name: str, caps: dict[str, str]) -> Change:
+def _create(host: str, name: str, caps: dict[str, str], pools: list[str]) -> Change:
     # auth add, not get-or-create: it answers without the key.
     argv = cluster.ceph("auth", "add", f"client.{name}", *_pairs(caps))
+    undo = {
+        "verb": "run",
+        "args": {"argv": cluster.ceph("auth", "del", f"client.{name}")},
+        "guard": {"argv": cluster.ceph("auth", "get", f"client.{name}")},
+        "holds": pools,
+    }
     diff = tuple(f"+ {daemon}: {caps[daemon]}" for daemon in sorted(caps))
     return Change(
-        host, f"user client.{name}", "create", "+", "run", {"argv": argv},
+        host, f"user client.{name}", "create", "+", "run", {"argv": argv, "undo": undo},
         wave=0, diff=diff, provides=(key_of(name),),
     )  # fmt: skip
 
@@ -99,4 +104,10 @@ def _widen(host: str, name: str, old: dict[str, str], new: dict[str, str]) -> Ch
     changed = [d for d in sorted(new) if old.get(d) != new[d]]
     diff = tuple(line for d in changed for line in (f"- {d}: {old.get(d, '')}", f"+ {d}: {new[d]}"))
     sentence = "widen its caps (" + ", ".join(changed) + ")"
-    return Change(host, f"user client.{name}", sentence, "~", "run", {"argv": argv}, 0, diff=diff)
+    undo = {
+        "verb": "run",
+        "args": {"argv": cluster.ceph("auth", "caps", f"client.{name}", *_pairs(old))},
+        "guard": {"argv": cluster.ceph("auth", "get", f"client.{name}")},
+    }
+    args = {"argv": argv, "undo": undo}
+    return Change(host, f"user client.{name}", sentence, "~", "run", args, 0, diff=diff)

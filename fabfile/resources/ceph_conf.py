@@ -8,6 +8,7 @@ Source: procedure steps 4 and 5.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from fabfile.core.contract import BadInput, Change, Facts, Host, Read
@@ -22,7 +23,7 @@ def reads(site: Any, host: Host) -> list[Read]:
     """The monitor map, and the folder and file on each client host."""
     found = cluster.reads(site, host)
     if host in client_hosts(site) and "ceph" not in host.roles:
-        found.append(Read("ceph.folder", "file", {"path": "/etc/ceph"}))
+        found.append(Read("ceph.folder", "file", {"path": "/etc/ceph", "kind": "directory"}))
         found.append(Read("ceph.conf", "file", {"path": PATH, "text": True}))
     return found
 
@@ -50,11 +51,34 @@ def minimal(seen: cluster.Cluster) -> str:
     )
 
 
-_SETTING = re.compile(r"^\s*(fsid|mon[ _-]host)\s*=\s*(.*?)\s*$", re.M)
+_WHOLE = re.compile(r"[ \t]*[#;][^\n]*\n?|(?:\\\n|[^\n])+\n?|\n")
+"""A comment, or a line together with those that a backslash at its end joins to it."""
+_LINE = re.compile(
+    r"\s*(?:\[\s*(?P<section>[^\]]+?)\s*\]"
+    r"|(?P<key>[^\[=#;]+?)\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^#;]*))"
+)
 
 
-def _settings(text: str) -> dict[str, str]:
-    return {re.sub("[ -]", "_", key): value for key, value in _SETTING.findall(text)}
+@dataclass(frozen=True)
+class _Line:
+    """A line as it stands, and what Ceph reads in it; key and value may be ''."""
+
+    text: str
+    section: str
+    key: str
+    value: str
+
+
+def _lines(text: str) -> list[_Line]:
+    """All lines; '#' and ';' begin a comment anywhere, and a file begins in [global]."""
+    section, found = "global", []
+    for line in _WHOLE.findall(text):
+        match = _LINE.match(line)
+        read = match.groupdict("") if match else {"section": "", "key": "", "value": ""}
+        section = read["section"] or section
+        value = read["value"].replace("\\\n", " ").strip().strip("\"'")
+        found.append(_Line(line, section, re.sub("[ -]", "_", read["key"]), value.strip()))
+    return found
 
 
 def _addresses(text: str) -> set[str]:
@@ -64,16 +88,11 @@ def _addresses(text: str) -> set[str]:
 
 def _file(host: Host, found: Any, seen: cluster.Cluster, wave: int) -> list[Change]:
     text = minimal(seen)
-    if found is not None:
-        settings = _settings(found["text"])
-        if settings.get("fsid", seen.fsid).lower() != seen.fsid.lower():
-            raise BadInput(
-                f"{host.name}: {PATH}: expected cluster {seen.fsid}, found {settings['fsid']}; "
-                "this host belongs to another cluster"
-            )
-        if _addresses(settings.get("mon_host", "")) == _addresses(" ".join(seen.monitors)):
-            return _mode(host.name, found, wave)
+    if found is not None and found["text"].strip():
+        _refuse_another_cluster(host.name, found["text"], seen)
         text = _with_monitors(found["text"], seen)
+        if text == found["text"]:
+            return _mode(host.name, found, wave)
     units = tuple(unit for role, unit in UNITS.items() if role in host.roles)
     args = {
         "path": PATH,
@@ -89,12 +108,31 @@ def _file(host: Host, found: Any, seen: cluster.Cluster, wave: int) -> list[Chan
     return [Change(host.name, PATH, sentence, sign, "write", args, wave, diff, restarts=units)]
 
 
+def _refuse_another_cluster(host: str, text: str, seen: cluster.Cluster) -> None:
+    for line in _lines(text):
+        if line.key == "fsid" and line.value.lower() not in ("", seen.fsid.lower()):
+            raise BadInput(
+                f"{host}: {PATH}: expected cluster {seen.fsid}, found {line.value}; "
+                "this host belongs to another cluster"
+            )
+
+
 def _with_monitors(text: str, seen: cluster.Cluster) -> str:
-    line = f"mon_host = {' '.join(seen.monitors)}"
-    replaced, count = re.subn(r"^\s*mon[ _-]host\s*=.*$", line, text, count=1, flags=re.M)
-    if count:
-        return replaced
-    return re.sub(r"^\[global\].*$", lambda m: f"{m.group()}\n{line}", text, count=1, flags=re.M)
+    """The text with the live monitors wherever it names monitors, and in [global].
+
+    It is the very same text where they are those already, in whatever notation.
+    """
+    setting = f"mon_host = {' '.join(seen.monitors)}\n"
+    named = [line for line in _lines(text) if line.key == "mon_host"]
+    stale = [line for line in named if _addresses(line.value) != _addresses(setting)]
+    text = "".join(setting if line in stale else line.text for line in _lines(text))
+    if any(line.section == "global" for line in named):
+        return text
+    heading = re.search(r"^[ \t]*\[\s*global\s*\].*$\n?", text, re.M)
+    if not heading:
+        return f"[global]\n{setting}{text}"
+    before, after = text[: heading.end()].rstrip("\n"), text[heading.end() :]
+    return f"{before}\n{setting}{after}"
 
 
 def _mode(host: str, found: Any, wave: int) -> list[Change]:

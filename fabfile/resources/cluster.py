@@ -13,7 +13,11 @@ from typing import Any
 from fabfile.core.contract import BadInput, Facts, Failed, Host, Read
 
 _CEPH = ["ceph", "--connect-timeout", "10", "--format", "json"]
-_KEYS = r'"key":\s*"([^"]+)"'
+_KEYS = r'key":\s*"([^"]+)"'
+"""A user's key, and the pending_key that is to follow it."""
+LUMINOUS, OCTOPUS = 12, 15
+_EINVAL = 22
+"""How the ceph program ends for a command that its monitors do not know."""
 STOPPING = ("MON_DOWN_NO_QUORUM", "OSD_FULL", "POOL_FULL")
 """Health codes at which nothing is altered; warnings of other kinds are not ours."""
 
@@ -35,15 +39,20 @@ def ceph(*words: str) -> list[str]:
 
 
 def reads(site: Any, host: Host) -> list[Read]:
-    """What the first Ceph host is asked; keys come back as fingerprints."""
+    """What the first Ceph host is asked; keys come back as fingerprints.
+
+    'versions' and 'auth ls' are Luminous's (12); 'version' (of the one monitor that answers)
+    and 'auth list' every release has.
+    """
     if host != site.admin:
         return []
     return [
         Read("ceph.health", "argv", {"argv": ceph("health", "detail")}),
         Read("ceph.monmap", "argv", {"argv": ceph("mon", "dump")}),
-        Read("ceph.versions", "argv", {"argv": ceph("versions")}),
+        Read("ceph.version", "argv", {"argv": ceph("version")}),
+        Read("ceph.versions", "argv", {"argv": ceph("versions"), "ok": [0, _EINVAL]}),
         Read("ceph.pools", "argv", {"argv": ceph("osd", "pool", "ls", "detail")}),
-        Read("ceph.users", "argv", {"argv": ceph("auth", "ls"), "mask": [_KEYS]}),
+        Read("ceph.users", "argv", {"argv": ceph("auth", "list"), "mask": [_KEYS]}),
     ]
 
 
@@ -51,6 +60,11 @@ def seen(site: Any, facts: Facts) -> Cluster:
     """The cluster of the facts.  Raises Failed where it must not be worked on."""
     admin = site.admin.name
     monmap = json.loads(facts.of(admin, "ceph.monmap")["out"])
+    if site.fsid and monmap["fsid"].lower() != site.fsid.lower():
+        raise BadInput(
+            f"{admin}: expected the cluster {site.fsid} (fsid of the site file), found "
+            f"{monmap['fsid']}: this is another cloud"
+        )
     health = json.loads(facts.of(admin, "ceph.health")["out"])
     stopping = sorted(set(health.get("checks", {})) & set(STOPPING))
     if stopping:
@@ -60,7 +74,7 @@ def seen(site: Any, facts: Facts) -> Cluster:
     return Cluster(
         fsid=monmap["fsid"],
         monitors=tuple(_mon_host(mon) for mon in sorted(monmap["mons"], key=lambda m: m["rank"])),
-        release=_oldest(json.loads(facts.of(admin, "ceph.versions")["out"])),
+        release=_release(facts, admin),
         pools={pool["pool_name"]: pool for pool in pools},
         users={user["entity"]: user for user in users},
     )
@@ -73,10 +87,15 @@ def _mon_host(mon: dict[str, Any]) -> str:
     return "[" + ",".join(f"{a['type']}:{a['addr']}" for a in addresses) + "]"
 
 
-def _oldest(versions: dict[str, Any]) -> int:
+def _release(facts: Facts, admin: str) -> int:
     """The lowest major version among the monitors: 12 Luminous, 15 Octopus, 16 Pacific."""
-    texts = versions.get("mon") or versions.get("overall") or {}
+    all_of_them = facts.of(admin, "ceph.versions")
+    if all_of_them["code"] == _EINVAL:
+        texts = [json.loads(facts.of(admin, "ceph.version")["out"])["version"]]
+    else:
+        versions = json.loads(all_of_them["out"])
+        texts = list(versions.get("mon") or versions.get("overall") or ())
     majors = [int(text.split()[2].split(".")[0]) for text in texts]
     if not majors:
-        raise BadInput("ceph versions: expected the monitors' versions, found none")
+        raise BadInput(f"{admin}: ceph versions: expected the monitors' versions, found none")
     return min(majors)

@@ -64,11 +64,20 @@ def reads(site: Any, host: Host) -> list[Read]:
 def resolve(site: Any, facts: Facts) -> dict[str, str]:
     """{'uuid.CLIENT': lower-case UUID} for every client that libvirt needs.
 
-    Raises BadInput where the setting differs from the one in use, or where
-    several are in use and nothing says which one counts.
+    Raises BadInput where the setting differs from the one in use, where several are in
+    use and nothing says which one counts, or where two clients would have the same.
     """
     fsid = cluster.seen(site, facts).fsid
-    return {known_as(n): _one(site, facts, n, c, fsid) for n, c in site.secret_clients().items()}
+    found: dict[str, str] = {}
+    for name, client in site.secret_clients().items():
+        mine = _one(site, facts, name, client, fsid)
+        for other in (n for n, theirs in found.items() if theirs == mine):
+            raise BadInput(
+                f"clients.{name}: expected a secret UUID of its own, found {mine}, which is "
+                f"clients.{other}'s; set another secret_uuid for one that is not in use yet"
+            )
+        found[name] = mine
+    return {known_as(name): one for name, one in found.items()}
 
 
 def _one(site: Any, facts: Facts, name: str, client: Any, fsid: str) -> str:

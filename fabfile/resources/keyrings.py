@@ -12,7 +12,12 @@ from fabfile.core.contract import Change, Facts, Host, Read, Ref
 from fabfile.resources import cluster
 from fabfile.resources.auth import key_of
 
-_KEY = r'^\s*key\s*=\s*"?([^"\s]+)"?\s*$'
+_KEY = r'^\s*key\s*=\s*"?([^"\s;#]+)'
+_MASK = (
+    r'(?i)key\s*=\s*["\']?([^"\'\s;#]+)',
+    r"(?<!client\.)(A[Qg][A-D][A-Za-z0-9+/]{6,}={0,2})",
+)
+"""What is called a key, and what looks like one of cephx, wherever it stands."""
 MODE = "0640"
 _FIT_MODES = ("0640", "0600", "0440", "0400")
 
@@ -36,10 +41,11 @@ def path_of(client: str) -> str:
 
 def reads(site: Any, host: Host) -> list[Read]:
     """The cluster's side, and each keyring with its key as a fingerprint."""
-    return cluster.reads(site, host) + [
-        Read(f"keyring.{client}", "file", {"path": path_of(client), "text": True, "mask": [_KEY]})
-        for client, *_ in wanted(site, host)
-    ]
+    found = cluster.reads(site, host)
+    for client, *_ in wanted(site, host):
+        args = {"path": path_of(client), "text": True, "mask": list(_MASK)}
+        found.append(Read(f"keyring.{client}", "file", args))
+    return found
 
 
 def plan(site: Any, facts: Facts) -> list[Change]:
@@ -54,7 +60,7 @@ def plan(site: Any, facts: Facts) -> list[Change]:
             key = users.get(f"client.{client}", {}).get("key")
             if seen is None or key is None or _held(seen["text"], client) != key:
                 changes.append(_write(host.name, client, owner, unit, wave, seen, key))
-            elif seen["owner"] != owner or seen["mode"] not in _FIT_MODES:
+            elif (seen["owner"], seen["group"]) != (owner, owner) or seen["mode"] not in _FIT_MODES:
                 changes.append(_attributes(host.name, client, owner, wave, seen))
     return changes
 
@@ -95,5 +101,5 @@ def _write(
 def _attributes(host: str, client: str, owner: str, wave: int, seen: Any) -> Change:
     diff = (f"- {seen['owner']}:{seen['group']} {seen['mode']}", f"+ {owner}:{owner} {MODE}")
     args = {"path": path_of(client), "mode": MODE, "owner": owner, "group": owner}
-    sentence = f"owner {owner}, mode {MODE}"
+    sentence = f"owner and group {owner}, mode {MODE}"
     return Change(host, path_of(client), sentence, "~", "attributes", args, wave, diff=diff)

@@ -64,7 +64,16 @@ def _xml(uuid: str, name: str) -> str:
 
 
 def _define(host: str, client: str, uuid: str, name: str) -> Change:
-    args = {"argv": ["virsh", "-q", "secret-define", "/dev/stdin"], "stdin": [_xml(uuid, name)]}
+    undo = {
+        "verb": "run",
+        "args": {"argv": ["virsh", "-q", "secret-undefine", uuid]},
+        "guard": {"argv": ["virsh", "-q", "secret-dumpxml", uuid]},
+    }
+    args = {
+        "argv": ["virsh", "-q", "secret-define", "/dev/stdin"],
+        "stdin": [_xml(uuid, name)],
+        "undo": undo,
+    }
     thing = f"libvirt secret {uuid}"
     return Change(host, thing, f"define, for client.{client}", "+", "run", args, wave=2)
 
@@ -72,13 +81,19 @@ def _define(host: str, client: str, uuid: str, name: str) -> Change:
 def _set_value(host: str, client: str, uuid: str, old: str | None, new: str | None) -> Change:
     argv = ["virsh", "-q", "secret-set-value", "--secret", uuid, "--file", "/dev/stdin"]
     diff = (f"- value {old or '(none)'}", f"+ value {new or '(made during the run)'}")
+    ask = ["virsh", "-q", "secret-get-value", uuid]
+    undo = {
+        "verb": "run",
+        "args": {"argv": argv, "stdin": [{"old": ask}]},
+        "guard": {"argv": ask},
+    }
     return Change(
         host,
         f"libvirt secret {uuid}",
         f"set the key of client.{client} as its value",
         "~" if old else "+",
         "run",
-        {"argv": argv, "stdin": [Ref(key_of(client))]},
+        {"argv": argv, "stdin": [Ref(key_of(client))], "undo": undo if old else None},
         wave=2,
         diff=diff,
         needs=(key_of(client),),

@@ -43,7 +43,9 @@ def plan(site: Any, facts: Facts) -> list[Change]:
 
 
 def _right(site: Any, seen: Any) -> bool:
-    return bool(seen) and seen["text"] == content(site) and seen["mode"] == "0440"
+    if not seen or seen["text"] != content(site):
+        return False
+    return (seen["owner"], seen["group"], seen["mode"]) == ("root", "root", "0440")
 
 
 def _write(site: Any, host: Host, seen: Any) -> Change:

@@ -1,7 +1,8 @@
 """Ceph pools: there, of the right kind, initialised for RBD.
 
 An existing pool's size and pg_num are never altered, and a pool of another
-application is refused.  Source: procedure step 1.
+application is refused.  Before Luminous (12) a pool has no application, and there is
+nothing to initialise.  Source: procedure step 1.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ def plan(site: Any, facts: Facts) -> list[Change]:
 
     Raises BadInput for an erasure-coded pool or one of another application.
     """
-    existing = cluster.seen(site, facts).pools
+    seen = cluster.seen(site, facts)
     changes: list[Change] = []
     for name, wanted in site.pools.items():
-        if name not in existing:
+        pool = seen.pools.get(name)
+        if pool is None:
             changes += _create(site.admin.name, name, wanted)
-        elif _needs_init(name, existing[name]):
+        if (pool is None or _needs_init(name, pool)) and seen.release >= cluster.LUMINOUS:
             changes.append(_init(site.admin.name, name))
     return changes
 
@@ -46,7 +48,7 @@ def _create(host: str, name: str, wanted: Any) -> list[Change]:
         changes.append(
             Change(host, f"pool {name}", f"size {wanted.size}", "+", "run", {"argv": sized}, wave=0)
         )
-    return [*changes, _init(host, name)]
+    return changes
 
 
 def _init(host: str, name: str) -> Change:

@@ -49,23 +49,25 @@ def _laid_over(rest: Table, table: Table) -> dict[str, Any]:
 
 
 def _found(facts: Facts, tables: Sequence[Table]) -> str:
-    majors = {
-        host: _of_nova(package, match.group(1))
-        for host, seen in facts.hosts.items()
-        for package, version in seen.get(READ.id, {}).items()
-        if version and (match := re.match(r"(?:\d+:)?(20\d\d\.\d|\d+(?=\.))", version))
-    }
-    if not majors:
+    found: dict[str, list[str]] = {}
+    for host, seen in sorted(facts.hosts.items()):
+        for package, version in sorted(seen.get(READ.id, {}).items()):
+            match = re.match(r"(?:\d+:)?(20\d\d\.\d|\d+(?=\.))", version or "")
+            if match:
+                major = _of_nova(package, match.group(1))
+                found.setdefault(major, []).append(f"{package} on {host}")
+    if not found:
         raise BadInput(
             "release: expected a package of Nova, Cinder or Glance to tell it, found none; "
             "name the release in the site file"
         )
-    if len(set(majors.values())) > 1:
-        listed = ", ".join(f"{host} has {major}" for host, major in sorted(majors.items()))
+    if len(found) > 1:
+        listed = "; ".join(f"of {m}: {', '.join(where)}" for m, where in sorted(found.items()))
         raise BadInput(
-            f"release: expected one release on all hosts, found Nova of several: {listed}"
+            f"release: expected packages of one release, found several (by Nova's number) {listed}"
+            "; finish the upgrade, or name the release in the site file"
         )
-    major = next(iter(majors.values()))
+    (major,) = found
     for table in tables:
         if major in table["versions"]:
             return str(table["versions"][major])

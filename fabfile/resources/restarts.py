@@ -20,8 +20,11 @@ UNITS = {
 
 
 def reads(site: Any, host: Host) -> list[Read]:
-    """The restarts that an earlier run left owed."""
-    return [Read("owed", "owed")] if set(host.roles) & set(UNITS) else []
+    """The restarts that an earlier run left owed; the guests of a compute."""
+    if not set(host.roles) & set(UNITS):
+        return []
+    guests = Read("guests", "argv", {"argv": ["virsh", "-q", "list", "--name"]})
+    return [Read("owed", "owed")] + ([guests] if "compute" in host.roles else [])
 
 
 def plan(
@@ -46,11 +49,36 @@ def plan(
     return found
 
 
+def notes(site: Any, facts: Facts, changes: Sequence[Change]) -> list[str]:
+    """The guests that run where a service is restarted: they go on running."""
+    found = []
+    for change in changes:
+        seen = facts.hosts.get(change.host, {})
+        if change.verb == "restart" and "guests" in seen:
+            names = seen["guests"]["out"].split()
+            if names:
+                found.append(
+                    f"{change.host}: {len(names)} guests run and go on running while "
+                    f"{change.thing} restarts: {', '.join(names[:8])}"
+                )
+    return found
+
+
+class Owed:
+    """What is owed and nothing else: what looks again when all was restarted."""
+
+    SEES_CHANGES = True
+    reads = staticmethod(reads)
+    plan = staticmethod(plan)
+
+
 class All:
     """services.restart --all: every unit of the site's roles."""
 
     SEES_CHANGES = True
+    afterwards = Owed()
     reads = staticmethod(reads)
+    notes = staticmethod(notes)
 
     def plan(self, site: Any, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
         """As the module's plan, with nothing left out."""

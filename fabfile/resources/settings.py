@@ -6,7 +6,7 @@ Old stores and backends stay in force.  Which options a release needs is data
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ from fabfile.resources import cluster, identity, release
 
 OLD_DATADIR = "/var/lib/glance/images"
 OLD_STORES = "file,http"
-Edit = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,7 @@ class Service:
     name: str
     role: str
     wave: int
+    process: str
 
     def reads(self, site: Any, host: Host) -> list[Read]:
         """The service's file (active lines) and, on computes, the release."""
@@ -35,6 +35,8 @@ class Service:
             found.append(
                 Read(f"{self.name}.conf", "options", {"path": file, "plain": identity.PLAIN})
             )
+            later = {"unit": self.process, "main": file, "plain": identity.PLAIN}
+            found.append(Read(f"{self.name}.later", "later_files", later))
             if self.name == "cinder":
                 upstart = {"path": "/etc/init/cinder-volume.conf", "text": True}
                 found.append(Read("cinder.head", "file", upstart))
@@ -49,10 +51,24 @@ class Service:
             seen = facts.hosts.get(host.name)
             if seen is None:
                 continue
-            changes += self._file(site, host.name, data, words, seen[f"{self.name}.conf"])
+            changes += self._file(site, host.name, data, words, seen)
             if "head" in data:
                 changes += _head(host.name, data["head"], words, seen["cinder.head"])
         return changes
+
+    def notes(self, site: Any, facts: Facts, changes: Sequence[Change]) -> list[str]:
+        """Files of which somebody else says that they are theirs."""
+        found = []
+        for change in changes:
+            if change.verb != "edit" or change.thing != site_file(self.name):
+                continue
+            says = facts.of(change.host, f"{self.name}.conf").get("managed")
+            if says:
+                found.append(
+                    f"{change.host}: {change.thing} says {says.strip()!r}: whatever manages it "
+                    "may set these options back; give them to it too"
+                )
+        return found
 
     def _words(self, site: Any, facts: Facts) -> dict[str, str]:
         table = getattr(site, self.name)
@@ -67,8 +83,9 @@ class Service:
         }
 
     def _file(
-        self, site: Any, host: str, data: Any, words: dict[str, str], seen: Any
+        self, site: Any, host: str, data: Any, words: dict[str, str], answers: Any
     ) -> list[Change]:
+        seen, later = answers[f"{self.name}.conf"], answers.get(f"{self.name}.later", {})
         if seen is None:
             raise BadInput(
                 f"{host}: expected {data['file']}, found no such file; is {self.name} there?"
@@ -82,7 +99,9 @@ class Service:
         _keep_apart(host, data, now)
         if self.name == "cinder":
             _keep_default_backend(host, data, now)
-        edits = _edits(self._tables(site, data, now), words, now)
+        wanted = _wanted(self._tables(site, data, now), words, now)
+        _refuse_shadows(host, data["file"], wanted, later)
+        edits = [(s, k, v) for (s, k), v in wanted.items() if not _equal(now.get((_same(s), k)), v)]
         if not edits:
             return []
         lines = [line for s, k, v in edits for line in _diff(s, k, now.get((_same(s), k)), v)]
@@ -94,7 +113,12 @@ class Service:
                 f"set {keys}",
                 "~",
                 "edit",
-                {"path": data["file"], "edits": [list(e) for e in edits], "before": seen["sha256"]},
+                {
+                    "path": data["file"],
+                    "edits": [list(e) for e in edits],
+                    "before": seen["sha256"],
+                    "validate": _validation(data, words),
+                },
                 self.wave,
                 tuple(lines),
                 restarts=(data["unit"],) if data["unit"] else (),
@@ -128,7 +152,33 @@ def _diff(section: str, key: str, old: str | None, new: str) -> Iterator[str]:
     yield f"+ [{section}] {key} = {new}"
 
 
-def _edits(tables: list[Any], words: dict[str, str], now: dict[tuple[str, str], str]) -> list[Edit]:
+def _validation(data: Any, words: dict[str, str]) -> Any:
+    """What oslo-config-validator is told: sections named by the site are none of its own."""
+    if "namespaces" not in data:
+        return None
+    own = sorted({s.format(**words) for s in data["options"] if "{" in s})
+    return {"namespaces": list(data["namespaces"]), "exclude": own}
+
+
+def _refuse_shadows(host: str, main: str, wanted: dict[tuple[str, str], str], later: Any) -> None:
+    """Refuses to write what a file that the service reads later would set aside.
+
+    later: {path: active lines} of those files, by the running service's command line.
+    """
+    ours = {(_same(s), k): v for (s, k), v in wanted.items()}
+    for path, active in later.items():
+        for section, key, value in active:
+            want = ours.get((_same(section), key))
+            if want is not None and not _equal(value, want):
+                raise BadInput(
+                    f"{host}: {path}: [{section}] {key} = {value}: the service reads it after "
+                    f"{main}, where {want} is to be; take the line out of {path} first"
+                )
+
+
+def _wanted(
+    tables: list[Any], words: dict[str, str], now: dict[tuple[str, str], str]
+) -> dict[tuple[str, str], str]:
     wanted: dict[tuple[str, str], str] = {}
     for table in tables:
         for section, options in table.items():
@@ -140,7 +190,7 @@ def _edits(tables: list[Any], words: dict[str, str], now: dict[tuple[str, str], 
                     have = wanted.get(at, now.get((_same(name), key), ""))
                     value = _added(have, value[1:])
                 wanted[at] = value
-    return [(s, k, v) for (s, k), v in wanted.items() if not _equal(now.get((_same(s), k)), v)]
+    return wanted
 
 
 def _added(have: str, item: str) -> str:
@@ -191,9 +241,9 @@ def _head(host: str, head: Any, words: dict[str, str], seen: Any) -> list[Change
     return [Change(host, head["file"], f"begin with {line}", "~", "write", args, 1, (f"+ {line}",))]
 
 
-glance = Service("glance", "glance", 1)
-cinder = Service("cinder", "cinder", 1)
-nova = Service("nova", "compute", 2)
+glance = Service("glance", "glance", 1, "glance-api")
+cinder = Service("cinder", "cinder", 1, "cinder-volume")
+nova = Service("nova", "compute", 2, "nova-compute")
 
 
 class VolumeType:

@@ -9,15 +9,45 @@ import difflib
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from fabfile.core.contract import BadInput, Host
+from fabfile.resources import keyrings
+
+
+def _form(pattern: str, words: str) -> Any:
+    """A text's form, said in words where the pattern itself would not help."""
+
+    def checked(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"expected to be {words}, found {text!r}"[:300])
+        return text
+
+    return AfterValidator(checked)
+
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 """A pool, a cephx client, a section, a unit: letters, digits, and - _ . inside."""
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,252}$")]
 Uuid = Annotated[str, Field(pattern=r"(?i)^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")]
 PlainText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=1000)]
+UserName = Annotated[
+    str,
+    _form(
+        r"[a-z_][a-z0-9_.-]{0,31}",
+        "one local user's name in lower case (ALL, a group or a domain's user needs a sudoers "
+        "file of your own)",
+    ),
+]
+"""As useradd has it, and dots: in capitals it would be an alias of sudoers, or ALL."""
+Term = Annotated[str, _form(r"[0-9]{12}([0-9]{2})?Z", "yyyymmddHHMMSSZ or yyyymmddHHMMZ, in UTC")]
 Role = Literal["ceph", "glance", "cinder", "compute"]
 ROLES = ("ceph", "glance", "cinder", "compute")
 
@@ -101,8 +131,8 @@ class Packages(_Table):
 class Sudoers(_Table):
     """[sudoers]: lets one operator run everything as root without a password."""
 
-    user: Name
-    until: Annotated[str, Field(pattern=r"^\d{8}(\d{6})?Z$")] | None = None
+    user: UserName
+    until: Term | None = None
 
 
 class Verify(_Table):
@@ -118,6 +148,7 @@ class Site(_Table):
     """A whole site file."""
 
     name: Name
+    fsid: Uuid | None = None
     release: Name = "auto"
     hosts: dict[Name, HostTable] = Field(min_length=1)
     pools: dict[Name, Pool] = {"volumes": Pool(), "images": Pool()}
@@ -144,6 +175,7 @@ class Site(_Table):
         ]
         if not self.with_role("ceph"):
             faults.append("hosts: no host has the role 'ceph'")
+        faults += self._shared_secrets() + self._shared_keyrings()
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -162,6 +194,35 @@ class Site(_Table):
             for kind, pools in (("rwx", client.rwx), ("rx", client.rx)):
                 found += [(f"clients.{name}.{kind}", pool, self.pools) for pool in pools]
         return found
+
+    def _shared_secrets(self) -> list[str]:
+        """Clients of one UUID: a libvirt secret holds one client's key."""
+        first: dict[str, str] = {}
+        return [
+            f"clients.{name}.secret_uuid: expected one of its own, found that of "
+            f"clients.{first[uuid]}; take one of the two out"
+            for name, client in self.clients.items()
+            if (uuid := (client.secret_uuid or "").lower()) and first.setdefault(uuid, name) != name
+        ]
+
+    def _shared_keyrings(self) -> list[str]:
+        """Clients that two services of one host would hold, each for itself alone.
+
+        Refused rather than made to work: librados looks in one place, the file there has one
+        owner, and a group or an ACL that lets both read it is not ours to invent.
+        """
+        faults: dict[tuple[str, str], str] = {}
+        for host in self.all_hosts():
+            holders: dict[str, str] = {}
+            for client, owner, *_ in keyrings.wanted(self, host):
+                first = holders.setdefault(client, owner)
+                if first != owner:
+                    faults.setdefault((client, owner), (
+                        f"{owner}.client: expected another client than {first}.client on a host "
+                        f"of both ({host.name}): a keyring there is for one service alone; found "
+                        f"{client!r} for both; give {owner} a client of its own"
+                    ))  # fmt: skip
+        return list(faults.values())
 
     def host(self, name: str) -> Host:
         """One host, as the rooms below know it."""
@@ -202,7 +263,8 @@ def check(raw: dict[str, Any], where: str) -> Site:
 
 def _fault(error: Any, raw: dict[str, Any]) -> list[str]:
     path = [str(part) for part in error["loc"] if part != "[key]"]
-    key, kind, context = ".".join(path), error["type"], error.get("ctx", {})
+    key = ".".join(part if part.isprintable() else repr(part) for part in path)
+    kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return [f"{key}: no such setting{_nearest(path)}"]
     if kind == "missing":

@@ -44,10 +44,13 @@ def recorded(name):
 
 def cluster(pools=(), users=(), major=16, checks=(), mons=("10.0.0.1:6789/0",)):
     monitors = [{"rank": n, "addr": a} for n, a in enumerate(mons)]
+    version = f"ceph version {major}.2.15 (x) name (stable)"
+    unknown = {"code": 22, "out": "", "err": "Error EINVAL: invalid command"}
     return {
         "ceph.health": answer({"checks": {c: {} for c in checks}}),
         "ceph.monmap": answer({"fsid": FSID, "mons": monitors}),
-        "ceph.versions": answer({"mon": {f"ceph version {major}.2.15 (x) name (stable)": 1}}),
+        "ceph.version": answer({"version": version}),
+        "ceph.versions": answer({"mon": {version: 1}}) if major >= 12 else unknown,
         "ceph.pools": answer(list(pools)),
         "ceph.users": answer({"auth_dump": list(users)}),
     }

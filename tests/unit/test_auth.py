@@ -3,6 +3,7 @@
 import pytest
 
 from fabfile.core.contract import Facts
+from fabfile.core.remote import processes
 from fabfile.resources import auth
 
 from .states import cluster, site, user
@@ -137,3 +138,10 @@ def test_profiles_since_luminous(major, profile):
 def test_a_key_is_asked_for_by_its_clients_name():
     assert auth.key_command("volumes")[-3:] == ["auth", "get-key", "client.volumes"]
     assert auth.key_of("volumes") == "key:client.volumes"
+
+
+@pytest.mark.parametrize("name", ["key", "pending_key"])
+def test_no_users_key_leaves_the_host(name):
+    (read,) = [r for r in auth.reads(site(), site().admin) if r.id == "ceph.users"]
+    told = processes.masked(f'{{"{name}": "AQBsb2NrZWQ=="}}', read.args["mask"])
+    assert told == f'{{"{name}": "{processes.fingerprint("AQBsb2NrZWQ==")}"}}'

@@ -64,7 +64,10 @@ def test_what_is_written_is_right_the_next_time(mons):
         "mon_host = 10.0.0.1:6789 10.0.0.2:6789",
         "mon_host = 10.0.0.1,10.0.0.2",
         "mon host=10.0.0.2, 10.0.0.1",
-        "mon-host = 10.0.0.1;10.0.0.2",
+        'mon-host = "10.0.0.1 10.0.0.2"',
+        "mon_host = 10.0.0.1, \\\n  10.0.0.2",
+        "mon_host = 10.0.0.1,10.0.0.2 ; and no 10.0.0.3",
+        "mon_host = 10.0.0.1,10.0.0.2\n[client]\nmon_host = 10.0.0.2,10.0.0.1",
         "\tmon_host = [v2:10.0.0.1:3300/0,v1:10.0.0.1:6789/0] [v2:10.0.0.2:3300/0]",
     ],
 )
@@ -72,13 +75,37 @@ def test_the_same_monitors_in_another_notation_stay(mon_host):
     assert plan(file(f"{HEAD}{mon_host}\n")) == []
 
 
-@pytest.mark.parametrize("fsid", [f"fsid = {FSID.upper()}\n", ""])
+@pytest.mark.parametrize(
+    "fsid",
+    [
+        f"fsid = {FSID.upper()}\n",
+        "",
+        "fsid =\n",
+        "fsid = # not yet\n",
+        f"fsid = {FSID}  ; ours\n",
+        f"fsid = {FSID} # ours\n",
+        f"fsid={FSID};was {OTHER}\n",
+        f'fsid = "{FSID}" # ours\n',
+        f"fsid = '{FSID}'\n",
+        f"# a comment \\\nfsid = {FSID}\n",
+        f"# fsid = {OTHER}\n  ; fsid = {OTHER}\n",
+    ],
+)
 def test_the_clusters_own_file_is_known(fsid):
     assert plan(file(f"[global]\n{fsid}mon_host = 10.0.0.1 10.0.0.2\n")) == []
 
 
-def test_a_file_of_another_cluster_is_refused():
-    text = f"[global]\nfsid = {OTHER}\nmon_host = 10.0.0.1 10.0.0.2\n"
+@pytest.mark.parametrize(
+    "fsid",
+    [
+        f"fsid = {OTHER}",
+        f'fsid = "{OTHER}" ; not {FSID}',
+        f"fsid = {FSID}\n[client]\nfsid={OTHER}",
+        f"# \\\nfsid={OTHER}",
+    ],
+)
+def test_a_file_of_another_cluster_is_refused(fsid):
+    text = f"[global]\nmon_host = 10.0.0.1 10.0.0.2\n{fsid}\n"
     with pytest.raises(BadInput, match=f"^n1: /etc/ceph/ceph.conf: .*{FSID}, found {OTHER}"):
         plan(file(text))
 
@@ -89,6 +116,9 @@ def test_a_file_of_another_cluster_is_refused():
         ("mon_host = 10.0.0.1\n", "mon_host = 10.0.0.1:6789 10.0.0.2:6789\n"),
         ("mon_host = 10.0.0.1 10.0.0.2 10.0.0.3\n", "mon_host = 10.0.0.1:6789 10.0.0.2:6789\n"),
         ("mon host = 192.0.2.1\n", "mon_host = 10.0.0.1:6789 10.0.0.2:6789\n"),
+        ("mon_host =\n", "mon_host = 10.0.0.1:6789 10.0.0.2:6789\n"),
+        ("mon_host = 10.0.0.1;10.0.0.2\n", "mon_host = 10.0.0.1:6789 10.0.0.2:6789\n"),
+        ("mon_host = 10.0.0.1,\\\n 192.0.2.1\n", "mon_host = 10.0.0.1:6789 10.0.0.2:6789\n"),
     ],
 )
 def test_stale_monitors_alone_are_replaced(before, after):
@@ -100,6 +130,38 @@ def test_absent_monitors_go_into_the_global_section():
     text = f"[client]\nrbd_cache = true\n{HEAD}# mon_host = 192.0.2.1\n"
     line = "mon_host = 10.0.0.1:6789 10.0.0.2:6789"
     assert written(text) == text.replace("[global]", f"[global]\n{line}")
+
+
+LIVE = "mon_host = 10.0.0.1:6789 10.0.0.2:6789\n"
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ("[client]\nrbd_cache = true\n", f"[global]\n{LIVE}[client]\nrbd_cache = true\n"),
+        (f"fsid = {FSID}\n", f"[global]\n{LIVE}fsid = {FSID}\n"),
+        (f" [global] ; ours\n fsid = {FSID}\n", f" [global] ; ours\n{LIVE} fsid = {FSID}\n"),
+        ("[ global ]", f"[ global ]\n{LIVE}"),
+        ("[mon.a]\nmon_host = 10.0.0.9", f"[global]\n{LIVE}[mon.a]\n{LIVE}"),
+        (
+            f"{HEAD}mon_host = 10.0.0.9\n[client]\nmon host = 10.0.0.8\nx = 1\n",
+            f"{HEAD}{LIVE}[client]\n{LIVE}x = 1\n",
+        ),
+        (
+            f"{HEAD}mon_host = 10.0.0.9\nmon_host = 10.0.0.1 10.0.0.2\n",
+            f"{HEAD}{LIVE}mon_host = 10.0.0.1 10.0.0.2\n",
+        ),
+    ],
+)
+def test_wherever_monitors_are_named_they_are_the_live_ones_once_and_for_all(before, after):
+    assert written(before) == after
+    assert plan(file(after)) == []
+
+
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_an_empty_file_is_written_as_a_missing_one(text):
+    (missing,), (empty,) = plan(None), plan(file(text))
+    assert empty.args == {**missing.args, "before": DIGEST}
 
 
 def test_a_replaced_file_is_the_one_that_was_seen():
@@ -119,6 +181,12 @@ def test_qemu_can_read_it(mode, fits):
         assert change.verb == "attributes"
         args = {"mode": "0644", "owner": "ceph", "group": "ceph"}
         assert change.args == {"path": ceph_conf.PATH, **args}
+
+
+def test_the_folder_is_to_be_a_folder_and_the_file_a_file():
+    asked = {read.id: read.args for read in ceph_conf.reads(site(), site().host("n1"))}
+    assert asked["ceph.folder"] == {"path": "/etc/ceph", "kind": "directory"}
+    assert asked["ceph.conf"] == {"path": ceph_conf.PATH, "text": True}
 
 
 def test_a_ceph_host_keeps_its_own_file():

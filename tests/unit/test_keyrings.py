@@ -3,22 +3,27 @@
 import pytest
 
 from fabfile.core.contract import Facts, Host, Ref
-from fabfile.core.remote import agent
+from fabfile.core.remote import processes
 from fabfile.resources import keyrings
 
 from .states import DIGEST, EPHEMERAL, KEY, cluster, file, site, user
 
 HELD = "AQBsb2NrZWQgaW4gYSB0ZXN0IGZpbGU/AAAA+A=="
-HELD_AS = agent.fingerprint(HELD)
+HELD_AS = processes.fingerprint(HELD)
 USERS = (user("images", HELD_AS), user("volumes", KEY))
 RIGHT = f"[client.images]\n\tkey = {HELD}\n"
 READS = {read.id: read.args for read in keyrings.reads(site(), site().host("ctl"))}
 VOLUMES = file(f"[client.volumes]\n\tkey = {KEY}\n", "cinder", "0640")
 
 
-def as_seen(text, owner="glance", mode="0640"):
+def told(text):
+    """The file's text as it leaves the host."""
+    return processes.masked(text, READS["keyring.images"]["mask"])
+
+
+def as_seen(text, owner="glance", mode="0640", group=None):
     """The file as the agent tells it: with the key as its fingerprint."""
-    return file(agent.masked(text, READS["keyring.images"]["mask"]), owner, mode)
+    return file(told(text), owner, mode, group)
 
 
 def plan(images, users=USERS):
@@ -35,6 +40,9 @@ WRITTEN_BY_OTHERS = [
     f"[client.admin]\n\tkey = {HELD[::-1]}\n[client.images]\n\tkey = {HELD}\n",
     f"[client.images]\n\tkey = {HELD}\n[client.images2]\n\tkey = {HELD[::-1]}\n",
     f"# a note\n[client.images]\n\n\tauid = 0\n\tkey = {HELD}\n",
+    f"[client.images]\n\tkey = {HELD} ; since Monday\n",
+    f'[client.images]\n\tkey="{HELD}"# of old\n',
+    f"[client.images]\n# key = {HELD[::-1]}\n\tkey = {HELD}\n;key={HELD[::-1]}\n",
 ]
 
 
@@ -45,10 +53,44 @@ def test_the_right_key_is_found_however_it_is_written(text):
 
 @pytest.mark.parametrize("text", WRITTEN_BY_OTHERS)
 def test_no_key_leaves_the_host(text):
-    told = as_seen(text)["text"]
-    assert HELD_AS in told
-    assert HELD not in told
-    assert HELD[::-1] not in told
+    assert HELD_AS in told(text)
+    assert HELD not in told(text)
+    assert HELD[::-1] not in told(text)
+
+
+@pytest.mark.parametrize("key", [HELD, "AQBsb2NrZWQ==", f"Ag{HELD[2:]}"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "key = {} ; old",
+        "# key = {}",
+        "# it was {} until Monday",
+        "#{}",
+        "old-{}.",
+        "Key={}",
+        "key = '{}'",
+        "key =\n{}",
+        "{}",
+        'caps mon = "{}"',
+        "key = x, {}",
+    ],
+)
+def test_no_key_leaves_the_host_wherever_it_stands(line, key):
+    text = f"[client.images]\n\t{line.format(key)}\n"
+    assert key.rstrip("=") not in told(text)
+    assert processes.fingerprint(key) in told(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[client.AQBuild-images]\n",
+        '\tcaps osd = "profile rbd pool=backups, allow rx pool=images"\n',
+        "# /etc/ceph/ceph.client.images.keyring\n",
+    ],
+)
+def test_what_is_no_key_is_left_readable(text):
+    assert told(text) == text
 
 
 @pytest.mark.parametrize(
@@ -84,7 +126,7 @@ def test_a_missing_file_is_written_for_its_service_alone():
 
 def test_a_key_that_is_replaced_is_shown_as_fingerprints():
     (change,) = plan(as_seen(f"[client.images]\n\tkey = {HELD[::-1]}\n"))
-    old = agent.fingerprint(HELD[::-1])
+    old = processes.fingerprint(HELD[::-1])
     assert change.diff == (f"- key {old}", f"+ key {HELD_AS}", "+ glance:glance 0640")
 
 
@@ -96,27 +138,30 @@ def test_a_key_that_the_run_makes_is_waited_for(text):
 
 
 @pytest.mark.parametrize(
-    "owner, mode, fits",
+    "owner, group, mode, fits",
     [
-        ("glance", "0640", True),
-        ("glance", "0600", True),
-        ("glance", "0440", True),
-        ("glance", "0400", True),
-        ("glance", "0644", False),
-        ("glance", "0660", False),
-        ("glance", "0604", False),
-        ("root", "0640", False),
-        ("cinder", "0600", False),
+        ("glance", "glance", "0640", True),
+        ("glance", "glance", "0600", True),
+        ("glance", "glance", "0440", True),
+        ("glance", "glance", "0400", True),
+        ("glance", "glance", "0644", False),
+        ("glance", "glance", "0660", False),
+        ("glance", "glance", "0604", False),
+        ("glance", "users", "0640", False),
+        ("glance", "root", "0600", False),
+        ("root", "glance", "0640", False),
+        ("root", "root", "0640", False),
+        ("cinder", "cinder", "0600", False),
     ],
 )
-def test_owner_and_mode_are_mended_without_touching_the_content(owner, mode, fits):
-    changes = plan(as_seen(RIGHT, owner, mode))
+def test_owner_and_mode_are_mended_without_touching_the_content(owner, group, mode, fits):
+    changes = plan(as_seen(RIGHT, owner, mode, group))
     assert bool(changes) != fits
     for change in changes:
         args = {"mode": "0640", "owner": "glance", "group": "glance"}
         assert (change.verb, change.sign) == ("attributes", "~")
         assert change.args == {"path": keyrings.path_of("images"), **args}
-        assert change.diff == (f"- {owner}:{owner} {mode}", "+ glance:glance 0640")
+        assert change.diff == (f"- {owner}:{group} {mode}", "+ glance:glance 0640")
 
 
 @pytest.mark.parametrize(

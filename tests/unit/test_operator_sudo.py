@@ -48,6 +48,8 @@ def test_a_missing_file_is_written_for_root_and_checked_by_visudo():
     "seen, right",
     [
         (file(TEXT, mode="0440"), True),
+        (file(TEXT, "operator", "0440"), False),
+        (file(TEXT, "root", "0440", "operator"), False),
         (file(TEXT, mode="0640"), False),
         (file(TEXT, mode="0444"), False),
         (file(TEXT + "mallory ALL=(root) NOPASSWD: ALL\n", mode="0440"), False),

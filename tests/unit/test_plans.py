@@ -5,7 +5,7 @@ import pytest
 from fabfile.core.contract import BadInput, Facts
 from fabfile.resources import auth, identity, libvirt_secret, pools, settings
 
-from .states import FSID, OTHER, ZED, cluster, conf, secret, site, user
+from .states import EPHEMERAL, FSID, OTHER, ZED, cluster, conf, secret, site, user
 
 VOLUMES = (user("volumes"),)
 
@@ -51,6 +51,14 @@ def test_a_setting_that_differs_from_the_one_in_use_is_refused():
 def test_computes_that_disagree_are_refused_with_the_list():
     with pytest.raises(BadInput, match=f"{OTHER}, {FSID}"):
         identity.resolve(site(), facts(n1=secret(FSID), n2=secret(OTHER)))
+
+
+@pytest.mark.parametrize("in_use, setting", [((), FSID), (IN_CINDER, OTHER)])
+def test_two_clients_that_would_have_one_uuid_are_refused(in_use, setting):
+    vms = {**EPHEMERAL["clients"]["vms"], "secret_uuid": setting}
+    clients = {**EPHEMERAL["clients"], "vms": vms}
+    with pytest.raises(BadInput, match=f"^clients.vms: .* found {setting}, .* clients.volumes's"):
+        identity.resolve(site(**{**EPHEMERAL, "clients": clients}), facts(cinder=in_use))
 
 
 def planned(seen, uuid=FSID):

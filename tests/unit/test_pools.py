@@ -63,6 +63,26 @@ def test_a_pool_that_is_there_is_never_altered():
     assert plan({"size": 3, "pg_num": 64}, pool("volumes", size=1, pg_num=8)) == []
 
 
+@pytest.mark.parametrize("major, commands", [(12, ["rbd pool init volumes"]), (10, [])])
+def test_before_luminous_there_is_nothing_to_initialise(major, commands):
+    there = {"pool_name": "volumes", "type": 1}
+    assert [words(c) for c in plan({}, there, major=major)] == commands
+    made = [words(c) for c in plan({"pg_num": 8}, major=major)]
+    assert made == ["osd pool create volumes 8 8", *commands]
+
+
+def test_before_luminous_a_pool_of_another_kind_is_named():
+    with pytest.raises(BadInput, match="found an erasure-coded one"):
+        plan({}, {"pool_name": "volumes", "type": 3}, major=10)
+
+
+def test_the_cluster_is_asked_by_commands_that_every_release_has_or_may_refuse():
+    asked = {read.id: read.args for read in pools.reads(site(), site().admin)}
+    assert asked["ceph.versions"]["ok"] == [0, 22]
+    assert asked["ceph.version"]["argv"][-1] == "version"
+    assert asked["ceph.users"]["argv"][-2:] == ["auth", "list"]
+
+
 def test_pools_that_nobody_asked_for_are_left_alone():
     mds = pool("cephfs_data", application_metadata={"cephfs": {}})
     assert plan({}, pool("volumes"), mds, pool("archive", type=3)) == []

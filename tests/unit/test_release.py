@@ -64,12 +64,22 @@ def test_a_name_in_the_site_file_counts_more_than_the_packages():
         (
             "auto",
             {"n2": {"nova-common": "3:25.0.0"}, "n1": NOVA},
-            "found Nova of several: n1 has 26, n2 has 25",
+            "found several .* of 25: nova-common on n2; of 26: nova-common on n1; finish",
         ),
         (
             "auto",
             {"ctl": {"cinder-common": "2:20.0.0"}, "n1": NOVA},
-            "found Nova of several: ctl has 25, n1 has 26",
+            "found several .* of 25: cinder-common on ctl; of 26: nova-common on n1; finish",
+        ),
+        (
+            "auto",
+            {"ctl": {"cinder-common": "2:20.0.0", **NOVA}},
+            "found several .* of 25: cinder-common on ctl; of 26: nova-common on ctl; finish",
+        ),
+        (
+            "auto",
+            {"ctl": {**NOVA, "cinder-common": "2:20.0.0"}, "n1": NOVA},
+            "of 26: nova-common on ctl, nova-common on n1; finish",
         ),
     ],
 )

@@ -77,6 +77,8 @@ def test_a_restart_is_a_step_of_the_agent():
     assert (found.verb, found.sign, found.thing) == ("restart", "!", "nova-compute")
 
 
-@pytest.mark.parametrize("host, asked", [("ceph01", []), ("ctl", ["owed"]), ("n1", ["owed"])])
+@pytest.mark.parametrize(
+    "host, asked", [("ceph01", []), ("ctl", ["owed"]), ("n1", ["owed", "argv"])]
+)
 def test_hosts_with_services_are_asked_what_they_owe(host, asked):
     assert [r.verb for r in restarts.reads(site(), site().host(host))] == asked

@@ -8,7 +8,7 @@ from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Host
 from fabfile.resources import site as sites
 
-from .states import EPHEMERAL, HOSTS, site
+from .states import EPHEMERAL, HOSTS, OTHER, THIRD, site
 
 
 def said(**more):
@@ -49,6 +49,22 @@ def test_all_faults_are_listed_at_once():
         ({"nova": {"ephemeral": "maybe"}}, "nova.ephemeral", "'maybe'"),
         ({"glance": "rbd"}, "glance", "'rbd'"),
         ({"sudoers": {"user": "op", "until": "tomorrow"}}, "sudoers.until", "'tomorrow'"),
+        ({"sudoers": {"user": "op", "until": "20301231Z"}}, "sudoers.until", "'20301231Z'"),
+        ({"sudoers": {"user": "op", "until": "2030123123Z"}}, "sudoers.until", "'2030123123Z'"),
+        (
+            {"sudoers": {"user": "op", "until": "20301231235959"}},
+            "sudoers.until",
+            "'20301231235959'",
+        ),
+        ({"sudoers": {"user": "ALL"}}, "sudoers.user", "'ALL'"),
+        ({"sudoers": {"user": "ADMINS"}}, "sudoers.user", "'ADMINS'"),
+        ({"sudoers": {"user": "Jane"}}, "sudoers.user", "'Jane'"),
+        ({"sudoers": {"user": "1000"}}, "sudoers.user", "'1000'"),
+        ({"sudoers": {"user": "%wheel"}}, "sudoers.user", "'%wheel'"),
+        ({"sudoers": {"user": "#0"}}, "sudoers.user", "'#0'"),
+        ({"sudoers": {"user": "CORP\\jane"}}, "sudoers.user", "'CORP"),
+        ({"sudoers": {"user": "jane@corp"}}, "sudoers.user", "'jane@corp'"),
+        ({"sudoers": {"user": "a" * 33}}, "sudoers.user", "'aaa"),
         ({"verify": {"size": 101}}, "verify.size", "101"),
     ],
 )
@@ -100,7 +116,23 @@ def test_hostile_names_are_refused_everywhere(place, name):
     assert f"site.toml: {place}" in said(**PLACES[place](name))
 
 
-@pytest.mark.parametrize("place", [p for p in PLACES if p.count(".") < 2])
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[2J", "\r"])
+def test_no_name_breaks_a_message_into_lines(place, name):
+    lines = said(**PLACES[place](name)).split("\n")
+    assert all(line.startswith("site.toml: ") and line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("user", ["op", "_apt", "jane.doe", "a-b_c9", "a" * 32])
+@pytest.mark.parametrize("until", ["20301231235959Z", "203012312359Z"])
+def test_a_users_name_and_a_term(user, until):
+    assert site(sudoers={"user": user, "until": until}).sudoers.user == user
+
+
+FREE = [p for p in PLACES if p.count(".") < 2 and p != "sudoers.user"]
+
+
+@pytest.mark.parametrize("place", FREE)
 @pytest.mark.parametrize("name", ["a", "A9", "a.b-c_d", "a" * 63])
 def test_ordinary_names_are_taken_everywhere(place, name):
     more = PLACES[place](name)
@@ -160,6 +192,56 @@ CLIENTS = {"volumes": {"rwx": ["volumes"]}, "images": {"rwx": ["images"]}}
 def test_unknown_references(more, key, found):
     line = f"site.toml: {key}: expected one of images, volumes, found {found!r}"
     assert line in said(**more).split("\n")
+
+
+def with_uuids(volumes, images):
+    return {
+        n: {**CLIENTS[n], "secret_uuid": u} for n, u in (("volumes", volumes), ("images", images))
+    }
+
+
+@pytest.mark.parametrize("volumes", [OTHER, THIRD, THIRD.upper()])
+def test_a_secret_uuid_is_one_clients(volumes):
+    text = said(clients=with_uuids(volumes, volumes.lower()))
+    assert text.startswith("site.toml: clients.images.secret_uuid: expected one of its own, found")
+    assert "clients.volumes" in text
+    assert site(clients=with_uuids(OTHER, THIRD)).name == "test"
+
+
+ONE = {"clients": {"one": {"rwx": ["volumes", "images"]}}}
+SHARING = {**ONE, "glance": {"client": "one"}, "cinder": {"client": "one"}}
+
+
+@pytest.mark.parametrize(
+    "roles, more, services",
+    [
+        (
+            ["glance", "cinder"],
+            SHARING,
+            "cinder.client: expected another client than glance.client",
+        ),
+        (
+            ["cinder", "compute"],
+            {**SHARING, "nova": {"ephemeral": True, "client": "one", "pool": "volumes"}},
+            "nova.client: expected another client than cinder.client",
+        ),
+        (["cinder", "compute"], SHARING, None),
+        (["glance", "cinder"], {}, None),
+    ],
+)
+def test_a_keyring_is_one_services_on_a_host(roles, more, services):
+    hosts = {"ceph01": {"roles": ["ceph"]}, "h": {"roles": roles}, "i": {"roles": roles}}
+    if services:
+        text = said(hosts=hosts, **more)
+        assert text.startswith(f"site.toml: {services} on a host of both (h)")
+        assert "\n" not in text
+    else:
+        assert len(site(hosts=hosts, **more).hosts) == 3
+
+
+def test_one_client_serves_several_services_on_hosts_of_their_own():
+    hosts = {"a": {"roles": ["ceph", "glance"]}, "b": {"roles": ["cinder"]}}
+    assert site(hosts=hosts, **SHARING).glance.client == "one"
 
 
 def test_a_site_without_ceph_has_no_admin_host():

@@ -1,0 +1,152 @@
+"""Takes a run back: a plan like any other, made from what the hosts kept of that run.
+
+A step is taken back where what it left is still as it left it; where somebody changed
+it since, the whole is refused.  A pool is never deleted, nor a user whose pools hold
+images; packages stay.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
+
+LAST_WAVE = 3
+_SIGNS = {"+": "-", "-": "+", "~": "~", "!": "!"}
+
+
+@dataclass(frozen=True)
+class Undone:
+    """As a resource: the run's id, and what it did through the cloud's API (its changes)."""
+
+    run: str
+    cloud: Sequence[dict[str, Any]] = ()
+
+    def reads(self, site: Any, host: Host) -> list[Read]:
+        """What the run did on each host; on the first Ceph host, which pools hold images."""
+        if host.name == CLOUD:
+            return [Read("volume_types", "volume_types")] if self.cloud else []
+        found = [Read("run", "run", {"run": self.run})]
+        if host == site.admin:
+            for pool in site.pools:
+                argv = ["rbd", "ls", "--format", "json", "-p", pool]
+                found.append(Read(f"images.{pool}", "argv", {"argv": argv, "ok": [0, 2]}))
+                trash = ["rbd", "trash", "ls", "--all", "--format", "json", "-p", pool]
+                found.append(Read(f"trash.{pool}", "argv", {"argv": trash, "ok": [0, 2]}))
+        return found
+
+    def plan(self, site: Any, facts: Facts) -> list[Change]:
+        """The run's steps backwards, the last wave first, each restart at its end.
+
+        Raises BadInput for a run of which no host knows, and where anything that it
+        left was changed since.
+        """
+        changes: list[Change] = self._cloud(facts)
+        stale: list[str] = []
+        known = False
+        for host in site.all_hosts():
+            steps = facts.hosts.get(host.name, {}).get("run", [])
+            known = known or bool(steps)
+            changes += _host(site, facts, host.name, steps, stale)
+        if not known and not self.cloud:
+            raise BadInput(f"--run: no host knows of run {self.run!r}; see inv history")
+        if stale:
+            raise BadInput(
+                "stale: since that run, this was changed by somebody else, and is not taken "
+                "back:\n  "
+                + "\n  ".join(stale)
+                + "\nput it as that run left it, or mend it by hand"
+            )
+        return sorted(changes, key=lambda change: change.wave)
+
+    def notes(self, site: Any, facts: Facts, changes: Sequence[Change]) -> list[str]:
+        """What stays."""
+        found = []
+        for host in site.all_hosts():
+            steps = facts.hosts.get(host.name, {}).get("run", [])
+            gone = {step["thing"] for step in steps if step.get("verb") and step["sign"] == "+"}
+            for step in steps:
+                if step["state"] == "failed" or step["verb_was"] == "restart":
+                    continue
+                if not step.get("verb") and step["thing"] in gone:
+                    continue  # a secret's value goes with the secret
+                why = _stays(site, facts, step)
+                if why:
+                    found.append(f"{host.name}: {step['thing']} ({step['sentence']}) stays: {why}")
+        return found
+
+    def _cloud(self, facts: Facts) -> list[Change]:
+        changes = []
+        for done in self.cloud:
+            args = done["args"]
+            now = facts.of(CLOUD, "volume_types").get(args["name"])
+            was = None if done["sign"] == "+" else ""
+            bound = (now or {}).get("volume_backend_name")
+            if now is None or bound != args["backend_name"]:
+                continue
+            sentence = "take away" if was is None else "unbind"
+            changes.append(
+                Change(CLOUD, done["thing"], sentence, "-" if was is None else "~",
+                       "no_volume_type", {"name": args["name"], "was": was}, 0)
+            )  # fmt: skip
+        return changes
+
+
+def _host(
+    site: Any, facts: Facts, host: str, steps: Sequence[dict[str, Any]], stale: list[str]
+) -> list[Change]:
+    changes, restarts = [], []
+    for step in reversed(steps):
+        if step["state"] == "failed":
+            continue
+        if step["verb_was"] == "restart":
+            restarts.append(step)
+        elif step.get("verb") and not _stays(site, facts, step) and step["now"] != step["was"]:
+            if _as_left(step):
+                changes.append(_back(host, step))
+            else:
+                stale.append(f"{host}: {step['thing']}")
+    files = any(change.verb in ("write", "remove") for change in changes)
+    units = [u for step in restarts for u in step["args"]["units"]] if files else []
+    if units:
+        wave = LAST_WAVE - restarts[0]["wave"]
+        sentence = "restart, and watch it stand"
+        args = {"units": sorted(set(units))}
+        changes.append(Change(host, ", ".join(args["units"]), sentence, "!", "restart", args, wave))
+    return changes
+
+
+def _as_left(step: dict[str, Any]) -> bool:
+    if step["state"] == "done":
+        return bool(step["now"] == step["is"])
+    # Begun, and nobody knows whether it was done: for a file, its content tells.
+    if step.get("becomes"):
+        return bool(step["now"]) and step["now"].endswith(step["becomes"])
+    return True
+
+
+def _back(host: str, step: dict[str, Any]) -> Change:
+    sign = _SIGNS[step["sign"]]
+    sentence = "take away what the run added" if sign == "-" else "as it was before the run"
+    return Change(
+        host, step["thing"], sentence, sign, step["verb"], step["args"], LAST_WAVE - step["wave"],
+        diff=(f"undo: {step['sentence']}",),
+    )  # fmt: skip
+
+
+def _stays(site: Any, facts: Facts, step: dict[str, Any]) -> str | None:
+    """Why a step is not taken back, or None."""
+    if not step.get("verb"):
+        if step["thing"].startswith("pool "):
+            return "a pool is never deleted"
+        return "it is not taken back by this tool"
+    seen = facts.hosts.get(site.admin.name, {})
+    for pool in step.get("holds", ()):
+        for kind in ("images", "trash"):
+            answer = seen.get(f"{kind}.{pool}")
+            if answer and answer["code"] == 0 and json.loads(answer["out"] or "[]"):
+                return f"pool {pool} holds images"
+    return None
