@@ -10,11 +10,16 @@ from fabfile import ceph, compute, controller, hosts, services, whole
 
 def namespace() -> Collection:
     """All tasks, in the namespaces that an operator types."""
-    root = Collection(whole.integrate, whole.verify, whole.init)
+    root = Collection(
+        whole.plan, whole.integrate, whole.apply, whole.verify, whole.undo, whole.history,
+        whole.show, whole.init,
+    )  # fmt: skip
     root.add_collection(Collection("ceph", ceph.pools, ceph.auth, ceph.keyrings))
     root.add_collection(Collection("controller", controller.glance, controller.cinder))
     root.add_collection(Collection("compute", compute.secret, compute.nova))
-    root.add_collection(Collection("hosts", hosts.sudoers, hosts.packages, hosts.conf, hosts.check))
+    root.add_collection(
+        Collection("hosts", hosts.sudoers, hosts.packages, hosts.conf, hosts.check, hosts.trust)
+    )
     root.add_collection(Collection("services", services.restart))
     return root
 

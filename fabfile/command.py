@@ -31,14 +31,16 @@ Body = Callable[..., Sequence[Any]]
 
 def guarded(action: Callable[[], int]) -> None:
     """Runs an action; a Stop becomes its sentence and its exit code."""
-    from fabfile.core.contract import INTERRUPTED, Stop  # noqa: PLC0415
+    from fabfile.core.contract import Interrupted, Stop  # noqa: PLC0415
+    from fabfile.flow import interrupts, screen  # noqa: PLC0415
 
+    interrupts.raising()
     try:
         code = action()
     except Stop as stop:
-        raise Exit(f"stackrbd: {stop}", code=stop.code) from None
+        raise Exit(screen.clean(f"stackrbd: {stop}"), code=stop.code) from None
     except KeyboardInterrupt:
-        raise Exit("stackrbd: interrupted; run it again to go on", code=INTERRUPTED) from None
+        raise Exit("stackrbd: interrupted; run it again to go on", code=Interrupted.code) from None
     if code:
         raise Exit(code=code)
 
@@ -56,7 +58,7 @@ def command(body: Body) -> Task[Any]:
     def run(context: Any, **flags: Any) -> None:
         refuse_dry(context)
         own = {n: flags.pop(n) for n in list(flags) if n in inspect.signature(body).parameters}
-        guarded(lambda: _converge(context, body(**own), flags))
+        guarded(lambda: _converge(context, body.__name__, body(**own), flags))
 
     own_flags = list(inspect.signature(body).parameters.values())
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -69,10 +71,10 @@ def command(body: Body) -> Task[Any]:
     return made
 
 
-def _converge(context: Any, stages: Sequence[Any], flags: dict[str, Any]) -> int:
+def _converge(context: Any, task: str, stages: Sequence[Any], flags: dict[str, Any]) -> int:
     from fabfile.flow.converge import Options, Run  # noqa: PLC0415
 
-    run = Run(context, Options(**flags))
+    run = Run(context, Options(**flags), task)
     try:
         return run.report(run.converge(stages))
     finally:

@@ -1,4 +1,4 @@
-"""The top-level tasks: integrate, verify and init."""
+"""The top-level tasks: the whole chain, its plan, its proof and its way back."""
 
 from typing import Any
 
@@ -13,6 +13,96 @@ def integrate() -> list[Any]:
     from fabfile.flow import chain  # noqa: PLC0415
 
     return chain.stages()
+
+
+@task(
+    help={
+        **{name: HELP[name] for name in ("site", "limit", "json")},
+        "out": "keep the plan in a new file, for inv apply",
+    }
+)
+def plan(context: Any, site: str = "", limit: str = "", out: str = "", json: bool = False) -> None:
+    """Show all that integrate would do, with diffs; write nothing on any host."""
+    refuse_dry(context)
+    guarded(lambda: _plan(context, site, limit, out, json))
+
+
+def _plan(context: Any, site: str, limit: str, out: str, as_json: bool) -> int:
+    from fabfile.flow import chain, plan_file  # noqa: PLC0415
+    from fabfile.flow.converge import Options, Run  # noqa: PLC0415
+
+    run = Run(context, Options(site, limit, check=True, diff=True, json=as_json), "plan")
+    try:
+        found = run.look(chain.stages())
+        if out and found:
+            plan_file.save(out, run, found)
+        run.report(found)
+    finally:
+        run.fleet.close()
+    return 0
+
+
+@task(help={"file": "a plan by inv plan --out", "yes": HELP["yes"], "json": HELP["json"]})
+def apply(context: Any, file: str, yes: bool = False, json: bool = False) -> None:
+    """Do what a kept plan says and nothing else; refuse where anything changed since."""
+    refuse_dry(context)
+    guarded(lambda: _apply(context, file, yes, json))
+
+
+def _apply(context: Any, file: str, yes: bool, as_json: bool) -> int:
+    from fabfile.flow import chain, plan_file  # noqa: PLC0415
+    from fabfile.flow.converge import Options, Run  # noqa: PLC0415
+
+    kept = plan_file.load(file)
+    options = Options(plan_file.site_of(kept), kept["limit"], diff=True, yes=yes, json=as_json)
+    run = Run(context, options, "apply")
+    try:
+        return run.report(run.apply_kept(chain.stages(), kept["changes"]))
+    finally:
+        run.fleet.close()
+
+
+@task(
+    help={
+        **{name: HELP[name] for name in ("site", "limit", "check", "diff", "yes", "json")},
+        "run": "the run to take back (else this site's last; see inv history)",
+    }
+)
+def undo(  # noqa: PLR0913, PLR0917 (flags)
+    context: Any, run: str = "", site: str = "", limit: str = "", check: bool = False,
+    diff: bool = False, yes: bool = False, json: bool = False,
+) -> None:  # fmt: skip
+    """Take a run back: files, caps, secrets and services; never a pool, never data."""
+    refuse_dry(context)
+    flags = {"site": site, "limit": limit, "check": check, "diff": diff, "yes": yes, "json": json}
+    guarded(lambda: _undo(context, run, flags))
+
+
+def _undo(context: Any, run_id: str, flags: dict[str, Any]) -> int:
+    from fabfile.flow import recorded  # noqa: PLC0415
+    from fabfile.flow.converge import Options, Run  # noqa: PLC0415
+
+    run = Run(context, Options(**flags), "undo")
+    try:
+        return run.report(run.converge([recorded.undone(run_id, run.site.name)]))
+    finally:
+        run.fleet.close()
+
+
+@task(help={"json": HELP["json"]})
+def history(context: Any, json: bool = False) -> None:
+    """List the runs recorded here: when, what, by whom, and how they ended."""
+    from fabfile.flow import recorded  # noqa: PLC0415
+
+    guarded(lambda: recorded.history(json))
+
+
+@task(help={"run": "its name in inv history", "json": HELP["json"]})
+def show(context: Any, run: str, json: bool = False) -> None:
+    """Show one run: what was planned, what was done, how it ended."""
+    from fabfile.flow import recorded  # noqa: PLC0415
+
+    guarded(lambda: recorded.show(run, json))
 
 
 @task(help={"site": HELP["site"], "limit": "computes to prove it on", "json": HELP["json"]})

@@ -6,16 +6,18 @@ host is reached is core's.
 
 from __future__ import annotations
 
-import fnmatch
+import contextlib
+import getpass
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fabfile import context as travelling
 from fabfile.core import journal, site_file
+from fabfile.core.answers import fits
 from fabfile.core.contract import (
     CHANGES_PENDING,
     CLOUD,
@@ -25,20 +27,21 @@ from fabfile.core.contract import (
     Failed,
     Host,
     Locked,
+    NeedsPassword,
     Plan,
     Read,
-    Ref,
     Secret,
     Stop,
-    Unknown,
     Unproved,
     Unreachable,
 )
+from fabfile.flow import interrupts, selecting
+from fabfile.flow.applying import PATIENCE, Applying
 from fabfile.flow.screen import Screen
-from fabfile.resources import auth, identity, release
+from fabfile.resources import identity, release
 from fabfile.resources import site as sites
 
-PROBE_DEADLINE, APPLY_DEADLINE = 120, 1800
+PROBE_DEADLINE, LOCK_DEADLINE = 120, 86400
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,18 @@ class Run:
 
     context: Any
     options: Options
+    task: str = ""
     screen: Screen = field(init=False)
 
     def __post_init__(self) -> None:
         self.screen = Screen(self.options.json)
-        path = site_file.locate(self.options.site)
-        self.site = sites.check(site_file.load(path), str(path))
-        self.limited = _limited(self.site, self.options.limit)
+        self.path = site_file.locate(self.options.site)
+        self.site = sites.check(site_file.load(self.path), str(self.path))
+        self.limited = selecting.limited(self.site, self.options.limit)
         self._tables = site_file.releases()
-        self._keys: dict[str, Secret] = {}
         self.fleet = self._fleet()
+        self.id = journal.new_id()
+        self._under_lock: dict[str, Any] = {}
 
     def _fleet(self) -> Any:
         from fabfile.core.ssh import Fleet  # noqa: PLC0415 (Fabric is slow to load)
@@ -96,6 +101,8 @@ class Run:
         if self.site.cloud and _questions(stages, self.site, Host(CLOUD, ())):
             answers[CLOUD] = self._ask_cloud()
         facts = Facts(answers)
+        selecting.refuse_where_input_is_kept(answers)
+        selecting.refuse_one_host_under_two_names(answers)
         known = {"apt.key": _text_of(self.site.packages.key)} if self.site.packages.key else {}
         if ids & identity.IDS:
             known |= identity.resolve(self.site, facts)
@@ -111,30 +118,67 @@ class Run:
             or bool({"glance", "cinder"} & set(host.roles))
         )
 
-    def ask(self, asked: Mapping[Host, Sequence[Read]]) -> dict[str, dict[str, Any]]:
-        """{host: {read id: value}}.  Raises Unreachable, or Failed for what could not look."""
+    def ask(
+        self, asked: Mapping[Host, Sequence[Read]], quietly: bool = False
+    ) -> dict[str, dict[str, Any]]:
+        """{host: {read id: value}}; a read 'secret' comes back as a Secret.
+
+        Raises Unreachable, Interrupted, or Failed for what could not look.
+        quietly: does not ask for a password.
+        """
         works = {
-            host.name: {"reads": [asdict(r) for r in reads], "deadline": PROBE_DEADLINE}
+            host.name: {
+                **self._under_lock,
+                "reads": [asdict(r) for r in reads],
+                "deadline": PROBE_DEADLINE,
+            }
             for host, reads in asked.items()
         }
+        verbs = {(h.name, r.id): r.verb for h, reads in asked.items() for r in reads}
         answers: dict[str, dict[str, Any]] = {name: {} for name in works}
         errors: list[str] = []
+        busy: list[str] = []
 
         def heard(host: str, message: Mapping[str, Any]) -> None:
-            if message["t"] == "read" and "error" in message:
+            if message["t"] == "busy":
+                busy.append(f"{host}: {message['who']} is at work there")
+            elif message["t"] != "read":
+                return
+            elif "error" in message:
                 errors.append(f"{host}: {message['error']}")
-            elif message["t"] == "read":
-                answers[host][message["id"]] = message["value"]
+            elif not fits(verbs[host, message["id"]], message["value"]):
+                errors.append(f"{host}: {message['id']}: answers something else than it was asked")
+            else:
+                secret = verbs[host, message["id"]] == "secret"
+                value = Secret(message["value"]) if secret else message["value"]
+                answers[host][message["id"]] = value
 
-        faults = self.fleet.work(works, heard)
+        with self._finishing():
+            faults = self.fleet.work(works, heard)
+            needy = [n for n, fault in faults.items() if isinstance(fault, NeedsPassword)]
+            if needy and not quietly and sys.stdin.isatty():
+                self._ask_password(needy)
+                for name in needy:
+                    del faults[name]
+                faults |= self.fleet.work({name: works[name] for name in needy}, heard)
+        self.fleet.conversations.go_on()
         if faults:
-            causes = "\n".join(str(fault) for fault in faults.values())
-            raise Unreachable(f"{causes}\nnothing was written anywhere")
+            raise Unreachable("\n".join(str(fault) for fault in faults.values()))
+        if busy:
+            raise Locked("\n".join(busy))
         if errors:
-            raise Failed("could not look:\n" + "\n".join(errors) + "\nnothing was written anywhere")
+            raise Failed("could not look:\n" + "\n".join(errors))
         return answers
 
-    def _connection(self) -> Any:
+    def _ask_password(self, hosts: Sequence[str]) -> None:
+        """Once, for all hosts; it goes to sudo's standard input and nowhere else."""
+        self.fleet.give(Secret(getpass.getpass(f"sudo's password on {', '.join(hosts)}: ")))
+
+    def _finishing(self) -> Any:
+        return interrupts.finishing(self.fleet.conversations.stop, self.screen.say)
+
+    def connection(self) -> Any:
+        """The site's cloud, by openstacksdk."""
         from fabfile.cloud import connection  # noqa: PLC0415
 
         return connection.connect(str(self.site.cloud), self.site.clouds_yaml)
@@ -142,149 +186,125 @@ class Run:
     def _ask_cloud(self) -> dict[str, Any]:
         from fabfile.cloud import volume_types  # noqa: PLC0415
 
-        return volume_types.read(self._connection())
+        return volume_types.read(self.connection())
 
     # Plan
 
     def plan(self, stages: Sequence[Any], facts: Facts) -> Plan:
         """All stages as one plan; restarts last in their wave."""
         changes: list[Change] = []
+        notes: list[str] = []
         for stage in stages:
             more = {"changes": changes} if getattr(stage, "SEES_CHANGES", False) else {}
             changes += [c for c in stage.plan(self.site, facts, **more) if self._may_touch(c)]
-        return Plan(tuple(changes))
+            if hasattr(stage, "notes"):
+                notes += stage.notes(self.site, facts, changes)
+        return Plan(tuple(changes), tuple(notes))
 
     def _may_touch(self, change: Change) -> bool:
         return change.host in self.limited or (change.host == CLOUD and not self.options.limit)
 
-    # Apply
-
-    def apply(self, plan: Plan, record: journal.Journal) -> None:
-        """Carries the plan out, wave by wave; the first fault stops before the next wave."""
-        for wave in plan.waves():
-            self._fetch_keys(wave)
-            cloud = wave.pop(CLOUD, [])
-            if wave:
-                self._apply_hosts(wave, record)
-            for change in cloud:
-                self._apply_cloud(change, record)
-
-    def _fetch_keys(self, wave: Mapping[str, Sequence[Change]]) -> None:
-        needed = {n for changes in wave.values() for c in changes for n in c.needs}
-        missing = sorted(needed - set(self._keys))
-        if not missing:
-            return
-        steps = [
-            {
-                "id": i,
-                "verb": "run",
-                "args": {"argv": auth.key_command(n.split("client.", 1)[1]), "capture": True},
-            }
-            for i, n in enumerate(missing)
-        ]
-        faults: list[str] = []
-
-        def heard(host: str, message: Mapping[str, Any]) -> None:
-            if message["t"] == "done":
-                self._keys[missing[message["step"]]] = Secret(message["out"]["secret"])
-            elif message["t"] == "failed":
-                faults.append(f"{host}: {message['why']}")
-
-        cut = self.fleet.work({self.site.admin.name: self._work(steps, "keys")}, heard)
-        if cut or faults:
-            raise Failed("\n".join([*map(str, cut.values()), *faults]))
-
-    def _work(self, steps: list[dict[str, Any]], run: str) -> dict[str, Any]:
-        return {"steps": steps, "run": run, "who": run, "deadline": APPLY_DEADLINE}
-
-    def _apply_hosts(self, wave: Mapping[str, Sequence[Change]], record: journal.Journal) -> None:
-        works = {
-            host: self._work([self._step(i, c) for i, c in enumerate(changes)], record.id)
-            for host, changes in wave.items()
-        }
-        failed: list[str] = []
-        busy: list[str] = []
-
-        def heard(host: str, message: Mapping[str, Any]) -> None:
-            if message["t"] == "busy":
-                busy.append(f"{host}: run {message['who']} is at work there")
-                return
-            change = wave[host][message["step"]]
-            what = f"{change.sign} {change.thing}: {change.sentence}"
-            record.event(message["t"], host=host, thing=change.thing, why=message.get("why"))
-            if message["t"] == "done":
-                self.screen.step(host, what)
-            elif message["t"] == "failed":
-                failed.append(f"{host}: {change.thing}: {message['why']}")
-                self.screen.step(host, f"FAILED {what}")
-
-        faults = self.fleet.work(works, heard)
-        if failed:
-            raise Failed("\n".join([*failed, *map(str, faults.values())]))
-        if faults:
-            listed = "\n".join(map(str, faults.values()))
-            raise Unknown(f"{listed}\nwhat was done there is not known: run it again to read it")
-        if busy:
-            raise Locked("\n".join(busy))
-
-    def _step(self, number: int, change: Change) -> dict[str, Any]:
-        return {
-            "id": number,
-            "verb": change.verb,
-            "args": self._resolved(dict(change.args)),
-            "restarts": list(change.restarts),
-        }
-
-    def _resolved(self, value: Any) -> Any:
-        if isinstance(value, Ref):
-            return self._keys[value.name]
-        if isinstance(value, dict):
-            return {k: self._resolved(v) for k, v in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self._resolved(v) for v in value]
-        return value
-
-    def _apply_cloud(self, change: Change, record: journal.Journal) -> None:
-        from fabfile.cloud import volume_types  # noqa: PLC0415
-
-        record.event("begin", host=CLOUD, thing=change.thing)
-        volume_types.ensure(self._connection(), **change.args)
-        record.event("done", host=CLOUD, thing=change.thing)
-        self.screen.step(CLOUD, f"{change.sign} {change.thing}: {change.sentence}")
-
     # The whole
+
+    def look(self, stages: Sequence[Any]) -> Plan:
+        """The plan, shown; nothing is written anywhere."""
+        try:
+            plan = self.plan(stages, self.probe(stages))
+        except Stop as stop:
+            stop.args = (f"{stop}\nnothing was written anywhere",)
+            raise
+        for warning in self.fleet.warnings:
+            self.screen.say(f"Warning: {warning}")
+        if plan:
+            self.screen.plan(plan, self.options.diff)
+        else:
+            self.screen.nothing(plan)
+        return plan
 
     def converge(self, stages: Sequence[Any]) -> Plan:
         """All five steps; returns the plan that was carried out (or is pending).
 
         Raises Stop; with --check, nothing is written.
         """
-        plan = self.plan(stages, self.probe(stages))
-        if not plan:
-            self.screen.say("Nothing to do: everything is as it should be.")
+        if self.options.yes and not self.options.check:
+            with self._locked() as number:
+                plan = self.look(stages)
+                return self._carry_out(stages, plan, number) if plan else plan
+        plan = self.look(stages)
+        if self.options.check or not plan:
             return plan
-        self.screen.plan(plan, self.options.diff)
-        if self.options.check:
-            return plan
-        self._confirm()
-        record = journal.Journal(self.site.name)
+        self.confirm()
+        return self.carry_out(stages, journal.as_data(plan.changes))
+
+    def apply_kept(self, stages: Sequence[Any], kept: Sequence[Mapping[str, Any]]) -> Plan:
+        """A kept plan: shown and asked for (unless --yes), then carried out, or stale."""
+        if not self.options.yes:
+            _refuse_stale(kept, self.look(stages))
+            self.confirm()
+        return self.carry_out(stages, kept)
+
+    def carry_out(self, stages: Sequence[Any], expected: Sequence[Mapping[str, Any]]) -> Plan:
+        """Looks once more, under the site's lock, and does what was shown; nothing else.
+
+        expected: the plan's changes, as the journal writes them.
+        Raises BadInput ('stale') where the plan would now be another one.
+        """
+        with self._locked() as number:
+            plan = self.plan(stages, self.probe(stages))
+            _refuse_stale(expected, plan)
+            return self._carry_out(stages, plan, number)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[int]:
+        who = f"run {self.id} ({self.task}) of {journal.who()}"
+        work = {"hold": True, "site": self.site.name, "who": who, "deadline": LOCK_DEADLINE}
+        admin = self.site.admin.name
         try:
-            record.plan(plan)
-            self.apply(plan, record)
-            left = self.plan(stages, self.probe(stages))
+            hold = self.fleet.hold(admin, work)
+        except NeedsPassword:
+            if not sys.stdin.isatty():
+                raise
+            self._ask_password([admin])
+            hold = self.fleet.hold(admin, work)
+        self._under_lock = {
+            "site": self.site.name, "number": hold.number, "who": who, "patience": PATIENCE,
+        }  # fmt: skip
+        try:
+            yield hold.number
+        finally:
+            self._under_lock = {}
+            hold.release()
+
+    def _carry_out(self, stages: Sequence[Any], plan: Plan, number: int) -> Plan:
+        record = journal.Journal(
+            self.id, site=self.site.name, file=str(self.path.resolve()), task=self.task,
+            limit=self.options.limit, number=number,
+        )  # fmt: skip
+        record.plan(plan)
+        work = Applying(self, plan, record, number)
+        try:
+            with self._finishing():
+                work.all()
+            again = [getattr(stage, "afterwards", stage) for stage in stages]
+            left = self.plan(again, self.probe(again))
             record.event("verified", left=len(left.changes))
             if left:
                 self.screen.plan(left, True)
                 raise Unproved("after the work, a second look found the above still to be done")
         except Stop as stop:
-            record.event("stopped", code=stop.code, why=str(stop))
+            record.event("ended", code=stop.code, why=str(stop), done=work.done)
+            for line in work.recap():
+                self.screen.say(f"  {line}")
             raise
-        finally:
-            record.close()
-        self.screen.say(f"Done. The record of this run: {record.path}")
+        record.event("ended", code=0, done=work.done)
+        self.screen.say(
+            f"Done: {sum(work.done.values())} changes, at most {max(self.fleet.trips.values())} "
+            f"round trips a host. To take them back: inv undo --run {self.id}"
+        )
         return plan
 
-    def _confirm(self) -> None:
+    def confirm(self) -> None:
+        """Asks the operator.  Raises BadInput where nobody is there, or says no."""
         if self.options.yes:
             return
         if not sys.stdin.isatty():
@@ -304,36 +324,32 @@ class Run:
                  "diff": c.diff}
                 for c in plan.changes
             ],
+            "notes": plan.notes,
+            "run": self.id if plan and not pending else None,
             "trips": self.fleet.trips,
         })  # fmt: skip
         return CHANGES_PENDING if pending else 0
 
 
+def _refuse_stale(expected: Sequence[Mapping[str, Any]], now: Plan) -> None:
+    """Raises BadInput naming each change that only one of the two plans has."""
+    old, new = list(expected), journal.as_data(now.changes)
+    if old == new:
+        return
+    odd = [c for c in old if c not in new] + [c for c in new if c not in old]
+    named = sorted({f"{c.get('host')}: {c.get('thing')}" for c in odd})
+    raise BadInput(
+        "stale: since the plan was made, this changed:\n  "
+        + "\n  ".join(named or ["the order of the changes"])
+        + "\nnothing was written; plan anew"
+    )
+
+
 def _questions(stages: Sequence[Any], site: Any, host: Host) -> list[Read]:
     asked = {read.id: read for stage in stages for read in stage.reads(site, host)}
+    if host.name != CLOUD:
+        asked["host"] = Read("host", "host")
     return list(asked.values())
-
-
-def _limited(site: Any, limit: str) -> set[str]:
-    """The hosts of --limit: names, globs and roles by commas, '!' takes away."""
-    if not limit:
-        return set(site.hosts)
-    words = [w.strip() for w in limit.split(",") if w.strip()]
-    found: set[str] = set() if any(not w.startswith("!") for w in words) else set(site.hosts)
-    for word in words:
-        pattern = word.removeprefix("!")
-        hits = {
-            h.name
-            for h in site.all_hosts()
-            if fnmatch.fnmatchcase(h.name, pattern) or pattern in h.roles
-        }
-        if not hits:
-            known = ", ".join(site.hosts)
-            raise BadInput(f"--limit: {pattern!r} is no host or role; hosts are {known}")
-        found = found - hits if word.startswith("!") else found | hits
-    if not found:
-        raise BadInput(f"--limit: {limit!r} leaves no host")
-    return found
 
 
 def _printed(command: Sequence[str]) -> Secret:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fabfile.core.contract import BadInput, Failed, Read, Unproved
+from fabfile.core.contract import BadInput, Failed, Read, Stop, Unproved
 from fabfile.core.journal import Journal
 from fabfile.flow.converge import Options, Run
 
@@ -22,8 +22,8 @@ def prove(context: Any, site: str, limit: str, as_json: bool) -> int:
     """
     from fabfile.cloud import connection, proof  # noqa: PLC0415
 
-    run = Run(context, Options(site=site, limit=limit, json=as_json))
-    record = Journal(run.site.name)
+    run = Run(context, Options(site=site, limit=limit, json=as_json), "verify")
+    record = Journal(run.id, site=run.site.name, task="verify")
     try:
         if not run.site.cloud or not run.site.cinder.volume_type:
             raise BadInput("verify: expected `cloud` and cinder.volume_type in the site file")
@@ -40,8 +40,11 @@ def prove(context: Any, site: str, limit: str, as_json: bool) -> int:
         run.screen.json({"site": run.site.name, "checks": [asdict(c) for c in found]})
         if not all(check.ok for check in found):
             raise Unproved("the proof failed; see the lines above that begin with NOT")
+        record.event("ended", code=0)
+    except Stop as stop:
+        record.event("ended", code=stop.code, why=str(stop))
+        raise
     finally:
-        record.close()
         run.fleet.close()
     return 0
 

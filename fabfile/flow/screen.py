@@ -18,6 +18,11 @@ from fabfile.core.contract import Plan
 _COLOURS = {"+": "32", "~": "33", "-": "31", "!": "36"}
 
 
+def clean(text: str) -> str:
+    """Lines for people, without control characters: what a host said may hold any."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
 class Screen:
     """Prints plain lines; in colour on a terminal."""
 
@@ -28,8 +33,7 @@ class Screen:
 
     def say(self, text: str = "") -> None:
         """One or more lines for people, without control characters."""
-        clean = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
-        print(clean, file=self._out, flush=True)
+        print(clean(text), file=self._out, flush=True)
 
     def step(self, host: str, text: str) -> None:
         """One line of progress."""
@@ -60,6 +64,12 @@ class Screen:
             f"{signs.count('-')} to remove, {signs.count('!')} restarts "
             f"on {len(by_host)} hosts"
         )
+        for note in plan.notes:
+            self.say(f"Note: {note}")
+
+    def nothing(self, plan: Plan) -> None:
+        """An empty plan."""
+        self.say("Nothing to do: everything is as it should be.")
         for note in plan.notes:
             self.say(f"Note: {note}")
 

@@ -1,0 +1,193 @@
+"""Carries a plan out, wave by wave, and knows for each host how far it came.
+
+A connection that is cut leaves 'unknown': the host is asked again when it answers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fabfile.core import journal
+from fabfile.core.contract import (
+    CLOUD,
+    Change,
+    Failed,
+    Interrupted,
+    Locked,
+    Plan,
+    Read,
+    Ref,
+    Secret,
+    Stop,
+    Unknown,
+    Unreachable,
+)
+from fabfile.resources import auth
+
+DEADLINE = 1800
+"""Seconds that one host's part of a wave may take, a package manager's time aside."""
+PATIENCE = 45
+"""Seconds that an agent waits for one of an older run to end."""
+LOOK_AGAIN = 60
+"""Seconds for which a host that was cut off is asked again."""
+
+Numbered = Sequence[tuple[int, Change]]
+
+
+class Applying:
+    """One plan on its way: keys fetched when they are needed, outcomes by host."""
+
+    def __init__(self, run: Any, plan: Plan, record: journal.Journal, number: int) -> None:
+        self._run, self._plan, self._record = run, plan, record
+        self._common = {
+            "run": record.id,
+            "site": run.site.name,
+            "number": number,
+            "who": f"run {record.id} of {journal.who()}",
+            "patience": PATIENCE,
+            "deadline": DEADLINE,
+            "log": True,
+        }
+        self._keys: dict[str, Secret] = {}
+        self.done: dict[str, int] = {}
+        self._faults: list[Stop] = []
+
+    def all(self) -> None:
+        """Every wave; the first fault stops before the next wave.
+
+        Raises Interrupted, Unknown, Locked, Failed or Unreachable, the first that fits.
+        """
+        for wave in self._plan.waves():
+            cloud = wave.pop(CLOUD, [])
+            if wave:
+                self._fetch_keys([c for changes in wave.values() for _, c in changes])
+                self._hosts(wave)
+            for _, change in cloud:
+                self._cloud(change)
+
+    def recap(self) -> list[str]:
+        """One line a host: how many of its changes were made."""
+        planned: dict[str, int] = {}
+        for change in self._plan.changes:
+            planned[change.host] = planned.get(change.host, 0) + 1
+        return [f"{host}: {self.done.get(host, 0)} of {n} done" for host, n in planned.items()]
+
+    # The hosts
+
+    def _hosts(self, wave: Mapping[str, Numbered]) -> None:
+        works = {
+            host: {**self._common, "steps": [self._step(i, c) for i, c in changes]}
+            for host, changes in wave.items()
+        }
+        self._faults = []
+        cut = self._run.fleet.work(works, self._hearing(wave))
+        self._faults += [f for f in cut.values() if not isinstance(f, (Unknown, Interrupted))]
+        lost = [host for host, fault in cut.items() if isinstance(fault, Unknown)]
+        self._run.fleet.conversations.go_on()
+        if lost:
+            self._faults.append(self._look_again(lost))
+        if self._faults:
+            worst = max(self._faults, key=lambda fault: fault.code)
+            kind: Any = Unreachable if isinstance(worst, Unreachable) else type(worst)
+            raise kind("\n".join(map(str, self._faults)))
+
+    def _hearing(self, wave: Mapping[str, Numbered]) -> Callable[[str, Mapping[str, Any]], None]:
+        changes = {number: change for numbered in wave.values() for number, change in numbered}
+
+        def heard(host: str, message: Mapping[str, Any]) -> None:
+            if message["t"] == "busy":
+                self._faults.append(Locked(f"{host}: {message['who']} is at work there"))
+                return
+            change = changes[message["step"]]
+            what = f"{change.sign} {change.thing}: {change.sentence}"
+            why = {"why": message["why"]} if "why" in message else {}
+            self._record.event(message["t"], host=host, step=message["step"],
+                               thing=change.thing, **why)  # fmt: skip
+            if message["t"] == "done":
+                self.done[host] = self.done.get(host, 0) + 1
+                self._run.screen.step(host, what)
+            elif message["t"] == "failed":
+                self._faults.append(Failed(f"{host}: {change.thing}: {message['why']}"))
+                self._run.screen.step(host, f"FAILED {what}")
+
+        return heard
+
+    def _look_again(self, hosts: Sequence[str]) -> Unknown:
+        """What the hosts that were cut off say of this run, as soon as they answer."""
+        for host in hosts:
+            self._record.event("unknown", host=host)
+            self._run.screen.step(host, "UNKNOWN: the connection was cut; asking again")
+        until, said = time.monotonic() + LOOK_AGAIN, dict.fromkeys(hosts, "")
+        while not all(said.values()) and time.monotonic() < until:
+            for host in [h for h, text in said.items() if not text]:
+                said[host] = self._steps_of(host)
+            time.sleep(1)
+        lines = [
+            f"{host}: the connection was cut; "
+            + (text or "it does not answer, and what was done there is not known")
+            for host, text in said.items()
+        ]
+        return Unknown("\n".join([*lines, "run it again: it begins with what is"]))
+
+    def _steps_of(self, host: str) -> str:
+        read = Read("run", "run", {"run": self._record.id})
+        try:
+            answers = self._run.ask({self._run.site.host(host): [read]}, quietly=True)
+        except (Unreachable, Failed, Locked):
+            return ""
+        steps = answers[host]["run"]
+        count = sum(step["state"] == "done" for step in steps)
+        begun = [step["thing"] for step in steps if step["state"] == "begun"]
+        self.done[host] = max(self.done.get(host, 0), count)
+        self._record.event("asked again", host=host, done=count, begun=begun)
+        unfinished = f", {', '.join(begun)} begun and not finished" if begun else ""
+        return f"it answers again: {self.done[host]} changes were made there{unfinished}"
+
+    def _step(self, number: int, change: Change) -> dict[str, Any]:
+        return {
+            "id": number,
+            "verb": change.verb,
+            "args": self._resolved(dict(change.args)),
+            "restarts": list(change.restarts),
+            "thing": change.thing,
+            "sentence": change.sentence,
+            "sign": change.sign,
+            "wave": change.wave,
+        }
+
+    # Keys: fetched from the first Ceph host, put into the steps that need them
+
+    def _fetch_keys(self, changes: Sequence[Change]) -> None:
+        missing = sorted({n for c in changes for n in c.needs} - set(self._keys))
+        if not missing:
+            return
+        asked = [
+            Read(name, "secret", {"argv": auth.key_command(name.split("client.", 1)[1])})
+            for name in missing
+        ]
+        admin = self._run.site.admin
+        for name, answer in self._run.ask({admin: asked})[admin.name].items():
+            self._keys[name] = answer
+
+    def _resolved(self, value: Any) -> Any:
+        if isinstance(value, Ref):
+            return self._keys[value.name]
+        if isinstance(value, dict):
+            return {k: self._resolved(v) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._resolved(v) for v in value]
+        return value
+
+    # The cloud
+
+    def _cloud(self, change: Change) -> None:
+        from fabfile.cloud import volume_types  # noqa: PLC0415
+
+        self._run.fleet.conversations.go_on()
+        self._record.event("begin", host=CLOUD, thing=change.thing)
+        volume_types.VERBS[change.verb](self._run.connection(), **change.args)
+        self._record.event("done", host=CLOUD, thing=change.thing)
+        self.done[CLOUD] = self.done.get(CLOUD, 0) + 1
+        self._run.screen.step(CLOUD, f"{change.sign} {change.thing}: {change.sentence}")

@@ -1,0 +1,52 @@
+"""Ctrl-C and its kin while hosts are at work: finish the write under way, then stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def finishing(stop: Callable[[], None], say: Callable[[str], None]) -> Iterator[None]:
+    """Within it, the first signal calls stop() once, the second ends the process."""
+    count = 0
+
+    def handle(number: int, frame: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == 1:
+            # Not here: the main thread may hold a lock that stop() needs.
+            threading.Thread(target=stop, daemon=True).start()
+            say("Stopping: the step under way on each host is finished. Once more stops at once.")
+        else:
+            sys.stdout.flush()
+            sys.stderr.write("stackrbd: stopped at once; see inv history, and run it again\n")
+            os._exit(130)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = [signal.signal(number, handle) for number in SIGNALS]
+    try:
+        yield
+    finally:
+        for number, old in zip(SIGNALS, before, strict=True):
+            signal.signal(number, old)
+
+
+def raising() -> None:
+    """SIGTERM and SIGHUP as Ctrl-C, wherever nothing is under way on a host."""
+
+    def handle(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS[1:]:
+            signal.signal(number, handle)

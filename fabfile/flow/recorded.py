@@ -1,0 +1,84 @@
+"""history, show and undo: what earlier runs did, from the records of both sides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fabfile.core import journal
+from fabfile.core.contract import CLOUD, BadInput
+from fabfile.flow.screen import Screen
+from fabfile.resources.undone import Undone
+
+_OUTCOMES = {0: "done", 1: "failed", 4: "unreachable", 5: "locked", 6: "unproved", 7: "unknown",
+             130: "interrupted"}  # fmt: skip
+
+
+def _summary(run: str, events: list[dict[str, Any]]) -> dict[str, Any]:
+    first, last = events[0], events[-1]
+    ended = last["event"] == "ended"
+    return {
+        "run": run,
+        "site": first.get("site", ""),
+        "task": first.get("task", ""),
+        "who": first.get("who", ""),
+        "changes": sum(e["event"] == "done" for e in events),
+        "seconds": round(last["time"] - first["time"], 1),
+        "outcome": _OUTCOMES.get(last["code"], str(last["code"])) if ended else "not ended",
+    }
+
+
+def history(as_json: bool) -> int:
+    """A line for each run recorded here, newest first."""
+    screen = Screen(as_json)
+    found = [_summary(run, events) for run, events in journal.runs()]
+    for entry in found:
+        screen.say("{run}  {site:<12} {task:<12} {outcome:<11} {changes:>3} changes  "
+                   "{seconds:>6} s  {who}".format(**entry))  # fmt: skip
+    if not found:
+        screen.say(f"no runs are recorded below {journal.folder()}")
+    screen.json({"runs": found})
+    return 0
+
+
+def show(run: str, as_json: bool) -> int:
+    """One run: what was planned, what happened, and how it ended."""
+    screen = Screen(as_json)
+    events, changes = journal.read(run)
+    entry = _summary(run, events)
+    for name, value in entry.items():
+        screen.say(f"{name:<8} {value}")
+    done = {(e["host"], e.get("step")) for e in events if e["event"] == "done" and "host" in e}
+    for number, change in enumerate(changes):
+        state = "done" if (change["host"], number) in done else "-"
+        state = "done" if (change["host"], None) in done and change["host"] == CLOUD else state
+        screen.say(
+            f"  {state:<5} {change['host']:<14} {change['sign']} {change['thing']}: "
+            f"{change['sentence']}"
+        )
+    if events[-1].get("why"):
+        screen.say(str(events[-1]["why"]))
+    screen.json({**entry, "plan": changes, "events": events})
+    return 0
+
+
+def undone(run: str, site: str) -> Undone:
+    """The resource that takes a run back: the one named, else the site's last that wrote.
+
+    Raises BadInput where there is none.
+    """
+    if not run:
+        for name, events in journal.runs():
+            first = events[0]
+            wrote = any(e["event"] in ("done", "begin", "unknown") for e in events)
+            if first.get("site") == site and first.get("task") != "undo" and wrote:
+                run = name
+                break
+        else:
+            raise BadInput(f"undo: no run on site {site!r} is recorded here; name one by --run")
+    try:
+        events, changes = journal.read(run)
+    except BadInput:
+        return Undone(run)  # made elsewhere: the hosts know it
+    done = {e.get("thing") for e in events if e["event"] == "done" and e.get("host") == CLOUD}
+    cloud = [c for c in changes if c["host"] == CLOUD and c["thing"] in done]
+    return Undone(run, [c for c in cloud if c["verb"] == "volume_type"])

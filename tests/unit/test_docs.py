@@ -1,0 +1,32 @@
+"""The tables of docs/ name what is there."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FAULTS = (ROOT / "docs" / "faults.md").read_text()
+ROWS = re.findall(r"^\| (\d+) \| (.+) \| (.+) \| (.+) \|$", FAULTS, re.M)
+
+
+def there():
+    sources = [*(ROOT / "tests" / "faults").glob("*.py"), *(ROOT / "tests" / "lab").glob("*.py")]
+    text = "".join(path.read_text() for path in sources)
+    return set(re.findall(r"^def (test_\w+)", text, re.M))
+
+
+def test_every_fault_has_its_row():
+    assert [int(number) for number, *_ in ROWS] == list(range(1, 77))
+
+
+def test_every_test_that_is_named_is_there():
+    named = set(re.findall(r"`(test_\w+)`", FAULTS))
+    assert named - there() == set()
+
+
+def test_every_fault_test_is_named():
+    numbered = {name for name in there() if re.match(r"test_\d\d_", name)}
+    assert numbered - set(re.findall(r"`(test_\w+)`", FAULTS)) == set()
+
+
+def test_at_least_sixty_are_made_to_happen_on_hosts():
+    assert sum("`test_" in test for _, _, test, _ in ROWS) >= 60

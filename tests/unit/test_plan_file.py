@@ -1,0 +1,100 @@
+"""A kept plan: for its owner alone, whole, and refused where it is not one."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from fabfile.core import journal
+from fabfile.core.contract import BadInput, Change, Plan, Ref
+from fabfile.flow import plan_file
+from fabfile.flow.converge import Options, _refuse_stale
+
+CHANGE = Change("n1", "a file", "write", "~", "write", {"content": ["k = ", Ref("key:x")]}, 2)
+
+
+@pytest.fixture
+def run(tmp_path):
+    path = tmp_path / "site.toml"
+    path.write_text("name = 'x'\n")
+    said = []
+    screen = SimpleNamespace(say=said.append)
+    return SimpleNamespace(path=path, options=Options(limit="n*"), screen=screen, said=said)
+
+
+@pytest.fixture
+def kept(run, tmp_path):
+    path = tmp_path / "plan.json"
+    plan_file.save(str(path), run, Plan((CHANGE,)))
+    return path
+
+
+def test_it_comes_back_as_it_was_written(kept, run):
+    document = plan_file.load(str(kept))
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert document["changes"] == journal.as_data([CHANGE])
+    assert document["changes"][0]["args"]["content"] == ["k = ", {"ref": "key:x"}]
+    assert (document["limit"], plan_file.site_of(document)) == ("n*", str(run.path))
+    _refuse_stale(document["changes"], Plan((CHANGE,)))
+
+
+def test_it_is_never_written_over_a_file(kept, run):
+    before = kept.read_text()
+    with pytest.raises(BadInput, match="is there already"):
+        plan_file.save(str(kept), run, Plan((CHANGE,)))
+    assert kept.read_text() == before
+
+
+def test_another_site_file_makes_it_stale(kept, run):
+    run.path.write_text("name = 'y'\n")
+    with pytest.raises(BadInput, match="stale"):
+        plan_file.site_of(plan_file.load(str(kept)))
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        (),
+        (CHANGE, CHANGE),
+        (Change("n1", "a file", "write", "~", "write", {"content": ["other"]}, 2),),
+        (Change("n2", *list(vars(CHANGE).values())[1:]),),
+    ],
+)
+def test_another_plan_makes_it_stale(kept, now):
+    with pytest.raises(BadInput, match="stale"):
+        _refuse_stale(plan_file.load(str(kept))["changes"], Plan(now))
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("", "found no JSON"),
+        ("{", "found no JSON"),
+        ("[]", "something else"),
+        ("{}", "something else"),
+        ('{"changes": []}', "something else"),
+    ],
+)
+def test_what_is_no_plan_is_refused(tmp_path, text, said):
+    path = tmp_path / "x"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=said):
+        plan_file.load(str(path))
+
+
+def test_a_plan_of_another_format_is_refused(kept):
+    document = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**document, "stackrbd plan": 2}))
+    with pytest.raises(BadInput, match="expected format 1, found 2"):
+        plan_file.load(str(kept))
+
+
+def test_a_truncated_plan_is_refused(kept):
+    kept.write_text(kept.read_text()[:-20])
+    with pytest.raises(BadInput, match="found no JSON"):
+        plan_file.load(str(kept))
+
+
+def test_a_plan_that_is_not_there(tmp_path):
+    with pytest.raises(BadInput, match="inv plan --out"):
+        plan_file.load(str(tmp_path / "none"))

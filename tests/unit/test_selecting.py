@@ -1,0 +1,71 @@
+"""Which hosts a run is about, and which are not fit for it."""
+
+import pytest
+
+from fabfile.core.contract import BadInput, Unreachable
+from fabfile.flow import selecting
+
+from .states import site
+
+
+@pytest.mark.parametrize(
+    "limit, expected",
+    [
+        ("", {"ceph01", "ctl", "n1", "n2"}),
+        ("n1", {"n1"}),
+        ("n*", {"n1", "n2"}),
+        ("compute", {"n1", "n2"}),
+        ("compute,ctl", {"n1", "n2", "ctl"}),
+        ("compute, !n2", {"n1"}),
+        ("!compute", {"ceph01", "ctl"}),
+        ("!n1", {"ceph01", "ctl", "n2"}),
+        ("glance", {"ctl"}),
+    ],
+)
+def test_names_globs_roles_and_what_is_taken_away(limit, expected):
+    assert selecting.limited(site(), limit) == expected
+
+
+@pytest.mark.parametrize(
+    "limit, said",
+    [
+        ("nobody", "'nobody' is no host or role; hosts are ceph01, ctl, n1, n2"),
+        ("cthl", "did you mean 'ctl'"),
+        ("n1,!n1", "leaves no host"),
+        ("!*", "leaves no host"),
+        (",", "leaves no host"),
+        ("n1;n2", "is no host or role"),
+    ],
+)
+def test_what_fits_nothing_is_bad_input(limit, said):
+    with pytest.raises(BadInput, match=said):
+        selecting.limited(site(), limit)
+
+
+def host(machine, boot="b", **more):
+    return {"host": {"machine_id": machine, "boot_id": boot, **more}}
+
+
+def test_one_machine_under_two_names_is_refused():
+    with pytest.raises(BadInput, match="n1 and n2 are one machine"):
+        selecting.refuse_one_host_under_two_names({"n1": host("a"), "n2": host("a")})
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"n1": host("a"), "n2": host("b")},
+        {"n1": host("a", "x"), "n2": host("a", "y")},  # two machines of one image
+        {"n1": host(""), "n2": host("")},
+        {"n1": {}, "n2": host("a")},
+    ],
+)
+def test_machines_that_are_two_are_not(answers):
+    selecting.refuse_one_host_under_two_names(answers)
+
+
+def test_a_sudo_that_keeps_its_input_is_refused_for_all_hosts_at_once():
+    answers = {n: host("a", sudo_keeps_input=n != "n2") for n in ("n1", "n2", "n3")}
+    with pytest.raises(Unreachable, match="^n1, n3: sudo keeps what it reads"):
+        selecting.refuse_where_input_is_kept(answers)
+    selecting.refuse_where_input_is_kept({"n2": answers["n2"], "cloud": {}})
