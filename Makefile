@@ -3,7 +3,7 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo integrate check verify restart test unit lint lab-up lab-down
+.PHONY: help install demo integrate check verify restart test unit lint faults fault-loop plan undo lab-up lab-down
 
 VENV := .venv
 INV := $(VENV)/bin/inv
@@ -32,6 +32,12 @@ integrate: install ## put the site's OpenStack onto its Ceph
 check: install ## show what integrate would do, change nothing
 	$(INV) integrate --check --diff $(FLAGS)
 
+plan: install ## show all that integrate would do, with diffs (OUT=file keeps it)
+	$(INV) plan $(if $(OUT),--out $(OUT)) $(FLAGS)
+
+undo: install ## take the last run back (RUN=id: that one)
+	$(INV) undo $(if $(RUN),--run $(RUN)) $(FLAGS)
+
 verify: install ## prove that it works: image, volume, clone, guest
 	$(INV) verify $(FLAGS)
 
@@ -45,11 +51,20 @@ lab-down: install ## stop the lab and leave nothing but its cache
 	$(INV) lab.down
 
 unit: install ## the tests that need no host
-	$(VENV)/bin/pytest -q tests/unit
+	$(VENV)/bin/pytest -q tests/unit tests/contract
 
 test: install ## all tests, the lab's included (root, Debian 12)
-	$(VENV)/bin/pytest -q tests/unit
+	$(VENV)/bin/pytest -q tests/unit tests/contract
 	$(VENV)/bin/pytest -q -x --timeout 1800 tests/lab
+
+faults: install ## every fault of docs/faults.md, on the lab (about half an hour)
+	$(VENV)/bin/python -m pytest -q --timeout 600 tests/faults
+
+fault-loop: install ## stop integrate at each of its steps, both ways; hours; can be resumed
+	$(INV) lab.up
+	$(VENV)/bin/python -m tests.faults.loop points --kind kill
+	$(VENV)/bin/python -m tests.faults.loop points --kind cut
+	$(VENV)/bin/python -m tests.faults.loop operators
 
 lint: install ## style and types
 	$(VENV)/bin/ruff check .

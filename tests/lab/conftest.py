@@ -2,8 +2,11 @@
 
 import json
 import os
+import pty
+import select
 import shutil
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,18 +22,60 @@ CACHE = Path("/var/cache/stackrbd/lab")
 ACCESS = CACHE / "access"
 
 
-def inv(*words, expect=0, timeout=900):
-    """Runs `inv` as an operator would; its standard output."""
+def inv(*words, expect=0, timeout=900, also_errors=False, env=None):
+    """Runs `inv` as an operator would; its standard output (and errors, where asked)."""
     done = subprocess.run(
         [str(INV), *words], cwd=PROJECT, capture_output=True, text=True, timeout=timeout,
-        stdin=subprocess.DEVNULL, check=False, env={**os.environ, "TMPDIR": str(scan.SCRATCH)},
+        stdin=subprocess.DEVNULL, check=False, env=environment(env),
     )  # fmt: skip
-    assert done.returncode == expect, (
+    expected = expect if isinstance(expect, tuple) else (expect,)
+    assert done.returncode in expected, (
         f"inv {' '.join(words)}: exit {done.returncode}, expected {expect}\n"
         f"{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
     )
     assert "Traceback" not in done.stderr
-    return done.stdout
+    return done.stdout + (done.stderr if also_errors else "")
+
+
+def environment(more):
+    """The operator's, with a folder for temporary files that the scan looks through."""
+    return {**os.environ, "TMPDIR": str(scan.SCRATCH), **(more or {})}
+
+
+STARTED = []
+
+
+class Started:
+    """An `inv` at work: its output so far, and its end."""
+
+    def __init__(self, words, env):
+        self.text = ""
+        self.process = subprocess.Popen(
+            [str(INV), *words], cwd=PROJECT, text=True, bufsize=1, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=environment(env),
+        )  # fmt: skip
+
+        STARTED.append(self.process)
+
+    def until(self, words):
+        """Waits for a line that holds the words."""
+        for line in self.process.stdout:
+            self.text += line
+            if words in line:
+                return
+        raise AssertionError(f"ended without {words!r}:\n{self.text}")
+
+    def end(self, timeout=300):
+        """Waits for its end; the exit code."""
+        self.text += self.process.communicate(timeout=timeout)[0]
+        assert "Traceback" not in self.text
+        return self.process.returncode
+
+
+def start(*words, env=None):
+    """Starts `inv` and leaves it at work."""
+    return Started(words, env)
 
 
 def on(host, *argv, script=None):
@@ -52,8 +97,9 @@ def lab():
     """The unconnected cloud."""
     if os.geteuid() != 0:
         pytest.fail("the lab tests need root on Debian 12; unit tests alone: make unit")
-    inv("lab.down", timeout=300)
-    inv("lab.up", timeout=2400)
+    if os.environ.get("STACKRBD_LAB") != "running":  # it is: a developer says so
+        inv("lab.down", timeout=300)
+        inv("lab.up", timeout=2400)
     return on
 
 
@@ -72,6 +118,10 @@ def no_key_is_shown(request, watcher):
     since = scan.now()
     watcher.found()
     yield
+    for process in STARTED:
+        process.kill()
+        process.wait()
+    STARTED.clear()
     shown = watcher.found() + scan.left_behind(running(), since, on)
     if request.node.get_closest_marker("plants_a_key"):
         assert shown, "the scan did not find the key that was planted"
@@ -97,3 +147,41 @@ def _answers(host):
 def integrated(lab):
     """The cloud after one `inv integrate --yes`; its JSON."""
     return json.loads(inv("integrate", "--yes", "--json"))
+
+
+class Terminal:
+    """An `inv` on a terminal of its own, at which somebody types."""
+
+    def __init__(self, *words):
+        self.text = ""
+        self._pid, self._end = pty.fork()
+        if self._pid == 0:
+            os.chdir(PROJECT)
+            os.execv(INV, [str(INV), *words])  # noqa: S606 (no shell is wanted)
+
+    def until(self, words, timeout=60):
+        """Reads until the words stand there."""
+        limit = time.monotonic() + timeout
+        while words not in self.text:
+            if not self._read(limit - time.monotonic()):
+                raise AssertionError(f"no {words!r} in:\n{self.text}")
+
+    def _read(self, timeout):
+        if not select.select([self._end], [], [], max(0, timeout))[0]:
+            return False
+        try:
+            data = os.read(self._end, 65536)
+        except OSError:
+            data = b""  # Linux says so when the other side is closed
+        self.text += data.decode("utf-8", "replace")
+        return bool(data)
+
+    def type(self, line):
+        os.write(self._end, line.encode() + b"\n")
+
+    def end(self):
+        """The exit code."""
+        while self._read(300):
+            pass
+        os.close(self._end)
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])

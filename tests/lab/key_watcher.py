@@ -51,6 +51,8 @@ def started(events, found):
             data = events.recv(4096)
         except BlockingIOError:
             return
+        except OSError:
+            continue  # more programs at once than the kernel keeps: the round below sees the rest
         what, _, _, _, pid = EVENT.unpack_from(data, HEADER.size + MESSAGE.size)
         if what == EXEC:
             look(pid, found)

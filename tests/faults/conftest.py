@@ -1,0 +1,115 @@
+"""An integrated cloud on which faults are made, each mended by the test that made it."""
+
+import contextlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.lab.conftest import (  # noqa: F401 (fixtures)
+    ACCESS,
+    PROJECT,
+    inv,
+    lab,
+    no_key_is_shown,
+    on,
+    watcher,
+)
+
+
+@pytest.fixture(scope="session")
+def cloud(lab):  # noqa: F811
+    """The small cloud, integrated."""
+    inv("integrate", "--yes")
+    return on
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Writes a site file (and an ssh_config) that differ from the lab's; its --site words."""
+
+    def write(*replaced, ssh=()):
+        text = (PROJECT / "config" / "site.toml").read_text()
+        if ssh:
+            config = tmp_path / "ssh_config"
+            settings = (ACCESS / "ssh_config").read_text()
+            for old, new in ssh:
+                assert old in settings, old
+                settings = settings.replace(old, new)
+            config.write_text(settings)
+            text = text.replace(f'config = "{ACCESS}/ssh_config"', f'config = "{config}"')
+        for old, new in replaced:
+            assert old in text, old
+            text = text.replace(old, new)
+        path = tmp_path / "site.toml"
+        path.write_text(text)
+        return ("--site", str(path))
+
+    return write
+
+
+def refused(code, *words, **how):
+    """Runs `inv`, which must end with that code; all that it said."""
+    return inv(*words, expect=code, also_errors=True, **how)
+
+
+def alter(host="compute01"):
+    """Makes work for compute.nova on one host."""
+    on(host, script="sed -i '/^rbd_user/d' /etc/nova/nova.conf")
+
+
+def mended(*hosts):
+    """Everything is as integrate leaves it; what was altered is put back first."""
+    inv("integrate", "--yes")
+    inv("integrate", "--check")
+
+
+def nova_conf(host="compute01"):
+    return on(host, "cat", "/etc/nova/nova.conf")
+
+
+@contextlib.contextmanager
+def done_and_undone(host, do, undo):
+    """Does something on a host, and takes it back whatever happens."""
+    on(host, script=do)
+    try:
+        yield
+    finally:
+        on(host, script=undo)
+
+
+@contextlib.contextmanager
+def here(do, undo):
+    """As done_and_undone, on this machine (the network's side)."""
+    subprocess.run(do, shell=True, check=True)  # noqa: S602 (the test's own words)
+    try:
+        yield
+    finally:
+        subprocess.run(undo, shell=True, check=True)  # noqa: S602
+
+
+def cut(host):
+    """The host's link is down."""
+    return here(f"ip link set vb-{host} down", f"ip link set vb-{host} up")
+
+
+def silent(*hosts):
+    """No packet of the hosts' gets through, and nobody is told: their links stay up."""
+    links = [f"vb-{host}" for host in hosts]
+    return here(
+        "; ".join(f"ip link set {link} nomaster" for link in links),
+        "; ".join(f"ip link set {link} master srbd0" for link in links),
+    )
+
+
+def sshd_of(host):
+    """The process id, on this machine, of a lab host's sshd."""
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (place / "root/etc/hostname").read_text().strip()
+            words = (place / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if name == host and words.startswith(b"sshd: /usr/sbin/sshd"):
+            return place.name
+    raise AssertionError(f"no sshd of {host} is found")

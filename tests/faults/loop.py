@@ -1,0 +1,287 @@
+"""The fault-point loop: stops a whole `integrate` at each of its steps, and goes on.
+
+    python -m tests.faults.loop points [--kind kill|cut] [--every N]
+    python -m tests.faults.loop operators [--times 50]
+
+points: an undisturbed run gives the end state and the list of steps.  Then, for each
+step's begin and end: the unconnected cloud, `integrate` until that event is in the
+journal, kill -9 of the control side (or the link of that host cut), `integrate` again.
+The end state must be the undisturbed one, byte for byte, with keys mapped to
+placeholders; no restart is owed; in between every file parses and no leftover is there.
+
+operators: two `integrate` started at random moments, so many times.
+
+Resumes where it was stopped: results are kept in .fault-loop.jsonl.  Needs the lab
+(`inv lab.up`) and leaves it up.
+"""
+
+import argparse
+import hashlib
+import json
+import random
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from fabfile.core import journal
+from fabfile.core.remote import options
+from tests.lab.conftest import INV, PROJECT, on
+
+HOSTS = ("ceph01", "controller01", "compute01", "compute02")
+CLIENTS = HOSTS[1:]
+KEPT = ("/etc/ceph /etc/glance /etc/cinder /etc/nova /etc/sudoers.d /etc/apt/sources.list.d "
+        "/etc/apt/keyrings /etc/libvirt/secrets")  # fmt: skip
+CONFS = {
+    "controller01": ("/etc/glance/glance-api.conf", "/etc/cinder/cinder.conf"),
+    "compute01": ("/etc/nova/nova.conf",),
+    "compute02": ("/etc/nova/nova.conf",),
+}
+RESULTS = PROJECT / ".fault-loop.jsonl"
+PACKAGES = "ceph-common python3-rbd qemu-block-extra"
+
+
+def everywhere(action, hosts=HOSTS):
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(hosts, pool.map(action, hosts), strict=True))
+
+
+# The unconnected cloud
+
+
+def remember(host):
+    """Keeps the unconnected cloud's files on each host, once."""
+    on(host, script=f"test -e /root/pristine.tar || tar cf /root/pristine.tar {KEPT} 2>/dev/null; "
+       "test -s /root/pristine.tar")  # fmt: skip
+
+
+def forget(host, packages):
+    """Puts a host back to that."""
+    kept = [k for k in KEPT.split() if k != "/etc/libvirt/secrets"]
+    script = "rm -rf /var/lib/stackrbd; "
+    if host != "ceph01":
+        if packages:
+            script += f"apt-get -qq -y remove {PACKAGES} >/dev/null 2>&1; "
+        script += ("for u in $(virsh -q secret-list 2>/dev/null | awk '{print $1}'); do "
+                   "virsh -q secret-undefine $u; done; ")  # fmt: skip
+        script += f"rm -rf {' '.join(k + '/*' for k in kept)}; tar xf /root/pristine.tar -C /; "
+        script += "rm -f /etc/ceph/ceph.conf; "
+    else:
+        script += "rm -f /etc/sudoers.d/90-stackrbd-*; "
+        script += "ceph config set mon mon_allow_pool_delete true; "
+        script += ("for p in volumes images; do ceph osd pool rm $p $p "
+                   "--yes-i-really-really-mean-it 2>/dev/null; done; ")  # fmt: skip
+        script += "for u in volumes images; do ceph auth del client.$u 2>/dev/null; done; "
+    on(host, script=script + "true")
+
+
+def unconnected(packages=False):
+    """The cloud as before any run; packages: without the Ceph client too."""
+    everywhere(lambda host: forget(host, packages))
+    from fabfile.cloud import connection, volume_types  # noqa: PLC0415
+
+    cloud = connection.connect("stackrbd-lab", "/var/cache/stackrbd/lab/access/clouds.yaml")
+    volume_types.remove(cloud, "rbd", None)
+
+
+# What is compared
+
+
+def keys():
+    return {
+        on("ceph01", "ceph", "auth", "get-key", f"client.{c}").strip(): f"<key {c}>"
+        for c in ("volumes", "images")
+    }
+
+
+def state():
+    """Every file, the caps, the secrets: with keys as placeholders."""
+    names = keys()
+
+    def text(host):
+        script = (f"find {KEPT} -type f -printf '%p %m %u %g\\n' | sort; "
+                  f"find {KEPT} -type f | sort | xargs -d '\\n' cat; "
+                  "virsh -q secret-list 2>/dev/null; "
+                  "for u in $(virsh -q secret-list 2>/dev/null | awk '{print $1}'); do "
+                  "virsh -q secret-get-value $u; done; ls /var/lib/stackrbd/owed 2>/dev/null; true")  # fmt: skip
+        found = on(host, script=script)
+        for key, name in names.items():
+            found = found.replace(key, name)
+        return hashlib.sha256(found.encode()).hexdigest()
+
+    found = everywhere(text)
+    users = json.loads(on("ceph01", "ceph", "auth", "ls", "--format", "json"))["auth_dump"]
+    found["caps"] = {u["entity"]: u["caps"] for u in users if u["entity"] in NAMES}
+    pools = json.loads(on("ceph01", "ceph", "osd", "pool", "ls", "detail", "--format", "json"))
+    found["pools"] = {
+        p["pool_name"]: (p["size"], p["pg_num"], sorted(p["application_metadata"])) for p in pools
+    }
+    return found
+
+
+NAMES = ("client.volumes", "client.images")
+
+
+def in_between():
+    """Faults that a reader could see now: a half file, a leftover."""
+    faults = []
+    for host, paths in CONFS.items():
+        for path in paths:
+            try:
+                options.active(on(host, "cat", path))
+            except options.ParseError as error:
+                faults.append(f"{host}: {path}: {error}")
+    return faults
+
+
+def owed():
+    return {h: on(h, script="ls /var/lib/stackrbd/owed 2>/dev/null; true").split() for h in CLIENTS}
+
+
+# Runs
+
+
+def integrate():
+    done = subprocess.run(
+        [str(INV), "integrate", "--yes"], cwd=PROJECT, capture_output=True, text=True, timeout=900,
+        stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def begin():
+    return subprocess.Popen(
+        [str(INV), "integrate", "--yes"],
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def events_of(after):
+    """The events of the newest run that began after a time."""
+    for _, events in journal.runs():
+        if events[0]["time"] >= after:
+            return events
+        return []
+    return []
+
+
+def until(process, after, point):
+    """Waits until the event is in the journal; False if the run ended before."""
+    while process.poll() is None:
+        for event in events_of(after):
+            if as_point(event) == point:
+                return True
+        time.sleep(0.02)
+    return False
+
+
+def as_point(event):
+    return [event["event"], event.get("host"), event.get("step"), event.get("thing")]
+
+
+def stop_there(point, kind):
+    """The run up to the point, stopped there: what came of it, in a word."""
+    after, process = time.time(), begin()
+    if not until(process, after, point):
+        return f"ended with {process.returncode} before"
+    if kind == "kill" or point[1] == "cloud":
+        process.kill()
+        process.wait()
+        return "killed"
+    link = f"vb-{point[1]}"
+    subprocess.run(["ip", "link", "set", link, "down"], check=True)
+    try:
+        time.sleep(3)
+    finally:
+        subprocess.run(["ip", "link", "set", link, "up"], check=True)
+    process.wait(timeout=600)
+    return f"cut, ended with {process.returncode}"
+
+
+def one_point(point, kind, expected):
+    unconnected(packages=point[3] == "packages")
+    what = stop_there(point, kind)
+    faults = in_between()
+    code, text = integrate()
+    if code:
+        faults.append(f"the next run ended with {code}: {text[-600:]}")
+    now = state()
+    faults += [f"{where} differs" for where in expected if now[where] != expected[where]]
+    faults += [f"{host}: owed {units}" for host, units in owed().items() if units]
+    return {"point": point, "kind": kind, "stopped": what, "faults": faults}
+
+
+def points(kind, every):
+    everywhere(remember)
+    unconnected()
+    after = time.time()
+    code, text = integrate()
+    if code:
+        sys.exit(f"the undisturbed run ended with {code}:\n{text}")
+    expected = state()
+    chosen = [as_point(e) for e in events_of(after) if e["event"] in ("begin", "done")]
+    chosen = chosen[::every]
+    known = {json.dumps(r["point"] + [r["kind"]]) for r in results()}
+    for number, point in enumerate(chosen, 1):
+        if json.dumps([*point, kind]) in known:
+            continue
+        began = time.monotonic()
+        result = one_point(point, kind, expected)
+        with RESULTS.open("a") as stream:
+            stream.write(json.dumps(result) + "\n")
+        word = "FAULT " + "; ".join(result["faults"]) if result["faults"] else "ok"
+        print(f"{number}/{len(chosen)} {point[0]} {point[1]} {point[3]}: {result['stopped']}: "
+              f"{word} ({time.monotonic() - began:.0f} s)", flush=True)  # fmt: skip
+    found = [r for r in results() if r["kind"] == kind]
+    bad = sum(bool(r["faults"]) for r in found)
+    print(f"{kind}: {len(found)} of {len(chosen)} points, {bad} with faults")
+    return bad
+
+
+def results():
+    if not RESULTS.exists():
+        return []
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()]
+
+
+def operators(times):
+    """Two at once, so many times: exactly one works, the end state is right."""
+    everywhere(remember)
+    unconnected()
+    integrate()
+    expected, bad = state(), 0
+    for number in range(times):
+        for host in ("compute01", "compute02"):
+            on(host, script="sed -i '/^rbd_user/d' /etc/nova/nova.conf; rm -f /etc/ceph/ceph.conf")
+        first = begin()
+        time.sleep(random.uniform(0, 4))
+        second = begin()
+        ends = sorted((first.wait(300), second.wait(300)))
+        right = ends in ([0, 0], [0, 5]) and normal(state()) == normal(expected)
+        bad += not right
+        print(f"{number + 1}/{times}: ended with {ends}: {'ok' if right else 'FAULT'}", flush=True)
+    print(f"operators: {times} times, {bad} with faults")
+    return bad
+
+
+def normal(found):
+    return json.dumps(found, sort_keys=True)
+
+
+def main():
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("what", choices=["points", "operators"])
+    words.add_argument("--kind", choices=["kill", "cut"], default="kill")
+    words.add_argument("--every", type=int, default=1)
+    words.add_argument("--times", type=int, default=50)
+    chosen = words.parse_args()
+    if chosen.what == "points":
+        sys.exit(bool(points(chosen.kind, chosen.every)))
+    sys.exit(bool(operators(chosen.times)))
+
+
+if __name__ == "__main__":
+    main()
