@@ -68,9 +68,7 @@ def _download(kind: str, build: Path, pool: Path) -> None:
     build.mkdir()
     archives = places.DOWNLOADS / "ceph-client" / kind
     with layers.chroot(images.layers_of(kind), build, archives) as root:
-        (root / "etc/apt/sources.list").write_text(
-            "\n".join(debian_sources.lines()) + "\n"
-        )
+        (root / "etc/apt/sources.list").write_text("\n".join(debian_sources.lines()) + "\n")
         settings = root / "etc/apt/apt.conf.d/99lab"
         settings.write_text("\n".join(debian_sources.settings()) + "\n")
         for file in archives.glob("*.deb"):

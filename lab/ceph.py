@@ -86,9 +86,7 @@ systemctl enable -q ceph.target
 
 
 def _monitor(topology: Topology, host: LabHost, fsid: str) -> str:
-    members = " ".join(
-        f"--add {item.name} {item.address}" for item in topology.running("ceph-mon")
-    )
+    members = " ".join(f"--add {item.name} {item.address}" for item in topology.running("ceph-mon"))
     return f"""\
 monmaptool --create --clobber --fsid {fsid} {members} /root/monmap > /dev/null
 data=/var/lib/ceph/mon/ceph-{host.name}

@@ -40,15 +40,11 @@ def lines() -> tuple[str, ...]:
 def settings() -> list[str]:
     """The lines of `apt-config dump` on how mirrors are reached."""
     dump = run(["apt-config", "dump"]).splitlines()
-    return [
-        line for line in dump if line.startswith(_REACH) and not line.endswith('"";')
-    ]
+    return [line for line in dump if line.startswith(_REACH) and not line.endswith('"";')]
 
 
 def _lines() -> list[str]:
-    targets = run(
-        ["apt-get", "indextargets", "--format", _FIELDS, "Created-By: Packages"]
-    )
+    targets = run(["apt-get", "indextargets", "--format", _FIELDS, "Created-By: Packages"])
     rows = (line.split("|") for line in targets.splitlines())
     return sorted(
         {

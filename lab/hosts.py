@@ -38,9 +38,7 @@ def mount(host: LabHost, lower: list[Path]) -> Path:
     """Mount a host's root on the layers `lower`; returns where."""
     at = root(host.name)
     if not layers.mounts_below(at):
-        layers.mount_overlay(
-            lower, folder(host.name) / "upper", folder(host.name) / "work", at
-        )
+        layers.mount_overlay(lower, folder(host.name) / "upper", folder(host.name) / "work", at)
     return at
 
 
@@ -138,10 +136,7 @@ def _send(pid: int, number: int) -> None:
 
 def _children(pid: int) -> list[int]:
     try:
-        return [
-            int(word)
-            for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        ]
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
 

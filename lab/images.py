@@ -104,9 +104,7 @@ def _finish_base(root: Path) -> None:
     argv += ["--gid", "operator", "--groups", "sudo", "operator"]
     run(["chroot", root, *argv])
     _units(root, disable=("systemd-networkd-wait-online", "apt-daily.timer"))
-    _units(
-        root, disable=("apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer")
-    )
+    _units(root, disable=("apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer"))
     _units(root, enable=("systemd-networkd", "ssh"))
 
 
@@ -160,9 +158,7 @@ def _check_without_ceph(root: Path, kind: str) -> None:
     installed = set(run(["chroot", root, *show]).split())
     wrong = sorted(installed.intersection((*CEPH_CLIENT, "librbd1", "librados2")))
     if wrong:
-        raise LabError(
-            f"image {kind}: holds {', '.join(wrong)}: expected no Ceph client"
-        )
+        raise LabError(f"image {kind}: holds {', '.join(wrong)}: expected no Ceph client")
 
 
 # What Debian starts with a package and no lab host wants: other storage's daemons,

@@ -21,8 +21,7 @@ def mount_overlay(lower: Sequence[Path], upper: Path, work: Path, at: Path) -> N
     # volatile: no sync reaches the disk. A lab that lost its machine is built
     # anew anyway, and databases and dpkg sync at every step.
     options = (
-        f"lowerdir={':'.join(str(item) for item in lower)},"
-        f"upperdir={upper},workdir={work},volatile"
+        f"lowerdir={':'.join(str(item) for item in lower)},upperdir={upper},workdir={work},volatile"
     )
     run(["mount", "-t", "overlay", "stackrbd-lab", "-o", options, at])
 

@@ -63,9 +63,7 @@ def bootstrap(topology: Topology, secret: Passwords, clouds_yaml: Path) -> None:
     """Databases, users, services, and what the cloud starts with. Raises LabError."""
     say("openstack: database and queue")
     with ThreadPoolExecutor() as pool:
-        database = pool.submit(
-            remote.script, topology.home("database"), _database(secret)
-        )
+        database = pool.submit(remote.script, topology.home("database"), _database(secret))
         queue = pool.submit(remote.script, topology.home("queue"), _queue(secret))
         database.result()
         queue.result()
@@ -90,9 +88,7 @@ def bootstrap(topology: Topology, secret: Passwords, clouds_yaml: Path) -> None:
     computes = topology.running("nova-compute")
     openstack_objects.wait_for_agents(topology, clouds_yaml)
     say(f"openstack: {len(computes)} compute(s) into the cell")
-    remote.script(
-        topology.home("nova"), _as("nova", "nova-manage cell_v2 discover_hosts")
-    )
+    remote.script(topology.home("nova"), _as("nova", "nova-manage cell_v2 discover_hosts"))
     openstack_objects.make_first_contents(clouds_yaml)
 
 

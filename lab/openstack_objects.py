@@ -65,9 +65,7 @@ def connected(clouds: Path) -> Iterator[Any]:
         with Connection(config=config.get_one(CLOUD)) as cloud:
             yield cloud
     except (SDKException, ClientException) as error:
-        raise LabError(
-            f"openstack: {error}; the services' logs are in /var/log"
-        ) from error
+        raise LabError(f"openstack: {error}; the services' logs are in /var/log") from error
 
 
 def make_users(topology: Topology, secret: Passwords, clouds: Path) -> None:
@@ -135,9 +133,7 @@ def _make_volume(storage: Any) -> None:
     backend = openstack_settings.OLD_BACKEND
     storage.update_type_extra_specs(kind, volume_backend_name=backend)
     volume = storage.create_volume(name=OLD_VOLUME, size=1, volume_type=OLD_TYPE)
-    storage.wait_for_status(
-        volume, "available", failures=["error"], interval=1, wait=120
-    )
+    storage.wait_for_status(volume, "available", failures=["error"], interval=1, wait=120)
 
 
 def _make_image(cloud: Any) -> None:

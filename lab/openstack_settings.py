@@ -28,9 +28,7 @@ def share_mount(host: LabHost) -> str:
     return f"{_MOUNTS}/{name}"
 
 
-def files(
-    host: LabHost, topology: Topology, passwords: Passwords
-) -> dict[str, Settings]:
+def files(host: LabHost, topology: Topology, passwords: Passwords) -> dict[str, Settings]:
     """Settings by file of all that `host` runs."""
     writer = _Writer(host, topology, passwords)
     found: dict[str, Settings] = {}

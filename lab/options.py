@@ -30,9 +30,7 @@ def set_in_text(text: str, settings: Settings) -> str:
 
 def _set(lines: list[str], section: str, name: str, line: str) -> None:
     first = lines.index(f"[{section}]") + 1
-    last = next(
-        (n for n in range(first, len(lines)) if lines[n].startswith("[")), len(lines)
-    )
+    last = next((n for n in range(first, len(lines)) if lines[n].startswith("[")), len(lines))
     active = re.compile(rf"{re.escape(name)}\s*=")
     commented = re.compile(rf"#\s?{re.escape(name)}\s*=")
     for number in range(first, last):

@@ -37,10 +37,7 @@ def script(host: LabHost, text: str, *, program: str = "bash -eu") -> str:
     standard input would else eat the rest of it, and an argument could be read by
     all. Raises LabError with its last lines.
     """
-    inner = (
-        "umask 077; f=$(mktemp); cat > $f; trap 'rm -f $f' EXIT; "
-        f"{program} $f < /dev/null"
-    )
+    inner = f"umask 077; f=$(mktemp); cat > $f; trap 'rm -f $f' EXIT; {program} $f < /dev/null"
     done = subprocess.run(
         [*ssh_argv(host), inner], input=text.encode(), capture_output=True, check=False
     )

@@ -8,9 +8,7 @@ from typing import Any
 
 from invoke import Collection, Exit, task
 
-_TOPOLOGY = {
-    "topology": "file that describes the hosts (default: lab/topologies/small.toml)"
-}
+_TOPOLOGY = {"topology": "file that describes the hosts (default: lab/topologies/small.toml)"}
 
 
 @task(
@@ -20,9 +18,7 @@ _TOPOLOGY = {
         "from-scratch": "drop the caches first and build all of it anew",
     }
 )
-def up(
-    _context: Any, topology: str = "", without: str = "", from_scratch: bool = False
-) -> None:
+def up(_context: Any, topology: str = "", without: str = "", from_scratch: bool = False) -> None:
     """Bring up a whole small cloud on this machine (root, Debian 12).
 
     Hosts that are left out by --without are started by a later `lab.up`.
