@@ -200,9 +200,10 @@ class HostConnection(Connection):
                 except Unreachable:
                     raise
                 except Exception as error:
+                    why = _cause(error, self)
                     self.close()
                     if attempt == _TRIES - 1 or not _too_busy(error):
-                        raise Unreachable(f"{self.host_name}: {_cause(error, self)}") from None
+                        raise Unreachable(f"{self.host_name}: {why}") from None
                     time.sleep(random.uniform(0.3, 1.5) * (attempt + 1))  # noqa: S311 (no secret)
             _notice_dead_peer(self.transport.sock)
 
@@ -335,7 +336,10 @@ def _cause(error: Exception, connection: Connection) -> str:
     where = f"{connection.host}:{connection.port}"
     if isinstance(error, paramiko.BadHostKeyException):
         return f"the host key of {where} is not the one in known_hosts; nothing was sent"
-    if isinstance(error, paramiko.AuthenticationException):
+    transport = connection.client.get_transport()
+    spoke = bool(transport and transport.remote_version)
+    ended_at_login = spoke and "No existing session" in str(error)
+    if isinstance(error, paramiko.AuthenticationException) or ended_at_login:
         return (
             f"{where} refuses user {connection.user}: check the key; an agent with many keys "
             "needs IdentityFile and IdentitiesOnly in the SSH configuration"
