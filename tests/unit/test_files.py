@@ -240,3 +240,9 @@ def test_old_content_is_kept_for_root_alone(tmp_path):
     assert names(store) == [files.sha256(b"old")]
     assert (store / files.sha256(b"old")).read_bytes() == b"old"
     assert (mode_of(store), mode_of(store / files.sha256(b"old"))) == ("0o700", "0o600")
+
+
+def test_a_file_of_the_kernels_own_is_read():
+    # A container's boot_id may be a plain file laid over it; the other one never is.
+    for name in ("random/boot_id", "random/uuid"):
+        assert len(files.read(f"/proc/sys/kernel/{name}").strip()) == 36

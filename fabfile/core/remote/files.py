@@ -46,7 +46,7 @@ def read(path):
     target = resolved(path)
     try:
         with open(target, "rb") as stream:
-            data = stream.read(LARGEST + 1)
+            data = _bounded(stream)
     except OSError as error:
         if error.errno == errno.ENOENT:
             return None
@@ -54,6 +54,19 @@ def read(path):
     if len(data) > LARGEST:
         raise Refused("%s: larger than %d bytes" % (path, LARGEST))
     return data
+
+
+def _bounded(stream):
+    """At most a byte more than LARGEST, in pieces: the kernel refuses to fill a buffer of
+    4 MiB or more from a file below /proc/sys (ENOMEM)."""
+    pieces, size = [], 0
+    while size <= LARGEST:
+        piece = stream.read(65536)
+        if not piece:
+            break
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
 
 
 def _name(table, number):
