@@ -3,7 +3,7 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo integrate check verify restart test unit lint faults fault-loop plan undo lab-up lab-down
+.PHONY: help install demo integrate check verify restart test unit lint faults fault-loop plan undo bench lab-up lab-down
 
 VENV := .venv
 INV := $(VENV)/bin/inv
@@ -65,6 +65,10 @@ fault-loop: install ## stop integrate at each of its steps, both ways; hours; ca
 	$(VENV)/bin/python -m tests.faults.loop points --kind kill
 	$(VENV)/bin/python -m tests.faults.loop points --kind cut
 	$(VENV)/bin/python -m tests.faults.loop operators
+
+bench: install ## cost beside its peers on N simulated hosts (root, Debian 12; DOCS=1 writes docs/speed.*)
+	$(VENV)/bin/python -m bench $(if $(N),--hosts $(N)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	  $(if $(WAYS),--ways $(WAYS)) $(if $(DOCS),--docs)
 
 lint: install ## style and types
 	$(VENV)/bin/ruff check .

@@ -1,0 +1,121 @@
+"""The table and the plot: medians of the rounds, and ratios within each round."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+PHASES = ("cold", "converged")
+_COLUMNS = {
+    "wall": ("wall s", "{:.1f}"),
+    "control_cpu": ("control CPU ms/host", "{:.1f}"),
+    "host_cpu": ("host CPU ms/host", "{:.0f}"),
+    "peak": ("peak MB", "{:.0f}"),
+    "kilobytes": ("kB/host", "{:.0f}"),
+    "packets": ("packets/host", "{:.0f}"),
+    "connections": ("connections/host", "{:.1f}"),
+    "sessions": ("sessions/host", "{:.1f}"),
+}
+
+
+def _median(document: Any, way: str, phase: str, figure: str) -> float:
+    return median(found[way][phase][figure] for found in document["rounds"])
+
+
+def _ratio(document: Any, way: str, phase: str, figure: str) -> float:
+    """Of a way to stackrbd: the median of the rounds' own ratios."""
+    ours = "stackrbd"
+    return median(r[way][phase][figure] / r[ours][phase][figure] for r in document["rounds"])
+
+
+def table(document: Any) -> str:
+    """Markdown: a row a way and phase."""
+    ways = list(document["rounds"][0])
+    heads = ["way", "phase", *(title for title, _ in _COLUMNS.values())]
+    if "stackrbd" in ways:
+        heads += ["wall : stackrbd", "control CPU : stackrbd"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for phase in PHASES:
+        for way in ways:
+            cells = [way, phase]
+            for figure, (_, form) in _COLUMNS.items():
+                cells.append(form.format(_median(document, way, phase, figure)))
+            if "stackrbd" in ways:
+                for figure in ("wall", "control_cpu"):
+                    cells.append(f"{_ratio(document, way, phase, figure):.2f}")
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+_PAGE = """\
+# Speed: the compute stage, measured against its peers
+
+Made by `make bench N={hosts} DOCS=1`: {hosts} simulated computes behind a real sshd each, on this
+machine's own {cores} cores; {forks} hosts at a time, {rounds} rounds of all ways in turn, medians,
+and ratios within a round. `cold` begins with Debian's pristine nova.conf (350 kB), `converged` is
+a second run. All hosts ended byte-identical, by every way, with one restart each.
+
+{table}
+
+![control CPU and wall time](speed.svg)
+
+- **control CPU per host** is what carries over to a real fleet, whose hosts work in parallel; wall
+  time here is mostly the hosts' own CPU, on the same cores.
+- stackrbd reads all hosts, shows the whole plan, writes, restarts, watches that the service
+  stands, and reads again; the others write without a plan and do not look again.
+- sudo, virsh, systemctl, dpkg-query and ceph are stand-ins that keep state in files; a restart
+  takes no time there. The connection, the shell and Python on the hosts are real.
+- sessions: commands that sshd was asked for; packets: TCP's, both directions.
+"""
+
+
+def write(document: Any, folder: Path) -> None:
+    """docs/speed.md and docs/speed.svg."""
+    import os  # noqa: PLC0415
+
+    page = _PAGE.format(
+        hosts=document["hosts"], forks=document["forks"], rounds=len(document["rounds"]),
+        cores=os.cpu_count(), table=table(document),
+    )  # fmt: skip
+    (folder / "speed.md").write_text(page)
+    (folder / "speed.svg").write_text(plot(document))
+
+
+_BAR, _LEFT, _WIDTH = 16, 150, 420
+_COLOURS = {"cold": "#2b6cb0", "converged": "#90cdf4"}
+
+
+def plot(document: Any) -> str:
+    """Two groups of bars, each to its own scale."""
+    parts, y = [], 10
+    for figure in ("control_cpu", "wall"):
+        title, form = _COLUMNS[figure]
+        parts.append(_text(10, y + 14, title, "bold"))
+        y += 24
+        ways = list(document["rounds"][0])
+        most = max(_median(document, w, p, figure) for w in ways for p in PHASES)
+        for way in ways:
+            for phase in PHASES:
+                value = _median(document, way, phase, figure)
+                parts.append(_bar(y, f"{way}, {phase}", value / most, form.format(value), phase))
+                y += _BAR + 2
+            y += 6
+        y += 10
+    size = f'width="{_LEFT + _WIDTH + 80}" height="{y}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif">'
+    return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *parts, "</svg>\n"])
+
+
+def _text(x: float, y: float, words: str, weight: str = "normal") -> str:
+    return f'<text x="{x:.0f}" y="{y:.0f}" font-size="12" font-weight="{weight}">{words}</text>'
+
+
+def _bar(y: float, label: str, part: float, value: str, phase: str) -> str:
+    width = max(1.0, part * _WIDTH)
+    rect = f'<rect x="{_LEFT}" y="{y}" width="{width:.0f}" height="{_BAR}"'
+    return (
+        _text(10, y + 13, label)
+        + f'{rect} fill="{_COLOURS[phase]}"/>'
+        + _text(_LEFT + width + 5, y + 13, value)
+    )
