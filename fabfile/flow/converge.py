@@ -11,7 +11,7 @@ import getpass
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +127,7 @@ class Run:
         quietly: does not ask for a password.
         """
         works = {
-            host.name: {
-                **self._under_lock,
-                "reads": [asdict(r) for r in reads],
-                "deadline": PROBE_DEADLINE,
-            }
+            host.name: {"reads": [vars(r) for r in reads], "deadline": PROBE_DEADLINE}
             for host, reads in asked.items()
         }
         verbs = {(h.name, r.id): r.verb for h, reads in asked.items() for r in reads}

@@ -13,7 +13,7 @@ from typing import Any
 
 from fabfile.core.contract import BadInput, Change, Facts, Host, Read
 from fabfile.resources import cluster
-from fabfile.resources.client_packages import client_hosts
+from fabfile.resources.client_packages import client_hosts, is_client
 
 PATH = "/etc/ceph/ceph.conf"
 UNITS = {"glance": "glance-api", "cinder": "cinder-volume"}
@@ -22,7 +22,7 @@ UNITS = {"glance": "glance-api", "cinder": "cinder-volume"}
 def reads(site: Any, host: Host) -> list[Read]:
     """The monitor map, and the folder and file on each client host."""
     found = cluster.reads(site, host)
-    if host in client_hosts(site) and "ceph" not in host.roles:
+    if is_client(host) and "ceph" not in host.roles:
         found.append(Read("ceph.folder", "file", {"path": "/etc/ceph", "kind": "directory"}))
         found.append(Read("ceph.conf", "file", {"path": PATH, "text": True}))
     return found

@@ -15,9 +15,17 @@ SOURCE_LIST = "/etc/apt/sources.list.d/stackrbd-ceph.list"
 CLIENT = ("ceph-common", "python3-rbd", "qemu-block-extra")
 
 
+_ROLES = ("glance", "cinder", "compute")
+
+
 def client_hosts(site: Any) -> list[Host]:
     """The hosts that use the cluster."""
-    return site.with_role("glance", "cinder", "compute")
+    return site.with_role(*_ROLES)
+
+
+def is_client(host: Host) -> bool:
+    """Whether a host is one of them."""
+    return bool(set(_ROLES) & set(host.roles))
 
 
 def packages_of(host: Host) -> list[str]:
@@ -27,7 +35,7 @@ def packages_of(host: Host) -> list[str]:
 
 def reads(site: Any, host: Host) -> list[Read]:
     """The system, the packages, and the source's two files."""
-    if host not in client_hosts(site):
+    if not is_client(host):
         return []
     found = [
         Read("host", "host"),

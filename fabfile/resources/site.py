@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -224,20 +225,33 @@ class Site(_Table):
                     ))  # fmt: skip
         return list(faults.values())
 
+    @cached_property
+    def _hosts(self) -> dict[str, Host]:
+        """Made once: every resource asks for all hosts, for every host."""
+        return {
+            name: Host(name, tuple(table.roles), table.address, table.user, table.port)
+            for name, table in self.hosts.items()
+        }
+
     def host(self, name: str) -> Host:
         """One host, as the rooms below know it."""
-        table = self.hosts[name]
-        return Host(name, tuple(table.roles), table.address, table.user, table.port)
+        return self._hosts[name]
 
     def all_hosts(self) -> list[Host]:
         """Every host, in the file's order."""
-        return [self.host(name) for name in self.hosts]
+        return list(self._hosts.values())
 
     def with_role(self, *roles: str) -> list[Host]:
         """The hosts that have any of the roles, in the file's order."""
-        return [h for h in self.all_hosts() if set(roles) & set(h.roles)]
+        if roles not in self._by_roles:
+            self._by_roles[roles] = [h for h in self.all_hosts() if set(roles) & set(h.roles)]
+        return list(self._by_roles[roles])
 
-    @property
+    @cached_property
+    def _by_roles(self) -> dict[tuple[str, ...], list[Host]]:
+        return {}
+
+    @cached_property
     def admin(self) -> Host:
         """The first Ceph host: where the cluster is asked and altered."""
         return self.with_role("ceph")[0]

@@ -14,7 +14,8 @@ SOURCES = sorted([*HOUSE.rglob("*.py"), ROOT / "tasks.py"])
 ROOMS = ("core", "resources", "cloud", "flow")
 CONTRACT = "fabfile.core.contract"
 PURE = {
-    "__future__", "collections.abc", "dataclasses", "difflib", "json", "re", "typing", "uuid",
+    "__future__", "collections.abc", "dataclasses", "difflib", "functools", "json", "re",
+    "typing", "uuid",
     "xml.etree.ElementTree",
 }  # fmt: skip
 """What of the standard library neither reads a clock, nor a file, nor a socket."""
