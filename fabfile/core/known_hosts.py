@@ -15,11 +15,13 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 _HASHED = re.compile(r"\|1\|([A-Za-z0-9+/]{27}=)\|([A-Za-z0-9+/]{27}=)")
 """A salt and a SHA-1, 20 bytes each, in base64."""
+_UNUSUAL = re.compile(r"[|*?!]")
 
 
 @dataclass
@@ -38,7 +40,23 @@ class KnownHosts:
 
     def keys_of(self, name: str) -> list[Any]:
         """Every key that a host ('name' or '[name]:port') may show, of any type."""
-        return [key for names, key in self.keys if _is_for(names, name)]
+        near = sorted([*self._plain.get(name.lower(), ()), *self._others])
+        return [self.keys[n][1] for n in near if _is_for(self.keys[n][0], name)]
+
+    @cached_property
+    def _plain(self) -> dict[str, list[int]]:
+        """{name: lines that name it in full, as most do}: a fleet's file is long."""
+        found: dict[str, list[int]] = {}
+        for number, (names, _) in enumerate(self.keys):
+            if not _UNUSUAL.search(names):
+                for name in set(names.lower().split(",")):
+                    found.setdefault(name, []).append(number)
+        return found
+
+    @cached_property
+    def _others(self) -> list[int]:
+        """The lines that have to be looked at: hashed names, patterns, exceptions."""
+        return [n for n, (names, _) in enumerate(self.keys) if _UNUSUAL.search(names)]
 
     def has_authority(self, name: str) -> bool:
         """Whether a certificate authority is named for this host."""
