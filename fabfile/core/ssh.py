@@ -7,6 +7,7 @@ the agent's conversation framed.  Does not know what the work means.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import logging
 import random
@@ -151,6 +152,36 @@ class _Compare(paramiko.MissingHostKeyPolicy):
             fingerprint,
             str(self._trusted.files[0]),
         )
+
+
+class _SSHConfig(paramiko.SSHConfig):
+    """A parsed SSH configuration that is only read: each host is looked up once.
+
+    Fabric asks again for every connection, and a lookup goes through all stanzas.
+    """
+
+    def __init__(self, parsed: paramiko.SSHConfig) -> None:
+        super().__init__()
+        self._config = parsed._config
+        self._found: dict[str, Any] = {}
+
+    def lookup(self, hostname: str) -> Any:
+        """Paramiko's answer, of which each asker gets a copy."""
+        if hostname not in self._found:
+            self._found[hostname] = super().lookup(hostname)
+        return copy.deepcopy(self._found[hostname])
+
+
+class _Config(Config):
+    """Fabric's, whose copies share the parsed SSH configuration.
+
+    Fabric's own reads the files anew for each copy, and adds them to what it has.
+    """
+
+    def _clone_init_kwargs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        # Not Fabric's, which copies all stanzas; Invoke's, which it extends.
+        known = super(Config, self)._clone_init_kwargs(*args, **kwargs)
+        return {**known, "ssh_config": self.base_ssh_config}
 
 
 class HostConnection(Connection):
@@ -473,8 +504,8 @@ class Fleet:
     ) -> None:
         self.hosts = {host.name: host for host in hosts}
         self._forks, self._password, self._lock = forks, password, threading.Lock()
-        self._config = Config(runtime_ssh_path=str(ssh_config) if ssh_config else None)
-        self._config.load_ssh_config()
+        read = Config(runtime_ssh_path=str(ssh_config) if ssh_config else None)
+        self._config = _Config(ssh_config=_SSHConfig(read.base_ssh_config))
         self._known: dict[tuple[str, ...], known_hosts.KnownHosts] = {}
         self._connections: dict[str, HostConnection] = {}
         self._bastions: dict[str, HostConnection] = {}
