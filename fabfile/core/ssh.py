@@ -6,8 +6,10 @@ the agent's conversation framed.  Does not know what the work means.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import copy
+import functools
 import json
 import logging
 import random
@@ -16,6 +18,7 @@ import shlex
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,13 +51,13 @@ _LARGEST_LINE = 8 * 1024 * 1024
 AGENT = ("files", "options", "processes", "record", "reads", "steps", "agent")
 _REMOTE = Path(__file__).parent / "remote"
 _BOOTSTRAP = """\
-import sys,json,types
+import sys,json,types,zlib,binascii
 b=sys.stdin.buffer
 l=b.readline()
 while l and not l.startswith(b'stackrbd:'):l=b.readline()
 if not l:sys.exit(76)
 p=types.ModuleType('stackrbd_remote');p.__path__=[];sys.modules[p.__name__]=p
-for n,s in json.loads(l[9:].decode()):
+for n,s in json.loads(zlib.decompress(binascii.a2b_base64(l[9:])).decode()):
  m=types.ModuleType('stackrbd_remote.'+n);m.__package__=p.__name__
  sys.modules[m.__name__]=m;setattr(p,n,m);exec(compile(s,n+'.py','exec'),m.__dict__)
 m.main()
@@ -63,10 +66,20 @@ m.main()
 OnMessage = Callable[[str, Mapping[str, Any]], None]
 
 
+def _sources() -> str:
+    """The agent's sources, in the order in which they import each other, as JSON."""
+    return json.dumps([(n, (_REMOTE / f"{n}.py").read_text()) for n in AGENT])
+
+
+def _packed(sources: str) -> bytes:
+    """As they go over the wire: 50 kB of text would be most of what a trip sends."""
+    return b"stackrbd:" + base64.b64encode(zlib.compress(sources.encode(), 9)) + b"\n"
+
+
+@functools.cache
 def _program() -> bytes:
-    """The agent's sources, in the order in which they import each other."""
-    sources = [(n, (_REMOTE / f"{n}.py").read_text()) for n in AGENT]
-    return b"stackrbd:" + json.dumps(sources).encode() + b"\n"
+    """Read and packed once, for all hosts and trips."""
+    return _packed(_sources())
 
 
 def _encode(value: Any) -> Any:
