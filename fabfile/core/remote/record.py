@@ -13,7 +13,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import time
 
 from . import files, processes
@@ -147,6 +146,8 @@ def begin(run):
         path = _run(name)
         age = (time.time() - os.stat(path).st_mtime) / 86400
         if number > MOST_RUNS or age > MOST_DAYS:
+            import shutil  # noqa: PLC0415 (slow to load, seldom needed)
+
             shutil.rmtree(path, ignore_errors=True)
     return folder
 
