@@ -47,6 +47,8 @@ BEAT, SILENCE = 5.0, 25.0
 """Seconds: how often each side says that it lives; after how long it counts as cut."""
 _TRIES = 4
 """Connections begun anew where an sshd that is too busy closed one (MaxStartups)."""
+_WAITING = 8
+"""Times forks: the hosts that may be at work or wait for a service to stand."""
 _LARGEST_LINE = 8 * 1024 * 1024
 AGENT = ("files", "options", "processes", "record", "reads", "steps", "agent")
 _REMOTE = Path(__file__).parent / "remote"
@@ -463,22 +465,61 @@ class RoleGroup(Group):
 
     def _do(self, method: str, *args: Any, **kwargs: Any) -> GroupResult:
         """{connection: result or exception}; unlike Fabric's own, it never raises."""
+        return self._each(lambda c: getattr(c, method)(*args, **kwargs), self.forks)
+
+    def _each(self, action: Callable[[Any], Any], threads: int) -> GroupResult:
         results = GroupResult()
 
         def one(connection: Connection) -> Any:
             try:
-                return getattr(connection, method)(*args, **kwargs)
+                return action(connection)
             except Exception as error:
                 return error
 
-        with ThreadPoolExecutor(max(1, min(self.forks, len(self)))) as pool:
+        with ThreadPoolExecutor(max(1, min(threads, len(self)))) as pool:
             for connection, result in zip(self, pool.map(one, self), strict=True):
                 results[connection] = result
         return results
 
     def converse(self, works: Mapping[str, dict[str, Any]], heard: OnMessage) -> GroupResult:
-        """HostConnection.converse on every member."""
-        return self._do("converse", works, heard)
+        """HostConnection.converse on every member; one that only waits lets the next begin."""
+        places = threading.Semaphore(self.forks)
+        waiting = _WAITING if any("steps" in work for work in works.values()) else 1
+
+        def one(connection: HostConnection) -> str:
+            with _Place(places) as place:
+                return connection.converse(works, place.hearing(heard))
+
+        return self._each(one, self.forks * waiting)
+
+
+class _Place:
+    """One of the places at work; given back early by a host that says that it waits."""
+
+    def __init__(self, places: threading.Semaphore) -> None:
+        self._places, self._left = places, False
+
+    def __enter__(self) -> _Place:
+        self._places.acquire()
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        if not self._left:
+            self._left = True
+            self._places.release()
+
+    def hearing(self, heard: OnMessage) -> OnMessage:
+        """As heard, and leaves the place at the first message that has 'waits'."""
+
+        def also(host: str, message: Mapping[str, Any]) -> None:
+            if message.get("waits"):
+                self._leave()
+            heard(host, message)
+
+        return also
 
 
 class Hold:
