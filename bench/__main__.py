@@ -105,7 +105,7 @@ def _round(hosts: fleet.Fleet, chosen: Sequence[ways.Way], number: int) -> Round
                 cost = measured.run(way.argv, way.env, way.cwd, log, hosts.counts)
                 states[way.name] = hosts.end_state()
                 costs[phase] = cost.each(len(hosts.computes))
-                print(f"round {number}: {way.name:<9} {phase:<9} {cost.wall:7.2f} s", flush=True)
+                print(f"round {number}: {way.name:<15} {phase:<9} {cost.wall:7.2f} s", flush=True)
             found[way.name] = costs
     if len(set(states.values())) != 1:
         raise SystemExit(f"bench: the ways come to different ends: {states}")

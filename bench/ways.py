@@ -60,6 +60,8 @@ def write_files(hosts: Sequence[Simulated], forks: int) -> None:
     }
     (RUN / "inventory.py").write_text(f"computes = ({addresses!r}, {data!r})\n")
     (RUN / "script.sh").write_text(_script())
+    python = f"W = {wanted.as_data()!r}\n" + (HERE / "peers/script.py").read_text()
+    (RUN / "script.py").write_text(python)
 
 
 def _site(hosts: Sequence[Simulated], forks: int) -> str:
@@ -73,7 +75,6 @@ def _site(hosts: Sequence[Simulated], forks: int) -> str:
 def _script() -> str:
     data = wanted.as_data()
     data["packages"] = " ".join(data["packages"])
-    # $(...) takes a text's last newline off; put() is given it whole.
     values = [f"{k}={shlex.quote(v)}" for k, v in data.items() if isinstance(v, str)]
     return "\n".join([*values, (HERE / "peers/script.sh").read_text()])
 
@@ -103,10 +104,19 @@ def stackrbd(forks: int) -> Way:
 
 
 def openssh(forks: int) -> Way:
-    """One script a host on standard input of ssh, so many at a time."""
-    one = f'exec ssh -F {SSH_CONFIG} -o BatchMode=yes "$1" "sudo -n sh -s" < {RUN}/script.sh'
+    """One shell script a host on standard input of ssh, so many at a time: the least there is."""
+    return _loop("openssh, sh", "sh -s", "script.sh", forks)
+
+
+def openssh_python(forks: int) -> Way:
+    """The same loop with a script in Python, as hosts' work of this kind is mostly written."""
+    return _loop("openssh, python", "python3 -I -S -", "script.py", forks)
+
+
+def _loop(name: str, program: str, script: str, forks: int) -> Way:
+    one = f'exec ssh -F {SSH_CONFIG} -o BatchMode=yes "$1" "sudo -n {program}" < {RUN}/{script}'
     argv = ["xargs", "-a", f"{RUN}/addresses", "-P", str(forks), "-I{}", "sh", "-c", one, "_", "{}"]
-    return Way("openssh", argv, RUN, _environment())
+    return Way(name, argv, RUN, _environment())
 
 
 def pyinfra(forks: int) -> Way:
@@ -124,6 +134,7 @@ def ansible(forks: int) -> Way:
 WAYS: dict[str, Callable[[int], Way]] = {
     "stackrbd": stackrbd,
     "openssh": openssh,
+    "openssh-python": openssh_python,
     "pyinfra": pyinfra,
     "ansible": ansible,
 }
