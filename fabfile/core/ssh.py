@@ -51,9 +51,12 @@ _WAITING = 8
 """Times forks: the hosts that may be at work or wait for a service to stand."""
 _LARGEST_LINE = 8 * 1024 * 1024
 AGENT = ("files", "options", "processes", "record", "reads", "steps", "agent")
+_WRITING = ("steps",)
+"""Those of them that are sent with steps alone: to compile them takes a host's time."""
 _REMOTE = Path(__file__).parent / "remote"
 _BOOTSTRAP = """\
-import sys,json,types,zlib,binascii
+import gc,sys,json,types,zlib,binascii
+gc.disable()
 b=sys.stdin.buffer
 l=b.readline()
 while l and not l.startswith(b'stackrbd:'):l=b.readline()
@@ -62,15 +65,17 @@ p=types.ModuleType('stackrbd_remote');p.__path__=[];sys.modules[p.__name__]=p
 for n,s in json.loads(zlib.decompress(binascii.a2b_base64(l[9:])).decode()):
  m=types.ModuleType('stackrbd_remote.'+n);m.__package__=p.__name__
  sys.modules[m.__name__]=m;setattr(p,n,m);exec(compile(s,n+'.py','exec'),m.__dict__)
+gc.enable()
 m.main()
 """
 
 OnMessage = Callable[[str, Mapping[str, Any]], None]
 
 
-def _sources() -> str:
+def _sources(writes: bool = True) -> str:
     """The agent's sources, in the order in which they import each other, as JSON."""
-    return json.dumps([(n, (_REMOTE / f"{n}.py").read_text()) for n in AGENT])
+    names = [name for name in AGENT if writes or name not in _WRITING]
+    return json.dumps([(n, (_REMOTE / f"{n}.py").read_text()) for n in names])
 
 
 def _packed(sources: str) -> bytes:
@@ -79,9 +84,9 @@ def _packed(sources: str) -> bytes:
 
 
 @functools.cache
-def _program() -> bytes:
+def _program(writes: bool) -> bytes:
     """Read and packed once, for all hosts and trips."""
-    return _packed(_sources())
+    return _packed(_sources(writes))
 
 
 def _encode(value: Any) -> Any:
@@ -311,7 +316,7 @@ class HostConnection(Connection):
             if self._password:
                 channel.sendall((self._password.reveal() + "\n").encode())
             text = json.dumps(dict(work, nonce=nonce), default=_encode)
-            channel.sendall(_program() + text.encode() + b"\n")
+            channel.sendall(_program("steps" in work) + text.encode() + b"\n")
         except (OSError, EOFError, paramiko.SSHException) as error:
             self.close()
             raise Unreachable(f"{self.host_name}: {error or 'the connection was cut'}") from None

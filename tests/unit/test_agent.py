@@ -21,7 +21,8 @@ class Agent:
 
     def __init__(self, folder, **work):
         self.state = folder / "state"
-        program = ssh._packed(ssh._sources().replace("/var/lib/stackrbd", str(self.state)))
+        sources = ssh._sources("steps" in work)
+        program = ssh._packed(sources.replace("/var/lib/stackrbd", str(self.state)))
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", ssh._BOOTSTRAP],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

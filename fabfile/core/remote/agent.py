@@ -14,7 +14,7 @@ import syslog
 import threading
 import time
 
-from . import processes, reads, record, steps
+from . import processes, reads, record
 
 BEAT, SILENCE = 5.0, 30.0
 """Seconds: how often each side says that it lives; after how long it counts as dead."""
@@ -114,6 +114,8 @@ def main():
         else:
             if work.get("log"):
                 _tell_the_system(work)
+            from . import steps  # noqa: PLC0415 (sent with this kind of work alone)
+
             steps.carry_out(work, talk, asker.gone)
         talk.say(t="end")
     except record.Busy as busy:
