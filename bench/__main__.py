@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -41,10 +42,13 @@ def main() -> int:
     prepared.require()
     prepared.everything(options.hosts + 1, bool({"pyinfra", "ansible"} & _names(options)))
     measured.make_groups()
-    shut = ["unshare", "--mount", "--propagation", "private", "--net", "--pid", "--fork",
-            "--kill-child", "--mount-proc"]  # fmt: skip
+    # Each of the two ends what it started when it dies itself, in whatever way.
+    shut = ["setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--kill-child", "--mount-proc",
+            "--mount", "--propagation", "private", "--net", "--pid"]  # fmt: skip
     argv = [*shut, sys.executable, "-m", "bench", *sys.argv[1:]]
     child = subprocess.Popen(argv, cwd=PROJECT, env={**os.environ, _INSIDE: "1"})
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         return child.wait()
     except KeyboardInterrupt:

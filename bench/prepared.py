@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.places import CACHE, DEBS, HERE, KEYS, PEERS, RUN
 
-_NEEDED = ("apt-get", "dpkg-deb", "unshare", "mount", "ip", "ssh", "ssh-keygen", "xargs")
+_NEEDED = ("apt-get", "dpkg-deb", "unshare", "setpriv", "mount", "ip", "ssh", "ssh-keygen", "xargs")
 REQUIREMENTS = HERE / "peers" / "requirements.txt"
 
 
