@@ -1,0 +1,58 @@
+"""What make bench compares and how it counts; the fleet itself needs root."""
+
+import json
+import xml.etree.ElementTree as ET
+
+from bench import report, wanted
+from fabfile.core.contract import Facts
+from fabfile.resources import auth, ceph_conf, cluster, pools
+from fabfile.resources import site as sites
+
+FIGURES = {"wall": 2.0, "control_cpu": 10.0, "host_cpu": 50.0, "peak": 40.0, "kilobytes": 9.0,
+           "packets": 40.0, "connections": 1.0, "sessions": 1.0}  # fmt: skip
+
+
+def doubled(factor):
+    return {name: value * factor for name, value in FIGURES.items()}
+
+
+def document(*factors):
+    """Rounds in which pyinfra takes so many times what stackrbd takes."""
+    ours = {"cold": FIGURES, "converged": FIGURES}
+    rounds = [
+        {"stackrbd": ours, "pyinfra": {"cold": doubled(f), "converged": doubled(f)}}
+        for f in factors
+    ]
+    return {"hosts": 4, "forks": 2, "rounds": rounds}
+
+
+def seen():
+    site = sites.check({"name": "b", "hosts": {"ceph01": {"roles": ["ceph"]}}}, "test")
+    files = {"ceph.health": "health", "ceph.monmap": "monmap", "ceph.version": "version",
+             "ceph.versions": "versions", "ceph.pools": "pools", "ceph.users": "users"}  # fmt: skip
+    answers = wanted.answers()
+    out = {r: {"code": 0, "out": answers[f"{name}.json"]} for r, name in files.items()}
+    return site, Facts({"ceph01": out})
+
+
+def test_the_peers_write_the_file_that_the_product_makes():
+    assert ceph_conf.minimal(cluster.seen(*seen())) == wanted.ceph_conf()
+
+
+def test_the_cluster_behind_it_needs_nothing():
+    assert [*pools.plan(*seen()), *auth.plan(*seen())] == []
+
+
+def test_what_the_peers_read_is_json_and_the_secret_is_xml():
+    assert json.loads(json.dumps(wanted.as_data())) == wanted.as_data()
+    assert ET.fromstring(wanted.SECRET_XML).findtext("uuid") == wanted.FSID  # noqa: S314 (ours)
+
+
+def test_ratios_are_those_within_a_round():
+    rows = [line for line in report.table(document(2, 3, 9)).splitlines() if "pyinfra" in line]
+    assert [row.split(" | ")[-2:] for row in rows] == [["3.00", "3.00 |"]] * 2
+
+
+def test_the_plot_is_xml_with_a_bar_for_each_figure():
+    plot = ET.fromstring(report.plot(document(2)))  # noqa: S314 (ours)
+    assert len(plot.findall("{http://www.w3.org/2000/svg}rect")) == 1 + 2 * 2 * 2
