@@ -91,7 +91,9 @@ class Journal:
 
     def plan(self, plan: Plan) -> None:
         """Keeps what is going to be done."""
-        self._append("plan.json", json.dumps(as_data(plan.changes), indent=1))
+        # A change a line: with json's own indent, a thousand hosts' plan takes seconds.
+        lines = ",\n".join(json.dumps(vars(c), default=_plain) for c in plan.changes)
+        self._append("plan.json", f"[\n{lines}\n]\n")
 
 
 def as_data(changes: Sequence[Change]) -> list[dict[str, Any]]:

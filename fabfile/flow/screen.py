@@ -20,6 +20,8 @@ _COLOURS = {"+": "32", "~": "33", "-": "31", "!": "36"}
 
 def clean(text: str) -> str:
     """Lines for people, without control characters: what a host said may hold any."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 

@@ -32,12 +32,15 @@ def plan(
 ) -> list[Change]:
     """One restart a host, of all units that need it."""
     found = []
+    needed: dict[str, set[str]] = {}
+    for change in changes:
+        needed.setdefault(change.host, set()).update(change.restarts)
     for host in site.all_hosts():
         seen = facts.hosts.get(host.name)
         if seen is None or "owed" not in seen:
             continue
         units = [UNITS[role][0] for role in host.roles if role in UNITS]
-        due = set(seen["owed"]) | {u for c in changes if c.host == host.name for u in c.restarts}
+        due = set(seen["owed"]) | needed.get(host.name, set())
         due = {u for u in units if everything or u in due}
         for wave in (1, 2):
             now = [u for u, w in UNITS.values() if u in due and w == wave]
