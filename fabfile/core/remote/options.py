@@ -177,6 +177,15 @@ def _unset(lines, section, key):
             del lines[option.first : option.last]
 
 
+def _in_force(lines, section, key):
+    """An option's value as a service reads it, or None."""
+    found = None
+    for option in _scan(lines)[1]:
+        if option.key == key and same_section(option.section) == same_section(section):
+            found = "\n".join(option.values)
+    return found
+
+
 def edit(text, edits):
     """The text with each (section, key, value) set, or taken out for value None.
 
@@ -189,7 +198,7 @@ def edit(text, edits):
     for section, key, value in edits:
         if value is None:
             _unset(lines, section, key)
-        elif effective("".join(lines)).get((same_section(section), key)) != value:
+        elif _in_force(lines, section, key) != value:
             _set(lines, section, key, value)
     return "".join(lines)
 

@@ -78,7 +78,7 @@ def call(argv, stdin=b"", timeout=60, killable=True):
     deadline = ["timeout", "-k", "5", str(int(timeout) + 2), *argv] if killable else argv
     process = subprocess.Popen(
         deadline,
-        stdin=subprocess.PIPE,
+        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=ENVIRONMENT,
@@ -107,10 +107,9 @@ def call(argv, stdin=b"", timeout=60, killable=True):
 def _communicate(process, stdin):
     """As Popen.communicate, but ends a program that never stops talking."""
     errors = []
-    readers = [
-        threading.Thread(target=_drain, args=(process.stderr, errors)),
-        threading.Thread(target=_feed, args=(process, stdin)),
-    ]
+    readers = [threading.Thread(target=_drain, args=(process.stderr, errors))]
+    if stdin:
+        readers.append(threading.Thread(target=_feed, args=(process, stdin)))
     for reader in readers:
         reader.daemon = True
         reader.start()
