@@ -224,6 +224,19 @@ class _Client(paramiko.SSHClient):
         return self.keys[at]
 
 
+class _Transport(paramiko.Transport):
+    """Paramiko's, which looks ten times a second whether it was closed, on every connection."""
+
+    _active_check_timeout = 1.0
+
+    def close(self) -> None:
+        """Its thread sees the end at once, not at its next look."""
+        if self.active:
+            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+                self.sock.shutdown(socket.SHUT_RDWR)
+        super().close()
+
+
 class HostConnection(Connection):
     """A Fabric connection that checks host keys and can talk to an agent."""
 
@@ -252,7 +265,7 @@ class HostConnection(Connection):
 
     def _transport(self, *args: Any, **kwargs: Any) -> Any:
         """Paramiko's, asking first for a key of a type that can be compared."""
-        made = paramiko.Transport(*args, **kwargs)
+        made = _Transport(*args, **kwargs)
         name = self.host if self.port == paramiko.config.SSH_PORT else f"[{self.host}]:{self.port}"
         options = made.get_security_options()
         options.key_types = self._trusted.first_known(name, options.key_types)
