@@ -70,6 +70,8 @@ def down() -> None:
         layers.remove_tree(places.BUILDS)
         cgroups.remove()
         if topology:
+            for host in topology.hosts:
+                network.remove_link(host.name)
             network.down(topology.bridge, topology.prefix)
         layers.remove_tree(places.STATE)
     _LOCK.unlink(missing_ok=True)

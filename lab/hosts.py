@@ -11,7 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from lab import cgroups, layers, places
+from lab import cgroups, layers, network, places
 from lab.errors import LabError
 from lab.topology import LabHost, Topology
 
@@ -44,6 +44,7 @@ def mount(host: LabHost, lower: list[Path]) -> Path:
 
 def start(host: LabHost, topology: Topology) -> None:
     """Boot a mounted host; returns at once."""
+    network.remove_link(host.name)
     argv = ["systemd-nspawn", "-q", "-D", str(root(host.name)), "-M", host.name]
     argv += ["--register=no", "--keep-unit", "--boot", "--capability=all"]
     argv += [f"--network-bridge={topology.bridge}", "--link-journal=no"]

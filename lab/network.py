@@ -31,6 +31,17 @@ def down(bridge: str, prefix: str) -> None:
         run(["ip", "route", "delete", *_guard(prefix)])
 
 
+def link_of(host: str) -> str:
+    """The name that systemd-nspawn gives a host's link on this side."""
+    return f"vb-{host}"[:15]
+
+
+def remove_link(host: str) -> None:
+    """Remove a host's link where the kernel still holds it after the host's end."""
+    if bridge_exists(link_of(host)):
+        run(["ip", "link", "delete", link_of(host)])
+
+
 def bridge_exists(bridge: str) -> bool:
     """Whether the link is there."""
     return succeeds(["ip", "link", "show", "dev", bridge])
