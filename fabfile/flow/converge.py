@@ -127,7 +127,11 @@ class Run:
         quietly: does not ask for a password.
         """
         works = {
-            host.name: {"reads": [vars(r) for r in reads], "deadline": PROBE_DEADLINE}
+            host.name: {
+                **self._under_lock,
+                "reads": [vars(r) for r in reads],
+                "deadline": PROBE_DEADLINE,
+            }
             for host, reads in asked.items()
         }
         verbs = {(h.name, r.id): r.verb for h, reads in asked.items() for r in reads}
@@ -295,7 +299,8 @@ class Run:
         record.event("ended", code=0, done=work.done)
         self.screen.say(
             f"Done: {sum(work.done.values())} changes, at most {max(self.fleet.trips.values())} "
-            f"round trips a host. To take them back: inv undo --run {self.id}"
+            f"round trips a host. "
+            + ("" if self.task == "undo" else f"To take them back: inv undo --run {self.id}")
         )
         return plan
 

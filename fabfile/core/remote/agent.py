@@ -107,7 +107,7 @@ def main():
     _always(asker.listen_forever)
     try:
         if "reads" in work:
-            steps.let_others_end(work, asker.gone)
+            record.let_others_end(work, asker.gone)
             reads.answer(work, talk, asker.gone)
         elif "hold" in work:
             hold(work, talk, asker.gone)

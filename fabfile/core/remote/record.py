@@ -94,6 +94,16 @@ def take_lock(who, patience, gone):
     return handle
 
 
+def let_others_end(work, gone):
+    """Before a look under the site's lock: no step of an older run is under way here.
+
+    Raises Busy where one does not end in time.  Writes nothing without the lock.
+    """
+    if "number" in work:
+        raise_fence(work["site"], work["number"])
+        os.close(take_lock(work["who"], work["patience"], gone))
+
+
 def hold_site(site, who):
     """Takes the site's lock: (its handle, this run's number); Busy says who has it."""
     handle = _open(os.path.join(_folder("sites"), site))

@@ -224,16 +224,6 @@ def _scrubbed(text, step):
     return text
 
 
-def let_others_end(work, gone):
-    """Before a look under the site's lock: no step of an older run is under way here.
-
-    Raises record.Busy where one does not end in time.  Writes nothing without the lock.
-    """
-    if "number" in work:
-        record.raise_fence(work["site"], work["number"])
-        os.close(record.take_lock(work["who"], work["patience"], gone))
-
-
 def carry_out(work, talk, gone):
     """Does the steps in order, announces each before and after, stops at the first fault.
 
