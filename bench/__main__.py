@@ -7,6 +7,7 @@ outlives it, whatever ends it.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import signal
@@ -40,6 +41,7 @@ def main() -> int:
     if os.environ.get(_INSIDE):
         return inside(options)
     prepared.require()
+    lock = _alone()
     prepared.everything(options.hosts + 1, bool({"pyinfra", "ansible"} & _names(options)))
     measured.make_groups()
     # Each of the two ends what it started when it dies itself, in whatever way.
@@ -48,7 +50,8 @@ def main() -> int:
     argv = [*shut, sys.executable, "-m", "bench", *sys.argv[1:]]
     child = subprocess.Popen(argv, cwd=PROJECT, env={**os.environ, _INSIDE: "1"})
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) != signal.SIG_IGN:  # by nohup
+            signal.signal(number, signal.default_int_handler)
     try:
         return child.wait()
     except KeyboardInterrupt:
@@ -57,6 +60,17 @@ def main() -> int:
         return 130
     finally:
         measured.remove_groups()
+        os.close(lock)
+
+
+def _alone() -> int:
+    """A handle that holds bench's lock: two at a time would measure each other."""
+    handle = os.open("/run/lock/stackrbd-bench", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SystemExit("bench: another one runs on this machine") from None
+    return handle
 
 
 def _names(options: argparse.Namespace) -> set[str]:
