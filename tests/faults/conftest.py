@@ -9,8 +9,8 @@ import pytest
 from tests.lab.conftest import (  # noqa: F401 (fixtures)
     ACCESS,
     PROJECT,
+    fresh_lab,
     inv,
-    lab,
     no_key_is_shown,
     on,
     watcher,
@@ -18,8 +18,9 @@ from tests.lab.conftest import (  # noqa: F401 (fixtures)
 
 
 @pytest.fixture(scope="session")
-def cloud(lab):  # noqa: F811
+def cloud():
     """The small cloud, integrated."""
+    fresh_lab()
     inv("integrate", "--yes")
     return on
 

@@ -92,15 +92,20 @@ def on(host, *argv, script=None):
     return done.stdout
 
 
-@pytest.fixture(scope="session")
-def lab():
-    """The unconnected cloud."""
+def fresh_lab():
+    """The unconnected cloud, brought up anew."""
     if os.geteuid() != 0:
         pytest.fail("the lab tests need root on Debian 12; unit tests alone: make unit")
     if os.environ.get("STACKRBD_LAB") != "running":  # it is: a developer says so
         inv("lab.down", timeout=300)
         inv("lab.up", timeout=2400)
     return on
+
+
+@pytest.fixture(scope="module")
+def lab():
+    """The unconnected cloud; each file of tests begins with it."""
+    return fresh_lab()
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +148,7 @@ def _answers(host):
     return subprocess.run(argv, capture_output=True, check=False).returncode == 0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def integrated(lab):
     """The cloud after one `inv integrate --yes`; its JSON."""
     return json.loads(inv("integrate", "--yes", "--json"))

@@ -28,3 +28,4 @@ def test_each_task_alone_ends_where_the_chain_does(lab):
         inv(task, "--check")
     assert "Nothing to do" in inv("integrate", "--check")
     inv("lab.reset", timeout=300)
+    assert "+ pool volumes" in inv("integrate", "--check", expect=2)
