@@ -5,6 +5,7 @@ import os
 import pty
 import select
 import shutil
+import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -161,6 +162,7 @@ class Terminal:
         self.text = ""
         self._pid, self._end = pty.fork()
         if self._pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in what `&` starts
             os.chdir(PROJECT)
             os.execv(INV, [str(INV), *words])  # noqa: S606 (no shell is wanted)
 
