@@ -74,8 +74,5 @@ def command(body: Body) -> Task[Any]:
 def _converge(context: Any, task: str, stages: Sequence[Any], flags: dict[str, Any]) -> int:
     from fabfile.flow.converge import Options, Run  # noqa: PLC0415
 
-    run = Run(context, Options(**flags), task)
-    try:
+    with Run(context, Options(**flags), task) as run:
         return run.report(run.converge(stages))
-    finally:
-        run.fleet.close()

@@ -31,14 +31,12 @@ def _plan(context: Any, site: str, limit: str, out: str, as_json: bool) -> int:
     from fabfile.flow import chain, plan_file  # noqa: PLC0415
     from fabfile.flow.converge import Options, Run  # noqa: PLC0415
 
-    run = Run(context, Options(site, limit, check=True, diff=True, json=as_json), "plan")
-    try:
+    options = Options(site, limit, check=True, diff=True, json=as_json)
+    with Run(context, options, "plan") as run:
         found = run.look(chain.stages())
         if out and found:
             plan_file.save(out, run, found)
         run.report(found)
-    finally:
-        run.fleet.close()
     return 0
 
 
@@ -55,11 +53,8 @@ def _apply(context: Any, file: str, yes: bool, as_json: bool) -> int:
 
     kept = plan_file.load(file)
     options = Options(plan_file.site_of(kept), kept["limit"], diff=True, yes=yes, json=as_json)
-    run = Run(context, options, "apply")
-    try:
+    with Run(context, options, "apply") as run:
         return run.report(run.apply_kept(chain.stages(), kept["changes"]))
-    finally:
-        run.fleet.close()
 
 
 @task(
@@ -82,11 +77,8 @@ def _undo(context: Any, run_id: str, flags: dict[str, Any]) -> int:
     from fabfile.flow import recorded  # noqa: PLC0415
     from fabfile.flow.converge import Options, Run  # noqa: PLC0415
 
-    run = Run(context, Options(**flags), "undo")
-    try:
+    with Run(context, Options(**flags), "undo") as run:
         return run.report(run.converge([recorded.undone(run_id, run.site.name)]))
-    finally:
-        run.fleet.close()
 
 
 @task(help={"json": HELP["json"]})

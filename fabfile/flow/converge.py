@@ -75,6 +75,13 @@ class Run:
         self.id = journal.new_id()
         self._under_lock: dict[str, Any] = {}
 
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        """Closes every connection that was opened."""
+        self.fleet.close()
+
     def _fleet(self) -> Any:
         from fabfile.core.ssh import Fleet  # noqa: PLC0415 (Fabric is slow to load)
 
@@ -304,13 +311,17 @@ class Run:
         )
         return plan
 
-    def confirm(self) -> None:
-        """Asks the operator.  Raises BadInput where nobody is there, or says no."""
+    def confirm(
+        self,
+        question: str = "Do this?",
+        alone: str = "nobody is there to ask: give --yes, or --check to look only",
+    ) -> None:
+        """Asks the operator.  Raises BadInput where nobody is there (alone), or says no."""
         if self.options.yes:
             return
         if not sys.stdin.isatty():
-            raise BadInput("nobody is there to ask: give --yes, or --check to look only")
-        if input("Do this? Only 'yes' goes on: ").strip() != "yes":
+            raise BadInput(alone)
+        if input(f"{question} Only 'yes' goes on: ").strip() != "yes":
             raise BadInput("not confirmed; nothing was written")
 
     def report(self, plan: Plan) -> int:

@@ -31,9 +31,8 @@ def _patchwork() -> Any:
 
 def show(context: Any, site: str) -> int:
     """Prints a line a host; raises Unreachable if one cannot be worked on."""
-    run = Run(context, Options(site=site))
     have, lacking = _patchwork().have_program, []
-    try:
+    with Run(context, Options(site=site)) as run:
         group = run.fleet.group(run.site.hosts)
         for connection, fault in group._do("reach").items():
             if fault is not None:
@@ -44,8 +43,6 @@ def show(context: Any, site: str) -> int:
                 connection.host_name, f"lacks {', '.join(missing)}" if missing else "ready"
             )
             lacking += [f"{connection.host_name}: lacks {p}" for p in missing]
-    finally:
-        run.fleet.close()
     if lacking:
         raise Unreachable("\n".join(lacking))
     return 0

@@ -5,6 +5,7 @@ Brings together the cloud's side (fabfile/cloud) and what Ceph says of each volu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,33 +21,35 @@ def prove(context: Any, site: str, limit: str, as_json: bool) -> int:
     Raises Unproved naming the first thing that did not work; all that was made for
     the proof is removed in any case.
     """
-    from fabfile.cloud import connection, proof  # noqa: PLC0415
+    from fabfile.cloud import proof  # noqa: PLC0415
 
-    run = Run(context, Options(site=site, limit=limit, json=as_json), "verify")
-    record = Journal(run.id, site=run.site.name, task="verify")
-    try:
-        if not run.site.cloud or not run.site.cinder.volume_type:
-            raise BadInput("verify: expected `cloud` and cinder.volume_type in the site file")
-        found = proof.prove(
-            connection.connect(run.site.cloud, run.site.clouds_yaml),
-            _settings(run, record.id),
-            lambda kind, volume: _ceph(run, kind, volume),
-            lambda text: run.screen.step("verify", text),
-        )
-        for check in found:
-            record.event("proof", **asdict(check))
-            word = "ok" if check.ok else "NOT"
-            run.screen.say(f"  {word:<4}{check.seconds:6.1f} s  {check.name}: {check.detail}")
-        run.screen.json({"site": run.site.name, "checks": [asdict(c) for c in found]})
-        if not all(check.ok for check in found):
-            raise Unproved("the proof failed; see the lines above that begin with NOT")
-        record.event("ended", code=0)
-    except Stop as stop:
-        record.event("ended", code=stop.code, why=str(stop))
-        raise
-    finally:
-        run.fleet.close()
+    with Run(context, Options(site=site, limit=limit, json=as_json), "verify") as run:
+        record = Journal(run.id, site=run.site.name, task="verify")
+        try:
+            if not run.site.cloud or not run.site.cinder.volume_type:
+                raise BadInput("verify: expected `cloud` and cinder.volume_type in the site file")
+            _report(run, record, proof.prove(
+                run.connection(),
+                _settings(run, record.id),
+                lambda kind, volume: _ceph(run, kind, volume),
+                lambda text: run.screen.step("verify", text),
+            ))  # fmt: skip
+            record.event("ended", code=0)
+        except Stop as stop:
+            record.event("ended", code=stop.code, why=str(stop))
+            raise
     return 0
+
+
+def _report(run: Run, record: Journal, found: Sequence[Any]) -> None:
+    """Shows and records each check.  Raises Unproved where one failed."""
+    for check in found:
+        record.event("proof", **asdict(check))
+        word = "ok" if check.ok else "NOT"
+        run.screen.say(f"  {word:<4}{check.seconds:6.1f} s  {check.name}: {check.detail}")
+    run.screen.json({"site": run.site.name, "checks": [asdict(c) for c in found]})
+    if not all(check.ok for check in found):
+        raise Unproved("the proof failed; see the lines above that begin with NOT")
 
 
 def _settings(run: Run, run_id: str) -> Any:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from fabfile.core import known_hosts
-from fabfile.core.contract import BadInput, UnknownHostKey, Unreachable
+from fabfile.core.contract import UnknownHostKey, Unreachable
 from fabfile.flow.converge import Options, Run
 
 _ROUNDS = 4
@@ -21,11 +20,8 @@ def trust(context: Any, site: str, limit: str, yes: bool) -> int:
     revoked key is never taken.
     """
     for _ in range(_ROUNDS):
-        run = Run(context, Options(site=site, limit=limit, yes=yes))
-        try:
+        with Run(context, Options(site=site, limit=limit, yes=yes)) as run:
             unknown, others = _look(run)
-        finally:
-            run.fleet.close()
         if not unknown:
             break
         _take(run, unknown)
@@ -51,11 +47,10 @@ def _take(run: Run, unknown: list[UnknownHostKey]) -> None:
         name, kind, _ = fault.line.split(" ", 2)
         run.screen.say(f"  {name:<24} {kind:<20} {fault.fingerprint}")
     run.screen.say("Compare with each host's own: ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub")
-    if not run.options.yes:
-        if not sys.stdin.isatty():
-            raise BadInput("nobody is there to compare them: give --yes if that was done")
-        if input("Are these the hosts' keys? Only 'yes' goes on: ").strip() != "yes":
-            raise BadInput("not confirmed; nothing was written")
+    run.confirm(
+        "Are these the hosts' keys?",
+        "nobody is there to compare them: give --yes if that was done",
+    )
     for file in {fault.file for fault in unknown}:
         known_hosts.add(Path(file), [f.line for f in unknown if f.file == file])
         run.screen.say(f"{file}: {sum(f.file == file for f in unknown)} lines added")
