@@ -1,11 +1,14 @@
 """Whether a host's answer has the shape that its question has.
 
-Knows the shapes of the agent's reads; a host that answers otherwise is not believed.
+Knows the shapes of the agent's messages and reads; a host that says something else is
+not believed.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+from fabfile.core.contract import Unreachable
 
 
 def _texts(value: Any, *names: str) -> bool:
@@ -66,6 +69,31 @@ _SHAPES: dict[str, Any] = {
     "run": _steps,
     "runs": _names,
 }
+
+
+_MESSAGES: dict[str, dict[str, type]] = {
+    "beat": {},
+    "end": {},
+    "busy": {"who": str},
+    "held": {"number": int},
+    "read": {"id": str},
+    "begin": {"step": int},
+    "done": {"step": int},
+    "failed": {"step": int, "why": str},
+}
+
+
+def unasked(host: str) -> Unreachable:
+    """What is raised for a host that says something else."""
+    return Unreachable(f"{host}: answers what it was not asked")
+
+
+def is_message(message: dict[str, Any]) -> bool:
+    """Whether the agent says such things at all."""
+    fields = _MESSAGES.get(str(message["t"]))
+    if fields is None or (message["t"] == "read" and not {"value", "error"} & set(message)):
+        return False
+    return all(isinstance(message.get(name), kind) for name, kind in fields.items())
 
 
 def fits(verb: str, value: Any) -> bool:

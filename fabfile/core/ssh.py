@@ -28,7 +28,7 @@ import paramiko
 from fabric import Config, Connection
 from fabric.group import Group, GroupResult
 
-from fabfile.core import known_hosts
+from fabfile.core import answers, known_hosts
 from fabfile.core.contract import (
     Host,
     Interrupted,
@@ -364,23 +364,19 @@ class HostConnection(Connection):
                     noise += len(line) + 1
                     continue
                 started, last = True, now
+                if not answers.is_message(message):
+                    raise answers.unasked(self.host_name)
                 if message["t"] == "end":
                     channel.close()
                     return "end"
                 if message["t"] != "beat":
-                    self._pass_on(message, heard)
+                    heard(self.host_name, message)
             last = now if data and rest.startswith(nonce) else last
             if data == b"" or now - last > SILENCE or max(noise, len(rest)) > _LARGEST_LINE:
                 break
         if started:
             return "cut"
         raise _no_agent(self.host_name, channel)
-
-    def _pass_on(self, message: dict[str, Any], heard: OnMessage) -> None:
-        try:
-            heard(self.host_name, message)
-        except (LookupError, TypeError, AttributeError):
-            raise Unreachable(f"{self.host_name}: answers what it was not asked") from None
 
 
 def _beat(channel: Any) -> bool:

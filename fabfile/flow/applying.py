@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fabfile.core import journal
+from fabfile.core.answers import unasked
 from fabfile.core.contract import (
     CLOUD,
     Change,
@@ -100,6 +101,8 @@ class Applying:
             if message["t"] == "busy":
                 self._faults.append(Locked(f"{host}: {message['who']} is at work there"))
                 return
+            if message.get("step") not in changes:
+                raise unasked(host)
             change = changes[message["step"]]
             what = f"{change.sign} {change.thing}: {change.sentence}"
             why = {"why": message["why"]} if "why" in message else {}

@@ -17,7 +17,7 @@ from typing import Any
 
 from fabfile import context as travelling
 from fabfile.core import journal, site_file
-from fabfile.core.answers import fits
+from fabfile.core.answers import fits, unasked
 from fabfile.core.contract import (
     CHANGES_PENDING,
     CLOUD,
@@ -151,6 +151,8 @@ class Run:
                 busy.append(f"{host}: {message['who']} is at work there")
             elif message["t"] != "read":
                 return
+            elif (host, message["id"]) not in verbs:
+                raise unasked(host)
             elif "error" in message:
                 errors.append(f"{host}: {message['error']}")
             elif not fits(verbs[host, message["id"]], message["value"]):

@@ -62,3 +62,41 @@ def test_what_the_agent_says(verb, value):
 )
 def test_what_it_never_says(verb, value):
     assert not answers.fits(verb, value)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"t": "end"},
+        {"t": "beat"},
+        {"t": "busy", "who": "run r1"},
+        {"t": "held", "number": 3},
+        {"t": "read", "id": "x", "value": None},
+        {"t": "read", "id": "x", "error": "no"},
+        {"t": "begin", "step": 0, "waits": True},
+        {"t": "done", "step": 0},
+        {"t": "failed", "step": 0, "why": "no"},
+    ],
+)
+def test_what_the_agent_tells(message):
+    assert answers.is_message(message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"t": "rm"},
+        {"t": ["end"]},
+        {"t": None},
+        {"t": "busy"},
+        {"t": "held", "number": "3"},
+        {"t": "read", "id": 1, "value": 1},
+        {"t": "read", "id": "x"},
+        {"t": "done"},
+        {"t": "done", "step": "0"},
+        {"t": "failed", "step": 0},
+        {"t": "failed", "step": 0, "why": {"a": 1}},
+    ],
+)
+def test_what_it_never_tells(message):
+    assert not answers.is_message(message)
