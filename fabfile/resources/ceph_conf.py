@@ -13,10 +13,12 @@ from typing import Any
 
 from fabfile.core.contract import BadInput, Change, Facts, Host, Read
 from fabfile.resources import cluster
-from fabfile.resources.client_packages import client_hosts, is_client
+from fabfile.resources.client_packages import client_hosts, is_client, wave_of
+from fabfile.resources.restarts import UNITS
 
 PATH = "/etc/ceph/ceph.conf"
-UNITS = {"glance": "glance-api", "cinder": "cinder-volume"}
+READERS = ("glance", "cinder")
+"""Roles whose unit reads the file at its start; QEMU reads it for each guest."""
 
 
 def reads(site: Any, host: Host) -> list[Read]:
@@ -35,7 +37,7 @@ def plan(site: Any, facts: Facts) -> list[Change]:
     for host in client_hosts(site):
         if host.name not in facts.hosts or "ceph" in host.roles:
             continue
-        wave = 1 if {"glance", "cinder"} & set(host.roles) else 2
+        wave = wave_of(host)
         if facts.of(host.name, "ceph.folder") is None:
             args = {"path": "/etc/ceph", "mode": "0755", "owner": "root", "group": "root"}
             changes.append(Change(host.name, "/etc/ceph", "make", "+", "folder", args, wave))
@@ -93,7 +95,7 @@ def _file(host: Host, found: Any, seen: cluster.Cluster, wave: int) -> list[Chan
         text = _with_monitors(found["text"], seen)
         if text == found["text"]:
             return _mode(host.name, found, wave)
-    units = tuple(unit for role, unit in UNITS.items() if role in host.roles)
+    units = tuple(UNITS[role][0] for role in READERS if role in host.roles)
     args = {
         "path": PATH,
         "content": [text],

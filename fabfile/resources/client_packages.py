@@ -10,22 +10,25 @@ import re
 from typing import Any
 
 from fabfile.core.contract import BadInput, Change, Facts, Host, Read
+from fabfile.resources.restarts import UNITS
 
 SOURCE_LIST = "/etc/apt/sources.list.d/stackrbd-ceph.list"
 CLIENT = ("ceph-common", "python3-rbd", "qemu-block-extra")
 
 
-_ROLES = ("glance", "cinder", "compute")
-
-
 def client_hosts(site: Any) -> list[Host]:
     """The hosts that use the cluster."""
-    return site.with_role(*_ROLES)
+    return site.with_role(*UNITS)
 
 
 def is_client(host: Host) -> bool:
     """Whether a host is one of them."""
-    return bool(set(_ROLES) & set(host.roles))
+    return bool(set(UNITS) & set(host.roles))
+
+
+def wave_of(host: Host) -> int:
+    """The wave in which a client host is worked on: that of its first service."""
+    return min(UNITS[role][1] for role in host.roles if role in UNITS)
 
 
 def packages_of(host: Host) -> list[str]:
@@ -72,7 +75,7 @@ def plan(site: Any, facts: Facts) -> list[Change]:
         if seen is None:
             continue
         supported(host.name, seen)
-        wave = 1 if {"glance", "cinder"} & set(host.roles) else 2
+        wave = wave_of(host)
         missing = [name for name, version in seen["packages"].items() if version is None]
         if not missing or not site.packages.install:
             continue

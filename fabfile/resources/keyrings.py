@@ -11,6 +11,7 @@ from typing import Any
 from fabfile.core.contract import Change, Facts, Host, Read, Ref
 from fabfile.resources import cluster
 from fabfile.resources.auth import key_of
+from fabfile.resources.restarts import UNITS
 
 _KEY = r'^\s*key\s*=\s*"?([^"\s;#]+)'
 _MASK = (
@@ -26,11 +27,11 @@ def wanted(site: Any, host: Host) -> list[tuple[str, str, str, int]]:
     """[(client, owner, unit, wave)] of the keyrings that a host needs."""
     found = []
     if "glance" in host.roles:
-        found.append((site.glance.client, "glance", "glance-api", 1))
+        found.append((site.glance.client, "glance", *UNITS["glance"]))
     if "cinder" in host.roles:
-        found.append((site.cinder.client, "cinder", "cinder-volume", 1))
+        found.append((site.cinder.client, "cinder", *UNITS["cinder"]))
     if "compute" in host.roles and site.nova.ephemeral:
-        found.append((site.nova.client, "nova", "nova-compute", 2))
+        found.append((site.nova.client, "nova", *UNITS["compute"]))
     return found
 
 

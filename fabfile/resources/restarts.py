@@ -17,6 +17,7 @@ UNITS = {
     "cinder": ("cinder-volume", 1),
     "compute": ("nova-compute", 2),
 }
+"""{role: (the unit that uses the cluster, the wave in which it is worked on)}."""
 
 
 def reads(site: Any, host: Host) -> list[Read]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
 from fabfile.resources import cluster, identity, release
+from fabfile.resources.restarts import UNITS
 
 OLD_DATADIR = "/var/lib/glance/images"
 OLD_STORES = "file,http"
@@ -23,8 +24,6 @@ class Service:
 
     name: str
     role: str
-    wave: int
-    process: str
 
     def reads(self, site: Any, host: Host) -> list[Read]:
         """The service's file (active lines) and, on computes, the release."""
@@ -35,7 +34,7 @@ class Service:
             found.append(
                 Read(f"{self.name}.conf", "options", {"path": file, "plain": identity.PLAIN})
             )
-            later = {"unit": self.process, "main": file, "plain": identity.PLAIN}
+            later = {"unit": UNITS[self.role][0], "main": file, "plain": identity.PLAIN}
             found.append(Read(f"{self.name}.later", "later_files", later))
             if self.name == "cinder":
                 upstart = {"path": "/etc/init/cinder-volume.conf", "text": True}
@@ -119,7 +118,7 @@ class Service:
                     "before": seen["sha256"],
                     "validate": _validation(data, words),
                 },
-                self.wave,
+                UNITS[self.role][1],
                 tuple(lines),
                 restarts=(data["unit"],) if data["unit"] else (),
             )  # fmt: skip
@@ -241,9 +240,9 @@ def _head(host: str, head: Any, words: dict[str, str], seen: Any) -> list[Change
     return [Change(host, head["file"], f"begin with {line}", "~", "write", args, 1, (f"+ {line}",))]
 
 
-glance = Service("glance", "glance", 1, "glance-api")
-cinder = Service("cinder", "cinder", 1, "cinder-volume")
-nova = Service("nova", "compute", 2, "nova-compute")
+glance = Service("glance", "glance")
+cinder = Service("cinder", "cinder")
+nova = Service("nova", "compute")
 
 
 class VolumeType:
