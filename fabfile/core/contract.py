@@ -209,6 +209,10 @@ class Plan:
     def __bool__(self) -> bool:
         return bool(self.changes)
 
+    def hosts(self) -> set[str]:
+        """The hosts that it changes, the cloud aside."""
+        return {change.host for change in self.changes} - {CLOUD}
+
     def waves(self) -> list[dict[str, list[tuple[int, Change]]]]:
         """[{host: [(number, change)]}], in the order in which they are carried out.
 

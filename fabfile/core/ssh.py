@@ -50,31 +50,33 @@ _TRIES = 4
 _WAITING = 8
 """Times forks: the hosts that may be at work or wait for a service to stand."""
 _LARGEST_LINE = 8 * 1024 * 1024
-AGENT = ("files", "options", "processes", "record", "reads", "steps", "agent")
-_WRITING = ("steps",)
-"""Those of them that are sent with steps alone: to compile them takes a host's time."""
+READING = ("files", "options", "processes", "record", "reads", "agent")
+WRITING = ("steps",)
+"""The agent's modules: those of every agent, and those that are sent before steps alone,
+for to compile them takes a host's time."""
 _REMOTE = Path(__file__).parent / "remote"
 _BOOTSTRAP = """\
 import gc,sys,json,types,zlib,binascii
 gc.disable()
+p=types.ModuleType('stackrbd_remote');p.__path__=[];sys.modules[p.__name__]=p
+def load(l):
+ for n,s in json.loads(zlib.decompress(binascii.a2b_base64(l[9:])).decode()):
+  m=types.ModuleType('stackrbd_remote.'+n);m.__package__=p.__name__
+  sys.modules[m.__name__]=m;setattr(p,n,m);exec(compile(s,n+'.py','exec'),m.__dict__)
 b=sys.stdin.buffer
 l=b.readline()
 while l and not l.startswith(b'stackrbd:'):l=b.readline()
 if not l:sys.exit(76)
-p=types.ModuleType('stackrbd_remote');p.__path__=[];sys.modules[p.__name__]=p
-for n,s in json.loads(zlib.decompress(binascii.a2b_base64(l[9:])).decode()):
- m=types.ModuleType('stackrbd_remote.'+n);m.__package__=p.__name__
- sys.modules[m.__name__]=m;setattr(p,n,m);exec(compile(s,n+'.py','exec'),m.__dict__)
+load(l)
 gc.enable()
-m.main()
+p.agent.main(load)
 """
 
 OnMessage = Callable[[str, Mapping[str, Any]], None]
 
 
-def _sources(writes: bool = True) -> str:
-    """The agent's sources, in the order in which they import each other, as JSON."""
-    names = [name for name in AGENT if writes or name not in _WRITING]
+def _sources(names: Iterable[str] = READING) -> str:
+    """Modules of the agent, in the order in which they import each other, as JSON."""
     return json.dumps([(n, (_REMOTE / f"{n}.py").read_text()) for n in names])
 
 
@@ -84,9 +86,9 @@ def _packed(sources: str) -> bytes:
 
 
 @functools.cache
-def _program(writes: bool) -> bytes:
+def _program(names: tuple[str, ...]) -> bytes:
     """Read and packed once, for all hosts and trips."""
-    return _packed(_sources(writes))
+    return _packed(_sources(names))
 
 
 def _encode(value: Any) -> Any:
@@ -237,6 +239,34 @@ class _Transport(paramiko.Transport):
         super().close()
 
 
+class _Agent:
+    """An agent on a host: the channel to it, and the modules that it has."""
+
+    def __init__(self, channel: Any) -> None:
+        self.channel, self.nonce = channel, b""
+        self._has: tuple[tuple[str, ...], ...] = ()
+
+    def give(self, work: Mapping[str, Any]) -> bool:
+        """Sends work, and before it the modules that are missing; False if nobody is there."""
+        if self.channel.closed or self.channel.eof_received:
+            return False
+        needed = (READING, WRITING) if "steps" in work else (READING,)
+        missing = [modules for modules in needed if modules not in self._has]
+        nonce = "\x1e" + secrets.token_hex(8)
+        text = json.dumps({**work, "nonce": nonce}, default=_encode).encode() + b"\n"
+        try:
+            self.channel.sendall(b"".join(_program(modules) for modules in missing) + text)
+        except (OSError, EOFError, paramiko.SSHException):
+            return False
+        self._has, self.nonce = (*self._has, *missing), nonce.encode()
+        return True
+
+    def left(self) -> bool:
+        """Whether it ended by itself, as one does that has waited long: it began nothing."""
+        self.channel.status_event.wait(1)
+        return self.channel.exit_status_ready() and self.channel.recv_exit_status() == 0
+
+
 class HostConnection(Connection):
     """A Fabric connection that checks host keys and can talk to an agent."""
 
@@ -246,6 +276,7 @@ class HostConnection(Connection):
     _password: Secret | None = None
     _conversations: Any = None
     _opening: Any = None
+    _agent: _Agent | None = None
 
     def prepare(
         self,
@@ -312,39 +343,71 @@ class HostConnection(Connection):
             ) from None
 
     def converse(self, works: Mapping[str, dict[str, Any]], heard: OnMessage) -> str:
-        """Runs an agent with this host's work and passes on each of its messages.
+        """Gives this host's work to an agent there and passes on each of its messages.
 
+        The agent stays for the next work; one that holds a lock is another one.
         Returns 'end', or 'cut' when the conversation ended without the last word.
         Raises Unreachable if the agent never started, Interrupted if it must not.
         """
-        if "hold" not in works[self.host_name]:
-            self._conversations.go_on()
-        self.reach()
         work = works[self.host_name]
-        nonce = "\x1e" + secrets.token_hex(8)
+        holds = "hold" in work
+        if not holds:
+            self._conversations.go_on()
+            kept, self._agent = self._agent, None
+            if kept and kept.give(work):
+                said = self._heard_of(kept, heard, holds)
+                if said != "nothing" or not kept.left():
+                    return "cut" if said == "nothing" else said
+        agent = self._started()
+        if not agent.give(work):
+            raise _no_agent(self.host_name, agent.channel)
+        said = self._heard_of(agent, heard, holds)
+        if said == "nothing":
+            raise _no_agent(self.host_name, agent.channel)
+        return said
+
+    def _heard_of(self, agent: _Agent, heard: OnMessage, holds: bool) -> str:
+        self._conversations.began(agent.channel, holds)
+        said = "cut"
+        try:
+            said = self._listen(agent, heard)
+        finally:
+            self._conversations.ended(agent.channel)
+            if said == "end" and not holds and not agent.channel.eof_sent:
+                self._agent = agent
+            elif said != "nothing":
+                agent.channel.close()
+        return said
+
+    def _started(self) -> _Agent:
+        """A new agent, that waits for what it is to be."""
+        self.reach()
         try:
             channel = self.transport.open_session(timeout=20)
             channel.settimeout(BEAT)
             channel.exec_command(self._command())
             if self._password:
                 channel.sendall((self._password.reveal() + "\n").encode())
-            text = json.dumps(dict(work, nonce=nonce), default=_encode)
-            channel.sendall(_program("steps" in work) + text.encode() + b"\n")
         except (OSError, EOFError, paramiko.SSHException) as error:
             self.close()
             raise Unreachable(f"{self.host_name}: {error or 'the connection was cut'}") from None
-        self._conversations.began(channel, "hold" in work)
-        try:
-            return self._listen(channel, nonce.encode(), heard)
-        finally:
-            self._conversations.ended(channel)
+        return _Agent(channel)
+
+    def close(self) -> None:
+        """Ends the agent too, if one is there."""
+        self._agent = None
+        super().close()
 
     def _command(self) -> str:
         sudo = "sudo -S -p ''" if self._password else "sudo -n"
         return f"{sudo} python3 -I -S -c {shlex.quote(_BOOTSTRAP)}"
 
-    def _listen(self, channel: Any, nonce: bytes, heard: OnMessage) -> str:
-        """Passes on the agent's messages; what else is said there counts for nothing."""
+    def _listen(self, agent: _Agent, heard: OnMessage) -> str:
+        """Passes on the agent's messages; what else is said there counts for nothing.
+
+        Returns 'end', 'cut', or 'nothing' where it said none at all.
+        """
+        channel, nonce = agent.channel, agent.nonce
         started, rest, noise = False, b"", 0
         spoke = last = time.monotonic()
         while True:
@@ -367,16 +430,13 @@ class HostConnection(Connection):
                 if not answers.is_message(message):
                     raise answers.unasked(self.host_name)
                 if message["t"] == "end":
-                    channel.close()
                     return "end"
                 if message["t"] != "beat":
                     heard(self.host_name, message)
             last = now if data and rest.startswith(nonce) else last
             if data == b"" or now - last > SILENCE or max(noise, len(rest)) > _LARGEST_LINE:
                 break
-        if started:
-            return "cut"
-        raise _no_agent(self.host_name, channel)
+        return "cut" if started else "nothing"
 
 
 def _beat(channel: Any) -> bool:

@@ -6,7 +6,7 @@ A connection that is cut leaves 'unknown': the host is asked again when it answe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from fabfile.core import journal
@@ -25,6 +25,7 @@ from fabfile.core.contract import (
     Unknown,
     Unreachable,
 )
+from fabfile.flow import asking
 from fabfile.resources import auth
 
 DEADLINE = 1800
@@ -40,8 +41,16 @@ Numbered = Sequence[tuple[int, Change]]
 class Applying:
     """One plan on its way: keys fetched when they are needed, outcomes by host."""
 
-    def __init__(self, run: Any, plan: Plan, record: journal.Journal, number: int) -> None:
-        self._run, self._plan, self._record = run, plan, record
+    def __init__(
+        self,
+        run: Any,
+        plan: Plan,
+        record: journal.Journal,
+        number: int,
+        then: Mapping[str, Sequence[Read]],
+    ) -> None:
+        self._run, self._plan, self._record, self._then = run, plan, record, then
+        self.seen = asking.Answers({run.site.host(name): reads for name, reads in then.items()})
         self._common = {
             "run": record.id,
             "site": run.site.name,
@@ -60,11 +69,13 @@ class Applying:
 
         Raises Interrupted, Unknown, Locked, Failed or Unreachable, the first that fits.
         """
-        for wave in self._plan.waves():
+        waves = self._plan.waves()
+        last = {host: number for number, wave in enumerate(waves) for host in wave}
+        for number, wave in enumerate(waves):
             cloud = wave.pop(CLOUD, [])
             if wave:
                 self._fetch_keys([c for changes in wave.values() for _, c in changes])
-                self._hosts(wave)
+                self._hosts(wave, {host for host in wave if last[host] == number})
             for _, change in cloud:
                 self._cloud(change)
 
@@ -77,9 +88,14 @@ class Applying:
 
     # The hosts
 
-    def _hosts(self, wave: Mapping[str, Numbered]) -> None:
+    def _hosts(self, wave: Mapping[str, Numbered], ready: Collection[str]) -> None:
+        """One wave; ready: the hosts that are looked at again when it is done."""
         works = {
-            host: {**self._common, "steps": [self._step(i, c) for i, c in changes]}
+            host: {
+                **self._common,
+                "steps": [self._step(i, c) for i, c in changes],
+                "then": asking.as_data(self._then[host]) if host in ready else [],
+            }
             for host, changes in wave.items()
         }
         self._faults = []
@@ -93,6 +109,7 @@ class Applying:
             worst = max(self._faults, key=lambda fault: fault.code)
             kind: Any = Unreachable if isinstance(worst, Unreachable) else type(worst)
             raise kind("\n".join(map(str, self._faults)))
+        self.seen.refuse()
 
     def _hearing(self, wave: Mapping[str, Numbered]) -> Callable[[str, Mapping[str, Any]], None]:
         changes = {number: change for numbered in wave.values() for number, change in numbered}
@@ -100,6 +117,9 @@ class Applying:
         def heard(host: str, message: Mapping[str, Any]) -> None:
             if message["t"] == "busy":
                 self._faults.append(Locked(f"{host}: {message['who']} is at work there"))
+                return
+            if message["t"] == "read":
+                self.seen.heard(host, message)
                 return
             if message.get("step") not in changes:
                 raise unasked(host)

@@ -17,25 +17,23 @@ from typing import Any
 
 from fabfile import context as travelling
 from fabfile.core import journal, site_file
-from fabfile.core.answers import fits, unasked
 from fabfile.core.contract import (
     CHANGES_PENDING,
     CLOUD,
     BadInput,
     Change,
     Facts,
-    Failed,
     Host,
-    Locked,
     NeedsPassword,
     Plan,
     Read,
     Secret,
+    Seen,
     Stop,
     Unproved,
     Unreachable,
 )
-from fabfile.flow import interrupts, selecting
+from fabfile.flow import asking, interrupts, selecting
 from fabfile.flow.applying import PATIENCE, Applying
 from fabfile.flow.screen import Screen
 from fabfile.resources import identity, release
@@ -73,6 +71,7 @@ class Run:
         self._tables = site_file.releases()
         self.fleet = self._fleet()
         self.id = journal.new_id()
+        self.facts = Facts({})
         self._under_lock: dict[str, Any] = {}
 
     def __enter__(self) -> Run:
@@ -94,18 +93,22 @@ class Run:
 
     # Probe
 
-    def probe(self, stages: Sequence[Any]) -> Facts:
-        """Asks the cluster first, then every other host once for all stages."""
+    def probe(self, stages: Sequence[Any], seen: Mapping[str, Seen] | None = None) -> Facts:
+        """Asks the cluster first, then every other host once for all stages.
+
+        seen: hosts' answers that are still true, so that these are not asked again.
+        """
         admin = self.site.admin
         scope = [h for h in self.site.all_hosts() if self._in_scope(h)]
-        self.screen.step("-", f"reading {len(scope)} hosts")
-        asked = {h: _questions(stages, self.site, h) for h in scope}
+        answers = {name: dict(known) for name, known in (seen or {}).items() if name != CLOUD}
+        asked = {h: self.questions(stages, h) for h in scope}
         ids = {read.id for reads in asked.values() for read in reads}
-        cluster_side = {admin: asked.pop(admin)}
-        answers: dict[str, dict[str, Any]] = {}
+        asked = {h: reads for h, reads in asked.items() if h.name not in answers}
+        self.screen.step("-", f"reading {len(asked)} hosts")
+        cluster_side = {admin: asked.pop(admin, [])}
         for part in (cluster_side, asked):
             answers |= self.ask({h: reads for h, reads in part.items() if reads})
-        if self.site.cloud and _questions(stages, self.site, Host(CLOUD, ())):
+        if self.site.cloud and self.questions(stages, Host(CLOUD, ())):
             answers[CLOUD] = self._ask_cloud()
         facts = Facts(answers)
         selecting.refuse_where_input_is_kept(answers)
@@ -116,7 +119,15 @@ class Run:
         travelling.remember(self.context, known)
         needs_release = any(release.READ.id in seen for seen in answers.values())
         table = release.choose(self.site, facts, self._tables)[1] if needs_release else {}
-        return Facts(answers, travelling.recall(self.context), table)
+        self.facts = Facts(answers, travelling.recall(self.context), table)
+        return self.facts
+
+    def questions(self, stages: Sequence[Any], host: Host) -> list[Read]:
+        """What all stages have to know of a host, each thing once."""
+        asked = {read.id: read for stage in stages for read in stage.reads(self.site, host)}
+        if host.name != CLOUD:
+            asked["host"] = Read("host", "host")
+        return list(asked.values())
 
     def _in_scope(self, host: Host) -> bool:
         return (
@@ -136,48 +147,25 @@ class Run:
         works = {
             host.name: {
                 **self._under_lock,
-                "reads": [vars(r) for r in reads],
+                "reads": asking.as_data(reads),
                 "deadline": PROBE_DEADLINE,
             }
             for host, reads in asked.items()
         }
-        verbs = {(h.name, r.id): r.verb for h, reads in asked.items() for r in reads}
-        answers: dict[str, dict[str, Any]] = {name: {} for name in works}
-        errors: list[str] = []
-        busy: list[str] = []
-
-        def heard(host: str, message: Mapping[str, Any]) -> None:
-            if message["t"] == "busy":
-                busy.append(f"{host}: {message['who']} is at work there")
-            elif message["t"] != "read":
-                return
-            elif (host, message["id"]) not in verbs:
-                raise unasked(host)
-            elif "error" in message:
-                errors.append(f"{host}: {message['error']}")
-            elif not fits(verbs[host, message["id"]], message["value"]):
-                errors.append(f"{host}: {message['id']}: answers something else than it was asked")
-            else:
-                secret = verbs[host, message["id"]] == "secret"
-                value = Secret(message["value"]) if secret else message["value"]
-                answers[host][message["id"]] = value
-
+        answers = asking.Answers(asked)
         with self._finishing():
-            faults = self.fleet.work(works, heard)
+            faults = self.fleet.work(works, answers.heard)
             needy = [n for n, fault in faults.items() if isinstance(fault, NeedsPassword)]
             if needy and not quietly and sys.stdin.isatty():
                 self._ask_password(needy)
                 for name in needy:
                     del faults[name]
-                faults |= self.fleet.work({name: works[name] for name in needy}, heard)
+                faults |= self.fleet.work({name: works[name] for name in needy}, answers.heard)
         self.fleet.conversations.go_on()
         if faults:
             raise Unreachable("\n".join(str(fault) for fault in faults.values()))
-        if busy:
-            raise Locked("\n".join(busy))
-        if errors:
-            raise Failed("could not look:\n" + "\n".join(errors))
-        return answers
+        answers.refuse()
+        return answers.values
 
     def _ask_password(self, hosts: Sequence[str]) -> None:
         """Once, for all hosts; it goes to sudo's standard input and nowhere else."""
@@ -290,12 +278,13 @@ class Run:
             limit=self.options.limit, number=number,
         )  # fmt: skip
         record.plan(plan)
-        work = Applying(self, plan, record, number)
+        again = [getattr(stage, "afterwards", stage) for stage in stages]
+        then = {name: self.questions(again, self.site.host(name)) for name in plan.hosts()}
+        work = Applying(self, plan, record, number, then)
         try:
             with self._finishing():
                 work.all()
-            again = [getattr(stage, "afterwards", stage) for stage in stages]
-            left = self.plan(again, self.probe(again))
+            left = self.plan(again, self.probe(again, {**self.facts.hosts, **work.seen.values}))
             record.event("verified", left=len(left.changes))
             if left:
                 self.screen.plan(left, True)
@@ -357,13 +346,6 @@ def _refuse_stale(expected: Sequence[Mapping[str, Any]], now: Plan) -> None:
         + "\n  ".join(named or ["the order of the changes"])
         + "\nnothing was written; plan anew"
     )
-
-
-def _questions(stages: Sequence[Any], site: Any, host: Host) -> list[Read]:
-    asked = {read.id: read for stage in stages for read in stage.reads(site, host)}
-    if host.name != CLOUD:
-        asked["host"] = Read("host", "host")
-    return list(asked.values())
 
 
 def _printed(command: Sequence[str]) -> Secret:

@@ -2,6 +2,7 @@
 
 import grp
 import hashlib
+import itertools
 import json
 import os
 import pwd
@@ -19,17 +20,23 @@ NONCE = "\x1enonce"
 class Agent:
     """A running agent whose state is below a folder of the test's."""
 
-    def __init__(self, folder, **work):
+    def __init__(self, folder, silence=30.0, **work):
         self.state = folder / "state"
-        sources = ssh._sources("steps" in work)
-        program = ssh._packed(sources.replace("/var/lib/stackrbd", str(self.state)))
+        needed = (*ssh.READING, *ssh.WRITING) if "steps" in work else ssh.READING
+        sources = ssh._sources(needed).replace("/var/lib/stackrbd", str(self.state))
+        sources = sources.replace("SILENCE = 5.0, 30.0", f"SILENCE = 5.0, {silence}")
+        program = ssh._packed(sources)
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", ssh._BOOTSTRAP],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
-        common = {"nonce": NONCE, "deadline": 60, "site": "lab", "number": 1, "run": "r1",
-                  "who": "run r1 of a test", "patience": 1}  # fmt: skip
         self.process.stdin.write(b"noise\n" + program)
+        self.give(**work)
+
+    def give(self, **work):
+        """One more piece of work."""
+        common = {"nonce": NONCE, "deadline": 60, "site": "lab", "number": 1, "run": "r1",
+                  "who": "run r1 of a test", "patience": 1, "then": []}  # fmt: skip
         if "reads" in work and "number" not in work:
             del common["number"]  # a look without the lock
         self.process.stdin.write(json.dumps({**common, **work}).encode() + b"\n")
@@ -44,9 +51,9 @@ class Agent:
         return None
 
     def all(self):
-        messages = list(iter(self.hear, None))
-        self.process.wait(10)
-        return [m for m in messages if m["t"] != "end"]
+        """Its messages up to 'end', or to its own."""
+        messages = iter(self.hear, None)
+        return list(itertools.takewhile(lambda message: message["t"] != "end", messages))
 
     def end(self):
         self.process.stdin.close()
@@ -57,8 +64,8 @@ class Agent:
 def agent(tmp_path):
     started = []
 
-    def start(**work):
-        started.append(Agent(tmp_path, **work))
+    def start(silence=30.0, **work):
+        started.append(Agent(tmp_path, silence, **work))
         return started[-1]
 
     yield start
@@ -232,6 +239,42 @@ def test_the_old_answer_of_a_command_is_kept_for_its_undo(agent, tmp_path):
     assert kept["is"] == kept["now"] != kept["was"]
     agent(steps=[step(0, kept["verb"], **kept["args"])], run="r2").all()
     assert path.read_text() == "old"
+
+
+def test_an_agent_does_one_work_after_the_other(agent, tmp_path):
+    working = agent(steps=[step(0, "run", **sh(f"echo a > {tmp_path}/a"))])
+    assert [m["t"] for m in working.all()] == ["begin", "done"]
+    working.give(reads=[{"id": "x", "verb": "exists", "args": {"paths": [str(tmp_path / "a")]}}])
+    assert [m["value"] for m in working.all()] == [{str(tmp_path / "a"): True}]
+    working.give(steps=[step(1, "run", **sh("exit 3"))])
+    assert [m["t"] for m in working.all()] == ["begin", "failed"]
+    assert working.end() == 0
+
+
+def test_it_looks_again_when_its_steps_are_done(agent, tmp_path):
+    look = [{"id": "x", "verb": "exists", "args": {"paths": [str(tmp_path / "a")]}}]
+    made = step(0, "run", **sh(f"echo a > {tmp_path}/a"))
+    said = agent(steps=[made], then=look).all()
+    assert [m["t"] for m in said] == ["begin", "done", "read"]
+    assert said[-1]["value"] == {str(tmp_path / "a"): True}
+
+
+def test_it_does_not_look_after_a_step_that_failed(agent, tmp_path):
+    look = [{"id": "x", "verb": "exists", "args": {"paths": ["/etc"]}}]
+    said = agent(steps=[step(0, "run", **sh("exit 3"))], then=look).all()
+    assert [m["t"] for m in said] == ["begin", "failed"]
+
+
+def test_it_holds_no_lock_while_it_waits_for_work(agent):
+    agent(steps=[step(0, "run", **sh("true"))]).all()
+    said = agent(steps=[step(0, "run", **sh("true"))], number=2).all()
+    assert [m["t"] for m in said] == ["begin", "done"]
+
+
+def test_it_leaves_when_it_hears_nothing(agent):
+    waiting = agent(1.5, reads=[])
+    waiting.all()
+    assert waiting.process.wait(10) == 0
 
 
 def test_a_restart_is_owed_before_the_write(agent, tmp_path):

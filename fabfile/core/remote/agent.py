@@ -1,8 +1,8 @@
 """What runs on a host: answers reads, carries out steps, and says so as it goes.
 
-Comes in on standard input together with its work, and leaves nothing behind but
-what the steps write.  Hears from whoever sent it every few seconds; when it does not,
-it finishes the step under way and ends.  Does not know Ceph or OpenStack.
+Comes in on standard input, one piece of work after the other, and leaves nothing behind
+but what the steps write.  Hears from whoever sent it every few seconds; when it does
+not, it finishes the step under way and ends.  Does not know Ceph or OpenStack.
 Python 3.6, standard library alone.
 """
 
@@ -21,10 +21,11 @@ BEAT, SILENCE = 5.0, 30.0
 
 
 class Conversation:
-    """The way back: one JSON document a line, each behind the run's nonce."""
+    """The way back for one piece of work: a JSON document a line, behind its nonce."""
 
     def __init__(self, nonce, stream):
         self._nonce, self._stream, self._lock = nonce, stream, threading.Lock()
+        self._over = threading.Event()
 
     def say(self, **message):
         line = "%s %s\n" % (self._nonce, json.dumps(message))
@@ -32,29 +33,44 @@ class Conversation:
             self._stream.write(line.encode("ascii"))
             self._stream.flush()
 
-    def beat_forever(self):
+    def beat(self):
         """Keeps saying that this end is alive, while a long step works."""
-        while True:
-            time.sleep(BEAT)
+        while not self._over.wait(BEAT):
             try:
                 self.say(t="beat")
             except OSError:
                 return
 
+    def over(self):
+        self._over.set()
+
 
 class Asker:
-    """Whoever sent the work: there, or gone."""
+    """Whoever sends the work: what came from there, and whether it is there still."""
 
-    def __init__(self):
-        self._heard, self._ended = time.monotonic(), False
+    def __init__(self, stream):
+        self._stream, self._heard, self._ended = stream, time.monotonic(), False
+        self._lines, self._news = [], threading.Condition()
 
-    def listen_forever(self):
+    def listen(self):
+        """Hears to the end; an empty line says that the asker lives."""
         while not self._ended:
-            try:
-                self._ended = os.read(0, 4096) == b""
-            except OSError:
-                self._ended = True
-            self._heard = time.monotonic()
+            line = self._stream.readline()
+            with self._news:
+                self._heard = time.monotonic()
+                self._ended = self._ended or not line
+                if line.strip():
+                    self._lines.append(line)
+                self._news.notify()
+
+    def next(self):
+        """The next line that says something; None when the asker has gone."""
+        with self._news:
+            while not self._lines:
+                if self.gone():
+                    return None
+                self._news.wait(1)
+            return self._lines.pop(0)
 
     def gone(self):
         """Whether standard input has ended, or nothing came for too long."""
@@ -94,34 +110,56 @@ def _tell_the_system(work):
     syslog.syslog("%s: %s" % (work["who"], things))
 
 
-def main():
-    """Reads its work from standard input, one JSON line; ends with the message 'end'."""
+def _do(work, talk, gone):
+    if "reads" in work:
+        record.let_others_end(work, gone)
+        reads.answer(work["reads"], talk, gone)
+    elif "hold" in work:
+        hold(work, talk, gone)
+    else:
+        if work.get("log"):
+            _tell_the_system(work)
+        from . import steps  # noqa: PLC0415 (sent with this kind of work alone)
+
+        if steps.carry_out(work, talk, gone):
+            reads.answer(work["then"], talk, gone)
+
+
+def _one(work, gone):
+    """One piece of work, until its message 'end'."""
+    talk = Conversation(work["nonce"], sys.stdout.buffer)
+    signal.alarm(work["deadline"])
+    _always(talk.beat)
+    try:
+        _do(work, talk, gone)
+    except record.Busy as busy:
+        talk.say(t="busy", who=str(busy))
+    talk.over()
+    signal.alarm(0)
+    talk.say(t="end")
+
+
+def main(load):
+    """Reads its work from standard input, a JSON document a line, until the asker leaves.
+
+    load: takes in more of the agent's modules, as they come over the wire.
+    """
     os.umask(0o077)
-    work = json.loads(sys.stdin.buffer.readline().decode("utf-8"))
-    talk, asker = Conversation(work["nonce"], sys.stdout.buffer), Asker()
+    asker = Asker(sys.stdin.buffer)
     signal.signal(signal.SIGALRM, _past_deadline)
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asker.end)
-    signal.alarm(work["deadline"])
-    _always(talk.beat_forever)
-    _always(asker.listen_forever)
+    _always(asker.listen)
+    code = 0
     try:
-        if "reads" in work:
-            record.let_others_end(work, asker.gone)
-            reads.answer(work, talk, asker.gone)
-        elif "hold" in work:
-            hold(work, talk, asker.gone)
-        else:
-            if work.get("log"):
-                _tell_the_system(work)
-            from . import steps  # noqa: PLC0415 (sent with this kind of work alone)
-
-            steps.carry_out(work, talk, asker.gone)
-        talk.say(t="end")
-    except record.Busy as busy:
-        talk.say(t="busy", who=str(busy))
-        talk.say(t="end")
+        for line in iter(asker.next, None):
+            if line.startswith(b"stackrbd:"):
+                load(line)
+            else:
+                _one(json.loads(line.decode("utf-8")), asker.gone)
     except OSError:
-        os._exit(74)  # nobody listens any more
-    finally:
-        os.close(1)
+        code = 74  # nobody listens any more
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    os._exit(code)  # a thread still listens to standard input

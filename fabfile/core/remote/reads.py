@@ -260,7 +260,7 @@ READS = {
 }
 
 
-def answer(work, talk, gone):
+def answer(asked, talk, gone):
     """Answers every read, four at a time: most of them wait for a program.
 
     gone: a callable that says whether the asker has left.
@@ -276,7 +276,7 @@ def answer(work, talk, gone):
             except (Failed, files.Refused, OSError, ValueError) as error:
                 talk.say(t="read", id=read["id"], error=str(error))
 
-    threads = [threading.Thread(target=one, args=(read,)) for read in work["reads"]]
+    threads = [threading.Thread(target=one, args=(read,)) for read in asked]
     for thread in threads:
         thread.daemon = True
         thread.start()

@@ -228,7 +228,7 @@ def carry_out(work, talk, gone):
     """Does the steps in order, announces each before and after, stops at the first fault.
 
     gone: a callable that says whether whoever sent the work has left.
-    Raises record.Busy where another run holds this host.
+    Returns whether all were done.  Raises record.Busy where another run holds this host.
     """
     site, number, name = work["site"], work["number"], work["run"]
     record.raise_fence(site, number)
@@ -237,7 +237,7 @@ def carry_out(work, talk, gone):
         record.begin(name)
         for step in work["steps"]:
             if gone():
-                return
+                return False
             if record.fenced(site, number):
                 raise record.Busy("a newer run than this one")
             talk.say(t="begin", step=step["id"], waits=step["verb"] == "restart")
@@ -247,8 +247,9 @@ def carry_out(work, talk, gone):
                 why = _scrubbed(str(error), step)
                 record.note(name, step=step["id"], state="failed", why=why)
                 talk.say(t="failed", step=step["id"], why=why)
-                return
+                return False
             talk.say(t="done", step=step["id"])
+        return True
     finally:
         os.close(lock)
 
