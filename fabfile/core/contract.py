@@ -151,6 +151,13 @@ class Read:
     verb: str
     args: Mapping[str, Any] = field(default_factory=dict)
 
+    def together(self, other: Read) -> Read:
+        """One question for two of the same id: for packages, the names of both."""
+        if self.verb != "packages":
+            return self
+        names = sorted({*self.args["names"], *other.args["names"]})
+        return Read(self.id, self.verb, {"names": names})
+
 
 Seen = Mapping[str, Any]
 """One host's answers: {read id: value}."""

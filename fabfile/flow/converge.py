@@ -117,14 +117,16 @@ class Run:
         if ids & identity.IDS:
             known |= identity.resolve(self.site, facts)
         travelling.remember(self.context, known)
-        needs_release = any(release.READ.id in seen for seen in answers.values())
-        table = release.choose(self.site, facts, self._tables)[1] if needs_release else {}
+        asks = release.asked(facts)
+        table = release.choose(self.site, facts, self._tables)[1] if asks else {}
         self.facts = Facts(answers, travelling.recall(self.context), table)
         return self.facts
 
     def questions(self, stages: Sequence[Any], host: Host) -> list[Read]:
         """What all stages have to know of a host, each thing once."""
-        asked = {read.id: read for stage in stages for read in stage.reads(self.site, host)}
+        asked: dict[str, Read] = {}
+        for read in (read for stage in stages for read in stage.reads(self.site, host)):
+            asked[read.id] = read.together(asked.get(read.id, read))
         if host.name != CLOUD:
             asked["host"] = Read("host", "host")
         return list(asked.values())

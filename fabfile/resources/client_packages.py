@@ -76,7 +76,7 @@ def plan(site: Any, facts: Facts) -> list[Change]:
             continue
         supported(host.name, seen)
         wave = wave_of(host)
-        missing = [name for name, version in seen["packages"].items() if version is None]
+        missing = [name for name in packages_of(host) if seen["packages"][name] is None]
         if not missing or not site.packages.install:
             continue
         if site.packages.source:

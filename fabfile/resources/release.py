@@ -15,7 +15,12 @@ from fabfile.core.contract import BadInput, Facts, Read
 Table = Mapping[str, Any]
 PACKAGES = {"nova-common": 0, "glance-common": 1, "cinder-common": 5}
 """Package: how far its major version is behind Nova's (since Liberty)."""
-READ = Read("openstack", "packages", {"names": sorted(PACKAGES)})
+READ = Read("packages", "packages", {"names": sorted(PACKAGES)})
+
+
+def asked(facts: Facts) -> bool:
+    """Whether some host was asked for what tells the release."""
+    return any(set(PACKAGES) & set(seen.get(READ.id, {})) for seen in facts.hosts.values())
 
 
 def choose(site: Any, facts: Facts, tables: Sequence[Table]) -> tuple[str, Table]:
@@ -51,7 +56,8 @@ def _laid_over(rest: Table, table: Table) -> dict[str, Any]:
 def _found(facts: Facts, tables: Sequence[Table]) -> str:
     found: dict[str, list[str]] = {}
     for host, seen in sorted(facts.hosts.items()):
-        for package, version in sorted(seen.get(READ.id, {}).items()):
+        for package in sorted(set(PACKAGES) & set(seen.get(READ.id, {}))):
+            version = seen[READ.id][package]
             match = re.match(r"(?:\d+:)?(20\d\d\.\d|\d+(?=\.))", version or "")
             if match:
                 major = _of_nova(package, match.group(1))

@@ -93,7 +93,7 @@ def hold(work, talk, gone):
 
 
 def _past_deadline(signum, frame):
-    processes.end_all()
+    processes.guard().end_all()
     os._exit(75)
 
 
@@ -145,6 +145,7 @@ def main(load):
     load: takes in more of the agent's modules, as they come over the wire.
     """
     os.umask(0o077)
+    processes.guard()
     asker = Asker(sys.stdin.buffer)
     signal.signal(signal.SIGALRM, _past_deadline)
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):

@@ -62,6 +62,9 @@ def _scan(lines):
     """All sections, as [name, first line, end], and all options of a file."""
     sections, options, current = [], [], None
     for index, raw in enumerate(lines):
+        if raw[0] in "#;":
+            current = None  # most lines of a sample file
+            continue
         line, number = _bare(raw), index + 1
         if index == 0 and line.startswith("\ufeff"):
             raise ParseError("line 1: starts with a byte order mark")
@@ -78,7 +81,7 @@ def _scan(lines):
                 if sections:
                     sections[-1][2] = index
                 sections.append([_section_name(line, number), index, len(lines)])
-            elif line[0] not in "#;":
+            else:
                 key, value = _split(line, number)
                 if not sections:
                     raise ParseError("line %d: a value before any section" % number)
@@ -150,8 +153,8 @@ def _terminated(lines, newline):
         lines[-1] += newline
 
 
-def _set(lines, section, key, value):
-    sections, options = _scan(lines)
+def _set(lines, found, section, key, value):
+    sections, options = found
     newline = _end_of_line(lines)
     line = _assignment(key, value)
     mine = [o for o in options if o.key == key and same_section(o.section) == same_section(section)]
@@ -171,16 +174,16 @@ def _set(lines, section, key, value):
         lines.insert(at, line + newline)
 
 
-def _unset(lines, section, key):
-    for option in reversed(_scan(lines)[1]):
+def _unset(lines, options, section, key):
+    for option in reversed(options):
         if option.key == key and same_section(option.section) == same_section(section):
             del lines[option.first : option.last]
 
 
-def _in_force(lines, section, key):
+def _in_force(options, section, key):
     """An option's value as a service reads it, or None."""
     found = None
-    for option in _scan(lines)[1]:
+    for option in options:
         if option.key == key and same_section(option.section) == same_section(section):
             found = "\n".join(option.values)
     return found
@@ -194,12 +197,15 @@ def edit(text, edits):
     oslo.config would refuse, ValueError for a name or value it could not hold.
     """
     lines = _lines(text)
-    _scan(lines)
+    found = _scan(lines)
     for section, key, value in edits:
+        if _in_force(found[1], section, key) == value:
+            continue
         if value is None:
-            _unset(lines, section, key)
-        elif _in_force(lines, section, key) != value:
-            _set(lines, section, key, value)
+            _unset(lines, found[1], section, key)
+        else:
+            _set(lines, found, section, key, value)
+        found = _scan(lines)
     return "".join(lines)
 
 

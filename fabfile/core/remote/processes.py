@@ -6,9 +6,10 @@ any program is for.  Python 3.6, standard library alone.
 
 import os
 import re
+import select
 import signal
 import subprocess
-import threading
+import time
 
 from . import files
 
@@ -20,9 +21,6 @@ ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
 }
 LARGEST = 8 * 1024 * 1024
-
-running = set()  # type: ignore[var-annotated]
-
 
 class Failed(Exception):
     """A read or step that did not work; the message is shown to the operator."""
@@ -46,15 +44,83 @@ def _mask_group(found):
     return whole[: inner[0]] + fingerprint(found.group(1)) + whole[inner[1] :]
 
 
-def end_all():
-    """Ends every program that is still running; package managers are left alone."""
-    for process in list(running):
-        _end(process)
+class Guard:
+    """A process of its own that ends programs: past their deadline, or when this one is gone.
+
+    One for all programs: coreutils' timeout would be one more program for each.
+    To be started before any thread.
+    """
+
+    def __init__(self):
+        self._running = set()
+        read, self._write = os.pipe()
+        if os.fork() == 0:
+            try:
+                os.close(self._write)
+                self._alone()
+                self._watch(read)
+            finally:
+                os._exit(0)
+        os.close(read)
+
+    def _alone(self):
+        """Holds no pipe of the agent's, and outlives it."""
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        null = os.open(os.devnull, os.O_RDWR)
+        for handle in (0, 1, 2):
+            os.dup2(null, handle)
+
+    def _watch(self, handle):
+        until, rest = {}, b""  # type: ignore[var-annotated]
+        while True:
+            now = time.monotonic()
+            for group in [g for g, end in until.items() if end <= now]:
+                _end(group)
+                del until[group]
+            nearest = min(until.values()) - now if until else None
+            if not select.select([handle], [], [], nearest)[0]:
+                continue
+            data = os.read(handle, 4096)
+            if not data:
+                break
+            *lines, rest = (rest + data).split(b"\n")
+            for group, _, seconds in (line.partition(b" ") for line in lines):
+                until.pop(int(group), None)
+                if seconds:
+                    until[int(group)] = time.monotonic() + float(seconds)
+        for group in until:
+            _end(group)
+
+    def began(self, group, seconds):
+        """A program with its process group, and how long it may take."""
+        self._running.add(group)
+        os.write(self._write, b"%d %f\n" % (group, seconds))
+
+    def over(self, group):
+        """It has ended."""
+        self._running.discard(group)
+        os.write(self._write, b"%d\n" % group)
+
+    def end_all(self):
+        """Ends every program that is still running; package managers are left alone."""
+        for group in list(self._running):
+            _end(group)
 
 
-def _end(process):
+_guard = []  # type: ignore[var-annotated]
+
+
+def guard():
+    """This process's guard."""
+    if not _guard:
+        _guard.append(Guard())
+    return _guard[0]
+
+
+def _end(group):
     try:
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(group, signal.SIGKILL)
     except OSError:
         pass
 
@@ -69,15 +135,16 @@ def _is_there(program):
 def call(argv, stdin=b"", timeout=60, killable=True):
     """(exit code, output, errors) of a command.
 
-    Past the timeout its whole process group is ended and Failed raised; coreutils'
-    timeout does the same should this agent die before it.  A command that is not
-    killable (a package manager) is waited for instead.
+    Past the timeout its whole process group is ended and Failed raised; it is ended
+    too should this agent die before it.  A command that is not killable (a package
+    manager) is waited for instead.
     """
     if not _is_there(argv[0]):
         raise Failed("%s: no such program here" % argv[0])
-    deadline = ["timeout", "-k", "5", str(int(timeout) + 2), *argv] if killable else argv
+    watch = guard()
     process = subprocess.Popen(
-        deadline,
+        argv,
+        bufsize=0,
         stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -85,55 +152,62 @@ def call(argv, stdin=b"", timeout=60, killable=True):
         cwd="/",
         start_new_session=True,
     )
-    if killable:
-        running.add(process)
-    watch = threading.Timer(timeout, _end, (process,)) if killable else None
-    if watch:
-        watch.daemon = True
-        watch.start()
     try:
+        if killable:
+            watch.began(process.pid, timeout)
         out, err = _communicate(process, stdin)
-    finally:
-        running.discard(process)
-        if watch:
-            watch.cancel()
+        if killable:
+            watch.over(process.pid)
+    except OSError:
+        _end(process.pid)  # the guard has gone
+        raise
     if len(out) > LARGEST:
         raise Failed("%s: more than %d bytes of output" % (" ".join(argv[:3]), LARGEST))
-    if killable and process.returncode in (-signal.SIGKILL, 124, 137):
+    if killable and process.returncode == -signal.SIGKILL:
         raise Failed("%s: no answer within %d s" % (" ".join(argv[:3]), timeout))
     return process.returncode, text(out), text(err)
 
 
 def _communicate(process, stdin):
-    """As Popen.communicate, but ends a program that never stops talking."""
-    errors = []
-    readers = [threading.Thread(target=_drain, args=(process.stderr, errors))]
+    """(output, errors), as Popen.communicate, but ends a program that never stops talking."""
+    out, err = bytearray(), bytearray()
+    kept = {process.stdout.fileno(): (out, LARGEST + 1), process.stderr.fileno(): (err, 65536)}
+    waiting = select.poll()
+    for handle in kept:
+        waiting.register(handle, select.POLLIN)
     if stdin:
-        readers.append(threading.Thread(target=_feed, args=(process, stdin)))
-    for reader in readers:
-        reader.daemon = True
-        reader.start()
-    out = process.stdout.read(LARGEST + 1)
-    if len(out) > LARGEST:
-        _end(process)
+        waiting.register(process.stdin, select.POLLOUT)
+    left = set(kept)
+    while left:
+        for handle, _ in waiting.poll():
+            if handle not in kept:
+                stdin = _fed(process, stdin, waiting)
+                continue
+            data = os.read(handle, 65536)
+            text, most = kept[handle]
+            text += data[: most - len(text)]
+            if not data:
+                left.discard(handle)
+                waiting.unregister(handle)
+        if len(out) > LARGEST:
+            _end(process.pid)
     process.wait()
-    for reader in readers:
-        reader.join(5)
-    return out, b"".join(errors)
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            stream.close()
+    return bytes(out), bytes(err)
 
 
-def _drain(stream, kept):
-    for data in iter(lambda: stream.read1(65536), b""):
-        if len(kept) < 64:
-            kept.append(data)
-
-
-def _feed(process, stdin):
+def _fed(process, data, waiting):
+    """What is left to be fed; nothing where it does not want to hear all of it."""
     try:
-        process.stdin.write(stdin)
-        process.stdin.close()
+        data = data[os.write(process.stdin.fileno(), data[: select.PIPE_BUF]) :]
     except OSError:
-        pass  # it did not want to hear all of it
+        data = b""
+    if not data:
+        waiting.unregister(process.stdin)
+        process.stdin.close()
+    return data
 
 
 def text(data):

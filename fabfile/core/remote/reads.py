@@ -41,12 +41,15 @@ def host():
     }
 
 
+_keeps_input = {}  # type: ignore[var-annotated]
+
+
 def _sudo_keeps_input(user):
     """Whether sudo writes down what it is sent for this user: keys would be in its log."""
-    if not user:
-        return False
-    shown = processes.call(["sudo", "-n", "-l", "-U", user], timeout=20)[1]
-    return bool(re.search(r"(?<!!)\blog_(input|stdin)\b", shown.lower()))
+    if user and user not in _keeps_input:
+        shown = processes.call(["sudo", "-n", "-l", "-U", user], timeout=20)[1]
+        _keeps_input[user] = bool(re.search(r"(?<!!)\blog_(input|stdin)\b", shown.lower()))
+    return bool(user) and _keeps_input[user]
 
 
 def file(path, text=False, mask=(), kind="file"):
@@ -284,4 +287,4 @@ def answer(asked, talk, gone):
         while thread.is_alive() and not gone():
             thread.join(0.5)
     if gone():
-        processes.end_all()
+        processes.guard().end_all()

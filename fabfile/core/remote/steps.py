@@ -168,33 +168,54 @@ def restart(run, units, settle=4.0, timeout=150):
             raise Failed("%s: no such unit here (%s)" % (unit, seen["LoadState"]))
     call(["systemctl", "reset-failed", "--"] + names)
     expect(["systemctl", "restart", "--no-block", "--"] + names)
-    until, since, standing, pause = time.monotonic() + timeout, {}, {}, 0.5
-    while len(standing) < len(units):
-        time.sleep(pause)
-        # At 0.5, 1.3, 2.6 and 4.6 s: a look is a program's start, on every host at once.
-        pause = min(2.0, pause * 1.6)
-        now, seen = time.monotonic(), reads.units(units)
-        for unit in units:
-            _fail_if_dead(unit, seen[unit], since)
-            identity = (seen[unit].get("MainPID"), seen[unit].get("NRestarts"))
-            if seen[unit]["ActiveState"] != "active" or seen[unit].get("Job", "0") not in ("", "0"):
-                standing.pop(unit, None)
-                since.pop(unit, None)
-            elif since.setdefault(unit, (identity, now))[0] != identity:
-                said = (unit, settle, _last_words(unit))
-                raise Failed("%s came up and died within %d s%s" % said)
-            elif now - since[unit][1] >= settle:
-                standing[unit] = True
-        if now > until:
-            late = ["%s (%s)" % (u, seen[u]["SubState"]) for u in units if u not in standing]
-            raise Failed("not up within %d s: %s" % (timeout, ", ".join(late)))
+    up = _up(units, time.monotonic() + timeout, timeout)
+    _stay(up, time.monotonic() + settle)
+    for unit, seen in reads.units(units).items():
+        if _fell(seen) or _process(seen) != up[unit]:
+            said = (unit, settle, seen["SubState"], seen["Result"], _last_words(unit))
+            raise Failed("%s came up and died within %d s (%s, %s)%s" % said)
     for unit in units:
         record.pay(unit)
 
 
-def _fail_if_dead(unit, seen, since):
-    if seen["ActiveState"] == "failed" or (unit in since and seen["ActiveState"] != "active"):
-        raise Failed("%s did not stay up (%s)%s" % (unit, seen["Result"], _last_words(unit)))
+def _up(units, until, timeout):
+    """{unit: the process that it came up with} when nothing is left to be done about any."""
+    pause, up = 0.5, {}  # type: ignore[var-annotated]
+    while True:
+        time.sleep(pause)
+        pause = min(2.0, pause * 1.6)  # a look is a program's start, on every host at once
+        seen = reads.units(units)
+        for unit in units:
+            if seen[unit]["ActiveState"] == "failed" or (unit in up and _fell(seen[unit])):
+                said = (unit, seen[unit]["Result"], _last_words(unit))
+                raise Failed("%s did not stay up (%s)%s" % said)
+            if not _fell(seen[unit]):
+                up.setdefault(unit, _process(seen[unit]))
+        late = ["%s (%s)" % (u, seen[u]["SubState"]) for u in units if not _settled(seen[u])]
+        if not late:
+            return up
+        if time.monotonic() > until:
+            raise Failed("not up within %d s: %s" % (timeout, ", ".join(late)))
+
+
+def _stay(up, until):
+    """Waits so long, or until one of the processes is gone."""
+    places = ["/proc/" + pid for pid, _ in up.values()]
+    places = [place for place in places if os.path.exists(place)]
+    while time.monotonic() < until and all(map(os.path.exists, places)):
+        time.sleep(0.2)
+
+
+def _process(seen):
+    return seen.get("MainPID"), seen.get("NRestarts")
+
+
+def _fell(seen):
+    return seen["ActiveState"] != "active"
+
+
+def _settled(seen):
+    return not _fell(seen) and seen.get("Job", "0") in ("", "0")
 
 
 def _last_words(unit):
