@@ -36,8 +36,8 @@ def ensure(connection: Any, name: str, backend_name: str) -> None:
         ) from error
 
 
-def remove(connection: Any, name: str, was: str | None) -> None:
-    """Takes the type away (was is None: it was made), or gives it its old backend name.
+def remove(connection: Any, name: str, made: bool) -> None:
+    """Takes back what ensure() did: the type that was made, else the name that was set.
 
     Raises Failed where volumes still use it.
     """
@@ -48,7 +48,7 @@ def remove(connection: Any, name: str, was: str | None) -> None:
     if kind is None:
         return
     try:
-        if was is None:
+        if made:
             storage.delete_type(kind)
         else:
             storage.delete_type_extra_specs(kind, [_KEY])

@@ -76,8 +76,8 @@ class Applying:
             if wave:
                 self._fetch_keys([c for changes in wave.values() for _, c in changes])
                 self._hosts(wave, {host for host in wave if last[host] == number})
-            for _, change in cloud:
-                self._cloud(change)
+            for step, change in cloud:
+                self._cloud(step, change)
 
     def recap(self) -> list[str]:
         """One line a host: how many of its changes were made."""
@@ -124,16 +124,14 @@ class Applying:
             if message.get("step") not in changes:
                 raise unasked(host)
             change = changes[message["step"]]
-            what = f"{change.sign} {change.thing}: {change.sentence}"
             why = {"why": message["why"]} if "why" in message else {}
             self._record.event(message["t"], host=host, step=message["step"],
                                thing=change.thing, **why)  # fmt: skip
             if message["t"] == "done":
-                self.done[host] = self.done.get(host, 0) + 1
-                self._run.screen.step(host, what)
+                self._count(host, change)
             elif message["t"] == "failed":
                 self._faults.append(Failed(f"{host}: {change.thing}: {message['why']}"))
-                self._run.screen.step(host, f"FAILED {what}")
+                self._run.screen.step(host, f"FAILED {_words(change)}")
 
         return heard
 
@@ -205,12 +203,19 @@ class Applying:
 
     # The cloud
 
-    def _cloud(self, change: Change) -> None:
+    def _cloud(self, step: int, change: Change) -> None:
         from fabfile.cloud import volume_types  # noqa: PLC0415
 
         self._run.fleet.conversations.go_on()
-        self._record.event("begin", host=CLOUD, thing=change.thing)
+        self._record.event("begin", host=CLOUD, step=step, thing=change.thing)
         volume_types.VERBS[change.verb](self._run.connection(), **change.args)
-        self._record.event("done", host=CLOUD, thing=change.thing)
-        self.done[CLOUD] = self.done.get(CLOUD, 0) + 1
-        self._run.screen.step(CLOUD, f"{change.sign} {change.thing}: {change.sentence}")
+        self._record.event("done", host=CLOUD, step=step, thing=change.thing)
+        self._count(CLOUD, change)
+
+    def _count(self, host: str, change: Change) -> None:
+        self.done[host] = self.done.get(host, 0) + 1
+        self._run.screen.step(host, _words(change))
+
+
+def _words(change: Change) -> str:
+    return f"{change.sign} {change.thing}: {change.sentence}"

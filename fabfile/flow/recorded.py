@@ -50,7 +50,6 @@ def show(run: str, as_json: bool) -> int:
     done = {(e["host"], e.get("step")) for e in events if e["event"] == "done" and "host" in e}
     for number, change in enumerate(changes):
         state = "done" if (change["host"], number) in done else "-"
-        state = "done" if (change["host"], None) in done and change["host"] == CLOUD else state
         screen.say(
             f"  {state:<5} {change['host']:<14} {change['sign']} {change['thing']}: "
             f"{change['sentence']}"
@@ -79,6 +78,5 @@ def undone(run: str, site: str) -> Undone:
         events, changes = journal.read(run)
     except BadInput:
         return Undone(run)  # made elsewhere: the hosts know it
-    done = {e.get("thing") for e in events if e["event"] == "done" and e.get("host") == CLOUD}
-    cloud = [c for c in changes if c["host"] == CLOUD and c["thing"] in done]
-    return Undone(run, [c for c in cloud if c["verb"] == "volume_type"])
+    done = [changes[e["step"]] for e in events if e["event"] == "done" and e["host"] == CLOUD]
+    return Undone(run, [change for change in done if change["verb"] == "volume_type"])

@@ -83,15 +83,13 @@ class Undone:
         for done in self.cloud:
             args = done["args"]
             now = facts.of(CLOUD, "volume_types").get(args["name"])
-            was = None if done["sign"] == "+" else ""
+            made = done["sign"] == "+"
             bound = (now or {}).get("volume_backend_name")
             if now is None or bound != args["backend_name"]:
                 continue
-            sentence = "take away" if was is None else "unbind"
-            changes.append(
-                Change(CLOUD, done["thing"], sentence, "-" if was is None else "~",
-                       "no_volume_type", {"name": args["name"], "was": was}, 0)
-            )  # fmt: skip
+            sign, sentence = ("-", "take away") if made else ("~", "unbind")
+            args = {"name": args["name"], "made": made}
+            changes.append(Change(CLOUD, done["thing"], sentence, sign, "no_volume_type", args, 0))
         return changes
 
 

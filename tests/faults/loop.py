@@ -81,7 +81,7 @@ def unconnected(packages=False):
     from fabfile.cloud import connection, volume_types  # noqa: PLC0415
 
     cloud = connection.connect("stackrbd-lab", "/var/cache/stackrbd/lab/access/clouds.yaml")
-    volume_types.remove(cloud, "rbd", None)
+    volume_types.remove(cloud, "rbd", made=True)
 
 
 # What is compared

@@ -22,6 +22,7 @@ ENVIRONMENT = {
 }
 LARGEST = 8 * 1024 * 1024
 
+
 class Failed(Exception):
     """A read or step that did not work; the message is shown to the operator."""
 

@@ -40,15 +40,23 @@ def guarded(path, before):
     return data
 
 
-def _back(run, path, data, becomes):
-    """How a write is taken back: by the old content, or by taking the file away."""
-    new = files.sha256(becomes)
-    found = {"guard": {"path": path}, "becomes": new}
+def _owned(seen):
+    return {name: seen[name] for name in ("mode", "owner", "group")}
+
+
+def _back(run, path, data, becomes=None):
+    """How a file's change is taken back: by its old content, or by taking the file away.
+
+    becomes: what it is going to hold; None where it is taken away.
+    """
+    found = {"guard": {"path": path}}
+    new = None
+    if becomes is not None:
+        new = found["becomes"] = files.sha256(becomes)
     if data is None:
         return dict(found, verb="remove", args={"path": path, "before": new})
-    seen = files.describe(path)
-    args = {"path": path, "before": new, "content": [{"run": run, "kept": record.keep(run, data)}]}
-    args.update({name: seen[name] for name in ("mode", "owner", "group")})
+    old = {"run": run, "kept": record.keep(run, data)}
+    args = dict(_owned(files.describe(path)), path=path, before=new, content=[old])
     return dict(found, verb="write", args=args)
 
 
@@ -94,10 +102,7 @@ def write(run, path, content, mode, owner, group, before, check=None):
 def remove(run, path, before):
     """Takes a file away."""
     data = guarded(path, before)
-    seen = files.describe(path)
-    args = {"path": path, "before": None, "content": [{"run": run, "kept": record.keep(run, data)}]}
-    args.update({name: seen[name] for name in ("mode", "owner", "group")})
-    yield {"guard": {"path": path}, "verb": "write", "args": args}
+    yield _back(run, path, data)
     files.remove(path)
 
 
@@ -106,8 +111,8 @@ def attributes(run, path, mode, owner, group):
     seen = files.describe(path)
     if seen is None:
         raise Failed("%s: is not there any more; run it again to plan anew" % path)
-    old = {name: seen[name] for name in ("mode", "owner", "group")}
-    yield {"guard": {"path": path}, "verb": "attributes", "args": dict(old, path=path)}
+    args = dict(_owned(seen), path=path)
+    yield {"guard": {"path": path}, "verb": "attributes", "args": args}
     files.attributes(path, mode, owner, group)
 
 
