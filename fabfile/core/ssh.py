@@ -6,10 +6,8 @@ the agent's conversation framed.  Does not know what the work means.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import copy
-import functools
 import json
 import logging
 import random
@@ -18,7 +16,6 @@ import shlex
 import socket
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,7 +25,7 @@ import paramiko
 from fabric import Config, Connection
 from fabric.group import Group, GroupResult
 
-from fabfile.core import answers, known_hosts
+from fabfile.core import agent_program, answers, known_hosts
 from fabfile.core.contract import (
     Host,
     Interrupted,
@@ -50,45 +47,7 @@ _TRIES = 4
 _WAITING = 8
 """Times forks: the hosts that may be at work or wait for a service to stand."""
 _LARGEST_LINE = 8 * 1024 * 1024
-READING = ("files", "options", "processes", "record", "reads", "agent")
-WRITING = ("steps",)
-"""The agent's modules: those of every agent, and those that are sent before steps alone,
-for to compile them takes a host's time."""
-_REMOTE = Path(__file__).parent / "remote"
-_BOOTSTRAP = """\
-import gc,sys,json,types,zlib,binascii
-gc.disable()
-p=types.ModuleType('stackrbd_remote');p.__path__=[];sys.modules[p.__name__]=p
-def load(l):
- for n,s in json.loads(zlib.decompress(binascii.a2b_base64(l[9:])).decode()):
-  m=types.ModuleType('stackrbd_remote.'+n);m.__package__=p.__name__
-  sys.modules[m.__name__]=m;setattr(p,n,m);exec(compile(s,n+'.py','exec'),m.__dict__)
-b=sys.stdin.buffer
-l=b.readline()
-while l and not l.startswith(b'stackrbd:'):l=b.readline()
-if not l:sys.exit(76)
-load(l)
-gc.enable()
-p.agent.main(load)
-"""
-
 OnMessage = Callable[[str, Mapping[str, Any]], None]
-
-
-def _sources(names: Iterable[str] = READING) -> str:
-    """Modules of the agent, in the order in which they import each other, as JSON."""
-    return json.dumps([(n, (_REMOTE / f"{n}.py").read_text()) for n in names])
-
-
-def _packed(sources: str) -> bytes:
-    """As they go over the wire: 50 kB of text would be most of what a trip sends."""
-    return b"stackrbd:" + base64.b64encode(zlib.compress(sources.encode(), 9)) + b"\n"
-
-
-@functools.cache
-def _program(names: tuple[str, ...]) -> bytes:
-    """Read and packed once, for all hosts and trips."""
-    return _packed(_sources(names))
 
 
 def _encode(value: Any) -> Any:
@@ -141,6 +100,18 @@ class Conversations:
 def _say_goodbye(channel: Any) -> None:
     with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
         channel.shutdown_write()
+
+
+class _Shared:
+    """What all connections of a fleet have in common.
+
+    keys: private keys that were read; compiled: whether the hosts' Python is like ours.
+    """
+
+    def __init__(self) -> None:
+        self.conversations = Conversations()
+        self.keys: dict[tuple[Any, ...], Any] = {}
+        self.compiled = True
 
 
 class _Compare(paramiko.MissingHostKeyPolicy):
@@ -242,29 +213,31 @@ class _Transport(paramiko.Transport):
 class _Agent:
     """An agent on a host: the channel to it, and the modules that it has."""
 
-    def __init__(self, channel: Any) -> None:
+    def __init__(self, channel: Any, compiled: bool) -> None:
         self.channel, self.nonce = channel, b""
-        self._has: tuple[tuple[str, ...], ...] = ()
+        self.compiled, self._has = compiled, []  # type: ignore[var-annotated]
 
     def give(self, work: Mapping[str, Any]) -> bool:
         """Sends work, and before it the modules that are missing; False if nobody is there."""
         if self.channel.closed or self.channel.eof_received:
             return False
-        needed = (READING, WRITING) if "steps" in work else (READING,)
+        needed = agent_program.needed_for(work)
         missing = [modules for modules in needed if modules not in self._has]
         nonce = "\x1e" + secrets.token_hex(8)
-        text = json.dumps({**work, "nonce": nonce}, default=_encode).encode() + b"\n"
+        sent = [agent_program.packed(modules, self.compiled) for modules in missing]
+        sent.append(json.dumps({**work, "nonce": nonce}, default=_encode).encode() + b"\n")
         try:
-            self.channel.sendall(b"".join(_program(modules) for modules in missing) + text)
+            self.channel.sendall(b"".join(sent))
         except (OSError, EOFError, paramiko.SSHException):
             return False
-        self._has, self.nonce = (*self._has, *missing), nonce.encode()
+        self._has += missing
+        self.nonce = nonce.encode()
         return True
 
-    def left(self) -> bool:
-        """Whether it ended by itself, as one does that has waited long: it began nothing."""
+    def left_with(self) -> int | None:
+        """The exit code with which it ended by itself, having begun nothing; None if unknown."""
         self.channel.status_event.wait(1)
-        return self.channel.exit_status_ready() and self.channel.recv_exit_status() == 0
+        return self.channel.recv_exit_status() if self.channel.exit_status_ready() else None
 
 
 class HostConnection(Connection):
@@ -274,7 +247,7 @@ class HostConnection(Connection):
     host_name: str = ""
     _trusted: Any = None
     _password: Secret | None = None
-    _conversations: Any = None
+    _shared: Any = None
     _opening: Any = None
     _agent: _Agent | None = None
 
@@ -283,14 +256,13 @@ class HostConnection(Connection):
         name: str,
         trusted: known_hosts.KnownHosts,
         password: Secret | None,
-        conversations: Conversations,
-        keys: dict[tuple[Any, ...], Any] | None = None,
+        shared: _Shared,
     ) -> None:
         """Sets what Fabric's constructor has no parameter for."""
         self.host_name, self._trusted, self._password = name, trusted, password
-        self._conversations, self._opening = conversations, threading.Lock()
+        self._shared, self._opening = shared, threading.Lock()
         self.client = _Client()
-        self.client.keys = {} if keys is None else keys
+        self.client.keys = shared.keys
         self.client.set_missing_host_key_policy(_Compare(name, trusted))
         self.connect_kwargs["transport_factory"] = self._transport
 
@@ -352,27 +324,31 @@ class HostConnection(Connection):
         work = works[self.host_name]
         holds = "hold" in work
         if not holds:
-            self._conversations.go_on()
-            kept, self._agent = self._agent, None
-            if kept and kept.give(work):
-                said = self._heard_of(kept, heard, holds)
-                if said != "nothing" or not kept.left():
-                    return "cut" if said == "nothing" else said
-        agent = self._started()
-        if not agent.give(work):
-            raise _no_agent(self.host_name, agent.channel)
-        said = self._heard_of(agent, heard, holds)
-        if said == "nothing":
-            raise _no_agent(self.host_name, agent.channel)
-        return said
+            self._shared.conversations.go_on()
+        agent, self._agent = (None, self._agent) if holds else (self._agent, None)
+        began_anew = agent is None
+        while True:
+            agent = agent or self._started()
+            given = agent.give(work)
+            said = self._heard_of(agent, heard, holds) if given else "nothing"
+            if said != "nothing":
+                return said
+            code = agent.left_with() if given else 0
+            if code == agent_program.OTHER_PYTHON and agent.compiled:
+                self._shared.compiled = False  # for all hosts, from now on
+            elif began_anew:
+                raise _no_agent(self.host_name, agent.channel)
+            elif code != 0:
+                return "cut"
+            agent, began_anew = None, True
 
     def _heard_of(self, agent: _Agent, heard: OnMessage, holds: bool) -> str:
-        self._conversations.began(agent.channel, holds)
+        self._shared.conversations.began(agent.channel, holds)
         said = "cut"
         try:
             said = self._listen(agent, heard)
         finally:
-            self._conversations.ended(agent.channel)
+            self._shared.conversations.ended(agent.channel)
             if said == "end" and not holds and not agent.channel.eof_sent:
                 self._agent = agent
             elif said != "nothing":
@@ -391,7 +367,7 @@ class HostConnection(Connection):
         except (OSError, EOFError, paramiko.SSHException) as error:
             self.close()
             raise Unreachable(f"{self.host_name}: {error or 'the connection was cut'}") from None
-        return _Agent(channel)
+        return _Agent(channel, self._shared.compiled)
 
     def close(self) -> None:
         """Ends the agent too, if one is there."""
@@ -400,7 +376,7 @@ class HostConnection(Connection):
 
     def _command(self) -> str:
         sudo = "sudo -S -p ''" if self._password else "sudo -n"
-        return f"{sudo} python3 -I -S -c {shlex.quote(_BOOTSTRAP)}"
+        return f"{sudo} python3 -I -S -c {shlex.quote(agent_program.BOOTSTRAP)}"
 
     def _listen(self, agent: _Agent, heard: OnMessage) -> str:
         """Passes on the agent's messages; what else is said there counts for nothing.
@@ -662,8 +638,8 @@ class Fleet:
         self._known: dict[tuple[str, ...], known_hosts.KnownHosts] = {}
         self._connections: dict[str, HostConnection] = {}
         self._bastions: dict[str, HostConnection] = {}
-        self._keys: dict[tuple[Any, ...], Any] = {}
-        self.conversations = Conversations()
+        self._shared = _Shared()
+        self.conversations = self._shared.conversations
         self.trips: dict[str, int] = {}
 
     @property
@@ -695,7 +671,7 @@ class Fleet:
             connect_kwargs=arguments,
         )
         trusted = self._trusted(looked_up)
-        connection.prepare(name, trusted, password, self.conversations, self._keys)
+        connection.prepare(name, trusted, password, self._shared)
         return connection
 
     def _bastion(self, jumps: str) -> HostConnection | None:

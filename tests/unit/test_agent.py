@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from fabfile.core import ssh
+from fabfile.core import agent_program
 
 NONCE = "\x1enonce"
 
@@ -20,18 +20,21 @@ NONCE = "\x1enonce"
 class Agent:
     """A running agent whose state is below a folder of the test's."""
 
-    def __init__(self, folder, silence=30.0, **work):
+    def __init__(self, folder, silence=30.0, as_lines=agent_program.as_code, **work):
         self.state = folder / "state"
-        needed = (*ssh.READING, *ssh.WRITING) if "steps" in work else ssh.READING
-        sources = ssh._sources(needed).replace("/var/lib/stackrbd", str(self.state))
-        sources = sources.replace("SILENCE = 5.0, 30.0", f"SILENCE = 5.0, {silence}")
-        program = ssh._packed(sources)
+        needed = [name for names in agent_program.needed_for(work) for name in names]
+        program = as_lines([(name, self._altered(text, silence))
+                            for name, text in agent_program.sources(needed)])  # fmt: skip
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", ssh._BOOTSTRAP],
+            [sys.executable, "-I", "-S", "-c", agent_program.BOOTSTRAP],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         self.process.stdin.write(b"noise\n" + program)
         self.give(**work)
+
+    def _altered(self, text, silence):
+        text = text.replace("/var/lib/stackrbd", str(self.state))
+        return text.replace("SILENCE = 5.0, 30.0", f"SILENCE = 5.0, {silence}")
 
     def give(self, **work):
         """One more piece of work."""
@@ -64,8 +67,8 @@ class Agent:
 def agent(tmp_path):
     started = []
 
-    def start(silence=30.0, **work):
-        started.append(Agent(tmp_path, silence, **work))
+    def start(*how, **work):
+        started.append(Agent(tmp_path, *how, **work))
         return started[-1]
 
     yield start
@@ -249,6 +252,18 @@ def test_an_agent_does_one_work_after_the_other(agent, tmp_path):
     working.give(steps=[step(1, "run", **sh("exit 3"))])
     assert [m["t"] for m in working.all()] == ["begin", "failed"]
     assert working.end() == 0
+
+
+def test_it_comes_as_text_to_any_python(agent, tmp_path):
+    said = agent(30.0, agent_program.as_text, steps=[step(0, "run", **sh("true"))]).all()
+    assert [m["t"] for m in said] == ["begin", "done"]
+
+
+def test_a_python_of_another_kind_says_so_and_runs_nothing(agent, monkeypatch):
+    monkeypatch.setattr("importlib.util.MAGIC_NUMBER", b"else")
+    refusing = agent(steps=[step(0, "run", **sh("true"))])
+    assert refusing.hear() is None
+    assert refusing.process.wait(10) == agent_program.OTHER_PYTHON
 
 
 def test_it_looks_again_when_its_steps_are_done(agent, tmp_path):

@@ -213,7 +213,7 @@ def reach(found, host):
         "127.0.0.1", user="op", port=int(host.split(":")[1]), config=Config(lazy=True),
         connect_kwargs={"password": "x", "allow_agent": False, "look_for_keys": False},
     )  # fmt: skip
-    connection.prepare("ctl", found, None, ssh.Conversations())
+    connection.prepare("ctl", found, None, ssh._Shared())
     try:
         connection.reach()
     finally:

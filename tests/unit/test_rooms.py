@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fabfile.core import ssh
+from fabfile.core import agent_program
 
 ROOT = Path(__file__).parents[2]
 HOUSE = ROOT / "fabfile"
@@ -146,7 +146,9 @@ def test_one_module_knows_the_contexts_key():
 
 @named(sources("core/remote"))
 def test_what_runs_on_a_host_needs_the_standard_library_alone(path):
-    beside = {f"fabfile.core.remote.{name}" for name in ssh.READING + ssh.WRITING}
+    beside = {
+        f"fabfile.core.remote.{name}" for name in agent_program.READING + agent_program.WRITING
+    }
     foreign = imports(path) - beside - (sys.stdlib_module_names - AFTER_36)
     assert foreign == set()
 
