@@ -46,6 +46,8 @@ _TRIES = 4
 """Connections begun anew where an sshd that is too busy closed one (MaxStartups)."""
 _WAITING = 8
 """Times forks: the hosts that may be at work or wait for a service to stand."""
+_MOST_KEPT = 512
+"""Above so many hosts, each is connected to anew for a look and for its work."""
 _LARGEST_LINE = 8 * 1024 * 1024
 OnMessage = Callable[[str, Mapping[str, Any]], None]
 
@@ -250,6 +252,7 @@ class HostConnection(Connection):
     _shared: Any = None
     _opening: Any = None
     _agent: _Agent | None = None
+    _holding: bool = False
 
     def prepare(
         self,
@@ -325,6 +328,7 @@ class HostConnection(Connection):
         holds = "hold" in work
         if not holds:
             self._shared.conversations.go_on()
+        self._holding = self._holding or holds
         agent, self._agent = (None, self._agent) if holds else (self._agent, None)
         began_anew = agent is None
         while True:
@@ -373,6 +377,11 @@ class HostConnection(Connection):
         """Ends the agent too, if one is there."""
         self._agent = None
         super().close()
+
+    def rest(self) -> None:
+        """Closes a connection of a large fleet's, unless a lock is held through it."""
+        if not self._holding:
+            self.close()
 
     def _command(self) -> str:
         sudo = "sudo -S -p ''" if self._password else "sudo -n"
@@ -512,6 +521,7 @@ class RoleGroup(Group):
     """The hosts of a role; runs a method on all of them, so many at a time."""
 
     forks = 16
+    keeps = True
 
     def _do(self, method: str, *args: Any, **kwargs: Any) -> GroupResult:
         """{connection: result or exception}; unlike Fabric's own, it never raises."""
@@ -538,7 +548,10 @@ class RoleGroup(Group):
 
         def one(connection: HostConnection) -> str:
             with _Place(places) as place:
-                return connection.converse(works, place.hearing(heard))
+                said = connection.converse(works, place.hearing(heard))
+            if not self.keeps:
+                connection.rest()
+            return said
 
         return self._each(one, self.forks * waiting)
 
@@ -704,7 +717,7 @@ class Fleet:
     def group(self, names: Iterable[str]) -> RoleGroup:
         """The named hosts as a Fabric group with a bounded pool."""
         group = RoleGroup.from_connections([self._connection(n) for n in names])
-        group.forks = self._forks
+        group.forks, group.keeps = self._forks, len(self.hosts) <= _MOST_KEPT
         return group
 
     def hold(self, host: str, work: dict[str, Any]) -> Hold:

@@ -7,7 +7,9 @@ points: an undisturbed run gives the end state and the list of steps.  Then, for
 step's begin and end: the unconnected cloud, `integrate` until that event is in the
 journal, kill -9 of the control side (or the link of that host cut), `integrate` again.
 The end state must be the undisturbed one, byte for byte, with keys mapped to
-placeholders; no restart is owed; in between every file parses and no leftover is there.
+placeholders; no restart is owed.  All the while a reader on each host looks at every
+file some hundred times a second: each content that it saw must be a whole one.  Where a
+file's step was stopped, the service that reads it is restarted in between, and must stand.
 
 operators: two `integrate` started at random moments, so many times.
 
@@ -19,6 +21,8 @@ import argparse
 import hashlib
 import json
 import random
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -26,7 +30,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fabfile.core import journal
 from fabfile.core.remote import options
-from tests.lab.conftest import INV, PROJECT, on
+from tests.lab.conftest import ACCESS, INV, PROJECT, on
 
 HOSTS = ("ceph01", "controller01", "compute01", "compute02")
 CLIENTS = HOSTS[1:]
@@ -36,6 +40,11 @@ CONFS = {
     "controller01": ("/etc/glance/glance-api.conf", "/etc/cinder/cinder.conf"),
     "compute01": ("/etc/nova/nova.conf",),
     "compute02": ("/etc/nova/nova.conf",),
+}
+UNITS = {
+    "controller01": ("glance-api", "cinder-volume"),
+    "compute01": ("nova-compute",),
+    "compute02": ("nova-compute",),
 }
 RESULTS = PROJECT / ".fault-loop.jsonl"
 PACKAGES = "ceph-common python3-rbd qemu-block-extra"
@@ -122,16 +131,98 @@ def state():
 NAMES = ("client.volumes", "client.images")
 
 
-def in_between():
-    """Faults that a reader could see now: a half file, a leftover."""
-    faults = []
-    for host, paths in CONFS.items():
-        for path in paths:
-            try:
-                options.active(on(host, "cat", path))
-            except options.ParseError as error:
-                faults.append(f"{host}: {path}: {error}")
-    return faults
+# What others see meanwhile
+
+READER = """
+import json, os, sys, threading, time
+asked, last, seen = sys.argv[1:], {}, {}
+end = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), end.set()), daemon=True).start()
+while not end.wait(0.003):
+    for path in asked:
+        try:
+            with open(path, "rb") as stream:
+                now = os.fstat(stream.fileno())
+                if last.get(path) == (now.st_ino, now.st_mtime_ns, now.st_size):
+                    continue
+                last[path] = now.st_ino, now.st_mtime_ns, now.st_size
+                text = stream.read().decode("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            text = None
+        if text is not None or path in seen:
+            seen.setdefault(path, {})[text] = True
+print(json.dumps({path: list(texts) for path, texts in seen.items()}))
+"""
+KEYRINGS = ("/etc/ceph/ceph.client.images.keyring", "/etc/ceph/ceph.client.volumes.keyring")
+READ = {host: (*paths, "/etc/ceph/ceph.conf", *KEYRINGS) for host, paths in CONFS.items()}
+
+
+def texts():
+    """{host: {path: text}} of all that is read, as it is now; keys as a placeholder."""
+
+    def of(host):
+        script = "for p in " + " ".join(READ[host]) + "; do echo @@ $p; cat $p 2>/dev/null; done"
+        parts = on(host, script=script + "; true").split("@@ ")[1:]
+        return {p.partition("\n")[0]: without_key(p.partition("\n")[2]) for p in parts}
+
+    return everywhere(of, tuple(READ))
+
+
+def without_key(text):
+    return re.sub(r"(?m)^(\s*key\s*=\s*)\S+$", r"\1<key>", text)
+
+
+class Readers:
+    """A reader on each host that uses the cluster; stop() tells what no one should see."""
+
+    def __init__(self, before, after):
+        self._before, self._after = before, after
+        # Python is fed its program by -c, its words in argv, and the end by standard input.
+        self._started = {
+            host: subprocess.Popen(
+                ["ssh", "-F", str(ACCESS / "ssh_config"), "-o", "BatchMode=yes", f"root@{host}",
+                 shlex.join(["python3", "-c", READER, *paths])],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            )
+            for host, paths in READ.items()
+        }  # fmt: skip
+
+    def stop(self):
+        found = []
+        for host, process in self._started.items():
+            seen = json.loads(process.communicate(timeout=60)[0])
+            for path, contents in seen.items():
+                found += [f"{host}: {path}: {why}" for text in contents
+                          if (why := self._fault(host, path, text))]  # fmt: skip
+        return found
+
+    def _fault(self, host, path, text):
+        if text is None:
+            return "was not there for a moment"
+        before, after = self._before[host][path], self._after[host][path]
+        if path not in CONFS[host]:
+            return "" if without_key(text) in (before, after) else f"a part: {len(text)} bytes"
+        try:
+            odd = options.stray_changes(before, text, differing(before, after))
+        except options.ParseError as error:
+            return str(error)
+        return f"without {odd}" if odd else ""
+
+
+def differing(before, after):
+    """What an integration sets: the options that differ between two texts."""
+    return [(s, k, None) for s, k in options.stray_changes(before, after, [])]
+
+
+def could_not_start(point):
+    """The services of a point's host that do not stand when they are restarted there."""
+    _, host, _, thing = point
+    if host not in CONFS or not thing.startswith("/"):
+        return []
+    units = " ".join(UNITS[host])
+    script = f"systemctl reset-failed {units}; systemctl restart {units}; sleep 3; "
+    script += f"for u in {units}; do systemctl -q is-active $u || echo $u; done"
+    return [f"{host}: {unit} does not stand" for unit in on(host, script=script).split()]
 
 
 def owed():
@@ -201,40 +292,44 @@ def stop_there(point, kind):
     return f"cut, ended with {process.returncode}"
 
 
-def one_point(point, kind, expected):
+def one_point(point, kind, before, after, expected):
     unconnected(packages=point[3] == "packages")
-    what = stop_there(point, kind)
-    faults = in_between()
-    code, text = integrate()
+    readers = Readers(before, after)
+    try:
+        what = stop_there(point, kind)
+        faults = could_not_start(point)
+        code, text = integrate()
+    finally:
+        seen = readers.stop()
     if code:
         faults.append(f"the next run ended with {code}: {text[-600:]}")
     now = state()
     faults += [f"{where} differs" for where in expected if now[where] != expected[where]]
     faults += [f"{host}: owed {units}" for host, units in owed().items() if units]
-    return {"point": point, "kind": kind, "stopped": what, "faults": faults}
+    return {"point": point, "kind": kind, "stopped": what, "faults": [*faults, *seen]}
 
 
 def points(kind, every):
     everywhere(remember)
     unconnected()
-    after = time.time()
+    before, began = texts(), time.time()
     code, text = integrate()
     if code:
         sys.exit(f"the undisturbed run ended with {code}:\n{text}")
-    expected = state()
-    chosen = [as_point(e) for e in events_of(after) if e["event"] in ("begin", "done")]
+    after, expected = texts(), state()
+    chosen = [as_point(e) for e in events_of(began) if e["event"] in ("begin", "done")]
     chosen = chosen[::every]
     known = {json.dumps(r["point"] + [r["kind"]]) for r in results()}
     for number, point in enumerate(chosen, 1):
         if json.dumps([*point, kind]) in known:
             continue
-        began = time.monotonic()
-        result = one_point(point, kind, expected)
+        clock = time.monotonic()
+        result = one_point(point, kind, before, after, expected)
         with RESULTS.open("a") as stream:
             stream.write(json.dumps(result) + "\n")
         word = "FAULT " + "; ".join(result["faults"]) if result["faults"] else "ok"
         print(f"{number}/{len(chosen)} {point[0]} {point[1]} {point[3]}: {result['stopped']}: "
-              f"{word} ({time.monotonic() - began:.0f} s)", flush=True)  # fmt: skip
+              f"{word} ({time.monotonic() - clock:.0f} s)", flush=True)  # fmt: skip
     found = [r for r in results() if r["kind"] == kind]
     bad = sum(bool(r["faults"]) for r in found)
     print(f"{kind}: {len(found)} of {len(chosen)} points, {bad} with faults")
