@@ -1,6 +1,5 @@
 """One line per step with the time since the start; knows nothing of the steps."""
 
-import sys
 import time
 
 _started = time.monotonic()
@@ -10,8 +9,3 @@ def say(text: str) -> None:
     """Print one line of progress, at once."""
     elapsed = int(time.monotonic() - _started)
     print(f"[{elapsed // 60:02d}:{elapsed % 60:02d}] {text}", flush=True)
-
-
-def warn(text: str) -> None:
-    """Print one line to standard error."""
-    print(f"lab: {text}", file=sys.stderr, flush=True)

@@ -13,6 +13,7 @@ from tests.lab.conftest import (  # noqa: F401 (fixtures)
     inv,
     no_key_is_shown,
     on,
+    site,
     watcher,
 )
 
@@ -25,30 +26,6 @@ def cloud():
     return on
 
 
-@pytest.fixture
-def site(tmp_path):
-    """Writes a site file (and an ssh_config) that differ from the lab's; its --site words."""
-
-    def write(*replaced, ssh=()):
-        text = (PROJECT / "config" / "site.toml").read_text()
-        if ssh:
-            config = tmp_path / "ssh_config"
-            settings = (ACCESS / "ssh_config").read_text()
-            for old, new in ssh:
-                assert old in settings, old
-                settings = settings.replace(old, new)
-            config.write_text(settings)
-            text = text.replace(f'config = "{ACCESS}/ssh_config"', f'config = "{config}"')
-        for old, new in replaced:
-            assert old in text, old
-            text = text.replace(old, new)
-        path = tmp_path / "site.toml"
-        path.write_text(text)
-        return ("--site", str(path))
-
-    return write
-
-
 def refused(code, *words, **how):
     """Runs `inv`, which must end with that code; all that it said."""
     return inv(*words, expect=code, also_errors=True, **how)
@@ -59,7 +36,7 @@ def alter(host="compute01"):
     on(host, script="sed -i '/^rbd_user/d' /etc/nova/nova.conf")
 
 
-def mended(*hosts):
+def mended():
     """Everything is as integrate leaves it; what was altered is put back first."""
     inv("integrate", "--yes")
     inv("integrate", "--check")

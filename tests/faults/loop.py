@@ -30,7 +30,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fabfile.core import journal
 from fabfile.core.remote import options
-from tests.lab.conftest import ACCESS, INV, PROJECT, on
+from tests.lab.conftest import INV, PROJECT, by_ssh, on
 
 HOSTS = ("ceph01", "controller01", "compute01", "compute02")
 CLIENTS = HOSTS[1:]
@@ -180,8 +180,7 @@ class Readers:
         # Python is fed its program by -c, its words in argv, and the end by standard input.
         self._started = {
             host: subprocess.Popen(
-                ["ssh", "-F", str(ACCESS / "ssh_config"), "-o", "BatchMode=yes", f"root@{host}",
-                 shlex.join(["python3", "-c", READER, *paths])],
+                by_ssh(host, shlex.join(["python3", "-c", READER, *paths])),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             )
             for host, paths in READ.items()

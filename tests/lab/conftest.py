@@ -79,13 +79,15 @@ def start(*words, env=None):
     return Started(words, env)
 
 
+def by_ssh(host, *argv):
+    """The words that run a command as root on a lab host."""
+    config = str(ACCESS / "ssh_config")
+    return ["ssh", "-F", config, "-o", "BatchMode=yes", f"root@{host}", "--", *argv]
+
+
 def on(host, *argv, script=None):
     """Runs a command as root on a lab host; its standard output."""
-    command = ["ssh", "-F", str(ACCESS / "ssh_config"), "-o", "BatchMode=yes", f"root@{host}"]
-    if script is None:
-        command += ["--", *argv]
-    else:
-        command += ["--", "bash", "-s"]
+    command = by_ssh(host, *(argv if script is None else ("bash", "-s")))
     done = subprocess.run(
         command, input=script or "", capture_output=True, text=True, timeout=120, check=False
     )
@@ -144,9 +146,32 @@ def running():
 
 
 def _answers(host):
-    probe = ["ssh", "-F", str(ACCESS / "ssh_config"), "-o", "BatchMode=yes"]
-    argv = [*probe, "-o", "ConnectTimeout=3", f"root@{host}", "--", "true"]
+    argv = ["timeout", "5", *by_ssh(host, "true")]
     return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Writes a site file (and an ssh_config) that differ from the lab's; its --site words."""
+
+    def write(*replaced, ssh=()):
+        text = (PROJECT / "config" / "site.toml").read_text()
+        if ssh:
+            config = tmp_path / "ssh_config"
+            settings = (ACCESS / "ssh_config").read_text()
+            for old, new in ssh:
+                assert old in settings, old
+                settings = settings.replace(old, new)
+            config.write_text(settings)
+            text = text.replace(f'config = "{ACCESS}/ssh_config"', f'config = "{config}"')
+        for old, new in replaced:
+            assert old in text, old
+            text = text.replace(old, new)
+        path = tmp_path / "site.toml"
+        path.write_text(text)
+        return ("--site", str(path))
+
+    return write
 
 
 @pytest.fixture(scope="module")

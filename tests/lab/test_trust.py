@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PROJECT, Terminal, inv, on, running, start
+from .conftest import Terminal, inv, on, running, start
 
 pytestmark = pytest.mark.lab
 KEPT = (
@@ -195,26 +195,21 @@ def test_history_names_every_run_and_how_it_ended(before):
     assert newest["run"] in logged
 
 
-def test_ephemeral_disks_by_choice_and_back(before, tmp_path):
+def test_ephemeral_disks_by_choice_and_back(before, site):
     """A pool, a client, a keyring and a secret of their own; an instance boots from RBD."""
-    text = (PROJECT / "config" / "site.toml").read_text()
-    for old, new in (
+    there = site(
         ("[pools]\n", "[pools]\nvms = { size = 1, pg_num = 8 }\n"),
         ("[clients]\n", '[clients]\nvms = { rwx = ["vms"], rx = ["images"] }\n'),
         ("[packages]\n", "[nova]\nephemeral = true\n\n[packages]\n"),
-    ):
-        assert old in text
-        text = text.replace(old, new)
-    site = tmp_path / "site.toml"
-    site.write_text(text)
-    inv("integrate", "--yes", "--site", str(site))
-    inv("integrate", "--check", "--site", str(site))
+    )
+    inv("integrate", "--yes", *there)
+    inv("integrate", "--check", *there)
     for host in ("compute01", "compute02"):
         conf = on(host, "cat", "/etc/nova/nova.conf")
         assert "\nimages_type = rbd\n" in conf and "\nrbd_user = vms\n" in conf
         assert len(on(host, "virsh", "-q", "secret-list").splitlines()) == 2
         keyring = "/etc/ceph/ceph.client.vms.keyring"
         assert on(host, "stat", "-c", "%a,%U", keyring).strip() == "640,nova"
-    inv("verify", "--site", str(site), "--limit", "compute01", timeout=900)
-    inv("undo", "--yes", "--site", str(site))
+    inv("verify", *there, "--limit", "compute01", timeout=900)
+    inv("undo", "--yes", *there)
     inv("integrate", "--check")

@@ -12,16 +12,9 @@ from fabfile.core.contract import BadInput, Facts
 from fabfile.resources import auth, release, settings
 from fabfile.resources import site as sites
 
+from .states import EPHEMERAL
+
 UUID = "6238f9e6-0382-4cef-a3f3-795a22ddc50e"
-EPHEMERAL = {
-    "nova": {"ephemeral": True},
-    "pools": {"volumes": {}, "images": {}, "vms": {}},
-    "clients": {
-        "volumes": {"rwx": ["volumes"], "rx": ["images"]},
-        "images": {"rwx": ["images"]},
-        "vms": {"rwx": ["vms"], "rx": ["images"]},
-    },
-}
 
 # release: (versions of nova, glance and cinder, Ceph's version at the time)
 RELEASES = {
