@@ -161,6 +161,10 @@ def install(run, packages, source=None):
     expect(apt + quiet + wanted, killable=False)
 
 
+_MOST_RESTARTS = 3
+"""So often may systemd start a unit again before it counts as one that does not stand."""
+
+
 def restart(run, units, settle=4.0, timeout=150):
     """Restarts units together and watches them until each has stood for a while.
 
@@ -191,9 +195,11 @@ def _up(units, until, timeout):
         pause = min(2.0, pause * 1.6)  # a look is a program's start, on every host at once
         seen = reads.units(units)
         for unit in units:
-            if seen[unit]["ActiveState"] == "failed" or (unit in up and _fell(seen[unit])):
-                said = (unit, seen[unit]["Result"], _last_words(unit))
-                raise Failed("%s did not stay up (%s)%s" % said)
+            again = int(seen[unit].get("NRestarts") or 0)
+            fell = seen[unit]["ActiveState"] == "failed" or (unit in up and _fell(seen[unit]))
+            if fell or again >= _MOST_RESTARTS:
+                said = (unit, seen[unit]["Result"], again, _last_words(unit))
+                raise Failed("%s did not stay up (%s, started again %d times)%s" % said)
             if not _fell(seen[unit]):
                 up.setdefault(unit, _process(seen[unit]))
         late = ["%s (%s)" % (u, seen[u]["SubState"]) for u in units if not _settled(seen[u])]
