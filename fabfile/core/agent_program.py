@@ -51,7 +51,7 @@ def sources(names: Iterable[str]) -> list[tuple[str, str]]:
 
 def _packed(kind: str, data: bytes) -> bytes:
     """As they go over the wire: 50 kB of text would be most of what a trip sends."""
-    return f"stackrbd:{kind}:".encode() + base64.b64encode(zlib.compress(data, 9)) + b"\n"
+    return f"stackrbd:{kind}:".encode() + base64.b64encode(zlib.compress(data, 6)) + b"\n"
 
 
 def as_text(modules: Sequence[tuple[str, str]]) -> bytes:
