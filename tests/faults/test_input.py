@@ -1,5 +1,7 @@
 """Faults F: input, secrets, and whoever is on the other side."""
 
+import shlex
+
 import pytest
 
 from tests.lab.conftest import inv, on
@@ -67,7 +69,8 @@ SHELLS = {
 
 @pytest.mark.parametrize("kind", SHELLS)
 def test_61_a_hostile_login_shell(cloud, kind):
-    do = f"printf '%s\\n' '#!/bin/bash' '{SHELLS[kind]}' > /usr/local/bin/evil; "
+    script = shlex.quote("#!/bin/bash\n" + SHELLS[kind])
+    do = f"printf '%s\\n' {script} > /usr/local/bin/evil; "
     do += "chmod 755 /usr/local/bin/evil; usermod -s /usr/local/bin/evil operator"
     undo = "usermod -s /bin/bash operator; pkill -u operator; rm /usr/local/bin/evil"
     alter("compute02")

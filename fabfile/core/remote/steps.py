@@ -84,7 +84,7 @@ def _objections(path, made, edits, namespaces, exclude):
         code, out, err = call(argv, timeout=120)
     except Failed:
         return  # not installed here
-    said = set(re.findall(r"(\S+) is not part of the sample config", out + err))
+    said = set(re.findall(r"([^\s:]+) is not part of the sample config", out + err))
     wrong = sorted(said & {"%s/%s" % (section, key) for section, key, _ in edits})
     if code and wrong:
         said = (path, ", ".join(wrong))
