@@ -71,7 +71,8 @@ def sizes(serial: str, hosts: int) -> list[int]:
     """
     if not re.fullmatch(SERIAL, serial):
         raise BadInput(
-            f"--serial: expected N or N% (at least 1), or a list such as 1,10%,50%, found {serial!r}"
+            "--serial: expected N or N% (at least 1), or a list such as 1,10%,50%, "
+            f"found {serial!r}"
         )
     words = [word.strip() for word in serial.split(",")]
     found: list[int] = []
