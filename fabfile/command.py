@@ -13,17 +13,21 @@ from invoke import Exit, Task, task
 
 HELP = {
     "site": "the site file (else STACKRBD_SITE, else config/site.toml)",
-    "limit": "hosts to touch: names, globs or roles by commas; '!' takes away",
+    "limit": "hosts to touch: names, globs, roles or @failed by commas; '!' takes away",
     "check": "show what would be done, change nothing; exits 2 if there is something",
     "diff": "show what changes inside each file and object",
     "yes": "do it without asking",
-    "json": "print one JSON document on standard output",
+    "json": "print JSON on standard output, a document a line; the last is the result",
+    "forks": "hosts at a time (else ssh.forks of the site file)",
+    "serial": "computes a batch: N, N% or a list such as 1,10%,50% (the last one repeats)",
+    "max_fail": "computes (N or N%) that may fail or be unreachable while the rest goes on",
 }
 _FLAGS = [
     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
     for name, default in (
         ("site", ""), ("limit", ""), ("check", False),
         ("diff", False), ("yes", False), ("json", False),
+        ("forks", ""), ("serial", ""), ("max_fail", ""),
     )
 ]  # fmt: skip
 Body = Callable[..., Sequence[Any]]

@@ -17,22 +17,25 @@ def integrate() -> list[Any]:
 
 @task(
     help={
-        **{name: HELP[name] for name in ("site", "limit", "json")},
+        **{name: HELP[name] for name in ("site", "limit", "json", "forks", "max_fail")},
         "out": "keep the plan in a new file, for inv apply",
     }
 )
-def plan(context: Any, site: str = "", limit: str = "", out: str = "", json: bool = False) -> None:
+def plan(  # noqa: PLR0913, PLR0917 (flags)
+    context: Any, site: str = "", limit: str = "", out: str = "", json: bool = False,
+    forks: str = "", max_fail: str = "",
+) -> None:  # fmt: skip
     """Show all that integrate would do, with diffs; write nothing on any host."""
     refuse_dry(context)
-    guarded(lambda: _plan(context, site, limit, out, json))
+    flags = {"site": site, "limit": limit, "json": json, "forks": forks, "max_fail": max_fail}
+    guarded(lambda: _plan(context, out, flags))
 
 
-def _plan(context: Any, site: str, limit: str, out: str, as_json: bool) -> int:
+def _plan(context: Any, out: str, flags: dict[str, Any]) -> int:
     from fabfile.flow import chain, plan_file  # noqa: PLC0415
     from fabfile.flow.converge import Options, Run  # noqa: PLC0415
 
-    options = Options(site, limit, check=True, diff=True, json=as_json)
-    with Run(context, options, "plan") as run:
+    with Run(context, Options(check=True, diff=True, **flags), "plan") as run:
         found = run.look(chain.stages())
         if out and found:
             plan_file.save(out, run, found)
@@ -40,36 +43,52 @@ def _plan(context: Any, site: str, limit: str, out: str, as_json: bool) -> int:
     return 0
 
 
-@task(help={"file": "a plan by inv plan --out", "yes": HELP["yes"], "json": HELP["json"]})
-def apply(context: Any, file: str, yes: bool = False, json: bool = False) -> None:
+@task(
+    help={
+        "file": "a plan by inv plan --out",
+        **{name: HELP[name] for name in ("yes", "json", "forks", "serial")},
+        "max_fail": f"{HELP['max_fail']} (else as for the plan)",
+    }
+)
+def apply(  # noqa: PLR0913, PLR0917 (flags)
+    context: Any, file: str, yes: bool = False, json: bool = False, forks: str = "",
+    serial: str = "", max_fail: str = "",
+) -> None:  # fmt: skip
     """Do what a kept plan says and nothing else; refuse where anything changed since."""
     refuse_dry(context)
-    guarded(lambda: _apply(context, file, yes, json))
+    flags = {"yes": yes, "json": json, "forks": forks, "serial": serial, "max_fail": max_fail}
+    guarded(lambda: _apply(context, file, flags))
 
 
-def _apply(context: Any, file: str, yes: bool, as_json: bool) -> int:
+def _apply(context: Any, file: str, flags: dict[str, Any]) -> int:
     from fabfile.flow import chain, plan_file  # noqa: PLC0415
     from fabfile.flow.converge import Options, Run  # noqa: PLC0415
 
     kept = plan_file.load(file)
-    options = Options(plan_file.site_of(kept), kept["limit"], diff=True, yes=yes, json=as_json)
+    flags["max_fail"] = flags["max_fail"] or kept["max_fail"]
+    options = Options(plan_file.site_of(kept), kept["limit"], diff=True, **flags)
     with Run(context, options, "apply") as run:
+        run.leave_out(plan_file.left_out(kept))
         return run.report(run.apply_kept(chain.stages(), kept["changes"]))
 
 
 @task(
     help={
-        **{name: HELP[name] for name in ("site", "limit", "check", "diff", "yes", "json")},
+        **{
+            name: HELP[name]
+            for name in ("site", "limit", "check", "diff", "yes", "json", "forks", "serial")
+        },
         "run": "the run to take back (else this site's last; see inv history)",
     }
 )
 def undo(  # noqa: PLR0913, PLR0917 (flags)
     context: Any, run: str = "", site: str = "", limit: str = "", check: bool = False,
-    diff: bool = False, yes: bool = False, json: bool = False,
+    diff: bool = False, yes: bool = False, json: bool = False, forks: str = "", serial: str = "",
 ) -> None:  # fmt: skip
     """Take a run back: files, caps, secrets and services; never a pool, never data."""
     refuse_dry(context)
-    flags = {"site": site, "limit": limit, "check": check, "diff": diff, "yes": yes, "json": json}
+    flags = {"site": site, "limit": limit, "check": check, "diff": diff, "yes": yes, "json": json,
+             "forks": forks, "serial": serial}  # fmt: skip
     guarded(lambda: _undo(context, run, flags))
 
 
@@ -77,7 +96,8 @@ def _undo(context: Any, run_id: str, flags: dict[str, Any]) -> int:
     from fabfile.flow import recorded  # noqa: PLC0415
     from fabfile.flow.converge import Options, Run  # noqa: PLC0415
 
-    with Run(context, Options(**flags), "undo") as run:
+    # What the cluster holds is taken away last, from under whoever would be left behind.
+    with Run(context, Options(**flags, max_fail="0"), "undo") as run:
         return run.report(run.converge([recorded.undone(run_id, run.site.name)]))
 
 

@@ -208,10 +208,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """All changes in order; empty means converged."""
+    """All changes in order; empty means converged.
+
+    left_out: {host: why} of those that could not be read, and for which nothing is planned.
+    """
 
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.changes)

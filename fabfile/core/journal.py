@@ -15,7 +15,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,12 @@ def _plain(value: Any) -> Any:
 
 
 class Journal:
-    """One run: its id, its plan, its events as they happen."""
+    """One run: its id, its plan, its events as they happen.
+
+    heard: is told each event too, when it is written.
+    """
+
+    heard: Callable[[Mapping[str, Any]], None] | None = None
 
     def __init__(self, run: str, **what: Any) -> None:
         self.id, self.path = run, folder() / run
@@ -88,6 +93,8 @@ class Journal:
         """Appends one event, whole lines only."""
         line = {"time": round(time.time(), 3), "event": kind, **what}
         self._append("events.jsonl", json.dumps(line, default=_plain) + "\n")
+        if self.heard:
+            self.heard(line)
 
     def plan(self, plan: Plan) -> None:
         """Keeps what is going to be done."""

@@ -6,6 +6,7 @@ A connection that is cut leaves 'unknown': the host is asked again when it answe
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -23,9 +24,8 @@ from fabfile.core.contract import (
     Secret,
     Stop,
     Unknown,
-    Unreachable,
 )
-from fabfile.flow import asking
+from fabfile.flow import asking, outcomes
 from fabfile.resources import auth
 
 DEADLINE = 1800
@@ -62,10 +62,10 @@ class Applying:
         }
         self._keys: dict[str, Secret] = {}
         self.done: dict[str, int] = {}
-        self._faults: list[Stop] = []
+        self._begun: set[str] = set()
 
     def all(self) -> None:
-        """Every wave; the first fault stops before the next wave.
+        """Every wave, its computes in batches; more faults than are borne stop before the next.
 
         Raises Interrupted, Unknown, Locked, Failed or Unreachable, the first that fits.
         """
@@ -73,18 +73,20 @@ class Applying:
         last = {host: number for number, wave in enumerate(waves) for host in wave}
         for number, wave in enumerate(waves):
             cloud = wave.pop(CLOUD, [])
-            if wave:
-                self._fetch_keys([c for changes in wave.values() for _, c in changes])
-                self._hosts(wave, {host for host in wave if last[host] == number})
+            there = {host: work for host, work in wave.items() if host not in self._run.failed}
+            for batch in self._run.pace.batches(there):
+                self._fetch_keys([c for changes in batch.values() for _, c in changes])
+                self._hosts(batch, {host for host in batch if last[host] == number})
             for step, change in cloud:
                 self._cloud(step, change)
 
+    def planned(self) -> Counter[str]:
+        """{host: how many changes}."""
+        return Counter(change.host for change in self._plan.changes)
+
     def recap(self) -> list[str]:
-        """One line a host: how many of its changes were made."""
-        planned: dict[str, int] = {}
-        for change in self._plan.changes:
-            planned[change.host] = planned.get(change.host, 0) + 1
-        return [f"{host}: {self.done.get(host, 0)} of {n} done" for host, n in planned.items()]
+        """How far each host came; hosts that came as far are in one line."""
+        return outcomes.recap(self.planned(), self.done, self._begun, self._run.failed)
 
     # The hosts
 
@@ -98,25 +100,34 @@ class Applying:
             }
             for host, changes in wave.items()
         }
-        self._faults = []
+        self._begun |= set(wave)
         cut = self._run.fleet.work(works, self._hearing(wave))
-        self._faults += [f for f in cut.values() if not isinstance(f, (Unknown, Interrupted))]
+        for host, fault in cut.items():
+            if not isinstance(fault, (Unknown, Interrupted)):
+                self._kept_out(host, fault)
         lost = [host for host, fault in cut.items() if isinstance(fault, Unknown)]
         self._run.fleet.conversations.go_on()
         if lost:
-            self._faults.append(self._look_again(lost))
-        if self._faults:
-            worst = max(self._faults, key=lambda fault: fault.code)
-            kind: Any = Unreachable if isinstance(worst, Unreachable) else type(worst)
-            raise kind("\n".join(map(str, self._faults)))
-        self.seen.refuse()
+            self._look_again(lost)
+        for host, fault in self.seen.faults().items():
+            self._kept_out(host, fault)
+        self._run.go_on()
+
+    def _kept_out(self, host: str, fault: Stop) -> None:
+        """A fault that is no step's."""
+        if host not in self._run.failed:
+            self._record.event("failed", host=host, why=outcomes.cause(host, fault))
+            self._failed(host, fault)
+
+    def _failed(self, host: str, fault: Stop) -> None:
+        self._run.failed.setdefault(host, fault)
 
     def _hearing(self, wave: Mapping[str, Numbered]) -> Callable[[str, Mapping[str, Any]], None]:
         changes = {number: change for numbered in wave.values() for number, change in numbered}
 
         def heard(host: str, message: Mapping[str, Any]) -> None:
             if message["t"] == "busy":
-                self._faults.append(Locked(f"{host}: {message['who']} is at work there"))
+                self._kept_out(host, Locked(f"{host}: {message['who']} is at work there"))
                 return
             if message["t"] == "read":
                 self.seen.heard(host, message)
@@ -130,35 +141,36 @@ class Applying:
             if message["t"] == "done":
                 self._count(host, change)
             elif message["t"] == "failed":
-                self._faults.append(Failed(f"{host}: {change.thing}: {message['why']}"))
+                self._failed(host, Failed(f"{host}: {change.thing}: {message['why']}"))
                 self._run.screen.step(host, f"FAILED {_words(change)}")
 
         return heard
 
-    def _look_again(self, hosts: Sequence[str]) -> Unknown:
+    def _look_again(self, hosts: Sequence[str]) -> None:
         """What the hosts that were cut off say of this run, as soon as they answer."""
         for host in hosts:
             self._record.event("unknown", host=host)
             self._run.screen.step(host, "UNKNOWN: the connection was cut; asking again")
         until, said = time.monotonic() + LOOK_AGAIN, dict.fromkeys(hosts, "")
         while not all(said.values()) and time.monotonic() < until:
-            for host in [h for h, text in said.items() if not text]:
-                said[host] = self._steps_of(host)
+            said |= self._steps_of([host for host, text in said.items() if not text])
             time.sleep(1)
-        lines = [
-            f"{host}: the connection was cut; "
-            + (text or "it does not answer, and what was done there is not known")
-            for host, text in said.items()
-        ]
-        return Unknown("\n".join([*lines, "run it again: it begins with what is"]))
+        for host, text in said.items():
+            known = text or "it does not answer, and what was done there is not known"
+            again = "run it again: it begins with what is"
+            self._failed(host, Unknown(f"{host}: the connection was cut; {known}; {again}"))
 
-    def _steps_of(self, host: str) -> str:
+    def _steps_of(self, hosts: Sequence[str]) -> dict[str, str]:
+        """{host: what it did of this run} of those that answer."""
         read = Read("run", "run", {"run": self._record.id})
-        try:
-            answers = self._run.ask({self._run.site.host(host): [read]}, quietly=True)
-        except (Unreachable, Failed, Locked):
-            return ""
-        steps = answers[host]["run"]
+        answers, faults = self._run.asked({self._run.site.host(h): [read] for h in hosts}, True)
+        return {
+            host: self._found_again(host, seen["run"])
+            for host, seen in answers.items()
+            if host not in faults
+        }
+
+    def _found_again(self, host: str, steps: Sequence[Mapping[str, Any]]) -> str:
         count = sum(step["state"] == "done" for step in steps)
         begun = [step["thing"] for step in steps if step["state"] == "begun"]
         self.done[host] = max(self.done.get(host, 0), count)
@@ -207,6 +219,7 @@ class Applying:
         from fabfile.cloud import volume_types  # noqa: PLC0415
 
         self._run.fleet.conversations.go_on()
+        self._begun.add(CLOUD)
         self._record.event("begin", host=CLOUD, step=step, thing=change.thing)
         volume_types.VERBS[change.verb](self._run.connection(), **change.args)
         self._record.event("done", host=CLOUD, step=step, thing=change.thing)
@@ -214,7 +227,7 @@ class Applying:
 
     def _count(self, host: str, change: Change) -> None:
         self.done[host] = self.done.get(host, 0) + 1
-        self._run.screen.step(host, _words(change))
+        self._run.screen.done(host, _words(change))
 
 
 def _words(change: Change) -> str:

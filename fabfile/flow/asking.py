@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fabfile.core.answers import fits, unasked
-from fabfile.core.contract import Failed, Host, Locked, Read, Secret
+from fabfile.core.contract import Failed, Host, Locked, Read, Secret, Stop, Unreachable
 
 
 def as_data(reads: Sequence[Read]) -> list[dict[str, Any]]:
@@ -23,29 +23,41 @@ class Answers:
     def __init__(self, asked: Mapping[Host, Sequence[Read]]) -> None:
         self.values: dict[str, dict[str, Any]] = {host.name: {} for host in asked}
         self._verbs = {(h.name, r.id): r.verb for h, reads in asked.items() for r in reads}
-        self._errors: list[str] = []
-        self._busy: list[str] = []
+        self._errors: dict[str, list[str]] = {}
+        self._busy: dict[str, Stop] = {}
 
     def heard(self, host: str, message: Mapping[str, Any]) -> None:
         """One message of a host's.  Raises Unreachable for an answer to nothing."""
         if message["t"] == "busy":
-            self._busy.append(f"{host}: {message['who']} is at work there")
+            self._busy[host] = Locked(f"{host}: {message['who']} is at work there")
         if message["t"] != "read":
             return
         verb = self._verbs.get((host, message["id"]))
         if verb is None:
             raise unasked(host)
         if "error" in message:
-            self._errors.append(f"{host}: {message['error']}")
+            self._wrong(host, message["error"])
         elif not fits(verb, message["value"]):
-            self._errors.append(f"{host}: {message['id']}: answers something else than was asked")
+            self._wrong(host, f"{message['id']}: answers something else than was asked")
         else:
             value = message["value"]
             self.values[host][message["id"]] = Secret(value) if verb == "secret" else value
 
-    def refuse(self) -> None:
-        """Raises Locked or Failed for the hosts that could not look."""
-        if self._busy:
-            raise Locked("\n".join(self._busy))
-        if self._errors:
-            raise Failed("could not look:\n" + "\n".join(self._errors))
+    def _wrong(self, host: str, why: str) -> None:
+        self._errors.setdefault(host, []).append(why)
+
+    def faults(self) -> dict[str, Stop]:
+        """{host: why} of those that could not look."""
+        errors = {
+            host: Failed(f"{host}: could not look: " + "\n".join(lines))
+            for host, lines in self._errors.items()
+        }
+        return {**errors, **self._busy}
+
+    def missing(self) -> dict[str, Stop]:
+        """{host: why} of those that have not answered all."""
+        return {
+            host: Unreachable(f"{host}: left {name} without an answer")
+            for host, name in self._verbs
+            if name not in self.values[host]
+        }

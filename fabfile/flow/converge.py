@@ -11,7 +11,7 @@ import getpass
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,8 @@ from fabfile.core.contract import (
     Seen,
     Stop,
     Unproved,
-    Unreachable,
 )
-from fabfile.flow import asking, interrupts, selecting
+from fabfile.flow import asking, interrupts, outcomes, pace, selecting
 from fabfile.flow.applying import PATIENCE, Applying
 from fabfile.flow.screen import Screen
 from fabfile.resources import identity, release
@@ -52,11 +51,17 @@ class Options:
     diff: bool = False
     yes: bool = False
     json: bool = False
+    forks: str = ""
+    serial: str = ""
+    max_fail: str = ""
 
 
 @dataclass
 class Run:
-    """One task at work on one site: connections, facts and keys of this run."""
+    """One task at work on one site: connections, facts and keys of this run.
+
+    failed: the hosts that it goes on without, and why.
+    """
 
     context: Any
     options: Options
@@ -67,7 +72,14 @@ class Run:
         self.screen = Screen(self.options.json)
         self.path = site_file.locate(self.options.site)
         self.site = sites.check(site_file.load(self.path), str(self.path))
-        self.limited = selecting.limited(self.site, self.options.limit)
+        limit = selecting.resolved(self.site, self.options.limit)
+        self.options = replace(self.options, limit=limit)
+        self.limited = selecting.limited(self.site, limit)
+        self.pace = pace.of(
+            self.site, self.limited, self.options.forks, self.options.serial, self.options.max_fail
+        )
+        self.failed: dict[str, Stop] = {}
+        self._record: journal.Journal | None = None
         self._tables = site_file.releases()
         self.fleet = self._fleet()
         self.id = journal.new_id()
@@ -89,7 +101,7 @@ class Run:
         if config and not config.exists():
             raise BadInput(f"ssh.config: {config}: no such file (for the lab: inv lab.up)")
         password = _printed(ssh.sudo_password_command) if ssh.sudo_password_command else None
-        return Fleet(self.site.all_hosts(), config, ssh.forks, password)
+        return Fleet(self.site.all_hosts(), config, self.pace.forks, password)
 
     # Probe
 
@@ -100,14 +112,16 @@ class Run:
         """
         admin = self.site.admin
         scope = [h for h in self.site.all_hosts() if self._in_scope(h)]
-        answers = {name: dict(known) for name, known in (seen or {}).items() if name != CLOUD}
+        out = {CLOUD, *self.failed}
+        answers = {name: dict(known) for name, known in (seen or {}).items() if name not in out}
         asked = {h: self.questions(stages, h) for h in scope}
         ids = {read.id for reads in asked.values() for read in reads}
         asked = {h: reads for h, reads in asked.items() if h.name not in answers}
-        self.screen.step("-", f"reading {len(asked)} hosts")
+        if asked:
+            self.screen.step("-", f"reading {len(asked)} hosts")
         cluster_side = {admin: asked.pop(admin, [])}
         for part in (cluster_side, asked):
-            answers |= self.ask({h: reads for h, reads in part.items() if reads})
+            answers |= self._read({h: reads for h, reads in part.items() if reads})
         if self.site.cloud and self.questions(stages, Host(CLOUD, ())):
             answers[CLOUD] = self._ask_cloud()
         facts = Facts(answers)
@@ -132,18 +146,50 @@ class Run:
         return list(asked.values())
 
     def _in_scope(self, host: Host) -> bool:
-        return (
+        return host.name not in self.failed and (
             host.name in self.limited
             or host == self.site.admin
             or bool({"glance", "cinder"} & set(host.roles))
         )
 
-    def ask(
-        self, asked: Mapping[Host, Sequence[Read]], quietly: bool = False
-    ) -> dict[str, dict[str, Any]]:
+    def _read(self, asked: Mapping[Host, Sequence[Read]]) -> dict[str, dict[str, Any]]:
+        """As ask(), but goes on without the hosts that may fail."""
+        answers, faults = self.asked(asked)
+        self.leave_out(faults)
+        return {name: seen for name, seen in answers.items() if name not in faults}
+
+    def leave_out(self, faults: Mapping[str, Stop]) -> None:
+        """Goes on without these hosts.  Raises what kept them, where that is not borne."""
+        self.failed |= faults
+        self.go_on()
+        for host, why in outcomes.causes(faults).items():
+            self.screen.event("left out", host=host, why=why)
+
+    def go_on(self) -> None:
+        """Raises the hosts' faults as one, where they are more than --max-fail allows."""
+        if not self.failed or self.pace.bears(self.failed):
+            return
+        allowed = self.pace.allowed
+        raise outcomes.worst(
+            self.failed,
+            f"--max-fail bears {allowed} computes that fail, and no other host" if allowed else "",
+        )
+
+    def ask(self, asked: Mapping[Host, Sequence[Read]]) -> dict[str, dict[str, Any]]:
         """{host: {read id: value}}; a read 'secret' comes back as a Secret.
 
-        Raises Unreachable, Interrupted, or Failed for what could not look.
+        Raises Unreachable, Locked, Interrupted, or Failed for what could not look.
+        """
+        answers, faults = self.asked(asked)
+        if faults:
+            raise outcomes.worst(faults)
+        return answers
+
+    def asked(
+        self, asked: Mapping[Host, Sequence[Read]], quietly: bool = False
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, Stop]]:
+        """As ask(), and {host: why} of those that did not answer all.  Raises Interrupted.
+
         quietly: does not ask for a password.
         """
         works = {
@@ -156,25 +202,42 @@ class Run:
         }
         answers = asking.Answers(asked)
         with self._finishing():
-            faults = self.fleet.work(works, answers.heard)
-            needy = [n for n, fault in faults.items() if isinstance(fault, NeedsPassword)]
+            cut = self._work(works, answers)
+            needy = [n for n, fault in cut.items() if isinstance(fault, NeedsPassword)]
             if needy and not quietly and sys.stdin.isatty():
                 self._ask_password(needy)
                 for name in needy:
-                    del faults[name]
-                faults |= self.fleet.work({name: works[name] for name in needy}, answers.heard)
+                    del cut[name]
+                cut |= self._work({name: works[name] for name in needy}, answers)
         self.fleet.conversations.go_on()
-        if faults:
-            raise Unreachable("\n".join(str(fault) for fault in faults.values()))
-        answers.refuse()
-        return answers.values
+        # Nothing is written by those that read: one that was cut was not reached, no more.
+        faults = {**answers.missing(), **answers.faults(), **outcomes.unreached(cut)}
+        return answers.values, faults
+
+    def _work(
+        self, works: Mapping[str, dict[str, Any]], answers: asking.Answers
+    ) -> dict[str, Stop]:
+        """Asks hosts, while the screen shows how many have answered."""
+        wanted = {host: len(work["reads"]) for host, work in works.items()}
+        with self.screen.at_work("read", wanted) as told:
+
+            def heard(host: str, message: Mapping[str, Any]) -> None:
+                answers.heard(host, message)
+                told(host, str(message["t"]))
+
+            found: dict[str, Stop] = self.fleet.work(works, heard)
+            for host in found:
+                told(host, "failed")
+            return found
 
     def _ask_password(self, hosts: Sequence[str]) -> None:
         """Once, for all hosts; it goes to sudo's standard input and nowhere else."""
         self.fleet.give(Secret(getpass.getpass(f"sudo's password on {', '.join(hosts)}: ")))
 
     def _finishing(self) -> Any:
-        return interrupts.finishing(self.fleet.conversations.stop, self.screen.say)
+        return interrupts.finishing(
+            self.fleet.conversations.stop, self.screen.say, self.screen.leave
+        )
 
     def connection(self) -> Any:
         """The site's cloud, by openstacksdk."""
@@ -198,7 +261,9 @@ class Run:
             changes += [c for c in stage.plan(self.site, facts, **more) if self._may_touch(c)]
             if hasattr(stage, "notes"):
                 notes += stage.notes(self.site, facts, changes)
-        return Plan(tuple(changes), tuple(notes))
+        if self.failed:
+            notes += identity.unseen(self.site, facts)
+        return Plan(tuple(changes), tuple(notes), outcomes.causes(self.failed))
 
     def _may_touch(self, change: Change) -> bool:
         return change.host in self.limited or (change.host == CLOUD and not self.options.limit)
@@ -214,6 +279,8 @@ class Run:
             raise
         for warning in self.fleet.warnings:
             self.screen.say(f"Warning: {warning}")
+        shown = {"changes": _as_shown(plan), "notes": plan.notes, "left_out": plan.left_out}
+        self.screen.event("plan", site=self.site.name, **shown)
         if plan:
             self.screen.plan(plan, self.options.diff)
         else:
@@ -238,7 +305,8 @@ class Run:
     def apply_kept(self, stages: Sequence[Any], kept: Sequence[Mapping[str, Any]]) -> Plan:
         """A kept plan: shown and asked for (unless --yes), then carried out, or stale."""
         if not self.options.yes:
-            _refuse_stale(kept, self.look(stages))
+            now = self.look(stages)
+            _refuse_stale([c for c in kept if c.get("host") not in self.failed], now)
             self.confirm()
         return self.carry_out(stages, kept)
 
@@ -249,8 +317,11 @@ class Run:
         Raises BadInput ('stale') where the plan would now be another one.
         """
         with self._locked() as number:
+            shown = set(self.failed)
             plan = self.plan(stages, self.probe(stages))
-            _refuse_stale(expected, plan)
+            new = {host: why for host, why in plan.left_out.items() if host not in shown}
+            self.screen.left_out(new)
+            _refuse_stale([c for c in expected if c.get("host") not in self.failed], plan)
             return self._carry_out(stages, plan, number)
 
     @contextlib.contextmanager
@@ -274,17 +345,25 @@ class Run:
             self._under_lock = {}
             hold.release()
 
-    def _carry_out(self, stages: Sequence[Any], plan: Plan, number: int) -> Plan:
+    def _recorded(self, **what: Any) -> journal.Journal:
+        """A record of this run on this side, and the hosts that it goes on without."""
         record = journal.Journal(
             self.id, site=self.site.name, file=str(self.path.resolve()), task=self.task,
-            limit=self.options.limit, number=number,
+            limit=self.options.limit, **what,
         )  # fmt: skip
+        for host, fault in self.failed.items():
+            record.event("left out", host=host, why=outcomes.cause(host, fault))
+        record.heard = self.screen.heard
+        return record
+
+    def _carry_out(self, stages: Sequence[Any], plan: Plan, number: int) -> Plan:
+        record = self._record = self._recorded(number=number)
         record.plan(plan)
         again = [getattr(stage, "afterwards", stage) for stage in stages]
         then = {name: self.questions(again, self.site.host(name)) for name in plan.hosts()}
         work = Applying(self, plan, record, number, then)
         try:
-            with self._finishing():
+            with self._finishing(), self.screen.at_work("done", work.planned()):
                 work.all()
             left = self.plan(again, self.probe(again, {**self.facts.hosts, **work.seen.values}))
             record.event("verified", left=len(left.changes))
@@ -292,17 +371,22 @@ class Run:
                 self.screen.plan(left, True)
                 raise Unproved("after the work, a second look found the above still to be done")
         except Stop as stop:
-            record.event("ended", code=stop.code, why=str(stop), done=work.done)
-            for line in work.recap():
-                self.screen.say(f"  {line}")
+            self._ended(record, work, stop.code, str(stop))
             raise
-        record.event("ended", code=0, done=work.done)
+        self._ended(record, work, max((fault.code for fault in self.failed.values()), default=0))
         self.screen.say(
             f"Done: {sum(work.done.values())} changes, at most {max(self.fleet.trips.values())} "
             f"round trips a host. "
             + ("" if self.task == "undo" else f"To take them back: inv undo --run {self.id}")
         )
         return plan
+
+    def _ended(self, record: journal.Journal, work: Applying, code: int, why: str = "") -> None:
+        more = {"why": why} if why else {}
+        failed = outcomes.causes(self.failed)
+        record.event("ended", code=code, done=work.done, failed=failed, **more)
+        for line in work.recap():
+            self.screen.say(f"  {line}")
 
     def confirm(
         self,
@@ -318,22 +402,42 @@ class Run:
             raise BadInput("not confirmed; nothing was written")
 
     def report(self, plan: Plan) -> int:
-        """Prints --json's document; the exit code."""
+        """Prints --json's result; the exit code.
+
+        Raises what kept hosts from being read or worked on, if there are any.
+        """
         pending = self.options.check and bool(plan)
         self.screen.json({
             "site": self.site.name,
             "changed": bool(plan) and not pending,
             "pending": pending,
-            "changes": [
-                {"host": c.host, "thing": c.thing, "sign": c.sign, "sentence": c.sentence,
-                 "diff": c.diff}
-                for c in plan.changes
-            ],
+            "changes": _as_shown(plan),
             "notes": plan.notes,
             "run": self.id if plan and not pending else None,
             "trips": self.fleet.trips,
+            "failed": outcomes.causes(self.failed),
         })  # fmt: skip
+        if self.failed:
+            raise self._without()
         return CHANGES_PENDING if pending else 0
+
+    def _without(self) -> Stop:
+        """That hosts are left; recorded, so that --limit @failed finds them."""
+        if self.options.check:
+            return outcomes.left(self.failed, "nothing was written anywhere")
+        if not self._record:
+            self._record = self._recorded()
+            failed = outcomes.causes(self.failed)
+            code = max(fault.code for fault in self.failed.values())
+            self._record.event("ended", code=code, failed=failed)
+        return outcomes.left(self.failed, "for these alone: --limit @failed")
+
+
+def _as_shown(plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {"host": c.host, "thing": c.thing, "sign": c.sign, "sentence": c.sentence, "diff": c.diff}
+        for c in plan.changes
+    ]
 
 
 def _refuse_stale(expected: Sequence[Mapping[str, Any]], now: Plan) -> None:

@@ -14,8 +14,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
-def finishing(stop: Callable[[], None], say: Callable[[str], None]) -> Iterator[None]:
-    """Within it, the first signal calls stop() once, the second ends the process."""
+def finishing(
+    stop: Callable[[], None], say: Callable[[str], None], leave: Callable[[], None]
+) -> Iterator[None]:
+    """Within it, the first signal calls stop() once; the second leave(), and ends the process."""
     count = 0
 
     def handle(number: int, frame: Any) -> None:
@@ -26,6 +28,7 @@ def finishing(stop: Callable[[], None], say: Callable[[str], None]) -> Iterator[
             threading.Thread(target=stop, daemon=True).start()
             say("Stopping: the step under way on each host is finished. Once more stops at once.")
         else:
+            leave()
             sys.stdout.flush()
             sys.stderr.write("stackrbd: stopped at once; see inv history, and run it again\n")
             os._exit(130)

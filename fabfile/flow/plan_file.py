@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from fabfile.core import journal
-from fabfile.core.contract import BadInput, Plan
+from fabfile.core.contract import BadInput, Plan, Stop, Unreachable
 
 FORMAT = 1
+_LATER: dict[str, Any] = {"max_fail": "", "left_out": {}}
+"""What the first files of this format do not have."""
 
 
 def digest(path: Path) -> str:
@@ -32,6 +34,8 @@ def save(out: str, run: Any, plan: Plan) -> None:
         "by": journal.who(),
         "site": {"file": str(run.path.resolve()), "sha256": digest(run.path)},
         "limit": run.options.limit,
+        "max_fail": run.options.max_fail,
+        "left_out": plan.left_out,
         "changes": journal.as_data(plan.changes),
     }
     path = Path(out).expanduser()
@@ -58,12 +62,17 @@ def load(name: str) -> dict[str, Any]:
             f"{path}: expected a plan by inv plan --out, found no JSON: {error}"
         ) from None
     wanted = {"stackrbd plan", "made", "by", "site", "limit", "changes"}
-    if not isinstance(document, dict) or set(document) != wanted:
+    if not isinstance(document, dict) or set(document) - set(_LATER) != wanted:
         raise BadInput(f"{path}: expected a plan by inv plan --out, found something else")
     if document["stackrbd plan"] != FORMAT:
         found = document["stackrbd plan"]
         raise BadInput(f"{path}: expected format {FORMAT}, found {found!r}; plan anew")
-    return document
+    return {**_LATER, **document}
+
+
+def left_out(document: dict[str, Any]) -> dict[str, Stop]:
+    """{host: why} of those that the plan goes on without, whether they answer now or not."""
+    return {host: Unreachable(f"{host}: {why}") for host, why in document["left_out"].items()}
 
 
 def site_of(document: dict[str, Any]) -> str:

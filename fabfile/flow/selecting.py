@@ -7,7 +7,40 @@ import fnmatch
 from collections.abc import Mapping
 from typing import Any
 
+from fabfile.core import journal
 from fabfile.core.contract import BadInput, Unreachable
+
+FAILED = "@failed"
+"""In --limit: the hosts that the site's last run left behind."""
+
+
+def resolved(site: Any, limit: str) -> str:
+    """A --limit with names in the place of @failed.
+
+    Raises BadInput where no run is recorded that says who failed, or where nobody did.
+    """
+    words = []
+    for word in (w.strip() for w in limit.split(",")):
+        if word.removeprefix("!") == FAILED:
+            words += [word.replace(FAILED, host) for host in _failed(site)]
+        else:
+            words.append(word)
+    return ",".join(words)
+
+
+def _failed(site: Any) -> list[str]:
+    for run, events in journal.runs():
+        failed = events[-1].get("failed")
+        if events[0].get("site") != site.name or failed is None:
+            continue
+        found = [host for host in site.hosts if host in failed]
+        if not found:
+            raise BadInput(f"--limit {FAILED}: run {run}, the last here, left no host behind")
+        return found
+    raise BadInput(
+        f"--limit {FAILED}: expected a run on site {site.name!r} that says how its hosts fared; "
+        "none is recorded here (see inv history): name the hosts"
+    )
 
 
 def limited(site: Any, limit: str) -> set[str]:

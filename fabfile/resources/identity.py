@@ -80,6 +80,18 @@ def resolve(site: Any, facts: Facts) -> dict[str, str]:
     return {known_as(name): one for name, one in found.items()}
 
 
+def unseen(site: Any, facts: Facts) -> list[str]:
+    """What is to be known where computes were left out: a UUID in use there was not seen."""
+    if not any(SECRETS.id in seen for seen in facts.hosts.values()):
+        return []
+    return [
+        f"clients.{name}: no host that was read uses a secret UUID for it; if one that is left "
+        f"out does, set clients.{name}.secret_uuid to that first"
+        for name, client in site.secret_clients().items()
+        if not client.secret_uuid and not any(found for _, found in _in_use(site, facts, name))
+    ]
+
+
 def _one(site: Any, facts: Facts, name: str, client: Any, fsid: str) -> str:
     setting = client.secret_uuid.lower() if client.secret_uuid else None
     for place, found in _in_use(site, facts, name):

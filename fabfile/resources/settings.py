@@ -43,13 +43,14 @@ class Service:
 
     def plan(self, site: Any, facts: Facts) -> list[Change]:
         """The edits of each host's file that are not in force there."""
+        hosts = [host for host in site.with_role(self.role) if host.name in facts.hosts]
+        if not hosts:
+            return []
         data = facts.release[self.name]
         words = self._words(site, facts)
         changes: list[Change] = []
-        for host in site.with_role(self.role):
-            seen = facts.hosts.get(host.name)
-            if seen is None:
-                continue
+        for host in hosts:
+            seen = facts.hosts[host.name]
             changes += self._file(site, host.name, data, words, seen)
             if "head" in data:
                 changes += _head(host.name, data["head"], words, seen["cinder.head"])

@@ -49,6 +49,10 @@ UserName = Annotated[
 ]
 """As useradd has it, and dots: in capitals it would be an alias of sudoers, or ALL."""
 Term = Annotated[str, _form(r"[0-9]{12}([0-9]{2})?Z", "yyyymmddHHMMSSZ or yyyymmddHHMMZ, in UTC")]
+MOST_FORKS = 256
+SHARE = r"[0-9]{1,6}|(100|[1-9]?[0-9])%"
+_SOME = r"([1-9][0-9]{0,5}|(100|[1-9][0-9]?)%)"
+SERIAL = rf"{_SOME}(\s*,\s*{_SOME})*"
 Role = Literal["ceph", "glance", "cinder", "compute"]
 ROLES = ("ceph", "glance", "cinder", "compute")
 
@@ -71,7 +75,16 @@ class Ssh(_Table):
 
     config: PlainText | None = None
     sudo_password_command: list[PlainText] | None = Field(None, min_length=1)
-    forks: int = Field(16, ge=1, le=256)
+    forks: int = Field(16, ge=1, le=MOST_FORKS)
+
+
+class Rollout(_Table):
+    """[rollout]: what --serial and --max-fail are where they are not given."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    serial: Annotated[str, _form(SERIAL, "N or N%, or a list such as 1,10%,50%")] | None = None
+    max_fail: Annotated[str, _form(SHARE, "N, or N% of a run's computes")] = "0"
 
 
 class Pool(_Table):
@@ -158,6 +171,7 @@ class Site(_Table):
         "images": Client(rwx=["images"]),
     }
     ssh: Ssh = Ssh()
+    rollout: Rollout = Rollout()
     glance: Glance = Glance()
     cinder: Cinder = Cinder()
     nova: Nova = Nova()
@@ -301,8 +315,9 @@ def _found(raw: Any, path: Any) -> str:
 def _nearest(path: list[str]) -> str:
     known: set[str] = set()
     tables: dict[str, type[BaseModel]] = {
-        "hosts": HostTable, "ssh": Ssh, "pools": Pool, "clients": Client, "glance": Glance,
-        "cinder": Cinder, "nova": Nova, "packages": Packages, "sudoers": Sudoers, "verify": Verify,
+        "hosts": HostTable, "ssh": Ssh, "rollout": Rollout, "pools": Pool, "clients": Client,
+        "glance": Glance, "cinder": Cinder, "nova": Nova, "packages": Packages,
+        "sudoers": Sudoers, "verify": Verify,
     }  # fmt: skip
     model = Site if len(path) == 1 else tables.get(path[0], Site)
     known.update(model.model_fields)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.lab.conftest import inv, on
+from tests.lab.conftest import inv, on, result
 
 from .conftest import done_and_undone, mended, refused
 
@@ -83,7 +83,7 @@ def test_48_a_new_key_in_ceph_reaches_every_place(cloud):
     new = "ceph-authtool -g -n client.volumes /root/new --create-keyring >/dev/null; "
     new += f"printf '{caps_now}' >> /root/new; "
     on("ceph01", script=f"umask 077; {new} ceph auth import -i /root/new; rm /root/new")
-    shown = json.loads(inv("integrate", "--check", "--json", expect=2))
+    shown = result(inv("integrate", "--check", "--json", expect=2))
     things = {(c["host"], c["thing"].split()[0]) for c in shown["changes"]}
     assert {(h, "libvirt") for h in COMPUTES} <= things
     assert ("controller01", "/etc/ceph/ceph.client.volumes.keyring") in things

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.conftest import inv, on, start
+from tests.lab.conftest import inv, on, result, start
 
 from .conftest import alter, here, mended, nova_conf, refused, sshd_of
 
@@ -39,10 +39,10 @@ def slow(host, delay, loss):
 def test_12_300_ms_and_five_percent_loss(cloud):
     with slow("compute01", 300, 5):
         assert round_trip("compute01") > 250
-        done = json.loads(inv("integrate", "--check", "--json"))
+        done = result(inv("integrate", "--check", "--json"))
         assert done["trips"]["compute01"] == 1
         alter()
-        done = json.loads(inv("integrate", "--yes", "--json"))
+        done = result(inv("integrate", "--yes", "--json"))
         assert [c["host"] for c in done["changes"]] == ["compute01"] * 2
         assert done["trips"]["compute01"] <= 4
     mended()
@@ -102,10 +102,10 @@ def test_70_check_says_two_exactly_when_something_would_change(cloud, seed):
     chosen = random.Random(seed).sample(DAMAGE, random.Random(seed).randint(1, len(DAMAGE)))
     for host, script in chosen:
         on(host, script=script)
-    shown = json.loads(inv("integrate", "--check", "--json", expect=2))
-    done = json.loads(inv("integrate", "--yes", "--json"))
+    shown = result(inv("integrate", "--check", "--json", expect=2))
+    done = result(inv("integrate", "--yes", "--json"))
     assert done["changes"] == shown["changes"]
-    again = json.loads(inv("integrate", "--check", "--json"))
+    again = result(inv("integrate", "--check", "--json"))
     assert again["changes"] == []
 
 
@@ -154,7 +154,7 @@ def test_75_a_full_disk_for_the_records(cloud, tmp_path):
 
 def test_76_a_trail_on_both_sides(cloud):
     alter()
-    run = json.loads(inv("integrate", "--yes", "--json"))["run"]
+    run = result(inv("integrate", "--yes", "--json"))["run"]
     shown = json.loads(inv("show", "--run", run, "--json"))
     assert shown["outcome"] == "done" and "@" in shown["who"]
     logged = on("compute01", "journalctl", "-t", "stackrbd", "-o", "cat", "--no-pager")

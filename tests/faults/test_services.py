@@ -1,11 +1,10 @@
 """Faults D: services."""
 
-import json
 import time
 
 import pytest
 
-from tests.lab.conftest import inv, on
+from tests.lab.conftest import inv, on, result
 
 from .conftest import alter, done_and_undone, mended, refused
 
@@ -112,6 +111,6 @@ def test_44_one_of_several_fails_and_the_rest_is_known(cloud):
     with unit("ExecStart=\\nExecStart=/bin/false\\nRestart=no", "compute02"):
         said = refused(1, "integrate", "--yes")
         assert "compute01: 2 of 2 done" in said and "compute02: 1 of 2 done" in said
-    shown = json.loads(inv("integrate", "--check", "--json", expect=2))
+    shown = result(inv("integrate", "--check", "--json", expect=2))
     assert [(c["host"], c["sign"]) for c in shown["changes"]] == [("compute02", "!")]
     mended()

@@ -38,6 +38,11 @@ def inv(*words, expect=0, timeout=900, also_errors=False, env=None):
     return done.stdout + (done.stderr if also_errors else "")
 
 
+def result(said):
+    """The result of a task with --json: the last of the documents, a line each."""
+    return json.loads(said.splitlines()[-1])
+
+
 def environment(more):
     """The operator's, with a folder for temporary files that the scan looks through."""
     return {**os.environ, "TMPDIR": str(scan.SCRATCH), **(more or {})}
@@ -177,7 +182,7 @@ def site(tmp_path):
 @pytest.fixture(scope="module")
 def integrated(lab):
     """The cloud after one `inv integrate --yes`; its JSON."""
-    return json.loads(inv("integrate", "--yes", "--json"))
+    return result(inv("integrate", "--yes", "--json"))
 
 
 class Terminal:

@@ -1,14 +1,13 @@
 """The main job on the real cloud: what issue and README promise of it."""
 
 import configparser
-import json
 import re
 import subprocess
 
 import pytest
 from oslo_config import cfg
 
-from .conftest import CACHE, PROJECT, inv, on
+from .conftest import CACHE, PROJECT, inv, on, result
 
 COMPUTES = ("compute01", "compute02")
 UNITS = {
@@ -161,7 +160,7 @@ def test_a_wrong_value_in_libvirt_is_found_and_set_right(integrated):
     uuid = on("compute02", "virsh", "-q", "secret-list").split()[0]
     wrong = f"echo bm90IHRoZSBrZXk= | virsh -q secret-set-value --secret {uuid} --file /dev/stdin"
     on("compute02", script=wrong)
-    shown = json.loads(inv("compute.secret", "--check", "--json", expect=2))
+    shown = result(inv("compute.secret", "--check", "--json", expect=2))
     assert [(c["host"], c["sign"]) for c in shown["changes"]] == [("compute02", "~")]
     inv("compute.secret", "--yes")
     inv("integrate", "--check")

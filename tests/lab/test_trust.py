@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Terminal, inv, on, running, start
+from .conftest import Terminal, inv, on, result, running, start
 
 pytestmark = pytest.mark.lab
 KEPT = (
@@ -74,7 +74,7 @@ def test_a_kept_plan_is_done_and_nothing_else(before, tmp_path):
     kept = tmp_path / "plan.json"
     inv("plan", "--out", str(kept))
     shown = json.loads(kept.read_text())
-    done = json.loads(inv("apply", str(kept), "--yes", "--json"))
+    done = result(inv("apply", str(kept), "--yes", "--json"))
     assert [(c["host"], c["thing"]) for c in done["changes"]] == [
         (c["host"], c["thing"]) for c in shown["changes"]
     ]

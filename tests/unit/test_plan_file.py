@@ -89,6 +89,21 @@ def test_a_plan_of_another_format_is_refused(kept):
         plan_file.load(str(kept))
 
 
+def test_hosts_that_were_left_out_and_how_many_may_be_are_kept_with_it(run, tmp_path):
+    run.options = Options(max_fail="2%")
+    plan_file.save(str(tmp_path / "p"), run, Plan((CHANGE,), (), {"n2": "is deaf"}))
+    document = plan_file.load(str(tmp_path / "p"))
+    assert document["max_fail"] == "2%"
+    assert {h: str(why) for h, why in plan_file.left_out(document).items()} == {"n2": "n2: is deaf"}
+
+
+def test_a_plan_from_before_hosts_could_be_left_out_leaves_out_none(kept):
+    document = json.loads(kept.read_text())
+    del document["left_out"], document["max_fail"]
+    kept.write_text(json.dumps(document))
+    assert plan_file.left_out(plan_file.load(str(kept))) == {}
+
+
 def test_a_truncated_plan_is_refused(kept):
     kept.write_text(kept.read_text()[:-20])
     with pytest.raises(BadInput, match="found no JSON"):

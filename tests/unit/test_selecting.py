@@ -2,6 +2,7 @@
 
 import pytest
 
+from fabfile.core import journal
 from fabfile.core.contract import BadInput, Unreachable
 from fabfile.flow import selecting
 
@@ -40,6 +41,54 @@ def test_names_globs_roles_and_what_is_taken_away(limit, expected):
 def test_what_fits_nothing_is_bad_input(limit, said):
     with pytest.raises(BadInput, match=said):
         selecting.limited(site(), limit)
+
+
+def recorded(monkeypatch, *runs):
+    """Runs as the journal has them, newest first: (site, the last event)."""
+    found = [(f"run{n}", [{"event": "run", "site": name}, last])
+             for n, (name, last) in enumerate(runs)]  # fmt: skip
+    monkeypatch.setattr(journal, "runs", lambda: iter(found))
+
+
+@pytest.mark.parametrize(
+    "limit, expected",
+    [
+        ("@failed", {"n1", "n2"}),
+        ("@failed, !n2", {"n1"}),
+        ("ctl,@failed", {"ctl", "n1", "n2"}),
+        ("!@failed", {"ceph01", "ctl"}),
+    ],
+)
+def test_the_last_run_that_says_how_hosts_fared_names_the_failed(monkeypatch, limit, expected):
+    recorded(
+        monkeypatch,
+        ("other", {"event": "ended", "failed": {"ctl": "x"}}),
+        ("test", {"event": "done", "host": "n1"}),  # was killed
+        ("test", {"event": "ended", "failed": {"n2": "x", "n1": "y", "sold": "z"}}),
+        ("test", {"event": "ended", "failed": {"ceph01": "x"}}),
+    )
+    assert selecting.limited(site(), selecting.resolved(site(), limit)) == expected
+
+
+@pytest.mark.parametrize(
+    "runs, said",
+    [
+        ([], "expected a run on site 'test'"),
+        ([("other", {"event": "ended", "failed": {"n1": "x"}})], "expected a run on site 'test'"),
+        ([("test", {"event": "ended", "code": 0})], "expected a run on site 'test'"),
+        ([("test", {"event": "ended", "failed": {}})], "run0, the last here, left no host"),
+    ],
+)
+def test_nobody_is_known_to_have_failed(monkeypatch, runs, said):
+    recorded(monkeypatch, *runs)
+    with pytest.raises(BadInput, match=said):
+        selecting.resolved(site(), "@failed")
+
+
+@pytest.mark.parametrize("limit", ["", "n1", "compute,!n2", ","])
+def test_other_limits_need_no_journal(monkeypatch, limit):
+    monkeypatch.setattr(journal, "runs", None)
+    assert selecting.resolved(site(), limit) == limit
 
 
 def host(machine, boot="b", **more):

@@ -1,0 +1,96 @@
+"""A compute that could not be read takes its own changes out of the plan, and no others'."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from fabfile.core import site_file
+from fabfile.core.contract import Facts, Host, Read, Unreachable
+from fabfile.flow import asking, chain
+from fabfile.flow.converge import Run
+from fabfile.resources import client_packages, identity, release
+
+from .states import EPHEMERAL, OTHER, cluster, conf, secret, site, user
+
+DEBIAN = {"os": "debian", "like": [], "name": "Debian 12"}
+ANSWERS = {
+    "host": DEBIAN, "kolla": {"/etc/kolla": False},
+    "packages": {**dict.fromkeys(client_packages.CLIENT), "nova-common": "2:26.2.2-1"},
+    "sudoers": None, "ceph.folder": None, "ceph.conf": None, "keyring.images": None,
+    "keyring.volumes": None, "keyring.vms": None, "libvirt.secrets": {}, "owed": ["nova-compute"],
+    "guests": {"code": 0, "out": "", "err": ""}, "cinder.head": None, "glance.later": {},
+    "cinder.later": {}, "nova.later": {}, "glance.conf": conf(), "cinder.conf": conf(),
+    "nova.conf": conf(),
+}  # fmt: skip
+SITES = [{}, EPHEMERAL, {"sudoers": {"user": "op"}}]
+
+
+def facts(site, left_out=(), **more):
+    """Of hosts on which nothing is done yet; left_out: hosts that were not read."""
+    hosts = {"ceph01": {**cluster(users=[user("volumes")]), "sudoers": None}}
+    for host in site.all_hosts():
+        asked = {r.id for stage in chain.stages() for r in stage.reads(site, host)}
+        hosts.setdefault(host.name, {name: ANSWERS[name] for name in asked & set(ANSWERS)})
+    hosts = {name: {**seen, **more.get(name, {})} for name, seen in hosts.items()}
+    seen = Facts({name: hosts[name] for name in hosts if name not in left_out})
+    table = release.choose(site, seen, site_file.releases())[1]
+    return Facts(seen.hosts, identity.resolve(site, seen), table)
+
+
+def planned(site, seen, failed=None):
+    run = SimpleNamespace(site=site, failed=failed or {}, _may_touch=lambda change: True)
+    return Run.plan(run, chain.stages(), seen)
+
+
+@pytest.mark.parametrize("more", SITES)
+@pytest.mark.parametrize("left_out", [["n2"], ["n1", "n2"]])
+def test_nothing_else_is_planned_otherwise(more, left_out):
+    here = site(**more)
+    whole, rest = (planned(here, facts(here, out)) for out in ((), left_out))
+    assert {change.host for change in whole.changes} == {"ceph01", "ctl", "n1", "n2"}
+    assert list(rest.changes) == [c for c in whole.changes if c.host not in left_out]
+
+
+def test_that_a_uuid_there_was_not_seen_is_noted():
+    here, failed = site(), {"n2": Unreachable("n2: x")}
+    (note,) = planned(here, facts(here, ["n2"]), failed).notes
+    assert note.startswith("clients.volumes: no host that was read uses a secret UUID")
+    in_use = facts(here, ["n2"], n1={"libvirt.secrets": secret(OTHER)})
+    assert planned(here, in_use, failed).notes == ()
+    assert planned(here, facts(here)).notes == ()
+
+
+def test_a_uuid_that_is_set_needs_no_note():
+    clients = {"volumes": {"rwx": ["volumes"], "secret_uuid": OTHER}, "images": {"rwx": ["images"]}}
+    here = site(clients=clients)
+    assert planned(here, facts(here, ["n2"]), {"n2": Unreachable("n2: x")}).notes == ()
+
+
+def test_without_any_host_of_a_release_there_is_nothing_to_set():
+    here = site(hosts={"ceph01": {"roles": ["ceph"]}, "n1": {"roles": ["compute"]}})
+    seen = Facts({"ceph01": cluster()}, {"uuid.volumes": OTHER})
+    assert {change.host for change in planned(here, seen).changes} == {"ceph01"}
+
+
+def test_a_host_that_says_too_little_is_none_that_has_nothing():
+    asked = {Host("n1", ()): [Read("a", "owed"), Read("b", "owed")]}
+    answers = asking.Answers(asked)
+    answers.heard("n1", {"t": "read", "id": "a", "value": []})
+    assert {host: str(why) for host, why in answers.missing().items()} == {
+        "n1": "n1: left b without an answer"
+    }
+    answers.heard("n1", {"t": "read", "id": "b", "value": []})
+    assert answers.missing() == answers.faults() == {}
+
+
+def test_who_could_not_look_is_named_with_every_reason():
+    asked = {Host(name, ()): [Read("a", "owed"), Read("b", "owed")] for name in ("n1", "n2")}
+    answers = asking.Answers(asked)
+    answers.heard("n1", {"t": "read", "id": "a", "error": "a: no"})
+    answers.heard("n1", {"t": "read", "id": "b", "value": "x"})
+    answers.heard("n2", {"t": "busy", "who": "run x"})
+    said = {host: (fault.code, str(fault)) for host, fault in answers.faults().items()}
+    assert said == {
+        "n1": (1, "n1: could not look: a: no\nb: answers something else than was asked"),
+        "n2": (5, "n2: run x is at work there"),
+    }

@@ -1,0 +1,346 @@
+"""A whole run over hosts of which some fail: who is worked on, what is told, how it ends.
+
+The fleet is a stand-in that answers as agents do; everything else is the real thing.
+"""
+
+import itertools
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from fabfile.core import journal
+from fabfile.core.contract import (
+    BadInput,
+    Change,
+    Failed,
+    Read,
+    Stop,
+    Unknown,
+    Unproved,
+    Unreachable,
+)  # fmt: skip
+from fabfile.flow import plan_file
+from fabfile.flow.converge import Options, Run
+
+SITE = """\
+name = "x"
+hosts.ceph01.roles = ["ceph"]
+hosts.ctl.roles = ["glance"]
+hosts.both.roles = ["ceph", "compute"]
+"""
+SITE += "".join(f'hosts.n{number}.roles = ["compute"]\n' for number in range(1, 6))
+FLEET = [f"n{number}" for number in range(1, 6)]
+
+
+class Fleet:
+    """Hosts that owe a restart each until they are told to do it.
+
+    dead: {host: why}; failing: hosts whose step does not work; cut: hosts whose connection
+    is cut in their step; stubborn: hosts that say that it was done, and do not.
+    """
+
+    warnings = ()
+
+    def __init__(self):
+        self.owed = {name: ["unit"] for name in [*FLEET, "ctl", "both"]}
+        self.dead, self.failing, self.cut, self.stubborn = {}, set(), set(), set()
+        self.wrote, self.read, self.trips = [], [], {"ceph01": 1}
+        self.conversations = SimpleNamespace(go_on=lambda: None, stop=lambda: None)
+        self.then = lambda: None
+
+    def hold(self, host, work):
+        return SimpleNamespace(number=1, release=lambda: None)
+
+    def close(self):
+        pass
+
+    def work(self, works, heard):
+        steps = sorted(host for host, work in works.items() if "steps" in work)
+        if steps:
+            self.wrote.append(steps)
+        else:
+            self.read.append(sorted(works))
+        faults = {}
+        for host, work in works.items():
+            fault = self._one(host, work, lambda h=host, **message: heard(h, message))
+            if fault:
+                faults[host] = fault
+        return faults
+
+    def _one(self, host, work, say):
+        if host in self.dead:
+            return Unreachable(f"{host}: {self.dead[host]}")
+        for read in work.get("reads", ()):
+            self._answer(host, read, say)
+        for step in work.get("steps", ()):
+            say(t="begin", step=step["id"])
+            if host in self.cut:
+                return Unknown(f"{host}: the connection was cut while work was under way")
+            if host in self.failing:
+                say(t="failed", step=step["id"], why="it would not")
+                return None
+            if host not in self.stubborn:
+                self.owed[host] = []
+            say(t="done", step=step["id"])
+        for read in work.get("then", ()):
+            self._answer(host, read, say)
+        return None
+
+    def _answer(self, host, read, say):
+        known = {"os": "debian", "name": "Debian", "machine_id": host, "boot_id": "b"}
+        values = {"host": {**known, "hostname": host}, "owed": self.owed.get(host, []), "run": []}
+        say(t="read", id=read["id"], value=values[read["verb"]])
+
+
+class Restarts:
+    """What is owed, in the computes' wave, or in that of the control services."""
+
+    @staticmethod
+    def reads(site, host):
+        return [Read("owed", "owed")] if host.name != "ceph01" else []
+
+    @staticmethod
+    def plan(site, facts):
+        return [
+            Change(host.name, "unit", "restart", "!", "restart", {"units": ["unit"]},
+                   2 if "compute" in host.roles else 1)
+            for host in site.all_hosts()
+            if facts.hosts.get(host.name, {}).get("owed")
+        ]  # fmt: skip
+
+
+@pytest.fixture
+def fleet(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr("fabfile.flow.applying.LOOK_AGAIN", 1)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    numbers = itertools.count()
+    monkeypatch.setattr(journal, "new_id", lambda: f"run-{next(numbers):03}")
+    (tmp_path / "site.toml").write_text(SITE)
+    made = Fleet()
+    monkeypatch.setattr(Run, "_fleet", lambda self: made)
+    monkeypatch.setattr(Run, "confirm", lambda self: made.then())
+    made.site = str(tmp_path / "site.toml")
+    return made
+
+
+def run(fleet, **flags):
+    """The exit code of a task, and what ended it."""
+    with Run({}, Options(site=fleet.site, **{"yes": True, **flags}), "integrate") as made:
+        try:
+            return made.report(made.converge([Restarts])), ""
+        except Stop as stop:
+            return stop.code, str(stop)
+
+
+def ended():
+    """The last event of the newest record."""
+    return next(iter(journal.runs()))[1][-1]
+
+
+def test_control_services_come_first_and_whole_then_computes_in_batches(fleet):
+    assert run(fleet, serial="1,50%") == (0, "")
+    assert fleet.wrote == [["ctl"], ["both"], ["n1", "n2", "n3"], ["n4", "n5"]]
+    assert (ended()["code"], ended()["failed"]) == (0, {})
+
+
+def test_without_serial_a_wave_is_one_batch(fleet):
+    run(fleet)
+    assert fleet.wrote == [["ctl"], ["both", *FLEET]]
+
+
+def test_a_host_that_is_dead_stops_all_before_anything_is_written(fleet):
+    fleet.dead["n2"] = "does not answer"
+    code, said = run(fleet)
+    assert (code, fleet.wrote) == (4, [])
+    assert said == "n2: does not answer\nnothing was written anywhere"
+
+
+def test_with_max_fail_the_rest_is_done_and_the_dead_are_left_out(fleet, capsys):
+    fleet.dead["n2"] = "does not answer"
+    code, said = run(fleet, max_fail="1")
+    assert fleet.wrote == [["ctl"], ["both", "n1", "n3", "n4", "n5"]]
+    assert (code, said) == (4, "n2 was left out or failed, as said above; for these alone: "
+                               "--limit @failed")  # fmt: skip
+    out = capsys.readouterr().out
+    assert "Left out: n2: does not answer" in out
+    assert "  6 hosts: 1 of 1 done: ctl, both, n1, n3, n4, n5\n" in out
+    assert "  n2: left out; does not answer\n" in out
+    assert (ended()["code"], ended()["failed"]) == (4, {"n2": "does not answer"})
+
+
+def test_a_dead_host_is_asked_once_in_a_run(fleet):
+    fleet.dead["n2"] = "does not answer"
+    run(fleet, max_fail="1", yes=False)
+    assert sum("n2" in hosts for hosts in fleet.read) == 1
+
+
+@pytest.mark.parametrize("max_fail", ["1", "30%"])
+def test_more_dead_than_are_borne_stop_all(fleet, max_fail):
+    fleet.dead |= {"n2": "does not answer", "n3": "refuses user x"}
+    code, said = run(fleet, max_fail=max_fail)
+    assert (code, fleet.wrote) == (4, [])
+    assert "n2: does not answer\nn3: refuses user x\n--max-fail bears 1 " in said
+
+
+@pytest.mark.parametrize("host", ["ceph01", "ctl", "both"])
+def test_a_host_that_is_no_mere_compute_stops_all(fleet, host):
+    fleet.dead[host] = "does not answer"
+    assert run(fleet, max_fail="100%")[0] == 4
+    assert fleet.wrote == []
+
+
+def test_a_failed_canary_stops_before_the_next_batch(fleet, capsys):
+    fleet.failing.add("n1")
+    code, said = run(fleet, serial="2,100%")
+    assert fleet.wrote == [["ctl"], ["both", "n1"]]
+    assert (code, said) == (1, "n1: unit: it would not")
+    out = capsys.readouterr().out
+    assert "  4 hosts: 0 of 1 done; not begun: n2, n3, n4, n5\n" in out
+    assert "  n1: 0 of 1 done; unit: it would not\n" in out
+    assert ended()["failed"] == {"n1": "unit: it would not"}
+
+
+def test_failures_are_counted_over_all_batches(fleet):
+    fleet.failing |= {"n1", "n3"}
+    code, said = run(fleet, serial="1", max_fail="1")
+    assert fleet.wrote == [["ctl"], ["both"], ["n1"], ["n2"], ["n3"]]
+    assert code == 1 and "--max-fail bears 1 computes" in said
+
+
+def test_the_left_out_count_too(fleet):
+    fleet.dead["n1"] = "does not answer"
+    fleet.failing.add("n2")
+    assert run(fleet, serial="1", max_fail="1")[0] == 4
+    assert fleet.wrote == [["ctl"], ["both"], ["n2"]]
+
+
+def test_a_failure_that_is_borne_leaves_the_rest_done_and_verified(fleet):
+    fleet.failing.add("n1")
+    assert run(fleet, serial="1", max_fail="1")[0] == 1
+    assert {host for host, owed in fleet.owed.items() if owed} == {"n1"}
+    assert ended()["failed"] == {"n1": "unit: it would not"}
+
+
+def test_control_services_that_fail_stop_all(fleet):
+    fleet.failing.add("ctl")
+    assert run(fleet, max_fail="100%")[0] == 1
+    assert fleet.wrote == [["ctl"]]
+
+
+def test_what_was_cut_is_unknown_and_counts(fleet):
+    fleet.cut |= {"n1", "n2"}
+    code, _ = run(fleet, max_fail="2")
+    assert code == 7 and set(ended()["failed"]) == {"n1", "n2"}
+    assert "it answers again: 0 changes were made there" in ended()["failed"]["n1"]
+
+
+def test_what_was_not_done_is_seen_although_others_failed(fleet):
+    fleet.stubborn.add("n3")
+    fleet.failing.add("n1")
+    assert run(fleet, max_fail="1")[0] == Unproved.code
+
+
+def test_failed_hosts_alone_by_limit(fleet):
+    fleet.dead["n2"] = "does not answer"
+    fleet.failing.add("n4")
+    run(fleet, max_fail="2")
+    fleet.dead.clear()
+    fleet.failing.clear()
+    fleet.wrote.clear()
+    assert run(fleet, limit="@failed")[0] == 0
+    assert fleet.wrote == [["n2", "n4"]]
+
+
+def test_those_that_are_still_dead_are_recorded_although_nothing_was_to_do(fleet):
+    fleet.dead["n2"] = "does not answer"
+    run(fleet, max_fail="1")
+    assert run(fleet, max_fail="1")[0] == 4
+    assert (ended()["code"], ended()["failed"]) == (4, {"n2": "does not answer"})
+    assert run(fleet, limit="@failed", max_fail="100%", check=True)[0] == 4
+    assert len(list(journal.runs())) == 2
+
+
+def test_check_says_so_too_and_records_nothing(fleet):
+    fleet.dead["n2"] = "does not answer"
+    code, said = run(fleet, check=True, max_fail="1")
+    assert code == 4 and said.endswith("nothing was written anywhere")
+    assert list(journal.runs()) == []
+
+
+def test_a_host_that_dies_while_the_question_stands_is_left_out(fleet, capsys):
+    fleet.then = lambda: fleet.dead.update(n3="does not answer")
+    assert run(fleet, yes=False, max_fail="1")[0] == 4
+    assert fleet.wrote == [["ctl"], ["both", "n1", "n2", "n4", "n5"]]
+    assert capsys.readouterr().out.count("Left out: n3") == 1
+
+
+def test_a_host_that_comes_back_while_the_question_stands_stays_left_out(fleet):
+    fleet.dead["n3"] = "does not answer"
+    fleet.then = fleet.dead.clear
+    assert run(fleet, yes=False, max_fail="1")[0] == 4
+    assert fleet.wrote == [["ctl"], ["both", "n1", "n2", "n4", "n5"]]
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_a_kept_plan_leaves_out_whom_it_left_out(fleet, tmp_path, yes):
+    fleet.dead["n3"] = "does not answer"
+    kept = str(tmp_path / "plan.json")
+    options = Options(site=fleet.site, check=True, max_fail="2")
+    with Run({}, options, "plan") as made:
+        plan_file.save(kept, made, made.look([Restarts]))
+    fleet.dead = {"n4": "refuses user x"}
+    document = plan_file.load(kept)
+    options = Options(plan_file.site_of(document), yes=yes, max_fail=document["max_fail"])
+    with Run({}, options, "apply") as made, pytest.raises(Unreachable, match="2 hosts were"):
+        made.leave_out(plan_file.left_out(document))
+        made.report(made.apply_kept([Restarts], document["changes"]))
+    assert fleet.wrote == [["ctl"], ["both", "n1", "n2", "n5"]]
+
+
+def test_more_left_out_than_borne_ends_before_it_begins(fleet):
+    with Run({}, Options(site=fleet.site), "apply") as made, pytest.raises(Unreachable):
+        made.leave_out({"n3": Unreachable("n3: does not answer")})
+
+
+def test_json_is_a_document_a_line_and_the_last_one_is_the_result(fleet, capsys):
+    fleet.dead["n2"] = "does not answer"
+    fleet.failing.add("n4")
+    run(fleet, max_fail="2", json=True, serial="100%")
+    *events, result = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    kinds = [(event["event"], event.get("host")) for event in events]
+    assert kinds[0] == ("left out", "n2")
+    assert kinds[1] == ("plan", None)
+    assert ("begin", "n1") in kinds and ("done", "n1") in kinds and ("failed", "n4") in kinds
+    assert kinds[-1] == ("ended", None)
+    assert set(result) == {"site", "changed", "pending", "changes", "notes", "run", "trips",
+                           "failed"}  # fmt: skip
+    assert result["failed"] == {"n2": "does not answer", "n4": "unit: it would not"}
+    assert {change["host"] for change in result["changes"]} == {"ctl", "both", *FLEET} - {"n2"}
+
+
+@pytest.mark.parametrize("limit", ["@failed", "n1,@failed"])
+def test_nobody_failed(fleet, limit):
+    with pytest.raises(BadInput, match="@failed: expected a run on site 'x'"):
+        Run({}, Options(site=fleet.site, limit=limit))
+    run(fleet)
+    with pytest.raises(BadInput, match="the last here, left no host behind"):
+        Run({}, Options(site=fleet.site, limit=limit))
+
+
+def test_bad_flags_are_said_before_anything_is_read(fleet):
+    for flags in ({"serial": "x"}, {"max_fail": "x"}, {"forks": "x"}):
+        with pytest.raises(BadInput, match="expected"):
+            Run({}, Options(site=fleet.site, **flags))
+
+
+def test_what_could_not_look_is_no_absence(fleet, monkeypatch):
+    def deaf(self, host, read, say):
+        say(t="read", id=read["id"], **({"error": "no virsh"} if host == "n2" else {"value": []}))
+
+    monkeypatch.setattr(Fleet, "_answer", deaf)
+    with Run({}, Options(site=fleet.site), "x") as made:
+        asked = {made.site.host(name): [Read("owed", "owed")] for name in ("n1", "n2")}
+        with pytest.raises(Failed, match="n2: could not look: no virsh"):
+            made.ask(asked)
