@@ -5,7 +5,8 @@
 
 points: an undisturbed run gives the end state and the list of steps.  Then, for each
 step's begin and end: the unconnected cloud, `integrate` until that event is in the
-journal, kill -9 of the control side (or the link of that host cut), `integrate` again.
+journal, kill -9 of the control side (or the link of that host cut, with this side's
+connections through it), `integrate` again.
 The end state must be the undisturbed one, byte for byte, with keys mapped to
 placeholders; no restart is owed.  All the while a reader on each host looks at every
 file some hundred times a second: each content that it saw must be a whole one.  Where a
@@ -18,6 +19,7 @@ Resumes where it was stopped: results are kept in .fault-loop.jsonl.  Needs the 
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import random
@@ -26,11 +28,12 @@ import shlex
 import subprocess
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from fabfile.core import journal
 from fabfile.core.remote import options
-from tests.lab.conftest import INV, PROJECT, by_ssh, on
+from tests.lab.conftest import ACCESS, INV, PROJECT, by_ssh, on
 
 HOSTS = ("ceph01", "controller01", "compute01", "compute02")
 CLIENTS = HOSTS[1:]
@@ -215,7 +218,7 @@ def differing(before, after):
 
 def could_not_start(point):
     """The services of a point's host that do not stand when they are restarted there."""
-    _, host, _, thing = point
+    _, host, thing, _ = point
     if host not in CONFS or not thing.startswith("/"):
         return []
     units = " ".join(UNITS[host])
@@ -258,18 +261,27 @@ def events_of(after):
     return []
 
 
+def numbered(events):
+    """Points: [begin or done, host, thing, which one of those], as they are in every run.
+
+    Not by the step's number: where packages are there already, the plan is a shorter one.
+    """
+    seen, found = Counter(), []
+    for event in events:
+        if event["event"] in ("begin", "done"):
+            point = event["event"], event["host"], event["thing"]
+            seen[point] += 1
+            found.append([*point, seen[point]])
+    return found
+
+
 def until(process, after, point):
     """Waits until the event is in the journal; False if the run ended before."""
     while process.poll() is None:
-        for event in events_of(after):
-            if as_point(event) == point:
-                return True
+        if point in numbered(events_of(after)):
+            return True
         time.sleep(0.02)
     return False
-
-
-def as_point(event):
-    return [event["event"], event.get("host"), event.get("step"), event.get("thing")]
 
 
 def stop_there(point, kind):
@@ -281,18 +293,33 @@ def stop_there(point, kind):
         process.kill()
         process.wait()
         return "killed"
-    link = f"vb-{point[1]}"
-    subprocess.run(["ip", "link", "set", link, "down"], check=True)
-    try:
+    with cut_off(point[1]):
         time.sleep(3)
-    finally:
-        subprocess.run(["ip", "link", "set", link, "up"], check=True)
     process.wait(timeout=600)
     return f"cut, ended with {process.returncode}"
 
 
+@contextlib.contextmanager
+def cut_off(host):
+    """The host's link is down, and this side's connections to it are broken."""
+    link = f"vb-{host}"
+    subprocess.run(["ip", "link", "set", link, "down"], check=True)
+    try:
+        subprocess.run(["ss", "-K", "dst", address(host)], check=True, capture_output=True)
+        yield
+    finally:
+        subprocess.run(["ip", "link", "set", link, "up"], check=True)
+
+
+def address(host):
+    """Where the lab's SSH configuration says that a host is."""
+    asked = ["ssh", "-G", "-F", str(ACCESS / "ssh_config"), host]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    return re.search(r"^hostname (\S+)$", said, re.M).group(1)
+
+
 def one_point(point, kind, before, after, expected):
-    unconnected(packages=point[3] == "packages")
+    unconnected(packages=point[2] == "packages")
     readers = Readers(before, after)
     try:
         what = stop_there(point, kind)
@@ -316,8 +343,7 @@ def points(kind, every):
     if code:
         sys.exit(f"the undisturbed run ended with {code}:\n{text}")
     after, expected = texts(), state()
-    chosen = [as_point(e) for e in events_of(began) if e["event"] in ("begin", "done")]
-    chosen = chosen[::every]
+    chosen = numbered(events_of(began))[::every]
     known = {json.dumps(r["point"] + [r["kind"]]) for r in results()}
     for number, point in enumerate(chosen, 1):
         if json.dumps([*point, kind]) in known:
@@ -327,7 +353,8 @@ def points(kind, every):
         with RESULTS.open("a") as stream:
             stream.write(json.dumps(result) + "\n")
         word = "FAULT " + "; ".join(result["faults"]) if result["faults"] else "ok"
-        print(f"{number}/{len(chosen)} {point[0]} {point[1]} {point[3]}: {result['stopped']}: "
+        where = " ".join(map(str, point))
+        print(f"{number}/{len(chosen)} {where}: {result['stopped']}: "
               f"{word} ({time.monotonic() - clock:.0f} s)", flush=True)  # fmt: skip
     found = [r for r in results() if r["kind"] == kind]
     bad = sum(bool(r["faults"]) for r in found)
