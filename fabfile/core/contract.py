@@ -237,7 +237,12 @@ class Plan:
 
 
 class Resource(Protocol):
-    """A part of the desired state (a module of fabfile/resources fits)."""
+    """A part of the desired state (a module of fabfile/resources fits).
+
+    It may have besides: SEES_CHANGES = True, for a plan(site, facts, changes) that is told
+    what was planned before it; notes(site, facts, changes), sentences for the operator;
+    afterwards, the resource that looks again when the work was done.
+    """
 
     def reads(self, site: Any, host: Host) -> Iterable[Read]:
         """What has to be known of this host; empty where it is not concerned."""

@@ -1,4 +1,4 @@
-"""What the Ceph cluster says of itself, parsed once for all who ask.
+"""What the Ceph cluster says of itself, in one shape for all who ask.
 
 Knows the questions that every task needs and the shape of their answers; decides
 nothing.
