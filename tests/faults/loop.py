@@ -1,6 +1,6 @@
 """The fault-point loop: stops a whole `integrate` at each of its steps, and goes on.
 
-    python -m tests.faults.loop points [--kind kill|cut] [--every N]
+    python -m tests.faults.loop points [--kind kill|cut] [--every N] [--first N]
     python -m tests.faults.loop operators [--times 50]
 
 points: an undisturbed run gives the end state and the list of steps.  Then, for each
@@ -20,7 +20,7 @@ Resumes where it was stopped: results are kept in .fault-loop.jsonl.  Needs the 
 
 import argparse
 import contextlib
-import hashlib
+import difflib
 import json
 import random
 import re
@@ -69,7 +69,8 @@ def remember(host):
 
 def forget(host, packages):
     """Puts a host back to that."""
-    kept = [k for k in KEPT.split() if k != "/etc/libvirt/secrets"]
+    kept = [k for k in KEPT.split() if packages or not k.startswith("/etc/apt")]
+    kept.remove("/etc/libvirt/secrets")
     script = "rm -rf /var/lib/stackrbd; "
     if host != "ceph01":
         if packages:
@@ -88,7 +89,7 @@ def forget(host, packages):
 
 
 def unconnected(packages=False):
-    """The cloud as before any run; packages: without the Ceph client too."""
+    """The cloud as before any run; packages: without the Ceph client and its source too."""
     everywhere(lambda host: forget(host, packages))
     from fabfile.cloud import connection, volume_types  # noqa: PLC0415
 
@@ -111,15 +112,17 @@ def state():
     names = keys()
 
     def text(host):
-        script = (f"find {KEPT} -type f -printf '%p %m %u %g\\n' | sort; "
-                  f"find {KEPT} -type f | sort | xargs -d '\\n' cat; "
+        # rbdmap is the package's, and comes but once.
+        files = f"find {KEPT} -type f ! -name rbdmap"
+        script = (f"{files} -printf '%p %m %u %g\\n' | sort; "
+                  f"{files} | sort | xargs -d '\\n' cat; "
                   "virsh -q secret-list 2>/dev/null; "
                   "for u in $(virsh -q secret-list 2>/dev/null | awk '{print $1}'); do "
                   "virsh -q secret-get-value $u; done; ls /var/lib/stackrbd/owed 2>/dev/null; true")  # fmt: skip
         found = on(host, script=script)
         for key, name in names.items():
             found = found.replace(key, name)
-        return hashlib.sha256(found.encode()).hexdigest()
+        return found
 
     found = everywhere(text)
     users = json.loads(on("ceph01", "ceph", "auth", "ls", "--format", "json"))["auth_dump"]
@@ -129,6 +132,14 @@ def state():
         p["pool_name"]: (p["size"], p["pg_num"], sorted(p["application_metadata"])) for p in pools
     }
     return found
+
+
+def difference(expected, now):
+    """The lines that are not the same, or the two values."""
+    if not isinstance(expected, str):
+        return f"{expected} {now}"
+    lines = difflib.unified_diff(expected.splitlines(), now.splitlines(), "", "", "", "", 0)
+    return " | ".join(list(lines)[:12])
 
 
 NAMES = ("client.volumes", "client.images")
@@ -319,7 +330,7 @@ def address(host):
 
 
 def one_point(point, kind, before, after, expected):
-    unconnected(packages=point[2] == "packages")
+    unconnected(packages=point[2] == "packages" or point[2].startswith("/etc/apt"))
     readers = Readers(before, after)
     try:
         what = stop_there(point, kind)
@@ -330,12 +341,13 @@ def one_point(point, kind, before, after, expected):
     if code:
         faults.append(f"the next run ended with {code}: {text[-600:]}")
     now = state()
-    faults += [f"{where} differs" for where in expected if now[where] != expected[where]]
+    faults += [f"{where} differs: {difference(expected[where], now[where])}"
+               for where in expected if now[where] != expected[where]]  # fmt: skip
     faults += [f"{host}: owed {units}" for host, units in owed().items() if units]
     return {"point": point, "kind": kind, "stopped": what, "faults": [*faults, *seen]}
 
 
-def points(kind, every):
+def points(kind, every, first):
     everywhere(remember)
     unconnected()
     before, began = texts(), time.time()
@@ -343,7 +355,7 @@ def points(kind, every):
     if code:
         sys.exit(f"the undisturbed run ended with {code}:\n{text}")
     after, expected = texts(), state()
-    chosen = numbered(events_of(began))[::every]
+    chosen = numbered(events_of(began))[first::every]
     known = {json.dumps(r["point"] + [r["kind"]]) for r in results()}
     for number, point in enumerate(chosen, 1):
         if json.dumps([*point, kind]) in known:
@@ -397,10 +409,11 @@ def main():
     words.add_argument("what", choices=["points", "operators"])
     words.add_argument("--kind", choices=["kill", "cut"], default="kill")
     words.add_argument("--every", type=int, default=1)
+    words.add_argument("--first", type=int, default=0, help="of these, begin with this one")
     words.add_argument("--times", type=int, default=50)
     chosen = words.parse_args()
     if chosen.what == "points":
-        sys.exit(bool(points(chosen.kind, chosen.every)))
+        sys.exit(bool(points(chosen.kind, chosen.every, chosen.first)))
     sys.exit(bool(operators(chosen.times)))
 
 
