@@ -15,6 +15,7 @@ ROOMS = ("core", "resources", "cloud", "flow")
 CONTRACT = "fabfile.core.contract"
 PURE = {
     "__future__", "collections.abc", "dataclasses", "difflib", "functools", "json", "re",
+    "shlex",
     "typing", "uuid",
     "xml.etree.ElementTree",
 }  # fmt: skip
