@@ -3,7 +3,7 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo integrate check verify restart test unit lint faults fault-loop plan undo bench lab-up lab-down
+.PHONY: help install demo integrate check verify restart test unit lint faults fault-loop plan undo doctor status bench lab-up lab-down
 
 VENV := .venv
 INV := $(VENV)/bin/inv
@@ -37,6 +37,12 @@ plan: install ## show all that integrate would do, with diffs (OUT=file keeps it
 
 undo: install ## take the last run back (RUN=id: that one)
 	$(INV) undo $(if $(RUN),--run $(RUN)) $(FLAGS)
+
+doctor: install ## what is wrong, and what mends it
+	$(INV) doctor $(FLAGS)
+
+status: install ## roles, versions, pools, drift, who holds which secret
+	$(INV) status $(FLAGS)
 
 verify: install ## prove that it works: image, volume, clone, guest
 	$(INV) verify $(FLAGS)

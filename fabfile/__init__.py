@@ -5,14 +5,14 @@
 
 from invoke import Collection
 
-from fabfile import ceph, compute, controller, hosts, services, whole
+from fabfile import ceph, compute, controller, hosts, proof, services, whole
 
 
 def namespace() -> Collection:
     """All tasks, in the namespaces that an operator types."""
     root = Collection(
         whole.plan, whole.integrate, whole.apply, whole.verify, whole.undo, whole.history,
-        whole.show, whole.init,
+        whole.show, whole.init, proof.doctor, proof.status,
     )  # fmt: skip
     root.add_collection(Collection("ceph", ceph.pools, ceph.auth, ceph.keyrings))
     root.add_collection(Collection("controller", controller.glance, controller.cinder))

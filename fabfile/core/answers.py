@@ -55,7 +55,8 @@ def _each(fits: Any) -> Any:
 
 
 _SHAPES: dict[str, Any] = {
-    "host": lambda value: _texts(value, "os", "name", "machine_id", "boot_id", "hostname"),
+    "host": lambda value: _texts(value, "os", "name", "machine_id", "boot_id", "hostname")
+    and all(isinstance(value.get(name, 0.0), float) for name in ("time", "monotonic")),
     "file": _described,
     "options": lambda v: v is None or (_described(v) and _lines(v.get("active"))),
     "later_files": _each(_lines),
@@ -65,6 +66,7 @@ _SHAPES: dict[str, Any] = {
     "packages": _each(lambda value: value is None or isinstance(value, str)),
     "units": _each(lambda value: isinstance(value, dict)),
     "owed": _names,
+    "disk": _each(lambda value: isinstance(value, list) and all(type(n) is int for n in value)),
     "exists": _each(lambda value: isinstance(value, bool)),
     "run": _steps,
     "runs": _names,

@@ -6,6 +6,7 @@ nothing of Ceph, OpenStack or SSH.
     Stop                 ends a run with an exit code
     |- Failed        1   a step did not work
     |- BadInput      3   the site file, an option or a request is wrong
+    |  `- Refused          what was found is not altered by itself
     |- Unreachable   4   a host did not answer, or sudo is not allowed there
     |  |- UnknownHostKey     its key is in no known_hosts
     |  `- NeedsPassword      sudo asks for a password there
@@ -40,6 +41,18 @@ class BadInput(Stop):
     """What was asked for cannot be meant."""
 
     code = 3
+
+
+class Refused(BadInput):
+    """What was found must not be altered by itself.
+
+    host: where, or '' for all; mend: commands for a shell of root there, after which the
+    task goes on.
+    """
+
+    def __init__(self, text: str, host: str = "", mend: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.host, self.mend = host, tuple(mend)
 
 
 class Unreachable(Stop):

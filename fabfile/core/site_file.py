@@ -40,6 +40,12 @@ def releases() -> list[dict[str, Any]]:
     return [load(path) for path in sorted((PROJECT / "config" / "releases").glob("*.toml"))]
 
 
+def hazards() -> list[dict[str, Any]]:
+    """Options that are dead or unsafe: the rows of config/hazards.toml."""
+    rows: list[dict[str, Any]] = load(PROJECT / "config" / "hazards.toml")["option"]
+    return rows
+
+
 def start(out: str) -> int:
     """Writes a commented start to a new file.  Raises BadInput where one is already."""
     path = Path(out).expanduser()

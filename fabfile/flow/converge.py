@@ -111,7 +111,7 @@ class Run:
         seen: hosts' answers that are still true, so that these are not asked again.
         """
         admin = self.site.admin
-        scope = [h for h in self.site.all_hosts() if self._in_scope(h)]
+        scope = [h for h in self.site.all_hosts() if self.in_scope(h)]
         out = {CLOUD, *self.failed}
         answers = {name: dict(known) for name, known in (seen or {}).items() if name not in out}
         asked = {h: self.questions(stages, h) for h in scope}
@@ -127,7 +127,7 @@ class Run:
         facts = Facts(answers)
         selecting.refuse_where_input_is_kept(answers)
         selecting.refuse_one_host_under_two_names(answers)
-        known = {"apt.key": _text_of(self.site.packages.key)} if self.site.packages.key else {}
+        known = {"apt.key": text_of(self.site.packages.key)} if self.site.packages.key else {}
         if ids & identity.IDS:
             known |= identity.resolve(self.site, facts)
         travelling.remember(self.context, known)
@@ -145,7 +145,8 @@ class Run:
             asked["host"] = Read("host", "host")
         return list(asked.values())
 
-    def _in_scope(self, host: Host) -> bool:
+    def in_scope(self, host: Host) -> bool:
+        """Whether it is read: the limited ones, and where the identity is told."""
         return host.name not in self.failed and (
             host.name in self.limited
             or host == self.site.admin
@@ -192,6 +193,19 @@ class Run:
 
         quietly: does not ask for a password.
         """
+        answers = asking.Answers(asked)
+        cut = self.hear(asked, answers, quietly)
+        # Nothing is written by those that read: one that was cut was not reached, no more.
+        faults = {**answers.missing(), **answers.faults(), **outcomes.unreached(cut)}
+        return answers.values, faults
+
+    def hear(
+        self, asked: Mapping[Host, Sequence[Read]], answers: asking.Answers, quietly: bool = False
+    ) -> dict[str, Stop]:
+        """Lets answers hear what the hosts say; {host: why} of those that did not come to an end.
+
+        Raises Interrupted.  quietly: does not ask for a password.
+        """
         works = {
             host.name: {
                 **self._under_lock,
@@ -200,7 +214,6 @@ class Run:
             }
             for host, reads in asked.items()
         }
-        answers = asking.Answers(asked)
         with self._finishing():
             cut = self._work(works, answers)
             needy = [n for n, fault in cut.items() if isinstance(fault, NeedsPassword)]
@@ -210,9 +223,7 @@ class Run:
                     del cut[name]
                 cut |= self._work({name: works[name] for name in needy}, answers)
         self.fleet.conversations.go_on()
-        # Nothing is written by those that read: one that was cut was not reached, no more.
-        faults = {**answers.missing(), **answers.faults(), **outcomes.unreached(cut)}
-        return answers.values, faults
+        return cut
 
     def _work(
         self, works: Mapping[str, dict[str, Any]], answers: asking.Answers
@@ -461,7 +472,8 @@ def _printed(command: Sequence[str]) -> Secret:
     return Secret(done.stdout.splitlines()[0])
 
 
-def _text_of(path: str) -> str:
+def text_of(path: str) -> str:
+    """The text of a source's key.  Raises BadInput."""
     try:
         return Path(path).expanduser().read_text("ascii")
     except (OSError, UnicodeDecodeError) as error:

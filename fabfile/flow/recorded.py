@@ -40,6 +40,14 @@ def history(as_json: bool) -> int:
     return 0
 
 
+def last(site: str) -> dict[str, Any] | None:
+    """The site's newest run that is recorded here."""
+    for run, events in journal.runs():
+        if events[0].get("site") == site:
+            return _summary(run, events)
+    return None
+
+
 def show(run: str, as_json: bool) -> int:
     """One run: what was planned, what happened, and how it ended."""
     screen = Screen(as_json)

@@ -51,9 +51,9 @@ def plan(site: Any, facts: Facts) -> list[Change]:
         if user is None:
             changes.append(_create(site.admin.name, name, wanted, client.rwx))
         else:
-            widened = _widened(user["caps"], wanted)
-            if widened != user["caps"]:
-                changes.append(_widen(site.admin.name, name, user["caps"], widened))
+            wider = widened(user["caps"], wanted)
+            if wider != user["caps"]:
+                changes.append(_widen(site.admin.name, name, user["caps"], wider))
     return changes
 
 
@@ -61,7 +61,8 @@ def _grants(text: str) -> list[str]:
     return [re.sub(r"\s+", " ", grant).strip() for grant in text.split(",") if grant.strip()]
 
 
-def _widened(existing: dict[str, str], wanted: dict[str, str]) -> dict[str, str]:
+def widened(existing: dict[str, str], wanted: dict[str, str]) -> dict[str, str]:
+    """The existing caps, and what of the wanted ones they do not grant yet."""
     result = dict(existing)
     for daemon, text in wanted.items():
         have = _grants(existing.get(daemon, ""))

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from fabfile.core.contract import BadInput, Change, Facts, Host, Read
+from fabfile.core.contract import Change, Facts, Host, Read, Refused
 from fabfile.resources import cluster
 from fabfile.resources.client_packages import client_hosts, is_client, wave_of
 from fabfile.resources.restarts import UNITS
@@ -83,7 +83,7 @@ def _lines(text: str) -> list[_Line]:
     return found
 
 
-def _addresses(text: str) -> set[str]:
+def addresses(text: str) -> set[str]:
     """IP addresses of a mon_host, whatever its notation."""
     return set(re.findall(r"\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:]+\]", text))
 
@@ -113,9 +113,11 @@ def _file(host: Host, found: Any, seen: cluster.Cluster, wave: int) -> list[Chan
 def _refuse_another_cluster(host: str, text: str, seen: cluster.Cluster) -> None:
     for line in _lines(text):
         if line.key == "fsid" and line.value.lower() not in ("", seen.fsid.lower()):
-            raise BadInput(
+            raise Refused(
                 f"{host}: {PATH}: expected cluster {seen.fsid}, found {line.value}; "
-                "this host belongs to another cluster"
+                "this host belongs to another cluster",
+                host,
+                [f"mv {PATH} {PATH}.of-another-cluster"],
             )
 
 
@@ -126,7 +128,7 @@ def _with_monitors(text: str, seen: cluster.Cluster) -> str:
     """
     setting = f"mon_host = {' '.join(seen.monitors)}\n"
     named = [line for line in _lines(text) if line.key == "mon_host"]
-    stale = [line for line in named if _addresses(line.value) != _addresses(setting)]
+    stale = [line for line in named if addresses(line.value) != addresses(setting)]
     text = "".join(setting if line in stale else line.text for line in _lines(text))
     if any(line.section == "global" for line in named):
         return text

@@ -29,6 +29,7 @@ SECRETS = Read(
                 "argv": ["virsh", "-q", "secret-get-value", "{}"],
                 "ok": [0, 1],
                 "mask": [r"\A\s*(\S+)\s*\Z"],
+                "peel": True,
             },
         },
     },

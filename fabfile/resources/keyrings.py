@@ -59,15 +59,15 @@ def plan(site: Any, facts: Facts) -> list[Change]:
         for client, owner, unit, wave in wanted(site, host):
             seen = facts.of(host.name, f"keyring.{client}")
             key = users.get(f"client.{client}", {}).get("key")
-            if seen is None or key is None or _held(seen["text"], client) != key:
+            if seen is None or key is None or held(seen["text"], client) != key:
                 changes.append(_write(host.name, client, owner, unit, wave, seen, key))
             elif (seen["owner"], seen["group"]) != (owner, owner) or seen["mode"] not in _FIT_MODES:
                 changes.append(_attributes(host.name, client, owner, wave, seen))
     return changes
 
 
-def _held(text: str, client: str) -> str | None:
-    """The key under the client's own heading, whatever the spacing and quotes."""
+def held(text: str, client: str) -> str | None:
+    """The key (its fingerprint) under the client's own heading, whatever the spacing and quotes."""
     section = re.search(rf"^\[client\.{re.escape(client)}\]([^\[]*)", text, re.M)
     key = re.search(_KEY, section.group(1), re.M) if section else None
     return key.group(1) if key else None
@@ -76,7 +76,7 @@ def _held(text: str, client: str) -> str | None:
 def _write(
     host: str, client: str, owner: str, unit: str, wave: int, seen: Any, key: str | None
 ) -> Change:
-    old = _held(seen["text"], client) if seen else None
+    old = held(seen["text"], client) if seen else None
     diff = [f"+ key {key or '(made during the run)'}", f"+ {owner}:{owner} {MODE}"]
     return Change(
         host,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import Any
 
-from fabfile.core.contract import BadInput, Change, Facts, Ref
+from fabfile.core.contract import Change, Facts, Ref, Refused
 from fabfile.resources import cluster, identity
 from fabfile.resources.auth import key_of
 
@@ -37,13 +37,15 @@ def _for_client(
     mine = {u.lower(): answers for u, answers in secrets.items()}.get(wanted)
     changes = []
     if mine is None:
-        names = {_usage(answers["xml"]["out"]) for answers in secrets.values()}
+        names = {usage_of(answers["xml"]["out"]) for answers in secrets.values()}
         name = identity.usage_name(client)
         changes.append(_define(host, client, wanted, f"{name} {wanted}" if name in names else name))
     elif "private='yes'" in mine["xml"]["out"]:
-        raise BadInput(
+        raise Refused(
             f"{host}: libvirt secret {wanted} is private: its value cannot be compared; "
-            f"define it anew with private='no'"
+            f"define it anew with private='no'",
+            host,
+            [f"virsh secret-undefine {wanted}"],
         )
     found = mine["value"]["out"].strip() if mine and mine["value"]["code"] == 0 else None
     if found is None or found != key:
@@ -51,7 +53,8 @@ def _for_client(
     return changes
 
 
-def _usage(xml: str) -> str | None:
+def usage_of(xml: str) -> str | None:
+    """The usage name in a secret's XML."""
     return ET.fromstring(xml).findtext("usage/name")  # noqa: S314 (libvirt's own)
 
 

@@ -6,11 +6,13 @@ Old stores and backends stay in force.  Which options a release needs is data
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
+from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read, Refused
 from fabfile.resources import cluster, identity, release
 from fabfile.resources.restarts import UNITS
 
@@ -170,10 +172,19 @@ def _refuse_shadows(host: str, main: str, wanted: dict[tuple[str, str], str], la
         for section, key, value in active:
             want = ours.get((_same(section), key))
             if want is not None and not _equal(value, want):
-                raise BadInput(
+                raise Refused(
                     f"{host}: {path}: [{section}] {key} = {value}: the service reads it after "
-                    f"{main}, where {want} is to be; take the line out of {path} first"
+                    f"{main}, where {want} is to be; take the line out of {path} first",
+                    host,
+                    [without(path, section, key)],
                 )
+
+
+def without(path: str, section: str, key: str) -> str:
+    """A command for a shell that takes an option's lines out of a file."""
+    head, name = (re.sub(r"([][\\/.*^$])", r"\\\1", word) for word in (section, key))
+    edit = f"/^\\[{head}\\]/,/^\\[/{{/^{name}[ \\t]*[=:]/d}}"
+    return f"sed -i {shlex.quote(edit)} {shlex.quote(path)}"
 
 
 def _wanted(

@@ -30,3 +30,14 @@ def test_every_fault_test_is_named():
 
 def test_at_least_sixty_are_made_to_happen_on_hosts():
     assert sum("`test_" in test for _, _, test, _ in ROWS) >= 60
+
+
+DOCTOR = (ROOT / "docs" / "doctor.md").read_text()
+CLOUDS = (ROOT / "tests" / "lab" / "test_doctor.py").read_text()
+
+
+def test_every_broken_cloud_has_its_row():
+    made = re.findall(r'^    Cloud\("([a-z0-9-]+)"', CLOUDS, re.M)
+    rows = re.findall(r"^\| ([a-z0-9-]+) \| (?!finding)", DOCTOR, re.M)
+    assert rows == made
+    assert len(made) >= 20

@@ -11,12 +11,11 @@ from fabfile.core import agent_program
 ROOT = Path(__file__).parents[2]
 HOUSE = ROOT / "fabfile"
 SOURCES = sorted([*HOUSE.rglob("*.py"), ROOT / "tasks.py"])
-ROOMS = ("core", "resources", "cloud", "flow")
+ROOMS = ("core", "resources", "doctor", "cloud", "flow")
 CONTRACT = "fabfile.core.contract"
 PURE = {
-    "__future__", "collections.abc", "dataclasses", "difflib", "functools", "json", "re",
-    "typing", "uuid",
-    "xml.etree.ElementTree",
+    "__future__", "base64", "collections", "collections.abc", "dataclasses", "difflib",
+    "functools", "json", "re", "shlex", "typing", "uuid", "xml.etree.ElementTree",
 }  # fmt: skip
 """What of the standard library neither reads a clock, nor a file, nor a socket."""
 AFTER_36 = {"__future__", "contextvars", "dataclasses", "graphlib", "tomllib", "zoneinfo"}
@@ -95,13 +94,19 @@ def test_resources_import_the_contract_and_each_other(path):
     assert found == below(found, CONTRACT, "fabfile.resources")
 
 
-@named(sources("resources"))
-def test_resources_are_pure(path):
+@named([*sources("resources"), *sources("doctor")])
+def test_resources_and_doctor_are_pure(path):
     foreign = {"pydantic"} if path.stem == "site" else set()
     assert imports(path) - of_the_house(path) <= PURE | foreign
     called = {n.func.id for n in ast.walk(tree_of(path)) if isinstance(n, ast.Call)
               and isinstance(n.func, ast.Name)}  # fmt: skip
     assert not called & {"open", "print", "input", "exec", "eval", "__import__"}
+
+
+@named(sources("doctor"))
+def test_doctor_imports_the_contract_and_the_resources(path):
+    found = of_the_house(path)
+    assert found == below(found, CONTRACT, "fabfile.resources", "fabfile.doctor")
 
 
 @named(sources("cloud"))

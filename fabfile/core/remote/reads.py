@@ -4,6 +4,7 @@ Does not know Ceph or OpenStack: paths, commands and patterns come with the ques
 Python 3.6, standard library alone.
 """
 
+import binascii
 import os
 import re
 import sys
@@ -36,8 +37,9 @@ def host():
         "boot_id": processes.text(files.read("/proc/sys/kernel/random/boot_id") or b"").strip(),
         "python": "%d.%d" % sys.version_info[:2],
         "hostname": os.uname()[1],
-        "time": time.time(),
         "sudo_keeps_input": _sudo_keeps_input(os.environ.get("SUDO_USER")),
+        "monotonic": time.monotonic(),
+        "time": time.time(),  # the last: it is said at once
     }
 
 
@@ -147,13 +149,28 @@ def _configuration(words):
                     yield os.path.join(value, entry)
 
 
-def argv(argv, ok=(0,), mask=(), timeout=30, only=None):
-    """A command's answer: exit code and output; only keeps lines of a pattern."""
+def argv(argv, ok=(0,), mask=(), timeout=30, only=None, peel=False):
+    """A command's answer: exit code and output; only keeps what fits a pattern.
+
+    peel: also the fingerprint of what the output is in base64 ('peeled').
+    """
     code, out, err = expect(argv, ok, timeout=timeout)
+    answer = {"code": code, "err": err.strip()[-600:]}
+    if peel:
+        answer["peeled"] = _peeled(out)
     out = masked(out, mask)
     if only:
         out = "\n".join(re.findall(only, out))
-    return {"code": code, "out": out, "err": err.strip()[-600:]}
+    answer["out"] = out
+    return answer
+
+
+def _peeled(text):
+    try:
+        inner = binascii.a2b_base64(text.encode("ascii")).decode("ascii")
+    except ValueError:
+        return ""
+    return fingerprint(inner) if inner.strip().isprintable() else ""
 
 
 def secret(argv, timeout=30):
@@ -164,17 +181,18 @@ def secret(argv, timeout=30):
 def each(argv, match, then, timeout=30, most=64):
     """Asks further for every name that a first command lists.
 
-    then: {what: {argv with '{}' for the name, ok, mask}}.
+    then: {what: a question as for argv, with '{}' for the name}.
     """
     out = expect(argv, timeout=timeout)[1]
     names = re.findall(match, out)[:most]
     return {
         name: {
             what: READS["argv"](
-                [name if word == "{}" else word for word in question["argv"]],
-                question.get("ok", (0,)),
-                question.get("mask", ()),
-                timeout,
+                **dict(
+                    question,
+                    argv=[name if word == "{}" else word for word in question["argv"]],
+                    timeout=timeout,
+                )
             )
             for what, question in then.items()
         }
@@ -220,6 +238,21 @@ def exists(paths):
     return {path: os.path.lexists(path) for path in paths}
 
 
+def disk(paths):
+    """{path: [bytes free, bytes, inodes free, inodes]} of the folders that are there."""
+    found = {}
+    for path in paths:
+        if os.path.isdir(path):
+            seen = os.statvfs(path)
+            found[path] = [
+                seen.f_bavail * seen.f_frsize,
+                seen.f_blocks * seen.f_frsize,
+                seen.f_favail,
+                seen.f_files,
+            ]
+    return found
+
+
 def now_of(guard):
     """The digest of what a guard names, as it is now; None where nothing is.
 
@@ -258,6 +291,7 @@ READS = {
     "units": units,
     "owed": record.owed,
     "exists": exists,
+    "disk": disk,
     "run": run,
     "runs": record.runs,
 }

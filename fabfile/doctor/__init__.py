@@ -1,0 +1,1 @@
+"""What is wrong with a cloud, and what mends it: pure, from what was seen."""

@@ -1,0 +1,199 @@
+"""Findings about volumes and guests: backends that are nobody's, frozen identities.
+
+Knows what OpenStack's API and the running guests tell of attachments and volumes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from fabfile.core.contract import CLOUD
+from fabfile.doctor.finding import (
+    ERROR,
+    NOTE,
+    RESTART_ALL,
+    WARNING,
+    Finding,
+    Step,
+    root,
+    task,
+    words,
+)
+from fabfile.doctor.looked import Looked, disks
+from fabfile.doctor.places import sections
+from fabfile.resources import ceph_conf, identity
+from fabfile.resources.libvirt_secret import usage_of
+
+_RBD = "cinder.volume.drivers.rbd.RBDDriver"
+_REBOOT = "openstack server reboot --hard"
+
+
+def findings(site: Any, looked: Looked) -> Iterator[Finding]:
+    """All of them."""
+    yield from _orphans(site, looked)
+    yield from _guests(site, looked)
+    yield from _attachments(site, looked)
+    yield from _fleeting(site, looked)
+
+
+# Volumes whose service is nowhere
+
+
+def orphaned(looked: Looked) -> dict[str, list[str]]:
+    """{host@backend#pool: volumes} where no service of that name is up."""
+    services = looked.seen(CLOUD, "volume_services")
+    if services is None:
+        return {}
+    up = {service["host"] for service in services if service["up"]}
+    found: dict[str, list[str]] = {}
+    for volume in looked.seen(CLOUD, "volumes") or ():
+        if volume["host"] and volume["host"].partition("#")[0] not in up:
+            found.setdefault(volume["host"], []).append(volume["id"])
+    return found
+
+
+def _orphans(site: Any, looked: Looked) -> Iterator[Finding]:
+    enabled = {
+        backend.strip()
+        for seen in looked.facts.hosts.values()
+        for backend in sections(seen.get("cinder.conf")).get("DEFAULT", {}).get(
+            "enabled_backends", "").split(",")
+    }  # fmt: skip
+    for place, volumes in orphaned(looked).items():
+        service = place.partition("#")[0]
+        backend = service.partition("@")[2]
+        number = f"{len(volumes)} volume{'s' if len(volumes) > 1 else ''} on {place}"
+        if backend in enabled:
+            yield Finding(
+                ERROR, "cinder.down", tuple(h.name for h in site.with_role("cinder")), place,
+                number, f"{service} up", "its cinder-volume is down, or its driver did not start: "
+                "see its log", (RESTART_ALL,),
+            )  # fmt: skip
+            continue
+        yield Finding(
+            ERROR, "cinder.orphans", (CLOUD,), place, number, "a service of that name",
+            "the backend's section (or backend_host) was renamed or taken out: Cinder does "
+            "nothing with its volumes any more", _adopt(site, looked, place, volumes),
+        )  # fmt: skip
+
+
+def _adopt(site: Any, looked: Looked, place: str, volumes: list[str]) -> tuple[Step, ...]:
+    """Gives the volumes to the one RBD backend that is up, if they lie in its pool."""
+    new = _rbd_services(looked)
+    admin = site.admin.name
+    listed = looked.seen(admin, f"images.{site.cinder.pool}")
+    there = set(listed["out"].split()) if listed else set()
+    if len(new) == 1 and all(f"volume-{volume}" in there for volume in volumes):
+        command = f"cinder-manage volume update_host --currenthost {shlex.quote(place)} " \
+            f"--newhost {shlex.quote(new[0])}"  # fmt: skip
+        host = next(h.name for h in site.with_role("cinder"))
+        return (root(command, host),)
+    several = ", ".join(new) or "none is up"
+    return (
+        words("name the section as before; or, where the volumes lie in the same pool: "
+              f"cinder-manage volume update_host --currenthost {place} --newhost {several}"),
+    )  # fmt: skip
+
+
+def _rbd_services(looked: Looked) -> list[str]:
+    """host@backend#pool of the services on the RBD driver that are up."""
+    names = {
+        backend: options.get("volume_backend_name", backend)
+        for seen in looked.facts.hosts.values()
+        for backend, options in sections(seen.get("cinder.conf")).items()
+        if options.get("volume_driver") == _RBD
+    }
+    services = looked.seen(CLOUD, "volume_services") or ()
+    up = [s["host"] for s in services if s["up"] and s["host"].partition("@")[2] in names]
+    return [f"{host}#{names[host.partition('@')[2]]}" for host in up]
+
+
+# What is frozen in guests and attachments
+
+
+def _monitors(site: Any, looked: Looked) -> set[str]:
+    answer = looked.seen(site.admin.name, "ceph.monmap")
+    if not answer:
+        return set()
+    return {a.strip("[]") for mon in json.loads(answer["out"])["mons"]
+            for a in ceph_conf.addresses(mon["addr"])}  # fmt: skip
+
+
+def _guests(site: Any, looked: Looked) -> Iterator[Finding]:
+    live = _monitors(site, looked)
+    for host, seen in looked.facts.hosts.items():
+        for domain, answers in (seen.get("domains") or {}).items():
+            for disk in disks(answers["disks"]["out"]):
+                if disk.image.partition("/")[0] in site.pools:
+                    yield from _disk(looked, host, domain, disk, live)
+
+
+def _disk(looked: Looked, host: str, domain: str, disk: Any, live: set[str]) -> Iterator[Finding]:
+    wanted = looked.facts.known.get(identity.known_as(disk.user), "")
+    thing = f"guest {domain}"
+    if wanted and disk.uuid and disk.uuid != wanted:
+        yield Finding(
+            WARNING, "guest.uuid", (host,), thing, f"{disk.image}: secret {disk.uuid}", wanted,
+            "it was attached with another UUID: it runs, and cannot be migrated or started anew",
+            (Step("here", f"{_REBOOT} {domain}"),),
+        )  # fmt: skip
+    known = set(disk.monitors)
+    if live and known and not known & live:
+        yield Finding(
+            WARNING, "guest.monitors", (host,), thing,
+            f"{disk.image}: monitors {', '.join(sorted(known))}", ", ".join(sorted(live)),
+            "the monitors were moved since it was started: it runs, and cannot be migrated or "
+            "started anew; a hard reboot writes the list anew",
+            (Step("here", f"{_REBOOT} {domain}"),),
+        )  # fmt: skip
+
+
+def _attachments(site: Any, looked: Looked) -> Iterator[Finding]:
+    live = _monitors(site, looked)
+    for attachment in looked.seen(CLOUD, "attachments") or ():
+        wanted = looked.facts.known.get(identity.known_as(attachment["user"]), "")
+        thing = f"attachment of volume {attachment['volume']}"
+        instance = attachment["instance"]
+        refresh = words(
+            f"openstack server stop {instance}; nova-manage volume_attachment refresh {instance} "
+            f"{attachment['volume']} CONNECTOR (since Xena); openstack server start {instance}"
+        )
+        if wanted and attachment["uuid"] and attachment["uuid"] != wanted:
+            yield Finding(
+                WARNING, "attachment.uuid", (CLOUD,), thing, f"secret {attachment['uuid']}", wanted,
+                "the database keeps what was in cinder.conf when the volume was attached",
+                (refresh,),
+            )  # fmt: skip
+        known = {address.strip("[]") for address in attachment["monitors"]}
+        if live and known and not known & live:
+            yield Finding(
+                WARNING, "attachment.monitors", (CLOUD,), thing,
+                f"monitors {', '.join(sorted(known))}", ", ".join(sorted(live)),
+                "the database keeps the monitors of the day when the volume was attached",
+                (refresh,),
+            )  # fmt: skip
+
+
+def _fleeting(site: Any, looked: Looked) -> Iterator[Finding]:
+    """Secrets of ours that libvirt forgets when it ends, or that have no usage name."""
+    wanted = {v for k, v in looked.facts.known.items() if k.startswith("uuid.")}
+    for host in site.with_role("compute"):
+        for uuid, answers in (looked.seen(host.name, identity.SECRETS.id) or {}).items():
+            if uuid.lower() not in wanted:
+                continue
+            thing, xml = f"libvirt secret {uuid.lower()}", answers["xml"]["out"]
+            anew = (root(f"virsh secret-undefine {uuid}"), task("compute.secret"))
+            if re.search(r"ephemeral=['\"]yes", xml):
+                yield Finding(
+                    WARNING, "libvirt.ephemeral", (host.name,), thing, "ephemeral", "kept on disk",
+                    "it is gone when libvirt restarts, and no guest starts then", anew,
+                )  # fmt: skip
+            elif usage_of(xml) is None:
+                yield Finding(
+                    NOTE, "libvirt.usage", (host.name,), thing, "no usage name of kind ceph", "one",
+                    "it was not made for Ceph; QEMU takes it, people do not find it", anew,
+                )  # fmt: skip

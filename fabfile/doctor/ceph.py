@@ -1,0 +1,217 @@
+"""Findings about the cluster itself: health by its codes, quorum, room, pools, users."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from fabfile.doctor.finding import ERROR, NOTE, WARNING, Finding, Step, root, task, words
+from fabfile.doctor.looked import Looked
+from fabfile.doctor.places import sections
+from fabfile.resources import auth
+from fabfile.resources.site import Client
+
+_SHOW = root("ceph health detail")
+_CLOCK = root("systemctl restart systemd-timesyncd || chronyc makestep")
+_FULL = "writes stop when an OSD is full: guests see I/O errors or hang"
+_UNSAFE = "auth_allow_insecure_global_id_reclaim"
+_CODES: dict[str, tuple[str, str, tuple[Step, ...]]] = {
+    "MON_DOWN": (WARNING, "a monitor is out of the quorum; with a majority gone all clients hang",
+                 (root("systemctl restart ceph-mon.target"),)),
+    "MON_CLOCK_SKEW": (ERROR, "the monitors' clocks differ by more than 50 ms: elections and cephx "
+                       "tickets fail", (_CLOCK,)),
+    "MON_DISK_LOW": (WARNING, "a monitor stops when its disk is full", (_SHOW,)),
+    "MON_DISK_CRIT": (ERROR, "a monitor stops when its disk is full", (_SHOW,)),
+    "OSD_DOWN": (WARNING, "OSDs are down: their data has fewer copies",
+                 (root("systemctl restart ceph-osd.target"),)),
+    "OSD_FULL": (ERROR, _FULL, (root("ceph osd df"), words("add OSDs or delete data"))),
+    "OSD_BACKFILLFULL": (WARNING, _FULL, (root("ceph osd df"), words("add OSDs or delete data"))),
+    "OSD_NEARFULL": (WARNING, _FULL, (root("ceph osd df"), words("add OSDs or delete data"))),
+    "POOL_FULL": (ERROR, _FULL, (root("ceph df"), words("raise its quota, or add OSDs"))),
+    "POOL_NEAR_FULL": (WARNING, _FULL, (root("ceph df"), words("raise its quota, or add OSDs"))),
+    "PG_AVAILABILITY": (ERROR, "some data is not served now: guests that touch it hang", (_SHOW,)),
+    "PG_DAMAGED": (ERROR, "some data is damaged", (_SHOW,)),
+    "PG_DEGRADED": (WARNING, "some data has fewer copies than it should", (_SHOW,)),
+    "OBJECT_UNFOUND": (ERROR, "some data cannot be found on any OSD", (_SHOW,)),
+    "SLOW_OPS": (WARNING, "some requests take longer than 30 s: guests feel it", (_SHOW,)),
+    "OSDMAP_FLAGS": (WARNING, "somebody set noout, pause or a flag like it, and left it",
+                     (root("ceph osd dump | grep flags"), words("ceph osd unset FLAG"))),
+    "AUTH_INSECURE_GLOBAL_ID_RECLAIM": (WARNING, "clients older than CVE-2021-20288 are at work",
+                                        (_SHOW, words("upgrade the clients that it names"))),
+    "AUTH_INSECURE_GLOBAL_ID_RECLAIM_ALLOWED": (
+        WARNING, "CVE-2021-20288: old clients may take another's session",
+        (root(f"ceph config set mon {_UNSAFE} false"),)),
+    "MON_MSGR2_NOT_ENABLED": (NOTE, "clients use the older protocol",
+                              (root("ceph mon enable-msgr2"),)),
+    "RECENT_CRASH": (NOTE, "a daemon crashed lately",
+                     (root("ceph crash ls-new"), root("ceph crash archive-all"))),
+    "MGR_DOWN": (WARNING, "no manager: no tasks of rbd_support, no statistics",
+                 (root("systemctl restart ceph-mgr.target"),)),
+}  # fmt: skip
+_SAID_ELSEWHERE = ("POOL_APP_NOT_ENABLED", "POOL_NO_REDUNDANCY", "OSD_OUT_OF_ORDER_FULL")
+
+
+def findings(site: Any, looked: Looked) -> Iterator[Finding]:
+    """All of them; none where the cluster did not answer."""
+    admin = site.admin.name
+    if looked.seen(admin, "ceph.health"):
+        yield from _health(site, looked)
+    if looked.seen(admin, "ceph.monmap"):
+        yield from _quorum(admin, json.loads(looked.seen(admin, "ceph.monmap")["out"]))
+    if looked.seen(admin, "ceph.ratios"):
+        yield from _ratios(admin, looked.seen(admin, "ceph.ratios")["out"])
+    if looked.seen(admin, "ceph.pools"):
+        pools = {p["pool_name"]: p for p in json.loads(looked.seen(admin, "ceph.pools")["out"])}
+        yield from _pools(site, pools)
+    if looked.seen(admin, "ceph.users"):
+        yield from _users(site, looked)
+
+
+def _health(site: Any, looked: Looked) -> Iterator[Finding]:
+    admin = site.admin.name
+    health = json.loads(looked.seen(admin, "ceph.health")["out"])
+    muted = {mute.get("code") for mute in health.get("mutes", ())}
+    for code, check in sorted(health.get("checks", {}).items()):
+        if code in muted or code in _SAID_ELSEWHERE:
+            continue
+        severe = check.get("severity") == "HEALTH_ERR"
+        severity, cause, mend = _CODES.get(
+            code, (ERROR if severe else NOTE, "Ceph says so; its manual names each code", (_SHOW,))
+        )
+        found = check.get("summary", {}).get("message", "") or code
+        flags = re.match(r"([a-z,-]+) flag\(s\) set", found)
+        if flags:
+            names = flags.group(1).split(",")
+            mend = (root("; ".join(f"ceph osd unset {name}" for name in names)),)
+        yield Finding(severity, f"ceph.{code}", (admin,), f"health: {code}", found,
+                      "HEALTH_OK", cause, mend)  # fmt: skip
+
+
+def _quorum(admin: str, monmap: dict[str, Any]) -> Iterator[Finding]:
+    quorum = set(monmap.get("quorum", ()))
+    out = [mon["name"] for mon in monmap["mons"] if quorum and mon["rank"] not in quorum]
+    if out:
+        yield Finding(
+            WARNING, "ceph.quorum", (admin,), "the quorum", f"without {', '.join(out)}",
+            f"all {len(monmap['mons'])} monitors", "one more that ends may stop every client",
+            (Step("words", f"on {', '.join(out)}: systemctl restart ceph-mon.target"),),
+        )  # fmt: skip
+
+
+def _ratios(admin: str, text: str) -> Iterator[Finding]:
+    ratios = {name: float(value) for name, value in re.findall(r'"(\w+)":\s*([0-9.]+)', text)}
+    known = {"nearfull_ratio": 0.85, "backfillfull_ratio": 0.90, "full_ratio": 0.95}
+    have = [ratios[name] for name in known if name in ratios]
+    if len(have) == 3 and (have != sorted(have) or have[2] > 0.97):
+        commands = [f"ceph osd set-{n.replace('_', '-')} {v}" for n, v in reversed(known.items())]
+        found = ", ".join(f"{name} {ratios[name]}" for name in known)
+        yield Finding(
+            WARNING, "ceph.ratios", (admin,), "the full ratios", found,
+            "nearfull < backfillfull < full, at most 0.97",
+            "a cluster that fills to the brim cannot be mended by deleting",
+            (root(" && ".join(commands)),),
+        )  # fmt: skip
+
+
+def _pools(site: Any, pools: dict[str, Any]) -> Iterator[Finding]:
+    admin = site.admin.name
+    for name, wanted in site.pools.items():
+        pool = pools.get(name)
+        if pool is None:
+            continue
+        size, least = pool.get("size", 3), pool.get("min_size", 2)
+        if size == 1 and wanted.size != 1:
+            yield Finding(
+                WARNING, "pool.size", (admin,), f"pool {name}", "size 1", "size 3",
+                "one disk that dies takes volumes with it",
+                (root(f"ceph osd pool set {name} size 3"),),
+            )  # fmt: skip
+        elif size > 1 and least == 1:
+            yield Finding(
+                WARNING, "pool.min_size", (admin,), f"pool {name}", "min_size 1",
+                f"min_size {max(2, size - 1)}",
+                "writes go on with a single copy: the next disk that dies loses them",
+                (root(f"ceph osd pool set {name} min_size {max(2, size - 1)}"),),
+            )  # fmt: skip
+        groups = pool.get("pg_num", 0)
+        if groups & (groups - 1) and pool.get("pg_autoscale_mode") != "on":
+            power = 1 << groups.bit_length()
+            yield Finding(
+                NOTE, "pool.pg_num", (admin,), f"pool {name}", f"pg_num {groups}", "a power of two",
+                "placement groups of two sizes: data is spread unevenly",
+                (root(f"ceph osd pool set {name} pg_num {power}"),),
+            )  # fmt: skip
+
+
+def _users(site: Any, looked: Looked) -> Iterator[Finding]:
+    admin = site.admin.name
+    answer = looked.seen(admin, "ceph.users")
+    users = {u["entity"]: u.get("caps", {}) for u in json.loads(answer["out"])["auth_dump"]}
+    release = _release(looked, admin)
+    for name, client in site.clients.items():
+        caps = users.get(f"client.{name}", {})
+        broad = [d for d, text in caps.items() if "allow *" in text]
+        if broad and release:
+            wanted = auth.wanted_caps(client, release)
+            yield Finding(
+                WARNING, "user.broad", (admin,), f"user client.{name}",
+                "; ".join(f"{d}: {caps[d]}" for d in sorted(broad)),
+                "; ".join(f"{d}: {wanted[d]}" for d in sorted(wanted)),
+                "whoever gets this key from a service's host owns the whole cluster",
+                (root(_caps_command(f"client.{name}", wanted)),),
+            )  # fmt: skip
+    if site.nova.ephemeral and site.glance.show_image_direct_url:
+        client = site.clients[site.nova.client]
+        if site.glance.pool not in client.rwx:
+            yield Finding(
+                NOTE, "user.snapshots", (admin,), f"user client.{site.nova.client}",
+                f"pool {site.glance.pool} is read only", "written too",
+                "Nova's snapshots of instances on RBD fall back to whole copies",
+                (words(f"put {site.glance.pool!r} into clients.{site.nova.client}.rwx of the site "
+                       "file"), task("ceph.auth", limited=False)),
+            )  # fmt: skip
+    yield from _backup(site, looked, users, release)
+
+
+def _backup(site: Any, looked: Looked, users: Any, release: int) -> Iterator[Finding]:
+    """cinder-backup's own user, where it is turned on."""
+    admin = site.admin.name
+    for seen in looked.facts.hosts.values():
+        options = sections(seen.get("cinder.conf")).get("DEFAULT", {})
+        if "backup.drivers.ceph" not in options.get("backup_driver", "") or not release:
+            continue
+        name = options.get("backup_ceph_user", "cinder")
+        pool = options.get("backup_ceph_pool", "backups")
+        wanted = auth.wanted_caps(Client(rwx=[pool], rx=[site.cinder.pool]), release)
+        entity = f"client.{name}"
+        if entity not in users:
+            command = _caps_command(entity, wanted).replace("auth caps", "auth add", 1)
+            yield Finding(
+                ERROR, "user.backup", (admin,), f"user {entity}", "no such cephx user",
+                "the user of backup_ceph_user", "cinder-backup cannot log in to Ceph",
+                (root(command),),
+            )  # fmt: skip
+            continue
+        wider = auth.widened(users[entity], wanted)
+        if wider != users[entity]:
+            yield Finding(
+                WARNING, "user.backup", (admin,), f"user {entity}",
+                "; ".join(f"{d}: {users[entity].get(d, '(none)')}" for d in sorted(wanted)),
+                "; ".join(f"{d}: {wider[d]}" for d in sorted(wider)),
+                "cinder-backup cannot read volumes, or write its own pool",
+                (root(_caps_command(entity, wider)),),
+            )  # fmt: skip
+
+
+def _caps_command(entity: str, caps: dict[str, str]) -> str:
+    pairs = " ".join(f"{d} {shlex.quote(caps[d])}" for d in sorted(caps))
+    return f"ceph auth caps {shlex.quote(entity)} {pairs}"
+
+
+def _release(looked: Looked, admin: str) -> int:
+    """The monitors' major version; 0 where they did not say."""
+    answer = looked.seen(admin, "ceph.version")
+    return int(json.loads(answer["out"])["version"].split()[2].split(".")[0]) if answer else 0

@@ -1,0 +1,67 @@
+"""Findings about the form of ceph.conf and keyrings, and keyrings that are nobody's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fabfile.doctor.finding import NOTE, WARNING, Finding, root
+from fabfile.doctor.looked import Looked
+from fabfile.resources import ceph_conf, keyrings
+
+
+def findings(site: Any, looked: Looked) -> Iterator[Finding]:
+    """All of them."""
+    for host in site.all_hosts():
+        seen = looked.facts.hosts.get(host.name, {})
+        if seen.get("ceph.conf"):
+            yield from _indented(host.name, seen["ceph.conf"]["text"])
+        for client, *_ in keyrings.wanted(site, host):
+            file = seen.get(f"keyring.{client}")
+            if file:
+                yield from _unfinished(host.name, keyrings.path_of(client), file["text"])
+        if "ceph" not in host.roles:
+            yield from _others(site, host, seen)
+
+
+def _indented(host: str, text: str) -> Iterator[Finding]:
+    if re.search(r"^[ \t]+[^\s#;][^=\n]*=", text, re.M):
+        yield Finding(
+            NOTE, "ceph.conf.tabs", (host,), ceph_conf.PATH, "indented lines", "none",
+            "ceph config generate-minimal-conf writes them: Ceph reads them, other ini parsers "
+            "take them for a continued value",
+            (root(f"sed -i 's/^[[:space:]]*//' {ceph_conf.PATH}"),),
+        )  # fmt: skip
+
+
+def _unfinished(host: str, path: str, text: str) -> Iterator[Finding]:
+    if text and not text.endswith("\n"):
+        yield Finding(
+            NOTE, "keyring.newline", (host,), path, "no newline at its end", "one",
+            "what is appended to it ends up in the key's own line",
+            (root(f"sed -i '$a\\' {path}"),),
+        )  # fmt: skip
+
+
+def _others(site: Any, host: Any, seen: Any) -> Iterator[Finding]:
+    """Keyrings that no service of the host needs."""
+    ours = {keyrings.path_of(client) for client, *_ in keyrings.wanted(site, host)}
+    for line in (seen.get("ceph.keyrings") or {}).get("out", "").splitlines():
+        name, mode, owner, group = (line.split(" ") + [""] * 4)[:4]
+        path = f"/etc/ceph/{name}"
+        if path in ours or not re.fullmatch(r"[A-Za-z0-9_.@-]+", name):
+            continue
+        if ".client.admin." in name:
+            yield Finding(
+                WARNING if "compute" in host.roles else NOTE, "keyring.admin", (host.name,), path,
+                "the cluster's admin key", "no such file",
+                "no service here needs it; whoever becomes root here owns the cluster",
+                (root(f"rm {path}"),),
+            )  # fmt: skip
+        elif mode and int(mode, 8) & 0o004:
+            yield Finding(
+                WARNING, "keyring.open", (host.name,), path, f"{owner}:{group} {int(mode, 8):04o}",
+                "not readable by all", "every user of this host can log in to Ceph with it",
+                (root(f"chmod o= {path}"),),
+            )  # fmt: skip

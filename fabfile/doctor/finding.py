@@ -1,0 +1,120 @@
+"""A finding: what is wrong where, why, and the commands that mend it.
+
+Knows how findings are folded, ordered and counted, and how a command is written down;
+finds nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+ERROR, WARNING, NOTE = "error", "warning", "note"
+SEVERITIES = (ERROR, WARNING, NOTE)
+"""error: something does not work, or will not.  warning: works, and will hurt.  note: to know."""
+HERE = "here"
+"""The pseudo-host for the operator's own machine."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do.
+
+    kind: 'task' (an inv task), 'root' (a command for a shell of root on the hosts) or
+    'here' (one for the operator's own shell), 'words' (nothing that a machine could do).
+    limited: whether the task is about the finding's hosts alone.
+    host: where a command of root's is run, if not on the finding's hosts.
+    """
+
+    kind: str
+    text: str
+    limited: bool = False
+    host: str = ""
+
+
+def task(name: str, limited: bool = True) -> Step:
+    """An inv task; limited to the hosts of the finding where it works on hosts."""
+    return Step("task", name, limited)
+
+
+def root(command: str, host: str = "") -> Step:
+    """A command for root's shell on the finding's hosts, or on another."""
+    return Step("root", command, host=host)
+
+
+def words(text: str) -> Step:
+    """What only a person can decide."""
+    return Step("words", text)
+
+
+RESTART = task("services.restart")
+RESTART_ALL = task("services.restart --all")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be, on one host or, folded, on several.
+
+    code: its name for programs, such as 'libvirt.value.plain'; cause: in the field's words.
+    """
+
+    severity: str
+    code: str
+    hosts: tuple[str, ...]
+    thing: str
+    found: str
+    expected: str
+    cause: str
+    mend: tuple[Step, ...] = ()
+
+
+def folded(findings: Iterable[Finding]) -> list[Finding]:
+    """Equal findings of several hosts as one, the worst first."""
+    found: dict[Finding, list[str]] = {}
+    for finding in findings:
+        found.setdefault(replace(finding, hosts=()), []).extend(finding.hosts)
+    one = [replace(f, hosts=tuple(dict.fromkeys(hosts))) for f, hosts in found.items()]
+    return sorted(one, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def healthy(findings: Iterable[Finding]) -> bool:
+    """Whether there is nothing but notes."""
+    return all(finding.severity == NOTE for finding in findings)
+
+
+def counted(findings: Sequence[Finding]) -> str:
+    """'2 errors, 1 warning, 0 notes'."""
+    numbers = [(sum(f.severity == s for f in findings), s) for s in SEVERITIES]
+    return ", ".join(f"{n} {s}{'' if n == 1 else 's'}" for n, s in numbers)
+
+
+# The commands
+
+
+def commands(finding: Finding, site: Any, words_of_site: str) -> list[dict[str, Any]]:
+    """The steps as a person types them, and as a program would.
+
+    [{'run': text, 'kind': as Step's, 'hosts': where a command of root's is run}]
+    words_of_site: ' --site FILE', where the operator gave one.
+    """
+    found = []
+    for step in finding.mend:
+        hosts = [step.host] if step.host else list(finding.hosts)
+        text = step.text
+        if step.kind == "task":
+            text = f"inv {text}{words_of_site}" + (_limit(site, hosts) if step.limited else "")
+        where = hosts if step.kind == "root" else []
+        found.append({"run": text, "kind": step.kind, "hosts": where})
+    return found
+
+
+def _limit(site: Any, hosts: Sequence[str]) -> str:
+    """' --limit' with as few words as say it; nothing where it is about all hosts."""
+    mine = set(hosts) & set(site.hosts)
+    if not mine or mine == set(site.hosts):
+        return ""
+    for role in ("compute", "cinder", "glance", "ceph"):
+        if len(mine) > 1 and {h.name for h in site.with_role(role)} == mine:
+            return f" --limit {role}"
+    return " --limit " + ",".join(h for h in site.hosts if h in mine)

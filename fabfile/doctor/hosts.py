@@ -1,0 +1,140 @@
+"""Findings about the machines: clocks, room, sudo; and about the operator's own."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from fabfile.doctor.finding import (
+    ERROR,
+    HERE,
+    NOTE,
+    WARNING,
+    Finding,
+    Step,
+    root,
+    words,
+)
+from fabfile.doctor.looked import Looked
+
+SKEW, BAD_SKEW = 5.0, 60.0
+"""Seconds: cephx and Keystone bear some; after 60 Nova and Cinder call a service down."""
+DOUBT = 2.0
+MiB = 1024 * 1024
+LITTLE, NONE = 512 * MiB, 32 * MiB
+FEW_INODES = 1000
+
+
+def findings(site: Any, looked: Looked) -> Iterator[Finding]:
+    """All of them."""
+    yield from _clocks(site, looked)
+    for host in site.all_hosts():
+        seen = looked.facts.hosts.get(host.name, {})
+        yield from _disks(host.name, seen.get("disk", {}))
+        yield from _sudo(host.name, seen)
+    yield from _here(looked)
+
+
+# Clocks
+
+
+def doubtful(site: Any, clocks: Any) -> set[str]:
+    """Hosts whose clock may be off: worth a second, closer look, the reference among them."""
+    reference = _reference(site, clocks)
+    if reference is None:
+        return set()
+    # A host's least offset is sharp: its answer was on the way for a moment only.
+    off = {h for h, (least, _) in clocks.items() if abs(least - clocks[reference][0]) > DOUBT}
+    if abs(clocks[reference][0]) > DOUBT:
+        off.add(reference)
+    return off | {reference} if off else set()
+
+
+def _reference(site: Any, clocks: Any) -> str | None:
+    """A monitor's host: its clock is the one that cephx goes by."""
+    return next((h.name for h in site.with_role("ceph") if h.name in clocks), None)
+
+
+def _clocks(site: Any, looked: Looked) -> Iterator[Finding]:
+    reference = _reference(site, looked.clocks)
+    if reference is None:
+        return
+    low, high = looked.clocks[reference]
+    clocks = {**looked.clocks, HERE: (0.0, 0.0)}
+    for host, (least, most) in clocks.items():
+        if host == reference:
+            continue
+        surely = max(least - high, low - most)
+        if surely <= SKEW:
+            continue
+        about = (least + most - low - high) / 2
+        yield Finding(
+            ERROR if surely > BAD_SKEW else WARNING, "clock", (host,), "the clock",
+            f"about {about:+.0f} s against {reference}", "the same time on every host",
+            "cephx tickets and Keystone tokens are made for a time; services that are 60 s off "
+            "count as down",
+            (root("systemctl restart systemd-timesyncd || chronyc makestep"),),
+        )  # fmt: skip
+
+
+# Room and sudo
+
+
+def _disks(host: str, disks: dict[str, list[int]]) -> Iterator[Finding]:
+    said = set()
+    for path, (free, size, inodes_free, inodes) in disks.items():
+        if (size, inodes, free) in said:
+            continue
+        said.add((size, inodes, free))
+        few = inodes and inodes_free < FEW_INODES
+        if free >= LITTLE and not few:
+            continue
+        bad = free < NONE or few
+        found = f"{inodes_free} inodes" if few else f"{free // MiB} MiB free"
+        yield Finding(
+            ERROR if bad else WARNING, "disk", (host,), path, found, f"{LITTLE // MiB} MiB free",
+            "files cannot be written whole; logs and databases stop",
+            (root(f"du -xhd1 {path} | sort -h | tail"), words("and make room")),
+        )  # fmt: skip
+
+
+def _sudo(host: str, seen: Any) -> Iterator[Finding]:
+    if seen.get("host", {}).get("sudo_keeps_input"):
+        yield Finding(
+            ERROR, "sudo.log_input", (host,), "sudo", "log_input is on",
+            "python3 without it", "keys that are sent on standard input would be in sudo's log",
+            (root("echo 'Defaults!/usr/bin/python3* !log_input' > /etc/sudoers.d/91-stackrbd-input"
+                  " && chmod 0440 /etc/sudoers.d/91-stackrbd-input"),),
+        )  # fmt: skip
+
+
+# Here
+
+
+def _here(looked: Looked) -> Iterator[Finding]:
+    here = looked.here
+    for name, least in (("fabric", (3, 2)), ("invoke", (2, 2))):
+        version = here.get(name, "")
+        if version and tuple(int(n) for n in re.findall(r"\d+", version)[:2]) < least:
+            yield Finding(
+                ERROR, "here.packages", (HERE,), name, version, ".".join(map(str, least)),
+                "plain `pip install` brought it in through patchwork's metadata",
+                (Step("here", "make install"),),
+            )  # fmt: skip
+    if "patchwork" in here and not here["patchwork"]:
+        yield Finding(WARNING, "here.packages", (HERE,), "patchwork", "not installed", "1.0.1",
+                      "`inv hosts.check` needs it", (Step("here", "make install"),))  # fmt: skip
+    for path, mode in here.get("private", {}).items():
+        if mode & 0o077:
+            yield Finding(
+                WARNING, "here.private", (HERE,), path, f"mode {mode:04o}", "mode 0600",
+                "others on this machine can read the cloud's password",
+                (Step("here", f"chmod 600 {shlex.quote(path)}"),),
+            )  # fmt: skip
+    for line in here.get("known_hosts", ()):
+        yield Finding(
+            NOTE, "here.known_hosts", (HERE,), "known_hosts", line, "lines that are keys",
+            "the line counts for nothing", (words("correct it or take it out"),),
+        )  # fmt: skip

@@ -1,0 +1,131 @@
+"""Findings about options that no resource sets: dead or unsafe ones, odd UUIDs, old stores.
+
+Which are dead or unsafe in which release is data (config/hazards.toml).
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fabfile.doctor.finding import NOTE, RESTART_ALL, WARNING, Finding, Step, root
+from fabfile.doctor.looked import Looked
+from fabfile.doctor.places import sections
+from fabfile.resources.settings import OLD_DATADIR, OLD_STORES, site_file, without
+
+SERVICES = ("glance", "cinder", "nova")
+
+
+def findings(site: Any, looked: Looked) -> Iterator[Finding]:
+    """All of them."""
+    for host, seen in looked.facts.hosts.items():
+        for service in SERVICES:
+            conf = seen.get(f"{service}.conf")
+            if conf:
+                yield from _hazards(looked, host, service, conf)
+                yield from _upper_case(host, service, conf)
+        if seen.get("glance.conf") and (seen.get("glance.files") or {}).get("out"):
+            yield from _file_store(host, sections(seen["glance.conf"]))
+        yield from _ceph_args(looked, host, seen)
+
+
+def _hazards(looked: Looked, host: str, service: str, conf: Any) -> Iterator[Finding]:
+    path = site_file(service)
+    told = sections(conf)
+    for hazard in looked.hazards:
+        if hazard["service"] != service or not _in_release(hazard, looked):
+            continue
+        beside = tuple(hazard.get("beside", "").split(".", 1))
+        if len(beside) == 2 and beside[1] not in told.get(beside[0], {}):
+            continue
+        for section, options in told.items():
+            value = options.get(hazard["key"])
+            if value is None or hazard["section"] not in ("*", section):
+                continue
+            if re.fullmatch(hazard.get("value", ".*"), value, re.S):
+                yield _hazard(host, path, section, value, hazard)
+
+
+def _hazard(host: str, path: str, section: str, value: str, hazard: Mapping[str, Any]) -> Finding:
+    key = hazard["key"]
+    new = hazard.get("set")
+    command = setting(path, section, key, new) if new else without(path, section, key)
+    steps: tuple[Step, ...] = (root(command),)
+    if hazard["severity"] != NOTE:
+        steps += (RESTART_ALL,)
+    return Finding(
+        hazard["severity"], f"option.{key}", (host,), f"{path} [{section}]", f"{key} = {value}",
+        f"{key} = {new}" if new else f"no {key}", hazard["cause"], steps,
+    )  # fmt: skip
+
+
+def _in_release(hazard: Mapping[str, Any], looked: Looked) -> bool:
+    """Whether the site's release is one of the hazard's; not, where it is not known."""
+    if "since" not in hazard and "until" not in hazard:
+        return True
+    if looked.release not in looked.releases:
+        return False
+    at = looked.releases.index
+    first = at(hazard["since"]) if "since" in hazard else 0
+    last = at(hazard["until"]) if "until" in hazard else len(looked.releases)
+    return first <= at(looked.release) <= last
+
+
+def setting(path: str, section: str, key: str, value: str) -> str:
+    """A command for a shell that gives an option that is there another value."""
+    head, name = (re.sub(r"([][\\/.*^$])", r"\\\1", word) for word in (section, key))
+    new = re.sub(r"([\\/&])", r"\\\1", f"{key} = {value}")
+    edit = f"/^\\[{head}\\]/,/^\\[/s/^{name}[ \\t]*[=:].*/{new}/"
+    return f"sed -i {shlex.quote(edit)} {shlex.quote(path)}"
+
+
+def _upper_case(host: str, service: str, conf: Any) -> Iterator[Finding]:
+    for section, options in sections(conf).items():
+        uuid = options.get("rbd_secret_uuid", "")
+        if uuid != uuid.lower() and re.fullmatch(r"[0-9a-fA-F-]{36}", uuid):
+            path = site_file(service)
+            yield Finding(
+                NOTE, "uuid.upper", (host,), f"{path} [{section}]", f"rbd_secret_uuid = {uuid}",
+                f"rbd_secret_uuid = {uuid.lower()}",
+                "OpenStack and libvirt read it alike; tools that compare text take it for another",
+                (root(setting(path, section, "rbd_secret_uuid", uuid.lower())),),
+            )  # fmt: skip
+
+
+def _file_store(host: str, told: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
+    """Images in files, and no store in force that reads files."""
+    enabled = told.get("DEFAULT", {}).get("enabled_backends")
+    stores = told.get("glance_store", {}).get("stores", OLD_STORES)
+    kinds = [part.partition(":")[2].strip() for part in enabled.split(",")] if enabled else [
+        part.strip() for part in stores.split(",")]  # fmt: skip
+    if {"file", "filesystem", "glance.store.filesystem.Store"} & set(kinds):
+        return
+    path = site_file("glance")
+    steps = []
+    if enabled:
+        steps = [root(setting(path, "DEFAULT", "enabled_backends", f"{enabled},file:file"))]
+        if "file" not in told:
+            text = f"[file]\nfilesystem_store_datadir = {OLD_DATADIR}\n"
+            steps.append(root(f"printf %s {shlex.quote(text)} >> {path}"))
+    else:
+        steps = [root(setting(path, "glance_store", "stores", f"{stores},file"))]
+    yield Finding(
+        WARNING, "glance.files", (host,), path, f"images in {OLD_DATADIR}, no store for files",
+        "a file store beside the RBD store", "the older images cannot be read any more",
+        (*steps, RESTART_ALL),
+    )  # fmt: skip
+
+
+def _ceph_args(looked: Looked, host: str, seen: Any) -> Iterator[Finding]:
+    """Grizzly's CEPH_ARGS: needless since, and appended again and again by some tools."""
+    lines = (seen.get("cinder.defaults") or {}).get("out", "").splitlines()
+    live = [line for line in lines if not re.match(r"\d+:\s*#", line)]
+    if live and looked.release != "grizzly":
+        path = "/etc/default/cinder-volume"
+        yield Finding(
+            NOTE, "ceph.args", (host,), path, f"CEPH_ARGS in {len(live)} lines", "none",
+            "needed by Grizzly alone: since Havana the driver names its user itself",
+            (root(f"sed -i '/CEPH_ARGS/d' {path}"),),
+        )  # fmt: skip

@@ -1,0 +1,110 @@
+"""Findings about the services: running, older than their files, and libvirt's daemons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, Finding, root, task, words
+from fabfile.doctor.looked import Looked
+from fabfile.resources import ceph_conf, keyrings
+from fabfile.resources.restarts import UNITS
+from fabfile.resources.settings import site_file
+
+
+def findings(site: Any, looked: Looked) -> Iterator[Finding]:
+    """All of them."""
+    for host in site.all_hosts():
+        seen = looked.facts.hosts.get(host.name, {})
+        yield from _units(host, seen)
+        yield from _newer(site, host, seen)
+        yield from _daemons(host.name, seen)
+
+
+def _units(host: Any, seen: Any) -> Iterator[Finding]:
+    for unit, state in seen.get("units", {}).items():
+        if state.get("LoadState") == "masked":
+            yield Finding(
+                ERROR, "service.masked", (host.name,), unit, "masked", "active",
+                "somebody keeps it from being started",
+                (root(f"systemctl unmask {unit}; systemctl enable {unit}"), RESTART_ALL),
+            )  # fmt: skip
+        elif state.get("LoadState") != "loaded":
+            yield Finding(
+                ERROR, "service.absent", (host.name,), unit, "no such unit", "active",
+                "the role of this host in the site file is another one's, or the service is not "
+                "installed", (words("install it, or take the role from the host"),),
+            )  # fmt: skip
+        elif state.get("ActiveState") not in ("active", "activating", "reloading"):
+            found = f"{state.get('ActiveState')} ({state.get('Result', '')})"
+            yield Finding(
+                ERROR, "service.down", (host.name,), unit, found, "active",
+                f"it does not run; its last words: journalctl -u {unit} -n 20",
+                (RESTART_ALL,),
+            )  # fmt: skip
+
+
+def _newer(site: Any, host: Any, seen: Any) -> Iterator[Finding]:
+    """Files that were written after the service began: it may not know them."""
+    clock = seen.get("host", {})
+    if not {"monotonic", "time"} <= set(clock):
+        return
+    for role, (unit, _) in UNITS.items():
+        state = seen.get("units", {}).get(unit, {}) if role in host.roles else {}
+        told = str(state.get("ActiveEnterTimestampMonotonic", ""))
+        since = int(told) / 1e6 if told.isdigit() else 0.0
+        if not since or state.get("ActiveState") != "active" or unit in seen.get("owed", ()):
+            continue
+        began = clock["time"] - clock["monotonic"] + since
+        newer = [path for path, file in _read_by(site, host, role, seen)
+                 if file and file.get("mtime", 0) > began + 1]  # fmt: skip
+        if newer:
+            yield Finding(
+                NOTE, "service.older", (host.name,), unit, f"began before {', '.join(newer)}",
+                "begun after its files",
+                "the file was written since, and nobody restarted it: it may work with old content",
+                (RESTART_ALL,),
+            )  # fmt: skip
+
+
+def _read_by(site: Any, host: Any, role: str, seen: Any) -> Iterator[tuple[str, Any]]:
+    service = {"compute": "nova"}.get(role, role)
+    yield site_file(service), seen.get(f"{service}.conf")
+    for client, owner, *_ in keyrings.wanted(site, host):
+        if owner == service:
+            yield keyrings.path_of(client), seen.get(f"keyring.{client}")
+    if role in ceph_conf.READERS:
+        yield ceph_conf.PATH, seen.get("ceph.conf")
+
+
+def daemons(seen: Any) -> str:
+    """'monolithic', 'modular', 'both', 'none', or '' where it was not looked at."""
+    if "libvirt.daemons" not in seen:
+        return ""
+    up = _active(seen)
+    old = any(name.startswith("libvirtd.") for name in up)
+    new = any(name.startswith("virtqemud.") for name in up)
+    return {(1, 0): "monolithic", (0, 1): "modular", (1, 1): "both"}.get((old, new), "none")
+
+
+def _active(seen: Any) -> set[str]:
+    blocks = seen["libvirt.daemons"]["out"].split("\n\n")
+    told = [dict(line.split("=", 1) for line in b.splitlines() if "=" in line) for b in blocks]
+    return {t["Id"] for t in told if t.get("ActiveState") == "active" and "Id" in t}
+
+
+def _daemons(host: str, seen: Any) -> Iterator[Finding]:
+    kind = daemons(seen)
+    if kind == "both":
+        yield Finding(
+            ERROR, "libvirt.both", (host,), "libvirt", "libvirtd and virtqemud at once", "one",
+            "each has secrets of its own: what is set in one is not found by the other",
+            (root("systemctl disable --now libvirtd.socket libvirtd-ro.socket "
+                  "libvirtd-admin.socket libvirtd.service"), task("compute.secret"), RESTART_ALL),
+        )  # fmt: skip
+    if kind == "modular" and not any(n.startswith("virtsecretd.") for n in _active(seen)):
+        yield Finding(
+            ERROR, "libvirt.virtsecretd", (host,), "libvirt", "virtqemud without virtsecretd",
+            "virtsecretd.socket active", "nobody keeps the secrets that guests' disks name",
+            (root("systemctl enable --now virtsecretd.socket"), task("compute.secret")),
+        )  # fmt: skip

@@ -1,0 +1,41 @@
+"""All that is found of a site: what the resources plan, and what they do not know of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fabfile.doctor import (
+    backends,
+    ceph,
+    files,
+    hosts,
+    looked,
+    options,
+    planned,
+    reach,
+    services,
+    versions,
+)
+from fabfile.doctor.finding import ERROR, Finding, folded, words
+from fabfile.doctor.looked import Looked
+
+STAGES = (*(resource for _, resource in planned.TASKS), looked)
+"""All that asks: the resources, and a doctor's own further questions."""
+ROOMS = (reach, hosts, services, versions, ceph, files, options, backends)
+
+
+def findings(site: Any, seen: Looked) -> tuple[list[Finding], planned.Planned]:
+    """(all findings, folded and the worst first; what integrate would do)."""
+    plan = planned.plan(site, seen)
+    found = [_doubt(code, text) for code, text in seen.doubts]
+    found += planned.findings(site, seen, plan)
+    for room in ROOMS:
+        found += room.findings(site, seen)
+    return folded(found), plan
+
+
+def _doubt(code: str, text: str) -> Finding:
+    """A sentence about the site as a whole: what stands before its last clause is found."""
+    said, _, advice = text.rpartition("; ")
+    mend = (words(advice),) if said else ()
+    return Finding(ERROR, code, (), "the site", said or text, "", text, mend)

@@ -1,0 +1,104 @@
+"""Findings about versions: Ceph's libraries against the cluster and its keys, its daemons."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from fabfile.core.contract import Stop
+from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, WARNING, Finding, root
+from fabfile.doctor.looked import Looked, calm
+from fabfile.resources import cluster, release
+
+
+def findings(site: Any, looked: Looked) -> Iterator[Finding]:
+    """All of them."""
+    yield from _libraries(site, looked)
+    yield from _daemons(site, looked)
+
+
+_UPGRADE = root("apt-get install --only-upgrade -y librados2 librbd1 ceph-common")
+
+
+def major(version: str | None) -> int | None:
+    """16 of '1:16.2.15+ds-0'."""
+    found = re.match(r"(?:\d+:)?(\d+)\.", version or "")
+    return int(found.group(1)) if found else None
+
+
+def _libraries(site: Any, looked: Looked) -> Iterator[Finding]:
+    cluster_is = _release(site, looked)
+    new_keys = _new_keys(site, looked)
+    for host, seen in looked.facts.hosts.items():
+        libraries = seen.get("packages", {})
+        rados, rbd = libraries.get("librados2"), libraries.get("librbd1")
+        if rados and rbd and rados != rbd:
+            yield Finding(
+                WARNING, "library.mixed", (host,), "librbd1, librados2", f"{rbd}, {rados}",
+                "the same version of both", "they came from two sources: Python programs that "
+                "load both may crash",
+                (_UPGRADE, RESTART_ALL),
+            )  # fmt: skip
+        old = major(rados)
+        if old and new_keys and old < 20:
+            yield Finding(
+                ERROR, "library.aes256k", (host,), "librados2", str(rados), "20.2.4 or later",
+                f"keys of the new kind (aes256k) are refused there: {', '.join(new_keys)}",
+                (_UPGRADE, RESTART_ALL),
+            )  # fmt: skip
+        if old and cluster_is and old < cluster_is - 2:
+            yield Finding(
+                WARNING, "library.old", (host,), "librados2", str(rados),
+                f"at most two releases behind the cluster's {cluster_is}",
+                "Ceph is tested with clients of two releases back",
+                (_UPGRADE, RESTART_ALL),
+            )  # fmt: skip
+
+
+def _release(site: Any, looked: Looked) -> int | None:
+    try:
+        return cluster.seen(site, calm(site, looked.facts)).release
+    except (KeyError, ValueError, Stop):
+        return None
+
+
+def _new_keys(site: Any, looked: Looked) -> list[str]:
+    """The site's clients whose key is of type 2: it begins with 'Ag'."""
+    answer = looked.seen(site.admin.name, "ceph.kinds")
+    text = answer["out"] if answer else ""
+    told = re.findall(r'"entity":\s*"client\.([^"]+)"\s*"key":\s*"Ag', text)
+    return [name for name in told if name in site.clients]
+
+
+def _daemons(site: Any, looked: Looked) -> Iterator[Finding]:
+    versions = ceph(site, looked)
+    if len(versions) > 1:
+        found = ", ".join(f"{n} of {v}" for v, n in sorted(versions.items()))
+        yield Finding(
+            NOTE, "ceph.versions", (site.admin.name,), "the daemons", found, "one version",
+            "an upgrade is under way, or was left half done", (root("ceph versions"),),
+        )  # fmt: skip
+
+
+def openstack(looked: Looked) -> dict[str, list[str]]:
+    """{'nova 26.2.2': [hosts]}: the services' versions, as the packages say."""
+    found: dict[str, list[str]] = {}
+    for host, seen in looked.facts.hosts.items():
+        for package, version in sorted(seen.get("packages", {}).items()):
+            if version and package in release.PACKAGES:
+                name = package.partition("-")[0]
+                bare = re.sub(r"^\d+:", "", version).partition("-")[0]
+                found.setdefault(f"{name} {bare}", []).append(host)
+    return found
+
+
+def ceph(site: Any, looked: Looked) -> dict[str, int]:
+    """{'16.2.15': daemons}."""
+    answer = looked.seen(site.admin.name, "ceph.versions")
+    if not answer or answer["code"] != 0:
+        return {}
+    told = json.loads(answer["out"])
+    overall = told.get("overall") or told.get("mon") or {}
+    return {text.split()[2]: count for text, count in overall.items()}

@@ -1,0 +1,29 @@
+"""doctor and status: what is wrong, and what there is; both look only."""
+
+from typing import Any
+
+from invoke import task
+
+from fabfile.command import HELP, guarded, refuse_dry
+
+_FLAGS = {name: HELP[name] for name in ("site", "json")} | {"limit": "hosts to look at"}
+
+
+@task(help=_FLAGS)
+def doctor(context: Any, site: str = "", limit: str = "", json: bool = False) -> None:
+    """Say what is wrong, why, and which command mends it; writes nothing on any host."""
+    from fabfile.flow import examining  # noqa: PLC0415
+    from fabfile.flow.converge import Options  # noqa: PLC0415
+
+    refuse_dry(context)
+    guarded(lambda: examining.doctor(context, Options(site, limit, json=json)))
+
+
+@task(help=_FLAGS)
+def status(context: Any, site: str = "", limit: str = "", json: bool = False) -> None:
+    """Show the site: roles, versions, pools, drift, the last run, who holds which secret."""
+    from fabfile.flow import examining  # noqa: PLC0415
+    from fabfile.flow.converge import Options  # noqa: PLC0415
+
+    refuse_dry(context)
+    guarded(lambda: examining.status(context, Options(site, limit, json=json)))

@@ -1,0 +1,613 @@
+"""From a cloud that is broken in one place to the one finding that names it."""
+
+import base64
+import inspect
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from fabfile.core.answers import fits
+from fabfile.core.contract import CLOUD, Secret
+from fabfile.core.remote import reads
+from fabfile.doctor import hosts as machines
+from fabfile.doctor import looked as questions
+from fabfile.doctor import planned, verdict
+from fabfile.doctor.finding import ERROR, NOTE, WARNING, commands, folded, healthy
+from fabfile.doctor.options import setting
+from fabfile.flow import chain
+from fabfile.flow.converge import Run
+from fabfile.resources.settings import without
+
+from . import clouds
+from .clouds import IMAGES, MONITOR, altered, disk_xml, found, said
+from .states import FSID, KEY, OTHER, answer, conf, file, secret, site
+
+COMPUTES = ("n1", "n2")
+
+
+def fingerprint(text):
+    return Secret(text).fingerprint
+
+
+def test_a_healthy_cloud_yields_nothing():
+    assert found() == []
+
+
+def test_the_healthy_cloud_answers_exactly_what_is_asked():
+    run = SimpleNamespace(site=site())
+    for name, seen in clouds.hosts().items():
+        asked = {r.id: r.verb for r in Run.questions(run, verdict.STAGES, site().host(name))}
+        assert set(seen) == set(asked), name
+        assert {i for i, verb in asked.items() if not fits(verb, seen[i])} == set(), name
+
+
+def test_every_question_is_one_that_a_host_understands():
+    run = SimpleNamespace(site=site())
+    for host in site().all_hosts():
+        for read in Run.questions(run, verdict.STAGES, host):
+            inspect.signature(reads.READS[read.verb]).bind(**json.loads(json.dumps(read.args)))
+
+
+def test_every_resource_of_the_chain_is_looked_at():
+    assert {id(s) for s in chain.stages()} == {id(resource) for _, resource in planned.TASKS}
+
+
+# What resources find: the cause and the task
+
+
+def the_one(change, **more):
+    (one,) = found(change, **more)
+    return one
+
+
+def ran(one, site_words=""):
+    return [(c["run"], c["hosts"]) for c in commands(one, site(), site_words)]
+
+
+def value(cloud, text, peeled="", host="n2"):
+    """libvirt's value as its fingerprint says it."""
+    cloud[host]["libvirt.secrets"] = secret(FSID, value=text)
+    cloud[host]["libvirt.secrets"][FSID]["value"]["peeled"] = peeled
+
+
+def lenient(name):
+    """What libvirt answers for a name that it took for base64."""
+    kept = name.replace(".", "")
+    return base64.b64encode(base64.b64decode(kept[: len(kept) // 4 * 4])).decode()
+
+
+SECRET_ON_N2 = [("inv compute.secret --limit n2", [])]
+
+
+@pytest.mark.parametrize(
+    "change, code",
+    [
+        (lambda c: value(c, fingerprint("QVE="), peeled=KEY), "libvirt.value.plain"),
+        (lambda c: value(c, fingerprint("x"), fingerprint("client.volumes")), "libvirt.value.name"),
+        (lambda c: value(c, fingerprint(lenient("client.volumes"))), "libvirt.value.name"),
+        (lambda c: value(c, fingerprint("None")), "libvirt.value.nothing"),
+        (lambda c: value(c, fingerprint("x"), fingerprint("None")), "libvirt.value.nothing"),
+        (lambda c: value(c, IMAGES), "libvirt.value.other"),
+        (lambda c: value(c, fingerprint("a key of old")), "libvirt.value.old"),
+        (lambda c: value(c, None), "libvirt.value.none"),
+        (lambda c: c["n2"].update({"libvirt.secrets": {}}), "libvirt.missing"),
+        (lambda c: c["n2"].update({"libvirt.secrets": secret(OTHER)}), "libvirt.uuid"),
+    ],
+)
+def test_secrets(change, code):
+    one = the_one(change)
+    assert (one.severity, one.code, one.hosts) == (ERROR, code, ("n2",))
+    assert ran(one) == SECRET_ON_N2
+
+
+def test_a_rotated_key_is_found_in_every_place():
+    def rotated(cloud):
+        new = fingerprint("new")
+        altered(cloud, "ceph01", "ceph.users", lambda d: d["auth_dump"][0].update(key=new))
+
+    by_code = {one.code: one for one in found(rotated)}
+    assert set(by_code) == {"libvirt.value.old", "keyring.value"}
+    assert by_code["libvirt.value.old"].hosts == COMPUTES
+    assert ran(by_code["libvirt.value.old"]) == [("inv compute.secret --limit compute", [])]
+    assert ran(by_code["keyring.value"], " --site s.toml") == [
+        ("inv ceph.keyrings --site s.toml --limit ctl", []),
+        ("inv services.restart --site s.toml --limit ctl", []),
+    ]
+    assert "rotated" in by_code["keyring.value"].cause
+
+
+def keyring(text=None, owner="cinder", mode="0640"):
+    def change(cloud):
+        kept = cloud["ctl"]["keyring.volumes"]["text"]
+        cloud["ctl"]["keyring.volumes"] = file(text or kept, owner, mode)
+
+    return change
+
+
+def caps(**altered_caps):
+    def change(document):
+        document["auth_dump"][0]["caps"].update(altered_caps)
+
+    return lambda cloud: altered(cloud, "ceph01", "ceph.users", change)
+
+
+def ceph_conf(text=clouds.CEPH_CONF, mode="0644"):
+    return lambda cloud: cloud["n1"].update({"ceph.conf": file(text, mode=mode)})
+
+
+def an_option(service, section, key, text, host="ctl"):
+    """One option more, or another value."""
+
+    def change(cloud):
+        seen = cloud[host][f"{service}.conf"]
+        rest = [line for line in seen["active"] if line[:2] != [section, key]]
+        seen["active"] = [*rest, *([[section, key, text]] if text is not None else [])]
+
+    return change
+
+
+def in_pools(**altered_pool):
+    def change(document):
+        document[0].update(altered_pool)
+
+    return lambda cloud: altered(cloud, "ceph01", "ceph.pools", change)
+
+
+def no_image_pool(cloud):
+    altered(cloud, "ceph01", "ceph.pools", lambda pools: pools.pop())
+
+
+def later(cloud):
+    cloud["n1"]["nova.later"] = {"/etc/nova/x.conf": [["libvirt", "rbd_user", "odd"]]}
+
+
+def owed(cloud):
+    cloud["ctl"]["owed"] = ["cinder-volume"]
+
+
+def lacks(package):
+    return lambda cloud: cloud["n1"]["packages"].update({package: None})
+
+
+ON_CTL = " --limit ctl"
+RESTARTED = f"inv services.restart{ON_CTL}"
+
+
+@pytest.mark.parametrize(
+    "change, severity, code, mend",
+    [
+        (keyring(owner="root"), ERROR, "keyring.owner", [f"inv ceph.keyrings{ON_CTL}"]),
+        (keyring(mode="0644"), WARNING, "keyring.mode", [f"inv ceph.keyrings{ON_CTL}"]),
+        (keyring("[client.odd]\nkey = x\n"), ERROR, "keyring.section",
+         [f"inv ceph.keyrings{ON_CTL}", RESTARTED]),
+        (lambda c: c["ctl"].update({"keyring.volumes": None}), ERROR, "keyring.missing",
+         [f"inv ceph.keyrings{ON_CTL}", RESTARTED]),
+        (ceph_conf(mode="0600"), ERROR, "ceph.conf.mode", ["inv hosts.conf --limit n1"]),
+        (lambda c: c["n1"].update({"ceph.conf": None}), ERROR, "ceph.conf.missing",
+         ["inv hosts.conf --limit n1"]),
+        (ceph_conf(clouds.CEPH_CONF.replace(MONITOR, "10.9.9.9")), ERROR, "ceph.conf.monitors",
+         ["inv hosts.conf --limit n1"]),
+        (ceph_conf(clouds.CEPH_CONF.replace(MONITOR, f"10.9.9.9,{MONITOR}")), WARNING,
+         "ceph.conf.monitors", ["inv hosts.conf --limit n1"]),
+        (caps(osd="allow rwx pool=volumes, allow rx pool=images"), ERROR, "user.caps",
+         ["inv ceph.auth"]),
+        (caps(mgr=""), WARNING, "user.caps", ["inv ceph.auth"]),
+        (in_pools(application_metadata={}), WARNING, "pool.application", ["inv ceph.pools"]),
+        (no_image_pool, ERROR, "pool.missing", ["inv ceph.pools"]),
+        (lacks("qemu-block-extra"), ERROR, "packages.missing", ["inv hosts.packages --limit n1"]),
+        (an_option("cinder", "rbd", "rbd_secret_uuid", None), ERROR, "options",
+         [f"inv controller.cinder{ON_CTL}", RESTARTED]),
+        (an_option("glance", "DEFAULT", "show_image_direct_url", None), WARNING, "options",
+         [f"inv controller.glance{ON_CTL}", RESTARTED]),
+        (an_option("nova", "libvirt", "rbd_user", "odd", "n1"), ERROR, "options",
+         ["inv compute.nova --limit n1", "inv services.restart --limit n1"]),
+        (owed, WARNING, "restart.owed", [RESTARTED]),
+        (lambda c: c[CLOUD].update(volume_types={}), WARNING, "volume.type",
+         ["inv controller.cinder"]),
+    ],
+)  # fmt: skip
+def test_what_the_resources_find(change, severity, code, mend):
+    one = the_one(change)
+    assert (one.severity, one.code) == (severity, code)
+    assert [command for command, _ in ran(one)] == mend
+    assert one.found and one.expected and one.cause
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (caps(osd="allow rwx pool=volumes, allow rx pool=images"), "rbd_children"),
+        (caps(mon="allow r"), "exclusive lock"),
+        (caps(osd="profile rbd pool=volumes"), "pool images cannot be read"),
+        (caps(osd="profile rbd-read-only pool=images"), "pool volumes cannot be written"),
+        (lacks("qemu-block-extra"), "qemu's rbd driver"),
+        (ceph_conf(mode="0600"), "QEMU"),
+        (keyring(f"[client.volumes]\nkey = {IMAGES}\n"), "the key of client.images"),
+    ],
+)
+def test_the_cause_is_in_the_fields_words(change, words):
+    assert words in the_one(change).cause
+
+
+# What resources refuse: their sentence, and the way on
+
+
+def test_a_shadowed_option_is_taken_out_and_the_task_goes_on():
+    one = the_one(later)
+    assert (one.code, one.hosts) == ("refused.compute.nova", ("n1",))
+    assert (one.thing, one.found) == ("/etc/nova/x.conf", "[libvirt] rbd_user = odd")
+    assert one.cause.startswith("the service reads it after")
+    assert ran(one) == [
+        (without("/etc/nova/x.conf", "libvirt", "rbd_user"), ["n1"]),
+        ("inv compute.nova --limit n1", []),
+        ("inv services.restart --all --limit n1", []),
+    ]
+
+
+def test_a_private_secret_hides_no_other_host():
+    def change(cloud):
+        cloud["n1"]["libvirt.secrets"] = secret(FSID, private="yes")
+        cloud["n2"]["libvirt.secrets"] = {}
+
+    by_code = {one.code: one for one in found(change)}
+    assert set(by_code) == {"refused.compute.secret", "libvirt.missing"}
+    assert ran(by_code["refused.compute.secret"]) == [
+        (f"virsh secret-undefine {FSID}", ["n1"]),
+        ("inv compute.secret --limit n1", []),
+    ]
+
+
+def test_another_clusters_ceph_conf():
+    one = the_one(ceph_conf(clouds.CEPH_CONF.replace(FSID, OTHER)))
+    assert (one.code, one.hosts) == ("refused.hosts.conf", ("n1",))
+    assert ran(one)[0] == ("mv /etc/ceph/ceph.conf /etc/ceph/ceph.conf.of-another-cluster", ["n1"])
+
+
+def test_a_pool_of_another_kind_says_what_the_resource_says():
+    one = the_one(in_pools(application_metadata={"cephfs": {}}))
+    assert one.code == "refused.ceph.pools"
+    assert (one.expected, one.found) == ("a pool for rbd", "one for cephfs")
+
+
+def test_a_cloud_without_rbd_is_one_note():
+    def change(cloud):
+        altered(cloud, "ceph01", "ceph.users", lambda d: d["auth_dump"].clear())
+        cloud["ctl"].update({"cinder.conf": conf(), "glance.conf": conf()})
+        for name in COMPUTES:
+            cloud[name].update({"nova.conf": conf(), "libvirt.secrets": {}, "domains": {}})
+        cloud[CLOUD].update(volumes=[], attachments=[])
+
+    one = the_one(change)
+    assert (one.severity, one.code) == (NOTE, "not.integrated")
+    assert ran(one) == [("inv integrate", [])]
+
+
+def test_another_cloud_behind_the_names_is_said_once():
+    said_by = [one.code for one in found(site_=site(fsid=OTHER))]
+    assert said_by == ["refused.ceph.pools"]
+
+
+# What no resource knows
+
+
+def health(code, severity="HEALTH_WARN", said="it is so"):
+    check = {"severity": severity, "summary": {"message": said}}
+    return lambda c: c["ceph01"].update({"ceph.health": answer({"checks": {code: check}})})
+
+
+def monitors(cloud):
+    both = [{"rank": n, "name": f"m{n}", "addr": f"10.0.0.{n + 1}:6789/0"} for n in (0, 1)]
+    cloud["ceph01"]["ceph.monmap"] = answer({"fsid": FSID, "mons": both, "quorum": [0]})
+    for name in ("ctl", *COMPUTES):
+        text = clouds.CEPH_CONF.replace(":6789", ":6789,10.0.0.2:6789")
+        cloud[name]["ceph.conf"] = file(text)
+
+
+def ratios(cloud):
+    cloud["ceph01"]["ceph.ratios"] = said(
+        '"full_ratio":0.99\n"backfillfull_ratio":0.9\n"nearfull_ratio":0.85'
+    )
+
+
+def disk(free, inodes=10**6):
+    return lambda c: c["n1"].update(disk={"/": [free, 10**10, inodes, 10**6]})
+
+
+def unit(host="ctl", name="cinder-volume", **state):
+    return lambda cloud: cloud[host]["units"][name].update(state)
+
+
+def newer(cloud):
+    cloud["ctl"]["cinder.conf"]["mtime"] = clouds.BEGAN + 60
+
+
+def daemons(**states):
+    return lambda cloud: cloud["n1"].update({"libvirt.daemons": clouds.daemons(**states)})
+
+
+def backup(cloud):
+    for key, text in (
+        ("backup_driver", "cinder.backup.drivers.ceph.CephBackupDriver"),
+        ("backup_ceph_user", "backups"),
+    ):
+        an_option("cinder", "DEFAULT", key, text)(cloud)
+
+
+def guest(**more):
+    return lambda c: c["n1"].update(domains={"d-1": {"disks": said(disk_xml(**more))}})
+
+
+def attached(**more):
+    return lambda cloud: cloud[CLOUD]["attachments"][0].update(more)
+
+
+def versions(cloud):
+    kinds = {f"ceph version {v} (x) name (stable)": 1 for v in ("16.2.15", "16.2.14")}
+    cloud["ceph01"]["ceph.versions"] = answer({"mon": kinds, "overall": kinds})
+
+
+def ephemeral_secret(cloud):
+    xml = cloud["n1"]["libvirt.secrets"][FSID]["xml"]
+    xml["out"] = xml["out"].replace("ephemeral='no'", "ephemeral='yes'")
+
+
+def no_file_store(cloud):
+    an_option("glance", "DEFAULT", "enabled_backends", "rbd:rbd")(cloud)
+
+
+@pytest.mark.parametrize(
+    "change, severity, code, mend",
+    [
+        (health("MON_CLOCK_SKEW"), ERROR, "ceph.MON_CLOCK_SKEW", "timesyncd"),
+        (health("OSD_FULL", "HEALTH_ERR"), ERROR, "ceph.OSD_FULL", "ceph osd df"),
+        (health("OSDMAP_FLAGS", said="noout,noscrub flag(s) set"), WARNING, "ceph.OSDMAP_FLAGS",
+         "ceph osd unset noout; ceph osd unset noscrub"),
+        (health("NOT_KNOWN_HERE"), NOTE, "ceph.NOT_KNOWN_HERE", "ceph health detail"),
+        (health("NOT_KNOWN_HERE", "HEALTH_ERR"), ERROR, "ceph.NOT_KNOWN_HERE", "ceph health"),
+        (monitors, WARNING, "ceph.quorum", "ceph-mon.target"),
+        (ratios, WARNING, "ceph.ratios", "ceph osd set-full-ratio 0.95"),
+        (in_pools(size=1), WARNING, "pool.size", "ceph osd pool set volumes size 3"),
+        (in_pools(min_size=1), WARNING, "pool.min_size", "set volumes min_size 2"),
+        (in_pools(pg_num=48, pg_autoscale_mode="off"), NOTE, "pool.pg_num", "pg_num 64"),
+        (caps(mon="allow *"), WARNING, "user.broad", "ceph auth caps client.volumes mgr"),
+        (backup, ERROR, "user.backup", "ceph auth add client.backups mgr"),
+        (disk(10**8), WARNING, "disk", "du -xhd1 /"),
+        (disk(10**6), ERROR, "disk", "du -xhd1 /"),
+        (disk(10**10, inodes=5), ERROR, "disk", "du -xhd1 /"),
+        (unit(ActiveState="failed"), ERROR, "service.down", "services.restart --all"),
+        (unit(LoadState="masked"), ERROR, "service.masked", "systemctl unmask cinder-volume"),
+        (unit(LoadState="not-found"), ERROR, "service.absent", "install it"),
+        (newer, NOTE, "service.older", "inv services.restart --all --limit ctl"),
+        (daemons(libvirtd__socket="active", virtqemud__socket="active",
+                 virtsecretd__socket="active"), ERROR, "libvirt.both", "disable --now libvirtd"),
+        (daemons(virtqemud__socket="active"), ERROR, "libvirt.virtsecretd", "virtsecretd.socket"),
+        (lambda c: c["n1"]["packages"].update(librbd1="17.2.7"), WARNING, "library.mixed", "apt"),
+        (lambda c: c["n1"]["packages"].update(librbd1="12.2.1", librados2="12.2.1"), WARNING,
+         "library.old", "apt"),
+        (lambda c: c["n1"]["host"].update(sudo_keeps_input=True), ERROR, "sudo.log_input", "!log"),
+        (ceph_conf(clouds.CEPH_CONF.replace("fsid", "\tfsid")), NOTE, "ceph.conf.tabs", "sed -i"),
+        (keyring(f"[client.volumes]\n\tkey = {KEY}"), NOTE, "keyring.newline", "sed -i '$a\\'"),
+        (lambda c: c["n1"].update({"ceph.keyrings": said(
+            "ceph.client.admin.keyring 600 root root\n")}), WARNING, "keyring.admin", "rm /etc"),
+        (lambda c: c["ctl"].update({"ceph.keyrings": said(
+            "ceph.client.odd.keyring 644 root root\n")}), WARNING, "keyring.open", "chmod o="),
+        (an_option("cinder", "rbd", "rbd_secret_uuid", FSID.upper()), NOTE, "uuid.upper", FSID),
+        (an_option("cinder", "rbd", "glance_api_version", "2"), NOTE,
+         "option.glance_api_version", "sed -i"),
+        (an_option("cinder", "DEFAULT", "backup_driver", "cinder.backup.drivers.ceph"), ERROR,
+         "option.backup_driver", "CephBackupDriver"),
+        (an_option("cinder", "rbd", "rbd_keyring_conf", "/etc/ceph/x"), NOTE,
+         "option.rbd_keyring_conf", "sed -i"),
+        (an_option("nova", "libvirt", "live_migration_flag", "X", "n1"), NOTE,
+         "option.live_migration_flag", "sed -i"),
+        (an_option("glance", "DEFAULT", "show_multiple_locations", "True"), WARNING,
+         "option.show_multiple_locations", "sed -i"),
+        (no_file_store, WARNING, "glance.files", "file:file"),
+        (lambda c: c["ctl"].update({"cinder.defaults": said("1:CEPH_ARGS=x\n2:CEPH_ARGS=x\n")}),
+         NOTE, "ceph.args", "/CEPH_ARGS/d"),
+        (versions, NOTE, "ceph.versions", "ceph versions"),
+        (ephemeral_secret, WARNING, "libvirt.ephemeral", "secret-undefine"),
+        (guest(uuid=OTHER), WARNING, "guest.uuid", "openstack server reboot --hard d-1"),
+        (guest(monitors=("10.9.9.9",)), WARNING, "guest.monitors", "server reboot --hard d-1"),
+        (attached(uuid=OTHER), WARNING, "attachment.uuid", "volume_attachment refresh d-1 1"),
+        (attached(monitors=["10.9.9.9"]), WARNING, "attachment.monitors", "refresh d-1 1"),
+    ],
+)  # fmt: skip
+def test_what_no_resource_knows(change, severity, code, mend):
+    mine = [one for one in found(change) if one.code == code]
+    assert len(mine) == 1, found(change)
+    assert mine[0].severity == severity
+    assert mend in " ".join(command for command, _ in ran(mine[0]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        guest(monitors=("10.9.9.9", MONITOR)),
+        guest(image="elsewhere/x", uuid=OTHER),
+        attached(user="somebody", uuid=OTHER),
+        in_pools(pg_num=48),
+        health("POOL_NO_REDUNDANCY"),
+        unit(ActiveState="activating"),
+        keyring('[client.volumes]\n\tkey = "' + KEY + '"\n'),
+        ceph_conf(clouds.CEPH_CONF.replace("[global]\n", "[global]\n\t# a note\n")),
+        an_option("nova", "DEFAULT", "force_raw_images", "False", "n1"),
+        an_option("cinder", "DEFAULT", "backup_driver", "cinder.backup.drivers.nfs.NFSBackup"),
+        daemons(virtqemud__service="active", virtsecretd__socket="active"),
+        lambda c: c["n1"]["libvirt.secrets"].update(secret(OTHER, "somebody else's", "x")),
+        lambda c: c["n1"]["libvirt.secrets"].update(secret(OTHER)),
+        lambda c: c["ctl"].update({"cinder.defaults": said("1:#CEPH_ARGS=x\n")}),
+    ],
+)
+def test_what_is_no_fault_is_not_said(change):
+    assert [one for one in found(change) if one.code != "libvirt.usage"] == []
+
+
+def test_dead_options_are_those_of_the_release():
+    change = an_option("cinder", "DEFAULT", "glance_api_version", "2")
+    assert {one.code for one in found(change, release="pike")} == set()
+    assert {one.code for one in found(change, release="queens")} == {"option.glance_api_version"}
+
+
+# Volumes that are nobody's
+
+
+def orphan(cloud, **more):
+    cloud[CLOUD]["volumes"].append({"id": "9", "name": "w", "host": "ctl@old#old"})
+    cloud["ceph01"].update(more)
+
+
+def test_orphans_in_the_pool_are_given_to_the_backend_that_is_up():
+    listed = {"images.volumes": said("volume-1\nvolume-9\n")}
+    one = the_one(lambda c: orphan(c, **listed))
+    assert (one.severity, one.code, one.thing) == (ERROR, "cinder.orphans", "ctl@old#old")
+    assert ran(one) == [
+        ("cinder-manage volume update_host --currenthost 'ctl@old#old' --newhost 'ctl@rbd#rbd'",
+         ["ctl"]),
+    ]  # fmt: skip
+
+
+def test_orphans_elsewhere_are_for_a_person():
+    one = the_one(orphan)
+    assert [c["kind"] for c in commands(one, site(), "")] == ["words"]
+
+
+def test_a_backend_that_is_down():
+    one = the_one(lambda c: c[CLOUD]["volume_services"][0].update(up=False))
+    assert (one.code, ran(one)) == ("cinder.down", [("inv services.restart --all --limit ctl", [])])
+
+
+# Clocks
+
+
+@pytest.mark.parametrize(
+    "bounds, code",
+    [
+        ((119.0, 121.0), ERROR),
+        ((-21.0, -20.0), WARNING),
+        ((-0.5, 8.0), None),
+        ((3.0, 4.0), None),
+    ],
+)
+def test_a_clock_that_is_surely_off(bounds, code):
+    clocks = {**dict.fromkeys(site().hosts, (-0.1, 0.9)), "n1": bounds}
+    assert [(f.code, f.severity, f.hosts) for f in found(clocks=clocks)] == (
+        [("clock", code, ("n1",))] if code else []
+    )
+
+
+def test_a_doubt_is_looked_at_again_together_with_the_monitor():
+    near = dict.fromkeys(site().hosts, (-0.1, 9.0))
+    assert machines.doubtful(site(), near) == set()
+    assert machines.doubtful(site(), {**near, "n2": (6.0, 14.0)}) == {"ceph01", "n2"}
+
+
+# What could not be looked at
+
+
+def without_answers(host, *ids):
+    def change(cloud):
+        for name in ids or list(cloud[host]):
+            del cloud[host][name]
+        if not ids:
+            del cloud[host]
+
+    return change
+
+
+def test_a_host_that_does_not_answer_is_a_finding_and_the_rest_is_looked_at():
+    def change(cloud):
+        without_answers("n2")(cloud)
+        cloud["n1"]["libvirt.secrets"] = {}
+
+    silent = {"n2": ("Unreachable", "n2: 10.0.0.9:22 does not answer within 10 s")}
+    codes = {(one.code, one.hosts) for one in found(change, unreachable=silent)}
+    assert codes == {("host.unreachable", ("n2",)), ("libvirt.missing", ("n1",))}
+
+
+@pytest.mark.parametrize(
+    "kind, text, code, mend",
+    [
+        ("UnknownHostKey", "n2: is not in known_hosts", "host.key", "hosts.trust --limit n2"),
+        ("NeedsPassword", "n2: sudo asks", "host.sudo", "inv hosts.sudoers --limit n2"),
+        ("Unreachable", "n2: x refuses user y", "host.unreachable", "ssh-copy-id"),
+        ("Unreachable", "n2: python3 or sudo is missing", "host.unreachable", "inv hosts.check"),
+    ],
+)
+def test_why_a_host_is_not_reached(kind, text, code, mend):
+    one = the_one(without_answers("n2"), unreachable={"n2": (kind, text)})
+    assert one.code == code
+    assert mend in ran(one)[0][0]
+
+
+def test_a_cluster_that_is_silent_is_one_finding_and_hosts_are_looked_at():
+    ids = [name for name in clouds.hosts()["ceph01"] if name.startswith("ceph.")]
+    errors = {("ceph01", name): "ceph: exit code 1: timed out" for name in ids}
+
+    def change(cloud):
+        without_answers("ceph01", *ids)(cloud)
+        cloud["n1"]["packages"]["qemu-block-extra"] = None
+
+    codes = {one.code for one in found(change, errors=errors, known={})}
+    assert codes == {"ceph.silent", "packages.missing"}
+
+
+def test_libvirt_that_is_down_is_one_finding():
+    ids = ("libvirt.secrets", "guests", "domains")
+    errors = {("n1", name): "virsh -q list: exit code 1: no socket" for name in ids}
+    change = without_answers("n1", *ids)
+    one = the_one(change, errors=errors)
+    assert (one.code, one.hosts) == ("libvirt.silent", ("n1",))
+
+
+def test_a_cloud_that_is_full_is_still_looked_at():
+    def change(cloud):
+        health("OSD_FULL", "HEALTH_ERR")(cloud)
+        cloud["n1"]["libvirt.secrets"] = {}
+
+    assert {one.code for one in found(change)} == {"ceph.OSD_FULL", "libvirt.missing"}
+
+
+def test_a_uuid_that_is_in_doubt_is_said_and_nothing_is_planned_from_it():
+    doubt = ("identity", "clients.volumes: several are in use; set clients.volumes.secret_uuid")
+    (one,) = found(known={}, doubts=(doubt,))
+    assert (one.code, ran(one)) == ("identity", [("set clients.volumes.secret_uuid", [])])
+
+
+# Findings themselves
+
+
+def test_equal_findings_are_one_and_the_worst_comes_first():
+    def change(cloud):
+        for name in COMPUTES:
+            cloud[name]["libvirt.secrets"] = {}
+        owed(cloud)
+
+    assert [(f.code, f.hosts) for f in found(change)] == [
+        ("libvirt.missing", COMPUTES),
+        ("restart.owed", ("ctl",)),
+    ]
+
+
+def test_notes_alone_are_healthy():
+    assert healthy(folded(found(newer)))
+    assert not healthy(folded(found(owed)))
+
+
+def test_a_value_with_slashes_is_set_by_sed(tmp_path):
+    import subprocess  # noqa: PLC0415
+
+    path = tmp_path / "x.conf"
+    path.write_text("[a]\nk = 1\n[b/c]\nk = 1\nother = 2\n[d]\nk = 1\n")
+    subprocess.run(["sh", "-c", setting(str(path), "b/c", "k", "x/y & z")], check=True)
+    assert path.read_text() == "[a]\nk = 1\n[b/c]\nk = x/y & z\nother = 2\n[d]\nk = 1\n"
+    subprocess.run(["sh", "-c", without(str(path), "b/c", "k")], check=True)
+    assert path.read_text() == "[a]\nk = 1\n[b/c]\nother = 2\n[d]\nk = 1\n"
+
+
+def test_disks_of_a_guest():
+    text = disk_xml(OTHER.upper(), monitors=("a", "b"))
+    (one,) = questions.disks(text)
+    assert one == questions.Disk("volumes/volume-1", "volumes", OTHER, ("a", "b"))
+    assert questions.disks("<disk \n<disk ") == []

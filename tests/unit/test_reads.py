@@ -1,0 +1,42 @@
+"""What a host answers to a doctor's questions: room, parts of outputs, peeled values."""
+
+import base64
+
+import pytest
+
+from fabfile.core import answers
+from fabfile.core.remote import processes, reads
+
+KEY = "QVE9PSBub3QgYSBrZXkgb2YgYW55Ym9keQ=="
+VALUE = r"\A\s*(\S+)\s*\Z"
+
+
+def test_room_of_folders_that_are_there(tmp_path):
+    found = reads.disk([str(tmp_path), str(tmp_path / "absent")])
+    assert list(found) == [str(tmp_path)]
+    free, size, inodes_free, inodes = found[str(tmp_path)]
+    assert 0 < free <= size and inodes_free <= inodes
+    assert answers.fits("disk", found)
+
+
+@pytest.mark.parametrize(
+    "stored, peeled",
+    [
+        (base64.b64encode(KEY.encode()).decode(), processes.fingerprint(KEY)),
+        (base64.b64encode(f"{KEY}\n".encode()).decode(), processes.fingerprint(KEY)),
+        (base64.b64encode(b"client.volumes").decode(), processes.fingerprint("client.volumes")),
+        (base64.b64encode(b"\x01\x00\xff\xfe").decode(), ""),
+        ("not.base64!x", ""),
+    ],
+)
+def test_what_a_value_is_in_base64_comes_as_a_fingerprint_too(stored, peeled):
+    found = reads.argv(["printf", "%s\n", stored], mask=[VALUE], peel=True)
+    assert found["peeled"] == peeled
+    assert found["out"].strip() == processes.fingerprint(stored)
+    assert stored not in str(found) and KEY not in str(found)
+
+
+def test_of_each_output_only_what_is_asked_for_leaves_the_host():
+    then = {"x": {"argv": ["echo", "{}", "secret"], "only": r"[ab]\d"}}
+    found = reads.each(["printf", "a1\nb2\n"], r"\w\d", then)
+    assert {name: told["x"]["out"] for name, told in found.items()} == {"a1": "a1", "b2": "b2"}
