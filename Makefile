@@ -3,7 +3,7 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo integrate check verify restart test unit lint faults fault-loop plan undo doctor status bench lab-up lab-down
+.PHONY: help install demo integrate check verify restart test unit lint faults clouds fault-loop plan undo doctor status bench lab-up lab-down
 
 VENV := .venv
 INV := $(VENV)/bin/inv
@@ -63,8 +63,11 @@ test: install ## all tests, the lab's included (root, Debian 12)
 	$(VENV)/bin/pytest -q tests/unit tests/contract
 	$(VENV)/bin/pytest -q -x --timeout 1800 tests/lab
 
-faults: install ## every fault of docs/faults.md, on the lab (about half an hour)
+faults: install ## every fault of docs/faults.md, on the lab (most of an hour)
 	$(VENV)/bin/python -m pytest -q --timeout 600 tests/faults
+
+clouds: install ## clouds broken on purpose, which doctor names and mends, on the lab
+	$(VENV)/bin/python -m pytest -q --timeout 600 tests/clouds
 
 fault-loop: install ## stop integrate at each of its steps, both ways; hours; can be resumed
 	$(INV) lab.up

@@ -55,8 +55,10 @@ def _each(fits: Any) -> Any:
 
 
 _SHAPES: dict[str, Any] = {
-    "host": lambda value: _texts(value, "os", "name", "machine_id", "boot_id", "hostname")
-    and all(isinstance(value.get(name, 0.0), float) for name in ("time", "monotonic")),
+    "host": lambda value: (
+        _texts(value, "os", "name", "machine_id", "boot_id", "hostname")
+        and all(isinstance(value.get(name, 0.0), float) for name in ("time", "monotonic"))
+    ),
     "file": _described,
     "options": lambda v: v is None or (_described(v) and _lines(v.get("active"))),
     "later_files": _each(_lines),

@@ -215,9 +215,7 @@ def short(value: str) -> str:
 
 def _secret(site: Any, facts: Facts, change: Change) -> Why | None:
     uuid = change.thing.removeprefix("libvirt secret ")
-    client = next(
-        c for c in site.secret_clients() if facts.known[identity.known_as(c)] == uuid
-    )
+    client = next(c for c in site.secret_clients() if facts.known[identity.known_as(c)] == uuid)
     secrets = facts.of(change.host, identity.SECRETS.id)
     mine = {u.lower(): answers for u, answers in secrets.items()}.get(uuid)
     if "define" in change.sentence:

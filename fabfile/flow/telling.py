@@ -37,9 +37,7 @@ def finding_as_data(one: Finding, site: Any, words_of_site: str) -> dict[str, An
 
 def places(screen: Screen, rows: Sequence[Place]) -> None:
     """The truth table of secrets; keys as fingerprints."""
-    screen.say(
-        f"  {'':<4}{'place':<12}{'where':<26}{'client':<10}{'secret UUID':<37}{'value':<20}"
-    )
+    screen.say(f"  {'':<4}{'place':<12}{'where':<26}{'client':<10}{'secret UUID':<37}{'value':<20}")
     for row, where in _few(rows):
         mark = "NOT" if row.odd else "ok"
         value = short(row.value) if row.value else ""

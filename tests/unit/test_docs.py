@@ -33,7 +33,7 @@ def test_at_least_sixty_are_made_to_happen_on_hosts():
 
 
 DOCTOR = (ROOT / "docs" / "doctor.md").read_text()
-CLOUDS = (ROOT / "tests" / "lab" / "test_doctor.py").read_text()
+CLOUDS = (ROOT / "tests" / "clouds" / "test_doctor.py").read_text()
 
 
 def test_every_broken_cloud_has_its_row():

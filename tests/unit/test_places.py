@@ -97,5 +97,3 @@ def test_guests_that_are_right_are_a_number_and_the_odd_one_is_named(capsys):
     assert len(lines) == 2
     assert "n1 d-2" in lines[0] and "<- another UUID" in lines[0]
     assert "2 guests" in lines[1]
-
-

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import pytest
 
 from lab import openstack_objects
-
-from .conftest import ACCESS, PROJECT, inv, on
+from tests.lab.conftest import ACCESS, PROJECT, inv, on
 
 pytestmark = pytest.mark.lab
 CEPH, CTL, ONE, TWO = "ceph01", "controller01", "compute01", "compute02"
@@ -71,7 +70,7 @@ def defined(uuid, value=True, **attributes):
     script = VALUE + "virsh -q secret-undefine $u; "
     script += f"echo '{xml}' | sed \"s/UUID/$u/\" | virsh -q secret-define /dev/stdin; "
     name = "$u" if uuid == "UUID" else uuid
-    put = f"printf %s \"$v\" | virsh -q secret-set-value {name} --file /dev/stdin"
+    put = f'printf %s "$v" | virsh -q secret-set-value {name} --file /dev/stdin'
     return script + (put if value else "true")
 
 
