@@ -20,12 +20,14 @@ UNITS = {
 """{role: (the unit that uses the cluster, the wave in which it is worked on)}."""
 
 
+def _owed(site: Any, host: Host) -> list[Read]:
+    return [Read("owed", "owed")] if set(host.roles) & set(UNITS) else []
+
+
 def reads(site: Any, host: Host) -> list[Read]:
-    """The restarts that an earlier run left owed; the guests of a compute."""
-    if not set(host.roles) & set(UNITS):
-        return []
+    """The restarts that an earlier run left owed; the guests of a compute, to be told of."""
     guests = Read("guests", "argv", {"argv": ["virsh", "-q", "list", "--name"]})
-    return [Read("owed", "owed")] + ([guests] if "compute" in host.roles else [])
+    return _owed(site, host) + ([guests] if "compute" in host.roles else [])
 
 
 def plan(
@@ -69,11 +71,14 @@ def notes(site: Any, facts: Facts, changes: Sequence[Change]) -> list[str]:
 
 
 class Owed:
-    """What is owed and nothing else: what looks again when all was restarted."""
+    """What is owed and nothing else: what looks again when the work was done."""
 
     SEES_CHANGES = True
-    reads = staticmethod(reads)
+    reads = staticmethod(_owed)
     plan = staticmethod(plan)
+
+
+afterwards = Owed()
 
 
 class All:
