@@ -330,7 +330,7 @@ def address(host):
 
 
 def one_point(point, kind, before, after, expected):
-    unconnected(packages=point[2] == "packages" or point[2].startswith("/etc/apt"))
+    unconnected(packages=point[2] in ("packages", "/etc/ceph") or "/etc/apt/" in point[2])
     readers = Readers(before, after)
     try:
         what = stop_there(point, kind)
