@@ -36,13 +36,14 @@ Body = Callable[..., Sequence[Any]]
 def guarded(action: Callable[[], int]) -> None:
     """Runs an action; a Stop becomes its sentence and its exit code."""
     from fabfile.core.contract import Interrupted, Stop  # noqa: PLC0415
-    from fabfile.flow import interrupts, screen  # noqa: PLC0415
+    from fabfile.core.printable import clean  # noqa: PLC0415
+    from fabfile.flow import interrupts  # noqa: PLC0415
 
     interrupts.raising()
     try:
         code = action()
     except Stop as stop:
-        raise Exit(screen.clean(f"stackrbd: {stop}"), code=stop.code) from None
+        raise Exit(clean(f"stackrbd: {stop}"), code=stop.code) from None
     except KeyboardInterrupt:
         raise Exit("stackrbd: interrupted; run it again to go on", code=Interrupted.code) from None
     if code:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fabfile.core.contract import Plan
+from fabfile.core.printable import clean
 from fabfile.flow import outcomes
 from fabfile.flow.progress import MANY, Progress
 
@@ -24,13 +25,6 @@ _NEXT_ROWS, _NEXT_LINE = 0.4, 1.0
 """Seconds between two looks at the progress: for rows on a terminal, for lines of a log."""
 _SHOW_CURSOR = "\x1b[?25h\n"
 Told = Callable[[str, str], None]
-
-
-def clean(text: str) -> str:
-    """Lines for people, without control characters: what a host said may hold any."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
 class Screen:
