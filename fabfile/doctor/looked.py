@@ -20,6 +20,8 @@ LIBRARIES = ("librados2", "librbd1")
 LIBVIRT = ("libvirtd.service", "libvirtd.socket", "virtqemud.service", "virtqemud.socket",
            "virtsecretd.service", "virtsecretd.socket")  # fmt: skip
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_HEAD = r'"entity":\s*"[^"]*"|"key":\s*"A[A-Za-z0-9+/]{7}'
+"""Of a key, its type and when it was made; nothing of what is secret (fabfile/doctor/keys.py)."""
 _DISK = (
     r"<disk |<auth username='[^']*'|<secret type='ceph'[^>]*>|<source protocol='rbd'[^>]*"
     r"|<host name='[^']*' port='[^']*'"
@@ -62,7 +64,7 @@ def reads(site: Any, host: Host) -> list[Read]:
     found = [Read("disk", "disk", {"paths": list(DISKS)})]
     if host == site.admin:
         ratios = {"argv": cluster.ceph("osd", "dump"), "only": r'"[a-z]*full_ratio":\s*[0-9.]+'}
-        kinds = {"argv": cluster.ceph("auth", "list"), "only": r'"entity":\s*"[^"]*"|"key":\s*"A.'}
+        kinds = {"argv": cluster.ceph("auth", "list"), "only": _HEAD}
         found.append(Read("ceph.ratios", "argv", ratios))
         found.append(Read("ceph.kinds", "argv", kinds))
         found.append(Read("ceph.df", "argv", {"argv": cluster.ceph("df")}))

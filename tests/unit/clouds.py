@@ -1,5 +1,6 @@
 """A whole healthy cloud, as its hosts answer a doctor; tests break it in one place."""
 
+import base64
 import copy
 import json
 
@@ -91,6 +92,9 @@ LIBRARIES = {"librados2": VERSION, "librbd1": VERSION}
 DISK = {"/": [10**10, 2 * 10**10, 10**6, 2 * 10**6], "/etc": [10**10, 2 * 10**10, 10**6, 2 * 10**6]}
 
 
+MADE = 1700000000
+HEAD = base64.b64encode(b"\1\0" + MADE.to_bytes(4, "little")).decode()
+"""What is read of a key: its type, and when it was made."""
 RATIOS = '"full_ratio":0.95\n"backfillfull_ratio":0.9\n"nearfull_ratio":0.85'
 
 
@@ -128,7 +132,7 @@ def hosts():
         "ceph01": {
             **ceph, "host": machine(0), "disk": DISK,
             "ceph.ratios": said(RATIOS),
-            "ceph.kinds": said('"entity":"client.volumes"\n"key":"AQ'),
+            "ceph.kinds": said(f'"entity":"client.volumes"\n"key":"{HEAD}'),
             "ceph.df": answer({"pools": []}),
         },
         "ctl": service_host(
