@@ -12,7 +12,7 @@ def namespace() -> Collection:
     """All tasks, in the namespaces that an operator types."""
     root = Collection(
         whole.plan, whole.integrate, whole.apply, whole.verify, whole.undo, whole.history,
-        whole.show, whole.init, proof.doctor, proof.status,
+        whole.show, whole.init, proof.doctor, proof.status, proof.report,
     )  # fmt: skip
     root.add_collection(Collection("ceph", ceph.pools, ceph.auth, ceph.keyrings))
     root.add_collection(Collection("controller", controller.glance, controller.cinder))

@@ -1,4 +1,4 @@
-"""doctor and status: what is wrong, and what there is; both look only."""
+"""doctor, status and report: what is wrong, what there is, what was done; all look only."""
 
 from typing import Any
 
@@ -27,3 +27,22 @@ def status(context: Any, site: str = "", limit: str = "", json: bool = False) ->
 
     refuse_dry(context)
     guarded(lambda: examining.status(context, Options(site, limit, json=json)))
+
+
+@task(
+    help={
+        **_FLAGS,
+        "out": "the folder for report.html, report.json and junit.xml",
+        "prom": "write metrics for the node exporter into this file (name.prom)",
+    }
+)
+def report(  # noqa: PLR0913, PLR0917 (flags)
+    context: Any, site: str = "", limit: str = "", out: str = "", prom: str = "",
+    json: bool = False,
+) -> None:  # fmt: skip
+    """Write the site's state and its runs as one page, with JSON and JUnit; or as metrics."""
+    from fabfile.flow import reporting  # noqa: PLC0415
+    from fabfile.flow.converge import Options  # noqa: PLC0415
+
+    refuse_dry(context)
+    guarded(lambda: reporting.report(context, Options(site, limit, json=json), out, prom))

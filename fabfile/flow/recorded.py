@@ -13,7 +13,8 @@ _OUTCOMES = {0: "done", 1: "failed", 4: "unreachable", 5: "locked", 6: "unproved
              130: "interrupted"}  # fmt: skip
 
 
-def _summary(run: str, events: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(run: str, events: list[dict[str, Any]]) -> dict[str, Any]:
+    """One run in a few words: whose, on what, how much, how long, and how it ended."""
     first, last = events[0], events[-1]
     ended = last["event"] == "ended"
     return {
@@ -30,7 +31,7 @@ def _summary(run: str, events: list[dict[str, Any]]) -> dict[str, Any]:
 def history(as_json: bool) -> int:
     """A line for each run recorded here, newest first."""
     screen = Screen(as_json)
-    found = [_summary(run, events) for run, events in journal.runs()]
+    found = [summary(run, events) for run, events in journal.runs()]
     for entry in found:
         screen.say("{run}  {site:<12} {task:<12} {outcome:<11} {changes:>3} changes  "
                    "{seconds:>6} s  {who}".format(**entry))  # fmt: skip
@@ -44,7 +45,7 @@ def last(site: str) -> dict[str, Any] | None:
     """The site's newest run that is recorded here."""
     for run, events in journal.runs():
         if events[0].get("site") == site:
-            return _summary(run, events)
+            return summary(run, events)
     return None
 
 
@@ -52,7 +53,7 @@ def show(run: str, as_json: bool) -> int:
     """One run: what was planned, what happened, and how it ended."""
     screen = Screen(as_json)
     events, changes = journal.read(run)
-    entry = _summary(run, events)
+    entry = summary(run, events)
     for name, value in entry.items():
         screen.say(f"{name:<8} {value}")
     done = {(e["host"], e.get("step")) for e in events if e["event"] == "done" and "host" in e}

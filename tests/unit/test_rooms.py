@@ -1,6 +1,7 @@
 """The walls of the house: who imports whom, read from the sources."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from fabfile.core import agent_program
 ROOT = Path(__file__).parents[2]
 HOUSE = ROOT / "fabfile"
 SOURCES = sorted([*HOUSE.rglob("*.py"), ROOT / "tasks.py"])
-ROOMS = ("core", "resources", "doctor", "cloud", "flow")
+ROOMS = ("core", "resources", "doctor", "report", "cloud", "flow")
 CONTRACT = "fabfile.core.contract"
 PURE = {
     "__future__", "base64", "collections", "collections.abc", "dataclasses", "difflib",
@@ -94,9 +95,12 @@ def test_resources_import_the_contract_and_each_other(path):
     assert found == below(found, CONTRACT, "fabfile.resources")
 
 
-@named([*sources("resources"), *sources("doctor")])
-def test_resources_and_doctor_are_pure(path):
+@named([*sources("resources"), *sources("doctor"), *sources("report")])
+def test_resources_doctor_and_report_are_pure(path):
     foreign = {"pydantic"} if path.stem == "site" else set()
+    if path.is_relative_to(HOUSE / "report"):
+        foreign = {"xml.etree", "string", "hashlib", "math", "datetime"}
+        assert not re.search(r"\.(now|utcnow|today)\(", path.read_text())
     assert imports(path) - of_the_house(path) <= PURE | foreign
     called = {n.func.id for n in ast.walk(tree_of(path)) if isinstance(n, ast.Call)
               and isinstance(n.func, ast.Name)}  # fmt: skip
@@ -107,6 +111,13 @@ def test_resources_and_doctor_are_pure(path):
 def test_doctor_imports_the_contract_and_the_resources(path):
     found = of_the_house(path)
     assert found == below(found, CONTRACT, "fabfile.resources", "fabfile.doctor")
+
+
+@named(sources("report"))
+def test_report_imports_the_contract_the_resources_and_doctor(path):
+    found = of_the_house(path)
+    beside = ("fabfile.core.printable", "fabfile.resources", "fabfile.doctor", "fabfile.report")
+    assert found == below(found, CONTRACT, *beside)
 
 
 @named(sources("cloud"))

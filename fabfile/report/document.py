@@ -1,0 +1,226 @@
+"""The document that all readers are told from: plain data, as report.json has it.
+
+Knows how findings, secrets, a plan and records of runs become data; decides nothing of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from fabfile.core.contract import CLOUD, Change
+from fabfile.doctor import keys
+from fabfile.doctor.finding import SEVERITIES, Finding, commands, healthy
+from fabfile.doctor.looked import Looked
+from fabfile.doctor.places import Place
+from fabfile.doctor.planned import Planned
+from fabfile.doctor.summary import summary
+from fabfile.resources import keyrings
+from fabfile.resources.release import PACKAGES
+
+FORMAT = 1
+Changes = Sequence[tuple[str, Change]]
+_ROLE_OF = {"glance": "glance", "cinder": "cinder", "nova": "compute"}
+"""The role of a keyring's owner."""
+_SHOWN = {**{name: name.partition("-")[0] for name in PACKAGES}, "librbd1": "librbd"}
+_NETWORK = r"^\s*(public|cluster)[_ ]network\s*=\s*([^#;\n]+)"
+
+
+def document(  # noqa: PLR0913, PLR0917 (what was looked at, by name)
+    site: Any,
+    looked: Looked,
+    findings: Sequence[Finding],
+    places: Sequence[Place],
+    planned: Planned,
+    words_of_site: str,
+) -> dict[str, Any]:
+    """The site's state: all of the document but who made it, and the runs.
+
+    planned: what integrate would do.  words_of_site: as finding.commands has them.
+    """
+    told = hosts(site, looked, findings, planned.changes)
+    state = summary(site, looked, planned.changes)
+    counts = Counter(finding.severity for finding in findings)
+    return {
+        "stackrbd report": FORMAT,
+        "site": site.name,
+        "healthy": healthy(findings) and not looked.unreachable,
+        "counts": {severity: counts[severity] for severity in SEVERITIES},
+        "asked": sum(host["state"] != "not asked" for host in told),
+        "answered": sum(host["state"] == "answered" for host in told),
+        **state,
+        "drift": {**state["drift"], "known": _known(looked, planned)},
+        "cloud": CLOUD in looked.facts.hosts,
+        "findings": [{**asdict(f), "mend": commands(f, site, words_of_site)} for f in findings],
+        "secrets": [asdict(place) for place in places],
+        "holders": holders(site, places),
+        "clients": clients(site, looked, places),
+        "pending": folded(planned.changes),
+        "monitors": monitors(site, looked),
+        "networks": networks(looked),
+        "hosts": told,
+    }
+
+
+def _known(looked: Looked, planned: Planned) -> bool:
+    """Whether there is nothing that could not be looked at or planned."""
+    return not (looked.unreachable or looked.errors or looked.doubts or planned.refused)
+
+
+def sentence(document: Mapping[str, Any]) -> str:
+    """'2 errors, 0 warnings, 0 notes; 4 of 4 hosts answered'."""
+    counts = ", ".join(f"{n} {s}{'' if n == 1 else 's'}" for s, n in document["counts"].items())
+    return f"{counts}; {document['answered']} of {document['asked']} hosts answered"
+
+
+def hosts(
+    site: Any, looked: Looked, findings: Iterable[Finding], changes: Changes
+) -> list[dict[str, Any]]:
+    """Each host: who it is, what runs there, what was found and what is pending there."""
+    found: dict[str, Counter[str]] = {}
+    for finding in findings:
+        for host in finding.hosts:
+            found.setdefault(host, Counter())[finding.severity] += 1
+    pending = Counter(change.host for _, change in changes)
+    return [
+        {
+            "name": host.name,
+            "roles": list(host.roles),
+            "address": host.address,
+            **_seen(looked, host.name),
+            "findings": dict(found.get(host.name, {})),
+            "pending": pending[host.name],
+        }
+        for host in site.all_hosts()
+    ]
+
+
+def _seen(looked: Looked, host: str) -> dict[str, Any]:
+    seen = looked.facts.hosts.get(host, {})
+    asked = "answered" if host in looked.facts.hosts else "not asked"
+    state = "silent" if host in looked.unreachable else asked
+    versions = seen.get("packages", {})
+    return {
+        "state": state,
+        "system": seen.get("host", {}).get("name", ""),
+        "versions": {
+            shown: re.sub(r"^\d+:", "", str(versions[name])).partition("-")[0]
+            for name, shown in _SHOWN.items()
+            if versions.get(name)
+        },
+        "units": {u: s.get("ActiveState", "") for u, s in seen.get("units", {}).items()},
+    }
+
+
+def holders(site: Any, places: Iterable[Place]) -> list[dict[str, Any]]:
+    """Who holds which client's key, by role: hosts of one state together.
+
+    state: 'ok', 'odd' (said: what) or 'not seen'; by: 'keyring' or 'libvirt secret'.
+    """
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for place in places:
+        for host in place.hosts:
+            found.setdefault((place.kind, host, place.client), []).append(place.odd)
+    together: dict[tuple[str, ...], list[str]] = {}
+    for host, role, client, by in _holding(site):
+        kind = by.partition(" ")[0]
+        odd = found.get((kind, host, client))
+        said = ", ".join(dict.fromkeys(filter(None, odd or ())))
+        state = "odd" if said else "not seen" if odd is None else "ok"
+        together.setdefault((role, client, by, state, said), []).append(host)
+    names = ("role", "client", "by", "state", "said")
+    return [{**dict(zip(names, key, strict=True)), "hosts": h} for key, h in together.items()]
+
+
+def _holding(site: Any) -> Iterable[tuple[str, str, str, str]]:
+    """(host, role, client, by) as it should be."""
+    for host in site.all_hosts():
+        for client, owner, *_ in keyrings.wanted(site, host):
+            yield host.name, _ROLE_OF[owner], client, "keyring"
+        if "compute" in host.roles:
+            for client in site.secret_clients():
+                yield host.name, "compute", client, "libvirt secret"
+
+
+def clients(site: Any, looked: Looked, places: Iterable[Place]) -> dict[str, dict[str, Any]]:
+    """{client: its key's fingerprint, when it was made (or None), and its pools}."""
+    values = {place.client: place.value for place in places if place.kind == "Ceph"}
+    made = keys.made(site, looked)
+    return {
+        name: {
+            "value": values.get(name, ""),
+            "made": made.get(name),
+            "rwx": list(client.rwx),
+            "rx": list(client.rx),
+        }
+        for name, client in site.clients.items()
+    }
+
+
+def folded(changes: Changes) -> list[dict[str, Any]]:
+    """What is pending, by task; equal changes of several hosts as one."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for task, c in changes:
+        found.setdefault((task, c.sign, c.thing, c.sentence), []).append(c.host)
+    names = ("task", "sign", "thing", "sentence")
+    return [{**dict(zip(names, key, strict=True)), "hosts": h} for key, h in found.items()]
+
+
+def monitors(site: Any, looked: Looked) -> list[str]:
+    """The monitors' addresses, as the map has them."""
+    answer = looked.seen(site.admin.name, "ceph.monmap")
+    mons = json.loads(answer["out"])["mons"] if answer else []
+    return [str(m.get("addr") or m.get("public_addr", "")).partition("/")[0] for m in mons]
+
+
+def networks(looked: Looked) -> dict[str, list[str]]:
+    """{'public': [network]}: what the hosts' ceph.conf say; most say nothing."""
+    found: dict[str, list[str]] = {}
+    for seen in looked.facts.hosts.values():
+        text = (seen.get("ceph.conf") or {}).get("text", "")
+        for kind, network in re.findall(_NETWORK, text, re.M):
+            known = found.setdefault(kind, [])
+            known += [network.strip()] * (network.strip() not in known)
+    return found
+
+
+# Runs
+
+
+def ran(
+    told: Mapping[str, Any], events: Sequence[Mapping[str, Any]], changes: Sequence[Any]
+) -> dict[str, Any]:
+    """One run: told (as history has it), when, and what was planned and done in it.
+
+    changes: its plan, as the journal keeps it; equal steps of several hosts are one.
+    """
+    done = {(e["host"], e.get("step")) for e in events if e["event"] == "done" and "host" in e}
+    together: dict[tuple[str, str, str], list[tuple[str, bool]]] = {}
+    for number, c in enumerate(changes):
+        step = together.setdefault((c["sign"], c["thing"], c["sentence"]), [])
+        step.append((c["host"], (c["host"], number) in done))
+    return {
+        **told,
+        "began": events[0]["time"],
+        "ended": events[-1]["time"],
+        "code": events[-1].get("code"),
+        "why": str(events[-1].get("why", "")),
+        "steps": [
+            {"sign": sign, "thing": thing, "sentence": sentence,
+             "hosts": [host for host, _ in on], "done": sum(d for _, d in on)}
+            for (sign, thing, sentence), on in together.items()
+        ],
+        "checks": [
+            {name: e.get(name) for name in ("name", "ok", "detail", "seconds")}
+            for e in events if e["event"] == "proof"
+        ],
+    }  # fmt: skip
+
+
+def last(runs: Iterable[Mapping[str, Any]], verify: bool) -> Mapping[str, Any] | None:
+    """The newest run that is a verify, or none."""
+    return next((run for run in runs if (run["task"] == "verify") == verify), None)
