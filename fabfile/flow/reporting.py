@@ -81,18 +81,24 @@ def texts(told: dict[str, Any]) -> dict[str, str]:
 
 
 def runs(site: str) -> list[dict[str, Any]]:
-    """The site's newest runs that are recorded here, the newest first."""
+    """The site's newest runs that are recorded here, the newest first.
+
+    The last verify is among them however long ago it was, and so is the last run beside it.
+    """
     found: list[dict[str, Any]] = []
+    kinds: set[bool] = set()
     with_steps = 0
     for name, events in journal.runs():
         if events[0].get("site") != site:
             continue
-        planned: list[Any] = []
-        if with_steps < MOST_WITH_STEPS:
-            planned = journal.read(name)[1]
-            with_steps += bool(planned)
+        verify = events[0].get("task") == "verify"
+        if len(found) >= MOST_RUNS and verify in kinds:
+            continue
+        planned = journal.read(name)[1] if with_steps < MOST_WITH_STEPS else []
+        with_steps += bool(planned)
         found.append(documents.ran(recorded.summary(name, events), events, planned))
-        if len(found) == MOST_RUNS:
+        kinds.add(verify)
+        if len(found) >= MOST_RUNS and len(kinds) == 2:
             break
     return found
 
