@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from fabfile.report.markup import Element, el
 from fabfile.report.topology import Box, Link, Topology
 
-_WIDE = 0.6
-"""A letter's width, of the font's size: sans fonts' letters are narrower than this on average."""
+_WIDE, _BOLD = 0.6, 0.68
+"""A letter's width, of the font's size: the widest of the fonts named in the page's style
+(DejaVu Sans) has narrower ones on average."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def picture(seen: Topology, pen: Pen, name: str) -> Element:
     network = _below(keys, y) + _room(seen.links, keys, pen)
     pools = _row(seen.rows[2], pen, 2 * pen.gap, wide - 2 * pen.gap, network + 50)
     text = _below(pools, network + 50) + pen.line + 6
-    title = _wrapped(seen.cluster.title, pen.title, wide - 4 * pen.gap)
+    title = _wrapped(seen.cluster.title, pen.title, wide - 4 * pen.gap, _BOLD)
     said = [x for t in seen.cluster.lines for x in _wrapped(t, pen.text, wide - 4 * pen.gap)]
     high = text + pen.line * (len(title) + len(said)) + 2
     placed = {one.box.id: one for one in (*services, *keys, *pools)}
@@ -110,9 +111,9 @@ def _class(state: str) -> str:
     return state.replace(" ", "-")
 
 
-def _wrapped(text: str, size: int, wide: float) -> tuple[str, ...]:
+def _wrapped(text: str, size: int, wide: float, letter: float = _WIDE) -> tuple[str, ...]:
     """The text in lines that fit; a word that does not is broken, behind a hyphen if it has one."""
-    most = max(4, int(wide / (size * _WIDE)))
+    most = max(4, int(wide / (size * letter)))
     lines = [""]
     for word in text.split():
         parts = [word] if len(word) <= most else re.findall(rf"[^-]{{1,{most - 1}}}-?|-", word)
@@ -133,7 +134,7 @@ def _row(boxes: Sequence[Box], pen: Pen, left: float, right: float, y: float) ->
     wide = min(300.0, room / len(boxes))
     start = left + (room - wide * len(boxes)) / 2
     texts = [
-        (_wrapped(box.title, pen.title, wide - 2 * pen.pad),
+        (_wrapped(box.title, pen.title, wide - 2 * pen.pad, _BOLD),
          tuple(x for line in box.lines for x in _wrapped(line, pen.text, wide - 2 * pen.pad)))
         for box in boxes
     ]  # fmt: skip

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from fabfile.report.markup import Child, Element, el
 from fabfile.report.topology import few
 
-_SHORT = {"", "place", "client", "what", "task", "time", "fingerprint", "made", "roles",
-          "system", "pending", "done"}  # fmt: skip
+_SHORT = {"", "place", "what", "task", "time", "fingerprint", "made", "roles",
+          "pending", "done"}  # fmt: skip
 _LONG = {"secret UUID", "value"}
 """Columns that are not broken into lines; and those that are not where there is much room."""
 NAMED = 10

@@ -136,7 +136,7 @@ def drift(document: Document) -> Element:
 
 
 def _sign(sign: str) -> Child:
-    return [el("span", sign, class_="mono"), f" {_SIGNS.get(sign, '')}"]
+    return [el("span", sign[:1], class_="mono"), f" {_SIGNS.get(sign, '')}"]
 
 
 def verify(document: Document) -> Element:

@@ -110,7 +110,8 @@ class Browser:
         self.call("Emulation.setDeviceMetricsOverride", width=wide, height=high,
                   deviceScaleFactor=1, mobile=False)  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
+        still = {"name": "prefers-reduced-motion", "value": "reduce"}  # else clicks miss
+        self.call("Emulation.setEmulatedMedia", media=media, features=[scheme, still])
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
 
     def open(self, path):
@@ -126,6 +127,13 @@ class Browser:
         told = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in told, told["exceptionDetails"]
         return told["result"].get("value")
+
+    def wait(self, expression):
+        """Asks until it is so: events of the page come a little later."""
+        until = time.monotonic() + PATIENCE
+        while not self.ask(expression):
+            assert time.monotonic() < until, expression
+            time.sleep(0.02)
 
     def click(self, selector):
         """A click of the mouse in the middle of an element, which has to be what is hit there."""

@@ -23,10 +23,11 @@ def many_states(cloud):
 
 
 CROWD = site(hosts={**HOSTS, **{f"n{n}": HOSTS["n1"] for n in range(3, 9)}})
+NAME = "a_name_as_long_as_any_may_be_in_a_site_file_that_is_63_letters_"
 LONG = site(
-    hosts={**{n: h for n, h in HOSTS.items() if n != "n1"}, "a" * 63: HOSTS["n1"]},
-    pools={"p" * 63: {}, "images": {}}, cinder={"pool": "p" * 63, "client": "c" * 63},
-    clients={"c" * 63: {"rwx": ["p" * 63], "rx": ["images"]}, "images": {"rwx": ["images"]}},
+    hosts={**{n: h for n, h in HOSTS.items() if n != "n1"}, NAME: HOSTS["n1"]},
+    pools={NAME: {}, "images": {}}, cinder={"pool": NAME, "client": NAME},
+    clients={NAME: {"rwx": [NAME], "rx": ["images"]}, "images": {"rwx": ["images"]}},
 )  # fmt: skip
 MANY = site(
     pools={name: {} for name in ("volumes", "images", "a", "b", "c", "d", "e")},
@@ -40,7 +41,7 @@ DOCUMENTS = {
     "broken": lambda: told(broken),
     "ephemeral": lambda: told(site_=site(**EPHEMERAL)),
     "of many states": lambda: told(many_states, CROWD),
-    "long names": lambda: told(lambda c: c.update({"a" * 63: c.pop("n1")}), LONG),
+    "long names": lambda: told(lambda c: c.update({NAME: c.pop("n1")}), LONG),
     "many pools": lambda: told(site_=MANY),
     "nothing seen": lambda: told(lambda cloud: cloud.clear(), known={}, release=""),
     "a thousand": a_thousand,
