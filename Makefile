@@ -3,9 +3,10 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo integrate check verify restart test unit lint faults clouds fault-loop plan undo doctor status bench lab-up lab-down
+.PHONY: help install demo integrate check verify restart test unit browser lint faults clouds fault-loop plan undo doctor status report bench lab-up lab-down
 
 VENV := .venv
+BROWSER := .browser
 INV := $(VENV)/bin/inv
 FLAGS := $(if $(SITE),--site $(SITE)) $(if $(LIMIT),--limit $(LIMIT))
 
@@ -44,6 +45,9 @@ doctor: install ## what is wrong, and what mends it
 status: install ## roles, versions, pools, drift, who holds which secret
 	$(INV) status $(FLAGS)
 
+report: install ## the site's state and its runs as a page, JSON and JUnit (OUT=folder; PROM=file.prom)
+	$(INV) report $(if $(OUT),--out $(OUT)) $(if $(PROM),--prom $(PROM)) $(FLAGS)
+
 verify: install ## prove that it works: image, volume, clone, guest
 	$(INV) verify $(FLAGS)
 
@@ -59,8 +63,23 @@ lab-down: install ## stop the lab and leave nothing but its cache
 unit: install ## the tests that need no host
 	$(VENV)/bin/pytest -q tests/unit tests/contract
 
+browser: install $(BROWSER)/.brought ## the report in a headless Chromium, which is brought here first
+	$(VENV)/bin/python -m pytest -q tests/browser
+
+# Unpacked here, not installed: what this Debian lacks of it, by its own sources.  Where it is
+# installed already, nothing is lacking and nothing is brought.
+$(BROWSER)/.brought:
+	@apt-cache show chromium-headless-shell >/dev/null 2>&1 || apt-get update -qq
+	@mkdir -p $(BROWSER)/packages
+	@cd $(BROWSER)/packages && \
+	  lacking=$$(apt-get -s install --no-install-recommends chromium-headless-shell | awk '/^Inst/ {print $$2}') && \
+	  { [ -z "$$lacking" ] || apt-get -qq -o APT::Sandbox::User=root download $$lacking; }
+	@for package in $(BROWSER)/packages/*.deb; do \
+	  [ ! -f "$$package" ] || dpkg-deb -x "$$package" $(BROWSER) || exit 1; done
+	@rm -r $(BROWSER)/packages && touch $@
+
 test: install ## all tests, the lab's included (root, Debian 12)
-	$(VENV)/bin/pytest -q tests/unit tests/contract
+	$(VENV)/bin/pytest -q tests/unit tests/contract tests/browser
 	$(VENV)/bin/pytest -q -x --timeout 1800 tests/lab
 
 faults: install ## every fault of docs/faults.md, on the lab (most of an hour)

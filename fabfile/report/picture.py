@@ -112,11 +112,11 @@ def _class(state: str) -> str:
 
 
 def _wrapped(text: str, size: int, wide: float, letter: float = _WIDE) -> tuple[str, ...]:
-    """The text in lines that fit; a word that does not is broken, behind a hyphen if it has one."""
+    """The text in lines that fit; a word that does not is broken, behind a hyphen or a dot."""
     most = max(4, int(wide / (size * letter)))
     lines = [""]
     for word in text.split():
-        parts = [word] if len(word) <= most else re.findall(rf"[^-]{{1,{most - 1}}}-?|-", word)
+        parts = [word] if len(word) <= most else re.findall(rf"[^-.]{{1,{most - 1}}}[-.]?|[-.]", word)
         for number, part in enumerate(parts):
             glue = "" if number or not lines[-1] else " "
             if len(lines[-1] + glue + part) <= most:
