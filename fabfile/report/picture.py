@@ -115,8 +115,9 @@ def _wrapped(text: str, size: int, wide: float, letter: float = _WIDE) -> tuple[
     """The text in lines that fit; a word that does not is broken, behind a hyphen or a dot."""
     most = max(4, int(wide / (size * letter)))
     lines = [""]
+    pieces = re.compile(rf"[^-.]{{1,{most - 1}}}[-.]?|[-.]")
     for word in text.split():
-        parts = [word] if len(word) <= most else re.findall(rf"[^-.]{{1,{most - 1}}}[-.]?|[-.]", word)
+        parts = [word] if len(word) <= most else pieces.findall(word)
         for number, part in enumerate(parts):
             glue = "" if number or not lines[-1] else " "
             if len(lines[-1] + glue + part) <= most:

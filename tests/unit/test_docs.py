@@ -3,6 +3,10 @@
 import re
 from pathlib import Path
 
+from fabfile.report.metrics import metrics
+
+from .reports import PROOF, RUNS, broken, told, verify
+
 ROOT = Path(__file__).parents[2]
 FAULTS = (ROOT / "docs" / "faults.md").read_text()
 ROWS = re.findall(r"^\| (\d+) \| (.+) \| (.+) \| (.+) \|$", FAULTS, re.M)
@@ -41,3 +45,22 @@ def test_every_broken_cloud_has_its_row():
     rows = re.findall(r"^\| ([a-z0-9-]+) \| (?!finding)", DOCTOR, re.M)
     assert rows == made
     assert len(made) >= 20
+
+
+REPORT = (ROOT / "docs" / "report.md").read_text()
+
+
+def test_every_metric_has_its_row():
+    made = metrics(told(broken, runs=[*RUNS, verify(*PROOF)]))
+    rows = []
+    for row in re.findall(r"^\| (`(?:stackrbd)_.*?) \| ", REPORT, re.M):
+        names = re.findall(r"`(\w+)", row)
+        first = names[0].removesuffix("_success")
+        rows += [n if n.startswith("stackrbd_") else first + n for n in names]
+    assert sorted(rows) == sorted(re.findall("^# TYPE (\\w+) gauge$", made, re.M))
+
+
+def test_the_alerts_name_metrics():
+    made = metrics(told(broken, runs=RUNS))
+    for expression in re.findall(r"^ +expr: (.+)$", REPORT, re.M):
+        assert all(f"# TYPE {name} " in made for name in re.findall(r"stackrbd_\w+", expression))
