@@ -304,22 +304,34 @@ def stop_there(point, kind):
         process.kill()
         process.wait()
         return "killed"
-    with cut_off(point[1]):
+    with cut_off(point[1], process.pid):
         time.sleep(3)
     process.wait(timeout=600)
     return f"cut, ended with {process.returncode}"
 
 
 @contextlib.contextmanager
-def cut_off(host):
-    """The host's link is down, and this side's connections to it are broken."""
+def cut_off(host, process):
+    """The host's link is down, and a process's connections to it are broken."""
     link = f"vb-{host}"
     subprocess.run(["ip", "link", "set", link, "down"], check=True)
     try:
-        subprocess.run(["ss", "-K", "dst", address(host)], check=True, capture_output=True)
+        for port in ports(process, address(host)):
+            kill = ["ss", "-K", "dst", address(host), "sport", "=", f":{port}"]
+            subprocess.run(kill, check=True, capture_output=True)
         yield
     finally:
         subprocess.run(["ip", "link", "set", link, "up"], check=True)
+
+
+def ports(process, there):
+    """This side's ports of a process's connections to an address."""
+    asked = ["ss", "-Htnp", "dst", there]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    mine = [line for line in said.splitlines() if f"pid={process}," in line]
+    found = [line.split()[3].rpartition(":")[2] for line in mine]
+    assert found, f"no connection of process {process} to {there} in:\n{said}"
+    return found
 
 
 def address(host):
