@@ -20,13 +20,10 @@ from fabfile.core.contract import (
     Locked,
     Plan,
     Read,
-    Ref,
-    Secret,
     Stop,
     Unknown,
 )
 from fabfile.flow import asking, outcomes
-from fabfile.resources import auth
 
 DEADLINE = 1800
 """Seconds that one host's part of a wave may take, a package manager's time aside."""
@@ -39,7 +36,7 @@ Numbered = Sequence[tuple[int, Change]]
 
 
 class Applying:
-    """One plan on its way: keys fetched when they are needed, outcomes by host."""
+    """One plan on its way: what was done of it, outcomes by host."""
 
     def __init__(
         self,
@@ -60,7 +57,6 @@ class Applying:
             "deadline": DEADLINE,
             "log": True,
         }
-        self._keys: dict[str, Secret] = {}
         self.done: dict[str, int] = {}
         self._begun: set[str] = set()
 
@@ -75,7 +71,6 @@ class Applying:
             cloud = wave.pop(CLOUD, [])
             there = {host: work for host, work in wave.items() if host not in self._run.failed}
             for batch in self._run.pace.batches(there):
-                self._fetch_keys([c for changes in batch.values() for _, c in changes])
                 self._hosts(batch, {host for host in batch if last[host] == number})
             for step, change in cloud:
                 self._cloud(step, change)
@@ -100,8 +95,8 @@ class Applying:
             }
             for host, changes in wave.items()
         }
+        cut = self._run.engine.apply(works, self._hearing(wave))
         self._begun |= set(wave)
-        cut = self._run.fleet.work(works, self._hearing(wave))
         for host, fault in cut.items():
             if not isinstance(fault, (Unknown, Interrupted)):
                 self._kept_out(host, fault)
@@ -135,6 +130,7 @@ class Applying:
             if message.get("step") not in changes:
                 raise unasked(host)
             change = changes[message["step"]]
+            self._begun.add(host)
             why = {"why": message["why"]} if "why" in message else {}
             self._record.event(message["t"], host=host, step=message["step"],
                                thing=change.thing, **why)  # fmt: skip
@@ -182,36 +178,13 @@ class Applying:
         return {
             "id": number,
             "verb": change.verb,
-            "args": self._resolved(dict(change.args)),
+            "args": dict(change.args),
             "restarts": list(change.restarts),
             "thing": change.thing,
             "sentence": change.sentence,
             "sign": change.sign,
             "wave": change.wave,
         }
-
-    # Keys: fetched from the first Ceph host, put into the steps that need them
-
-    def _fetch_keys(self, changes: Sequence[Change]) -> None:
-        missing = sorted({n for c in changes for n in c.needs} - set(self._keys))
-        if not missing:
-            return
-        asked = [
-            Read(name, "secret", {"argv": auth.key_command(name.split("client.", 1)[1])})
-            for name in missing
-        ]
-        admin = self._run.site.admin
-        for name, answer in self._run.ask({admin: asked})[admin.name].items():
-            self._keys[name] = answer
-
-    def _resolved(self, value: Any) -> Any:
-        if isinstance(value, Ref):
-            return self._keys[value.name]
-        if isinstance(value, dict):
-            return {k: self._resolved(v) for k, v in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self._resolved(v) for v in value]
-        return value
 
     # The cloud
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,13 +31,13 @@ from fabfile.core.contract import (
     Stop,
     Unproved,
 )
-from fabfile.flow import asking, interrupts, outcomes, pace, selecting
+from fabfile.flow import asking, engine, interrupts, outcomes, pace, selecting
 from fabfile.flow.applying import PATIENCE, Applying
 from fabfile.flow.screen import Screen
 from fabfile.resources import identity, release
 from fabfile.resources import site as sites
 
-PROBE_DEADLINE, LOCK_DEADLINE = 120, 86400
+LOCK_DEADLINE = 86400
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,7 @@ class Run:
         self._record: journal.Journal | None = None
         self._tables = site_file.releases()
         self.fleet = self._fleet()
+        self.engine: engine.Engine = engine.Local(self.fleet, self.site.admin)
         self.id = journal.new_id()
         self.facts = Facts({})
         self._under_lock: dict[str, Any] = {}
@@ -91,17 +91,11 @@ class Run:
 
     def __exit__(self, *why: object) -> None:
         """Closes every connection that was opened."""
+        self.engine.close()
         self.fleet.close()
 
     def _fleet(self) -> Any:
-        from fabfile.core.ssh import Fleet  # noqa: PLC0415 (Fabric is slow to load)
-
-        ssh = self.site.ssh
-        config = Path(ssh.config).expanduser() if ssh.config else None
-        if config and not config.exists():
-            raise BadInput(f"ssh.config: {config}: no such file (for the lab: inv lab.up)")
-        password = _printed(ssh.sudo_password_command) if ssh.sudo_password_command else None
-        return Fleet(self.site.all_hosts(), config, self.pace.forks, password)
+        return engine.fleet(self.site.all_hosts(), self.site.ssh, self.pace.forks)
 
     # Probe
 
@@ -195,9 +189,7 @@ class Run:
         """
         answers = asking.Answers(asked)
         cut = self.hear(asked, answers, quietly)
-        # Nothing is written by those that read: one that was cut was not reached, no more.
-        faults = {**answers.missing(), **answers.faults(), **outcomes.unreached(cut)}
-        return answers.values, faults
+        return answers.values, answers.wanting(cut)
 
     def hear(
         self, asked: Mapping[Host, Sequence[Read]], answers: asking.Answers, quietly: bool = False
@@ -206,14 +198,7 @@ class Run:
 
         Raises Interrupted.  quietly: does not ask for a password.
         """
-        works = {
-            host.name: {
-                **self._under_lock,
-                "reads": asking.as_data(reads),
-                "deadline": PROBE_DEADLINE,
-            }
-            for host, reads in asked.items()
-        }
+        works = asking.works(asked, self._under_lock)
         with self._finishing():
             cut = self._work(works, answers)
             needy = [n for n, fault in cut.items() if isinstance(fault, NeedsPassword)]
@@ -236,7 +221,7 @@ class Run:
                 answers.heard(host, message)
                 told(host, str(message["t"]))
 
-            found: dict[str, Stop] = self.fleet.work(works, heard)
+            found = self.engine.probe(works, heard)
             for host in found:
                 told(host, "failed")
             return found
@@ -288,7 +273,7 @@ class Run:
         except Stop as stop:
             stop.args = (f"{stop}\nnothing was written anywhere",)
             raise
-        for warning in self.fleet.warnings:
+        for warning in self.engine.warnings():
             self.screen.say(f"Warning: {warning}")
         shown = {"changes": _as_shown(plan), "notes": plan.notes, "left_out": plan.left_out}
         self.screen.event("plan", site=self.site.name, **shown)
@@ -463,13 +448,6 @@ def _refuse_stale(expected: Sequence[Mapping[str, Any]], now: Plan) -> None:
         + "\n  ".join(named or ["the order of the changes"])
         + "\nnothing was written; plan anew"
     )
-
-
-def _printed(command: Sequence[str]) -> Secret:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    if done.returncode or not done.stdout.strip():
-        raise BadInput(f"ssh.sudo_password_command: {command[0]} printed no password")
-    return Secret(done.stdout.splitlines()[0])
 
 
 def text_of(path: str) -> str:
