@@ -83,6 +83,11 @@ class Conversations:
         self._stopping = why or Interrupted("interrupted; run it again to go on")
         self._end(False)
 
+    @property
+    def stopping(self) -> Stop | None:
+        """What stop() was called for, if it was."""
+        return self._stopping
+
     def go_on(self) -> None:
         """Raises what stop() was called for, if it was."""
         if self._stopping:

@@ -1,6 +1,7 @@
 """Carries a plan out, wave by wave, and knows for each host how far it came.
 
-A connection that is cut leaves 'unknown': the host is asked again when it answers.
+A connection that is cut leaves 'unknown': the host is asked again when it answers.  A
+host whose worker is gone is looked at again, and the rest is done by another.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fabfile.core import journal
 from fabfile.core.answers import unasked
@@ -18,6 +19,7 @@ from fabfile.core.contract import (
     Failed,
     Interrupted,
     Locked,
+    Lost,
     Plan,
     Read,
     Stop,
@@ -33,6 +35,20 @@ LOOK_AGAIN = 60
 """Seconds for which a host that was cut off is asked again."""
 
 Numbered = Sequence[tuple[int, Change]]
+
+
+class Again(NamedTuple):
+    """A second look at hosts in the middle of a run.
+
+    changes: what would be planned for them now.  done: {host: this run's steps that were
+    done there}, by the hosts' own records.  faults: {host: why} of those that did not say.
+    number: the run's from now on, so that the hosts refuse what a lost worker still sends.
+    """
+
+    number: float
+    changes: Sequence[Change]
+    done: Mapping[str, Collection[int]]
+    faults: Mapping[str, Stop]
 
 
 class Applying:
@@ -58,6 +74,7 @@ class Applying:
             "log": True,
         }
         self.done: dict[str, int] = {}
+        self._steps_done: set[int] = set()
         self._begun: set[str] = set()
 
     def all(self) -> None:
@@ -100,10 +117,13 @@ class Applying:
         for host, fault in cut.items():
             if not isinstance(fault, (Unknown, Interrupted)):
                 self._kept_out(host, fault)
-        lost = [host for host, fault in cut.items() if isinstance(fault, Unknown)]
+        lost = {h: f for h, f in cut.items() if isinstance(f, Lost) and h not in self._run.failed}
+        unknown = [host for host, f in cut.items() if isinstance(f, Unknown) and host not in lost]
         self._run.fleet.conversations.go_on()
+        if unknown:
+            self._look_again(unknown)
         if lost:
-            self._look_again(lost)
+            self._take_over({host: wave[host] for host in lost}, lost, ready)
         for host, fault in self.seen.faults().items():
             self._kept_out(host, fault)
         self._run.go_on()
@@ -135,6 +155,7 @@ class Applying:
             self._record.event(message["t"], host=host, step=message["step"],
                                thing=change.thing, **why)  # fmt: skip
             if message["t"] == "done":
+                self._steps_done.add(message["step"])
                 self._count(host, change)
             elif message["t"] == "failed":
                 self._failed(host, Failed(f"{host}: {change.thing}: {message['why']}"))
@@ -155,6 +176,41 @@ class Applying:
             known = text or "it does not answer, and what was done there is not known"
             again = "run it again: it begins with what is"
             self._failed(host, Unknown(f"{host}: the connection was cut; {known}; {again}"))
+
+    def _take_over(
+        self, wave: Mapping[str, Numbered], lost: Mapping[str, Stop], ready: Collection[str]
+    ) -> None:
+        """Looks at hosts whose worker is gone, and does what is still to be done there."""
+        for host, fault in lost.items():
+            self._record.event("taken over", host=host, why=outcomes.cause(host, fault))
+        again = self._run.look_again(set(wave))
+        self._common["number"] = again.number
+        rest: dict[str, Numbered] = {}
+        for host, numbered in wave.items():
+            if host in again.faults:
+                why = f"{outcomes.cause(host, lost[host])}, and what it did is not known"
+                why += f": {outcomes.cause(host, again.faults[host])}"
+                self._kept_out(host, Unknown(f"{host}: {why}"))
+                continue
+            now = [change for change in again.changes if change.host == host]
+            rest[host], odd = still_to_do(numbered, again.done.get(host, ()), now)
+            if odd:
+                named = ", ".join(sorted({change.thing for change in odd}))
+                self._kept_out(host, Failed(f"{host}: {named}: changed since the plan was made"))
+                del rest[host]
+                continue
+            self._found_done(host, [step for step in numbered if step not in rest[host]])
+        rest = {host: numbered for host, numbered in rest.items() if numbered or host in ready}
+        if rest:
+            self._hosts(rest, ready)
+
+    def _found_done(self, host: str, numbered: Numbered) -> None:
+        """Steps that were done, and of which the word was lost with the worker."""
+        for number, change in numbered:
+            if number not in self._steps_done:
+                self._steps_done.add(number)
+                self._record.event("done", host=host, step=number, thing=change.thing)
+                self._count(host, change)
 
     def _steps_of(self, hosts: Sequence[str]) -> dict[str, str]:
         """{host: what it did of this run} of those that answer."""
@@ -201,6 +257,21 @@ class Applying:
     def _count(self, host: str, change: Change) -> None:
         self.done[host] = self.done.get(host, 0) + 1
         self._run.screen.done(host, _words(change))
+
+
+def still_to_do(
+    numbered: Numbered, done: Collection[int], now: Sequence[Change]
+) -> tuple[list[tuple[int, Change]], list[Change]]:
+    """(what is left of one host's steps, those of it that would be another step now).
+
+    done: the numbers that were done.  now: what would be planned for the host.
+    A step that is neither done nor planned any more had its effect.
+    """
+    things = {(change.thing, change.verb) for change in now}
+    open_ = [step for step in numbered if step[0] not in done]
+    left = [(number, change) for number, change in open_ if change in now]
+    odd = [c for _, c in open_ if c not in now and (c.thing, c.verb) in things]
+    return left, odd
 
 
 def _words(change: Change) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,14 @@ from fabfile.core.contract import (
     Unproved,
 )
 from fabfile.flow import asking, engine, interrupts, outcomes, pace, selecting
-from fabfile.flow.applying import PATIENCE, Applying
+from fabfile.flow.applying import PATIENCE, Again, Applying
 from fabfile.flow.screen import Screen
 from fabfile.resources import identity, release
 from fabfile.resources import site as sites
 
 LOCK_DEADLINE = 86400
+_TAKEN_OVER = 0.001
+"""What is added to a run's number where a worker was lost; the next run's is 1 higher."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Options:
     forks: str = ""
     serial: str = ""
     max_fail: str = ""
+    engine: str = ""
 
 
 @dataclass
@@ -81,10 +84,11 @@ class Run:
         self._record: journal.Journal | None = None
         self._tables = site_file.releases()
         self.fleet = self._fleet()
-        self.engine: engine.Engine = engine.Local(self.fleet, self.site.admin)
         self.id = journal.new_id()
+        self.engine = self._engine()
         self.facts = Facts({})
         self._under_lock: dict[str, Any] = {}
+        self._stages: Sequence[Any] = ()
 
     def __enter__(self) -> Run:
         return self
@@ -96,6 +100,16 @@ class Run:
 
     def _fleet(self) -> Any:
         return engine.fleet(self.site.all_hosts(), self.site.ssh, self.pace.forks)
+
+    def _engine(self) -> engine.Engine:
+        """What --engine asks for.  Raises BadInput."""
+        if self.options.engine in ("", "local"):
+            return engine.Local(self.fleet, self.site.admin)
+        if self.options.engine != "dask":
+            raise BadInput(f"--engine: expected local or dask, found {self.options.engine!r}")
+        from fabfile.flow import dask_engine, elsewhere  # noqa: PLC0415 (an extra, slow to load)
+
+        return elsewhere.Elsewhere(dask_engine.Dask(self.site.dask), self)
 
     # Probe
 
@@ -357,7 +371,7 @@ class Run:
         record.plan(plan)
         again = [getattr(stage, "afterwards", stage) for stage in stages]
         then = {name: self.questions(again, self.site.host(name)) for name in plan.hosts()}
-        work = Applying(self, plan, record, number, then)
+        work, self._stages = Applying(self, plan, record, number, then), stages
         try:
             with self._finishing(), self.screen.at_work("done", work.planned()):
                 work.all()
@@ -376,6 +390,25 @@ class Run:
             + ("" if self.task == "undo" else f"To take them back: inv undo --run {self.id}")
         )
         return plan
+
+    def look_again(self, hosts: Collection[str]) -> Again:
+        """What hosts say in the middle of this run, and what would be planned for them."""
+        stages, lock = self._stages, self._under_lock
+        lock["number"] = round(lock["number"] + _TAKEN_OVER, 3)
+        this = Read("this run", "run", {"run": self.id})
+        asked = {
+            host: [*self.questions(stages, host), this]
+            for host in map(self.site.host, sorted(hosts))
+        }
+        answers, faults = self.asked(asked, quietly=True)
+        seen = {host: found for host, found in answers.items() if host not in faults}
+        done = {
+            host: {s["step"] for s in found["this run"] if s["state"] == "done"}
+            for host, found in seen.items()
+        }
+        facts = Facts({**self.facts.hosts, **seen}, self.facts.known, self.facts.release)
+        changes = [c for c in self.plan(stages, facts).changes if c.host in seen]
+        return Again(lock["number"], changes, done, faults)
 
     def _ended(self, record: journal.Journal, work: Applying, code: int, why: str = "") -> None:
         more = {"why": why} if why else {}
