@@ -62,6 +62,8 @@ class Dask:
     def call(self, worker: str, function: Any, *args: Any) -> Any:
         """See Carrier."""
         answer = self._client.run(function, *args, workers=[worker], on_error="return")[worker]
+        if isinstance(answer, OSError):
+            raise ConnectionError("the connection to it ended")
         if isinstance(answer, Exception):
             raise ConnectionError(str(answer) or type(answer).__name__)
         return answer
