@@ -47,10 +47,11 @@ class World:
     def __init__(self):
         self.restarts, self.owed = {n: 0 for n in HOSTS}, {n: ["u"] for n in HOSTS}
         self.steps, self.kills, self.dead = {n: [] for n in HOSTS}, {}, {}
-        self.carrier, self.slow = None, 0.0
+        self.carrier, self.slow, self.then = None, 0.0, lambda: None
         self.agents, self.mercy, self.fence = {}, True, dict.fromkeys(HOSTS, 0)
 
     def restart(self, host, step):
+        self.then()
         self.owed[host] = []
         self.restarts[host] += 1
         self.steps[host].append({"step": step, "state": "done"})
@@ -327,7 +328,7 @@ def test_a_worker_that_nobody_asks_stops_and_forgets(world, monkeypatch):
 
 def test_the_operators_stop_reaches_the_workers(world):
     world.slow = 0.6
-    threading.Timer(0.4, world.control.conversations.stop).start()
+    world.then = world.control.conversations.stop
     code, said = run(world)
     assert (code, said) == (130, "interrupted")
     assert sum(world.restarts.values()) < len(HOSTS)
