@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from bench import fleet, measured, wanted, ways
@@ -85,20 +86,24 @@ def show(point: str, computes: int, forks: int) -> int:
 
 
 def scale(computes: int, forks: int) -> None:
-    """Memory, control CPU a host beside that of 200, and that nothing is left over."""
-    found: dict[tuple[int, str], measured.Cost] = {}
-    for number in (min(SMALL, computes), computes):
+    """Memory, control CPU a host beside that of 200, and that nothing is left over.
+
+    The small fleet comes before and after the large one: what else the machine does
+    meanwhile counts for both.
+    """
+    small, most = min(SMALL, computes), 150 + 0.1 * computes
+    found: dict[tuple[int, str], list[float]] = {}
+    for number in (small, computes, small):
         for phase, cost in _cold_and_converged(number, forks):
-            found[number, phase] = cost
             _say(_shown(f"{number} hosts, {phase}", cost, number))
-    most = 150 + 0.1 * computes
+            found.setdefault((number, phase), []).append(cost.control_cpu / number * 1e3)
+            if number == computes:
+                _demand(cost.peak <= most, f"peak {cost.peak:.0f} MB, at most {most:.0f}")
     for phase in ("cold", "converged"):
-        small, large = found[min(SMALL, computes), phase], found[computes, phase]
-        _demand(large.peak <= most, f"{phase}: peak {large.peak:.0f} MB, at most {most:.0f}")
-        ours, theirs = large.control_cpu / computes * 1e3, small.control_cpu / SMALL * 1e3
+        ours, beside = (median(found[number, phase]) for number in (computes, small))
         _demand(
-            ours <= theirs,
-            f"{phase}: control CPU {ours:.1f} ms a host, at most the {theirs:.1f} of {SMALL} hosts",
+            ours <= beside,
+            f"{phase}: control CPU {ours:.1f} ms a host, at most the {beside:.1f} of {small} hosts",
         )
     _demand(True, "no thread and no socket was left over in any run")
 
@@ -258,16 +263,17 @@ def _cluster(pem: Path) -> Iterator[tuple[Any, list[Any]]]:
     """(a scheduler, two workers), as an operator starts them."""
     tls = [f"--tls-{name}={pem}" for name in ("ca-file", "cert", "key")]
     here = ["--host", "127.0.0.1", "--no-dashboard"]
-    env = {**ways.environment(), "PYTHONPATH": str(PROJECT)}
 
-    def started(name: str, *argv: str) -> Any:
+    def started(name: str, cwd: Path, *argv: str) -> Any:
         words = [sys.executable, "-m", "dask", *argv, *tls, *here]
         with (RUN / f"{name}.log").open("wb") as log:
-            return subprocess.Popen(words, env=env, cwd=RUN, stdout=log, stderr=log)
+            env = ways.environment()
+            return subprocess.Popen(words, env=env, cwd=cwd, stdout=log, stderr=log)
 
-    scheduler = started("scheduler", "scheduler", "--protocol", "tls", "--port", str(_PORT))
+    # The scheduler has no stackrbd: it carries what it does not understand.
+    scheduler = started("scheduler", RUN, "scheduler", "--protocol", "tls", "--port", str(_PORT))
     workers = [
-        started(name, "worker", f"tls://127.0.0.1:{_PORT}", "--name", name, "--no-nanny",
+        started(name, PROJECT, "worker", f"tls://127.0.0.1:{_PORT}", "--name", name, "--no-nanny",
                 "--nthreads", "1")
         for name in ("east", "west")
     ]  # fmt: skip

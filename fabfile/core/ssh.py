@@ -600,6 +600,8 @@ def _room_for(connections: int) -> bool:
     """Whether this process may have so many files open; it asks for more where it may."""
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _BESIDE
+    if resource.RLIM_INFINITY in (now, most):
+        return True
     if now < wanted <= most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
     return wanted <= most
