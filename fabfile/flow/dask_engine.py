@@ -61,7 +61,10 @@ class Dask:
 
     def call(self, worker: str, function: Any, *args: Any) -> Any:
         """See Carrier."""
-        answer = self._client.run(function, *args, workers=[worker], on_error="return")[worker]
+        try:
+            answer = self._client.run(function, *args, workers=[worker], on_error="return")[worker]
+        except OSError:
+            raise ConnectionError("the scheduler is gone") from None
         if isinstance(answer, OSError):
             raise ConnectionError("the connection to it ended")
         if isinstance(answer, Exception):

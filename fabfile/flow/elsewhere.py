@@ -54,7 +54,7 @@ class Elsewhere:
         unfit = self._greet()
         if unfit or not self._fit:
             carrier.close()
-            raise BadInput("\n".join(unfit) or "--engine: no worker is there")
+            raise BadInput("\n".join(unfit)) if unfit else Unreachable("no worker is there")
 
     def _greet(self) -> list[str]:
         """Takes in the workers that have come, but those of which it says what is wrong."""
@@ -75,9 +75,9 @@ class Elsewhere:
         try:
             name, there = self._carrier.call(worker, shard.here)
         except ConnectionError as error:
-            return "", f"no stackrbd answers there ({error}); start it in a checkout of {here}"
+            return "", f"no stackrbd answers there ({error}); start it in a copy of this one"
         if there != here:
-            return name, f"another stackrbd: expected {here}, found {there}; start it from this one"
+            return name, f"another stackrbd: expected {here}, found {there}; start it from a copy"
         return name, ""
 
     def probe(self, works: Works, heard: Any) -> dict[str, Stop]:

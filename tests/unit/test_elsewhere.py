@@ -373,5 +373,5 @@ def test_a_worker_of_another_edition_is_refused(world, met, words):
 
 def test_where_no_worker_is_nothing_begins(world):
     world.carrier.alive.clear()
-    with pytest.raises(BadInput, match="no worker is there"):
+    with pytest.raises(Unreachable, match="no worker is there"):
         Run({}, Options(site=world.site), "x")
