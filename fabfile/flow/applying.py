@@ -40,13 +40,13 @@ Numbered = Sequence[tuple[int, Change]]
 class Again(NamedTuple):
     """A second look at hosts in the middle of a run.
 
-    changes: what would be planned for them now.  done: {host: this run's steps that were
+    changes: {host: what would be planned for it now}.  done: {host: this run's steps that were
     done there}, by the hosts' own records.  faults: {host: why} of those that did not say.
     number: the run's from now on, so that the hosts refuse what a lost worker still sends.
     """
 
     number: float
-    changes: Sequence[Change]
+    changes: Mapping[str, Sequence[Change]]
     done: Mapping[str, Collection[int]]
     faults: Mapping[str, Stop]
 
@@ -185,24 +185,30 @@ class Applying:
             self._record.event("taken over", host=host, why=outcomes.cause(host, fault))
         again = self._run.look_again(set(wave))
         self._common["number"] = again.number
-        rest: dict[str, Numbered] = {}
-        for host, numbered in wave.items():
-            if host in again.faults:
-                why = f"{outcomes.cause(host, lost[host])}, and what it did is not known"
-                why += f": {outcomes.cause(host, again.faults[host])}"
-                self._kept_out(host, Unknown(f"{host}: {why}"))
-                continue
-            now = [change for change in again.changes if change.host == host]
-            rest[host], odd = still_to_do(numbered, again.done.get(host, ()), now)
-            if odd:
-                named = ", ".join(sorted({change.thing for change in odd}))
-                self._kept_out(host, Failed(f"{host}: {named}: changed since the plan was made"))
-                del rest[host]
-                continue
-            self._found_done(host, [step for step in numbered if step not in rest[host]])
-        rest = {host: numbered for host, numbered in rest.items() if numbered or host in ready}
-        if rest:
-            self._hosts(rest, ready)
+        rest = {host: self._rest(host, steps, again, lost[host]) for host, steps in wave.items()}
+        there = {
+            host: steps
+            for host, steps in rest.items()
+            if host not in self._run.failed and (steps or host in ready)
+        }
+        if there:
+            self._hosts(there, ready)
+
+    def _rest(self, host: str, numbered: Numbered, again: Again, lost: Stop) -> Numbered:
+        """One host's steps that are still to be done; tells what became of the others."""
+        if host in again.faults:
+            why = f"{outcomes.cause(host, lost)}, and what it did is not known"
+            why += f": {outcomes.cause(host, again.faults[host])}"
+            self._kept_out(host, Unknown(f"{host}: {why}"))
+            return []
+        now = again.changes.get(host, ())
+        left, odd = still_to_do(numbered, again.done.get(host, ()), now)
+        if odd:
+            named = ", ".join(sorted({change.thing for change in odd}))
+            self._kept_out(host, Failed(f"{host}: {named}: changed since the plan was made"))
+            return []
+        self._found_done(host, [step for step in numbered if step not in left])
+        return left
 
     def _found_done(self, host: str, numbered: Numbered) -> None:
         """Steps that were done, and of which the word was lost with the worker."""

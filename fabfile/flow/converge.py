@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import json
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -407,7 +408,9 @@ class Run:
             for host, found in seen.items()
         }
         facts = Facts({**self.facts.hosts, **seen}, self.facts.known, self.facts.release)
-        changes = [c for c in self.plan(stages, facts).changes if c.host in seen]
+        changes: dict[str, list[Change]] = {}
+        for change in self.plan(stages, facts).changes:
+            changes.setdefault(change.host, []).append(change)
         return Again(lock["number"], changes, done, faults)
 
     def _ended(self, record: journal.Journal, work: Applying, code: int, why: str = "") -> None:
@@ -474,13 +477,19 @@ def _refuse_stale(expected: Sequence[Mapping[str, Any]], now: Plan) -> None:
     old, new = list(expected), journal.as_data(now.changes)
     if old == new:
         return
-    odd = [c for c in old if c not in new] + [c for c in new if c not in old]
+    keys = [{_key(c) for c in changes} for changes in (old, new)]
+    odd = [c for c in old if _key(c) not in keys[1]] + [c for c in new if _key(c) not in keys[0]]
     named = sorted({f"{c.get('host')}: {c.get('thing')}" for c in odd})
     raise BadInput(
         "stale: since the plan was made, this changed:\n  "
         + "\n  ".join(named or ["the order of the changes"])
         + "\nnothing was written; plan anew"
     )
+
+
+def _key(change: Mapping[str, Any]) -> str:
+    """What tells a change from others: a large fleet's are not compared each with each."""
+    return json.dumps(change, sort_keys=True)
 
 
 def text_of(path: str) -> str:
