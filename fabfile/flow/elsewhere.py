@@ -147,7 +147,8 @@ class Elsewhere:
                 looked = time.monotonic()
             for worker in set(gone) & set(spoke):
                 del spoke[worker]
-                faults |= self._lost(worker, gone[worker], awaited.left() & {*shares[worker]})
+                left = awaited.left()
+                faults |= self._lost(worker, gone[worker], [h for h in shares[worker] if h in left])
         return faults
 
     def _missing(self, spoke: Mapping[str, float]) -> dict[str, str]:
@@ -173,7 +174,7 @@ class Elsewhere:
         self._warnings |= dict.fromkeys(news.warnings)
         return faults
 
-    def _lost(self, worker: str, why: str, hosts: set[str]) -> dict[str, Stop]:
+    def _lost(self, worker: str, why: str, hosts: Sequence[str]) -> dict[str, Stop]:
         name = self._fit.get(worker, worker)
         self._gone.add(worker)
         self._run.screen.step(

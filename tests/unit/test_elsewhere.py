@@ -285,6 +285,18 @@ def test_a_worker_that_dies_in_the_middle_of_its_work_is_taken_over_from(world, 
     assert 1 < world.fence["n3"] < 2
 
 
+def test_what_somebody_else_changed_meanwhile_is_left_to_the_next_run(world, monkeypatch):
+    def other(site, facts, plan=Restarts.plan):
+        sentence = "restart" if len(world.carrier.alive) == 2 else "restart it for another"
+        return [replace(change, sentence=sentence) for change in plan(site, facts)]
+
+    monkeypatch.setattr(Restarts, "plan", staticmethod(other))
+    world.kills["apply", "n3"] = "before"
+    assert run(world) == (1, "n3: unit: changed since the plan was made\n"
+                             "n5: unit: changed since the plan was made")  # fmt: skip
+    assert {host for host, count in world.restarts.items() if not count} == {"n3", "n5"}
+
+
 def test_when_no_worker_is_left_it_is_unknown_what_was_done(world):
     world.mercy = False
     world.kills |= {("apply", "n1"): "after", ("apply", "n2"): "after"}
