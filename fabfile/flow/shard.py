@@ -140,7 +140,7 @@ class _Working:
             self._said.append((host, message))
 
     def _watch(self) -> None:
-        while self._run in _working:
+        while _working.get(self._run) is self:
             time.sleep(1)
             quiet = time.monotonic() - self._asked
             if self._busy and quiet > ssh.SILENCE and not self._why:
