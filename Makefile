@@ -3,7 +3,7 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo integrate check verify restart test unit browser lint faults clouds fault-loop plan undo doctor status report bench lab-up lab-down
+.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds fault-loop plan undo doctor status report bench bench-scale lab-up lab-down
 
 VENV := .venv
 BROWSER := .browser
@@ -20,6 +20,12 @@ $(VENV)/.installed: requirements.lock
 	  { echo "python3-venv is missing; installing it"; apt-get update -qq && apt-get install -y -qq python3-venv; }
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --no-deps --require-hashes -r requirements.lock
+	@touch $@
+
+dask: $(VENV)/.dask ## put what --engine dask needs into .venv too (docs/scale.md)
+
+$(VENV)/.dask: requirements-dask.lock $(VENV)/.installed
+	$(VENV)/bin/pip install --quiet --no-deps --require-hashes -r requirements-dask.lock
 	@touch $@
 
 demo: install ## the main job on the embedded lab (root, Debian 12): up, integrate, verify
@@ -60,7 +66,7 @@ lab-up: install ## start the embedded lab
 lab-down: install ## stop the lab and leave nothing but its cache
 	$(INV) lab.down
 
-unit: install ## the tests that need no host
+unit: install dask ## the tests that need no host
 	$(VENV)/bin/pytest -q tests/unit tests/contract
 
 browser: install $(BROWSER)/.brought ## the report in a headless Chromium, which is brought here first
@@ -78,7 +84,7 @@ $(BROWSER)/.brought:
 	  [ ! -f "$$package" ] || dpkg-deb -x "$$package" $(BROWSER) || exit 1; done
 	@rm -r $(BROWSER)/packages && touch $@
 
-test: install ## all tests, the lab's included (root, Debian 12)
+test: install dask ## all tests, the lab's included (root, Debian 12)
 	$(VENV)/bin/pytest -q tests/unit tests/contract tests/browser
 	$(VENV)/bin/pytest -q -x --timeout 1800 tests/lab
 
@@ -97,6 +103,12 @@ fault-loop: install ## stop integrate at each of its steps, both ways; hours; ca
 bench: install ## cost beside its peers on N simulated hosts (root, Debian 12; DOCS=1 writes docs/speed.*)
 	$(VENV)/bin/python -m bench $(if $(N),--hosts $(N)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	  $(if $(WAYS),--ways $(WAYS)) $(if $(DOCS),--docs)
+
+bench-scale: install dask ## memory, dead hosts and dask workers, on N simulated hosts each (root, Debian 12; an hour)
+	$(VENV)/bin/python -m bench --show scale --hosts $(or $(N),1000)
+	$(VENV)/bin/python -m bench --show faulty --hosts $(or $(N),1000)
+	$(VENV)/bin/python -m bench --show dask --hosts 200
+	$(VENV)/bin/python -m bench --show kept --hosts 200
 
 lint: install ## style and types
 	$(VENV)/bin/ruff check .

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import fleet, measured, prepared, report, ways
+from bench import fleet, measured, points, prepared, report, ways
 from bench.places import CACHE, PROJECT, RUN
 
 _KEPT = ("/proc", "/dev", "/sys")
@@ -30,6 +30,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="of all ways (default: 3)")
     parser.add_argument("--ways", default=",".join(ways.WAYS), help="some of: %(default)s")
     parser.add_argument("--docs", action="store_true", help="write docs/speed.md and .svg")
+    parser.add_argument("--show", default="", choices=["", *points.POINTS], metavar="POINT",
+                        help="show one thing instead: %(choices)s")  # fmt: skip
     parser.add_argument("--within", default="", metavar="COMMAND",
                         help="run a shell command beside a pristine fleet instead")  # fmt: skip
     return parser.parse_args()
@@ -42,7 +44,8 @@ def main() -> int:
         return inside(options)
     prepared.require()
     lock = _alone()
-    prepared.everything(options.hosts + 1, bool({"pyinfra", "ansible"} & _names(options)))
+    peers = not options.show and bool({"pyinfra", "ansible"} & _names(options))
+    prepared.everything(max(options.hosts, points.SMALL) + 1, peers)
     measured.make_groups()
     # Each of the two ends what it started when it dies itself, in whatever way.
     shut = ["setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--kill-child", "--mount-proc",
@@ -86,6 +89,8 @@ def inside(options: argparse.Namespace) -> int:
     prepared.run("ip", "link", "set", "lo", "up")
     prepared.run("mount", "-t", "tmpfs", "-o", "mode=0755", "bench", RUN)
     fleet.make_base()
+    if options.show:
+        return points.show(options.show, options.hosts, options.forks)
     hosts = fleet.Fleet(options.hosts, measured.enter(measured.HOSTS))
     ways.write_files(hosts.hosts, options.forks)
     if options.within:

@@ -16,7 +16,7 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,25 +112,33 @@ class Fleet:
     def __init__(self, computes: int, enter: Callable[[], None]) -> None:
         self.hosts = [Simulated(number) for number in range(computes + 1)]
         self._enter = enter
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._started: dict[Simulated, subprocess.Popen[bytes]] = {}
 
     @property
     def computes(self) -> list[Simulated]:
         return self.hosts[1:]
 
     @contextlib.contextmanager
-    def up(self) -> Iterator[None]:
-        """Pristine hosts that answer; all of them are gone afterwards."""
+    def up(self, without: Collection[Simulated] = ()) -> Iterator[None]:
+        """Pristine hosts that answer, but some; all of them are gone afterwards."""
         try:
             for host in self.hosts:
+                self._make(host)
+            there = [host for host in self.hosts if host not in without]
+            for host in there:
                 self._start(host)
-            for host in self.hosts:
+            for host in there:
                 _wait(host)
             yield
         finally:
             self._end()
 
-    def _start(self, host: Simulated) -> None:
+    def start(self, host: Simulated) -> None:
+        """One that was not up until now."""
+        self._start(host)
+        _wait(host)
+
+    def _make(self, host: Simulated) -> None:
         for folder in ("upper", "work", "root"):
             (host.at / folder).mkdir(parents=True)
         for folder in ("etc/ssh", f"{_STATE}/secrets"):
@@ -140,39 +148,67 @@ class Fleet:
         (host.at / "upper/etc/machine-id").write_text(identity + "\n")
         key = host.at / "upper/etc/ssh/bench_host_key"
         shutil.copy(KEYS / f"host{host.number:05d}", key)
+
+    def _start(self, host: Simulated) -> None:
         script = _START.format(base=RUN / "base", at=host.at, address=host.address)
         argv = ["unshare", "--mount", "sh", "-euc", script]
-        self._started.append(
-            subprocess.Popen(argv, preexec_fn=self._enter, stdin=subprocess.DEVNULL)  # noqa: PLW1509
+        self._started[host] = subprocess.Popen(
+            argv,
+            preexec_fn=self._enter,  # noqa: PLW1509
+            stdin=subprocess.DEVNULL,
         )
 
     def _end(self) -> None:
-        for process in self._started:
+        for process in self._started.values():
             process.send_signal(signal.SIGKILL)
-        for process in self._started:
+        for process in self._started.values():
             process.wait()
         self._started.clear()
         shutil.rmtree(RUN / "hosts", ignore_errors=True)
+
+    def within(self, host: Simulated, script: str) -> None:
+        """Runs a shell script in a host's own view."""
+        at = ["nsenter", "--mount", "--target", str(self._started[host].pid)]
+        prepared.run(*at, "chroot", host.at / "root", "sh", "-euc", script)
 
     # What became of them
 
     def counts(self) -> tuple[int, int]:
         """(connections, sessions) that all sshds have seen since they started."""
-        logs = [(h.at / "upper/var/log/sshd.log").read_text() for h in self.hosts]
-        accepted = sum(log.count("Accepted publickey") for log in logs)
-        return accepted, sum(log.count("Starting session:") for log in logs)
+        accepted = sum(_log(host).count("Accepted publickey") for host in self.hosts)
+        return accepted, sum(self.sessions().values())
 
-    def end_state(self) -> str:
-        """The computes' one state as a digest.  Raises SystemExit where two differ."""
+    def sessions(self) -> dict[str, int]:
+        """{host: sessions} since they started."""
+        return {host.name: _log(host).count("Starting session:") for host in self.hosts}
+
+    def restarts(self) -> int:
+        """How many there were on all hosts."""
+        return sum(len(_restarts(host)) for host in self.computes)
+
+    def end_state(self, computes: Sequence[Simulated] = ()) -> str:
+        """The computes' (or these computes') one state as a digest.
+
+        Raises SystemExit where two differ, or where one was not restarted once.
+        """
         found: dict[str, str] = {}
-        for host in self.computes:
-            restarts = (host.at / "upper" / _STATE / "restarts").read_text().splitlines()
+        for host in computes or self.computes:
+            restarts = _restarts(host)
             if len(restarts) != 1:
                 raise SystemExit(f"bench: {host.name}: {len(restarts)} restarts, expected 1")
             found.setdefault(_digest(host.at / "upper"), host.name)
         if len(found) != 1:
             raise SystemExit(f"bench: hosts differ: {found}")
         return next(iter(found))
+
+
+def _restarts(host: Simulated) -> list[str]:
+    return (host.at / "upper" / _STATE / "restarts").read_text().splitlines()
+
+
+def _log(host: Simulated) -> str:
+    path = host.at / "upper/var/log/sshd.log"
+    return path.read_text() if path.exists() else ""
 
 
 def _digest(upper: Path) -> str:

@@ -42,14 +42,14 @@ class Way:
     env: dict[str, str]
 
 
-def write_files(hosts: Sequence[Simulated], forks: int) -> None:
-    """All that the ways read, below the run's folder."""
+def write_files(hosts: Sequence[Simulated], forks: int, more: str = "") -> None:
+    """All that the ways read, below the run's folder; more: further tables of the site file."""
     known = RUN / "known_hosts"
     known.write_text(
         "".join(f"{h.address} {prepared.public(f'host{h.number:05d}')}\n" for h in hosts)
     )
     SSH_CONFIG.write_text(_SSH_CONFIG.format(key=KEYS / "client", known=known))
-    SITE.write_text(_site(hosts, forks))
+    SITE.write_text(_site(hosts, forks) + more)
     WANTED.write_text(json.dumps(wanted.as_data()))
     addresses = [h.address for h in hosts[1:]]
     (RUN / "addresses").write_text("\n".join(addresses) + "\n")
@@ -79,7 +79,8 @@ def _script() -> str:
     return "\n".join([*values, (HERE / "peers/script.sh").read_text()])
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """What all ways find in their environment."""
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TERM")}
     return {
         **kept,
@@ -98,9 +99,7 @@ def _environment() -> dict[str, str]:
 def stackrbd(forks: int) -> Way:
     """The product's own task, from its own checkout."""
     inv = str(Path(sys.executable).parent / "inv")
-    return Way(
-        "stackrbd", [inv, "integrate", "--yes", "--site", str(SITE)], PROJECT, _environment()
-    )
+    return Way("stackrbd", [inv, "integrate", "--yes", "--site", str(SITE)], PROJECT, environment())
 
 
 def openssh(forks: int) -> Way:
@@ -116,19 +115,19 @@ def openssh_python(forks: int) -> Way:
 def _loop(name: str, program: str, script: str, forks: int) -> Way:
     one = f'exec ssh -F {SSH_CONFIG} -o BatchMode=yes "$1" "sudo -n {program}" < {RUN}/{script}'
     argv = ["xargs", "-a", f"{RUN}/addresses", "-P", str(forks), "-I{}", "sh", "-c", one, "_", "{}"]
-    return Way(name, argv, RUN, _environment())
+    return Way(name, argv, RUN, environment())
 
 
 def pyinfra(forks: int) -> Way:
     """Its own inventory and operations."""
     argv = [f"{PEERS}/bin/pyinfra", "-y", "--parallel", str(forks), "inventory.py"]
-    return Way("pyinfra", [*argv, f"{HERE}/peers/deploy.py"], RUN, _environment())
+    return Way("pyinfra", [*argv, f"{HERE}/peers/deploy.py"], RUN, environment())
 
 
 def ansible(forks: int) -> Way:
     """A playbook, with pipelining and kept connections."""
     argv = [f"{PEERS}/bin/ansible-playbook", "-f", str(forks), "-i", f"{RUN}/addresses"]
-    return Way("ansible", [*argv, f"{HERE}/peers/playbook.yml"], RUN, _environment())
+    return Way("ansible", [*argv, f"{HERE}/peers/playbook.yml"], RUN, environment())
 
 
 WAYS: dict[str, Callable[[int], Way]] = {

@@ -21,13 +21,14 @@ HELP = {
     "forks": "hosts at a time (else ssh.forks of the site file)",
     "serial": "computes a batch: N, N% or a list such as 1,10%,50% (the last one repeats)",
     "max_fail": "computes (N or N%) that may fail or be unreachable while the rest goes on",
+    "engine": "where hosts are worked on from: local (else), or dask: the workers of [dask]",
 }
 _FLAGS = [
     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
     for name, default in (
         ("site", ""), ("limit", ""), ("check", False),
         ("diff", False), ("yes", False), ("json", False),
-        ("forks", ""), ("serial", ""), ("max_fail", ""),
+        ("forks", ""), ("serial", ""), ("max_fail", ""), ("engine", ""),
     )
 ]  # fmt: skip
 Body = Callable[..., Sequence[Any]]

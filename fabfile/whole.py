@@ -17,17 +17,18 @@ def integrate() -> list[Any]:
 
 @task(
     help={
-        **{name: HELP[name] for name in ("site", "limit", "json", "forks", "max_fail")},
+        **{name: HELP[name] for name in ("site", "limit", "json", "forks", "max_fail", "engine")},
         "out": "keep the plan in a new file, for inv apply",
     }
 )
 def plan(  # noqa: PLR0913, PLR0917 (flags)
     context: Any, site: str = "", limit: str = "", out: str = "", json: bool = False,
-    forks: str = "", max_fail: str = "",
+    forks: str = "", max_fail: str = "", engine: str = "",
 ) -> None:  # fmt: skip
     """Show all that integrate would do, with diffs; write nothing on any host."""
     refuse_dry(context)
-    flags = {"site": site, "limit": limit, "json": json, "forks": forks, "max_fail": max_fail}
+    flags = {"site": site, "limit": limit, "json": json, "forks": forks, "max_fail": max_fail,
+             "engine": engine}  # fmt: skip
     guarded(lambda: _plan(context, out, flags))
 
 
@@ -46,17 +47,18 @@ def _plan(context: Any, out: str, flags: dict[str, Any]) -> int:
 @task(
     help={
         "file": "a plan by inv plan --out",
-        **{name: HELP[name] for name in ("yes", "json", "forks", "serial")},
+        **{name: HELP[name] for name in ("yes", "json", "forks", "serial", "engine")},
         "max_fail": f"{HELP['max_fail']} (else as for the plan)",
     }
 )
 def apply(  # noqa: PLR0913, PLR0917 (flags)
     context: Any, file: str, yes: bool = False, json: bool = False, forks: str = "",
-    serial: str = "", max_fail: str = "",
+    serial: str = "", max_fail: str = "", engine: str = "",
 ) -> None:  # fmt: skip
     """Do what a kept plan says and nothing else; refuse where anything changed since."""
     refuse_dry(context)
-    flags = {"yes": yes, "json": json, "forks": forks, "serial": serial, "max_fail": max_fail}
+    flags = {"yes": yes, "json": json, "forks": forks, "serial": serial, "max_fail": max_fail,
+             "engine": engine}  # fmt: skip
     guarded(lambda: _apply(context, file, flags))
 
 
@@ -76,7 +78,17 @@ def _apply(context: Any, file: str, flags: dict[str, Any]) -> int:
     help={
         **{
             name: HELP[name]
-            for name in ("site", "limit", "check", "diff", "yes", "json", "forks", "serial")
+            for name in (
+                "site",
+                "limit",
+                "check",
+                "diff",
+                "yes",
+                "json",
+                "forks",
+                "serial",
+                "engine",
+            )
         },
         "run": "the run to take back (else this site's last; see inv history)",
     }
@@ -84,11 +96,12 @@ def _apply(context: Any, file: str, flags: dict[str, Any]) -> int:
 def undo(  # noqa: PLR0913, PLR0917 (flags)
     context: Any, run: str = "", site: str = "", limit: str = "", check: bool = False,
     diff: bool = False, yes: bool = False, json: bool = False, forks: str = "", serial: str = "",
+    engine: str = "",
 ) -> None:  # fmt: skip
     """Take a run back: files, caps, secrets and services; never a pool, never data."""
     refuse_dry(context)
     flags = {"site": site, "limit": limit, "check": check, "diff": diff, "yes": yes, "json": json,
-             "forks": forks, "serial": serial}  # fmt: skip
+             "forks": forks, "serial": serial, "engine": engine}  # fmt: skip
     guarded(lambda: _undo(context, run, flags))
 
 

@@ -13,6 +13,7 @@ nothing of Ceph, OpenStack or SSH.
     |- Locked        5   somebody else is at work
     |- Unproved      6   the work was done, and the proof of it failed
     |- Unknown       7   a connection was cut; what happened must be read again
+    |  `- Lost                  the worker that was at work there is gone
     `- Interrupted 130   the operator (or a signal) asked to stop
 """
 
@@ -92,6 +93,10 @@ class Unknown(Stop):
     """The connection was cut while work was under way."""
 
     code = 7
+
+
+class Lost(Unknown):
+    """The worker of an engine that was at work on a host is gone."""
 
 
 class Interrupted(Stop):

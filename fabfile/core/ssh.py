@@ -11,6 +11,7 @@ import copy
 import json
 import logging
 import random
+import resource
 import secrets
 import shlex
 import socket
@@ -46,8 +47,12 @@ _TRIES = 4
 """Connections begun anew where an sshd that is too busy closed one (MaxStartups)."""
 _WAITING = 8
 """Times forks: the hosts that may be at work or wait for a service to stand."""
-_MOST_KEPT = 512
+_MOST_KEPT = 1024
 """Above so many hosts, each is connected to anew for a look and for its work."""
+_BESIDE = 100
+"""Open files besides the connections: known_hosts, the journal, a bastion's, a margin."""
+_IDLE = 30.0
+"""Seconds between two looks of a connection's thread, of which a kept one is nothing but."""
 _LARGEST_LINE = 8 * 1024 * 1024
 OnMessage = Callable[[str, Mapping[str, Any]], None]
 
@@ -82,6 +87,11 @@ class Conversations:
         """Ends every agent after the step that it is at, and begins no other."""
         self._stopping = why or Interrupted("interrupted; run it again to go on")
         self._end(False)
+
+    @property
+    def stopping(self) -> Stop | None:
+        """What stop() was called for, if it was."""
+        return self._stopping
 
     def go_on(self) -> None:
         """Raises what stop() was called for, if it was."""
@@ -460,6 +470,7 @@ def _notice_dead_peer(sock: Any) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 25000)
+        sock.settimeout(_IDLE)  # its end is noticed at once, which a bastion's channel is not
 
 
 def _cause(error: Exception, connection: Connection) -> str:
@@ -583,6 +594,17 @@ class _Place:
             heard(host, message)
 
         return also
+
+
+def _room_for(connections: int) -> bool:
+    """Whether this process may have so many files open; it asks for more where it may."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _BESIDE
+    if resource.RLIM_INFINITY in (now, most):
+        return True
+    if now < wanted <= most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    return wanted <= most
 
 
 class Hold:
@@ -717,8 +739,12 @@ class Fleet:
     def group(self, names: Iterable[str]) -> RoleGroup:
         """The named hosts as a Fabric group with a bounded pool."""
         group = RoleGroup.from_connections([self._connection(n) for n in names])
-        group.forks, group.keeps = self._forks, len(self.hosts) <= _MOST_KEPT
+        group.forks, group.keeps = self._forks, self._keeps()
         return group
+
+    def _keeps(self) -> bool:
+        """Whether a connection to each host can be kept."""
+        return len(self.hosts) <= _MOST_KEPT and _room_for(len(self.hosts))
 
     def hold(self, host: str, work: dict[str, Any]) -> Hold:
         """Takes the site's lock there.  Raises Locked, or Unreachable."""

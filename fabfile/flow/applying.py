@@ -1,6 +1,7 @@
 """Carries a plan out, wave by wave, and knows for each host how far it came.
 
-A connection that is cut leaves 'unknown': the host is asked again when it answers.
+A connection that is cut leaves 'unknown': the host is asked again when it answers.  A
+host whose worker is gone is looked at again, and the rest is done by another.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fabfile.core import journal
 from fabfile.core.answers import unasked
@@ -18,15 +19,13 @@ from fabfile.core.contract import (
     Failed,
     Interrupted,
     Locked,
+    Lost,
     Plan,
     Read,
-    Ref,
-    Secret,
     Stop,
     Unknown,
 )
 from fabfile.flow import asking, outcomes
-from fabfile.resources import auth
 
 DEADLINE = 1800
 """Seconds that one host's part of a wave may take, a package manager's time aside."""
@@ -38,8 +37,22 @@ LOOK_AGAIN = 60
 Numbered = Sequence[tuple[int, Change]]
 
 
+class Again(NamedTuple):
+    """A second look at hosts in the middle of a run.
+
+    changes: {host: what would be planned for it now}.  done: {host: this run's steps that were
+    done there}, by the hosts' own records.  faults: {host: why} of those that did not say.
+    number: the run's from now on, so that the hosts refuse what a lost worker still sends.
+    """
+
+    number: float
+    changes: Mapping[str, Sequence[Change]]
+    done: Mapping[str, Collection[int]]
+    faults: Mapping[str, Stop]
+
+
 class Applying:
-    """One plan on its way: keys fetched when they are needed, outcomes by host."""
+    """One plan on its way: what was done of it, outcomes by host."""
 
     def __init__(
         self,
@@ -60,8 +73,8 @@ class Applying:
             "deadline": DEADLINE,
             "log": True,
         }
-        self._keys: dict[str, Secret] = {}
         self.done: dict[str, int] = {}
+        self._steps_done: set[int] = set()
         self._begun: set[str] = set()
 
     def all(self) -> None:
@@ -75,7 +88,6 @@ class Applying:
             cloud = wave.pop(CLOUD, [])
             there = {host: work for host, work in wave.items() if host not in self._run.failed}
             for batch in self._run.pace.batches(there):
-                self._fetch_keys([c for changes in batch.values() for _, c in changes])
                 self._hosts(batch, {host for host in batch if last[host] == number})
             for step, change in cloud:
                 self._cloud(step, change)
@@ -100,15 +112,18 @@ class Applying:
             }
             for host, changes in wave.items()
         }
+        cut = self._run.engine.apply(works, self._hearing(wave))
         self._begun |= set(wave)
-        cut = self._run.fleet.work(works, self._hearing(wave))
         for host, fault in cut.items():
             if not isinstance(fault, (Unknown, Interrupted)):
                 self._kept_out(host, fault)
-        lost = [host for host, fault in cut.items() if isinstance(fault, Unknown)]
+        lost = {h: f for h, f in cut.items() if isinstance(f, Lost) and h not in self._run.failed}
+        unknown = [host for host, f in cut.items() if isinstance(f, Unknown) and host not in lost]
         self._run.fleet.conversations.go_on()
+        if unknown:
+            self._look_again(unknown)
         if lost:
-            self._look_again(lost)
+            self._take_over({host: wave[host] for host in lost}, lost, ready)
         for host, fault in self.seen.faults().items():
             self._kept_out(host, fault)
         self._run.go_on()
@@ -135,10 +150,12 @@ class Applying:
             if message.get("step") not in changes:
                 raise unasked(host)
             change = changes[message["step"]]
+            self._begun.add(host)
             why = {"why": message["why"]} if "why" in message else {}
             self._record.event(message["t"], host=host, step=message["step"],
                                thing=change.thing, **why)  # fmt: skip
             if message["t"] == "done":
+                self._steps_done.add(message["step"])
                 self._count(host, change)
             elif message["t"] == "failed":
                 self._failed(host, Failed(f"{host}: {change.thing}: {message['why']}"))
@@ -159,6 +176,47 @@ class Applying:
             known = text or "it does not answer, and what was done there is not known"
             again = "run it again: it begins with what is"
             self._failed(host, Unknown(f"{host}: the connection was cut; {known}; {again}"))
+
+    def _take_over(
+        self, wave: Mapping[str, Numbered], lost: Mapping[str, Stop], ready: Collection[str]
+    ) -> None:
+        """Looks at hosts whose worker is gone, and does what is still to be done there."""
+        for host, fault in lost.items():
+            self._record.event("taken over", host=host, why=outcomes.cause(host, fault))
+        again = self._run.look_again(set(wave))
+        self._common["number"] = again.number
+        rest = {host: self._rest(host, steps, again, lost[host]) for host, steps in wave.items()}
+        there = {
+            host: steps
+            for host, steps in rest.items()
+            if host not in self._run.failed and (steps or host in ready)
+        }
+        if there:
+            self._hosts(there, ready)
+
+    def _rest(self, host: str, numbered: Numbered, again: Again, lost: Stop) -> Numbered:
+        """One host's steps that are still to be done; tells what became of the others."""
+        if host in again.faults:
+            why = f"{outcomes.cause(host, lost)}, and what it did is not known"
+            why += f": {outcomes.cause(host, again.faults[host])}"
+            self._kept_out(host, Unknown(f"{host}: {why}"))
+            return []
+        now = again.changes.get(host, ())
+        left, odd = still_to_do(numbered, again.done.get(host, ()), now)
+        if odd:
+            named = ", ".join(sorted({change.thing for change in odd}))
+            self._kept_out(host, Failed(f"{host}: {named}: changed since the plan was made"))
+            return []
+        self._found_done(host, [step for step in numbered if step not in left])
+        return left
+
+    def _found_done(self, host: str, numbered: Numbered) -> None:
+        """Steps that were done, and of which the word was lost with the worker."""
+        for number, change in numbered:
+            if number not in self._steps_done:
+                self._steps_done.add(number)
+                self._record.event("done", host=host, step=number, thing=change.thing)
+                self._count(host, change)
 
     def _steps_of(self, hosts: Sequence[str]) -> dict[str, str]:
         """{host: what it did of this run} of those that answer."""
@@ -182,36 +240,13 @@ class Applying:
         return {
             "id": number,
             "verb": change.verb,
-            "args": self._resolved(dict(change.args)),
+            "args": dict(change.args),
             "restarts": list(change.restarts),
             "thing": change.thing,
             "sentence": change.sentence,
             "sign": change.sign,
             "wave": change.wave,
         }
-
-    # Keys: fetched from the first Ceph host, put into the steps that need them
-
-    def _fetch_keys(self, changes: Sequence[Change]) -> None:
-        missing = sorted({n for c in changes for n in c.needs} - set(self._keys))
-        if not missing:
-            return
-        asked = [
-            Read(name, "secret", {"argv": auth.key_command(name.split("client.", 1)[1])})
-            for name in missing
-        ]
-        admin = self._run.site.admin
-        for name, answer in self._run.ask({admin: asked})[admin.name].items():
-            self._keys[name] = answer
-
-    def _resolved(self, value: Any) -> Any:
-        if isinstance(value, Ref):
-            return self._keys[value.name]
-        if isinstance(value, dict):
-            return {k: self._resolved(v) for k, v in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self._resolved(v) for v in value]
-        return value
 
     # The cloud
 
@@ -228,6 +263,21 @@ class Applying:
     def _count(self, host: str, change: Change) -> None:
         self.done[host] = self.done.get(host, 0) + 1
         self._run.screen.done(host, _words(change))
+
+
+def still_to_do(
+    numbered: Numbered, done: Collection[int], now: Sequence[Change]
+) -> tuple[list[tuple[int, Change]], list[Change]]:
+    """(what is left of one host's steps, those of it that would be another step now).
+
+    done: the numbers that were done.  now: what would be planned for the host.
+    A step that is neither done nor planned any more had its effect.
+    """
+    things = {(change.thing, change.verb) for change in now}
+    open_ = [step for step in numbered if step[0] not in done]
+    left = [(number, change) for number, change in open_ if change in now]
+    odd = [c for _, c in open_ if c not in now and (c.thing, c.verb) in things]
+    return left, odd
 
 
 def _words(change: Change) -> str:

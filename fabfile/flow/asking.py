@@ -10,11 +10,25 @@ from typing import Any
 
 from fabfile.core.answers import fits, unasked
 from fabfile.core.contract import Failed, Host, Locked, Read, Secret, Stop, Unreachable
+from fabfile.flow import outcomes
+
+DEADLINE = 120
+"""Seconds that a host may take to answer all."""
 
 
 def as_data(reads: Sequence[Read]) -> list[dict[str, Any]]:
     """Reads as they go to an agent."""
     return [vars(read) for read in reads]
+
+
+def works(
+    asked: Mapping[Host, Sequence[Read]], under_lock: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """{host: its work}: questions as an engine takes them."""
+    return {
+        host.name: {**under_lock, "reads": as_data(reads), "deadline": DEADLINE}
+        for host, reads in asked.items()
+    }
 
 
 class Answers:
@@ -53,6 +67,13 @@ class Answers:
             for host, lines in self._errors.items()
         }
         return {**errors, **self._busy}
+
+    def wanting(self, cut: Mapping[str, Stop]) -> dict[str, Stop]:
+        """{host: why} of all that did not answer all; cut: those that did not end.
+
+        Nothing is written by those that read: one that was cut was not reached, no more.
+        """
+        return {**self.missing(), **self.faults(), **outcomes.unreached(cut)}
 
     def missing(self) -> dict[str, Stop]:
         """{host: why} of those that have not answered all."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import subprocess
+import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,15 @@ from fabfile.core.contract import (
     Stop,
     Unproved,
 )
-from fabfile.flow import asking, interrupts, outcomes, pace, selecting
-from fabfile.flow.applying import PATIENCE, Applying
+from fabfile.flow import asking, engine, interrupts, outcomes, pace, selecting
+from fabfile.flow.applying import PATIENCE, Again, Applying
 from fabfile.flow.screen import Screen
 from fabfile.resources import identity, release
 from fabfile.resources import site as sites
 
-PROBE_DEADLINE, LOCK_DEADLINE = 120, 86400
+LOCK_DEADLINE = 86400
+_TAKEN_OVER = 0.001
+"""What is added to a run's number where a worker was lost; the next run's is 1 higher."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Options:
     forks: str = ""
     serial: str = ""
     max_fail: str = ""
+    engine: str = ""
 
 
 @dataclass
@@ -83,25 +86,31 @@ class Run:
         self._tables = site_file.releases()
         self.fleet = self._fleet()
         self.id = journal.new_id()
+        self.engine = self._engine()
         self.facts = Facts({})
         self._under_lock: dict[str, Any] = {}
+        self._stages: Sequence[Any] = ()
 
     def __enter__(self) -> Run:
         return self
 
     def __exit__(self, *why: object) -> None:
         """Closes every connection that was opened."""
+        self.engine.close()
         self.fleet.close()
 
     def _fleet(self) -> Any:
-        from fabfile.core.ssh import Fleet  # noqa: PLC0415 (Fabric is slow to load)
+        return engine.fleet(self.site.all_hosts(), self.site.ssh, self.pace.forks)
 
-        ssh = self.site.ssh
-        config = Path(ssh.config).expanduser() if ssh.config else None
-        if config and not config.exists():
-            raise BadInput(f"ssh.config: {config}: no such file (for the lab: inv lab.up)")
-        password = _printed(ssh.sudo_password_command) if ssh.sudo_password_command else None
-        return Fleet(self.site.all_hosts(), config, self.pace.forks, password)
+    def _engine(self) -> engine.Engine:
+        """What --engine asks for.  Raises BadInput."""
+        if self.options.engine in ("", "local"):
+            return engine.Local(self.fleet, self.site.admin)
+        if self.options.engine != "dask":
+            raise BadInput(f"--engine: expected local or dask, found {self.options.engine!r}")
+        from fabfile.flow import dask_engine, elsewhere  # noqa: PLC0415 (an extra, slow to load)
+
+        return elsewhere.Elsewhere(dask_engine.Dask(self.site.dask), self)
 
     # Probe
 
@@ -195,9 +204,7 @@ class Run:
         """
         answers = asking.Answers(asked)
         cut = self.hear(asked, answers, quietly)
-        # Nothing is written by those that read: one that was cut was not reached, no more.
-        faults = {**answers.missing(), **answers.faults(), **outcomes.unreached(cut)}
-        return answers.values, faults
+        return answers.values, answers.wanting(cut)
 
     def hear(
         self, asked: Mapping[Host, Sequence[Read]], answers: asking.Answers, quietly: bool = False
@@ -206,14 +213,7 @@ class Run:
 
         Raises Interrupted.  quietly: does not ask for a password.
         """
-        works = {
-            host.name: {
-                **self._under_lock,
-                "reads": asking.as_data(reads),
-                "deadline": PROBE_DEADLINE,
-            }
-            for host, reads in asked.items()
-        }
+        works = asking.works(asked, self._under_lock)
         with self._finishing():
             cut = self._work(works, answers)
             needy = [n for n, fault in cut.items() if isinstance(fault, NeedsPassword)]
@@ -236,7 +236,7 @@ class Run:
                 answers.heard(host, message)
                 told(host, str(message["t"]))
 
-            found: dict[str, Stop] = self.fleet.work(works, heard)
+            found = self.engine.probe(works, heard)
             for host in found:
                 told(host, "failed")
             return found
@@ -288,7 +288,7 @@ class Run:
         except Stop as stop:
             stop.args = (f"{stop}\nnothing was written anywhere",)
             raise
-        for warning in self.fleet.warnings:
+        for warning in self.engine.warnings():
             self.screen.say(f"Warning: {warning}")
         shown = {"changes": _as_shown(plan), "notes": plan.notes, "left_out": plan.left_out}
         self.screen.event("plan", site=self.site.name, **shown)
@@ -372,7 +372,7 @@ class Run:
         record.plan(plan)
         again = [getattr(stage, "afterwards", stage) for stage in stages]
         then = {name: self.questions(again, self.site.host(name)) for name in plan.hosts()}
-        work = Applying(self, plan, record, number, then)
+        work, self._stages = Applying(self, plan, record, number, then), stages
         try:
             with self._finishing(), self.screen.at_work("done", work.planned()):
                 work.all()
@@ -391,6 +391,27 @@ class Run:
             + ("" if self.task == "undo" else f"To take them back: inv undo --run {self.id}")
         )
         return plan
+
+    def look_again(self, hosts: Collection[str]) -> Again:
+        """What hosts say in the middle of this run, and what would be planned for them."""
+        stages, lock = self._stages, self._under_lock
+        lock["number"] = round(lock["number"] + _TAKEN_OVER, 3)
+        this = Read("this run", "run", {"run": self.id})
+        asked = {
+            host: [*self.questions(stages, host), this]
+            for host in map(self.site.host, sorted(hosts))
+        }
+        answers, faults = self.asked(asked, quietly=True)
+        seen = {host: found for host, found in answers.items() if host not in faults}
+        done = {
+            host: {s["step"] for s in found["this run"] if s["state"] == "done"}
+            for host, found in seen.items()
+        }
+        facts = Facts({**self.facts.hosts, **seen}, self.facts.known, self.facts.release)
+        changes: dict[str, list[Change]] = {}
+        for change in self.plan(stages, facts).changes:
+            changes.setdefault(change.host, []).append(change)
+        return Again(lock["number"], changes, done, faults)
 
     def _ended(self, record: journal.Journal, work: Applying, code: int, why: str = "") -> None:
         more = {"why": why} if why else {}
@@ -456,7 +477,8 @@ def _refuse_stale(expected: Sequence[Mapping[str, Any]], now: Plan) -> None:
     old, new = list(expected), journal.as_data(now.changes)
     if old == new:
         return
-    odd = [c for c in old if c not in new] + [c for c in new if c not in old]
+    keys = [{_key(c) for c in changes} for changes in (old, new)]
+    odd = [c for c in old if _key(c) not in keys[1]] + [c for c in new if _key(c) not in keys[0]]
     named = sorted({f"{c.get('host')}: {c.get('thing')}" for c in odd})
     raise BadInput(
         "stale: since the plan was made, this changed:\n  "
@@ -465,11 +487,9 @@ def _refuse_stale(expected: Sequence[Mapping[str, Any]], now: Plan) -> None:
     )
 
 
-def _printed(command: Sequence[str]) -> Secret:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    if done.returncode or not done.stdout.strip():
-        raise BadInput(f"ssh.sudo_password_command: {command[0]} printed no password")
-    return Secret(done.stdout.splitlines()[0])
+def _key(change: Mapping[str, Any]) -> str:
+    """What tells a change from others: a large fleet's are not compared each with each."""
+    return json.dumps(change, sort_keys=True)
 
 
 def text_of(path: str) -> str:

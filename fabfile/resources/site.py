@@ -87,6 +87,25 @@ class Rollout(_Table):
     max_fail: Annotated[str, _form(SHARE, "N, or N% of a run's computes")] = "0"
 
 
+class Dask(_Table):
+    """[dask]: whose workers do a run's work on the hosts, with --engine dask.
+
+    near: {pattern of hosts: pattern of workers' names}.
+    """
+
+    scheduler: Annotated[
+        str,
+        _form(
+            r"tls://[A-Za-z0-9_.:\[\]-]+:[0-9]{1,5}",
+            "tls://HOST:PORT (without TLS, as by tcp://, nothing is sent)",
+        ),
+    ]
+    ca: PlainText
+    cert: PlainText
+    key: PlainText
+    near: dict[PlainText, PlainText] = {}
+
+
 class Pool(_Table):
     """[pools.NAME]: size and pg_num only for a pool that does not exist yet."""
 
@@ -172,6 +191,7 @@ class Site(_Table):
     }
     ssh: Ssh = Ssh()
     rollout: Rollout = Rollout()
+    dask: Dask | None = None
     glance: Glance = Glance()
     cinder: Cinder = Cinder()
     nova: Nova = Nova()
@@ -315,9 +335,9 @@ def _found(raw: Any, path: Any) -> str:
 def _nearest(path: list[str]) -> str:
     known: set[str] = set()
     tables: dict[str, type[BaseModel]] = {
-        "hosts": HostTable, "ssh": Ssh, "rollout": Rollout, "pools": Pool, "clients": Client,
-        "glance": Glance, "cinder": Cinder, "nova": Nova, "packages": Packages,
-        "sudoers": Sudoers, "verify": Verify,
+        "hosts": HostTable, "ssh": Ssh, "rollout": Rollout, "dask": Dask, "pools": Pool,
+        "clients": Client, "glance": Glance, "cinder": Cinder, "nova": Nova,
+        "packages": Packages, "sudoers": Sudoers, "verify": Verify,
     }  # fmt: skip
     model = Site if len(path) == 1 else tables.get(path[0], Site)
     known.update(model.model_fields)

@@ -1,9 +1,14 @@
 """What make bench compares and how it counts; the fleet itself needs root."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
+import threading
 import xml.etree.ElementTree as ET
 
-from bench import report, wanted
+from bench import points, report, wanted, within
 from fabfile.core.contract import Facts
 from fabfile.resources import auth, ceph_conf, cluster, pools
 from fabfile.resources import site as sites
@@ -56,3 +61,27 @@ def test_ratios_are_those_within_a_round():
 def test_the_plot_is_xml_with_a_bar_for_each_figure():
     plot = ET.fromstring(report.plot(document(2)))  # noqa: S314 (ours)
     assert len(plot.findall("{http://www.w3.org/2000/svg}rect")) == 1 + 2 * 2 * 2
+
+
+def test_what_is_left_in_a_process_is_found():
+    over, before = threading.Event(), within.left_over(0)
+    thread = threading.Thread(target=over.wait, name="left")
+    thread.start()
+    with socket.socket():
+        found = within.left_over(0)
+    over.set()
+    thread.join()
+    assert found["sockets"] == before["sockets"] + 1
+    assert set(found["threads"]) - set(before["threads"]) == {"left"}
+
+
+def test_a_text_in_a_processes_memory_is_found():
+    argv = [sys.executable, "-c", "kept = input(); print(flush=True); input()"]
+    key, other = os.urandom(16).hex(), os.urandom(16).hex()
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        child.stdin.write(key + "\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        assert points._holds(child.pid, key)
+        assert not points._holds(child.pid, other)
+        child.kill()

@@ -1,6 +1,9 @@
 """A group's places: so many hosts are at work at once; one that only waits counts no more."""
 
+import resource
 import threading
+
+import pytest
 
 from fabfile.core import ssh
 
@@ -50,3 +53,20 @@ def test_hosts_that_wait_for_a_service_wait_together():
     # The barrier opens only when all six are there; with two places it would break.
     assert conversed(waits=True) == ["end"] * HOSTS
     assert Host.most <= 2
+
+
+@pytest.mark.parametrize(
+    "now, most, room, asked",
+    [
+        (1024, 4096, True, [(1000 + ssh._BESIDE, 4096)]),
+        (4096, 4096, True, []),
+        (1024, 1024, False, []),
+        (1024, resource.RLIM_INFINITY, True, []),
+    ],
+)
+def test_connections_are_kept_where_as_many_files_may_be_open(monkeypatch, now, most, room, asked):
+    found = []
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (now, most))
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: found.append(limits))
+    assert ssh._room_for(1000) is room
+    assert found == asked

@@ -1,0 +1,323 @@
+"""What holds for large fleets, shown one by one: memory, dead hosts, workers that die.
+
+Each point prints what it measured beside what is asked for, and raises SystemExit where
+something is not so.  Knows the product's command line and what it prints.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench import fleet, measured, wanted, ways
+from bench.places import PROJECT, RUN
+
+SMALL = 200
+"""The fleet beside which a larger one is looked at."""
+DEADLINE = 15.0
+"""Seconds after which a host that takes a connection and says nothing is given up."""
+EACH = 10
+"""Hosts of each kind of fault."""
+LEFT = RUN / "left-over.json"
+
+
+def _task(*more: str, kept: int | None = None) -> list[str]:
+    own = [str(LEFT), *(["--kept", str(kept)] if kept is not None else [])]
+    task = ["integrate", "--yes", "--site", str(ways.SITE), *more]
+    return [sys.executable, "-m", "bench.within", *own, "--", *task]
+
+
+def _cost(
+    hosts: fleet.Fleet, argv: Sequence[str], name: str, code: int = 0
+) -> tuple[measured.Cost, str]:
+    """(what a task costs, what it said)."""
+    log = RUN / f"{name}.log"
+    env = {**ways.environment(), "PYTHONPATH": str(PROJECT)}
+    checked = ["sh", "-c", '"$@"; test $? -eq "$0"', str(code), *argv]
+    cost = measured.run(checked, env, PROJECT, log, hosts.counts)
+    left = json.loads(LEFT.read_text())
+    if left["threads"] or left["sockets"]:
+        raise SystemExit(f"bench: {name}: left over: {left}")
+    return cost, log.read_text()
+
+
+def _shown(name: str, cost: measured.Cost, hosts: int) -> str:
+    each = cost.each(hosts)
+    return (
+        f"{name:<22} {cost.wall:7.1f} s  control CPU {each['control_cpu']:5.1f} ms/host  "
+        f"host CPU {each['host_cpu']:4.0f} ms/host  peak {cost.peak:5.0f} MB  "
+        f"connections {each['connections']:.1f} a host"
+    )
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+_missed: list[str] = []
+
+
+def _demand(holds: bool, text: str) -> None:
+    """Says whether something is as asked for; what is not ends bench when all was shown."""
+    _say(f"  {'ok ' if holds else 'NOT'} {text}")
+    if not holds:
+        _missed.append(text)
+
+
+def show(point: str, computes: int, forks: int) -> int:
+    """The exit code: 1 where something is not as asked for."""
+    POINTS[point](computes, forks)
+    return 1 if _missed else 0
+
+
+# 1,000 hosts with one command
+
+
+def scale(computes: int, forks: int) -> None:
+    """Memory, control CPU a host beside that of 200, and that nothing is left over.
+
+    The small fleet comes before and after the large one: what else the machine does
+    meanwhile counts for both.
+    """
+    small, most = min(SMALL, computes), 150 + 0.1 * computes
+    found: dict[tuple[int, str], list[float]] = {}
+    for number in (small, computes, small):
+        for phase, cost in _cold_and_converged(number, forks):
+            _say(_shown(f"{number} hosts, {phase}", cost, number))
+            found.setdefault((number, phase), []).append(cost.control_cpu / number * 1e3)
+            if number == computes:
+                _demand(cost.peak <= most, f"peak {cost.peak:.0f} MB, at most {most:.0f}")
+    for phase in ("cold", "converged"):
+        ours, beside = (median(found[number, phase]) for number in (computes, small))
+        _demand(
+            ours <= beside,
+            f"{phase}: control CPU {ours:.1f} ms a host, at most the {beside:.1f} of {small} hosts",
+        )
+    _demand(True, "no thread and no socket was left over in any run")
+
+
+def _cold_and_converged(
+    computes: int, forks: int, kept: int | None = None
+) -> Iterator[tuple[str, measured.Cost]]:
+    hosts = _fleet(computes, forks)
+    with hosts.up():
+        for phase in ("cold", "converged"):
+            yield phase, _cost(hosts, _task(kept=kept), f"{computes}-{phase}")[0]
+            hosts.end_state()
+
+
+def _fleet(computes: int, forks: int, more: str = "") -> fleet.Fleet:
+    hosts = fleet.Fleet(computes, measured.enter(measured.HOSTS))
+    ways.write_files(hosts.hosts, forks, more)
+    return hosts
+
+
+# Both ways of keeping connections
+
+
+def kept(computes: int, forks: int) -> None:
+    """One connection a host and run, and one for each phase."""
+    for name, most in (("kept", computes + 1), ("anew for each phase", 0)):
+        for phase, cost in _cold_and_converged(computes, forks, most):
+            _say(_shown(f"{name}, {phase}", cost, computes))
+
+
+# Dead hosts, frozen ones, and some without sudo
+
+
+def faulty(computes: int, forks: int) -> None:
+    """The rest is done in time, the faulty are named, and --limit @failed runs just these."""
+    hosts = _fleet(computes, forks)
+    with hosts.up():
+        undisturbed, _ = _cost(hosts, _task(), "undisturbed")
+        hosts.end_state()
+    _say(_shown("undisturbed", undisturbed, computes))
+    kinds = _spread(hosts.computes)
+    bad = [host for kind in kinds.values() for host in kind]
+    with contextlib.ExitStack() as stack:
+        dead, frozen, refused = kinds.values()
+        plugs = [_drops(host.address) for host in dead] + [_hangs(h.address) for h in frozen]
+        stack.enter_context(hosts.up({*dead, *frozen}))
+        for host in refused:
+            hosts.within(host, "touch /var/lib/bench/no-sudo")
+        disturbed, said = _cost(hosts, _task("--max-fail", str(len(bad))), "disturbed", 4)
+        _say(_shown("disturbed", disturbed, computes))
+        hosts.end_state([host for host in hosts.computes if host not in bad])
+        most = 1.3 * undisturbed.wall + DEADLINE
+        _demand(disturbed.wall <= most, f"{disturbed.wall:.1f} s, at most {most:.1f} "
+                f"(1.3 times {undisturbed.wall:.1f}, and {DEADLINE:.0f})")  # fmt: skip
+        for words, kind in kinds.items():
+            lines = [line for line in said.splitlines() if words in line and "left out;" in line]
+            names = {name for line in lines for name in re.findall(r"compute\d+", line)}
+            _demand(names == {h.name for h in kind}, f"the recap: {' | '.join(lines)[:150]}")
+        for plug in plugs:
+            plug.close()
+        for host in (*dead, *frozen):
+            hosts.start(host)
+        for host in refused:
+            hosts.within(host, "rm /var/lib/bench/no-sudo")
+        before = hosts.sessions()
+        _cost(hosts, _task("--limit", "@failed"), "again")
+        used = {name for name, count in hosts.sessions().items() if count > before.get(name, 0)}
+        wanted_now = {h.name for h in bad} | {hosts.hosts[0].name}
+        _demand(used == wanted_now, f"--limit @failed: sessions on {len(used)} hosts, the "
+                f"{len(bad)} and the first Ceph host")  # fmt: skip
+        hosts.end_state()
+        _demand(True, f"all {computes} hosts are right, with one restart each")
+
+
+def _spread(computes: Sequence[fleet.Simulated]) -> dict[str, list[fleet.Simulated]]:
+    """{what the recap says: hosts}: one beside the other, in the middle of the fleet."""
+    start = len(computes) // 2
+    some = [list(computes[start + n * EACH : start + (n + 1) * EACH]) for n in range(3)]
+    words = ("does not answer within", "does not speak SSH", "sudo does not allow")
+    return dict(zip(words, some, strict=True))
+
+
+class _Plug:
+    """Sockets in a dead host's place."""
+
+    def __init__(self, *sockets: socket.socket) -> None:
+        self._sockets = sockets
+
+    def close(self) -> None:
+        for one in self._sockets:
+            one.close()
+
+
+def _hangs(address: str) -> _Plug:
+    """Takes connections, and says nothing."""
+    listener = socket.create_server((address, 22), backlog=64)
+    return _Plug(listener)
+
+
+def _drops(address: str) -> _Plug:
+    """Drops what would begin a connection: a queue that is full, and that nobody empties."""
+    listener = socket.create_server((address, 22), backlog=0)
+    filling = []
+    while True:
+        one = socket.socket()
+        filling.append(one)
+        one.settimeout(0.3)
+        try:
+            one.connect((address, 22))
+        except TimeoutError:
+            return _Plug(listener, *filling)
+
+
+# Two dask workers, of which one is killed
+
+
+def dask(computes: int, forks: int) -> None:
+    """All hosts end right, with one restart each; the key was never with the scheduler."""
+    certificate = _certificate()
+    hosts = _fleet(computes, forks, _DASK.format(port=_PORT, pem=certificate))
+    with hosts.up(), _cluster(certificate) as (scheduler, workers):
+        killed: list[str] = []
+        threading.Thread(target=_kill_midway, args=(hosts, workers[0], killed), daemon=True).start()
+        cost, said = _cost(hosts, _task("--engine", "dask"), "dask")
+        _say(_shown("two workers, one killed", cost, computes))
+        _demand(bool(killed), f"the first worker was killed when {''.join(killed)} were restarted")
+        lost = [line for line in said.splitlines() if "is gone" in line]
+        _demand(len(lost) == 1, f"it was noticed: {' '.join(lost)[:150]}")
+        hosts.end_state()
+        _demand(True, f"all {computes} hosts are right, with one restart each")
+        _demand(not _holds(scheduler.pid, wanted.KEY), "the key is nowhere in the scheduler")
+        _demand(_holds(workers[1].pid, wanted.KEY), "(it is found so in the worker's)")
+        again, said = _cost(hosts, _task("--engine", "dask"), "dask-again")
+        _say(_shown("one worker, converged", again, computes))
+        _demand("Nothing to do" in said, "a second run finds nothing to do")
+        hosts.end_state()
+
+
+_PORT = 8786
+_DASK = (
+    '[dask]\nscheduler = "tls://127.0.0.1:{port}"\nca = "{pem}"\ncert = "{pem}"\nkey = "{pem}"\n'
+)
+
+
+def _certificate() -> Path:
+    """One self-signed certificate for all, with its key."""
+    from distributed import Security  # noqa: PLC0415 (an extra)
+
+    made, path = Security.temporary(), RUN / "dask.pem"
+    path.touch(0o600)
+    path.write_text(f"{made.tls_client_cert}\n{made.tls_client_key}")
+    return path
+
+
+@contextlib.contextmanager
+def _cluster(pem: Path) -> Iterator[tuple[Any, list[Any]]]:
+    """(a scheduler, two workers), as an operator starts them."""
+    tls = [f"--tls-{name}={pem}" for name in ("ca-file", "cert", "key")]
+    here = ["--host", "127.0.0.1", "--no-dashboard"]
+
+    def started(name: str, cwd: Path, *argv: str) -> Any:
+        words = [sys.executable, "-m", "dask", *argv, *tls, *here]
+        with (RUN / f"{name}.log").open("wb") as log:
+            env = ways.environment()
+            return subprocess.Popen(words, env=env, cwd=cwd, stdout=log, stderr=log)
+
+    # The scheduler has no stackrbd: it carries what it does not understand.
+    scheduler = started("scheduler", RUN, "scheduler", "--protocol", "tls", "--port", str(_PORT))
+    workers = [
+        started(name, PROJECT, "worker", f"tls://127.0.0.1:{_PORT}", "--name", name, "--no-nanny",
+                "--nthreads", "1")
+        for name in ("east", "west")
+    ]  # fmt: skip
+    try:
+        for name in ("east", "west"):
+            _wait_for("Registered to", RUN / f"{name}.log")
+        yield scheduler, workers
+    finally:
+        for process in (*workers, scheduler):
+            process.kill()
+            process.wait()
+
+
+def _wait_for(words: str, log: Path, patience: float = 60.0) -> None:
+    until = time.monotonic() + patience
+    while words not in log.read_text():
+        if time.monotonic() > until:
+            raise SystemExit(f"bench: expected {words!r}:\n{log.read_text()[-2000:]}")
+        time.sleep(0.2)
+
+
+def _kill_midway(hosts: fleet.Fleet, worker: Any, killed: list[str]) -> None:
+    """Kills it when a quarter of the hosts were restarted."""
+    while (count := hosts.restarts()) < len(hosts.computes) / 4:
+        time.sleep(0.1)
+    os.kill(worker.pid, signal.SIGKILL)
+    killed.append(f"{count} of {len(hosts.computes)} hosts")
+
+
+def _holds(pid: int, text: str) -> bool:
+    """Whether a process has a text somewhere in its memory."""
+    with Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            where, mode, *_ = line.split()
+            if not mode.startswith("rw"):
+                continue
+            start, end = (int(word, 16) for word in where.split("-"))
+            with contextlib.suppress(OSError, ValueError):
+                memory.seek(start)
+                if text.encode() in memory.read(end - start):
+                    return True
+    return False
+
+
+POINTS: dict[str, Callable[[int, int], None]] = {
+    "scale": scale, "kept": kept, "faulty": faulty, "dask": dask,
+}  # fmt: skip

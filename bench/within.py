@@ -1,0 +1,57 @@
+"""Runs inv in a process of its own, and says what is left in it when the task has ended.
+
+    python -m bench.within OUT [--kept N] -- integrate --yes ...
+
+OUT gets JSON: the names of threads besides the first, and the number of sockets.
+--kept: hosts up to which connections are kept, to measure both ways.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def left_over(patience: float = 1.0) -> dict[str, object]:
+    """What is there besides the main thread; a thread that was told to end has a moment."""
+    until = time.monotonic() + patience
+    while True:
+        threads = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+        sockets = sum(map(_is_socket, os.listdir("/proc/self/fd")))
+        if not (threads or sockets) or time.monotonic() > until:
+            return {"threads": threads, "sockets": sockets}
+        time.sleep(0.02)
+
+
+def _is_socket(handle: str) -> bool:
+    try:
+        return os.readlink(f"/proc/self/fd/{handle}").startswith("socket:")
+    except OSError:
+        return False
+
+
+def main(argv: Sequence[str]) -> int:
+    """The task's exit code."""
+    from invoke.main import program  # noqa: PLC0415
+
+    own, task = argv[: argv.index("--")], argv[argv.index("--") + 1 :]
+    if "--kept" in own:
+        from fabfile.core import ssh  # noqa: PLC0415
+
+        ssh._MOST_KEPT = int(own[own.index("--kept") + 1])
+    code = 0
+    try:
+        program.run(["inv", *task])
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    Path(own[0]).write_text(json.dumps(left_over()))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

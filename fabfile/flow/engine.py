@@ -1,0 +1,137 @@
+"""Where a run's hosts are worked on: two functions, and the engine of this process.
+
+    probe(works, heard)    asks hosts; writes nothing
+    apply(works, heard)    carries out part of a plan
+
+works: {host: work}, as an agent takes it, with a Ref where a secret goes; heard(host,
+message) is called with each of their messages, never twice at a time.  Both answer {host:
+why} of those that did not end; a fault `Lost` is that of a host whose worker is gone.  An
+engine looks up the secrets itself, over its own connections: no work holds one.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from fabfile.core.contract import BadInput, Host, Read, Ref, Secret, Stop
+from fabfile.flow import asking, outcomes
+from fabfile.resources import auth
+
+Works = Mapping[str, Mapping[str, Any]]
+_LOCK = ("site", "number", "who", "patience")
+"""What a work says of the lock that it is done under."""
+
+
+class Engine(Protocol):
+    """What a run asks for: this process's own pool, or workers elsewhere."""
+
+    def probe(self, works: Works, heard: Any) -> dict[str, Stop]:
+        """Asks hosts."""
+
+    def apply(self, works: Works, heard: Any) -> dict[str, Stop]:
+        """Carries out part of a plan.  Raises Stop where nothing of it was begun."""
+
+    def warnings(self) -> Sequence[str]:
+        """What is to be said of known_hosts."""
+
+    def close(self) -> None:
+        """Leaves nothing behind."""
+
+
+class Local:
+    """This process's pool of threads, over one fleet; admin is where the keys are."""
+
+    def __init__(self, fleet: Any, admin: Host) -> None:
+        self.fleet, self._admin = fleet, admin
+        self._keys: dict[str, Secret] = {}
+
+    def probe(self, works: Works, heard: Any) -> dict[str, Stop]:
+        """See the module."""
+        faults: dict[str, Stop] = self.fleet.work(works, heard)
+        return faults
+
+    def apply(self, works: Works, heard: Any) -> dict[str, Stop]:
+        """See the module.  Raises what keeps a key from being fetched."""
+        self._fetch(works)
+        faults: dict[str, Stop] = self.fleet.work(
+            {host: {**work, "steps": _put_in(work["steps"], self._keys)}
+             for host, work in works.items()},
+            heard,
+        )  # fmt: skip
+        return faults
+
+    def _fetch(self, works: Works) -> None:
+        """The keys that are missing for these works, from the first Ceph host."""
+        missing = sorted({name for work in works.values() for name in refs(work["steps"])})
+        reads = [
+            Read(name, "secret", {"argv": auth.key_command(name.split("client.", 1)[1])})
+            for name in missing
+            if name not in self._keys
+        ]
+        if not reads:
+            return
+        work = next(iter(works.values()))
+        asked = {self._admin: reads}
+        answers = asking.Answers(asked)
+        lock = {name: work[name] for name in _LOCK}
+        wanting = answers.wanting(self.fleet.work(asking.works(asked, lock), answers.heard))
+        self.fleet.conversations.go_on()
+        if wanting:
+            raise outcomes.worst(wanting)
+        self._keys |= answers.values[self._admin.name]
+
+    def warnings(self) -> Sequence[str]:
+        """See the protocol."""
+        found: Sequence[str] = self.fleet.warnings
+        return found
+
+    def close(self) -> None:
+        """The fleet is closed by whoever made it."""
+
+
+def refs(value: Any) -> Iterable[str]:
+    """The names of all Refs in a work's data."""
+    if isinstance(value, Ref):
+        yield value.name
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from refs(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from refs(inner)
+
+
+def _put_in(value: Any, keys: Mapping[str, Secret]) -> Any:
+    """The same data, with secrets in the place of Refs."""
+    if isinstance(value, Ref):
+        return keys[value.name]
+    if isinstance(value, Mapping):
+        return {k: _put_in(v, keys) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_put_in(v, keys) for v in value]
+    return value
+
+
+def fleet(hosts: Iterable[Host], ssh: Any, forks: int, where: str = "") -> Any:
+    """A fleet by the site's [ssh], as it is on this machine.  Raises BadInput.
+
+    where: what is said of this machine, where it is not the operator's.
+    """
+    from fabfile.core.ssh import Fleet  # noqa: PLC0415 (Fabric is slow to load)
+
+    config = Path(ssh.config).expanduser() if ssh.config else None
+    if config and not config.exists():
+        hint = where or " (for the lab: inv lab.up)"
+        raise BadInput(f"ssh.config: {config}: no such file{hint}")
+    password = _printed(ssh.sudo_password_command) if ssh.sudo_password_command else None
+    return Fleet(hosts, config, forks, password)
+
+
+def _printed(command: Sequence[str]) -> Secret:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode or not done.stdout.strip():
+        raise BadInput(f"ssh.sudo_password_command: {command[0]} printed no password")
+    return Secret(done.stdout.splitlines()[0])

@@ -1,0 +1,78 @@
+"""The two functions that an engine has, and that a key is in no work that is given to one."""
+
+import pickle
+from types import SimpleNamespace
+
+import pytest
+
+from fabfile.core.contract import BadInput, Host, Ref, Secret, Unreachable
+from fabfile.flow import engine
+
+ADMIN = Host("ceph01", ("ceph",))
+LOCK = {"site": "x", "number": 7, "who": "me", "patience": 45}
+KEY = "key:client.volumes"
+
+
+class Fleet:
+    """Answers a key to whom asks for it; keeps what it was given."""
+
+    warnings = ()
+    conversations = SimpleNamespace(go_on=lambda: None)
+
+    def __init__(self, dead=""):
+        self.given, self.dead = [], dead
+
+    def work(self, works, heard):
+        self.given.append(works)
+        for host, work in works.items():
+            if host == self.dead:
+                return {host: Unreachable(f"{host}: {self.dead}")}
+            for read in work.get("reads", ()):
+                heard(host, {"t": "read", "id": read["id"], "value": f"key by {read['args']}"})
+        return {}
+
+
+def work(*args):
+    return {**LOCK, "run": "r", "steps": [{"id": 1, "args": {"stdin": list(args), "n": None}}]}
+
+
+def test_keys_are_put_in_at_the_last_moment_and_fetched_once():
+    fleet = Fleet()
+    local = engine.Local(fleet, ADMIN)
+    works = {"n1": work("a", Ref(KEY)), "n2": work(Ref(KEY))}
+    assert local.apply(works, None) == {} and local.apply(works, None) == {}
+    (asked, first, second) = fleet.given
+    assert list(asked) == ["ceph01"]
+    assert {name: asked["ceph01"][name] for name in LOCK} == LOCK
+    (read,) = asked["ceph01"]["reads"]
+    assert read["args"]["argv"][-1] == "client.volumes" and first == second
+    given, key = first["n1"]["steps"][0]["args"]["stdin"]
+    assert given == "a" and isinstance(key, Secret) and key.reveal().startswith("key by")
+    assert works["n1"]["steps"][0]["args"]["stdin"] == ["a", Ref(KEY)]
+
+
+def test_where_no_key_is_needed_none_is_asked_for():
+    fleet = Fleet()
+    engine.Local(fleet, ADMIN).apply({"n1": work("a")}, None)
+    assert [list(works) for works in fleet.given] == [["n1"]]
+
+
+def test_a_key_that_cannot_be_fetched_stops_before_anything_is_begun():
+    fleet = Fleet(dead="ceph01")
+    with pytest.raises(Unreachable, match="ceph01"):
+        engine.Local(fleet, ADMIN).apply({"n1": work(Ref(KEY))}, None)
+    assert [list(works) for works in fleet.given] == [["ceph01"]]
+
+
+def test_a_work_travels_with_refs_and_never_with_a_secret():
+    travelled = pickle.loads(pickle.dumps(work(Ref(KEY))))  # noqa: S301 (our own)
+    assert list(engine.refs(travelled)) == [KEY]
+    for what in (Secret("k"), work(Secret("k")), {"n1": SimpleNamespace(a=[Secret("k")])}):
+        with pytest.raises(TypeError, match="a secret is not written anywhere"):
+            pickle.dumps(what)
+
+
+def test_a_fleet_says_where_its_configuration_is_missing(tmp_path):
+    ssh = SimpleNamespace(config=str(tmp_path / "none"), sudo_password_command=None)
+    with pytest.raises(BadInput, match="no such file on worker a"):
+        engine.fleet([ADMIN], ssh, 4, " on worker a")
