@@ -84,7 +84,7 @@ $(BROWSER)/.brought:
 	  [ ! -f "$$package" ] || dpkg-deb -x "$$package" $(BROWSER) || exit 1; done
 	@rm -r $(BROWSER)/packages && touch $@
 
-test: install dask ## all tests, the lab's included (root, Debian 12)
+test: install dask $(BROWSER)/.brought ## the tests, the lab's included (root, Debian 12)
 	$(VENV)/bin/pytest -q tests/unit tests/contract tests/browser
 	$(VENV)/bin/pytest -q -x --timeout 1800 tests/lab
 
