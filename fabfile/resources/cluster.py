@@ -7,6 +7,7 @@ nothing.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +96,11 @@ def _release(facts: Facts, admin: str) -> int:
     else:
         versions = json.loads(all_of_them["out"])
         texts = list(versions.get("mon") or versions.get("overall") or ())
-    majors = [int(text.split()[2].split(".")[0]) for text in texts]
-    if not majors:
-        raise BadInput(f"{admin}: ceph versions: expected the monitors' versions, found none")
+    found = [re.match(r"ceph version (\d+)\.", text) for text in texts]
+    majors = [int(version.group(1)) for version in found if version]
+    if not majors or len(majors) < len(found):
+        raise BadInput(
+            f"{admin}: ceph versions: expected the monitors' versions, as 'ceph version 16.2.15', "
+            f"found {', '.join(texts) or 'none'}"
+        )
     return min(majors)

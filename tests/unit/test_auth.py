@@ -2,11 +2,11 @@
 
 import pytest
 
-from fabfile.core.contract import Facts
+from fabfile.core.contract import BadInput, Facts
 from fabfile.core.remote import processes
 from fabfile.resources import auth
 
-from .states import cluster, site, user
+from .states import answer, cluster, site, user
 
 CAPS = {
     "volumes": {
@@ -145,3 +145,10 @@ def test_no_users_key_leaves_the_host(name):
     (read,) = [r for r in auth.reads(site(), site().admin) if r.id == "ceph.users"]
     told = processes.masked(f'{{"{name}": "AQBsb2NrZWQ=="}}', read.args["mask"])
     assert told == f'{{"{name}": "{processes.fingerprint("AQBsb2NrZWQ==")}"}}'
+
+
+@pytest.mark.parametrize("versions", [{}, {"ceph version Development (no_version)": 3}])
+def test_a_ceph_of_no_number_is_said(versions):
+    seen = {**cluster(), "ceph.versions": answer({"mon": versions})}
+    with pytest.raises(BadInput, match=r"ceph01: ceph versions: expected .*16\.2\.15.*, found"):
+        auth.plan(site(), Facts({"ceph01": seen}))
