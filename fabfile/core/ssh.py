@@ -51,6 +51,8 @@ _MOST_KEPT = 1024
 """Above so many hosts, each is connected to anew for a look and for its work."""
 _BESIDE = 100
 """Open files besides the connections: known_hosts, the journal, a bastion's, a margin."""
+_MOMENT = 1.0
+"""Seconds for what takes none: a thread whose connection was shut down ends."""
 _IDLE = 30.0
 """Seconds between two looks of a connection's thread, of which a kept one is nothing but."""
 _LARGEST_LINE = 8 * 1024 * 1024
@@ -219,6 +221,10 @@ class _Transport(paramiko.Transport):
         if self.active:
             with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
                 self.sock.shutdown(socket.SHUT_RDWR)
+            if isinstance(self.sock, socket.socket) and threading.current_thread() is not self:
+                # First its thread, then the file: it may be about to wait for that very number,
+                # which the next connection gets.
+                self.join(_MOMENT)
         super().close()
 
 

@@ -1,5 +1,10 @@
 """Which agent gets a host's work, by what became of the one before."""
 
+import socket
+import threading
+import time
+
+import paramiko
 import pytest
 
 from fabfile.core import agent_program, ssh
@@ -97,3 +102,16 @@ def test_one_host_with_another_python_tells_for_all(host):
     one = host(None, Agent("nothing", OTHER), Agent())
     one.converse(WORK, None)
     assert one._shared.compiled is False
+
+
+def test_a_connection_that_is_closed_leaves_no_thread():
+    ours, theirs = socket.socketpair()
+    server, made = paramiko.Transport(theirs), ssh._Transport(ours)
+    server.add_server_key(paramiko.ECDSAKey.generate())
+    server.start_server(event=threading.Event(), server=paramiko.ServerInterface())
+    made.start_client(timeout=10)
+    ours.settimeout(ssh._IDLE)
+    began = time.monotonic()
+    made.close()
+    assert not made.is_alive() and time.monotonic() - began < ssh._MOMENT
+    server.close()
