@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -142,10 +141,9 @@ def undone():
 
 
 def agents():
-    """Processes of ours on any host: the machine sees them all."""
-    argv = ["pgrep", "-fa", "stackrbd_remote"]
-    found = subprocess.run(argv, capture_output=True, text=True, check=False)
-    return found.stdout.splitlines()
+    """Processes of ours on the lab's hosts."""
+    said = {host: on(host, script="pgrep -fa stackrbd_remote || true") for host in running()}
+    return [line for lines in said.values() for line in lines.splitlines()]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
