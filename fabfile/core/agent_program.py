@@ -18,9 +18,10 @@ from typing import Any
 READING = ("files", "options", "processes", "record", "reads", "agent")
 WRITING = ("steps",)
 DATABASE = ("database",)
-"""The agent's modules: those of every agent, and those that are sent before steps, and before
-questions to a database, alone, for to compile them takes a host's time."""
-EVERY = (*READING, *WRITING, *DATABASE)
+"""The agent's modules: those of every agent, and those that are sent before steps alone, or
+before questions to a database, for to compile them takes a host's time."""
+RECORDS = ("pouring", "digests", "throwaway", "recording", "restoring")
+EVERY = (*READING, *WRITING, *DATABASE, *RECORDS)
 _REMOTE = Path(__file__).parent / "remote"
 OTHER_PYTHON = 77
 """The exit code of a host whose Python cannot run what was compiled here."""
@@ -79,6 +80,8 @@ def needed_for(work: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
     needed: list[tuple[str, ...]] = [READING]
     if "steps" in work:
         needed.append(WRITING)
-    if "rows" in asked:
+    if "rows" in asked or "pour" in work:
         needed.append(DATABASE)
+    if "pour" in work:
+        needed.append(RECORDS)
     return tuple(needed)

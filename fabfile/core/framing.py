@@ -39,7 +39,7 @@ class Frames:
 
     def fed(self, data: bytes) -> Iterator[dict[str, Any]]:
         """The messages that are whole now; {'t': 'bytes', 'data': ...} for bytes."""
-        while data or self._is_full():
+        while data:
             if self._wanted:
                 data = self._filled(data)
                 if self._wanted:
@@ -57,9 +57,6 @@ class Frames:
                 self._wanted = message["size"]
             elif message:
                 yield message
-
-    def _is_full(self) -> bool:
-        return False
 
     def _filled(self, data: bytes) -> bytes:
         """Takes what belongs to the bytes under way; what is left over."""

@@ -49,6 +49,10 @@ UserName = Annotated[
 ]
 """As useradd has it, and dots: in capitals it would be an alias of sudoers, or ALL."""
 Term = Annotated[str, _form(r"[0-9]{12}([0-9]{2})?Z", "yyyymmddHHMMSSZ or yyyymmddHHMMZ, in UTC")]
+Recipient = Annotated[
+    str, _form(r"age1[02-9ac-hj-np-z]{58}", "a recipient of age (age1...; see inv backup.key)")
+]
+HostPath = Annotated[str, _form(r"/[^\x00-\x1f\x7f]{1,200}", "a path from /")]
 MOST_FORKS = 256
 SHARE = r"[0-9]{1,6}|(100|[1-9]?[0-9])%"
 _SOME = r"([1-9][0-9]{0,5}|(100|[1-9][0-9]?)%)"
@@ -183,6 +187,21 @@ class Database(_Table):
     defaults_file: PlainText | None = None
 
 
+class Backup(_Table):
+    """[backup]: for whom records are sealed (age), where they are kept, and how many.
+
+    identity: the file of the key that opens them, on the operator's machine; also: more
+    files and folders of the control hosts; units: more services that belong to them.
+    """
+
+    folder: PlainText = "~/.local/share/stackrbd/records"
+    recipients: list[Recipient] = []
+    identity: PlainText = "~/.config/stackrbd/record.key"
+    keep: int = Field(14, ge=1, le=10000)
+    also: list[HostPath] = []
+    units: list[Name] = []
+
+
 class Site(_Table):
     """A whole site file."""
 
@@ -205,6 +224,7 @@ class Site(_Table):
     sudoers: Sudoers | None = None
     verify: Verify = Verify()
     database: Database = Database()
+    backup: Backup = Backup()
     cloud: Name | None = None
     clouds_yaml: PlainText | None = None
 
@@ -357,6 +377,7 @@ def _nearest(path: list[str]) -> str:
         "hosts": HostTable, "ssh": Ssh, "rollout": Rollout, "dask": Dask, "pools": Pool,
         "clients": Client, "glance": Glance, "cinder": Cinder, "nova": Nova,
         "packages": Packages, "sudoers": Sudoers, "verify": Verify, "database": Database,
+        "backup": Backup,
     }  # fmt: skip
     model = Site if len(path) == 1 else tables.get(path[0], Site)
     known.update(model.model_fields)
