@@ -13,8 +13,14 @@ def namespace() -> Collection:
     root = Collection(
         whole.plan, whole.integrate, whole.apply, whole.verify, whole.undo, whole.history,
         whole.show, whole.init, proof.doctor, proof.status, proof.report,
-        recovery.reconcile,
+        recovery.reconcile, recovery.recover,
     )  # fmt: skip
+    root.add_collection(
+        Collection(
+            "backup", recovery.create, recovery.list_, recovery.verify, recovery.restore,
+            recovery.settle, recovery.tools, recovery.key,
+        )  # fmt: skip
+    )
     root.add_collection(Collection("ceph", ceph.pools, ceph.auth, ceph.keyrings))
     root.add_collection(Collection("controller", controller.glance, controller.cinder))
     root.add_collection(Collection("compute", compute.secret, compute.nova))

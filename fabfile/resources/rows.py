@@ -28,6 +28,10 @@ COLUMNS = (
 """The first question: 'schema, table, column' of all that the second may name."""
 
 
+SCHEMAS = f"SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN {SYSTEM};"
+"""Every database that is not the server's own."""
+
+
 class Volume(NamedTuple):
     """name_id: the id in the image's name, another one after a migration; size: GiB."""
 

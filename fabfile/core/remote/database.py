@@ -64,11 +64,13 @@ def _own(column="table_schema"):
 
 
 STRUCTURE = "".join(
-    "SELECT '%s', %s FROM information_schema.%s WHERE %s ORDER BY 1, 2, 3, 4;\n" % part
+    "SELECT '%s', %s FROM information_schema.%s WHERE %s;\n" % part
     for part in (
-        ("table", "table_schema, table_name, engine, table_collation, create_options, "
-         "IFNULL(create_time, '')", "tables", _own() + " AND table_type <> 'VIEW'"),
-        ("column", "table_schema, table_name, column_name, column_type, is_nullable, "
+        ("table", "table_schema, table_name, engine, table_collation, create_options",
+         "tables", _own() + " AND table_type <> 'VIEW'"),
+        ("made", "name, table_id, space, flag", "innodb_sys_tables",
+         "name LIKE '%/%' AND name NOT LIKE '%#%'"),
+        ("column", "table_schema, table_name, column_name, ordinal_position, column_type, is_nullable, "
          "IFNULL(column_default, ''), extra", "columns", _own()),
         ("index", "table_schema, table_name, index_name, column_name, seq_in_index, non_unique",
          "statistics", _own()),
@@ -83,7 +85,8 @@ STRUCTURE = "".join(
          _own("event_schema")),
     )
 )  # fmt: skip
-"""Everything that a change of the schema changes; a table that is made anew has another time."""
+"""Everything that a change of the schema changes; a table that is made anew, or emptied by
+TRUNCATE, has another number.  (Its time of creation is its file's: any row changes that.)"""
 UNSAFE = (
     "SELECT CONCAT(table_schema, '.', table_name, ' (', IFNULL(t.engine, 'none'), ')') "
     "FROM information_schema.tables t LEFT JOIN information_schema.engines e "
@@ -102,8 +105,8 @@ SIZE = "SELECT IFNULL(SUM(data_length + index_length), 0) FROM information_schem
 
 def structure(how):
     """A digest of the structure of all databases."""
-    text = "\n".join(line for page in asked(how, STRUCTURE) for line in page)
-    return files.sha256(text.encode("utf-8"))
+    lines = sorted(line for page in asked(how, STRUCTURE) for line in page)
+    return files.sha256("\n".join(lines).encode("utf-8"))
 
 
 def heads(how, tables):

@@ -167,9 +167,14 @@ class _Making:
     def _command(self, name, argv):
         """What a command prints; one that is not here, or fails, is named."""
         try:
-            self._member("said/" + name, processes.expect(argv, timeout=120)[1].encode("utf-8"))
+            code, out, _ = processes.call(argv, timeout=120)
         except Failed as error:
             self.left.append("%s: %s" % (name, error))
+            return
+        if code:  # its words may tell more than is good
+            self.left.append("%s: %s: exit code %d" % (name, argv[0], code))
+        else:
+            self._member("said/" + name, out.encode("utf-8"))
 
     # The databases
 

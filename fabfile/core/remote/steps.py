@@ -10,6 +10,7 @@ and only then acts: what it yields is on the disk before anything is changed.
 Python 3.6, standard library alone.
 """
 
+import errno
 import os
 import re
 import time
@@ -97,6 +98,29 @@ def write(run, path, content, mode, owner, group, before, check=None):
     new = joined(run, content).encode("utf-8", "surrogateescape")
     yield _back(run, path, data, new)
     files.write(path, new, mode, owner, group, check and (lambda p: files.validate(check, p)))
+
+
+def place(run, path, staged, mode, owner, group, before):
+    """A whole file, from where it was brought to this host."""
+    data = guarded(path, before)
+    new = files.read(staged)
+    if new is None:
+        raise Failed("%s: what was brought for %s is gone" % (staged, path))
+    yield _back(run, path, data, new)
+    files.write(path, new, mode, owner, group)
+
+
+def exchange(run, path, new, old):
+    """A folder in another's place; what was there is kept under a third name."""
+    if not os.path.isdir(new) or os.path.lexists(old):
+        raise Failed("%s: expected a folder, and nothing at %s" % (new, old))
+    yield {"verb": "exchange", "args": {"path": path, "new": old, "old": new}}
+    try:
+        files.exchange(path, new, old)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EBUSY):
+            raise
+        files.exchange_contents(path, new, old)
 
 
 def remove(run, path, before):
@@ -238,6 +262,8 @@ def _last_words(unit):
 STEPS = {
     "edit": edit,
     "write": write,
+    "place": place,
+    "exchange": exchange,
     "remove": remove,
     "attributes": attributes,
     "folder": folder,

@@ -6,6 +6,7 @@ age and what they need), or the lab's image of a controller.
 """
 
 import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -42,7 +43,7 @@ def programs(tmp_path_factory):
     """A folder with all of them, to be put in front of PATH."""
     missing = [name for name in PROGRAMS if not found(name)]
     if missing:
-        pytest.skip(f"{', '.join(missing)}: not here; see tests/database/conftest.py")
+        pytest.skip(f"{', '.join(missing)}: not here; see tests/apart/programs.py")
     folder = tmp_path_factory.mktemp("bin")
     for name in PROGRAMS:
         root, path = found(name)
@@ -97,7 +98,8 @@ class Server:
             self.process = None
 
     def client(self):
-        return [str(self.programs / "mariadb"), f"--defaults-extra-file={self.defaults}", "--default-character-set=utf8mb4", "-NB"]
+        argv = [str(self.programs / "mariadb"), f"--defaults-extra-file={self.defaults}"]
+        return [*argv, "--default-character-set=utf8mb4", "-NB"]
 
     def sql(self, text, check=True):
         """What the server answers."""
@@ -194,8 +196,6 @@ class HostAgent(Agent):
 
 def message_of(line):
     """The next message; None at the end."""
-    import json
-
     return json.loads(line.partition(b"\x1enonce ")[2]) if line else None
 
 

@@ -11,8 +11,8 @@ INSERT INTO alembic_version VALUES ('c92a3e68beed');
 CREATE TABLE loose (word VARCHAR(40));
 INSERT INTO loose VALUES ('z'), ('a'), (NULL), ('a');
 INSERT INTO a SELECT seq, 1000 FROM seq_1_to_1000;
-INSERT INTO b SELECT seq, 1000, 'a\\nb -- c\\n-- Current Database: `x`\\n(1,''2'');', UNHEX('00FF5C27')
-  FROM seq_1_to_1000;
+INSERT INTO b SELECT seq, 1000, 'a\\nb -- c\\n-- Current Database: `x`\\n(1,''2'');',
+  UNHEX('00FF5C27') FROM seq_1_to_1000;
 CREATE DATABASE keystone; USE keystone;
 CREATE TABLE user (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(64) CHARACTER SET utf8mb4);
 INSERT INTO user (name) VALUES ('Zoë 🦑'), ('NULL');
