@@ -103,7 +103,8 @@ class Hosts:
     def write_site(self, *replaced, backup=""):
         """The site file; without recipients until there is a key."""
         text = (
-            f'name = "apart"\nfsid = "{FSID}"\nrelease = "zed"\n[ssh]\nconfig = "{self.at}/ssh_config"\n'
+            f'name = "apart"\nfsid = "{FSID}"\nrelease = "zed"\n'
+            f'[ssh]\nconfig = "{self.at}/ssh_config"\n'
             '[hosts]\nceph01 = { roles = ["ceph"] }\n'
             'controller01 = { roles = ["glance", "cinder", "database"] }\n'
             f'[backup]\nfolder = "{self.at}/records"\nidentity = "{self.at}/record.key"\n{backup}\n'
@@ -167,7 +168,8 @@ class Hosts:
 
     def _ssh(self, name, script):
         argv = ["ssh", "-F", str(self.at / "ssh_config"), "-o", "BatchMode=yes", name, "bash", "-s"]
-        return subprocess.run(argv, input=script, text=True, capture_output=True, timeout=300)
+        return subprocess.run(argv, input=script, text=True, check=False,
+                              capture_output=True, timeout=300)  # fmt: skip
 
     def on(self, name, script):
         """What a script says on a host."""

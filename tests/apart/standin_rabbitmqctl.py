@@ -6,7 +6,8 @@ import sys
 
 words = [word for word in sys.argv[1:] if word != "-q"]
 if words == ["export_definitions", "-"]:
-    print(open("/srv/definitions.json").read())
+    with open("/srv/definitions.json") as stream:
+        print(stream.read())
 elif words[0] == "import_definitions":
     shutil.copy(words[1], "/srv/definitions.json")
 else:

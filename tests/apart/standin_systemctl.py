@@ -5,6 +5,7 @@
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -24,11 +25,11 @@ def answers():
 def start(unit):
     if unit == "mariadb" and not answers():
         os.makedirs("/run/mysqld", exist_ok=True)
-        os.chmod("/run/mysqld", 0o777)
-        null = subprocess.DEVNULL
+        shutil.chown("/run/mysqld", "mysql")
         process = subprocess.Popen(
             ["nice", "-n", "10", "/usr/sbin/mariadbd", "--user=mysql", "--pid-file=" + PID],
-            stdin=null, stdout=null, stderr=open("/run/mariadb.err", "ab"), start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )  # fmt: skip
         until = time.time() + 90
         while not answers():

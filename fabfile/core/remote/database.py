@@ -70,8 +70,8 @@ STRUCTURE = "".join(
          "tables", _own() + " AND table_type <> 'VIEW'"),
         ("made", "name, table_id, space, flag", "innodb_sys_tables",
          "name LIKE '%/%' AND name NOT LIKE '%#%'"),
-        ("column", "table_schema, table_name, column_name, ordinal_position, column_type, is_nullable, "
-         "IFNULL(column_default, ''), extra", "columns", _own()),
+        ("column", "table_schema, table_name, column_name, ordinal_position, column_type, "
+         "is_nullable, IFNULL(column_default, ''), extra", "columns", _own()),
         ("index", "table_schema, table_name, index_name, column_name, seq_in_index, non_unique",
          "statistics", _own()),
         ("key", "table_schema, table_name, constraint_name, column_name, "

@@ -199,20 +199,22 @@ class _Making:
 
     def _dump(self, argv, digests):
         """The dump's pieces; returns how many bytes they were."""
-        size, number, rest = 0, 0, b""
+        size, number, parts, held = 0, 0, [], 0  # type: ignore[var-annotated]
         with Program(argv, LONGEST) as program:
             for data in pieces(program.process.stdout):
                 digests.feed(data)
                 size += len(data)
-                rest += data
-                cut = rest.rfind(b"\n") + 1
-                if len(rest) >= PIECE and cut:
+                parts.append(data)
+                held += len(data)
+                cut = data.rfind(b"\n") + 1
+                if held >= PIECE and cut:
                     number += 1
-                    self._member("sql/%06d" % number, rest[:cut])
-                    rest = rest[cut:]
+                    parts[-1] = data[:cut]
+                    self._member("sql/%06d" % number, b"".join(parts))
+                    parts, held = [data[cut:]], len(data) - cut
             _end_of_dump(program)
-        if rest:
-            self._member("sql/%06d" % (number + 1), rest)
+        if held:
+            self._member("sql/%06d" % (number + 1), b"".join(parts))
         if not digests.complete:
             raise Failed("the dump ends without its last line")
         return size
