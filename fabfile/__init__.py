@@ -17,8 +17,14 @@ def namespace() -> Collection:
     )  # fmt: skip
     root.add_collection(
         Collection(
-            "backup", recovery.create, recovery.list_, recovery.verify, recovery.restore,
-            recovery.settle, recovery.tools, recovery.key,
+            "backup",
+            recovery.create,
+            recovery.list_,
+            recovery.verify,
+            recovery.restore,
+            recovery.settle,
+            recovery.tools,
+            recovery.key,
         )  # fmt: skip
     )
     root.add_collection(Collection("ceph", ceph.pools, ceph.auth, ceph.keyrings))

@@ -99,13 +99,15 @@ class Store:
     # Keeping one
 
     def begin(self, name: str) -> Path:
-        """A new record's folder, under a name that is not final.  Clears what was broken off."""
+        """A new record's folder, under a name that is not final.
+
+        Clears what was broken off: under the site's lock, nobody else is at it.
+        """
         try:
             for path in (*reversed(self.path.parents), self.path):
                 path.mkdir(mode=0o700, exist_ok=True)
             for left in self.path.glob(f"*{_PART}"):
-                if time.time() - left.stat().st_mtime > 86400:
-                    shutil.rmtree(left, ignore_errors=True)
+                shutil.rmtree(left, ignore_errors=True)
             part = self.path / (name + _PART)
             part.mkdir(mode=0o700)
         except OSError as error:

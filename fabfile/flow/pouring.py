@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fabfile.core import journal
-from fabfile.core.contract import Failed, Locked, Stop
+from fabfile.core.contract import Failed, Locked, Stop, Unknown
 from fabfile.flow import outcomes
 from fabfile.flow.applying import PATIENCE
 
@@ -54,7 +54,8 @@ def poured(
             {host: {**common, "args": dict(args)} for host, args in works.items()}, heard, pours
         )
     # Nothing live is written: a host that was cut off was not reached, no more.
-    faults = {**outcomes.unreached(cut), **faults}
+    lost = {host: fault for host, fault in cut.items() if isinstance(fault, Unknown)}
+    faults = {**cut, **outcomes.unreached(lost), **faults}
     for host in works:
         if host not in values and host not in faults:
             faults[host] = Failed(f"{host}: ended without a word")

@@ -250,7 +250,11 @@ def stopped(site: Any, facts: Facts, names: Sequence[str]) -> list[Change]:
     for host in names:
         units = [u for u in active(site, facts.of(host, UNITS.id)) if u not in DATABASE_UNITS]
         for group in reversed(groups(site, units)):
-            undo = {"verb": "restart", "args": {"units": group}}
+            undo = {
+                "verb": "restart",
+                "args": {"units": group},
+                "guard": {"argv": ["systemctl", "is-active", "--", *group]},
+            }
             args = {"argv": ["systemctl", "stop", "--", *group], "timeout": 180, "undo": undo}
             changes.append(Change(host, ", ".join(group), "stop", "!", "run", args, 1))
     return changes
@@ -330,16 +334,10 @@ class PutBack:
         count = len(held["database"]["tables"])
         sentence = f"{len(held['database']['schemas'])} databases ({count} tables) of the record"
         live = taken["live"] if taken else ""
-        unit = {"units": ["mariadb"]}
-        stop = {"argv": ["systemctl", "stop", "--", "mariadb"], "timeout": 900,
-                "undo": {"verb": "restart", "args": unit}}  # fmt: skip
-        exchange = {"path": live, "new": taken["folder"] if taken else "", "old": self.old(live)}
-        return [
-            Change(host, "mariadb", "stop", "!", "run", stop, 2),
-            Change(host, "databases", f"{sentence}; the old ones are kept", "~", "exchange",
-                   exchange, 2),
-            Change(host, "mariadb", "start, and watch it stand", "!", "restart", unit, 2),
-        ]  # fmt: skip
+        args = {"path": live, "new": taken["folder"] if taken else "", "old": self.old(live),
+                "unit": "mariadb"}  # fmt: skip
+        sentence += ", in the place of the old ones, which are kept (mariadb rests meanwhile)"
+        return [Change(host, "databases", sentence, "~", "exchange", args, 2)]
 
     def old(self, live: str) -> str:
         """Where the databases are kept that were there before."""

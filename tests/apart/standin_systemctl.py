@@ -60,6 +60,9 @@ def main(words):
             state = "active" if unit in active() else "inactive"
             print(f"Id={unit}.service\nLoadState=loaded\nActiveState={state}\nSubState=running")
             print("Result=success\nMainPID=1\nNRestarts=0\n")
+    elif verb == "is-active":
+        print("\n".join("active" if unit in active() else "inactive" for unit in names))
+        sys.exit(0 if set(names) <= set(active()) else 3)
     elif verb == "enable":
         for unit in names:
             open(os.path.join(ENABLED, unit), "w").close()

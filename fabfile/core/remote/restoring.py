@@ -148,7 +148,9 @@ class _Taking:
             pass
 
     def _member(self, tar, member):
-        top, _, name = member.name.partition("/")
+        top = member.name.partition("/")[0]
+        if not member.isreg():
+            return  # the manifest has folders and links
         if top == "sql":
             source = tar.extractfile(member)
             for data in iter(lambda: source.read(pouring.PIECE), b""):
@@ -157,7 +159,7 @@ class _Taking:
                     _put(self._load.process.stdin, data)
         elif member.name == "manifest.json":
             self._inner = json.loads(tar.extractfile(member).read().decode("ascii"))
-        elif top in ("files", "said", "users.sql") and member.isreg():
+        elif top in ("files", "said", "users.sql"):
             self._stage(member.name, tar.extractfile(member).read())
 
     def _stage(self, name, data):

@@ -110,17 +110,24 @@ def place(run, path, staged, mode, owner, group, before):
     files.write(path, new, mode, owner, group)
 
 
-def exchange(run, path, new, old):
-    """A folder in another's place; what was there is kept under a third name."""
+def exchange(run, path, new, old, unit):
+    """A folder in another's place, while the unit that works in it is at rest.
+
+    What was there is kept under a third name.
+    """
     if not os.path.isdir(new) or os.path.lexists(old):
         raise Failed("%s: expected a folder, and nothing at %s" % (new, old))
-    yield {"verb": "exchange", "args": {"path": path, "new": old, "old": new}}
+    args = {"path": path, "new": old, "old": new, "unit": unit}
+    yield {"verb": "exchange", "args": args, "guard": {"path": old}}
+    expect(["systemctl", "stop", "--", unit + ".service"], timeout=900)
     try:
         files.exchange(path, new, old)
     except OSError as error:
         if error.errno not in (errno.EXDEV, errno.EBUSY):
             raise
         files.exchange_contents(path, new, old)
+    for _ in restart(run, [unit], timeout=600):
+        pass
 
 
 def remove(run, path, before):
