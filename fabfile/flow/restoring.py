@@ -24,7 +24,7 @@ from fabfile.core.contract import (
 )
 from fabfile.flow import chain, proving, reconciling, recording
 from fabfile.flow.converge import Options, Run
-from fabfile.resources import backup, cluster, rows
+from fabfile.resources import backup, client_packages, cluster, rows
 
 _APART = ".stackrbd-"
 
@@ -92,6 +92,8 @@ class Restoring:
             return CHANGES_PENDING
         self._confirm(cloud)
         with run._locked() as number:
+            if self._bare:
+                self._converge([client_packages, backup.tools], number)
             began = time.monotonic()
             taken = self._located(recording.taken(run, number, self.manifest, pours, True))
             run.screen.step("-", f"restored and equal after {time.monotonic() - began:.0f} s")
@@ -114,7 +116,7 @@ class Restoring:
 
     def _facts(self) -> Facts:
         run, site = self._run, self._run.site
-        stages: list[Any] = [backup.PutBack(self.manifest, {}, run.id), backup.tools]
+        stages: list[Any] = [backup.PutBack(self.manifest, {}, run.id)]
         asked: dict[Host, list[Read]] = {
             site.host(name): run.questions(stages, site.host(name)) for name in self._hosts
         }

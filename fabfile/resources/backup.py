@@ -110,8 +110,8 @@ class Tools:
     """As a resource: age and zstd are on every host of which records are made."""
 
     def reads(self, site: Any, host: Host) -> list[Read]:
-        """Whether they are installed."""
-        return [_INSTALLED] if host in hosts(site) else []
+        """Whether they are installed, if the site has records sealed for anybody."""
+        return [_INSTALLED] if site.backup.recipients and host in hosts(site) else []
 
     def plan(self, site: Any, facts: Facts) -> list[Change]:
         """Installs what is missing, if the site has records sealed for anybody."""
@@ -280,7 +280,7 @@ class PutBack:
         waiting = [taken["folder"]] if taken.get("folder") else []
         if taken:
             waiting += [taken["staged"], f"{taken['staged']}/said/rabbitmq.json"]
-        found = [UNITS, Read("waiting", "exists", {"paths": waiting})]
+        found = [UNITS, _INSTALLED, Read("waiting", "exists", {"paths": waiting})]
         for path, (kind, *_) in self._record["hosts"][host.name]["files"].items():
             if kind == "link":
                 found.append(Read(f"at {path}", "exists", {"paths": [path]}))
@@ -349,11 +349,13 @@ class PutBack:
         if not path or not seen["waiting"].get(path):
             return []
         up = {"units": ["rabbitmq-server"]}
-        argv = ["rabbitmqctl", "-q", "import_definitions", path]
+        # By standard input: it runs as a user who may not read the file, and "-" is no name to it.
+        args = {"argv": ["rabbitmqctl", "-q", "import_definitions"],
+                "stdin": [{"staged": path}], "timeout": 120}  # fmt: skip
+        sentence = "users, permissions and queues of the record"
         return [
             Change(host, "rabbitmq-server", "start, and watch it stand", "!", "restart", up, 3),
-            Change(host, "queue", "users, permissions and queues of the record", "~", "run",
-                   {"argv": argv, "timeout": 120}, 3),
+            Change(host, "queue", sentence, "~", "run", args, 3),
         ]  # fmt: skip
 
     def _services(

@@ -20,7 +20,7 @@ from .processes import Failed, call, expect
 
 
 def joined(run, parts):
-    """Content as it comes: plain text, secrets ({'secret': text}), old content."""
+    """Content as it comes: plain text, secrets ({'secret': text}), old content, brought files."""
     return "".join(_part(run, part) for part in parts)
 
 
@@ -29,6 +29,8 @@ def _part(run, part):
         return part
     if "secret" in part:
         return part["secret"]
+    if "staged" in part:
+        return (files.read(part["staged"]) or b"").decode("utf-8", "surrogateescape")
     return record.kept(part["run"], part["kept"]).decode("utf-8", "surrogateescape")
 
 
