@@ -161,6 +161,14 @@ def _age(seconds: float) -> str:
     return f"{hours // 24} days" if hours >= 48 else f"{hours} hours"
 
 
+def ages(site: Any) -> dict[str, float | None]:
+    """{'newest', 'verified'}: seconds since the newest record, and since the newest tried one."""
+    kept = store(site)
+    newest = next((time.time() - m["time"] for _, m in kept.all() if "time" in m), None)
+    tried = kept.last_verified()
+    return {"newest": newest, "verified": tried[1] if tried else None}
+
+
 # Trying one
 
 

@@ -21,6 +21,7 @@ from fabfile.core.contract import (
     Plan,
     Read,
     Stop,
+    Unproved,
 )
 from fabfile.flow import chain, proving, reconciling, recording
 from fabfile.flow.converge import Options, Run
@@ -48,11 +49,17 @@ def recover(context: Any, flags: Mapping[str, Any], record: str, cloud: str) -> 
     with Run(context, Options(**options, yes=True), "integrate") as run:
         run.report(run.converge(chain.stages()))
     said(f"recover: integrated after {_minutes(began)}; now reconcile")
-    reconciling.show(context, options, details=False)
+    left: Unproved | None = None
+    try:
+        reconciling.show(context, options, details=False)
+    except Unproved as unproved:
+        left = unproved  # whatever came or went since the record was made; said to the last
     if site.cloud:
         said(f"recover: reconciled after {_minutes(began)}; now verify")
         proving.prove(context, options["site"], "", options["json"])
     said(f"recover: all of it took {_minutes(began)}")
+    if left:
+        raise left
     return 0
 
 

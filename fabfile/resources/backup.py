@@ -294,9 +294,10 @@ class PutBack:
         for host, held in self._record["hosts"].items():
             seen = facts.hosts[host]
             changes += self._files(host, held, seen)
-            changes += self._databases(host, held, seen)
+            databases = self._databases(host, held, seen)
+            changes += databases
+            changes += self._services(site, host, held, seen, bool(databases))
             changes += self._queue(host, seen)
-            changes += self._services(site, host, held, seen)
             changes += self._cleared(host, seen)
         return sorted(changes, key=lambda change: change.wave)
 
@@ -348,30 +349,29 @@ class PutBack:
         path = f"{taken['staged']}/said/rabbitmq.json" if taken else ""
         if not path or not seen["waiting"].get(path):
             return []
-        up = {"units": ["rabbitmq-server"]}
         # By standard input: it runs as a user who may not read the file, and "-" is no name to it.
         args = {"argv": ["rabbitmqctl", "-q", "import_definitions"],
                 "stdin": [{"staged": path}], "timeout": 120}  # fmt: skip
         sentence = "users, permissions and queues of the record"
-        return [
-            Change(host, "rabbitmq-server", "start, and watch it stand", "!", "restart", up, 3),
-            Change(host, "queue", sentence, "~", "run", args, 3),
-        ]  # fmt: skip
+        return [Change(host, "queue", sentence, "~", "run", args, 4)]
 
     def _services(
-        self, site: Any, host: str, held: Mapping[str, Any], seen: Mapping[str, Any]
+        self, site: Any, host: str, held: Mapping[str, Any], seen: Mapping[str, Any], starts: bool
     ) -> list[Change]:
+        """Enabled and started in their order; starts: whether the databases' own step does that."""
         at_work = active(site, seen[UNITS.id])
-        missing = [unit for unit in held["units"] if unit not in at_work]
         changes = []
-        for place, group in enumerate(groups(site, missing)):
-            enable = {"argv": ["systemctl", "enable", "-q", "--", *group], "timeout": 120}
+        for group in groups(site, [unit for unit in held["units"] if unit not in at_work]):
+            place = rank(site, group[0]) or 0
+            wave = 3 if place <= _QUEUE else 5 + place
             words = ", ".join(group)
-            changes += [
-                Change(host, words, "enable", "!", "run", enable, 4 + place),
-                Change(host, words, "start, and watch it stand", "!", "restart",
-                       {"units": group, "timeout": 400}, 4 + place),
-            ]  # fmt: skip
+            enable = {"argv": ["systemctl", "enable", "-q", "--", *group], "timeout": 120}
+            changes.append(Change(host, words, "enable", "!", "run", enable, wave))
+            if not (starts and group[0] in DATABASE_UNITS):
+                start = {"units": group, "timeout": 400}
+                changes.append(
+                    Change(host, words, "start, and watch it stand", "!", "restart", start, wave)
+                )
         return changes
 
     def _cleared(self, host: str, seen: Mapping[str, Any]) -> list[Change]:

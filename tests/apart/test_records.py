@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fabfile.core import sealed
-from fabfile.core.remote import database
+from fabfile.core.remote import database, processes, restoring
 
 from .programs import Server
 
@@ -291,6 +291,26 @@ def test_a_manifest_that_is_not_the_records_is_refused(filled, agent, key, chang
     value, why = host.restore(data, manifest, key[0])
     assert cause in why or "is not the one inside it" in why
     assert settled(filled) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    "version, refused",
+    [
+        ("10.11.7-MariaDB", "does not know (sandbox mode)"),
+        ("10.6.17-MariaDB", "expected the same or a newer one"),
+        ("10.11.8-MariaDB-log", None),
+        ("11.4.1-MariaDB", "does not know (sandbox mode)"),
+        ("11.8.3-MariaDB", None),
+        ("12.0.1-MariaDB", None),
+    ],
+)
+def test_an_older_mariadb_is_refused(version, refused):
+    held = {"version": "10.11.19-MariaDB", "first": "/*M!999999\\- enable the sandbox mode */"}
+    if refused is None:
+        restoring._refuse_older(version, held)
+        return
+    with pytest.raises(processes.Failed, match=re.escape(refused)):
+        restoring._refuse_older(version, held)
 
 
 def test_what_a_broken_statement_holds_is_never_shown(filled, agent, key, folder):

@@ -1,12 +1,15 @@
 """backup.* and recover as an operator types them, against whole hosts."""
 
+import contextlib
 import json
 import os
 import random
 import shutil
 import signal
 import subprocess
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -210,6 +213,51 @@ def test_a_run_that_is_killed_keeps_no_record(hosts, record, untouched, number):
             Store(str(hosts.at / "records"), "apart").refuse_altered(name)
     time.sleep(1)
     assert "mariadb-dump" not in hosts.on("controller01", "ps ax -o args")
+
+
+class Looking:
+    """Looks at the arguments and environments of every process, as fast as it can."""
+
+    def __init__(self, *needles):
+        self.needles, self.found = [needle.encode() for needle in needles], set()
+        self._going = True
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *why):
+        self._going = False
+        self._thread.join()
+
+    def _look(self):
+        while self._going:
+            for place in Path("/proc").glob("[0-9]*"):
+                for name in ("cmdline", "environ"):
+                    with contextlib.suppress(OSError):
+                        text = (place / name).read_bytes()
+                        self.found |= {text for needle in self.needles if needle in text}
+
+
+def test_no_key_or_password_is_shown_or_left(hosts, record):
+    fernet = hosts.on("controller01", "cat /etc/keystone/fernet-keys/0").strip()
+    conf = hosts.on("controller01", "grep '^connection' /etc/keystone/keystone.conf")
+    password = conf.split("keystone:")[1].split("@")[0]
+    own = (hosts.at / "record.key").read_text().split()[-1]
+    with Looking("AGE-SECRET-KEY-1", password, fernet, own) as looking:
+        said = hosts.inv("backup.create") + hosts.inv("backup.verify") + hosts.inv("backup.list")
+    assert looking.found == set()
+    for secret in (fernet, password, own, "AGE-SECRET-KEY-1"):
+        assert secret not in said
+        places = f"{hosts.at}/state {hosts.at}/records {hosts.home}"
+        here = subprocess.run(["grep", "-rlF", secret, *places.split()], capture_output=True,
+                              text=True, check=False)  # fmt: skip
+        assert here.stdout == ""
+        looked = "/var/lib/stackrbd /var/log /tmp /run /root /var/tmp"
+        there = hosts.on("controller01", f"grep -rlF -e '{secret}' {looked} 2>/dev/null || true")
+        assert there == ""
+    assert hosts.on("controller01", "find /var/lib/stackrbd -type f -perm /077") == ""
 
 
 def test_restored_then_undone_then_restored_and_settled(hosts, record):

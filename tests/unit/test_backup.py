@@ -84,8 +84,7 @@ def test_files_come_first_then_databases_queue_and_services():
     changes = backup.PutBack(manifest(), TAKEN, "r2").plan(a_site(), at_rest())
     assert [(c.thing, c.verb) for c in changes] == [
         ("/etc/nova/nova.conf", "place"), ("/etc/mysql/my.cnf", "run"), ("databases", "exchange"),
-        ("rabbitmq-server", "restart"), ("queue", "run"),
-        ("rabbitmq-server", "run"), ("rabbitmq-server", "restart"),
+        ("rabbitmq-server", "run"), ("rabbitmq-server", "restart"), ("queue", "run"),
         ("keystone", "run"), ("keystone", "restart"), ("nova-api", "run"), ("nova-api", "restart"),
         ("/s", "run"),
     ]  # fmt: skip
