@@ -150,10 +150,11 @@ def reads(site: Any, host: Host) -> list[Read]:
 
 
 def refuse_without_tools(site: Any, facts: Facts) -> None:
-    """Raises BadInput where no record can be made."""
+    """Raises BadInput where no record can be made, or none of the databases."""
     if not site.backup.recipients:
         raise BadInput("backup.recipients: expected at least one, for whom records are sealed, "
                        "found none; inv backup.key makes a key")  # fmt: skip
+    _ = site.database_host  # exactly one holds the databases
     for host in hosts(site):
         missing = [name for name in TOOLS if not facts.of(host.name, _INSTALLED.id)[name]]
         if missing:

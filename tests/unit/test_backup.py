@@ -129,6 +129,10 @@ def test_the_same_or_an_older_schema_fits(version):
 def test_nothing_is_recorded_for_nobody_or_without_the_tools():
     with pytest.raises(BadInput, match="found none; inv backup.key"):
         backup.refuse_without_tools(a_site(recipients=[]), facts())
+    hosts = {"ceph01": {"roles": ["ceph"]}, "ctl": {"roles": ["glance", "cinder"]}}
+    with pytest.raises(BadInput, match="one host with the role 'database', found none"):
+        nobody = site(hosts=hosts, backup={"recipients": [RECIPIENT]})
+        backup.refuse_without_tools(nobody, facts())
     without = facts(installed={"age": None})
     with pytest.raises(BadInput, match="ctl: age is not installed; inv backup.tools"):
         backup.refuse_without_tools(a_site(), without)
