@@ -105,6 +105,7 @@ class Hosts:
         text = (
             f'name = "apart"\nfsid = "{FSID}"\nrelease = "zed"\n'
             f'[ssh]\nconfig = "{self.at}/ssh_config"\n'
+            "[packages]\ninstall = false\n"
             '[hosts]\nceph01 = { roles = ["ceph"] }\n'
             'controller01 = { roles = ["glance", "cinder", "database"] }\n'
             f'[backup]\nfolder = "{self.at}/records"\nidentity = "{self.at}/record.key"\n{backup}\n'
