@@ -3,7 +3,7 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds fault-loop plan undo doctor status report bench bench-scale lab-up lab-down
+.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds apart recovery fault-loop plan undo doctor status report bench bench-scale lab-up lab-down
 
 VENV := .venv
 BROWSER := .browser
@@ -93,6 +93,13 @@ faults: install ## every fault of docs/faults.md, on the lab (most of an hour)
 
 clouds: install ## clouds broken on purpose, which doctor names and mends, on the lab
 	$(VENV)/bin/python -m pytest -q --timeout 600 tests/clouds
+
+apart: install ## records and recovery on hosts apart, without the lab (root, the lab's images)
+	STACKRBD_APART=1 unshare --net --mount sh -c 'ip link set lo up; \
+	  exec $(VENV)/bin/python -m pytest -q --timeout 900 tests/apart'
+
+recovery: install ## a lost controller, and 10 GiB of databases, on the lab (hours)
+	$(VENV)/bin/python -m pytest -q --timeout 10800 tests/recovery
 
 fault-loop: install ## stop integrate at each of its steps, both ways; hours; can be resumed
 	$(INV) lab.up

@@ -5,7 +5,7 @@
 
 from invoke import Collection
 
-from fabfile import ceph, compute, controller, hosts, proof, services, whole
+from fabfile import ceph, compute, controller, hosts, proof, recovery, services, whole
 
 
 def namespace() -> Collection:
@@ -13,7 +13,20 @@ def namespace() -> Collection:
     root = Collection(
         whole.plan, whole.integrate, whole.apply, whole.verify, whole.undo, whole.history,
         whole.show, whole.init, proof.doctor, proof.status, proof.report,
+        recovery.reconcile, recovery.recover,
     )  # fmt: skip
+    root.add_collection(
+        Collection(
+            "backup",
+            recovery.create,
+            recovery.list_,
+            recovery.verify,
+            recovery.restore,
+            recovery.settle,
+            recovery.tools,
+            recovery.key,
+        )  # fmt: skip
+    )
     root.add_collection(Collection("ceph", ceph.pools, ceph.auth, ceph.keyrings))
     root.add_collection(Collection("controller", controller.glance, controller.cinder))
     root.add_collection(Collection("compute", compute.secret, compute.nova))

@@ -1,4 +1,4 @@
-"""A signed APT repository with the Ceph client: the hosts' only source of packages.
+"""A signed APT repository with the Ceph client, and what makes records: the hosts' only source.
 
 Holds what the controller's and the compute's image lack for it, no more. Its key
 lives as long as the signing takes; the public half stays beside it.
@@ -20,11 +20,13 @@ UNIT = "lab-apt-repository.service"
 _ARCHITECTURE = "amd64"
 _SIGNER = "stackrbd lab repository"
 _KINDS = ("controller", "compute")
+RECORDS = ("age", "zstd")
+"""What makes and opens records, on the controller."""
 
 
 def folder() -> Path:
     """Where the repository is in the cache; its name tells what it was made from."""
-    parts = [*images.CEPH_CLIENT, *(images.layer_key(kind) for kind in _KINDS)]
+    parts = [*images.CEPH_CLIENT, *RECORDS, *(images.layer_key(kind) for kind in _KINDS)]
     return places.REPOSITORY / cache_key.of(parts, [sys.modules[__name__]])
 
 
@@ -37,7 +39,7 @@ def build() -> None:
     """Fetch the packages and sign the index, unless it is done. Raises LabError."""
     if folder().is_dir():
         return
-    say("apt repository: the Ceph client's packages for controller and compute")
+    say("apt repository: the Ceph client, age and zstd for controller and compute")
     work = places.BUILDS / "repository"
     layers.remove_tree(work)
     pool = work / "tree/pool"
@@ -74,7 +76,8 @@ def _download(kind: str, build: Path, pool: Path) -> None:
         for file in archives.glob("*.deb"):
             file.unlink()
         images.apt(root, kind, "update")
-        images.apt(root, kind, "install", "--download-only", *images.CEPH_CLIENT)
+        more = RECORDS if kind == "controller" else ()
+        images.apt(root, kind, "install", "--download-only", *images.CEPH_CLIENT, *more)
     for file in archives.glob("*.deb"):
         shutil.copy(file, pool)
 

@@ -24,6 +24,7 @@ from lab import (
     places,
     readiness,
     remote,
+    seed,
 )
 from lab.errors import LabError
 from lab.progress import say
@@ -91,6 +92,25 @@ def reset() -> None:
         back = [host for host in topology.hosts if host.name in names]
         _start(topology, back)
         readiness.wait(topology, back)
+
+
+def lose(name: str) -> None:
+    """Destroy a host's whole file system; it comes back as its packages left it, bare.
+
+    Same name, address, ssh host key and operator; nothing configured, nothing enabled.
+    """
+    machine.require()
+    with _alone():
+        topology = running()
+        if topology is None:
+            raise LabError("no lab is running, expected one that can lose a host: inv lab.up")
+        host = topology.host(name)
+        say(f"{name} loses its file system")
+        hosts.drop([name])
+        root = hosts.mount(host, images.layers_of(host.image))
+        seed.write(root, host, topology)
+        hosts.start(host, topology)
+        readiness.wait_for_ssh([host])
 
 
 def status() -> None:

@@ -17,8 +17,11 @@ from typing import Any
 
 READING = ("files", "options", "processes", "record", "reads", "agent")
 WRITING = ("steps",)
-"""The agent's modules: those of every agent, and those that are sent before steps alone,
-for to compile them takes a host's time."""
+DATABASE = ("database",)
+"""The agent's modules: those of every agent, and those that are sent before steps alone, or
+before questions to a database, for to compile them takes a host's time."""
+RECORDS = ("pouring", "digests", "throwaway", "recording", "restoring")
+EVERY = (*READING, *WRITING, *DATABASE, *RECORDS)
 _REMOTE = Path(__file__).parent / "remote"
 OTHER_PYTHON = 77
 """The exit code of a host whose Python cannot run what was compiled here."""
@@ -73,4 +76,12 @@ def packed(names: tuple[str, ...], compiled: bool) -> bytes:
 
 def needed_for(work: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
     """The modules that an agent needs for a piece of work."""
-    return (READING, WRITING) if "steps" in work else (READING,)
+    asked = {read["verb"] for read in work.get("reads", ())}
+    needed: list[tuple[str, ...]] = [READING]
+    if "steps" in work:
+        needed.append(WRITING)
+    if "rows" in asked or "pour" in work:
+        needed.append(DATABASE)
+    if "pour" in work:
+        needed.append(RECORDS)
+    return tuple(needed)

@@ -63,6 +63,8 @@ _SHAPES: dict[str, Any] = {
     "options": lambda v: v is None or (_described(v) and _lines(v.get("active"))),
     "later_files": _each(_lines),
     "argv": _told,
+    "lines": _names,
+    "rows": _names,
     "secret": lambda value: isinstance(value, str),
     "each": _each(_each(_told)),
     "packages": _each(lambda value: value is None or isinstance(value, str)),
@@ -81,10 +83,19 @@ _MESSAGES: dict[str, dict[str, type]] = {
     "busy": {"who": str},
     "held": {"number": int},
     "read": {"id": str},
+    "part": {"id": str, "lines": list},
+    "again": {"why": str},
+    "stage": {"what": str},
+    "poured": {"value": dict},
+    "refused": {"why": str},
     "begin": {"step": int},
     "done": {"step": int},
     "failed": {"step": int, "why": str},
 }
+
+
+IN_PARTS = {"lines", "rows"}
+"""Verbs whose answers come in messages 'part', a page each, before their 'read'."""
 
 
 def unasked(host: str) -> Unreachable:

@@ -20,13 +20,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import paramiko
 from fabric import Config, Connection
 from fabric.group import Group, GroupResult
 
-from fabfile.core import agent_program, answers, known_hosts
+from fabfile.core import agent_program, answers, framing, known_hosts
 from fabfile.core.contract import (
     Host,
     Interrupted,
@@ -57,6 +57,16 @@ _IDLE = 30.0
 """Seconds between two looks of a connection's thread, of which a kept one is nothing but."""
 _LARGEST_LINE = 8 * 1024 * 1024
 OnMessage = Callable[[str, Mapping[str, Any]], None]
+
+
+class Pour(Protocol):
+    """The other end of a stream of bytes from or to a host, on this machine."""
+
+    def take(self, data: bytes) -> None:
+        """Some bytes more from the host."""
+
+    def give(self) -> bytes:
+        """The next bytes for the host; none at their end."""
 
 
 def _encode(value: Any) -> Any:
@@ -269,6 +279,7 @@ class HostConnection(Connection):
     _opening: Any = None
     _agent: _Agent | None = None
     _holding: bool = False
+    pour: Pour | None = None
 
     def prepare(
         self,
@@ -408,8 +419,8 @@ class HostConnection(Connection):
 
         Returns 'end', 'cut', or 'nothing' where it said none at all.
         """
-        channel, nonce = agent.channel, agent.nonce
-        started, rest, noise = False, b"", 0
+        channel, frames = agent.channel, framing.Frames(agent.nonce)
+        started = False
         spoke = last = time.monotonic()
         while True:
             try:
@@ -421,23 +432,44 @@ class HostConnection(Connection):
             now = time.monotonic()
             if now - spoke >= BEAT:
                 spoke, data = now, data if _beat(channel) else data or b""
-            *lines, rest = (rest + (data or b"")).split(b"\n")
-            for line in lines:
-                message = _message(line, nonce)
-                if message is None:
-                    noise += len(line) + 1
-                    continue
+            for message in frames.fed(data or b""):
                 started, last = True, now
+                if message["t"] in ("bytes", "want") and self.pour:
+                    _poured(self.pour, channel, message)
+                    continue
                 if not answers.is_message(message):
                     raise answers.unasked(self.host_name)
                 if message["t"] == "end":
                     return "end"
                 if message["t"] != "beat":
                     heard(self.host_name, message)
-            last = now if data and rest.startswith(nonce) else last
-            if data == b"" or now - last > SILENCE or max(noise, len(rest)) > _LARGEST_LINE:
+            last = now if data and frames.speaking else last
+            if data == b"" or now - last > SILENCE or frames.unheard > _LARGEST_LINE:
                 break
         return "cut" if started else "nothing"
+
+
+def _poured(pour: Pour, channel: Any, message: Mapping[str, Any]) -> None:
+    """Takes bytes that the agent sends, or sends it the next that it wants.
+
+    Nobody else sends on this channel meanwhile, so that nothing comes between.
+    """
+    if message["t"] == "bytes":
+        pour.take(message["data"])
+        return
+    data = pour.give()
+    unsent = memoryview(b"bytes:%d\n" % len(data) + data)
+    until = time.monotonic() + SILENCE
+    while unsent and time.monotonic() < until:
+        try:
+            unsent = unsent[channel.send(unsent) :]
+            until = time.monotonic() + SILENCE
+        except TimeoutError:
+            continue  # the host takes nothing just now
+        except (OSError, EOFError, paramiko.SSHException):
+            break
+    if unsent:
+        channel.close()
 
 
 def _beat(channel: Any) -> bool:
@@ -447,18 +479,6 @@ def _beat(channel: Any) -> bool:
     except (OSError, EOFError, paramiko.SSHException):
         return bool(channel.eof_sent)
     return True
-
-
-def _message(line: bytes, nonce: bytes) -> dict[str, Any] | None:
-    """The agent's message in a line; None for what somebody else printed there."""
-    _, found, text = line.partition(nonce + b" ")
-    if not found:
-        return None
-    try:
-        message = json.loads(text)
-    except ValueError:
-        return None
-    return message if isinstance(message, dict) and "t" in message else None
 
 
 def _too_busy(error: Exception) -> bool:
@@ -756,8 +776,16 @@ class Fleet:
         """Takes the site's lock there.  Raises Locked, or Unreachable."""
         return Hold(self, host, work)
 
-    def work(self, works: Mapping[str, dict[str, Any]], heard: OnMessage) -> dict[str, Stop]:
-        """Gives every host its work at once; {host: why} for those that did not end."""
+    def work(
+        self,
+        works: Mapping[str, dict[str, Any]],
+        heard: OnMessage,
+        pours: Mapping[str, Pour] | None = None,
+    ) -> dict[str, Stop]:
+        """Gives every host its work at once; {host: why} for those that did not end.
+
+        pours: {host: what takes the bytes that its work sends, and gives those that it wants}.
+        """
 
         def one_at_a_time(host: str, message: Mapping[str, Any]) -> None:
             with self._lock:
@@ -766,6 +794,8 @@ class Fleet:
         faults: dict[str, Stop] = {}
         for name in works:
             self.trips[name] = self.trips.get(name, 0) + 1
+        for name in works:
+            self._connection(name).pour = (pours or {}).get(name)
         for connection, result in self.group(works).converse(works, one_at_a_time).items():
             if isinstance(result, Stop):
                 faults[connection.host_name] = result

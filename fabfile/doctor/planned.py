@@ -17,6 +17,7 @@ from fabfile.doctor.finding import NOTE, Finding, task
 from fabfile.doctor.looked import Looked, calm
 from fabfile.resources import (
     auth,
+    backup,
     ceph_conf,
     client_packages,
     identity,
@@ -31,6 +32,7 @@ from fabfile.resources import (
 TASKS: tuple[tuple[str, Any], ...] = (
     ("hosts.sudoers", operator_sudo),
     ("hosts.packages", client_packages),
+    ("backup.tools", backup.tools),
     ("ceph.pools", pools),
     ("ceph.auth", auth),
     ("hosts.conf", ceph_conf),

@@ -13,6 +13,7 @@ from fabfile.doctor import (
     options,
     planned,
     reach,
+    records,
     services,
     versions,
 )
@@ -21,7 +22,7 @@ from fabfile.doctor.looked import Looked
 
 STAGES = (*(resource for _, resource in planned.TASKS), looked)
 """All that asks: the resources, and a doctor's own further questions."""
-ROOMS = (reach, hosts, services, versions, ceph, files, options, backends)
+ROOMS = (reach, hosts, services, versions, ceph, files, options, backends, records)
 
 
 def findings(site: Any, seen: Looked) -> tuple[list[Finding], planned.Planned]:

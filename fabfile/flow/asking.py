@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fabfile.core.answers import fits, unasked
+from fabfile.core.answers import IN_PARTS, fits, unasked
 from fabfile.core.contract import Failed, Host, Locked, Read, Secret, Stop, Unreachable
 from fabfile.flow import outcomes
 
@@ -22,11 +22,11 @@ def as_data(reads: Sequence[Read]) -> list[dict[str, Any]]:
 
 
 def works(
-    asked: Mapping[Host, Sequence[Read]], under_lock: Mapping[str, Any]
+    asked: Mapping[Host, Sequence[Read]], under_lock: Mapping[str, Any], deadline: int = DEADLINE
 ) -> dict[str, dict[str, Any]]:
     """{host: its work}: questions as an engine takes them."""
     return {
-        host.name: {**under_lock, "reads": as_data(reads), "deadline": DEADLINE}
+        host.name: {**under_lock, "reads": as_data(reads), "deadline": deadline}
         for host, reads in asked.items()
     }
 
@@ -39,16 +39,22 @@ class Answers:
         self._verbs = {(h.name, r.id): r.verb for h, reads in asked.items() for r in reads}
         self._errors: dict[str, list[str]] = {}
         self._busy: dict[str, Stop] = {}
+        self._parts: dict[tuple[str, str], list[str]] = {}
 
     def heard(self, host: str, message: Mapping[str, Any]) -> None:
         """One message of a host's.  Raises Unreachable for an answer to nothing."""
         if message["t"] == "busy":
             self._busy[host] = Locked(f"{host}: {message['who']} is at work there")
-        if message["t"] != "read":
+        if message["t"] not in ("read", "part"):
             return
         verb = self._verbs.get((host, message["id"]))
         if verb is None:
             raise unasked(host)
+        if message["t"] == "part":
+            self._parts.setdefault((host, message["id"]), []).extend(message["lines"])
+            return
+        if verb in IN_PARTS and "error" not in message:
+            message = {**message, "value": self._whole(host, message)}
         if "error" in message:
             self._wrong(host, message["error"])
         elif not fits(verb, message["value"]):
@@ -56,6 +62,11 @@ class Answers:
         else:
             value = message["value"]
             self.values[host][message["id"]] = Secret(value) if verb == "secret" else value
+
+    def _whole(self, host: str, message: Mapping[str, Any]) -> Any:
+        """The lines of all parts; None where they are not as many as the host says."""
+        lines = self._parts.pop((host, message["id"]), [])
+        return lines if len(lines) == message["value"] else None
 
     def _wrong(self, host: str, why: str) -> None:
         self._errors.setdefault(host, []).append(why)

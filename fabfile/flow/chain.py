@@ -6,6 +6,7 @@ from typing import Any
 
 from fabfile.resources import (
     auth,
+    backup,
     ceph_conf,
     client_packages,
     keyrings,
@@ -22,6 +23,7 @@ def stages() -> list[Any]:
     return [
         operator_sudo,
         client_packages,
+        backup.tools,
         pools,
         auth,
         ceph_conf,

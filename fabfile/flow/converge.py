@@ -185,35 +185,44 @@ class Run:
             f"--max-fail bears {allowed} computes that fail, and no other host" if allowed else "",
         )
 
-    def ask(self, asked: Mapping[Host, Sequence[Read]]) -> dict[str, dict[str, Any]]:
+    def ask(
+        self, asked: Mapping[Host, Sequence[Read]], deadline: int = asking.DEADLINE
+    ) -> dict[str, dict[str, Any]]:
         """{host: {read id: value}}; a read 'secret' comes back as a Secret.
 
         Raises Unreachable, Locked, Interrupted, or Failed for what could not look.
         """
-        answers, faults = self.asked(asked)
+        answers, faults = self.asked(asked, deadline=deadline)
         if faults:
             raise outcomes.worst(faults)
         return answers
 
     def asked(
-        self, asked: Mapping[Host, Sequence[Read]], quietly: bool = False
+        self,
+        asked: Mapping[Host, Sequence[Read]],
+        quietly: bool = False,
+        deadline: int = asking.DEADLINE,
     ) -> tuple[dict[str, dict[str, Any]], dict[str, Stop]]:
         """As ask(), and {host: why} of those that did not answer all.  Raises Interrupted.
 
         quietly: does not ask for a password.
         """
         answers = asking.Answers(asked)
-        cut = self.hear(asked, answers, quietly)
+        cut = self.hear(asked, answers, quietly, deadline)
         return answers.values, answers.wanting(cut)
 
     def hear(
-        self, asked: Mapping[Host, Sequence[Read]], answers: asking.Answers, quietly: bool = False
+        self,
+        asked: Mapping[Host, Sequence[Read]],
+        answers: asking.Answers,
+        quietly: bool = False,
+        deadline: int = asking.DEADLINE,
     ) -> dict[str, Stop]:
         """Lets answers hear what the hosts say; {host: why} of those that did not come to an end.
 
         Raises Interrupted.  quietly: does not ask for a password.
         """
-        works = asking.works(asked, self._under_lock)
+        works = asking.works(asked, self._under_lock, deadline)
         with self._finishing():
             cut = self._work(works, answers)
             needy = [n for n, fault in cut.items() if isinstance(fault, NeedsPassword)]

@@ -20,7 +20,7 @@ from fabfile.doctor import backends, hosts, places, planned, verdict
 from fabfile.doctor.finding import Finding, counted, healthy
 from fabfile.doctor.looked import Looked, calm
 from fabfile.doctor.summary import summary
-from fabfile.flow import outcomes, recorded, selecting, telling
+from fabfile.flow import outcomes, recorded, recording, selecting, telling
 from fabfile.flow.asking import Answers
 from fabfile.flow.converge import Options, Run, text_of
 from fabfile.resources import identity, release
@@ -183,6 +183,7 @@ def _here(run: Run) -> dict[str, Any]:
         "patchwork": util.find_spec("patchwork") is not None,
         "private": {str(file): file.stat().st_mode & 0o777} if file and file.is_file() else {},
         "known_hosts": run.fleet.warnings,
+        "records": recording.ages(run.site) if run.site.backup.recipients else None,
     }
 
 

@@ -49,12 +49,16 @@ UserName = Annotated[
 ]
 """As useradd has it, and dots: in capitals it would be an alias of sudoers, or ALL."""
 Term = Annotated[str, _form(r"[0-9]{12}([0-9]{2})?Z", "yyyymmddHHMMSSZ or yyyymmddHHMMZ, in UTC")]
+Recipient = Annotated[
+    str, _form(r"age1[02-9ac-hj-np-z]{58}", "a recipient of age (age1...; see inv backup.key)")
+]
+HostPath = Annotated[str, _form(r"/[^\x00-\x1f\x7f]{1,200}", "a path from /")]
 MOST_FORKS = 256
 SHARE = r"[0-9]{1,6}|(100|[1-9]?[0-9])%"
 _SOME = r"([1-9][0-9]{0,5}|(100|[1-9][0-9]?)%)"
 SERIAL = rf"{_SOME}(\s*,\s*{_SOME})*"
-Role = Literal["ceph", "glance", "cinder", "compute"]
-ROLES = ("ceph", "glance", "cinder", "compute")
+Role = Literal["ceph", "glance", "cinder", "compute", "database"]
+ROLES = ("ceph", "glance", "cinder", "compute", "database")
 
 
 class _Table(BaseModel):
@@ -177,6 +181,27 @@ class Verify(_Table):
     size: int = Field(5, ge=1, le=100)
 
 
+class Database(_Table):
+    """[database]: defaults_file is on its host, and says how root logs in."""
+
+    defaults_file: PlainText | None = None
+
+
+class Backup(_Table):
+    """[backup]: for whom records are sealed (age), where they are kept, and how many.
+
+    identity: the file of the key that opens them, on the operator's machine; also: more
+    files and folders of the control hosts; units: more services that belong to them.
+    """
+
+    folder: PlainText = "~/.local/share/stackrbd/records"
+    recipients: list[Recipient] = []
+    identity: PlainText = "~/.config/stackrbd/record.key"
+    keep: int = Field(14, ge=1, le=10000)
+    also: list[HostPath] = []
+    units: list[Name] = []
+
+
 class Site(_Table):
     """A whole site file."""
 
@@ -198,6 +223,8 @@ class Site(_Table):
     packages: Packages = Packages()
     sudoers: Sudoers | None = None
     verify: Verify = Verify()
+    database: Database = Database()
+    backup: Backup = Backup()
     cloud: Name | None = None
     clouds_yaml: PlainText | None = None
 
@@ -290,6 +317,18 @@ class Site(_Table):
         """The first Ceph host: where the cluster is asked and altered."""
         return self.with_role("ceph")[0]
 
+    @cached_property
+    def database_host(self) -> Host:
+        """The host of OpenStack's databases.  Raises BadInput where not exactly one is named."""
+        found = self.with_role("database")
+        if len(found) != 1:
+            names = ", ".join(host.name for host in found) or "none"
+            raise BadInput(
+                f"hosts: expected one host with the role 'database', found {names}: name the one "
+                "whose MariaDB holds OpenStack's databases (of a Galera cluster, any one)"
+            )
+        return found[0]
+
     def secret_clients(self) -> dict[str, Client]:
         """The clients whose key the computes' libvirt holds: {name: client}."""
         names = [self.cinder.client] + ([self.nova.client] if self.nova.ephemeral else [])
@@ -337,7 +376,8 @@ def _nearest(path: list[str]) -> str:
     tables: dict[str, type[BaseModel]] = {
         "hosts": HostTable, "ssh": Ssh, "rollout": Rollout, "dask": Dask, "pools": Pool,
         "clients": Client, "glance": Glance, "cinder": Cinder, "nova": Nova,
-        "packages": Packages, "sudoers": Sudoers, "verify": Verify,
+        "packages": Packages, "sudoers": Sudoers, "verify": Verify, "database": Database,
+        "backup": Backup,
     }  # fmt: skip
     model = Site if len(path) == 1 else tables.get(path[0], Site)
     known.update(model.model_fields)

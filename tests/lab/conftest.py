@@ -185,6 +185,21 @@ def integrated(lab):
     return result(inv("integrate", "--yes", "--json"))
 
 
+@pytest.fixture(scope="module")
+def kept(integrated, tmp_path_factory):
+    """A site file whose records are sealed for a key of the tests' own: its --site words."""
+    folder = tmp_path_factory.mktemp("kept")
+    said = inv("backup.key", "--out", str(folder / "record.key"))
+    (recipients,) = [line for line in said.splitlines() if line.startswith("recipients")]
+    text = (PROJECT / "config" / "site.toml").read_text()
+    table = (
+        f'[backup]\n{recipients}\nfolder = "{folder}/records"\nidentity = "{folder}/record.key"\n'
+    )
+    path = folder / "site.toml"
+    path.write_text(text.replace("[backup]", table, 1))
+    return ("--site", str(path))
+
+
 class Terminal:
     """An `inv` on a terminal of its own, at which somebody types."""
 

@@ -333,3 +333,36 @@ def test_old_runs_are_pruned(agent, tmp_path):
 def test_a_run_is_no_path(agent, run):
     (said,) = agent(reads=[{"id": "x", "verb": "run", "args": {"run": run}}]).all()
     assert "not the name of a run" in said["error"]
+
+
+def test_what_has_no_bound_comes_in_parts(agent):
+    script = "seq -f 'volume-00000000-0000-0000-0000-%012.0f and a row of some length' 200000"
+    read = {"id": "x", "verb": "lines", "args": {"argv": ["sh", "-c", script]}}
+    *parts, end = agent(reads=[read]).all()
+    assert end == {"t": "read", "id": "x", "value": 200_000}
+    lines = [line for part in parts for line in part["lines"]]
+    assert len(parts) > 20
+    assert lines[-1] == "volume-00000000-0000-0000-0000-000000200000 and a row of some length"
+
+
+@pytest.mark.parametrize("script, said", [("echo a; exit 3", "exit code 3"), ("sleep 9", "longer")])
+def test_parts_that_do_not_end_well_are_an_error(agent, script, said):
+    read = {"id": "x", "verb": "lines", "args": {"argv": ["sh", "-c", script], "timeout": 1}}
+    assert said in agent(reads=[read]).all()[-1]["error"]
+
+
+def test_a_brought_file_is_put_in_place_and_taken_back(agent, tmp_path):
+    path, staged = tmp_path / "conf", tmp_path / "staged"
+    staged.write_text("new\n")
+    path.write_text("old\n")
+    owner, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+    args = {"path": str(path), "staged": str(staged), "mode": "0640", "owner": owner,
+            "group": group, "before": hashlib.sha256(b"old\n").hexdigest()}  # fmt: skip
+    agent(steps=[step(0, "place", **args)]).all()
+    assert (path.read_text(), oct(path.stat().st_mode & 0o777)) == ("new\n", "0o640")
+    (kept,) = steps_of(agent)
+    agent(steps=[step(0, kept["verb"], **kept["args"])], run="r2").all()
+    assert path.read_text() == "old\n"
+    staged.unlink()
+    (_, failed) = agent(steps=[step(0, "place", **args)], run="r3").all()
+    assert "is gone" in failed["why"]

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from fabfile import namespace
 from fabfile.report.metrics import metrics
 
 from .reports import PROOF, RUNS, broken, told, verify
@@ -25,6 +26,16 @@ def test_every_fault_has_its_row():
 def test_every_test_that_is_named_is_there():
     named = set(re.findall(r"`(test_\w+)`", FAULTS))
     assert named - there() == set()
+
+
+def test_every_test_of_recovery_is_there_and_every_command_is_a_task():
+    text = (ROOT / "docs" / "recovery.md").read_text()
+    sources = [path for room in ("apart", "recovery", "lab")
+               for path in (ROOT / "tests" / room).glob("*.py")]  # fmt: skip
+    known = set(re.findall(r"^def (test_\w+)", "".join(p.read_text() for p in sources), re.M))
+    assert set(re.findall(r"`(test_\w+)`", text)) - known == set()
+    tasks = set(namespace().task_names)
+    assert set(re.findall(r"^    inv ([a-z.]+)", text, re.M)) - tasks == set()
 
 
 def test_every_fault_test_is_named():

@@ -246,3 +246,28 @@ def test_a_file_of_the_kernels_own_is_read():
     # A container's boot_id may be a plain file laid over it; the other one never is.
     for name in ("random/boot_id", "random/uuid"):
         assert len(files.read(f"/proc/sys/kernel/{name}").strip()) == 36
+
+
+def tree(folder, **entries):
+    folder.mkdir()
+    for name, text in entries.items():
+        (folder / name).mkdir() if text is None else (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("how", [files.exchange, files.exchange_contents])
+def test_a_folder_changes_places_and_what_was_there_is_kept(tmp_path, how):
+    live = tree(tmp_path / "live", a="old", below=None)
+    new = tree(tmp_path / "new", a="new", more=None)
+    how(str(live), str(new), str(tmp_path / "before"))
+    assert {p.name for p in live.iterdir()} == {"a", "more"}
+    assert (live / "a").read_text() == "new"
+    assert (tmp_path / "before" / "a").read_text() == "old"
+    assert {p.name for p in tmp_path.iterdir()} == {"live", "before"}
+
+
+def test_a_folder_that_cannot_come_leaves_the_other_where_it_is(tmp_path):
+    live = tree(tmp_path / "live", a="old")
+    with pytest.raises(OSError):
+        files.exchange(str(live), str(tmp_path / "none"), str(tmp_path / "before"))
+    assert (live / "a").read_text() == "old"

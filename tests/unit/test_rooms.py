@@ -162,9 +162,7 @@ def test_one_module_knows_the_contexts_key():
 
 @named(sources("core/remote"))
 def test_what_runs_on_a_host_needs_the_standard_library_alone(path):
-    beside = {
-        f"fabfile.core.remote.{name}" for name in agent_program.READING + agent_program.WRITING
-    }
+    beside = {f"fabfile.core.remote.{name}" for name in agent_program.EVERY}
     foreign = imports(path) - beside - (sys.stdlib_module_names - AFTER_36)
     assert foreign == set()
 

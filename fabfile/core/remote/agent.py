@@ -33,6 +33,14 @@ class Conversation:
             self._stream.write(line.encode("ascii"))
             self._stream.flush()
 
+    def pour(self, data):
+        """Bytes as they are, behind a message that says how many."""
+        line = '%s {"t": "bytes", "size": %d}\n' % (self._nonce, len(data))
+        with self._lock:
+            self._stream.write(line.encode("ascii"))
+            self._stream.write(data)
+            self._stream.flush()
+
     def beat(self):
         """Keeps saying that this end is alive, while a long step works."""
         while not self._over.wait(BEAT):
@@ -51,17 +59,35 @@ class Asker:
     def __init__(self, stream):
         self._stream, self._heard, self._ended = stream, time.monotonic(), False
         self._lines, self._news = [], threading.Condition()
+        self._pieces = []  # type: ignore[var-annotated]
 
     def listen(self):
         """Hears to the end; an empty line says that the asker lives."""
         while not self._ended:
             line = self._stream.readline()
+            piece = self._stream.read(int(line[6:])) if line.startswith(b"bytes:") else None
             with self._news:
                 self._heard = time.monotonic()
                 self._ended = self._ended or not line
-                if line.strip():
+                if piece is not None:
+                    self._pieces.append(piece)
+                elif line.strip():
                     self._lines.append(line)
-                self._news.notify()
+                self._news.notify_all()
+
+    def begin(self):
+        """Forgets what an earlier work asked for and did not take."""
+        with self._news:
+            del self._pieces[:]
+
+    def piece(self):
+        """The next bytes that were asked for; none at their end, None when the asker has gone."""
+        with self._news:
+            while not self._pieces:
+                if self.gone():
+                    return None
+                self._news.wait(1)
+            return self._pieces.pop(0)
 
     def next(self):
         """The next line that says something; None when the asker has gone."""
@@ -110,8 +136,13 @@ def _tell_the_system(work):
     syslog.syslog("%s: %s" % (work["who"], things))
 
 
-def _do(work, talk, gone):
-    if "reads" in work:
+def _do(work, talk, asker):
+    gone = asker.gone
+    if "pour" in work:
+        from . import recording  # noqa: PLC0415 (sent with this kind of work alone)
+
+        recording.pour(work, talk, asker)
+    elif "reads" in work:
         record.let_others_end(work, gone)
         reads.answer(work["reads"], talk, gone)
     elif "hold" in work:
@@ -125,13 +156,14 @@ def _do(work, talk, gone):
             reads.answer(work["then"], talk, gone)
 
 
-def _one(work, gone):
+def _one(work, asker):
     """One piece of work, until its message 'end'."""
+    asker.begin()
     talk = Conversation(work["nonce"], sys.stdout.buffer)
     signal.alarm(work["deadline"])
     _always(talk.beat)
     try:
-        _do(work, talk, gone)
+        _do(work, talk, asker)
     except record.Busy as busy:
         talk.say(t="busy", who=str(busy))
     talk.over()
@@ -157,7 +189,7 @@ def main(load):
             if line.startswith(b"stackrbd:"):
                 load(line)
             else:
-                _one(json.loads(line.decode("utf-8")), asker.gone)
+                _one(json.loads(line.decode("utf-8")), asker)
     except OSError:
         code = 74  # nobody listens any more
     except BaseException:

@@ -106,7 +106,8 @@ def _owner_ids(owner, group):
     return uid, gid
 
 
-def _sync_folder(path):
+def sync_folder(path):
+    """Makes what was renamed in a folder last."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -180,7 +181,7 @@ def write(path, data, mode=None, owner=None, group=None, check=None):
         raise
     finally:
         os.close(handle)
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
 def attributes(path, mode, owner, group):
@@ -194,6 +195,46 @@ def folder(path, mode, owner, group):
     if not os.path.isdir(path):
         os.mkdir(path, 0o700)
     attributes(path, mode, owner, group)
+
+
+def exchange(path, new, old):
+    """A folder in another's place, by two renames; OSError with everything as it was."""
+    os.rename(path, old)
+    try:
+        os.rename(new, path)
+    except OSError:
+        os.rename(old, path)
+        raise
+    sync_folder(os.path.dirname(path))
+
+
+def exchange_contents(path, new, old):
+    """The same where the folder itself cannot be renamed: a mount, or an overlay's lower one.
+
+    What was there is copied whole before anything is taken away.
+    """
+    import shutil  # noqa: PLC0415 (slow to load, seldom needed)
+
+    beside = old + SUFFIX
+    shutil.rmtree(beside, ignore_errors=True)
+    argv = ["cp", "-a", "--", path, beside]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    if done.returncode:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise Refused("%s: %s" % (old, done.stderr.decode("utf-8", "replace").strip()[-300:]))
+    subprocess.run(["sync", "-f", beside])
+    os.rename(beside, old)
+    sync_folder(os.path.dirname(old))
+    for name in os.listdir(path):
+        entry = os.path.join(path, name)
+        if os.path.isdir(entry) and not os.path.islink(entry):
+            shutil.rmtree(entry)
+        else:
+            os.unlink(entry)
+    for name in os.listdir(new):
+        shutil.move(os.path.join(new, name), os.path.join(path, name))
+    os.rmdir(new)
+    subprocess.run(["sync", "-f", path])
 
 
 def keep(store, data):
@@ -214,7 +255,7 @@ def remove(path):
     """Takes a file away, and makes that last."""
     target = resolved(path)
     os.unlink(target)
-    _sync_folder(os.path.dirname(target))
+    sync_folder(os.path.dirname(target))
 
 
 def no_folder(path):

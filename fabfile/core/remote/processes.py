@@ -4,6 +4,7 @@ Knows how a program is ended together with all that it started; does not know wh
 any program is for.  Python 3.6, standard library alone.
 """
 
+import fcntl
 import os
 import re
 import select
@@ -21,6 +22,9 @@ ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
 }
 LARGEST = 8 * 1024 * 1024
+PAGE = 256 * 1024
+_SET_PIPE_SIZE = 1031
+"""Linux's F_SETPIPE_SZ, which Python has a name for since 3.10."""
 
 
 class Failed(Exception):
@@ -133,6 +137,14 @@ def _is_there(program):
     return any(os.path.isfile(path) and os.access(path, os.X_OK) for path in paths)
 
 
+def first_of(programs):
+    """The first of the programs that is here.  Raises Failed where none is."""
+    for program in programs:
+        if _is_there(program):
+            return program
+    raise Failed("%s: no such program here" % " or ".join(programs))
+
+
 def call(argv, stdin=b"", timeout=60, killable=True):
     """(exit code, output, errors) of a command.
 
@@ -197,6 +209,102 @@ def _communicate(process, stdin):
         if stream:
             stream.close()
     return bytes(out), bytes(err)
+
+
+def lines(argv, stdin=b"", timeout=600, page=PAGE):
+    """A command's output as it comes: lists of whole lines, some kB each; raises as expect().
+
+    For what is too much to be one answer; nothing but a page is ever in memory.
+    """
+    if not _is_there(argv[0]):
+        raise Failed("%s: no such program here" % argv[0])
+    with Program(argv, timeout, stdin=subprocess.PIPE) as program:
+        program.process.stdin.write(stdin)
+        program.process.stdin.close()
+        rest = b""
+        while True:
+            data = os.read(program.process.stdout.fileno(), page)
+            *whole, rest = (rest + data).split(b"\n")
+            if len(rest) > LARGEST:
+                raise Failed("%s: a line of more than %d bytes" % (argv[0], LARGEST))
+            if whole:
+                yield [text(line) for line in whole]
+            if not data:
+                break
+        if rest:
+            yield [text(rest)]
+        program.expect()
+
+
+class Program:
+    """One that runs beside others: ended past its time, and when it is left before its end.
+
+    What it says of its faults goes to a file without a name, so that it never waits for us.
+    """
+
+    def __init__(self, argv, timeout, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, fds=()):
+        if not _is_there(argv[0]):
+            raise Failed("%s: no such program here" % argv[0])
+        self.argv, self._timeout, self._faults = argv, timeout, _nameless()
+        self.process = subprocess.Popen(
+            argv,
+            bufsize=0,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=self._faults,
+            env=ENVIRONMENT,
+            cwd="/",
+            start_new_session=True,
+            pass_fds=fds,
+        )
+        for stream in (self.process.stdin, self.process.stdout):
+            _widen(stream)
+        guard().began(self.process.pid, timeout)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *why):
+        if self.process.poll() is None:
+            _end(self.process.pid)
+        self.process.wait()
+        guard().over(self.process.pid)
+        os.close(self._faults)
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream:
+                stream.close()
+
+    def faults(self):
+        """The end of what it said on standard error."""
+        size = os.fstat(self._faults).st_size
+        return text(os.pread(self._faults, 600, max(0, size - 600))).strip()
+
+    def expect(self, ok=(0,)):
+        """Waits for its end.  Raises Failed with its own words for another exit code."""
+        code = self.process.wait()
+        if code == -signal.SIGKILL:
+            said = (" ".join(self.argv[:3]), self._timeout)
+            raise Failed("%s: was killed, or took longer than %d s" % said)
+        if code not in ok:
+            raise Failed("%s: exit code %d: %s" % (self.argv[0], code, self.faults()))
+        return code
+
+
+def _widen(stream):
+    """A pipe that holds more: fewer turns between the programs at its ends."""
+    if stream:
+        try:
+            fcntl.fcntl(stream.fileno(), _SET_PIPE_SIZE, 1 << 20)
+        except OSError:
+            pass  # no more are allowed here
+
+
+def _nameless():
+    """A file that is gone when it is closed."""
+    path = "/run/.stackrbd-" + os.urandom(8).hex()
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.unlink(path)
+    return handle
 
 
 def _fed(process, data, waiting):

@@ -173,6 +173,18 @@ def _peeled(text):
     return fingerprint(inner) if inner.strip().isprintable() else ""
 
 
+def lines(argv, timeout=600):
+    """A command's output in pages of lines: for what has no bound."""
+    return processes.lines(argv, timeout=timeout)
+
+
+def rows(sql, defaults=None, timeout=600):
+    """What the database of this host answers, in pages of lines; see database.rows()."""
+    from . import database  # noqa: PLC0415 (sent with this question alone)
+
+    return database.rows(sql, defaults, timeout)
+
+
 def secret(argv, timeout=30):
     """A command's answer as it is: for a key on its way to the one place that sends it."""
     return expect(argv, timeout=timeout)[1].strip()
@@ -285,6 +297,8 @@ READS = {
     "options": option_file,
     "later_files": later_files,
     "argv": argv,
+    "lines": lines,
+    "rows": rows,
     "secret": secret,
     "each": each,
     "packages": packages,
@@ -295,6 +309,15 @@ READS = {
     "run": run,
     "runs": record.runs,
 }
+
+
+def _in_parts(name, pages, talk):
+    """Says an answer page by page; returns how many lines they were."""
+    count = 0
+    for page in pages:
+        talk.say(t="part", id=name, lines=page)
+        count += len(page)
+    return count
 
 
 def answer(asked, talk, gone):
@@ -309,7 +332,10 @@ def answer(asked, talk, gone):
             if gone():
                 return
             try:
-                talk.say(t="read", id=read["id"], value=READS[read["verb"]](**read["args"]))
+                value = READS[read["verb"]](**read["args"])
+                if hasattr(value, "__next__"):
+                    value = _in_parts(read["id"], value, talk)
+                talk.say(t="read", id=read["id"], value=value)
             except (Failed, files.Refused, OSError, ValueError) as error:
                 talk.say(t="read", id=read["id"], error=str(error))
 

@@ -10,6 +10,7 @@ and only then acts: what it yields is on the disk before anything is changed.
 Python 3.6, standard library alone.
 """
 
+import errno
 import os
 import re
 import time
@@ -19,7 +20,7 @@ from .processes import Failed, call, expect
 
 
 def joined(run, parts):
-    """Content as it comes: plain text, secrets ({'secret': text}), old content."""
+    """Content as it comes: plain text, secrets ({'secret': text}), old content, brought files."""
     return "".join(_part(run, part) for part in parts)
 
 
@@ -28,6 +29,8 @@ def _part(run, part):
         return part
     if "secret" in part:
         return part["secret"]
+    if "staged" in part:
+        return (files.read(part["staged"]) or b"").decode("utf-8", "surrogateescape")
     return record.kept(part["run"], part["kept"]).decode("utf-8", "surrogateescape")
 
 
@@ -97,6 +100,36 @@ def write(run, path, content, mode, owner, group, before, check=None):
     new = joined(run, content).encode("utf-8", "surrogateescape")
     yield _back(run, path, data, new)
     files.write(path, new, mode, owner, group, check and (lambda p: files.validate(check, p)))
+
+
+def place(run, path, staged, mode, owner, group, before):
+    """A whole file, from where it was brought to this host."""
+    data = guarded(path, before)
+    new = files.read(staged)
+    if new is None:
+        raise Failed("%s: what was brought for %s is gone" % (staged, path))
+    yield _back(run, path, data, new)
+    files.write(path, new, mode, owner, group)
+
+
+def exchange(run, path, new, old, unit):
+    """A folder in another's place, while the unit that works in it is at rest.
+
+    What was there is kept under a third name.
+    """
+    if not os.path.isdir(new) or os.path.lexists(old):
+        raise Failed("%s: expected a folder, and nothing at %s" % (new, old))
+    args = {"path": path, "new": old, "old": new, "unit": unit}
+    yield {"verb": "exchange", "args": args, "guard": {"path": old}}
+    expect(["systemctl", "stop", "--", unit + ".service"], timeout=900)
+    try:
+        files.exchange(path, new, old)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EBUSY):
+            raise
+        files.exchange_contents(path, new, old)
+    for _ in restart(run, [unit], timeout=600):
+        pass
 
 
 def remove(run, path, before):
@@ -238,6 +271,8 @@ def _last_words(unit):
 STEPS = {
     "edit": edit,
     "write": write,
+    "place": place,
+    "exchange": exchange,
     "remove": remove,
     "attributes": attributes,
     "folder": folder,

@@ -1,0 +1,145 @@
+"""The database server of a host, asked and dumped as root by its own programs.
+
+Knows MariaDB's programs and catalogue; no password goes through it: root is let in by the
+socket, by /root/.my.cnf, or by a file of options that the host has.  `login` is the words
+that a program gets first.  Python 3.6, standard library alone.
+"""
+
+import re
+
+from . import files, processes
+from .processes import Failed
+
+SYSTEM = "('information_schema', 'mysql', 'performance_schema', 'sys')"
+CLIENT, DUMP = ("mariadb", "mysql"), ("mariadb-dump", "mysqldump")
+
+
+def login(defaults=None):
+    """The words by which root logs in; defaults: a file of options on this host."""
+    return ["--defaults-extra-file=" + defaults] if defaults else []
+
+
+def client(how, *words):
+    """The client's argument list."""
+    return [processes.first_of(CLIENT)] + how + ["--default-character-set=utf8mb4"] + list(words)
+
+
+def asked(how, sql, timeout=600):
+    """Pages of lines, a row each, its columns parted by tabs, as --batch writes them."""
+    argv = client(how, "--batch", "--skip-column-names", "--quick")
+    return processes.lines(argv, sql.encode("utf-8"), timeout)
+
+
+def rows(sql, defaults=None, timeout=600):
+    """As asked(); all statements see one moment of the tables that know transactions."""
+    return asked(login(defaults), "START TRANSACTION WITH CONSISTENT SNAPSHOT;\n" + sql, timeout)
+
+
+def answer(how, sql):
+    """All rows at once, each a list of columns."""
+    return [line.split("\t") for page in asked(how, sql) for line in page]
+
+
+def version(how):
+    """The server's version.  Raises Failed for one that is not MariaDB."""
+    found = answer(how, "SELECT VERSION();")[0][0]
+    if "mariadb" not in found.lower():
+        raise Failed("the database is %s: expected MariaDB; nothing else is supported" % found)
+    return found
+
+
+def schemas(how):
+    """Every database that is not the server's own."""
+    sql = "SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN %s;"
+    return sorted(row[0] for row in answer(how, sql % SYSTEM) if not row[0].startswith("#mysql50#"))
+
+
+def number_of(text):
+    """(10, 11, 19) of '10.11.19-MariaDB-0+deb12u1'."""
+    return tuple(int(n) for n in re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text).groups("0"))
+
+
+def _own(column="table_schema"):
+    return "%s NOT IN %s" % (column, SYSTEM)
+
+
+STRUCTURE = "".join(
+    "SELECT '%s', %s FROM information_schema.%s WHERE %s;\n" % part
+    for part in (
+        ("table", "table_schema, table_name, engine, table_collation, create_options",
+         "tables", _own() + " AND table_type <> 'VIEW'"),
+        ("made", "name, table_id, space, flag", "innodb_sys_tables",
+         "name LIKE '%/%' AND name NOT LIKE '%#%'"),
+        ("column", "table_schema, table_name, column_name, ordinal_position, column_type, "
+         "is_nullable, IFNULL(column_default, ''), extra", "columns", _own()),
+        ("index", "table_schema, table_name, index_name, column_name, seq_in_index, non_unique",
+         "statistics", _own()),
+        ("key", "table_schema, table_name, constraint_name, column_name, "
+         "IFNULL(referenced_table_name, '')", "key_column_usage", _own()),
+        ("view", "table_schema, table_name, MD5(view_definition), definer", "views", _own()),
+        ("routine", "routine_schema, routine_name, MD5(routine_definition), definer", "routines",
+         _own("routine_schema")),
+        ("trigger", "trigger_schema, trigger_name, MD5(action_statement), event_object_table",
+         "triggers", _own("trigger_schema")),
+        ("event", "event_schema, event_name, MD5(event_definition), status", "events",
+         _own("event_schema")),
+    )
+)  # fmt: skip
+"""Everything that a change of the schema changes; a table that is made anew, or emptied by
+TRUNCATE, has another number.  (Its time of creation is its file's: any row changes that.)"""
+UNSAFE = (
+    "SELECT CONCAT(table_schema, '.', table_name, ' (', IFNULL(t.engine, 'none'), ')') "
+    "FROM information_schema.tables t LEFT JOIN information_schema.engines e "
+    "ON e.engine = t.engine WHERE table_type = 'BASE TABLE' AND "
+    "IFNULL(e.transactions, 'NO') <> 'YES' AND " + _own() + " ORDER BY 1;"
+)
+"""The tables that a single transaction cannot show as they were at one moment."""
+WITHOUT_A_KEY = (
+    "SELECT CONCAT(t.table_schema, '.', t.table_name) FROM information_schema.tables t "
+    "LEFT JOIN information_schema.statistics s ON s.table_schema = t.table_schema AND "
+    "s.table_name = t.table_name AND s.index_name = 'PRIMARY' WHERE table_type = 'BASE TABLE' "
+    "AND s.index_name IS NULL AND " + _own("t.table_schema") + " ORDER BY 1;"
+)
+SIZE = "SELECT IFNULL(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE "
+
+
+def structure(how):
+    """A digest of the structure of all databases."""
+    lines = sorted(line for page in asked(how, STRUCTURE) for line in page)
+    return files.sha256("\n".join(lines).encode("utf-8"))
+
+
+def heads(how, tables):
+    """{database: its migrations' versions}, by the tables in which such tools keep them.
+
+    tables: {table: the column that tells}.
+    """
+    found = {}  # type: ignore[var-annotated]
+    listed = ", ".join("'%s'" % name for name in sorted(tables))
+    sql = "SELECT table_schema, table_name FROM information_schema.tables WHERE %s AND table_name"
+    for schema, table in answer(how, (sql + " IN (%s);") % (_own(), listed)):
+        place = "`%s`.`%s`" % (schema.replace("`", "``"), table)
+        got = answer(how, "SELECT %s FROM %s ORDER BY 1;" % (tables[table], place))
+        found[schema] = sorted(found.get(schema, []) + [row[0] for row in got])
+    return found
+
+
+def dump(how, names, *more):
+    """The dump program's argument list: all databases, as they were at one moment."""
+    return [processes.first_of(DUMP)] + how + [
+        "--single-transaction", "--quick", "--routines", "--events", "--triggers", "--hex-blob",
+        "--order-by-primary", "--skip-dump-date", "--default-character-set=utf8mb4",
+        "--net-buffer-length=1M", "--max-allowed-packet=1G",
+    ] + list(more) + ["--databases"] + list(names)  # fmt: skip
+
+
+def users(how):
+    """The server's users and what they may, as SQL that can be said twice."""
+    argv = [processes.first_of(DUMP)] + how + ["--system=users", "--insert-ignore"]
+    return processes.expect(argv, timeout=120)[1]
+
+
+def words_of(said):
+    """What a client's error may be shown as: never the statement, which holds data."""
+    found = re.findall(r"ERROR \d+ \([0-9A-Z]+\) at line \d+|ERROR \d+ \([0-9A-Z]+\)", said)
+    return found[-1] if found else "no reason was given"

@@ -1,0 +1,98 @@
+"""Streams of bytes between this host and whoever sends its work: never whole in memory.
+
+Knows pieces, and programs that they run through; does not know what they hold.
+Python 3.6, standard library alone.
+"""
+
+import os
+import threading
+
+from .processes import Failed
+
+PIECE = 256 * 1024
+AHEAD = 6
+"""Pieces that are asked for before the first of them is used up: a slow line stays full."""
+
+
+class Gone(Exception):
+    """Whoever sends the work has left."""
+
+
+class Out:
+    """A pump in a thread of its own: what a program writes goes out as bytes."""
+
+    def __init__(self, stream, talk, gone):
+        self._stream, self._talk, self._gone = stream, talk, gone
+        self._error = None
+        self.size = 0
+        self._thread = threading.Thread(target=self._pump)
+        self._thread.daemon = True
+        self._thread.start()
+
+    def _pump(self):
+        try:
+            while True:
+                data = os.read(self._stream.fileno(), PIECE)
+                if not data or self._gone():
+                    return
+                self._talk.pour(data)
+                self.size += len(data)
+        except OSError as error:
+            self._error = error
+
+    def join(self):
+        """Waits until all has gone out.  Raises Gone where nobody takes it."""
+        self._thread.join()
+        if self._error or self._gone():
+            raise Gone()
+
+
+class In:
+    """The bytes that come in, as a pump into a program; asks for each piece."""
+
+    def __init__(self, target, talk, asker):
+        self._target, self._talk, self._asker = target, talk, asker
+        self._error = None
+        self.size = 0
+        self._thread = threading.Thread(target=self._pump)
+        self._thread.daemon = True
+        self._thread.start()
+
+    def _pump(self):
+        try:
+            for _ in range(AHEAD):
+                self._talk.say(t="want")
+            while True:
+                data = self._asker.piece()
+                if not data:
+                    break
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(self._target.fileno(), view) :]
+                self.size += len(data)
+                self._talk.say(t="want")
+        except OSError as error:
+            self._error = error  # the program has ended; its own words say why
+        self._target.close()
+
+    def join(self):
+        """Waits for the end.  Raises Gone where whoever sends it has left."""
+        self._thread.join()
+        if self._asker.gone():
+            raise Gone()
+
+
+class Cut(Failed):
+    """A stream that ended before its time."""
+
+
+def whole(stream, size):
+    """So many bytes of a pipe.  Raises Cut where it ends before."""
+    pieces = []
+    while size:
+        data = stream.read(min(size, PIECE))
+        if not data:
+            raise Cut("the record ends too early")
+        pieces.append(data)
+        size -= len(data)
+    return b"".join(pieces)

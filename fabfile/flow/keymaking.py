@@ -1,0 +1,24 @@
+"""backup.key: the key that opens records, made on the operator's machine and left there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fabfile.core import sealed, site_file
+from fabfile.resources import site as sites
+
+
+def site_of(option: str) -> Any:
+    """The checked site file, without a run."""
+    path = site_file.locate(option)
+    return sites.check(site_file.load(path), str(path))
+
+
+def make(out: str, site: str) -> int:
+    """Makes the key in a new file, and prints its recipient."""
+    path = Path(out or site_of(site).backup.identity).expanduser()
+    recipient = sealed.save_identity(path)
+    print(f"{path}: written. Keep a copy where the cloud is not: without it no record opens.")
+    print(f'[backup]\nrecipients = ["{recipient}"]')
+    return 0

@@ -1,0 +1,239 @@
+"""What OpenStack's databases say of what is in the pools: which rows are asked, and their form.
+
+Knows the tables and columns of Cinder, Glance and Nova, of those that a release has; asks
+nothing itself.  A row of the answer begins with its kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fabfile.core.contract import BadInput
+
+SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
+_MARKS = {
+    "cinder": ("volumes", "snapshots"),
+    "glance": ("images", "image_locations"),
+    "nova": ("instances", "block_device_mapping"),
+}
+"""The tables by which a service's database is known, whatever its name."""
+_LOOKED_AT = sorted({*(t for marks in _MARKS.values() for t in marks), "volume_attachment",
+                     "backups"})  # fmt: skip
+COLUMNS = (
+    "SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE "
+    f"table_name IN {tuple(_LOOKED_AT)} AND table_schema NOT IN {SYSTEM};"
+)
+"""The first question: 'schema, table, column' of all that the second may name."""
+
+
+SCHEMAS = f"SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN {SYSTEM};"
+"""Every database that is not the server's own."""
+
+
+class Volume(NamedTuple):
+    """name_id: the id in the image's name, another one after a migration; size: GiB."""
+
+    id: str
+    name_id: str
+    status: str
+    size: str
+    host: str
+    migration: str
+
+
+class Snapshot(NamedTuple):
+    """volume: the name_id of its volume; size: GiB."""
+
+    id: str
+    volume: str
+    status: str
+    size: str
+    host: str
+
+
+class Attachment(NamedTuple):
+    """Cinder's side of an attachment."""
+
+    id: str
+    volume: str
+    instance: str
+    status: str
+
+
+class Backup(NamedTuple):
+    """metadata: Cinder's JSON, that names the base image of an incremental one."""
+
+    id: str
+    volume: str
+    status: str
+    service: str
+    metadata: str
+    pool: str
+
+
+class Image(NamedTuple):
+    """One location of an image, or none (''); size: bytes."""
+
+    id: str
+    status: str
+    size: str
+    location: str
+
+
+class Instance(NamedTuple):
+    """power: Nova's number, 1 for one that runs."""
+
+    id: str
+    state: str
+    power: str
+    host: str
+
+
+class Disk(NamedTuple):
+    """Nova's side of an attachment; volume is '' for a disk of the instance's own."""
+
+    instance: str
+    volume: str
+    kind: str
+    boot: str
+
+
+KINDS: Mapping[str, type] = {
+    "volume": Volume, "snapshot": Snapshot, "attachment": Attachment, "backup": Backup,
+    "image": Image, "instance": Instance, "disk": Disk,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All rows of one moment: {kind: rows}."""
+
+    volume: frozenset[Volume] = frozenset()
+    snapshot: frozenset[Snapshot] = frozenset()
+    attachment: frozenset[Attachment] = frozenset()
+    backup: frozenset[Backup] = frozenset()
+    image: frozenset[Image] = frozenset()
+    instance: frozenset[Instance] = frozenset()
+    disk: frozenset[Disk] = frozenset()
+
+
+@dataclass(frozen=True)
+class Schemas:
+    """The databases that hold the rows, and the columns that they have."""
+
+    cinder: str
+    glance: str
+    nova: tuple[str, ...]
+    columns: frozenset[tuple[str, str, str]] = field(repr=False, default=frozenset())
+
+    def names(self) -> list[str]:
+        """All of them."""
+        return [self.cinder, self.glance, *self.nova]
+
+
+def schemas(lines: Iterable[str]) -> Schemas:
+    """Which database is whose, of the answers to COLUMNS.
+
+    Raises BadInput where Cinder's or Glance's is not there, or could be several.
+    """
+    columns = frozenset((s, t, c) for s, t, c in (cells(line) for line in lines))
+    tables = {(schema, table) for schema, table, _ in columns}
+    found = {
+        service: sorted(s for s in {s for s, _ in tables} if all((s, t) in tables for t in marks))
+        for service, marks in _MARKS.items()
+    }
+    for service in ("cinder", "glance"):
+        if len(found[service]) > 1 and service in found[service]:
+            found[service] = [service]
+        if len(found[service]) != 1:
+            names = ", ".join(found[service]) or "none"
+            raise BadInput(
+                f"databases: expected one of {service}'s, found {names}; is the host with the "
+                "role 'database' the one that holds OpenStack's?"
+            )
+    return Schemas(found["cinder"][0], found["glance"][0], tuple(found["nova"]), columns)
+
+
+def question(found: Schemas) -> str:
+    """The second question: every row that matters, its kind first."""
+    return "".join(f"{statement};\n" for statement in _statements(found))
+
+
+def _statements(found: Schemas) -> Iterator[str]:
+    c, g = _quoted(found.cinder), _quoted(found.glance)
+
+    def has(table: str, column: str) -> bool:
+        return (found.cinder, table, column) in found.columns
+
+    def name_id(table: str) -> str:
+        if has("volumes", "_name_id"):
+            return f"COALESCE(NULLIF({table}._name_id, ''), {table}.id)"
+        return f"{table}.id"
+
+    moving = "v.migration_status" if has("volumes", "migration_status") else "''"
+    yield _select("volume", f"{c}.volumes v", "v.deleted = 0", "v.id", name_id("v"), "v.status",
+                  "v.size", "v.host", moving)  # fmt: skip
+    yield _select("snapshot", f"{c}.snapshots s JOIN {c}.volumes v ON v.id = s.volume_id",
+                  "s.deleted = 0", "s.id", name_id("v"), "s.status", "s.volume_size",
+                  "v.host")  # fmt: skip
+    if has("volume_attachment", "instance_uuid"):
+        yield _select("attachment", f"{c}.volume_attachment a", "a.deleted = 0", "a.id",
+                      "a.volume_id", "a.instance_uuid", "a.attach_status")  # fmt: skip
+    if has("backups", "service"):
+        more = "b.service_metadata" if has("backups", "service_metadata") else "''"
+        yield _select("backup", f"{c}.backups b", "b.deleted = 0", "b.id", "b.volume_id",
+                      "b.status", "b.service", more, "b.container")  # fmt: skip
+    yield _select("image",
+                  f"{g}.images i LEFT JOIN {g}.image_locations l ON l.image_id = i.id AND "
+                  "(l.deleted = 0 OR i.status = 'pending_delete')",
+                  "i.deleted = 0 OR i.status = 'pending_delete'",
+                  "i.id", "i.status", "i.size", "l.value")  # fmt: skip
+    for n in map(_quoted, found.nova):
+        yield _select("instance", f"{n}.instances i", "i.deleted = 0", "i.uuid", "i.vm_state",
+                      "i.power_state", "i.host")  # fmt: skip
+        yield _select("disk", f"{n}.block_device_mapping b", "b.deleted = 0 AND "
+                      "(b.volume_id IS NOT NULL OR b.destination_type = 'local')",
+                      "b.instance_uuid", "b.volume_id", "b.destination_type",
+                      "b.boot_index")  # fmt: skip
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _select(kind: str, table: str, where: str, *columns: str) -> str:
+    asked = ", ".join(f"IFNULL({column}, '')" for column in columns)
+    return f"SELECT '{kind}', {asked} FROM {table} WHERE {where}"
+
+
+def rows(lines: Iterable[str]) -> Rows:
+    """The answers to question(), by kind."""
+    found: dict[str, list[NamedTuple]] = {kind: [] for kind in KINDS}
+    for line in lines:
+        kind, *values = cells(line)
+        found[kind].append(KINDS[kind](*values))
+    return Rows(**{kind: frozenset(some) for kind, some in found.items()})  # type: ignore[arg-type]
+
+
+_ESCAPED = {"\\n": "\n", "\\t": "\t", "\\0": "\0", "\\\\": "\\"}
+
+
+def cells(line: str) -> Sequence[str]:
+    """A row's columns, as the client's --batch writes them."""
+    values = line.split("\t")
+    if "\\" not in line:
+        return values
+    return [_plain(value) for value in values]
+
+
+def _plain(value: str) -> str:
+    parts, rest = [], value
+    while True:
+        before, slash, rest = rest.partition("\\")
+        parts.append(before)
+        if not slash:
+            return "".join(parts)
+        parts.append(_ESCAPED.get(slash + rest[:1], slash + rest[:1]))
+        rest = rest[1:]

@@ -1,0 +1,228 @@
+"""A real MariaDB of the tests' own: in a folder, on a socket, ended by its process id.
+
+Its programs, and age's, are the system's, or those below STACKRBD_MARIADB (a folder that
+Debian's packages were unpacked into: mariadb-server-core, mariadb-client, mariadb-client-core,
+age and what they need), or the lab's image of a controller.
+"""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from fabfile.core import agent_program, sealed
+from tests.unit.test_agent import Agent
+
+PROGRAMS = ("mariadb", "mariadb-dump", "mariadb-admin", "mariadbd", "mariadb-install-db", "age")
+IMAGES = Path("/var/cache/stackrbd/lab/images")
+
+
+def roots():
+    """Where the programs may be."""
+    named = os.environ.get("STACKRBD_MARIADB")
+    return [Path(named)] if named else [Path("/"), *sorted(IMAGES.glob("controller-*"))]
+
+
+def found(program):
+    """(a root, the program below it), or None."""
+    for root in roots():
+        for folder in ("usr/bin", "usr/sbin"):
+            if (root / folder / program).exists():
+                return root, root / folder / program
+    return None
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory):
+    """A folder with all of them, to be put in front of PATH."""
+    missing = [name for name in PROGRAMS if not found(name)]
+    if missing:
+        pytest.skip(f"{', '.join(missing)}: not here; see tests/apart/programs.py")
+    folder = tmp_path_factory.mktemp("bin")
+    for name in PROGRAMS:
+        root, path = found(name)
+        more = ""
+        if name in ("mariadbd", "mariadb-install-db") and root != Path("/"):
+            more = f"--basedir={root}/usr --lc-messages-dir={root}/usr/share/mysql"
+            first = "--no-defaults" if name == "mariadb-install-db" else ""
+            more = f"{first} {more} --plugin-dir={root}/usr/lib/mysql/plugin"
+        script = folder / name
+        libraries = f"{root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu"
+        set_ = "" if root == Path("/") else f"export LD_LIBRARY_PATH={libraries}\n"
+        # The options that say which files are read come first, whoever gives them.
+        script.write_text(
+            f'#!/bin/sh\n{set_}first=\ncase "$1" in --no-defaults|--defaults*) first=$1; shift;; '
+            f'esac\nexec {path} $first {more} "$@"\n'
+        )
+        script.chmod(0o755)
+    return folder
+
+
+class Server:
+    """A live server: the one that the agent takes for the host's own."""
+
+    def __init__(self, programs, folder):
+        self.programs, self.folder = programs, folder
+        self.data, self.socket = folder / "data", folder / "s"
+        self.defaults = folder / "client.cnf"
+        self.defaults.write_text(f"[client]\nuser=root\nsocket={self.socket}\n")
+        self.process = None
+
+    def make(self):
+        argv = [self.programs / "mariadb-install-db", "--user=root", f"--datadir={self.data}"]
+        subprocess.run([*argv, "--skip-test-db"], check=True, capture_output=True)
+        self.start()
+
+    def start(self):
+        argv = ["nice", "-n", "10", self.programs / "mariadbd", "--no-defaults", "--user=root"]
+        argv += [f"--datadir={self.data}", f"--socket={self.socket}", "--skip-networking"]
+        argv += [f"--pid-file={self.folder}/pid", f"--log-error={self.folder}/log"]
+        self.process = subprocess.Popen([*argv, "--innodb-buffer-pool-size=64M"])
+        until = time.monotonic() + 60
+        while self.process.poll() is None and time.monotonic() < until:
+            if self.socket.exists() and self.sql("SELECT 1", check=False) == "1\n":
+                return
+            time.sleep(0.2)
+        raise AssertionError((self.folder / "log").read_text()[-2000:])
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait(60)
+            self.process = None
+
+    def client(self):
+        argv = [str(self.programs / "mariadb"), f"--defaults-extra-file={self.defaults}"]
+        return [*argv, "--default-character-set=utf8mb4", "-NB"]
+
+    def sql(self, text, check=True):
+        """What the server answers."""
+        done = subprocess.run(
+            self.client(), input=text, text=True, capture_output=True, check=False
+        )
+        assert not (check and done.returncode), done.stderr
+        return done.stdout
+
+    def all(self):
+        """Everything that it holds, as its own checksums tell it."""
+        tables = self.sql(
+            "SELECT CONCAT(table_schema, '.', table_name) FROM information_schema.tables WHERE "
+            "table_type = 'BASE TABLE' AND table_schema NOT IN ('mysql', 'sys', "
+            "'information_schema', 'performance_schema')"
+        ).split()
+        return self.sql("".join(f"CHECKSUM TABLE {name};\n" for name in sorted(tables)))
+
+
+@pytest.fixture
+def folder():
+    """Short: a socket's path has at most 107 characters."""
+    path = Path(tempfile.mkdtemp(prefix="sr-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def server(programs, folder):
+    """A fresh live server."""
+    live = Server(programs, folder)
+    live.make()
+    yield live
+    live.stop()
+
+
+class HostAgent(Agent):
+    """An agent that finds the tests' programs and takes their server for the host's."""
+
+    live = None
+
+    def bring(self):
+        """The modules that a record needs, as they come before one."""
+        more = [name for names in agent_program.needed_for({"pour": "create"}) for name in names]
+        more = [name for name in more if name not in agent_program.READING]
+        altered = [(n, self._altered(text, 30.0)) for n, text in agent_program.sources(more)]
+        self.process.stdin.write(agent_program.as_code(altered))
+
+    def _altered(self, text, silence):
+        text = super()._altered(text, silence)
+        text = text.replace('"PATH": "', f'"PATH": "{self.live.programs}:')
+        return text.replace(
+            "    mine = mine or settings()\n", f"    mine = {{'datadir': '{self.live.data}'}}\n"
+        )
+
+    def record(self, recipients, **more):
+        """Asks for a record; (its bytes, its manifest or None, why not)."""
+        heads = {"alembic_version": "version_num"}
+        args = {"recipients": recipients, "folders": [], "said": {}, "commands": {},
+                "dumped": {"defaults": str(self.live.defaults), "heads": heads},
+                "about": {"site": "lab"}, **more}  # fmt: skip
+        self.give(pour="create", args=args)
+        return self.take()
+
+    def take(self):
+        """What comes of a record under way."""
+        data, again = b"", 0
+        while True:
+            line = self.process.stdout.readline()
+            message = message_of(line)
+            if message is None or message["t"] in ("poured", "refused"):
+                break
+            if message["t"] == "bytes":
+                data += self.process.stdout.read(message["size"])
+            elif message["t"] == "again":
+                data, again = b"", again + 1
+        said = message or {"why": "cut"}
+        self.again = again
+        return data, said.get("value"), said.get("why")
+
+    def restore(self, data, manifest, identity, keep=False):
+        """Sends a record; (what came of it, why not)."""
+        secret = {"secret": identity.reveal()}
+        self.give(pour="restore", args={"identity": secret, "manifest": manifest, "keep": keep})
+        pieces = iter([data[at : at + 100_000] for at in range(0, len(data), 100_000)])
+        for line in self.process.stdout:
+            message = message_of(line)
+            if message["t"] == "want":
+                piece = next(pieces, b"")
+                self.process.stdin.write(b"bytes:%d\n" % len(piece) + piece)
+                self.process.stdin.flush()
+            elif message["t"] in ("poured", "refused"):
+                return message.get("value"), message.get("why")
+        return None, "cut"
+
+
+def message_of(line):
+    """The next message; None at the end."""
+    return json.loads(line.partition(b"\x1enonce ")[2]) if line else None
+
+
+@pytest.fixture
+def agent(server, folder):
+    """Starts agents on the tests' host."""
+    started, numbers = [], itertools.count(1)
+
+    def start():
+        HostAgent.live = server
+        one = HostAgent(folder, reads=[])
+        one.all()
+        one.bring()
+        give = one.give
+        one.give = lambda **work: give(**{"run": f"r{next(numbers)}", **work})
+        started.append(one)
+        return one
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait()
+
+
+@pytest.fixture(scope="session")
+def key():
+    """(the private key, its recipient)."""
+    return sealed.new_identity()

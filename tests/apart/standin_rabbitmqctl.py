@@ -1,0 +1,14 @@
+#!/usr/bin/python3
+"""rabbitmqctl with a queue that is a file: its definitions go out, and come in again."""
+
+import sys
+
+words = [word for word in sys.argv[1:] if word != "-q"]
+if words == ["export_definitions", "-"]:
+    with open("/srv/definitions.json") as stream:
+        print(stream.read())
+elif words == ["import_definitions"]:
+    with open("/srv/definitions.json", "w") as stream:
+        stream.write(sys.stdin.read())
+else:
+    sys.exit(64)

@@ -1,0 +1,48 @@
+"""A process of its own, so that its memory can be told: 100,000 rows against as many names.
+
+Prints how long it took and the most memory it had, from the client's lines to the findings.
+"""
+
+import json
+import resource
+import sys
+import time
+import uuid
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from fabfile.resources import held, reconcile, rows  # noqa: E402 (its place is known now)
+
+MANY = 100_100
+FSID = "11111111-2222-3333-4444-555555555555"
+PLACES = reconcile.Places(FSID, "volumes", "images", None, "rbd")
+
+
+def lines(count, gone):
+    for number in range(count):
+        name, instance = uuid.UUID(int=number), uuid.UUID(int=number + 10**9)
+        if number not in gone:
+            yield f"volume\t{name}\t{name}\tin-use\t10\tcontroller01@rbd#rbd\t"
+        yield f"attachment\t{uuid.UUID(int=number + 2 * 10**9)}\t{name}\t{instance}\tattached"
+        yield f"disk\t{instance}\t{name}\tvolume\t"
+
+
+def main():
+    start = time.monotonic()
+    before = rows.rows(lines(MANY, {7, 8, 9, 10, 11}))
+    ids = (uuid.UUID(int=number) for number in range(5, MANY))
+    names = held.names({"volumes": [f"volume-{name}" for name in ids], "images": []}, {})
+    after = rows.rows(lines(MANY, {7, 8, 9, 10, 11}))
+    found = reconcile.compare(PLACES, before, names, after)
+    print(json.dumps({
+        "findings": len(found),
+        "rows": sum(len(some) for some in vars(after).values()),
+        "names": len(names.there["volumes"]),
+        "seconds": round(time.monotonic() - start, 1),
+        "megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

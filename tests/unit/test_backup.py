@@ -1,0 +1,162 @@
+"""What a record holds, what it must fit, and the order in which it takes the live ones' place."""
+
+import json
+
+import pytest
+
+from fabfile.core.contract import BadInput, Facts
+from fabfile.resources import backup
+
+from .states import FSID, cluster, site
+
+RECIPIENT = "age1" + "q" * 58
+INSTALLED = {"nova-common": "2:26.2.2-1~deb12u3", "mariadb-server": "1:10.11.19-0+deb12u1"}
+UNITS = ("mariadb", "nova-api", "keystone", "cinder-volume", "rabbitmq-server", "ssh",
+         "nova-compute", "neutron-openvswitch-agent", "lab-share", "glance-api")  # fmt: skip
+NOVA = ["file", "0640", "root", "nova", "f" * 64]
+
+
+def a_site(**more):
+    hosts = {"ceph01": {"roles": ["ceph"]}, "ctl": {"roles": ["glance", "cinder", "database"]}}
+    table = {"recipients": [RECIPIENT], "units": ["lab-share"], **more}
+    return site(hosts=hosts, backup=table)
+
+
+def listed(units):
+    lines = [f"{u}.service loaded active running x" for u in units]
+    return {"code": 0, "out": "\n".join(lines), "err": ""}
+
+
+def seen(units=UNITS, installed=None, **more):
+    packages = {**dict.fromkeys([*backup.PACKAGES, *backup.TOOLS]), "age": "1", "zstd": "1"}
+    packages.update(INSTALLED if installed is None else installed)
+    return {"packages.records": packages, "units.active": listed(units), **more}
+
+
+def facts(**ctl):
+    return Facts({"ceph01": cluster(), "ctl": seen(**ctl)})
+
+
+def manifest(**more):
+    held = {
+        "versions": INSTALLED,
+        "units": ["mariadb", "rabbitmq-server", "keystone", "nova-api"],
+        "files": {"/etc/nova": ["directory", "0755", "root", "root", ""],
+                  "/etc/nova/nova.conf": NOVA,
+                  "/etc/mysql/my.cnf": ["link", "0777", "root", "root", "/etc/alternatives/my"]},
+        "database": {"schemas": ["nova"], "tables": {"nova.a": [1, "x"]}},
+    }  # fmt: skip
+    return {"site": "test", "fsid": FSID, "hosts": {"ctl": {**held, **more}}}
+
+
+def test_units_are_those_of_openstack_in_the_order_of_their_start():
+    assert backup.active(a_site(), listed(UNITS)) == [
+        "mariadb", "rabbitmq-server", "keystone", "glance-api", "nova-api", "cinder-volume",
+        "lab-share",
+    ]  # fmt: skip
+
+
+def test_services_are_stopped_the_last_to_start_first_and_the_database_stays():
+    changes = backup.Stopped(["ctl"]).plan(a_site(), facts())
+    stopped = [change.args["argv"][3:] for change in changes]
+    assert stopped == [
+        ["cinder-volume"], ["lab-share"], ["nova-api"], ["glance-api"], ["keystone"],
+        ["rabbitmq-server"],
+    ]  # fmt: skip
+    assert all(change.args["undo"]["guard"] for change in changes)
+    assert backup.Stopped(["ctl"]).plan(a_site(), facts(units=["mariadb", "nova-compute"])) == []
+
+
+def at_rest(**more):
+    now = {
+        "at /etc/nova": {"kind": "directory", "mode": "0755", "owner": "root", "group": "root"},
+        "at /etc/nova/nova.conf": None,
+        "at /etc/mysql/my.cnf": {"/etc/mysql/my.cnf": False},
+        "waiting": {"/data.stackrbd-r1": True, "/s": True, "/s/said/rabbitmq.json": True},
+    }
+    return Facts({"ctl": seen(units=["mariadb"], **{**now, **more})})  # fmt: skip
+
+
+TAKEN = {"ctl": {"folder": "/data.stackrbd-r1", "staged": "/s", "live": "/data"}}
+
+
+def test_files_come_first_then_databases_queue_and_services():
+    changes = backup.PutBack(manifest(), TAKEN, "r2").plan(a_site(), at_rest())
+    assert [(c.thing, c.verb) for c in changes] == [
+        ("/etc/nova/nova.conf", "place"), ("/etc/mysql/my.cnf", "run"), ("databases", "exchange"),
+        ("rabbitmq-server", "run"), ("rabbitmq-server", "restart"), ("queue", "run"),
+        ("keystone", "run"), ("keystone", "restart"), ("nova-api", "run"), ("nova-api", "restart"),
+        ("/s", "run"),
+    ]  # fmt: skip
+    place, _, exchange = changes[:3]
+    assert place.args["staged"] == "/s/files/etc/nova/nova.conf"
+    assert exchange.args == {"path": "/data", "new": "/data.stackrbd-r1", "unit": "mariadb",
+                             "old": "/data.stackrbd-before-r2"}  # fmt: skip
+
+
+def test_what_is_in_place_needs_nothing_more():
+    conf = {"kind": "file", "mode": "0640", "owner": "root", "group": "nova", "sha256": "f" * 64}
+    done = at_rest(**{
+        "at /etc/nova/nova.conf": conf, "at /etc/mysql/my.cnf": {"/etc/mysql/my.cnf": True},
+        "waiting": {"/data.stackrbd-r1": False, "/s": False, "/s/said/rabbitmq.json": False},
+        "units.active": listed(["mariadb", "rabbitmq-server", "keystone", "nova-api"]),
+    })  # fmt: skip
+    assert backup.PutBack(manifest(), TAKEN, "r2").plan(a_site(), done) == []
+
+
+@pytest.mark.parametrize(
+    "record, installed, cause",
+    [
+        ({**manifest(), "site": "other"}, None, "of the site 'other'"),
+        ({**manifest(), "fsid": "0"}, None, "another cloud"),
+        ({**manifest(), "hosts": {"gone": manifest()["hosts"]["ctl"]}}, None, "the site has not"),
+        (manifest(versions={"nova-common": "2:27.0-1"}), None, "the schema of nova-common 2:27"),
+        (manifest(versions={"mariadb-server": "1:11.4.2"}), None, "mariadb-server 1:11.4"),
+        (manifest(), {}, "is not installed; a bare host needs its packages first"),
+    ],
+)
+def test_a_record_that_does_not_fit_is_refused(record, installed, cause):
+    with pytest.raises(BadInput, match=cause):
+        backup.refuse_unfit(a_site(), record, facts(installed=installed))
+
+
+@pytest.mark.parametrize("version", ["2:26.0.0-1", "2:26.9-0", "2:25.1-1"])
+def test_the_same_or_an_older_schema_fits(version):
+    held = manifest(versions={"nova-common": version, "ceph-common": "99.0"})
+    backup.refuse_unfit(a_site(), held, facts())
+
+
+def test_nothing_is_recorded_for_nobody_or_without_the_tools():
+    with pytest.raises(BadInput, match="found none; inv backup.key"):
+        backup.refuse_without_tools(a_site(recipients=[]), facts())
+    hosts = {"ceph01": {"roles": ["ceph"]}, "ctl": {"roles": ["glance", "cinder"]}}
+    with pytest.raises(BadInput, match="one host with the role 'database', found none"):
+        nobody = site(hosts=hosts, backup={"recipients": [RECIPIENT]})
+        backup.refuse_without_tools(nobody, facts())
+    without = facts(installed={"age": None})
+    with pytest.raises(BadInput, match="ctl: age is not installed; inv backup.tools"):
+        backup.refuse_without_tools(a_site(), without)
+    (change,) = backup.tools.plan(a_site(), without)
+    assert change.args["packages"] == ["age"]
+    assert backup.tools.plan(a_site(), facts()) == []
+    assert backup.tools.plan(a_site(recipients=[]), without) == []
+
+
+def test_no_key_is_in_what_is_said_of_the_cluster():
+    found = backup.of_cluster(a_site(), facts())
+    assert found["fsid"] == FSID
+    assert "key" not in json.dumps(found["users"])
+
+
+@pytest.mark.parametrize(
+    "table, cause",
+    [
+        ({"recipients": ["ssh-ed25519 AAAA"]}, "a recipient of age"),
+        ({"recipients": ["age1" + "b" * 58]}, "a recipient of age"),
+        ({"also": ["etc/x"]}, "a path from /"),
+        ({"keep": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_table_is_refused(table, cause):
+    with pytest.raises(BadInput, match=cause):
+        a_site(**table)

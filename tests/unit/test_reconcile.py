@@ -1,0 +1,395 @@
+"""Rows against names: what is a finding, and what only looks like one."""
+
+import json
+import re
+import subprocess
+import sys
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fabfile.core.contract import BadInput
+from fabfile.resources import held, reconcile, rows
+from fabfile.resources.held import Held
+from fabfile.resources.rows import (
+    Attachment,
+    Backup,
+    Disk,
+    Image,
+    Instance,
+    Rows,
+    Snapshot,
+    Volume,
+)
+
+from .states import FSID
+
+PLACES = reconcile.Places(FSID, "volumes", "images", "vms", "rbd")
+HOST = "ctl@rbd#rbd"
+GIB = 1 << 30
+
+
+def an_id(number):
+    return str(uuid.UUID(int=number))
+
+
+V, W, S, A, N, G, B = map(an_id, range(1, 8))
+LOCATION = f"rbd://{FSID}/images/{G}/snap"
+VOLUME = Volume(V, V, "in-use", "2", HOST, "")
+FREE = Volume(W, W, "available", "1", HOST, "")
+HEALTHY = {
+    "volume": [VOLUME, FREE],
+    "snapshot": [Snapshot(S, V, "available", "2", HOST)],
+    "attachment": [Attachment(A, V, N, "attached")],
+    "backup": [Backup(B, V, "available", "cinder.backup.drivers.ceph.CephBackupDriver", "", "bak")],
+    "image": [Image(G, "active", "4096", LOCATION)],
+    "instance": [Instance(N, "active", "1", "n1")],
+    "disk": [Disk(N, "", "local", "0"), Disk(N, V, "volume", "")],
+}
+THERE = {
+    "volumes": {f"volume-{V}", f"volume-{W}"},
+    "images": {G},
+    "vms": {f"{N}_disk", f"{N}_disk.config"},
+    "bak": {f"volume-{V}.backup.base"},
+}
+
+
+def some(**kinds):
+    return Rows(**{kind: frozenset(found) for kind, found in {**HEALTHY, **kinds}.items()})
+
+
+def names(trash=None, **pools):
+    there = {pool: frozenset(found) for pool, found in {**THERE, **pools}.items()}
+    return reconcile.Names(there, trash or {})
+
+
+def compared(before=None, seen=None, after=None):
+    before = before or some()
+    return reconcile.compare(PLACES, before, seen or names(), after or before)
+
+
+def told(findings):
+    return [(f.kind, f.thing, f.row, f.command) for f in findings]
+
+
+def test_a_cloud_that_agrees_has_no_finding():
+    assert compared() == []
+    assert reconcile.pools(PLACES, some()) == ["bak", "images", "vms", "volumes"]
+
+
+@pytest.mark.parametrize(
+    "changed, expected",
+    [
+        ({"volumes": {f"volume-{V}"}},
+         ("missing", "volume", W, f"openstack volume delete --force {W}")),
+        ({"images": set()}, ("missing", "image", G, f"openstack image delete {G}")),
+        ({"bak": set()}, ("missing", "backup", B, f"openstack volume backup delete --force {B}")),
+        ({"vms": {f"{N}_disk.config"}}, ("missing", "disk", N, f"openstack server delete {N}")),
+        ({"volumes": {*THERE["volumes"], f"volume-{S}"}},
+         ("orphaned", "volume", S, f"rbd trash mv volumes/volume-{S}")),
+        ({"images": {G, S}}, ("orphaned", "image", S, f"rbd trash mv images/{S}")),
+        ({"vms": {*THERE["vms"], f"{S}_disk"}},
+         ("orphaned", "disk", S, f"rbd trash mv vms/{S}_disk")),
+        ({"bak": {*THERE["bak"], f"volume-{S}.backup.base"}},
+         ("orphaned", "backup", S, f"rbd trash mv bak/volume-{S}.backup.base")),
+    ],
+)  # fmt: skip
+def test_what_one_side_alone_has(changed, expected):
+    assert told(compared(seen=names(**changed))) == [expected]
+
+
+def test_an_image_in_the_trash_is_brought_back_by_its_id():
+    seen = names({"volumes": {"5e1f": f"volume-{W}"}}, volumes={f"volume-{V}"})
+    (found,) = compared(seen=seen)
+    assert found.command == "rbd trash restore -p volumes 5e1f"
+
+
+@pytest.mark.parametrize(
+    "volume",
+    [FREE._replace(status=status) for status in ("creating", "error", "deleting", "downloading")]
+    + [
+        FREE._replace(host="ctl@nfs#nfs"),
+        FREE._replace(host=""),
+        FREE._replace(migration="migrating"),
+    ],
+)
+def test_a_volume_that_needs_no_image_here_misses_none(volume):
+    before = some(volume=[VOLUME, volume])
+    assert compared(before, names(volumes={f"volume-{V}"})) == []
+
+
+def test_an_image_that_any_row_knows_is_no_orphan():
+    elsewhere = FREE._replace(host="ctl@other-rbd#x", status="error")
+    assert compared(some(volume=[VOLUME, elsewhere])) == []
+
+
+def test_a_migrated_volume_has_its_image_under_another_id():
+    moved = FREE._replace(name_id=S)
+    seen = names(volumes={f"volume-{V}", f"volume-{S}"})
+    assert compared(some(volume=[VOLUME, moved]), seen) == []
+    assert [f.name for f in compared(some(volume=[VOLUME, moved]))] == [f"volume-{S}"]
+
+
+def test_what_came_or_went_meanwhile_is_no_finding():
+    fewer = some(volume=[VOLUME])
+    assert compared(before=fewer, after=some()) == []  # its row came after the first look
+    assert compared(before=some(), after=fewer) == []  # its row went before the second
+    without = names(volumes={f"volume-{V}"})
+    assert compared(before=some(), seen=without, after=fewer) == []
+    assert compared(before=fewer, seen=without, after=some()) == []
+
+
+@pytest.mark.parametrize(
+    "rows_, sentence, command",
+    [
+        ({"disk": [Disk(N, "", "local", "0")]},
+         f"attached to instance {N} in Cinder, not in Nova",
+         f"openstack --os-volume-api-version 3.27 volume attachment delete {A}"),
+        ({"disk": [*HEALTHY["disk"], Disk(N, W, "volume", "")]},
+         f"attached to instance {N} in Nova, not in Cinder",
+         f"openstack server remove volume {N} {W}"),
+        ({"volume": [VOLUME, FREE._replace(status="in-use")]}, "in use, and attached nowhere",
+         f"openstack volume set --state available --detached {W}"),
+        ({"volume": [VOLUME._replace(status="available"), FREE]}, "available, and attached",
+         f"openstack volume set --state in-use --attached {V}"),
+    ],
+)  # fmt: skip
+def test_attached_in_one_and_not_in_the_other(rows_, sentence, command):
+    (found,) = compared(some(**rows_))
+    assert (found.kind, found.sentence, found.command) == ("attached", sentence, command)
+
+
+def test_an_attachment_that_is_only_reserved_is_enough_for_nova():
+    reserved = HEALTHY["attachment"][0]._replace(status="reserved")
+    assert compared(some(attachment=[reserved])) == []
+
+
+def test_a_location_of_another_cluster_is_missing_here():
+    other = Image(G, "active", "1", f"rbd://{an_id(9)}/images/{G}/snap")
+    (found,) = compared(some(image=[other]))
+    assert "another cluster" in found.sentence
+
+
+def test_names_that_are_not_openstacks_are_left_alone_and_counted():
+    seen = names(volumes={*THERE["volumes"], "mine", "volume-x"}, vms={*THERE["vms"], "iso"})
+    assert compared(seen=seen) == []
+    assert reconcile.foreign(PLACES, seen) == {"volumes": 2, "vms": 1}
+
+
+def test_the_sites_own_name_templates_hold():
+    places = replace(PLACES, volume_name="vol_%s")
+    seen = names(volumes={f"vol_{V}", f"vol_{W}", f"vol_{S}"})
+    found = reconcile.compare(places, some(), seen, some())
+    assert [(f.kind, f.row) for f in found] == [("orphaned", S)]
+
+
+def test_a_command_is_quoted():
+    trash = {"volumes": {"a b": f"volume-{W}"}}
+    (found,) = compared(seen=names(trash, volumes={f"volume-{V}"}))
+    assert found.command == "rbd trash restore -p volumes 'a b'"
+
+
+# The closer look
+
+
+def answer(document, code=0):
+    return {"code": code, "out": json.dumps(document), "err": ""}
+
+
+GONE = {"code": 2, "out": "", "err": "No such file or directory"}
+
+
+def orphan(name, **answers):
+    seen = names(volumes={*THERE["volumes"], name})
+    spec = f"volumes/{name}"
+    given = {f"info {spec}": answer({"size": GIB}), f"children {spec}": answer([]),
+             f"status {spec}": answer({"watchers": []})}  # fmt: skip
+    given |= {f"{question} {spec}": value for question, value in answers.items()}
+    findings = compared(seen=seen)
+    assert {*held.suspects(findings)} == {*given}
+    return held.looked_at(findings, given)
+
+
+def test_an_orphan_is_shown_with_its_size():
+    (found,) = orphan(f"volume-{S}")
+    assert found.sentence == "no row names it (1.00 GiB)"
+
+
+def test_an_orphan_that_is_in_use_is_not_to_be_moved():
+    (found,) = orphan(f"volume-{S}", status=answer({"watchers": [{"address": "10.0.0.1:0/1"}]}))
+    assert "open at 10.0.0.1:0/1" in found.sentence
+    assert found.command == f"rbd status volumes/volume-{S}"
+    (found,) = orphan(f"volume-{S}", children=answer([{"pool": "volumes", "image": "x"}]))
+    assert "1 clones need it" in found.sentence
+
+
+def test_what_went_meanwhile_or_is_kept_for_clones_is_no_finding():
+    assert orphan(f"volume-{S}", info=GONE) == []
+    assert orphan(f"volume-{S}.deleted", children=answer([{"image": "x"}])) == []
+    assert len(orphan(f"volume-{S}.deleted")) == 1
+
+
+def test_an_image_that_came_meanwhile_is_not_missing():
+    findings = compared(seen=names(volumes={f"volume-{V}"}))
+    spec = f"volumes/volume-{W}"
+    assert held.looked_at(findings, {f"info {spec}": answer({"size": GIB})}) == []
+    assert len(held.looked_at(findings, {f"info {spec}": GONE})) == 1
+
+
+@pytest.mark.parametrize(
+    "status, children, count",
+    [
+        ("expired at Mon Nov 23 12:00:00 2026", [], 1),
+        ("protected until Mon Nov 30 12:00:00 2026", [], 0),
+        ("expired at Mon Nov 23 12:00:00 2026", [{"image": "x"}], 0),
+    ],
+)
+def test_the_trash_holds_what_waits_or_is_needed(status, children, count):
+    findings = compared(seen=names({"volumes": {"5e1f": f"volume-{S}"}}))
+    spec = f"volumes/volume-{S} (5e1f)"
+    told_ = {
+        "long volumes": answer([{"id": "5e1f", "name": f"volume-{S}", "status": status}]),
+        f"children {spec}": answer(children),
+    }
+    assert {*held.suspects(findings)} == {*told_}
+    found = held.looked_at(findings, told_)
+    assert [f.command for f in found] == ["rbd trash rm volumes/5e1f"] * count
+
+
+# Every image, by choice
+
+IMAGES = {
+    ("volumes", f"volume-{V}"): Held(2 * GIB, frozenset({f"snapshot-{S}"})),
+    ("volumes", f"volume-{W}"): Held(GIB, frozenset({f"volume-{S}.clone_snap"})),
+    ("images", G): Held(4096, frozenset({"snap"})),
+}
+OPEN = {("volumes", f"volume-{V}"): ("10.0.0.1:0/1",), ("volumes", f"volume-{W}"): ()}
+
+
+def differing(images=None, open_at=None):
+    return held.differing(PLACES, some(), some(), {**IMAGES, **(images or {})},
+                          {**OPEN, **(open_at or {})})  # fmt: skip
+
+
+def test_images_that_agree_have_no_finding():
+    assert differing() == []
+    assert held.to_watch(PLACES, some(), some()) == sorted(OPEN)
+
+
+@pytest.mark.parametrize(
+    "images, open_at, kind, thing, command",
+    [
+        ({("volumes", f"volume-{V}"): Held(GIB, frozenset({f"snapshot-{S}"}))}, {},
+         "size", "volume", f"rbd resize --size 2G volumes/volume-{V}"),
+        ({("volumes", f"volume-{W}"): Held(3 * GIB - 5)}, {},
+         "size", "volume", f"openstack volume set --size 3 {W}"),
+        ({("images", G): Held(8192, frozenset({"snap"}))}, {},
+         "size", "image", f"openstack image set --deactivate {G}"),
+        ({("volumes", f"volume-{V}"): Held(2 * GIB)}, {},
+         "missing", "snapshot", f"openstack volume snapshot delete {S}"),
+        ({("volumes", f"volume-{W}"): Held(GIB, frozenset({f"snapshot-{B}"}))}, {},
+         "orphaned", "snapshot", f"rbd snap rm volumes/volume-{W}@snapshot-{B}"),
+        ({("images", G): Held(4096)}, {}, "missing", "snapshot",
+         f"rbd snap create images/{G}@snap && rbd snap protect images/{G}@snap"),
+        ({}, {("volumes", f"volume-{V}"): ()},
+         "attached", "volume", f"openstack server reboot --hard {N}"),
+        ({}, {("volumes", f"volume-{W}"): ("10.0.0.9:0/7",)},
+         "attached", "volume", "ceph osd blocklist add 10.0.0.9:0/7"),
+    ],
+)  # fmt: skip
+def test_what_an_image_itself_shows(images, open_at, kind, thing, command):
+    (found,) = differing(images, open_at)
+    assert (found.kind, found.thing, found.command) == (kind, thing, command)
+
+
+def test_what_is_not_there_is_no_second_finding():
+    assert differing(open_at={("volumes", f"volume-{V}"): None}) == []
+    gone = {spec: one for spec, one in IMAGES.items() if spec != ("volumes", f"volume-{V}")}
+    assert held.differing(PLACES, some(), some(), gone, OPEN) == []
+
+
+def test_the_listing_of_a_pool_is_read():
+    text = json.dumps([
+        {"image": "a", "id": "1", "size": 7, "format": 2},
+        {"image": "a", "id": "1", "snapshot": "s", "snapshot_id": 3, "size": 7, "format": 2},
+    ], indent=4)  # fmt: skip
+    assert held.listed("p", text.split("\n")) == {("p", "a"): Held(7, frozenset({"s"}))}
+    assert held.listed("p", []) == {}
+
+
+# The questions
+
+
+COLUMNS = [
+    *(f"cinder\tvolumes\t{c}" for c in ("id", "_name_id", "migration_status")),
+    "cinder\tsnapshots\tid",
+    "cinder\tvolume_attachment\tinstance_uuid",
+    *(f"cinder\tbackups\t{c}" for c in ("service", "service_metadata")),
+    "glance\timages\tid", "glance\timage_locations\tvalue",
+    *(f"{n}\tinstances\tid" for n in ("nova", "nova_cell0")),
+    *(f"{n}\tblock_device_mapping\tid" for n in ("nova", "nova_cell0")),
+]  # fmt: skip
+
+
+def test_databases_are_known_by_their_tables():
+    found = rows.schemas(COLUMNS)
+    assert found.names() == ["cinder", "glance", "nova", "nova_cell0"]
+    asked = rows.question(found)
+    assert asked.count("SELECT '") == 9
+    assert "`nova_cell0`.instances" in asked
+
+
+def test_a_release_without_a_column_is_not_asked_for_it():
+    old = [c for c in COLUMNS if not re.search("_name_id|migration|attachment|backups", c)]
+    asked = rows.question(rows.schemas(old))
+    assert "_name_id" not in asked and "attachment" not in asked and "backups" not in asked
+
+
+@pytest.mark.parametrize("gone", ["cinder", "glance"])
+def test_a_host_without_the_databases_is_refused(gone):
+    with pytest.raises(BadInput, match=f"expected one of {gone}'s, found none"):
+        rows.schemas([c for c in COLUMNS if not c.startswith(gone)])
+
+
+def test_a_copy_of_a_database_is_not_taken_for_it():
+    copy = [c.replace("cinder", "cinder_old") for c in COLUMNS if c.startswith("cinder")]
+    assert rows.schemas([*COLUMNS, *copy]).cinder == "cinder"
+    renamed = [c.replace("cinder\t", "cinder_new\t") for c in COLUMNS]
+    with pytest.raises(BadInput, match="found cinder_new, cinder_old"):
+        rows.schemas([*renamed, *copy])
+
+
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ("a\tb", ["a", "b"]),
+        (r"a\tb" + "\t" + r"c\\n" + "\t" + r"d\ne", ["a\tb", r"c\n", "d\ne"]),
+        ("\\", ["\\"]),
+    ],
+)
+def test_cells_are_read_as_the_client_writes_them(line, expected):
+    assert list(rows.cells(line)) == expected
+
+
+def test_rows_are_read_by_kind():
+    lines = [f"volume\t{V}\t{V}\tavailable\t2\t{HOST}\t", f"disk\t{N}\t\tlocal\t0"]
+    found = rows.rows(lines)
+    assert found.volume == {Volume(V, V, "available", "2", HOST, "")}
+    assert found.disk == {Disk(N, "", "local", "0")}
+
+
+# As many as there may be
+
+
+def test_a_hundred_thousand_of_each_in_a_minute_and_500_mb():
+    program = Path(__file__).with_name("many_rows.py")
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True,
+                          check=True, cwd=Path(__file__).parents[2], timeout=200)  # fmt: skip
+    said = json.loads(done.stdout)
+    assert said["findings"] == 10
+    assert said["rows"] >= 100_000
+    assert said["names"] >= 100_000
+    assert said["seconds"] < 60
+    assert said["megabytes"] < 500
