@@ -15,8 +15,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from fabfile.core import edition, ssh
+from fabfile.core import edition
 from fabfile.core.contract import BadInput, Lost, Stop, Unreachable
+from fabfile.core.ssh import conversing
 from fabfile.flow import shard, sharding
 from fabfile.flow.engine import Works
 
@@ -153,7 +154,7 @@ class Elsewhere:
 
     def _missing(self, spoke: Mapping[str, float]) -> dict[str, str]:
         """{worker: why} of those of which nothing is to be heard any more."""
-        silent = {w for w, last in spoke.items() if time.monotonic() - last > ssh.SILENCE}
+        silent = {w for w, last in spoke.items() if time.monotonic() - last > conversing.SILENCE}
         left = set(spoke) - self._carrier.workers()
         return dict.fromkeys(silent, "it is silent") | dict.fromkeys(left, "nobody has it any more")
 

@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fabfile.core import edition, ssh
+from fabfile.core import edition
 from fabfile.core.contract import Failed, Host, Stop, Unknown
+from fabfile.core.ssh import conversing
 from fabfile.flow import engine, outcomes
 
 PAUSE, LONGEST = 0.3, 2.0
@@ -143,9 +144,9 @@ class _Working:
         while _working.get(self._run) is self:
             time.sleep(1)
             quiet = time.monotonic() - self._asked
-            if self._busy and quiet > ssh.SILENCE and not self._why:
+            if self._busy and quiet > conversing.SILENCE and not self._why:
                 self.stop(Unknown("nobody asked any more what became of it"))
-            if not self._busy and quiet > (ssh.SILENCE if self._why else IDLE):
+            if not self._busy and quiet > (conversing.SILENCE if self._why else IDLE):
                 end(self._run)
 
     def stop(self, why: Stop) -> None:

@@ -7,8 +7,9 @@ import time
 import paramiko
 import pytest
 
-from fabfile.core import agent_program, ssh
+from fabfile.core import agent_program
 from fabfile.core.contract import Unreachable
+from fabfile.core.ssh import connecting, conversing
 
 OTHER = agent_program.OTHER_PYTHON
 WORK = {"n1": {"reads": []}}
@@ -30,7 +31,7 @@ class Agent:
         return self.code
 
 
-class Host(ssh.HostConnection):
+class Host(conversing.HostConnection):
     """A host whose agents are those of a list."""
 
     _coming = ()
@@ -48,11 +49,11 @@ class Host(ssh.HostConnection):
 
 @pytest.fixture
 def host(monkeypatch):
-    monkeypatch.setattr(ssh, "_no_agent", lambda name, channel: Unreachable(name))
+    monkeypatch.setattr(conversing, "_no_agent", lambda name, agent: Unreachable(name))
 
     def made(kept, *coming):
         one = Host("127.0.0.1")
-        one.prepare("n1", None, None, ssh._Shared())
+        one.prepare("n1", None, None, conversing.Shared())
         one._agent, one._coming = kept, list(coming)
         return one
 
@@ -106,12 +107,12 @@ def test_one_host_with_another_python_tells_for_all(host):
 
 def test_a_connection_that_is_closed_leaves_no_thread():
     ours, theirs = socket.socketpair()
-    server, made = paramiko.Transport(theirs), ssh._Transport(ours)
+    server, made = paramiko.Transport(theirs), connecting.Transport(ours)
     server.add_server_key(paramiko.ECDSAKey.generate())
     server.start_server(event=threading.Event(), server=paramiko.ServerInterface())
     made.start_client(timeout=10)
-    ours.settimeout(ssh._IDLE)
+    ours.settimeout(connecting.IDLE)
     began = time.monotonic()
     made.close()
-    assert not made.is_alive() and time.monotonic() - began < ssh._MOMENT
+    assert not made.is_alive() and time.monotonic() - began < connecting.MOMENT
     server.close()

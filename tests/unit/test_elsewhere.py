@@ -315,7 +315,7 @@ def test_when_no_worker_is_left_while_all_are_asked_nothing_was_written(world):
 
 
 def test_a_silent_worker_counts_as_gone(world, monkeypatch):
-    monkeypatch.setattr(elsewhere.ssh, "SILENCE", 0.6)
+    monkeypatch.setattr(elsewhere.conversing, "SILENCE", 0.6)
     with Run({}, Options(site=world.site, yes=True), "x") as made:
         world.carrier.frozen.add("a")
         made.probe([Restarts])
@@ -323,7 +323,7 @@ def test_a_silent_worker_counts_as_gone(world, monkeypatch):
 
 
 def test_a_worker_that_nobody_asks_stops_and_forgets(world, monkeypatch):
-    monkeypatch.setattr(shard.ssh, "SILENCE", 0.5)
+    monkeypatch.setattr(shard.conversing, "SILENCE", 0.5)
     world.slow = 1.2
     with Run({}, Options(site=world.site, yes=True), "x") as made:
         made.probe([Restarts])

@@ -7,8 +7,9 @@ import paramiko
 import pytest
 from fabric import Config
 
-from fabfile.core import known_hosts, ssh
+from fabfile.core import known_hosts
 from fabfile.core.contract import UnknownHostKey, Unreachable
+from fabfile.core.ssh import conversing
 
 CEPH = "AAAAC3NzaC1lZDI1NTE5AAAAIN9Z0YFNGzo3lTruHlU2nDCS9VsO7DpvD21v8jkwxlXD"
 CTL = "AAAAC3NzaC1lZDI1NTE5AAAAIJQI/9KU4pda2aaSelhtbVnMNpBzKL5NGIu8Z2uJDP0o"
@@ -209,11 +210,11 @@ def host():
 
 
 def reach(found, host):
-    connection = ssh.HostConnection(
+    connection = conversing.HostConnection(
         "127.0.0.1", user="op", port=int(host.split(":")[1]), config=Config(lazy=True),
         connect_kwargs={"password": "x", "allow_agent": False, "look_for_keys": False},
     )  # fmt: skip
-    connection.prepare("ctl", found, None, ssh._Shared())
+    connection.prepare("ctl", found, None, conversing.Shared())
     try:
         connection.reach()
     finally:

@@ -1,0 +1,164 @@
+"""What a connection does otherwise than Paramiko's and Fabric's own.
+
+Knows host keys, ciphers, private keys, the parsed SSH configuration, dead peers, and what
+an error at connecting means in words.  Does not know what is said over the connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import socket
+import threading
+from typing import Any
+
+import paramiko
+from fabric import Config, Connection
+
+from fabfile.core import known_hosts
+from fabfile.core.contract import UnknownHostKey, Unreachable
+
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
+MOMENT = 1.0
+"""Seconds for what takes none: a thread whose connection was shut down ends."""
+IDLE = 30.0
+"""Seconds between two looks of a connection's thread, of which a kept one is nothing but."""
+
+
+class Compare(paramiko.MissingHostKeyPolicy):
+    """Compares the key that a host shows with all that known_hosts has of it.
+
+    Paramiko's own comparison knows one key of a type; so it is told of none, and asks here.
+    """
+
+    def __init__(self, label: str, trusted: known_hosts.KnownHosts) -> None:
+        self._label, self._trusted = label, trusted
+
+    def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
+        """Raises Unreachable before anything is sent to a host that is not the known one."""
+        if key.get_base64() in self._trusted.revoked:
+            raise Unreachable(f"{self._label}: its host key is marked @revoked")
+        known = self._trusted.keys_of(hostname)
+        if not known:
+            raise self._unknown(hostname, key)
+        if key.get_base64() not in {k.get_base64() for k in known}:
+            raise paramiko.BadHostKeyException(hostname, key, known[0])
+
+    def _unknown(self, hostname: str, key: Any) -> UnknownHostKey:
+        fingerprint = known_hosts.fingerprint(key)
+        why = f"{hostname} is not in known_hosts; it shows {key.get_name()} {fingerprint}"
+        if self._trusted.has_authority(hostname):
+            why += ", and a certificate authority of known_hosts, which is not supported, is for it"
+        return UnknownHostKey(
+            f"{self._label}: {why}. Compare it with the host's own (ssh-keygen -lf "
+            "/etc/ssh/ssh_host_*_key.pub there), then: inv hosts.trust",
+            known_hosts.line_of(hostname, key),
+            fingerprint,
+            str(self._trusted.files[0]),
+        )
+
+
+class SSHConfig(paramiko.SSHConfig):
+    """A parsed SSH configuration that is only read: each host is looked up once.
+
+    Fabric asks again for every connection, and a lookup goes through all stanzas.
+    """
+
+    def __init__(self, parsed: paramiko.SSHConfig) -> None:
+        super().__init__()
+        self._config = parsed._config
+        self._found: dict[str, Any] = {}
+
+    def lookup(self, hostname: str) -> Any:
+        """Paramiko's answer, of which each asker gets a copy."""
+        if hostname not in self._found:
+            self._found[hostname] = super().lookup(hostname)
+        return copy.deepcopy(self._found[hostname])
+
+
+class SharingConfig(Config):
+    """Fabric's, whose copies share the parsed SSH configuration.
+
+    Fabric's own reads the files anew for each copy, and adds them to what it has.
+    """
+
+    def _clone_init_kwargs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        # Not Fabric's, which copies all stanzas; Invoke's, which it extends.
+        known = super(Config, self)._clone_init_kwargs(*args, **kwargs)
+        return {**known, "ssh_config": self.base_ssh_config}
+
+
+class Client(paramiko.SSHClient):
+    """Paramiko's, which reads each private key once for all connections of a fleet.
+
+    An RSA key takes 140 ms to read; a file is tried as each type of key in turn.
+    """
+
+    keys: dict[tuple[Any, ...], Any]
+
+    def _key_from_filepath(self, filename: str, klass: Any, password: Any) -> Any:
+        at = (filename, klass, password)
+        if at not in self.keys:
+            try:
+                self.keys[at] = super()._key_from_filepath(filename, klass, password)
+            except (paramiko.SSHException, OSError) as error:
+                self.keys[at] = error
+        if isinstance(self.keys[at], Exception):
+            raise self.keys[at].with_traceback(None)
+        return self.keys[at]
+
+
+class Transport(paramiko.Transport):
+    """Paramiko's, which looks ten times a second whether it was closed, on every connection."""
+
+    _active_check_timeout = 1.0
+
+    def close(self) -> None:
+        """Its thread sees the end at once, not at its next look."""
+        if self.active:
+            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+                self.sock.shutdown(socket.SHUT_RDWR)
+            if isinstance(self.sock, socket.socket) and threading.current_thread() is not self:
+                # First its thread, then the file: it may be about to wait for that very number,
+                # which the next connection gets.
+                self.join(MOMENT)
+        super().close()
+
+
+def notice_dead_peer(sock: Any) -> None:
+    if isinstance(sock, socket.socket):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 25000)
+        sock.settimeout(IDLE)  # its end is noticed at once, which a bastion's channel is not
+
+
+def too_busy(error: Exception) -> bool:
+    """Whether sshd closed the connection before it spoke: MaxStartups, or a restart."""
+    text = str(error)
+    return isinstance(error, (EOFError, ConnectionResetError)) or (
+        "Error reading SSH protocol banner" in text and "timed out" not in text.lower()
+    )
+
+
+def cause(error: Exception, connection: Connection) -> str:
+    where = f"{connection.host}:{connection.port}"
+    if isinstance(error, paramiko.BadHostKeyException):
+        return f"the host key of {where} is not the one in known_hosts; nothing was sent"
+    transport = connection.client.get_transport()
+    spoke = bool(transport and transport.remote_version)
+    ended_at_login = spoke and "No existing session" in str(error)
+    if isinstance(error, paramiko.AuthenticationException) or ended_at_login:
+        return (
+            f"{where} refuses user {connection.user}: check the key; an agent with many keys "
+            "needs IdentityFile and IdentitiesOnly in the SSH configuration"
+        )
+    if "No existing session" in str(error) or "protocol banner" in str(error):
+        return f"{where} takes connections but does not speak SSH within 15 s: is sshd frozen?"
+    if isinstance(error, (TimeoutError, socket.timeout)):
+        return f"{where} does not answer within 10 s"
+    return f"{where}: {error or type(error).__name__}"

@@ -1,0 +1,389 @@
+"""A connection that talks to an agent on its host: frames, beats, bytes, and its end.
+
+Knows how an agent is started, given work, listened to, and what its silence means.  Does
+not know what the work means.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import secrets
+import shlex
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import paramiko
+from fabric import Connection
+
+from fabfile.core import agent_program, answers, framing, known_hosts
+from fabfile.core.contract import Interrupted, NeedsPassword, Secret, Stop, Unreachable
+from fabfile.core.ssh import connecting
+
+BEAT, SILENCE = 5.0, 25.0
+"""Seconds: how often each side says that it lives; after how long it counts as cut."""
+_TRIES = 4
+"""Connections begun anew where an sshd that is too busy closed one (MaxStartups)."""
+_LARGEST_LINE = 8 * 1024 * 1024
+_LONGEST_COMPLAINT = 4000
+OnMessage = Callable[[str, Mapping[str, Any]], None]
+
+
+class Pour(Protocol):
+    """The other end of a stream of bytes from or to a host, on this machine."""
+
+    def take(self, data: bytes) -> None:
+        """Some bytes more from the host."""
+
+    def give(self) -> bytes:
+        """The next bytes for the host; none at their end."""
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return {"secret": value.reveal()}
+    raise TypeError(f"{type(value).__name__} does not go over the wire")
+
+
+class Conversations:
+    """The conversations that go on now, so that all of them can be asked to end."""
+
+    def __init__(self) -> None:
+        self._stopping: Stop | None = None
+        self._channels: dict[Any, bool] = {}
+        self._lock = threading.Lock()
+
+    def began(self, channel: Any, holds: bool) -> None:
+        """A conversation that stop() is to end, or release() where it holds a lock."""
+        with self._lock:
+            self._channels[channel] = holds
+        if self._stopping and not holds:
+            _say_goodbye(channel)
+
+    def ended(self, channel: Any) -> None:
+        """It is over."""
+        with self._lock:
+            self._channels.pop(channel, None)
+
+    def stop(self, why: Stop | None = None) -> None:
+        """Ends every agent after the step that it is at, and begins no other."""
+        self._stopping = why or Interrupted("interrupted; run it again to go on")
+        self._end(False)
+
+    @property
+    def stopping(self) -> Stop | None:
+        """What stop() was called for, if it was."""
+        return self._stopping
+
+    def go_on(self) -> None:
+        """Raises what stop() was called for, if it was."""
+        if self._stopping:
+            raise self._stopping
+
+    def release(self) -> None:
+        """Ends the agents that hold a lock."""
+        self._end(True)
+
+    def _end(self, holds: bool) -> None:
+        with self._lock:
+            channels = [c for c, held in self._channels.items() if held == holds]
+        for channel in channels:
+            _say_goodbye(channel)
+
+
+def _say_goodbye(channel: Any) -> None:
+    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        channel.shutdown_write()
+
+
+class Shared:
+    """What all connections of a fleet have in common.
+
+    keys: private keys that were read; compiled: whether the hosts' Python is like ours.
+    """
+
+    def __init__(self) -> None:
+        self.conversations = Conversations()
+        self.keys: dict[tuple[Any, ...], Any] = {}
+        self.compiled = True
+
+
+class _Agent:
+    """An agent on a host: the channel to it, and the modules that it has."""
+
+    def __init__(self, channel: Any, compiled: bool) -> None:
+        self.channel, self.nonce = channel, b""
+        self.compiled, self._has = compiled, []  # type: ignore[var-annotated]
+
+    def give(self, work: Mapping[str, Any]) -> bool:
+        """Sends work, and before it the modules that are missing; False if nobody is there."""
+        if self.channel.closed or self.channel.eof_received:
+            return False
+        needed = agent_program.needed_for(work)
+        missing = [modules for modules in needed if modules not in self._has]
+        nonce = "\x1e" + secrets.token_hex(8)
+        sent = [agent_program.packed(modules, self.compiled) for modules in missing]
+        sent.append(json.dumps({**work, "nonce": nonce}, default=_encode).encode() + b"\n")
+        try:
+            self.channel.sendall(b"".join(sent))
+        except (OSError, EOFError, paramiko.SSHException):
+            return False
+        self._has += missing
+        self.nonce = nonce.encode()
+        return True
+
+    def left_with(self) -> int | None:
+        """The exit code with which it ended by itself, having begun nothing; None if unknown."""
+        self.channel.status_event.wait(1)
+        return self.channel.recv_exit_status() if self.channel.exit_status_ready() else None
+
+    def complained(self) -> str:
+        """What its start said on standard error, in one printable line."""
+        said = b""
+        while self.channel.recv_stderr_ready() and len(said) < _LONGEST_COMPLAINT:
+            said += self.channel.recv_stderr(_LONGEST_COMPLAINT)
+        text = said.decode("utf-8", "replace")
+        return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+class HostConnection(Connection):
+    """A Fabric connection that checks host keys and can talk to an agent."""
+
+    # Named here, or Invoke would put the assigned values into its configuration.
+    host_name: str = ""
+    _trusted: Any = None
+    _password: Secret | None = None
+    _shared: Any = None
+    _opening: Any = None
+    _agent: _Agent | None = None
+    _holding: bool = False
+    pour: Pour | None = None
+
+    def prepare(
+        self,
+        name: str,
+        trusted: known_hosts.KnownHosts,
+        password: Secret | None,
+        shared: Shared,
+    ) -> None:
+        """Sets what Fabric's constructor has no parameter for."""
+        self.host_name, self._trusted, self._password = name, trusted, password
+        self._shared, self._opening = shared, threading.Lock()
+        self.client = connecting.Client()
+        self.client.keys = shared.keys
+        self.client.set_missing_host_key_policy(connecting.Compare(name, trusted))
+        self.connect_kwargs["transport_factory"] = self._transport
+
+    def _transport(self, *args: Any, **kwargs: Any) -> Any:
+        """Paramiko's, asking first for a key of a type that can be compared."""
+        made = connecting.Transport(*args, **kwargs)
+        name = self.host if self.port == paramiko.config.SSH_PORT else f"[{self.host}]:{self.port}"
+        options = made.get_security_options()
+        options.key_types = self._trusted.first_known(name, options.key_types)
+        # First those that need no MAC: paramiko compares one byte by byte, in Python.
+        options.ciphers = tuple(sorted(options.ciphers, key=lambda name: "-gcm@" not in name))
+        return made
+
+    def give(self, password: Secret) -> None:
+        """The sudo password, asked for after the connection was made."""
+        self._password = password
+
+    def reach(self) -> None:
+        """Opens the connection; raises Unreachable with the cause in words."""
+        with self._opening:
+            if self.is_connected:
+                return
+            for attempt in range(_TRIES):
+                try:
+                    self.open()
+                    break
+                except Unreachable:
+                    raise
+                except Exception as error:
+                    why = connecting.cause(error, self)
+                    self.close()
+                    if attempt == _TRIES - 1 or not connecting.too_busy(error):
+                        raise Unreachable(f"{self.host_name}: {why}") from None
+                    time.sleep(random.uniform(0.3, 1.5) * (attempt + 1))  # noqa: S311 (no secret)
+            connecting.notice_dead_peer(self.transport.sock)
+
+    def open_gateway(self) -> Any:
+        """A channel through the bastion, within the same time as a connection."""
+        if not isinstance(self.gateway, HostConnection):
+            return super().open_gateway()
+        self.gateway.reach()
+        try:
+            return self.gateway.transport.open_channel(
+                "direct-tcpip", (self.host, int(self.port)), ("", 0), timeout=10
+            )
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise Unreachable(
+                f"{self.host_name}: bastion {self.gateway.host_name} does not get through to "
+                f"{self.host}:{self.port} ({error or type(error).__name__})"
+            ) from None
+
+    def converse(self, works: Mapping[str, dict[str, Any]], heard: OnMessage) -> str:
+        """Gives this host's work to an agent there and passes on each of its messages.
+
+        The agent stays for the next work; one that holds a lock is another one.
+        Returns 'end', or 'cut' when the conversation ended without the last word.
+        Raises Unreachable if the agent never started, Interrupted if it must not.
+        """
+        work = works[self.host_name]
+        holds = "hold" in work
+        if not holds:
+            self._shared.conversations.go_on()
+        self._holding = self._holding or holds
+        agent, self._agent = (None, self._agent) if holds else (self._agent, None)
+        began_anew = agent is None
+        while True:
+            agent = agent or self._started()
+            given = agent.give(work)
+            said = self._heard_of(agent, heard, holds) if given else "nothing"
+            if said != "nothing":
+                return said
+            code = agent.left_with() if given else 0
+            if code == agent_program.OTHER_PYTHON and agent.compiled:
+                self._shared.compiled = False  # for all hosts, from now on
+            elif began_anew:
+                raise _no_agent(self.host_name, agent)
+            elif code != 0:
+                return "cut"
+            agent, began_anew = None, True
+
+    def _heard_of(self, agent: _Agent, heard: OnMessage, holds: bool) -> str:
+        self._shared.conversations.began(agent.channel, holds)
+        said = "cut"
+        try:
+            said = self._listen(agent, heard)
+        finally:
+            self._shared.conversations.ended(agent.channel)
+            if said == "end" and not holds and not agent.channel.eof_sent:
+                self._agent = agent
+            elif said != "nothing":
+                agent.channel.close()
+        return said
+
+    def _started(self) -> _Agent:
+        """A new agent, that waits for what it is to be."""
+        self.reach()
+        try:
+            channel = self.transport.open_session(timeout=20)
+            channel.settimeout(BEAT)
+            channel.exec_command(self._command())
+            if self._password:
+                channel.sendall((self._password.reveal() + "\n").encode())
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            self.close()
+            raise Unreachable(f"{self.host_name}: {error or 'the connection was cut'}") from None
+        return _Agent(channel, self._shared.compiled)
+
+    def close(self) -> None:
+        """Ends the agent too, if one is there."""
+        self._agent = None
+        super().close()
+
+    def rest(self) -> None:
+        """Closes a connection of a large fleet's, unless a lock is held through it."""
+        if not self._holding:
+            self.close()
+
+    def _command(self) -> str:
+        sudo = "sudo -S -p ''" if self._password else "sudo -n"
+        return f"{sudo} python3 -I -S -c {shlex.quote(agent_program.BOOTSTRAP)}"
+
+    def _listen(self, agent: _Agent, heard: OnMessage) -> str:
+        """Passes on the agent's messages; what else is said there counts for nothing.
+
+        Returns 'end', 'cut', or 'nothing' where it said none at all.
+        """
+        channel, frames = agent.channel, framing.Frames(agent.nonce)
+        started = False
+        spoke = last = time.monotonic()
+        while True:
+            try:
+                data = channel.recv(65536)
+            except TimeoutError:
+                data = None
+            except (OSError, EOFError):
+                data = b""
+            now = time.monotonic()
+            if now - spoke >= BEAT:
+                spoke, data = now, data if _beat(channel) else data or b""
+            for message in frames.fed(data or b""):
+                started, last = True, now
+                if message["t"] in ("bytes", "want") and self.pour:
+                    _poured(self.pour, channel, message)
+                    continue
+                if not answers.is_message(message):
+                    raise answers.unasked(self.host_name)
+                if message["t"] == "end":
+                    return "end"
+                if message["t"] != "beat":
+                    heard(self.host_name, message)
+            last = now if data and frames.speaking else last
+            if data == b"" or now - last > SILENCE or frames.unheard > _LARGEST_LINE:
+                break
+        return "cut" if started else "nothing"
+
+
+def _poured(pour: Pour, channel: Any, message: Mapping[str, Any]) -> None:
+    """Takes bytes that the agent sends, or sends it the next that it wants.
+
+    Nobody else sends on this channel meanwhile, so that nothing comes between.
+    """
+    if message["t"] == "bytes":
+        pour.take(message["data"])
+        return
+    data = pour.give()
+    unsent = memoryview(b"bytes:%d\n" % len(data) + data)
+    until = time.monotonic() + SILENCE
+    while unsent and time.monotonic() < until:
+        try:
+            unsent = unsent[channel.send(unsent) :]
+            until = time.monotonic() + SILENCE
+        except TimeoutError:
+            continue  # the host takes nothing just now
+        except (OSError, EOFError, paramiko.SSHException):
+            break
+    if unsent:
+        channel.close()
+
+
+def _beat(channel: Any) -> bool:
+    """Tells the agent that this side lives; False where the line is gone."""
+    try:
+        channel.sendall(b"\n")
+    except (OSError, EOFError, paramiko.SSHException):
+        return bool(channel.eof_sent)
+    return True
+
+
+def _no_agent(host: str, agent: _Agent) -> Unreachable:
+    code, text = agent.left_with(), agent.complained()
+    agent.channel.close()
+    if "password is required" in text or "a terminal is required" in text:
+        return NeedsPassword(
+            f"{host}: sudo asks for a password; run hosts.sudoers first, or name "
+            "ssh.sudo_password_command"
+        )
+    if "must have a tty" in text:
+        return Unreachable(
+            f"{host}: sudo wants a terminal there (requiretty); take that out for this user: "
+            "Defaults:USER !requiretty"
+        )
+    if "incorrect password" in text or "try again" in text:
+        return Unreachable(f"{host}: sudo does not accept the password")
+    if "not allowed" in text or "not in the sudoers" in text:
+        return Unreachable(f"{host}: sudo does not allow python3 there ({text[-200:]})")
+    if code == 127 or "not found" in text:
+        return Unreachable(
+            f"{host}: python3 or sudo is missing there; see inv hosts.check ({text[-200:]})"
+        )
+    return Unreachable(
+        f"{host}: the agent did not start (exit code {code}); is the login shell a shell, "
+        f"without ForceCommand? {text[-300:]}"
+    )
