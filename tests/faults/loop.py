@@ -341,6 +341,15 @@ def address(host):
     return re.search(r"^hostname (\S+)$", said, re.M).group(1)
 
 
+def differences(expected, now):
+    """What is not as an undisturbed run leaves it."""
+    return [
+        f"{where} differs: {difference(expected[where], now[where])}"
+        for where in expected
+        if now[where] != expected[where]
+    ]
+
+
 def one_point(point, kind, before, after, expected):
     unconnected(packages=point[2] in ("packages", "/etc/ceph") or "/etc/apt/" in point[2])
     readers = Readers(before, after)
@@ -352,9 +361,8 @@ def one_point(point, kind, before, after, expected):
         seen = readers.stop()
     if code:
         faults.append(f"the next run ended with {code}: {text[-600:]}")
-    now = state()
-    faults += [f"{where} differs: {difference(expected[where], now[where])}"
-               for where in expected if now[where] != expected[where]]  # fmt: skip
+    else:
+        faults += differences(expected, state())
     faults += [f"{host}: owed {units}" for host, units in owed().items() if units]
     return {"point": point, "kind": kind, "stopped": what, "faults": [*faults, *seen]}
 
