@@ -59,7 +59,8 @@ def number_of(text):
     return tuple(int(n) for n in re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text).groups("0"))
 
 
-def _own(column="table_schema"):
+def own(column="table_schema"):
+    """The condition that a row is not of the server's own databases."""
     return "%s NOT IN %s" % (column, SYSTEM)
 
 
@@ -67,22 +68,22 @@ STRUCTURE = "".join(
     "SELECT '%s', %s FROM information_schema.%s WHERE %s;\n" % part
     for part in (
         ("table", "table_schema, table_name, engine, table_collation, create_options",
-         "tables", _own() + " AND table_type <> 'VIEW'"),
+         "tables", own() + " AND table_type <> 'VIEW'"),
         ("made", "name, table_id, space, flag", "innodb_sys_tables",
          "name LIKE '%/%' AND name NOT LIKE '%#%'"),
         ("column", "table_schema, table_name, column_name, ordinal_position, column_type, "
-         "is_nullable, IFNULL(column_default, ''), extra", "columns", _own()),
+         "is_nullable, IFNULL(column_default, ''), extra", "columns", own()),
         ("index", "table_schema, table_name, index_name, column_name, seq_in_index, non_unique",
-         "statistics", _own()),
+         "statistics", own()),
         ("key", "table_schema, table_name, constraint_name, column_name, "
-         "IFNULL(referenced_table_name, '')", "key_column_usage", _own()),
-        ("view", "table_schema, table_name, MD5(view_definition), definer", "views", _own()),
+         "IFNULL(referenced_table_name, '')", "key_column_usage", own()),
+        ("view", "table_schema, table_name, MD5(view_definition), definer", "views", own()),
         ("routine", "routine_schema, routine_name, MD5(routine_definition), definer", "routines",
-         _own("routine_schema")),
+         own("routine_schema")),
         ("trigger", "trigger_schema, trigger_name, MD5(action_statement), event_object_table",
-         "triggers", _own("trigger_schema")),
+         "triggers", own("trigger_schema")),
         ("event", "event_schema, event_name, MD5(event_definition), status", "events",
-         _own("event_schema")),
+         own("event_schema")),
     )
 )  # fmt: skip
 """Everything that a change of the schema changes; a table that is made anew, or emptied by
@@ -91,14 +92,14 @@ UNSAFE = (
     "SELECT CONCAT(table_schema, '.', table_name, ' (', IFNULL(t.engine, 'none'), ')') "
     "FROM information_schema.tables t LEFT JOIN information_schema.engines e "
     "ON e.engine = t.engine WHERE table_type = 'BASE TABLE' AND "
-    "IFNULL(e.transactions, 'NO') <> 'YES' AND " + _own() + " ORDER BY 1;"
+    "IFNULL(e.transactions, 'NO') <> 'YES' AND " + own() + " ORDER BY 1;"
 )
 """The tables that a single transaction cannot show as they were at one moment."""
 WITHOUT_A_KEY = (
     "SELECT CONCAT(t.table_schema, '.', t.table_name) FROM information_schema.tables t "
     "LEFT JOIN information_schema.statistics s ON s.table_schema = t.table_schema AND "
     "s.table_name = t.table_name AND s.index_name = 'PRIMARY' WHERE table_type = 'BASE TABLE' "
-    "AND s.index_name IS NULL AND " + _own("t.table_schema") + " ORDER BY 1;"
+    "AND s.index_name IS NULL AND " + own("t.table_schema") + " ORDER BY 1;"
 )
 SIZE = "SELECT IFNULL(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE "
 
@@ -117,7 +118,7 @@ def heads(how, tables):
     found = {}  # type: ignore[var-annotated]
     listed = ", ".join("'%s'" % name for name in sorted(tables))
     sql = "SELECT table_schema, table_name FROM information_schema.tables WHERE %s AND table_name"
-    for schema, table in answer(how, (sql + " IN (%s);") % (_own(), listed)):
+    for schema, table in answer(how, (sql + " IN (%s);") % (own(), listed)):
         place = "`%s`.`%s`" % (schema.replace("`", "``"), table)
         got = answer(how, "SELECT %s FROM %s ORDER BY 1;" % (tables[table], place))
         found[schema] = sorted(found.get(schema, []) + [row[0] for row in got])

@@ -187,7 +187,7 @@ class _Making:
         found["heads"] = database.heads(how, heads)
         found["unsafe"] = [row[0] for row in database.answer(how, database.UNSAFE)]
         found["loose"] = [row[0] for row in database.answer(how, database.WITHOUT_A_KEY)]
-        found["space"] = int(database.answer(how, database.SIZE + database._own() + ";")[0][0])
+        found["space"] = int(database.answer(how, database.SIZE + database.own() + ";")[0][0])
         self._member("users.sql", database.users(how).encode("utf-8"))
         digests = Digests(found["loose"])
         found["size"] = self._dump(database.dump(how, found["schemas"]), digests)
