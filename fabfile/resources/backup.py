@@ -158,8 +158,8 @@ def refuse_without_tools(site: Any, facts: Facts) -> None:
     for host in hosts(site):
         missing = [name for name in TOOLS if not facts.of(host.name, _INSTALLED.id)[name]]
         if missing:
-            raise BadInput(f"{host.name}: {' and '.join(missing)} is not installed; inv "
-                           "backup.tools installs it")  # fmt: skip
+            raise BadInput(f"{host.name}: not installed: {', '.join(missing)}; inv backup.tools "
+                           "installs what is missing")  # fmt: skip
 
 
 def of_cluster(site: Any, facts: Facts) -> dict[str, Any]:

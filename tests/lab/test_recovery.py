@@ -92,7 +92,7 @@ def test_ten_faults_are_the_ten_and_no_other(volumes):
 
 
 def test_the_tools_come_from_the_signed_source_and_a_record_stands_its_drill(kept):
-    assert "age is not installed" in inv("backup.create", *kept, expect=3, also_errors=True)
+    assert "not installed: age" in inv("backup.create", *kept, expect=3, also_errors=True)
     inv("backup.tools", "--yes", *kept)
     said = inv("backup.create", *kept, also_errors=True)
     assert "not in the record" not in said  # the queue told its users
