@@ -134,7 +134,7 @@ def test_nothing_is_recorded_for_nobody_or_without_the_tools():
         nobody = site(hosts=hosts, backup={"recipients": [RECIPIENT]})
         backup.refuse_without_tools(nobody, facts())
     without = facts(installed={"age": None})
-    with pytest.raises(BadInput, match="ctl: age is not installed; inv backup.tools"):
+    with pytest.raises(BadInput, match="ctl: not installed: age; inv backup.tools"):
         backup.refuse_without_tools(a_site(), without)
     (change,) = backup.tools.plan(a_site(), without)
     assert change.args["packages"] == ["age"]
