@@ -23,8 +23,9 @@ def sql(text):
 
 @pytest.fixture(scope="module")
 def volumes(integrated):
-    """Seven volumes, a snapshot and two images, as the services made them."""
+    """Seven volumes, a snapshot and two images, as the services made them; they stay."""
     with connection.connect("stackrbd-lab", str(ACCESS / "clouds.yaml")) as api:
+        api.set_volume_quotas(api.current_project_id, volumes=30)
         made = [api.block_storage.create_volume(name=f"row-{n}", size=1, volume_type="rbd")
                 for n in range(7)]  # fmt: skip
         for one in made:
