@@ -7,16 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 
+from fabfile import namespace
 from fabfile.core.answers import fits
 from fabfile.core.contract import CLOUD, Secret
 from fabfile.core.remote import reads
 from fabfile.doctor import hosts as machines
 from fabfile.doctor import looked as questions
-from fabfile.doctor import planned, verdict
+from fabfile.doctor import verdict
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, commands, folded, healthy
 from fabfile.doctor.options import setting
-from fabfile.flow import chain
 from fabfile.flow.converge import Run
+from fabfile.resources import chain
 from fabfile.resources.settings import without
 
 from . import clouds
@@ -49,8 +50,8 @@ def test_every_question_is_one_that_a_host_understands():
             inspect.signature(reads.READS[read.verb]).bind(**json.loads(json.dumps(read.args)))
 
 
-def test_every_resource_of_the_chain_is_looked_at():
-    assert {id(s) for s in chain.stages()} == {id(resource) for _, resource in planned.TASKS}
+def test_what_the_chain_says_mends_it_is_a_task_that_can_be_typed():
+    assert {name for name, _ in chain.TASKS} <= set(namespace().task_names)
 
 
 # What resources find: the cause and the task
