@@ -11,12 +11,13 @@ from fabfile import namespace
 from fabfile.core.answers import fits
 from fabfile.core.contract import CLOUD, Secret
 from fabfile.core.remote import reads
+from fabfile.doctor import causes, verdict
 from fabfile.doctor import hosts as machines
 from fabfile.doctor import looked as questions
-from fabfile.doctor import verdict
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, commands, folded, healthy
 from fabfile.doctor.options import setting
 from fabfile.flow.converge import Run
+from fabfile.resources import backup as records
 from fabfile.resources import chain
 from fabfile.resources.settings import without
 
@@ -48,6 +49,10 @@ def test_every_question_is_one_that_a_host_understands():
     for host in site().all_hosts():
         for read in Run.questions(run, verdict.STAGES, host):
             inspect.signature(reads.READS[read.verb]).bind(**json.loads(json.dumps(read.args)))
+
+
+def test_every_task_of_the_chain_has_causes():
+    assert {name for name, _ in chain.TASKS} == set(causes.WHY)
 
 
 def test_what_the_chain_says_mends_it_is_a_task_that_can_be_typed():
@@ -282,6 +287,19 @@ def test_a_cloud_without_rbd_is_one_note():
     one = the_one(change)
     assert (one.severity, one.code) == (NOTE, "not.integrated")
     assert ran(one) == [("inv integrate", [])]
+
+
+def test_a_host_of_records_without_their_tools():
+    recipient = "age1" + "q" * 58
+    kept = site(backup={"recipients": [recipient]})
+
+    def change(cloud):
+        tools = dict.fromkeys([*records.PACKAGES, *records.TOOLS])
+        cloud["ctl"]["packages.records"] = tools
+
+    (one,) = [f for f in found(change, kept) if f.code == "packages.records"]
+    assert (one.severity, one.hosts) == (WARNING, ("ctl",))
+    assert ran(one) == [("inv backup.tools --limit ctl", [])]
 
 
 def test_another_cloud_behind_the_names_is_said_once():
