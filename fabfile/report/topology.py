@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fabfile.core.printable import few
+
 MOST = 3
 """Boxes for one role: the hosts of more states than these share the last."""
 _TITLES = {"glance": "Glance", "cinder": "Cinder", "compute": "Nova compute"}
@@ -84,13 +86,6 @@ def in_words(document: Mapping[str, Any]) -> list[str]:
         reads = f" and reads {', '.join(client['rx'])}" if client["rx"] else ""
         said.append(f"client.{name} writes {', '.join(client['rwx'])}{reads}.")
     return said
-
-
-def few(names: Sequence[str], most: int = 2) -> str:
-    """The first of many names, and how many more there are."""
-    if len(names) <= most + 1:
-        return ", ".join(names)
-    return f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
 def _key_id(client: str) -> str:
