@@ -6,7 +6,7 @@ finds nothing itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,10 +83,16 @@ def healthy(findings: Iterable[Finding]) -> bool:
     return all(finding.severity == NOTE for finding in findings)
 
 
-def counted(findings: Sequence[Finding]) -> str:
-    """'2 errors, 1 warning, 0 notes'."""
-    numbers = [(sum(f.severity == s for f in findings), s) for s in SEVERITIES]
-    return ", ".join(f"{n} {s}{'' if n == 1 else 's'}" for n, s in numbers)
+def counts(findings: Iterable[Finding]) -> dict[str, int]:
+    """{severity: how many}, of every severity."""
+    found = [finding.severity for finding in findings]
+    return {severity: found.count(severity) for severity in SEVERITIES}
+
+
+def sentence(numbers: Mapping[str, int], answered: int, asked: int) -> str:
+    """'2 errors, 1 warning, 0 notes; 4 of 4 hosts answered'.  numbers: as counts has them."""
+    said = ", ".join(f"{n} {s}{'' if n == 1 else 's'}" for s, n in numbers.items())
+    return f"{said}; {answered} of {asked} hosts answered"
 
 
 # The commands

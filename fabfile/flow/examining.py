@@ -17,7 +17,7 @@ from typing import Any
 from fabfile.core import site_file
 from fabfile.core.contract import CLOUD, BadInput, Facts, Host, Read, Stop, Unreachable
 from fabfile.doctor import backends, hosts, places, planned, verdict
-from fabfile.doctor.finding import Finding, counted, healthy
+from fabfile.doctor.finding import Finding, counts, healthy, sentence
 from fabfile.doctor.looked import Looked, calm
 from fabfile.doctor.summary import summary
 from fabfile.flow import outcomes, recorded, recording, selecting, telling
@@ -218,7 +218,7 @@ def _sentence(run: Run, seen: Looked, found: Sequence[Finding]) -> str:
     asked = len([host for host in run.site.all_hosts() if run.in_scope(host)])
     answered = asked - len(seen.unreachable)
     said = "Healthy" if healthy(found) and not seen.unreachable else "Not healthy"
-    return f"{said}: {counted(found)}; {answered} of {asked} hosts answered"
+    return f"{said}: {sentence(counts(found), answered, asked)}"
 
 
 def status(context: Any, options: Options) -> int:
