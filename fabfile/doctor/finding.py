@@ -7,7 +7,7 @@ finds nothing itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
@@ -113,6 +113,11 @@ def commands(finding: Finding, site: Any, words_of_site: str) -> list[dict[str, 
         where = hosts if step.kind == "root" else []
         found.append({"run": text, "kind": step.kind, "hosts": where})
     return found
+
+
+def as_data(finding: Finding, site: Any, words_of_site: str) -> dict[str, Any]:
+    """As JSON has it; mend as commands has it."""
+    return {**asdict(finding), "mend": commands(finding, site, words_of_site)}
 
 
 def _limit(site: Any, hosts: Sequence[str]) -> str:

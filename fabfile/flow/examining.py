@@ -17,7 +17,7 @@ from typing import Any
 from fabfile.core import site_file
 from fabfile.core.contract import CLOUD, BadInput, Facts, Host, Read, Stop, Unreachable
 from fabfile.doctor import backends, hosts, places, planned, verdict
-from fabfile.doctor.finding import Finding, counts, healthy, sentence
+from fabfile.doctor.finding import Finding, as_data, counts, healthy, sentence
 from fabfile.doctor.looked import Looked, calm
 from fabfile.doctor.summary import summary
 from fabfile.flow import outcomes, recorded, recording, selecting, telling
@@ -205,7 +205,7 @@ def doctor(context: Any, options: Options) -> int:
         run.screen.json({
             "site": run.site.name,
             "healthy": healthy(found) and not seen.unreachable,
-            "findings": [telling.finding_as_data(f, run.site, words) for f in found],
+            "findings": [as_data(one, run.site, words) for one in found],
             "secrets": [asdict(row) for row in rows],
             "trips": run.fleet.trips,
         })  # fmt: skip

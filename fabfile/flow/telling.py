@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from fabfile.doctor.causes import short
@@ -28,11 +27,6 @@ def findings(screen: Screen, found: Sequence[Finding], site: Any, words_of_site:
         ):
             place = f"(on {named(command['hosts'])}, as root) " if command["hosts"] else ""
             screen.say(f"         {label:<9}{place}{command['run']}")
-
-
-def finding_as_data(one: Finding, site: Any, words_of_site: str) -> dict[str, Any]:
-    """As JSON has it; mend is [{'run': command, 'kind': ..., 'hosts': [...]}]."""
-    return {**asdict(one), "mend": commands(one, site, words_of_site)}
 
 
 def places(screen: Screen, rows: Sequence[Place]) -> None:

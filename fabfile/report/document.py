@@ -14,7 +14,7 @@ from typing import Any
 
 from fabfile.core.contract import CLOUD, Change
 from fabfile.doctor import finding, keys
-from fabfile.doctor.finding import Finding, commands, healthy
+from fabfile.doctor.finding import Finding, healthy
 from fabfile.doctor.looked import Looked
 from fabfile.doctor.places import Place
 from fabfile.doctor.planned import Planned
@@ -54,7 +54,7 @@ def document(  # noqa: PLR0913, PLR0917 (what was looked at, by name)
         **state,
         "drift": {**state["drift"], "known": _known(looked, planned)},
         "cloud": CLOUD in looked.facts.hosts,
-        "findings": [{**asdict(f), "mend": commands(f, site, words_of_site)} for f in findings],
+        "findings": [finding.as_data(one, site, words_of_site) for one in findings],
         "secrets": [asdict(place) for place in places],
         "holders": holders(site, places),
         "clients": clients(site, looked, places),
