@@ -8,8 +8,7 @@ from typing import Any
 from fabfile.core.contract import Change
 from fabfile.doctor import services, versions
 from fabfile.doctor.looked import Looked
-
-ROLES = ("ceph", "glance", "cinder", "compute")
+from fabfile.resources.site import ROLES
 
 
 def summary(site: Any, looked: Looked, changes: tuple[tuple[str, Change], ...]) -> dict[str, Any]:
