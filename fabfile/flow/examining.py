@@ -6,7 +6,6 @@ is wrong is fabfile/doctor's to say.  Writes nothing anywhere.
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -196,7 +195,7 @@ def doctor(context: Any, options: Options) -> int:
         seen = look(run)
         found, _ = verdict.findings(run.site, seen)
         rows = places.table(run.site, seen)
-        words = f" --site {shlex.quote(options.site)}" if options.site else ""
+        words = options.words_of_site
         telling.findings(run.screen, found, run.site, words)
         if places.odd(rows) and not planned.is_unconnected(run.site, seen):
             run.screen.say("Who holds which secret:")
