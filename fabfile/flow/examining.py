@@ -226,7 +226,7 @@ def status(context: Any, options: Options) -> int:
         seen = look(run)
         found, plan = verdict.findings(run.site, seen)
         rows = places.table(run.site, seen)
-        told = summary(run.site, seen, plan.changes)
+        told = summary(run.site, seen, plan)
         told["last_run"] = recorded.last(run.site.name)
         run.screen.say(f"{run.site.name} ({run.path})")
         telling.status(run.screen, told)

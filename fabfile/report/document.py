@@ -43,7 +43,7 @@ def document(  # noqa: PLR0913, PLR0917 (what was looked at, by name)
     planned: what integrate would do.  words_of_site: as finding.commands has them.
     """
     told = hosts(site, looked, findings, planned.changes)
-    state = summary(site, looked, planned.changes)
+    state = summary(site, looked, planned)
     return {
         "stackrbd report": FORMAT,
         "site": site.name,
@@ -52,7 +52,6 @@ def document(  # noqa: PLR0913, PLR0917 (what was looked at, by name)
         "asked": sum(host["state"] != "not asked" for host in told),
         "answered": sum(host["state"] == "answered" for host in told),
         **state,
-        "drift": {**state["drift"], "known": _known(looked, planned)},
         "cloud": CLOUD in looked.facts.hosts,
         "findings": [finding.as_data(one, site, words_of_site) for one in findings],
         "secrets": [asdict(place) for place in places],
@@ -63,11 +62,6 @@ def document(  # noqa: PLR0913, PLR0917 (what was looked at, by name)
         "networks": networks(looked),
         "hosts": told,
     }
-
-
-def _known(looked: Looked, planned: Planned) -> bool:
-    """Whether there is nothing that could not be looked at or planned."""
-    return not (looked.unreachable or looked.errors or looked.doubts or planned.refused)
 
 
 def sentence(document: Mapping[str, Any]) -> str:

@@ -320,7 +320,7 @@ def test_what_is_odd_is_shown_where_people_look(cloud):
     assert "mend     inv compute.secret --limit compute02" in shown
     told = inv("status")
     for words in ("controller01", "monolithic on compute01, compute02", "HEALTH_OK", "last run",
-                  "1 changes on compute02"):  # fmt: skip
+                  "1 change on compute02"):  # fmt: skip
         assert words in told
     inv("compute.secret", "--yes")
     healthy()
