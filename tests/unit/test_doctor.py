@@ -302,6 +302,19 @@ def test_a_host_of_records_without_their_tools():
     assert ran(one) == [("inv backup.tools --limit ctl", [])]
 
 
+@pytest.mark.parametrize("version", ["ceph version Development (no_version)", "odd"])
+def test_a_ceph_of_no_number_is_said_once_and_the_rest_is_looked_at(version):
+    def change(cloud):
+        cloud["ceph01"]["ceph.version"] = answer({"version": version})
+        cloud["ceph01"]["ceph.versions"] = answer({"mon": {version: 1}, "overall": {version: 1}})
+        backup(cloud)
+        in_pools(size=1)(cloud)
+
+    by_code = {one.code: one for one in found(change)}
+    assert set(by_code) == {"refused.ceph.pools", "pool.size"}
+    assert version in by_code["refused.ceph.pools"].found
+
+
 def test_another_cloud_behind_the_names_is_said_once():
     said_by = [one.code for one in found(site_=site(fsid=OTHER))]
     assert said_by == ["refused.ceph.pools"]
