@@ -370,6 +370,17 @@ def guest(**more):
     return lambda c: c["n1"].update(domains={"d-1": {"disks": said(disk_xml(**more))}})
 
 
+def guests(looked_at, running):
+    """A compute with so many guests; one that is gone since then is none that was left out."""
+
+    def change(cloud):
+        names = [f"d-{n}" for n in range(running)]
+        cloud["n1"]["guests"] = said("\n".join(names))
+        cloud["n1"]["domains"] = {n: {"disks": said(disk_xml())} for n in names[:looked_at]}
+
+    return change
+
+
 def attached(**more):
     return lambda cloud: cloud[CLOUD]["attachments"][0].update(more)
 
@@ -443,6 +454,11 @@ def no_file_store(cloud):
         (guest(uuid=OTHER), WARNING, "guest.uuid", "openstack server reboot --hard d-1"),
         (guest(monitors=("10.9.9.9",)), WARNING, "guest.monitors", "server reboot --hard d-1"),
         (attached(uuid=OTHER), WARNING, "attachment.uuid", "volume_attachment refresh d-1 1"),
+        (guests(64, 70), NOTE, "guests.left.out", "virsh dumpxml"),
+        (lambda c: c[CLOUD].update(left_out={"volumes": 5000}), NOTE, "volumes.left.out",
+         "openstack volume list"),
+        (lambda c: c[CLOUD].update(left_out={"attachments": 5000}), NOTE, "attachments.left.out",
+         "volume attachment list"),
         (attached(monitors=["10.9.9.9"]), WARNING, "attachment.monitors", "refresh d-1 1"),
     ],
 )  # fmt: skip
@@ -459,6 +475,8 @@ def test_what_no_resource_knows(change, severity, code, mend):
         guest(monitors=("10.9.9.9", MONITOR)),
         guest(image="elsewhere/x", uuid=OTHER),
         attached(user="somebody", uuid=OTHER),
+        guests(64, 64),
+        guests(3, 4),
         in_pools(pg_num=48),
         health("POOL_NO_REDUNDANCY"),
         unit(ActiveState="activating"),
