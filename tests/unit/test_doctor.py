@@ -390,6 +390,12 @@ def versions(cloud):
     cloud["ceph01"]["ceph.versions"] = answer({"mon": kinds, "overall": kinds})
 
 
+def new_keys(cloud):
+    """Keys of type 2, which librados refuses before 20.2.4."""
+    head = base64.b64encode(b"\2\0" + clouds.MADE.to_bytes(4, "little")).decode()
+    cloud["ceph01"]["ceph.kinds"] = said(f'"entity":"client.volumes"\n"key":"{head}')
+
+
 def ephemeral_secret(cloud):
     xml = cloud["n1"]["libvirt.secrets"][FSID]["xml"]
     xml["out"] = xml["out"].replace("ephemeral='no'", "ephemeral='yes'")
@@ -428,6 +434,7 @@ def no_file_store(cloud):
         (lambda c: c["n1"]["packages"].update(librbd1="17.2.7"), WARNING, "library.mixed", "apt"),
         (lambda c: c["n1"]["packages"].update(librbd1="12.2.1", librados2="12.2.1"), WARNING,
          "library.old", "apt"),
+        (new_keys, ERROR, "library.aes256k", "--only-upgrade -y librados2"),
         (lambda c: c["n1"]["host"].update(sudo_keeps_input=True), ERROR, "sudo.log_input", "!log"),
         (ceph_conf(clouds.CEPH_CONF.replace("fsid", "\tfsid")), NOTE, "ceph.conf.tabs", "sed -i"),
         (keyring(f"[client.volumes]\n\tkey = {KEY}"), NOTE, "keyring.newline", "sed -i '$a\\'"),
