@@ -111,11 +111,12 @@ bench: install ## cost beside its peers on N simulated hosts (root, Debian 12; D
 	$(VENV)/bin/python -m bench $(if $(N),--hosts $(N)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	  $(if $(WAYS),--ways $(WAYS)) $(if $(DOCS),--docs)
 
-bench-scale: install dask ## memory, dead hosts and dask workers, on N simulated hosts each (root, Debian 12; an hour)
+bench-scale: install dask ## memory, dead hosts, dask workers and doctor, on N simulated hosts each (root, Debian 12; an hour)
 	$(VENV)/bin/python -m bench --show scale --hosts $(or $(N),1000)
 	$(VENV)/bin/python -m bench --show faulty --hosts $(or $(N),1000)
 	$(VENV)/bin/python -m bench --show dask --hosts 200
 	$(VENV)/bin/python -m bench --show kept --hosts 200
+	$(VENV)/bin/python -m bench --show doctor --hosts 200
 
 lint: install ## style and types
 	$(VENV)/bin/ruff check .

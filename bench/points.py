@@ -134,6 +134,72 @@ def kept(computes: int, forks: int) -> None:
             _say(_shown(f"{name}, {phase}", cost, computes))
 
 
+# doctor, beside the same loop over ssh
+
+
+def doctor(computes: int, forks: int) -> None:
+    """What a look costs beside a loop over ssh, and that it finds the one host that is ill."""
+    hosts = _fleet(computes, forks)
+    with hosts.up():
+        _cost(hosts, _task(), "integrate")
+        hosts.end_state()
+        kinds: dict[str, Callable[[], measured.Cost]] = {
+            "doctor": lambda: _looked(hosts, 0)[0],
+            "integrate, converged": lambda: _cost(hosts, _task(), "converged")[0],
+            "openssh, sh": lambda: _loop(hosts, forks),
+        }
+        found: dict[str, list[measured.Cost]] = {name: [] for name in kinds}
+        for name, look in [*kinds.items()] * LOOKS:
+            found[name].append(look())
+            _say(_shown(name, found[name][-1], computes))
+        ours = found["doctor"]
+        cpu = median(cost.control_cpu / computes * 1e3 for cost in ours)
+        _demand(cpu <= CONTROL_CPU, f"control CPU {cpu:.1f} ms a host, at most {CONTROL_CPU:.0f}")
+        for name in [*kinds][1:]:
+            _say("  doctor : " + _ratios(name, ours, found[name]))
+        most = max(cost.sessions for cost in ours) / len(hosts.hosts)
+        _demand(most == 1, f"{most:.2f} trips a host, one")
+        ill = hosts.computes[computes // 2]
+        hosts.within(ill, "rm /var/lib/bench/secrets/*")
+        _, told = _looked(hosts, 3)
+        named = [(one["code"], one["hosts"]) for one in told["findings"]]
+        _demand(named == [("libvirt.missing", [ill.name])], f"one without its secret: {named}")
+
+
+LOOKS = 3
+"""Rounds of all, in turn."""
+CONTROL_CPU = 8.0
+"""What a look at a host may cost here, in ms."""
+
+
+def _ratios(name: str, ours: Sequence[measured.Cost], beside: Sequence[measured.Cost]) -> str:
+    """The medians of the rounds' own ratios."""
+    told = []
+    for figure, title in (("wall", "wall"), ("control_cpu", "control CPU"),
+                          ("host_cpu", "host CPU")):  # fmt: skip
+        each = [getattr(a, figure) / getattr(b, figure) for a, b in zip(ours, beside, strict=True)]
+        told.append(f"{title} {median(each):.2f}")
+    return f"{name:<22} {', '.join(told)}"
+
+
+def _looked(hosts: fleet.Fleet, code: int) -> tuple[measured.Cost, dict[str, Any]]:
+    """(what a look at all hosts costs, what doctor says as JSON)."""
+    argv = [sys.executable, "-m", "bench.within", str(LEFT), "--"]
+    argv += ["doctor", "--json", "--site", str(ways.SITE)]
+    cost, said = _cost(hosts, argv, "doctor", code)
+    documents = [line for line in said.splitlines() if line.startswith("{")]
+    told: dict[str, Any] = json.loads(documents[-1])
+    if told["healthy"] == bool(code):
+        raise SystemExit(f"bench: doctor: {told['findings']}")
+    return cost, told
+
+
+def _loop(hosts: fleet.Fleet, forks: int) -> measured.Cost:
+    """What a loop of one script a host over ssh costs, where nothing is to be done."""
+    way = ways.openssh(forks)
+    return measured.run(way.argv, way.env, way.cwd, RUN / "loop.log", hosts.counts)
+
+
 # Dead hosts, frozen ones, and some without sudo
 
 
@@ -320,4 +386,5 @@ def _holds(pid: int, text: str) -> bool:
 
 POINTS: dict[str, Callable[[int, int], None]] = {
     "scale": scale, "kept": kept, "faulty": faulty, "dask": dask,
+    "doctor": doctor,
 }  # fmt: skip

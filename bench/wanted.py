@@ -55,17 +55,23 @@ def answers() -> dict[str, str]:
         "version.json": json.dumps({"version": version}),
         "versions.json": json.dumps({"mon": {version: 3}, "overall": {version: 3}}),
         "pools.json": json.dumps([_pool(name) for name in ("volumes", "images")]),
+        "osds.json": json.dumps(
+            {"full_ratio": 0.95, "backfillfull_ratio": 0.9, "nearfull_ratio": 0.85}
+        ),
+        "df.json": json.dumps({"pools": []}),
         "users.json": json.dumps({"auth_dump": [_user("volumes", "images"), _user("images")]}),
     }
 
 
 def _mon(rank: int, address: str) -> dict[str, Any]:
     vector = [{"type": "v2", "addr": f"{address}:3300"}, {"type": "v1", "addr": f"{address}:6789"}]
-    return {"rank": rank, "name": f"mon{rank}", "public_addrs": {"addrvec": vector}}
+    addresses = {"addr": f"{address}:6789/0", "public_addrs": {"addrvec": vector}}
+    return {"rank": rank, "name": f"mon{rank}", **addresses}
 
 
 def _pool(name: str) -> dict[str, Any]:
-    return {"pool_name": name, "type": 1, "application_metadata": {"rbd": {}}}
+    return {"pool_name": name, "type": 1, "size": 3, "min_size": 2, "pg_num": 32,
+            "application_metadata": {"rbd": {}}}  # fmt: skip
 
 
 def _user(name: str, reads: str = "") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from fabfile.command import HELP, command, guarded, refuse_dry
 @command
 def integrate() -> list[Any]:
     """Put this site's OpenStack onto its Ceph: all steps, as one plan."""
-    from fabfile.flow import chain  # noqa: PLC0415
+    from fabfile.resources import chain  # noqa: PLC0415
 
     return chain.stages()
 
@@ -33,8 +33,9 @@ def plan(  # noqa: PLR0913, PLR0917 (flags)
 
 
 def _plan(context: Any, out: str, flags: dict[str, Any]) -> int:
-    from fabfile.flow import chain, plan_file  # noqa: PLC0415
+    from fabfile.flow import plan_file  # noqa: PLC0415
     from fabfile.flow.converge import Options, Run  # noqa: PLC0415
+    from fabfile.resources import chain  # noqa: PLC0415
 
     with Run(context, Options(check=True, diff=True, **flags), "plan") as run:
         found = run.look(chain.stages())
@@ -63,8 +64,9 @@ def apply(  # noqa: PLR0913, PLR0917 (flags)
 
 
 def _apply(context: Any, file: str, flags: dict[str, Any]) -> int:
-    from fabfile.flow import chain, plan_file  # noqa: PLC0415
+    from fabfile.flow import plan_file  # noqa: PLC0415
     from fabfile.flow.converge import Options, Run  # noqa: PLC0415
+    from fabfile.resources import chain  # noqa: PLC0415
 
     kept = plan_file.load(file)
     flags["max_fail"] = flags["max_fail"] or kept["max_fail"]

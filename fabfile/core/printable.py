@@ -1,6 +1,8 @@
-"""Text for people: what a host said may hold anything."""
+"""Text for people: what a host said may hold anything, a list any number of names."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def clean(text: str) -> str:
@@ -8,3 +10,13 @@ def clean(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+def few(names: Sequence[str], most: int = 2, spare: int = 1) -> str:
+    """All names, or the first of many and how many more there are.
+
+    spare: that many above most are still named.
+    """
+    if len(names) <= most + spare:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most} more"

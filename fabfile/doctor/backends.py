@@ -23,12 +23,16 @@ from fabfile.doctor.finding import (
     task,
     words,
 )
-from fabfile.doctor.looked import Looked, disks
+from fabfile.doctor.looked import MOST_GUESTS, Looked, disks
 from fabfile.doctor.places import sections
 from fabfile.resources import ceph_conf, identity
 from fabfile.resources.libvirt_secret import usage_of
 
 _RBD = "cinder.volume.drivers.rbd.RBDDriver"
+_LISTED = {
+    "volumes": "volume list",
+    "attachments": "--os-volume-api-version 3.27 volume attachment list",
+}
 _REBOOT = "openstack server reboot --hard"
 
 
@@ -38,6 +42,7 @@ def findings(site: Any, looked: Looked) -> Iterator[Finding]:
     yield from _guests(site, looked)
     yield from _attachments(site, looked)
     yield from _fleeting(site, looked)
+    yield from _left_out(looked)
 
 
 # Volumes whose service is nowhere
@@ -197,3 +202,21 @@ def _fleeting(site: Any, looked: Looked) -> Iterator[Finding]:
                     NOTE, "libvirt.usage", (host.name,), thing, "no usage name of kind ceph", "one",
                     "it was not made for Ceph; QEMU takes it, people do not find it", anew,
                 )  # fmt: skip
+
+
+def _left_out(looked: Looked) -> Iterator[Finding]:
+    """Where there are more guests, volumes or attachments than one look takes in."""
+    why = "a look is to take seconds; what is wrong with the others is not known"
+    for host, seen in looked.facts.hosts.items():
+        run = len(seen.get("guests", {}).get("out", "").split())
+        found = len(seen.get("domains") or ())
+        if run > found >= MOST_GUESTS:
+            yield Finding(
+                NOTE, "guests.left.out", (host,), "guests", f"{found} of {run} looked at", "all",
+                why, (words("look at another's disks by: virsh dumpxml GUEST"),),
+            )  # fmt: skip
+    for name, number in (looked.seen(CLOUD, "left_out") or {}).items():
+        yield Finding(
+            NOTE, f"{name}.left.out", (CLOUD,), name, f"the first {number} looked at", "all",
+            why, (words(f"list the others by: openstack {_LISTED[name]} --all-projects"),),
+        )  # fmt: skip

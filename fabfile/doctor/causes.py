@@ -31,7 +31,7 @@ Why = tuple[str, str, str, str, str]
 
 def finding(name: str, site: Any, facts: Facts, change: Change) -> Finding | None:
     """What a change of the task says is wrong; None where another finding says it."""
-    why = _WHY[name](site, facts, change)
+    why = WHY[name](site, facts, change)
     if why is None:
         return None
     severity, code, found, expected, cause = why
@@ -79,6 +79,11 @@ def _packages(site: Any, facts: Facts, change: Change) -> Why | None:
     missing = change.args["packages"]
     cause = "; ".join(f"{n}: {_LACKING.get(n, 'the Ceph client needs it')}" for n in missing)
     return ERROR, "packages.missing", f"not installed: {', '.join(missing)}", "installed", cause
+
+
+def _tools(site: Any, facts: Facts, change: Change) -> Why:
+    found = f"not installed: {', '.join(change.args['packages'])}"
+    return WARNING, "packages.records", found, "installed", "no record can be made here"
 
 
 def _conf(site: Any, facts: Facts, change: Change) -> Why | None:
@@ -329,9 +334,10 @@ def _restart(site: Any, facts: Facts, change: Change) -> Why:
     )  # fmt: skip
 
 
-_WHY: dict[str, Callable[[Any, Facts, Change], Why | None]] = {
+WHY: dict[str, Callable[[Any, Facts, Change], Why | None]] = {
     "hosts.sudoers": _sudoers,
     "hosts.packages": _packages,
+    "backup.tools": _tools,
     "hosts.conf": _conf,
     "ceph.pools": _pools,
     "ceph.auth": _auth,

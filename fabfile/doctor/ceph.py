@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from fabfile.doctor import versions
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, Finding, Step, root, task, words
 from fabfile.doctor.looked import Looked
 from fabfile.doctor.places import sections
@@ -150,7 +151,7 @@ def _users(site: Any, looked: Looked) -> Iterator[Finding]:
     admin = site.admin.name
     answer = looked.seen(admin, "ceph.users")
     users = {u["entity"]: u.get("caps", {}) for u in json.loads(answer["out"])["auth_dump"]}
-    release = _release(looked, admin)
+    release = versions.of_cluster(site, looked)
     for name, client in site.clients.items():
         caps = users.get(f"client.{name}", {})
         broad = [d for d, text in caps.items() if "allow *" in text]
@@ -176,7 +177,7 @@ def _users(site: Any, looked: Looked) -> Iterator[Finding]:
     yield from _backup(site, looked, users, release)
 
 
-def _backup(site: Any, looked: Looked, users: Any, release: int) -> Iterator[Finding]:
+def _backup(site: Any, looked: Looked, users: Any, release: int | None) -> Iterator[Finding]:
     """cinder-backup's own user, where it is turned on."""
     admin = site.admin.name
     for seen in looked.facts.hosts.values():
@@ -209,9 +210,3 @@ def _backup(site: Any, looked: Looked, users: Any, release: int) -> Iterator[Fin
 def _caps_command(entity: str, caps: dict[str, str]) -> str:
     pairs = " ".join(f"{d} {shlex.quote(caps[d])}" for d in sorted(caps))
     return f"ceph auth caps {shlex.quote(entity)} {pairs}"
-
-
-def _release(looked: Looked, admin: str) -> int:
-    """The monitors' major version; 0 where they did not say."""
-    answer = looked.seen(admin, "ceph.version")
-    return int(json.loads(answer["out"])["version"].split()[2].split(".")[0]) if answer else 0

@@ -6,8 +6,8 @@ finds nothing itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
@@ -83,10 +83,16 @@ def healthy(findings: Iterable[Finding]) -> bool:
     return all(finding.severity == NOTE for finding in findings)
 
 
-def counted(findings: Sequence[Finding]) -> str:
-    """'2 errors, 1 warning, 0 notes'."""
-    numbers = [(sum(f.severity == s for f in findings), s) for s in SEVERITIES]
-    return ", ".join(f"{n} {s}{'' if n == 1 else 's'}" for n, s in numbers)
+def counts(findings: Iterable[Finding]) -> dict[str, int]:
+    """{severity: how many}, of every severity."""
+    found = [finding.severity for finding in findings]
+    return {severity: found.count(severity) for severity in SEVERITIES}
+
+
+def sentence(numbers: Mapping[str, int], answered: int, asked: int) -> str:
+    """'2 errors, 1 warning, 0 notes; 4 of 4 hosts answered'.  numbers: as counts has them."""
+    said = ", ".join(f"{n} {s}{'' if n == 1 else 's'}" for s, n in numbers.items())
+    return f"{said}; {answered} of {asked} hosts answered"
 
 
 # The commands
@@ -107,6 +113,11 @@ def commands(finding: Finding, site: Any, words_of_site: str) -> list[dict[str, 
         where = hosts if step.kind == "root" else []
         found.append({"run": text, "kind": step.kind, "hosts": where})
     return found
+
+
+def as_data(finding: Finding, site: Any, words_of_site: str) -> dict[str, Any]:
+    """As JSON has it; mend as commands has it."""
+    return {**asdict(finding), "mend": commands(finding, site, words_of_site)}
 
 
 def _limit(site: Any, hosts: Sequence[str]) -> str:

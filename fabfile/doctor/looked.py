@@ -19,6 +19,8 @@ DISKS = ("/", "/etc", "/var", "/var/log", "/var/lib/nova", "/var/lib/stackrbd")
 LIBRARIES = ("librados2", "librbd1")
 LIBVIRT = ("libvirtd.service", "libvirtd.socket", "virtqemud.service", "virtqemud.socket",
            "virtsecretd.service", "virtsecretd.socket")  # fmt: skip
+MOST_GUESTS = 64
+"""Running guests of a compute whose disks are looked at: a virsh each."""
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _HEAD = r'"entity":\s*"[^"]*"|"key":\s*"A[A-Za-z0-9+/]{7}'
 """Of a key, its type and when it was made; nothing of what is secret (fabfile/doctor/keys.py)."""
@@ -93,6 +95,7 @@ def _of_a_compute() -> list[Read]:
     domains = {
         "argv": ["virsh", "-q", "list", "--uuid"],
         "match": _UUID,
+        "most": MOST_GUESTS,
         "then": {"disks": {"argv": ["virsh", "-q", "dumpxml", "{}"], "ok": [0, 1], "only": _DISK}},
     }
     return [Read("libvirt.daemons", "argv", {"argv": shown}), Read("domains", "each", domains)]

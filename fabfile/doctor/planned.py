@@ -15,36 +15,8 @@ from fabfile.core.contract import CLOUD, Change, Facts, Host, Refused, Stop
 from fabfile.doctor import causes
 from fabfile.doctor.finding import NOTE, Finding, task
 from fabfile.doctor.looked import Looked, calm
-from fabfile.resources import (
-    auth,
-    backup,
-    ceph_conf,
-    client_packages,
-    identity,
-    keyrings,
-    libvirt_secret,
-    operator_sudo,
-    pools,
-    restarts,
-    settings,
-)
+from fabfile.resources import chain, identity, libvirt_secret, settings
 
-TASKS: tuple[tuple[str, Any], ...] = (
-    ("hosts.sudoers", operator_sudo),
-    ("hosts.packages", client_packages),
-    ("backup.tools", backup.tools),
-    ("ceph.pools", pools),
-    ("ceph.auth", auth),
-    ("hosts.conf", ceph_conf),
-    ("ceph.keyrings", keyrings),
-    ("compute.secret", libvirt_secret),
-    ("controller.glance", settings.glance),
-    ("controller.cinder", settings.cinder),
-    ("compute.nova", settings.nova),
-    ("services.restart", restarts),
-    ("controller.cinder", settings.volume_type),
-)
-"""Every resource of the chain, by the task that mends what it finds."""
 _NAMES_UUIDS = (libvirt_secret, settings.cinder, settings.nova)
 _OF_A_RELEASE = (settings.glance, settings.cinder, settings.nova)
 
@@ -62,7 +34,7 @@ def plan(site: Any, looked: Looked) -> Planned:
     changes: list[tuple[str, Change]] = []
     refused: dict[str, Finding] = {}
     facts = calm(site, looked.facts)
-    for name, resource in TASKS:
+    for name, resource in chain.TASKS:
         if _undecided(site, looked, resource):
             continue
         for part, only in _parts(site, _complete(site, facts, resource), resource):

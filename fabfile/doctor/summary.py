@@ -5,30 +5,47 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fabfile.core.contract import Change
 from fabfile.doctor import services, versions
 from fabfile.doctor.looked import Looked
+from fabfile.doctor.planned import Planned
+from fabfile.resources.site import ROLES
 
-ROLES = ("ceph", "glance", "cinder", "compute")
 
-
-def summary(site: Any, looked: Looked, changes: tuple[tuple[str, Change], ...]) -> dict[str, Any]:
-    """{what: value}; what was not seen is left out.
-
-    drift: what `integrate` would do: {'changes': number, 'hosts': names, 'tasks': names}.
-    """
+def summary(site: Any, looked: Looked, planned: Planned) -> dict[str, Any]:
+    """{what: value}; what was not seen is left out."""
     found: dict[str, Any] = {
         "roles": {role: [h.name for h in site.with_role(role)] for role in ROLES},
         "silent": sorted(looked.unreachable),
         "openstack": {"release": looked.release, "packages": versions.openstack(looked)},
         "libvirt": _libvirt(site, looked),
-        "drift": {
-            "changes": len(changes),
-            "hosts": sorted({change.host for _, change in changes}),
-            "tasks": list(dict.fromkeys(name for name, _ in changes)),
-        },
+        "drift": drift(site, looked, planned),
     }
     return found | _ceph(site, looked)
+
+
+def drift(site: Any, looked: Looked, planned: Planned) -> dict[str, Any]:
+    """What `integrate` would do, as far as it is known.
+
+    {'changes': number, 'hosts': their names, 'tasks': names, 'known': whether nothing is
+    unknown, 'unknown': names of hosts of which something could not be looked at or planned}
+    """
+    unknown = _unknown(site, looked, planned)
+    return {
+        "changes": len(planned.changes),
+        "hosts": sorted({change.host for _, change in planned.changes}),
+        "tasks": list(dict.fromkeys(name for name, _ in planned.changes)),
+        "known": not unknown,
+        "unknown": sorted(unknown),
+    }
+
+
+def _unknown(site: Any, looked: Looked, planned: Planned) -> set[str]:
+    """Every host that was asked, where the doubt is about the site or its cluster."""
+    unknown = {*looked.unreachable, *(host for host, _ in looked.errors)}
+    refused = [finding.hosts for finding in planned.refused.values()]
+    if looked.doubts or site.admin.name in unknown or () in refused:
+        return {*looked.facts.hosts, *unknown}
+    return unknown.union(*refused)
 
 
 def _libvirt(site: Any, looked: Looked) -> dict[str, list[str]]:

@@ -19,8 +19,9 @@ from fabfile.doctor import (
 )
 from fabfile.doctor.finding import ERROR, Finding, folded, words
 from fabfile.doctor.looked import Looked
+from fabfile.resources import chain
 
-STAGES = (*(resource for _, resource in planned.TASKS), looked)
+STAGES = (*chain.stages(), looked)
 """All that asks: the resources, and a doctor's own further questions."""
 ROOMS = (reach, hosts, services, versions, ceph, files, options, backends, records)
 

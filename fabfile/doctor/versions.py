@@ -9,7 +9,7 @@ from typing import Any
 
 from fabfile.core.contract import Stop
 from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, WARNING, Finding, root
-from fabfile.doctor.looked import Looked, calm
+from fabfile.doctor.looked import Looked
 from fabfile.resources import cluster, release
 
 
@@ -29,7 +29,7 @@ def major(version: str | None) -> int | None:
 
 
 def _libraries(site: Any, looked: Looked) -> Iterator[Finding]:
-    cluster_is = _release(site, looked)
+    cluster_is = of_cluster(site, looked)
     new_keys = _new_keys(site, looked)
     for host, seen in looked.facts.hosts.items():
         libraries = seen.get("packages", {})
@@ -57,10 +57,13 @@ def _libraries(site: Any, looked: Looked) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _release(site: Any, looked: Looked) -> int | None:
+def of_cluster(site: Any, looked: Looked) -> int | None:
+    """The major version of the oldest monitor; None where none was told, or no number."""
+    if not {"ceph.version", "ceph.versions"} <= set(looked.facts.hosts.get(site.admin.name, {})):
+        return None
     try:
-        return cluster.seen(site, calm(site, looked.facts)).release
-    except (KeyError, ValueError, Stop):
+        return cluster.release(looked.facts, site.admin.name)
+    except Stop:
         return None
 
 
@@ -101,4 +104,8 @@ def ceph(site: Any, looked: Looked) -> dict[str, int]:
         return {}
     told = json.loads(answer["out"])
     overall = told.get("overall") or told.get("mon") or {}
-    return {text.split()[2]: count for text, count in overall.items()}
+    found = {}
+    for text, count in overall.items():
+        number = re.match(r"ceph version (\S+)", text)
+        found[number.group(1) if number else text] = count
+    return found

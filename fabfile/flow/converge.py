@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
+import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -57,6 +58,11 @@ class Options:
     serial: str = ""
     max_fail: str = ""
     engine: str = ""
+
+    @property
+    def words_of_site(self) -> str:
+        """' --site FILE' for a command that is to be typed, where the operator gave one."""
+        return f" --site {shlex.quote(self.site)}" if self.site else ""
 
 
 @dataclass

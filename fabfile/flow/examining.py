@@ -6,7 +6,6 @@ is wrong is fabfile/doctor's to say.  Writes nothing anywhere.
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from typing import Any
 from fabfile.core import site_file
 from fabfile.core.contract import CLOUD, BadInput, Facts, Host, Read, Stop, Unreachable
 from fabfile.doctor import backends, hosts, places, planned, verdict
-from fabfile.doctor.finding import Finding, counted, healthy
+from fabfile.doctor.finding import Finding, as_data, counts, healthy, sentence
 from fabfile.doctor.looked import Looked, calm
 from fabfile.doctor.summary import summary
 from fabfile.flow import outcomes, recorded, recording, selecting, telling
@@ -196,7 +195,7 @@ def doctor(context: Any, options: Options) -> int:
         seen = look(run)
         found, _ = verdict.findings(run.site, seen)
         rows = places.table(run.site, seen)
-        words = f" --site {shlex.quote(options.site)}" if options.site else ""
+        words = options.words_of_site
         telling.findings(run.screen, found, run.site, words)
         if places.odd(rows) and not planned.is_unconnected(run.site, seen):
             run.screen.say("Who holds which secret:")
@@ -205,7 +204,7 @@ def doctor(context: Any, options: Options) -> int:
         run.screen.json({
             "site": run.site.name,
             "healthy": healthy(found) and not seen.unreachable,
-            "findings": [telling.finding_as_data(f, run.site, words) for f in found],
+            "findings": [as_data(one, run.site, words) for one in found],
             "secrets": [asdict(row) for row in rows],
             "trips": run.fleet.trips,
         })  # fmt: skip
@@ -218,7 +217,7 @@ def _sentence(run: Run, seen: Looked, found: Sequence[Finding]) -> str:
     asked = len([host for host in run.site.all_hosts() if run.in_scope(host)])
     answered = asked - len(seen.unreachable)
     said = "Healthy" if healthy(found) and not seen.unreachable else "Not healthy"
-    return f"{said}: {counted(found)}; {answered} of {asked} hosts answered"
+    return f"{said}: {sentence(counts(found), answered, asked)}"
 
 
 def status(context: Any, options: Options) -> int:
@@ -227,7 +226,7 @@ def status(context: Any, options: Options) -> int:
         seen = look(run)
         found, plan = verdict.findings(run.site, seen)
         rows = places.table(run.site, seen)
-        told = summary(run.site, seen, plan.changes)
+        told = summary(run.site, seen, plan)
         told["last_run"] = recorded.last(run.site.name)
         run.screen.say(f"{run.site.name} ({run.path})")
         telling.status(run.screen, told)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from fabfile.core.contract import Stop, Unreachable
+from fabfile.core.printable import few
 
 FEW, NAMED, MOST = 3, 8, 160
 """Hosts with a line each; hosts named of more; letters of a cause in a recap."""
@@ -34,9 +35,7 @@ def told(said: Mapping[str, str]) -> list[str]:
 
 def named(hosts: Sequence[str]) -> str:
     """The hosts' names, or the first of many and how many more there are."""
-    if len(hosts) <= NAMED + 2:
-        return ", ".join(hosts)
-    return f"{', '.join(hosts[:NAMED])} and {len(hosts) - NAMED} more"
+    return few(hosts, NAMED, spare=2)
 
 
 def _alike(host: str, text: str) -> str:

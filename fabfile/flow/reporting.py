@@ -6,7 +6,6 @@ Knows which records are told and where the files go; writes nothing on any host.
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from importlib import metadata
 from pathlib import Path
@@ -59,10 +58,9 @@ def look(run: Run) -> dict[str, Any]:
     """The whole document of a site: what is, and what was done."""
     seen = examining.look(run)
     found, plan = verdict.findings(run.site, seen)
-    words = f" --site {shlex.quote(run.options.site)}" if run.options.site else ""
     rows = places.table(run.site, seen)
     return {
-        **documents.document(run.site, seen, found, rows, plan, words),
+        **documents.document(run.site, seen, found, rows, plan, run.options.words_of_site),
         "made": time.time(),
         "by": journal.who(),
         "version": _version(),

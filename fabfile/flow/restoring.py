@@ -23,9 +23,9 @@ from fabfile.core.contract import (
     Stop,
     Unproved,
 )
-from fabfile.flow import chain, proving, reconciling, recording
+from fabfile.flow import proving, reconciling, recording
 from fabfile.flow.converge import Options, Run
-from fabfile.resources import backup, client_packages, cluster, rows
+from fabfile.resources import backup, chain, client_packages, cluster, rows
 
 _APART = ".stackrbd-"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from fabfile.doctor.causes import short
@@ -28,11 +27,6 @@ def findings(screen: Screen, found: Sequence[Finding], site: Any, words_of_site:
         ):
             place = f"(on {named(command['hosts'])}, as root) " if command["hosts"] else ""
             screen.say(f"         {label:<9}{place}{command['run']}")
-
-
-def finding_as_data(one: Finding, site: Any, words_of_site: str) -> dict[str, Any]:
-    """As JSON has it; mend is [{'run': command, 'kind': ..., 'hosts': [...]}]."""
-    return {**asdict(one), "mend": commands(one, site, words_of_site)}
 
 
 def places(screen: Screen, rows: Sequence[Place]) -> None:
@@ -90,15 +84,22 @@ def status(screen: Screen, told: Mapping[str, Any]) -> None:
         kinds = ", ".join(pool["applications"]) or "no application"
         _line(screen, f"pool {name}", f"{kinds}, size {pool['size']}, {pool['pg_num']} "
               f"placement groups{used}{full}")  # fmt: skip
-    drift = told["drift"]
-    if drift["changes"]:
-        _line(screen, "drift", f"{drift['changes']} changes on {named(drift['hosts'])} "
-              f"({', '.join(drift['tasks'])}); see inv plan")  # fmt: skip
-    else:
-        _line(screen, "drift", "none: everything is as it should be")
+    for text in _drift(told["drift"]):
+        _line(screen, "drift", text)
     last = told["last_run"]
     _line(screen, "last run", "{run}: {task}, {outcome}, {changes} changes, by {who}".format(**last)
           if last else "none is recorded here")  # fmt: skip
+
+
+def _drift(drift: Mapping[str, Any]) -> Iterator[str]:
+    """What differs, and where that is not known."""
+    if drift["changes"]:
+        changes = f"{drift['changes']} change{'' if drift['changes'] == 1 else 's'}"
+        yield f"{changes} on {named(drift['hosts'])} ({', '.join(drift['tasks'])}); see inv plan"
+    elif drift["known"]:
+        yield "none: everything is as it should be"
+    if drift["unknown"]:
+        yield f"unknown on {named(drift['unknown'])}; see inv doctor"
 
 
 def _line(screen: Screen, label: str, text: str) -> None:

@@ -13,8 +13,8 @@ from dataclasses import asdict
 from typing import Any
 
 from fabfile.core.contract import CLOUD, Change
-from fabfile.doctor import keys
-from fabfile.doctor.finding import SEVERITIES, Finding, commands, healthy
+from fabfile.doctor import finding, keys
+from fabfile.doctor.finding import Finding, healthy
 from fabfile.doctor.looked import Looked
 from fabfile.doctor.places import Place
 from fabfile.doctor.planned import Planned
@@ -43,19 +43,17 @@ def document(  # noqa: PLR0913, PLR0917 (what was looked at, by name)
     planned: what integrate would do.  words_of_site: as finding.commands has them.
     """
     told = hosts(site, looked, findings, planned.changes)
-    state = summary(site, looked, planned.changes)
-    counts = Counter(finding.severity for finding in findings)
+    state = summary(site, looked, planned)
     return {
         "stackrbd report": FORMAT,
         "site": site.name,
         "healthy": healthy(findings) and not looked.unreachable,
-        "counts": {severity: counts[severity] for severity in SEVERITIES},
+        "counts": finding.counts(findings),
         "asked": sum(host["state"] != "not asked" for host in told),
         "answered": sum(host["state"] == "answered" for host in told),
         **state,
-        "drift": {**state["drift"], "known": _known(looked, planned)},
         "cloud": CLOUD in looked.facts.hosts,
-        "findings": [{**asdict(f), "mend": commands(f, site, words_of_site)} for f in findings],
+        "findings": [finding.as_data(one, site, words_of_site) for one in findings],
         "secrets": [asdict(place) for place in places],
         "holders": holders(site, places),
         "clients": clients(site, looked, places),
@@ -66,15 +64,9 @@ def document(  # noqa: PLR0913, PLR0917 (what was looked at, by name)
     }
 
 
-def _known(looked: Looked, planned: Planned) -> bool:
-    """Whether there is nothing that could not be looked at or planned."""
-    return not (looked.unreachable or looked.errors or looked.doubts or planned.refused)
-
-
 def sentence(document: Mapping[str, Any]) -> str:
-    """'2 errors, 0 warnings, 0 notes; 4 of 4 hosts answered'."""
-    counts = ", ".join(f"{n} {s}{'' if n == 1 else 's'}" for s, n in document["counts"].items())
-    return f"{counts}; {document['answered']} of {document['asked']} hosts answered"
+    """What was found, and how many hosts answered, as doctor says it."""
+    return finding.sentence(document["counts"], document["answered"], document["asked"])
 
 
 def hosts(
@@ -82,9 +74,9 @@ def hosts(
 ) -> list[dict[str, Any]]:
     """Each host: who it is, what runs there, what was found and what is pending there."""
     found: dict[str, Counter[str]] = {}
-    for finding in findings:
-        for host in finding.hosts:
-            found.setdefault(host, Counter())[finding.severity] += 1
+    for one in findings:
+        for host in one.hosts:
+            found.setdefault(host, Counter())[one.severity] += 1
     pending = Counter(change.host for _, change in changes)
     return [
         {

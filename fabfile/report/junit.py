@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fabfile.core.printable import few
 from fabfile.report import document as documents
 from fabfile.report.markup import Child, Element, el, xml
 from fabfile.report.times import stamp
-from fabfile.report.topology import few
 
 
 def junit(document: Mapping[str, Any]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from fabfile.core.printable import few
 from fabfile.report.markup import Child, Element, el
-from fabfile.report.topology import few
 
 _SHORT = {"", "place", "what", "task", "time", "fingerprint", "made", "roles",
           "pending", "done"}  # fmt: skip

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fabfile.core.printable import few
+from fabfile.resources.restarts import UNITS
+
 MOST = 3
 """Boxes for one role: the hosts of more states than these share the last."""
 _TITLES = {"glance": "Glance", "cinder": "Cinder", "compute": "Nova compute"}
-_UNITS = {"glance": "glance-api", "cinder": "cinder-volume", "compute": "nova-compute"}
 _GiB = 1024**3
 
 
@@ -86,13 +88,6 @@ def in_words(document: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def few(names: Sequence[str], most: int = 2) -> str:
-    """The first of many names, and how many more there are."""
-    if len(names) <= most + 1:
-        return ", ".join(names)
-    return f"{', '.join(names[:most])} and {len(names) - most} more"
-
-
 def _key_id(client: str) -> str:
     return f"key {client}"
 
@@ -146,7 +141,7 @@ def _about(hosts: Sequence[Mapping[str, Any]], role: str, silent: bool) -> tuple
     names = f"{len(hosts)} hosts: {names}" if len(hosts) > 1 else names
     if silent:
         return names, "does not answer" if len(hosts) == 1 else "do not answer"
-    unit = _UNITS[role]
+    unit, _ = UNITS[role]
     states = [host["units"][unit] for host in hosts if unit in host["units"]]
     up = states.count("active")
     lines = [names]

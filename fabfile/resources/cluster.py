@@ -75,7 +75,7 @@ def seen(site: Any, facts: Facts) -> Cluster:
     return Cluster(
         fsid=monmap["fsid"],
         monitors=tuple(_mon_host(mon) for mon in sorted(monmap["mons"], key=lambda m: m["rank"])),
-        release=_release(facts, admin),
+        release=release(facts, admin),
         pools={pool["pool_name"]: pool for pool in pools},
         users={user["entity"]: user for user in users},
     )
@@ -88,8 +88,11 @@ def _mon_host(mon: dict[str, Any]) -> str:
     return "[" + ",".join(f"{a['type']}:{a['addr']}" for a in addresses) + "]"
 
 
-def _release(facts: Facts, admin: str) -> int:
-    """The lowest major version among the monitors: 12 Luminous, 15 Octopus, 16 Pacific."""
+def release(facts: Facts, admin: str) -> int:
+    """The lowest major version among the monitors: 12 Luminous, 15 Octopus, 16 Pacific.
+
+    Raises BadInput for versions that are no numbers.
+    """
     all_of_them = facts.of(admin, "ceph.versions")
     if all_of_them["code"] == _EINVAL:
         texts = [json.loads(facts.of(admin, "ceph.version")["out"])["version"]]

@@ -17,12 +17,15 @@ from fabfile.resources import cluster
 PLAIN = ["rbd_secret_uuid", "rbd_keyring_conf"]
 """Options that look like credentials by name, and are none."""
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_MOST_SECRETS = 512
+"""Each encrypted volume that is attached has a secret of its own beside ours."""
 SECRETS = Read(
     "libvirt.secrets",
     "each",
     {
         "argv": ["virsh", "-q", "secret-list"],
         "match": _UUID,
+        "most": _MOST_SECRETS,
         "then": {
             "xml": {"argv": ["virsh", "-q", "secret-dumpxml", "{}"]},
             "value": {

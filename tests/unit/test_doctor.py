@@ -7,16 +7,18 @@ from types import SimpleNamespace
 
 import pytest
 
+from fabfile import namespace
 from fabfile.core.answers import fits
 from fabfile.core.contract import CLOUD, Secret
 from fabfile.core.remote import reads
+from fabfile.doctor import causes, verdict
 from fabfile.doctor import hosts as machines
 from fabfile.doctor import looked as questions
-from fabfile.doctor import planned, verdict
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, commands, folded, healthy
 from fabfile.doctor.options import setting
-from fabfile.flow import chain
 from fabfile.flow.converge import Run
+from fabfile.resources import backup as records
+from fabfile.resources import chain
 from fabfile.resources.settings import without
 
 from . import clouds
@@ -49,8 +51,12 @@ def test_every_question_is_one_that_a_host_understands():
             inspect.signature(reads.READS[read.verb]).bind(**json.loads(json.dumps(read.args)))
 
 
-def test_every_resource_of_the_chain_is_looked_at():
-    assert {id(s) for s in chain.stages()} == {id(resource) for _, resource in planned.TASKS}
+def test_every_task_of_the_chain_has_causes():
+    assert {name for name, _ in chain.TASKS} == set(causes.WHY)
+
+
+def test_what_the_chain_says_mends_it_is_a_task_that_can_be_typed():
+    assert {name for name, _ in chain.TASKS} <= set(namespace().task_names)
 
 
 # What resources find: the cause and the task
@@ -283,6 +289,32 @@ def test_a_cloud_without_rbd_is_one_note():
     assert ran(one) == [("inv integrate", [])]
 
 
+def test_a_host_of_records_without_their_tools():
+    recipient = "age1" + "q" * 58
+    kept = site(backup={"recipients": [recipient]})
+
+    def change(cloud):
+        tools = dict.fromkeys([*records.PACKAGES, *records.TOOLS])
+        cloud["ctl"]["packages.records"] = tools
+
+    (one,) = [f for f in found(change, kept) if f.code == "packages.records"]
+    assert (one.severity, one.hosts) == (WARNING, ("ctl",))
+    assert ran(one) == [("inv backup.tools --limit ctl", [])]
+
+
+@pytest.mark.parametrize("version", ["ceph version Development (no_version)", "odd"])
+def test_a_ceph_of_no_number_is_said_once_and_the_rest_is_looked_at(version):
+    def change(cloud):
+        cloud["ceph01"]["ceph.version"] = answer({"version": version})
+        cloud["ceph01"]["ceph.versions"] = answer({"mon": {version: 1}, "overall": {version: 1}})
+        backup(cloud)
+        in_pools(size=1)(cloud)
+
+    by_code = {one.code: one for one in found(change)}
+    assert set(by_code) == {"refused.ceph.pools", "pool.size"}
+    assert version in by_code["refused.ceph.pools"].found
+
+
 def test_another_cloud_behind_the_names_is_said_once():
     said_by = [one.code for one in found(site_=site(fsid=OTHER))]
     assert said_by == ["refused.ceph.pools"]
@@ -338,6 +370,17 @@ def guest(**more):
     return lambda c: c["n1"].update(domains={"d-1": {"disks": said(disk_xml(**more))}})
 
 
+def guests(looked_at, running):
+    """A compute with so many guests; one that is gone since then is none that was left out."""
+
+    def change(cloud):
+        names = [f"d-{n}" for n in range(running)]
+        cloud["n1"]["guests"] = said("\n".join(names))
+        cloud["n1"]["domains"] = {n: {"disks": said(disk_xml())} for n in names[:looked_at]}
+
+    return change
+
+
 def attached(**more):
     return lambda cloud: cloud[CLOUD]["attachments"][0].update(more)
 
@@ -345,6 +388,12 @@ def attached(**more):
 def versions(cloud):
     kinds = {f"ceph version {v} (x) name (stable)": 1 for v in ("16.2.15", "16.2.14")}
     cloud["ceph01"]["ceph.versions"] = answer({"mon": kinds, "overall": kinds})
+
+
+def new_keys(cloud):
+    """Keys of type 2, which librados refuses before 20.2.4."""
+    head = base64.b64encode(b"\2\0" + clouds.MADE.to_bytes(4, "little")).decode()
+    cloud["ceph01"]["ceph.kinds"] = said(f'"entity":"client.volumes"\n"key":"{head}')
 
 
 def ephemeral_secret(cloud):
@@ -385,6 +434,7 @@ def no_file_store(cloud):
         (lambda c: c["n1"]["packages"].update(librbd1="17.2.7"), WARNING, "library.mixed", "apt"),
         (lambda c: c["n1"]["packages"].update(librbd1="12.2.1", librados2="12.2.1"), WARNING,
          "library.old", "apt"),
+        (new_keys, ERROR, "library.aes256k", "--only-upgrade -y librados2"),
         (lambda c: c["n1"]["host"].update(sudo_keeps_input=True), ERROR, "sudo.log_input", "!log"),
         (ceph_conf(clouds.CEPH_CONF.replace("fsid", "\tfsid")), NOTE, "ceph.conf.tabs", "sed -i"),
         (keyring(f"[client.volumes]\n\tkey = {KEY}"), NOTE, "keyring.newline", "sed -i '$a\\'"),
@@ -411,6 +461,11 @@ def no_file_store(cloud):
         (guest(uuid=OTHER), WARNING, "guest.uuid", "openstack server reboot --hard d-1"),
         (guest(monitors=("10.9.9.9",)), WARNING, "guest.monitors", "server reboot --hard d-1"),
         (attached(uuid=OTHER), WARNING, "attachment.uuid", "volume_attachment refresh d-1 1"),
+        (guests(64, 70), NOTE, "guests.left.out", "virsh dumpxml"),
+        (lambda c: c[CLOUD].update(left_out={"volumes": 5000}), NOTE, "volumes.left.out",
+         "openstack volume list"),
+        (lambda c: c[CLOUD].update(left_out={"attachments": 5000}), NOTE, "attachments.left.out",
+         "volume attachment list"),
         (attached(monitors=["10.9.9.9"]), WARNING, "attachment.monitors", "refresh d-1 1"),
     ],
 )  # fmt: skip
@@ -427,6 +482,8 @@ def test_what_no_resource_knows(change, severity, code, mend):
         guest(monitors=("10.9.9.9", MONITOR)),
         guest(image="elsewhere/x", uuid=OTHER),
         attached(user="somebody", uuid=OTHER),
+        guests(64, 64),
+        guests(3, 4),
         in_pools(pg_num=48),
         health("POOL_NO_REDUNDANCY"),
         unit(ActiveState="activating"),

@@ -15,7 +15,7 @@ from fabfile.flow.examining import Heard, release_names
 from fabfile.flow.screen import Screen
 
 from .clouds import found, hosts, looked
-from .states import HOSTS, OTHER, THIRD, conf, secret, site
+from .states import FSID, HOSTS, OTHER, THIRD, conf, secret, site
 
 N1 = Host("n1", ("compute",))
 ASKED = {N1: [Read("host", "host"), Read("owed", "owed")]}
@@ -64,7 +64,7 @@ def test_every_hazard_names_releases_that_are_known():
 def test_the_status_of_a_healthy_cloud(capsys):
     seen = looked()
     plan = verdict.findings(site(), seen)[1]
-    told = {**summary(site(), seen, plan.changes), "last_run": None}
+    told = {**summary(site(), seen, plan), "last_run": None}
     telling.status(Screen(False), told)
     shown = capsys.readouterr().out
     for words in (
@@ -73,6 +73,39 @@ def test_the_status_of_a_healthy_cloud(capsys):
         "none: everything is as it should be",
     ):  # fmt: skip
         assert words in shown, shown
+
+
+EVERYWHERE = "ceph01, cloud, ctl, n1, n2"
+
+
+def a_private_secret(cloud):
+    cloud["n1"]["libvirt.secrets"] = secret(FSID, private="yes")
+
+
+@pytest.mark.parametrize(
+    "change, more, lines",
+    [
+        (lambda c: c.pop("n2"), {"unreachable": {"n2": ("Unreachable", "n2: no")}},
+         ["unknown on n2; see inv doctor"]),
+        (lambda c: c["n2"].pop("nova.conf"), {"errors": {("n2", "nova.conf"): "no"}},
+         ["unknown on n2; see inv doctor"]),
+        (lambda c: c["n1"].update({"libvirt.secrets": {}}),
+         {"errors": {("n2", "owed"): "no"}},
+         ["2 changes on n1 (compute.secret); see inv plan", "unknown on n2; see inv doctor"]),
+        (a_private_secret, {}, ["unknown on n1; see inv doctor"]),
+        (lambda c: None, {"errors": {("ceph01", "ceph.users"): "no"}},
+         [f"unknown on {EVERYWHERE}; see inv doctor"]),
+        (lambda c: None, {"doubts": (("identity", "two; set one"),)},
+         [f"unknown on {EVERYWHERE}; see inv doctor"]),
+    ],
+)  # fmt: skip
+def test_what_was_not_seen_is_not_called_right(capsys, change, more, lines):
+    seen = looked(change, **more)
+    plan = verdict.findings(site(), seen)[1]
+    telling.status(Screen(False), {**summary(site(), seen, plan), "last_run": None})
+    shown = capsys.readouterr().out
+    told = [li.split("drift", 1)[1].strip() for li in shown.splitlines() if "drift" in li]
+    assert told == lines
 
 
 def test_a_finding_as_a_person_reads_it(capsys):

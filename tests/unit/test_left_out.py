@@ -6,9 +6,9 @@ import pytest
 
 from fabfile.core import site_file
 from fabfile.core.contract import Facts, Host, Read, Unreachable
-from fabfile.flow import asking, chain
+from fabfile.flow import asking
 from fabfile.flow.converge import Run
-from fabfile.resources import client_packages, identity, release
+from fabfile.resources import chain, client_packages, identity, release
 
 from .states import EPHEMERAL, OTHER, cluster, conf, secret, site, user
 

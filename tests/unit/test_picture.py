@@ -6,7 +6,7 @@ import re
 import pytest
 
 from fabfile.report.picture import NARROW, WIDE, picture
-from fabfile.report.topology import MOST, few, in_words, topology
+from fabfile.report.topology import MOST, in_words, topology
 
 from .clouds import altered
 from .reports import a_thousand, broken, told
@@ -207,8 +207,3 @@ def test_a_network_that_ceph_conf_names():
         cloud["ctl"]["ceph.conf"]["text"] += "public_network = 10.9.0.0/16\n"
 
     assert topology(told(change)).network == "Ceph's public network 10.9.0.0/16"
-
-
-def test_few():
-    assert few(["a", "b", "c"]) == "a, b, c"
-    assert few(["a", "b", "c", "d"]) == "a, b and 2 more"

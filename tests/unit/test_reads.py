@@ -6,6 +6,7 @@ import pytest
 
 from fabfile.core import answers
 from fabfile.core.remote import processes, reads
+from fabfile.resources.identity import SECRETS
 
 KEY = "QVE9PSBub3QgYSBrZXkgb2YgYW55Ym9keQ=="
 VALUE = r"\A\s*(\S+)\s*\Z"
@@ -34,6 +35,13 @@ def test_what_a_value_is_in_base64_comes_as_a_fingerprint_too(stored, peeled):
     assert found["peeled"] == peeled
     assert found["out"].strip() == processes.fingerprint(stored)
     assert stored not in str(found) and KEY not in str(found)
+
+
+def test_our_secret_is_found_among_those_of_many_encrypted_volumes():
+    uuids = [f"00000000-0000-4000-8000-{number:012d}" for number in range(200)]
+    lines = "".join(f" {uuid}   volume /dev/{uuid}\n" for uuid in uuids)
+    known = {"argv": ["printf", lines], "then": {"xml": {"argv": ["true", "{}"]}}}
+    assert list(reads.each(**{**SECRETS.args, **known})) == uuids
 
 
 def test_of_each_output_only_what_is_asked_for_leaves_the_host():
