@@ -92,7 +92,7 @@ class Restoring:
         run = self._run
         pours = recording.opened(run.site, self.name)  # broken, or no key: known before all else
         facts = self._facts()
-        backup.refuse_unfit(run.site, self.manifest, facts)
+        backup.refuse_unfit(run.site, self.manifest, facts, self._bare)
         holds = self._holds_something()
         self._show(facts)
         if run.options.check:

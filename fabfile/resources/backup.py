@@ -205,10 +205,14 @@ def secrets(facts: Facts) -> dict[str, list[str]]:
 # Restoring one
 
 
-def refuse_unfit(site: Any, record: Mapping[str, Any], facts: Facts) -> None:
-    """Raises BadInput for a record that is not this cloud's, or too new for its packages."""
+def refuse_unfit(site: Any, record: Mapping[str, Any], facts: Facts, bare: bool = False) -> None:
+    """Raises BadInput for a record that is not this cloud's, or too new for its packages.
+
+    bare: what makes records is installed on the way, where the site installs packages.
+    """
     monmap = json.loads(facts.of(site.admin.name, "ceph.monmap")["out"])
     faults = []
+    comes = {"ceph-common", *(TOOLS if bare and site.packages.install else ())}
     if record["site"] != site.name:
         faults.append(f"it is of the site {record['site']!r}, expected {site.name!r}")
     if record["fsid"].lower() != monmap["fsid"].lower():
@@ -221,14 +225,13 @@ def refuse_unfit(site: Any, record: Mapping[str, Any], facts: Facts) -> None:
             continue
         installed = facts.of(host, _INSTALLED.id)
         for package, version in held["versions"].items():
-            faults += _unfit(host, package, version, installed.get(package))
+            if package not in comes:
+                faults += _unfit(host, package, version, installed.get(package))
     if faults:
         raise BadInput("the record does not fit:\n  " + "\n  ".join(faults))
 
 
 def _unfit(host: str, package: str, then: str, now: str | None) -> list[str]:
-    if package == "ceph-common":
-        return []  # integrate installs it
     if now is None:
         return [
             f"{host}: {package} ({then}) is not installed; a bare host needs its packages first"

@@ -1,5 +1,6 @@
 """What a record holds, what it must fit, and the order in which it takes the live ones' place."""
 
+import contextlib
 import json
 
 import pytest
@@ -16,10 +17,10 @@ UNITS = ("mariadb", "nova-api", "keystone", "cinder-volume", "rabbitmq-server", 
 NOVA = ["file", "0640", "root", "nova", "f" * 64]
 
 
-def a_site(**more):
+def a_site(installs=True, **more):
     hosts = {"ceph01": {"roles": ["ceph"]}, "ctl": {"roles": ["glance", "cinder", "database"]}}
     table = {"recipients": [RECIPIENT], "units": ["lab-share"], **more}
-    return site(hosts=hosts, backup=table)
+    return site(hosts=hosts, backup=table, packages={"install": installs})
 
 
 def listed(units):
@@ -124,6 +125,16 @@ def test_a_record_that_does_not_fit_is_refused(record, installed, cause):
 def test_the_same_or_an_older_schema_fits(version):
     held = manifest(versions={"nova-common": version, "ceph-common": "99.0"})
     backup.refuse_unfit(a_site(), held, facts())
+
+
+@pytest.mark.parametrize(
+    "bare, installs, fits", [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_a_bare_host_may_lack_what_makes_records_where_it_is_installed(bare, installs, fits):
+    record = manifest(versions={"age": "1.1.1-1+b3", "zstd": "1.5.4+dfsg2-5"})
+    lacking = facts(installed={"age": None, "zstd": None})
+    with contextlib.nullcontext() if fits else pytest.raises(BadInput, match="ctl: age"):
+        backup.refuse_unfit(a_site(installs), record, lacking, bare)
 
 
 def test_nothing_is_recorded_for_nobody_or_without_the_tools():
