@@ -178,7 +178,6 @@ def logs_in(api, before):
     """Whether the user's password still opens Keystone."""
     body = {"auth": {"identity": {"methods": ["password"], "password": {"user": {
         "id": before.user.id, "password": before.password}}}}}  # fmt: skip
-    reply = api.session.post(
-        api.session.auth.auth_url.rstrip("/") + "/v3/auth/tokens", json=body, authenticated=False
-    )
+    keystone = api.session.auth.auth_url.rstrip("/").removesuffix("/v3")
+    reply = api.session.post(keystone + "/v3/auth/tokens", json=body, authenticated=False)
     return reply.status_code == 201
