@@ -53,7 +53,7 @@ def _report(run: Run, record: Journal, found: Sequence[Any]) -> None:
 
 
 def _settings(run: Run, run_id: str) -> Any:
-    from fabfile.cloud.proof import ProofSettings  # noqa: PLC0415
+    from fabfile.cloud.user import ProofSettings  # noqa: PLC0415
 
     site = run.site
     guest = Path(site.verify.guest).expanduser() if site.verify.guest else None
@@ -75,12 +75,12 @@ def _settings(run: Run, run_id: str) -> Any:
 
 def _ceph(run: Run, kind: str, volume: str) -> Any:
     """What Ceph says of a volume: its parent, its watchers, its used bytes."""
-    from fabfile.cloud import proof  # noqa: PLC0415
+    from fabfile.cloud import rbd  # noqa: PLC0415
 
-    template = proof.ceph_questions(run.site.cinder.pool)[kind]
+    template = rbd.questions(run.site.cinder.pool)[kind]
     argv = [word.replace("{}", volume) for word in template]
     admin = run.site.admin
     answers = run.ask({admin: [Read("rbd", "argv", {"argv": argv})]})
     if not answers[admin.name]:
         raise Failed(f"{admin.name}: no answer to {' '.join(argv)}")
-    return proof.parse(kind, answers[admin.name]["rbd"]["out"])
+    return rbd.parse(kind, answers[admin.name]["rbd"]["out"])
