@@ -5,7 +5,8 @@ Knows how each kind is let go of; what has no mark is somebody else's and stays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fabfile.cloud import waiting
@@ -13,9 +14,25 @@ from fabfile.core.contract import Unproved
 
 PREFIX = "stackrbd-proof-"
 MARK = "stackrbd_proof"
-"""The metadata key (images: the property) whose value is the run's id."""
+"""The metadata key (images: the property) whose value is the run's id; a volume type's
+description begins with it."""
 
 _PASSING = ("creating", "downloading", "attaching", "detaching", "reserved", "in-use")
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What names have that are looked for: this beginning, and this end."""
+
+    prefix: str
+    end: str = ""
+
+    def named(self, name: str) -> bool:
+        """Whether it is such a name."""
+        return name.startswith(self.prefix) and name.endswith(self.end)
+
+
+Kind = Callable[[Ours, list[str]], int]
 
 
 class Leftovers:
@@ -36,48 +53,83 @@ class Leftovers:
 
         Goes on where one thing stays; Unproved names all that stayed.
         """
+        kinds = (self._servers, self._snapshots, self._volumes, self._images, self._types)
+        return self._delete(kinds, Ours(prefix))
+
+    def remove(self, prefix: str, end: str) -> str:
+        """As sweep(), of instances and volumes alone, whose names have this end too."""
+        return self._delete((self._servers, self._snapshots, self._volumes), Ours(prefix, end))
+
+    def _delete(self, kinds: Sequence[Kind], ours: Ours) -> str:
         trouble: list[str] = []
-        kinds = (self._servers, self._volumes, self._images)
-        counts = [act(prefix, trouble) for act in kinds]
+        counts = [(act.__name__.strip("_"), act(ours, trouble)) for act in kinds]
         if trouble:
             raise Unproved("not all is deleted: " + "\n  ".join(trouble))
-        return "{} servers, {} volumes, {} images deleted".format(*counts)
+        found = [f"{number} {kind}" for kind, number in counts if number]
+        return f"{', '.join(found)} deleted" if found else "nothing is there"
 
-    def _servers(self, prefix: str, trouble: list[str]) -> int:
-        found = self._ours(self._compute.servers(), prefix)
+    def _servers(self, ours: Ours, trouble: list[str]) -> int:
+        found = self._ours(self._compute.servers(), ours)
+        _attempt(trouble, self._still, found)
         for item in found:
             _attempt(trouble, self._compute.delete_server, item)
         _attempt(trouble, self._gone, "nova: server", found, self._compute.servers)
         return len(found)
 
-    def _volumes(self, prefix: str, trouble: list[str]) -> int:
-        found = self._ours(self._storage.volumes(), prefix)
-        _attempt(trouble, self._at_rest, found)
+    def _still(self, servers: list[Any]) -> None:
+        """An instance that is deleted while it migrates leaves half of itself on two computes."""
+        wanted = {item.id: item.name for item in servers}
+        waiting.until(
+            f"nova: server {', '.join(wanted.values())}",
+            lambda: _left(wanted, self._compute.servers),
+            lambda found: all(item.status != "MIGRATING" for item in found),
+            seconds=self._seconds,
+            end="expected the migration to end; nova live-migration-abort ends it",
+        )
+
+    def _snapshots(self, ours: Ours, trouble: list[str]) -> int:
+        found = self._ours(self._storage.snapshots(), ours)
+        _attempt(trouble, self._at_rest, "snapshot", found, self._storage.snapshots)
+        for item in found:
+            _attempt(trouble, self._storage.delete_snapshot, item)
+        _attempt(trouble, self._gone, "cinder: snapshot", found, self._storage.snapshots)
+        return len(found)
+
+    def _volumes(self, ours: Ours, trouble: list[str]) -> int:
+        found = self._ours(self._storage.volumes(), ours)
+        _attempt(trouble, self._at_rest, "volume", found, self._storage.volumes)
         for item in found:
             _attempt(trouble, self._delete_volume, item)
         _attempt(trouble, self._gone, "cinder: volume", found, self._storage.volumes)
         return len(found)
 
-    def _images(self, prefix: str, trouble: list[str]) -> int:
-        found = self._ours(self._glance.images(), prefix)
+    def _images(self, ours: Ours, trouble: list[str]) -> int:
+        found = self._ours(self._glance.images(), ours)
         for item in found:
             _attempt(trouble, self._delete_image, item)
         return len(found)
 
-    def _ours(self, items: Iterable[Any], prefix: str) -> list[Any]:
-        named = [item for item in items if (item.name or "").startswith(prefix)]
+    def _types(self, ours: Ours, trouble: list[str]) -> int:
+        # 'None' (the word): private ones too.
+        found = self._ours(self._storage.types(is_public="None"), ours)
+        for item in found:
+            _attempt(trouble, self._storage.delete_type, item)
+        return len(found)
+
+    def _ours(self, items: Iterable[Any], ours: Ours) -> list[Any]:
+        named = [item for item in items if ours.named(item.name or "")]
         marked = [item for item in named if _marked(item)]
         for item in named:
             if item not in marked:
                 self._say(f"proof: {item.name} ({item.id}) has no mark: it stays")
         return marked
 
-    def _at_rest(self, volumes: list[Any]) -> None:
-        """Cinder refuses to delete a volume that is on its way."""
-        wanted = {item.id: item.name for item in volumes}
+    def _at_rest(self, what: str, items: list[Any], listing: Callable[..., Any]) -> None:
+        """Cinder refuses to delete what is on its way."""
+        wanted = {item.id: item.name for item in items}
         waiting.until(
-            f"cinder: volume {', '.join(wanted.values())}",
-            lambda: _left(wanted, self._storage.volumes),
+            f"cinder: {what} {', '.join(wanted.values())}",
+            lambda: _left(wanted, listing),
             lambda found: all(item.status not in _PASSING for item in found),
             seconds=self._seconds,
             end="expected it to be at rest, so that it can be deleted",
@@ -135,6 +187,9 @@ def _left(wanted: dict[str, str], listing: Callable[..., Any]) -> list[Any]:
 
 
 def _marked(item: Any) -> bool:
+    # A volume type has no metadata of its own.
+    if (getattr(item, "description", None) or "").startswith(MARK):
+        return True
     # Images keep what Glance does not know among their properties.
     for held in (getattr(item, "metadata", None), getattr(item, "properties", None)):
         if MARK in (held or {}):

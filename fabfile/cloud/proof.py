@@ -14,7 +14,7 @@ from typing import Any
 from fabfile.cloud.checks import Check, Checks, Say
 from fabfile.cloud.leftovers import PREFIX, Leftovers
 from fabfile.cloud.rbd import Ceph
-from fabfile.cloud.user import ProofSettings, User, placed
+from fabfile.cloud.user import ProofSettings, User, hypervisor, placed
 from fabfile.core.contract import Unproved
 
 
@@ -36,7 +36,7 @@ def prove(connection: Any, settings: ProofSettings, ceph: Ceph, say: Say) -> lis
         raise
     finally:
         own = f"{PREFIX}{settings.run_id}-"
-        checks.check("everything is deleted again", partial(sweep, own))
+        checks.finish("everything is deleted again", partial(sweep, own))
     return checks.all
 
 
@@ -102,10 +102,10 @@ class _Proof:
 
     def boot(self, name: str) -> str:
         """Ask for an instance on this compute and no other."""
-        hypervisor = self.user.hypervisor(name).name
-        server = self.user.boot(f"server-{name}", hypervisor, image_id=self.image.id)
+        node = hypervisor(name, self.user.hypervisors()).name
+        server = self.user.boot(f"server-{name}", node, image_id=self.image.id)
         self.servers[name] = server
-        return f"server {server.id} is to run on {hypervisor}"
+        return f"server {server.id} is to run on {node}"
 
     def wait_up(self, name: str) -> str:
         """It runs."""

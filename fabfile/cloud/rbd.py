@@ -1,4 +1,4 @@
-"""What rbd says of a volume's image: its parent, its watchers, its used bytes.
+"""What rbd says of a volume's image: its parent, watchers, used bytes and snapshots.
 
 Knows the words to ask by and the JSON that comes back; who runs them is the caller's matter.
 """
@@ -22,11 +22,13 @@ def questions(pool: str) -> dict[str, list[str]]:
         "parent": ["rbd", "info", "--format", "json", image],
         "watchers": ["rbd", "status", "--format", "json", image],
         "used": ["rbd", "du", "--format", "json", image],
+        "snapshots": ["rbd", "snap", "ls", "--format", "json", image],
     }
 
 
 def parse(kind: str, text: str) -> Any:
-    """What rbd's JSON says: parent str ('' if none), watchers list[str], used bytes.
+    """What rbd's JSON says: parent str ('' if none), watchers list[str], used bytes,
+    snapshots list[str] (names).
 
     Raises Failed if it is not that command's JSON.
     """
@@ -57,8 +59,20 @@ def _used(usage: dict[str, Any]) -> int:
     return sum(item["used_size"] for item in usage["images"])
 
 
+def _snapshots(listed: list[dict[str, Any]]) -> list[str]:
+    if not isinstance(listed, list):
+        raise TypeError("no list of snapshots")
+    return [item["name"] for item in listed]
+
+
+def addresses(watchers: list[str]) -> set[str]:
+    """The hosts' addresses of watchers: '198.18.53.31:0/2714' is '198.18.53.31'."""
+    return {watcher.rpartition(":")[0] for watcher in watchers}
+
+
 _PARSERS: dict[str, Callable[[Any], Any]] = {
     "parent": _parent,
     "watchers": _watchers,
     "used": _used,
+    "snapshots": _snapshots,
 }

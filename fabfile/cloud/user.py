@@ -7,6 +7,7 @@ end and names and marks what it makes, so that leftovers finds it.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
@@ -52,14 +53,23 @@ class ProofSettings:
 class User:
     """One who may do all this; every act raises Unproved where it does not come off."""
 
-    def __init__(self, connection: Any, settings: ProofSettings) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        settings: ProofSettings,
+        go_on: waiting.GoOn = lambda: None,
+    ) -> None:
         self._compute = connection.compute
         self._storage = connection.block_storage
         self._glance = connection.image
         self._settings = settings
-        self._until = partial(waiting.until, seconds=settings.timeout)
+        self.until = partial(waiting.until, seconds=settings.timeout, go_on=go_on)
 
     # Glance
+
+    def glance_answers(self) -> None:
+        """Wait for Glance, which may have been restarted just now."""
+        self.until("glance: its API", lambda: next(self._glance.images(limit=1), True), bool)
 
     def image(self) -> Any:
         """The image of the settings, or the guest, uploaded."""
@@ -96,7 +106,7 @@ class User:
         }
         identifier = _answer(self._glance.post("/images", json=body)).json()["id"]
         self._send(identifier, path)
-        return self._until(
+        return self.until(
             f"glance: image {body['name']}",
             lambda: self._glance.get_image(identifier),
             lambda image: image.status == "active",
@@ -136,9 +146,53 @@ class User:
         size = max(1, image.min_disk or 0, math.ceil(_bytes(image) / _GIB))
         return self.volume(what, size, image_id=image.id)
 
+    def snapshot(self, what: str, volume: Any) -> Any:
+        """A snapshot of a volume, attached or not."""
+        made = self._storage.create_snapshot(
+            name=self._name(what), volume_id=volume.id, is_forced=True, metadata=self._mark()
+        )
+        return self.until(
+            f"cinder: snapshot {made.name} ({made.id})",
+            lambda: self._storage.get_snapshot(made.id),
+            lambda now: now.status == "available",
+            fatal=("error",),
+        )
+
+    def delete_snapshot(self, snapshot: Any, volume: Any) -> None:
+        """Delete it, and wait until it is gone."""
+        self._storage.delete_snapshot(snapshot)
+        self.until(
+            f"cinder: snapshot {snapshot.name} ({snapshot.id})",
+            lambda: [s for s in self._storage.snapshots(volume_id=volume.id)
+                     if s.id == snapshot.id],
+            lambda found: not found,
+            fatal=("error_deleting",),
+            end="expected it to be gone",
+        )  # fmt: skip
+
+    def volume_type(self, what: str, backend: str) -> str:
+        """The id of a private volume type of a backend, made when the scheduler knows that."""
+        self.until(
+            f"cinder: backend {backend}",
+            lambda: [pool.name for pool in self._storage.backend_pools()],
+            lambda names: any(f"@{backend}#" in name for name in names),
+            end=f"expected cinder-scheduler to know a pool of it; see that cinder-volume is up "
+            f"and that {backend} is among enabled_backends",
+        )
+        name = self._name(what)
+        kind = self._storage.create_type(
+            name=name, description=f"{MARK} {self._settings.run_id}", is_public=False
+        )
+        self._storage.update_type_extra_specs(kind, volume_backend_name=backend)
+        return str(kind.id)
+
+    def has_type(self, name: str) -> bool:
+        """Whether there is such a volume type."""
+        return any(kind.name == name for kind in self._storage.types())
+
     def volume_when(self, volume: Any, status: str, fatal: tuple[str, ...] = ()) -> Any:
         """The volume, when it has this status."""
-        return self._until(
+        return self.until(
             f"cinder: volume {volume.name} ({volume.id})",
             lambda: self._storage.get_volume(volume.id),
             lambda now: now.status == status,
@@ -154,18 +208,9 @@ class User:
 
     # Nova
 
-    def hypervisor(self, name: str) -> Any:
-        """The hypervisor of this name, or of this nova-compute's host."""
-        found = {item.name: item for item in self._compute.hypervisors(details=True)}
-        fitting = [key for key, item in found.items() if name in (key, service_host(item))]
-        fitting = fitting or [key for key in found if key.split(".")[0] == name]
-        if len(fitting) != 1:
-            raise Unproved(
-                f"nova: {name}: expected one hypervisor of this name, found "
-                f"{len(fitting)} among {', '.join(sorted(found)) or 'none'}; see that "
-                "nova-compute is up there, and which name it reports"
-            )
-        return found[fitting[0]]
+    def hypervisors(self) -> list[Any]:
+        """All of them."""
+        return list(self._compute.hypervisors(details=True))
 
     def boot(self, what: str, hypervisor: str, **disk: Any) -> Any:
         """Ask for an instance on this hypervisor and no other (Nova 2.74 and later).
@@ -193,7 +238,7 @@ class User:
 
     def up(self, server: Any, where: str) -> Any:
         """The instance when it is ACTIVE, and (our guest) ready to see a disk come."""
-        server = self._until(
+        server = self.until(
             f"nova: server {server.name} on {where}",
             lambda: self._compute.get_server(server.id),
             lambda now: now.status == "ACTIVE",
@@ -227,6 +272,25 @@ class User:
                 return _event(one)
         return ""
 
+    def migrate(self, server: Any, to: Any) -> Any:
+        """The instance, after a live migration to this hypervisor."""
+        self._compute.live_migrate_server(server, host=service_host(to), block_migration="auto")
+        now = self.until(
+            f"nova: live migration of server {server.name} to {to.name}",
+            lambda: self._compute.get_server(server.id),
+            lambda now: now.status == "ACTIVE" and not now.task_state,
+            fatal=("ERROR",),
+            why=lambda now: (now.fault or {}).get("message", ""),
+        )
+        if now.hypervisor_hostname != to.name:
+            more = self._last_action(server, "live-migration")
+            raise Unproved(
+                f"nova: server {server.id}: expected it on {to.name}, found it on "
+                f"{now.hypervisor_hostname} still; Nova gave up: {more or 'no reason'}; see "
+                f"nova-compute's logs there and on {to.name}"
+            )
+        return now
+
     def detach(self, server: Any, volume: Any) -> None:
         """Detach while the instance runs."""
         self._compute.delete_volume_attachment(server, volume)
@@ -237,18 +301,22 @@ class User:
         self._compute.delete_server(server)
         self.volume_when(volume, "available")
 
-    def console(self, server: Any, wanted: str, bad: str = "\0") -> str:
-        """The console's line with the wanted words; Unproved at the bad ones."""
+    def console(self, server: Any, wanted: str, bad: str = "\0", but: str = "\0") -> str:
+        """The console's line with the wanted words; Unproved at the bad ones.
+
+        but: a line that was there before, and does not count.
+        """
 
         def tail() -> list[str]:
             found = self._compute.get_server_console_output(server, _CONSOLE_LINES)
             return (found.get("output") or "").splitlines()
 
         def told(lines: list[str]) -> str:
-            return next((x for x in reversed(lines) if wanted in x or bad in x), "")
+            found = [x for x in lines if (wanted in x or bad in x) and but not in x]
+            return found[-1] if found else ""
 
         where = f"nova: console of server {server.name} ({server.id})"
-        lines = self._until(f"{where}: {wanted!r}", tail, told)
+        lines = self.until(f"{where}: {wanted!r}", tail, told)
         if bad in told(lines):
             raise Unproved(f"{where}: expected {wanted!r}, found {told(lines)!r}")
         return told(lines)
@@ -258,6 +326,20 @@ class User:
 
     def _mark(self) -> dict[str, str]:
         return {MARK: self._settings.run_id}
+
+
+def hypervisor(name: str, items: Iterable[Any]) -> Any:
+    """The hypervisor of this name, or of this nova-compute's host.  Raises Unproved."""
+    found = {item.name: item for item in items}
+    fitting = [key for key, item in found.items() if name in (key, service_host(item))]
+    fitting = fitting or [key for key in found if key.split(".")[0] == name]
+    if len(fitting) != 1:
+        raise Unproved(
+            f"nova: {name}: expected one hypervisor of this name, found "
+            f"{len(fitting)} among {', '.join(sorted(found)) or 'none'}; see that "
+            "nova-compute is up there, and which name it reports"
+        )
+    return found[fitting[0]]
 
 
 def service_host(hypervisor: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from fabfile.core.contract import Stop, Unproved
 
+GoOn = Callable[[], None]
 _PAUSE_SECONDS = 1.0
 
 
@@ -24,10 +25,15 @@ def until(  # noqa: PLR0913 - one loop for all waits
     fatal: tuple[str, ...] = (),
     why: Callable[[Any], str] = lambda now: "",
     end: str = "",
+    go_on: GoOn = lambda: None,
 ) -> Any:
-    """Ask until it is done; Unproved, with the last answer, after so many seconds."""
+    """Ask until it is done; Unproved, with the last answer, after so many seconds.
+
+    go_on: raises Interrupted where it is to wait no more.
+    """
     deadline = time.monotonic() + seconds
     while True:
+        go_on()
         now, state = _asked(ask)
         if state is None:
             if done(now):
