@@ -48,18 +48,18 @@ def _plan(context: Any, out: str, flags: dict[str, Any]) -> int:
 @task(
     help={
         "file": "a plan by inv plan --out",
-        **{name: HELP[name] for name in ("yes", "json", "forks", "serial", "engine")},
+        **{name: HELP[name] for name in ("yes", "json", "forks", "serial", "engine", "canary")},
         "max_fail": f"{HELP['max_fail']} (else as for the plan)",
     }
 )
 def apply(  # noqa: PLR0913, PLR0917 (flags)
     context: Any, file: str, yes: bool = False, json: bool = False, forks: str = "",
-    serial: str = "", max_fail: str = "", engine: str = "",
+    serial: str = "", max_fail: str = "", engine: str = "", canary: bool = False,
 ) -> None:  # fmt: skip
     """Do what a kept plan says and nothing else; refuse where anything changed since."""
     refuse_dry(context)
     flags = {"yes": yes, "json": json, "forks": forks, "serial": serial, "max_fail": max_fail,
-             "engine": engine}  # fmt: skip
+             "engine": engine, "canary": canary}  # fmt: skip
     guarded(lambda: _apply(context, file, flags))
 
 
