@@ -32,12 +32,14 @@ def prove(context: Any, site: str, limit: str, as_json: bool) -> int:
         record = Journal(run.id, site=run.site.name, task="verify")
         try:
             refuse_without_means(run.site, "verify")
-            _report(run, record, proof.prove(
-                run.connection(),
-                _settings(run, _computes(run)),
-                lambda kind, volume: _ceph(run, kind, volume),
-                lambda text: run.screen.step("verify", text),
-            ))  # fmt: skip
+            # The lock: what it finds of another proof is then dead, and may be removed.
+            with run._locked():
+                _report(run, record, proof.prove(
+                    run.connection(),
+                    _settings(run, _computes(run)),
+                    lambda kind, volume: _ceph(run, kind, volume),
+                    lambda text: run.screen.step("verify", text),
+                ))  # fmt: skip
             record.event("ended", code=0)
         except Stop as stop:
             record.event("ended", code=stop.code, why=str(stop))
@@ -60,10 +62,7 @@ def _report(run: Run, record: Journal, found: Sequence[Any]) -> None:
 
 
 def canary(context: Any, options: Options, sample: str, at_once: str) -> int:
-    """Flies the canary on the computes of --limit, or some of them, under the site's lock.
-
-    The lock: what it finds of other canaries is then dead, and may be removed.
-    """
+    """Flies the canary on the computes of --limit, or some of them, under the site's lock."""
     with Run(context, options, "verify") as run:
         refuse_without_means(run.site, "verify --canary")
         here = _computes(run)
@@ -74,11 +73,13 @@ def canary(context: Any, options: Options, sample: str, at_once: str) -> int:
             record.heard = run.screen.heard
             try:
                 found = fly(run, record, computes, here, number)
-                _recap(run, found)
-                record.event("ended", code=0)
             except Stop as stop:
                 record.event("ended", code=stop.code, why=str(stop))
                 raise
+            died = failures(found)
+            why = {"why": died} if died else {}
+            record.event("ended", code=Unproved.code if died else 0, **why)
+        _recap(run, found)
     return 0
 
 
@@ -135,9 +136,9 @@ def _recap(run: Run, found: Sequence[Any]) -> None:
         run.screen.say(f"  {one['computes'] - len(one['failed'])} of {one['computes']}  "
                        f"{one['step']}: {times}")  # fmt: skip
     run.screen.json({"site": run.site.name, "checks": checks})
-    failed = failures(found)
-    if failed:
-        raise Unproved(f"the canary died:\n  {failed}")
+    died = failures(found)
+    if died:
+        raise Unproved(f"the canary died:\n  {died}")
 
 
 def failures(found: Sequence[Any]) -> str:
