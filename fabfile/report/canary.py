@@ -33,11 +33,16 @@ def _told(name: str, some: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "step": name,
         "computes": len(some),
-        "median": good[len(good) // 2][0] if good else None,
+        "median": _median([seconds for seconds, _ in good]),
         "slowest": slowest,
         "on": on,
         "failed": [str(c["host"]) for c in some if not c["ok"]],
     }
+
+
+def _median(sorted_: Sequence[float]) -> float | None:
+    middle = sorted_[(len(sorted_) - 1) // 2 : len(sorted_) // 2 + 1]
+    return sum(middle) / len(middle) if middle else None
 
 
 def computes(checks: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

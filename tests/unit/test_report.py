@@ -390,6 +390,9 @@ def test_steps_of_the_canary_are_told_once_for_all_computes():
     assert (migrated["step"], migrated["failed"]) == ("live migration with the volume attached", [])
     assert canary.steps([check("an image in Glance")]) == []
     assert canary.steps([check("x", False, host="n1")])[0]["median"] is None
+    times = [check("x", host=f"n{n}", seconds=seconds) for n, seconds in enumerate((4, 1, 9, 2))]
+    assert canary.steps(times)[0]["median"] == 3
+    assert canary.steps(times[:3])[0]["median"] == 4
 
 
 def test_the_gates_canary_is_told_in_its_run():
