@@ -20,8 +20,8 @@ def held():
             "images": named(cloud.image.images()),
         }
     for pool in ("volumes", "images"):
-        found[pool] = set(on("ceph01", "rbd", "ls", "-p", pool).split())
-        found[f"{pool}, trash"] = set(
+        found[f"pool {pool}"] = set(on("ceph01", "rbd", "ls", "-p", pool).split())
+        found[f"pool {pool}, trash"] = set(
             on("ceph01", "rbd", "trash", "ls", "--all", "-p", pool).split()
         )
     for host in COMPUTES:
