@@ -3,7 +3,7 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds apart recovery fault-loop plan undo doctor status report bench bench-scale lab-up lab-down
+.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary apart recovery fault-loop plan undo doctor status report bench bench-scale lab-up lab-down
 
 VENV := .venv
 BROWSER := .browser
@@ -93,6 +93,9 @@ faults: install ## every fault of docs/faults.md, on the lab (most of an hour)
 
 clouds: install ## clouds broken on purpose, which doctor names and mends, on the lab
 	$(VENV)/bin/python -m pytest -q --timeout 600 tests/clouds
+
+canary: install ## canaries that are killed, rollouts that they stop, on the lab (half an hour)
+	$(VENV)/bin/python -m pytest -q --timeout 1800 tests/canary
 
 apart: install ## records and recovery on hosts apart, without the lab (root, the lab's images)
 	STACKRBD_APART=1 unshare --net --mount sh -c 'ip link set lo up; \

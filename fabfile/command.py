@@ -21,6 +21,7 @@ HELP = {
     "forks": "hosts at a time (else ssh.forks of the site file)",
     "serial": "computes a batch: N, N% or a list such as 1,10%,50% (the last one repeats)",
     "max_fail": "computes (N or N%) that may fail or be unreachable while the rest goes on",
+    "canary": "prove each batch by the canary before the next; the first that fails is undone",
     "engine": "where hosts are worked on from: local (else), or dask: the workers of [dask]",
 }
 _FLAGS = [
@@ -29,6 +30,7 @@ _FLAGS = [
         ("site", ""), ("limit", ""), ("check", False),
         ("diff", False), ("yes", False), ("json", False),
         ("forks", ""), ("serial", ""), ("max_fail", ""), ("engine", ""),
+        ("canary", False),
     )
 ]  # fmt: skip
 Body = Callable[..., Sequence[Any]]

@@ -48,18 +48,18 @@ def _plan(context: Any, out: str, flags: dict[str, Any]) -> int:
 @task(
     help={
         "file": "a plan by inv plan --out",
-        **{name: HELP[name] for name in ("yes", "json", "forks", "serial", "engine")},
+        **{name: HELP[name] for name in ("yes", "json", "forks", "serial", "engine", "canary")},
         "max_fail": f"{HELP['max_fail']} (else as for the plan)",
     }
 )
 def apply(  # noqa: PLR0913, PLR0917 (flags)
     context: Any, file: str, yes: bool = False, json: bool = False, forks: str = "",
-    serial: str = "", max_fail: str = "", engine: str = "",
+    serial: str = "", max_fail: str = "", engine: str = "", canary: bool = False,
 ) -> None:  # fmt: skip
     """Do what a kept plan says and nothing else; refuse where anything changed since."""
     refuse_dry(context)
     flags = {"yes": yes, "json": json, "forks": forks, "serial": serial, "max_fail": max_fail,
-             "engine": engine}  # fmt: skip
+             "engine": engine, "canary": canary}  # fmt: skip
     guarded(lambda: _apply(context, file, flags))
 
 
@@ -132,13 +132,36 @@ def show(context: Any, run: str, json: bool = False) -> None:
     guarded(lambda: recorded.show(run, json))
 
 
-@task(help={"site": HELP["site"], "limit": "computes to prove it on", "json": HELP["json"]})
-def verify(context: Any, site: str = "", limit: str = "", json: bool = False) -> None:
+@task(
+    help={
+        "site": HELP["site"],
+        "limit": "computes to prove it on",
+        "json": HELP["json"],
+        "canary": "on every compute: boot from volume, attach, write, snapshot, live migration",
+        "sample": "with --canary: on N or N% of the computes, chosen by chance",
+        "at_once": "with --canary: computes at a time (else verify.at_once of the site file)",
+    }
+)
+def verify(  # noqa: PLR0913, PLR0917 (flags)
+    context: Any, site: str = "", limit: str = "", json: bool = False, canary: bool = False,
+    sample: str = "", at_once: str = "",
+) -> None:  # fmt: skip
     """Prove it: an image, a volume, a clone, a guest that writes; all removed again."""
-    from fabfile.flow import proving  # noqa: PLC0415
-
     refuse_dry(context)
-    guarded(lambda: proving.prove(context, site, limit, json))
+    flags = {"site": site, "limit": limit, "json": json}
+    guarded(lambda: _verify(context, flags, canary, sample, at_once))
+
+
+def _verify(context: Any, flags: dict[str, Any], canary: bool, sample: str, at_once: str) -> int:
+    from fabfile.core.contract import BadInput  # noqa: PLC0415
+    from fabfile.flow import proving  # noqa: PLC0415
+    from fabfile.flow.converge import Options  # noqa: PLC0415
+
+    if canary:
+        return proving.canary(context, Options(**flags), sample, at_once)
+    if sample or at_once:
+        raise BadInput("verify: --sample and --at-once are for --canary: give that too")
+    return proving.prove(context, flags["site"], flags["limit"], flags["json"])
 
 
 @task(help={"out": "where to write it (never over an existing file)"})

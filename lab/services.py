@@ -14,7 +14,8 @@ UNITS = {
     "cinder-api": ("cinder-api",),
     "cinder-scheduler": ("cinder-scheduler",),
     "cinder-volume": ("lab-cinder-share", "cinder-volume"),
-    "nova-compute": ("libvirtd", "nova-compute"),
+    # The first: what live migration goes by.
+    "nova-compute": ("libvirtd-tcp.socket", "libvirtd", "nova-compute"),
     "apt-repository": ("lab-apt-repository",),
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fabfile.core import journal
 from fabfile.core.answers import unasked
@@ -24,8 +24,12 @@ from fabfile.core.contract import (
     Read,
     Stop,
     Unknown,
+    Unproved,
 )
 from fabfile.flow import asking, outcomes
+
+if TYPE_CHECKING:
+    from fabfile.flow.gating import Gate
 
 DEADLINE = 1800
 """Seconds that one host's part of a wave may take, a package manager's time aside."""
@@ -62,6 +66,7 @@ class Applying:
         number: int,
         then: Mapping[str, Sequence[Read]],
     ) -> None:
+        self.gate: Gate | None = None
         self._run, self._plan, self._record, self._then = run, plan, record, then
         self.seen = asking.Answers({run.site.host(name): reads for name, reads in then.items()})
         self._common = {
@@ -88,9 +93,20 @@ class Applying:
             cloud = wave.pop(CLOUD, [])
             there = {host: work for host, work in wave.items() if host not in self._run.failed}
             for batch in self._run.pace.batches(there):
-                self._hosts(batch, {host for host in batch if last[host] == number})
+                self._batch(batch, {host for host in batch if last[host] == number})
             for step, change in cloud:
                 self._cloud(step, change)
+
+    def _batch(self, batch: Mapping[str, Numbered], ready: Collection[str]) -> None:
+        """One batch, through the gate where there is one: what does not pass is taken back."""
+        if self.gate is None:
+            self._hosts(batch, ready)
+            return
+        try:
+            self._hosts(batch, ready)
+            self.gate.passed(set(ready) - set(self._run.failed))
+        except (Failed, Unproved) as why:
+            raise self.gate.closed(set(batch), why) from why
 
     def planned(self) -> Counter[str]:
         """{host: how many changes}."""

@@ -33,7 +33,7 @@ from fabfile.core.contract import (
     Stop,
     Unproved,
 )
-from fabfile.flow import asking, engine, interrupts, outcomes, pace, selecting
+from fabfile.flow import asking, engine, interrupts, outcomes, pace, recorded, selecting
 from fabfile.flow.applying import PATIENCE, Again, Applying
 from fabfile.flow.screen import Screen
 from fabfile.resources import identity, release
@@ -58,6 +58,7 @@ class Options:
     serial: str = ""
     max_fail: str = ""
     engine: str = ""
+    canary: bool = False
 
     @property
     def words_of_site(self) -> str:
@@ -85,8 +86,11 @@ class Run:
         self.options = replace(self.options, limit=limit)
         self.limited = selecting.limited(self.site, limit)
         self.pace = pace.of(
-            self.site, self.limited, self.options.forks, self.options.serial, self.options.max_fail
-        )
+            self.site, self.limited, self.options.forks, self.options.serial,
+            self.options.max_fail, self.options.canary,
+        )  # fmt: skip
+        if self.options.canary:
+            self._refuse_without_canary()
         self.failed: dict[str, Stop] = {}
         self._record: journal.Journal | None = None
         self._tables = site_file.releases()
@@ -97,10 +101,19 @@ class Run:
         self._under_lock: dict[str, Any] = {}
         self._stages: Sequence[Any] = ()
 
+    def _refuse_without_canary(self) -> None:
+        from fabfile.flow import proving  # noqa: PLC0415 (it proves by runs)
+
+        proving.refuse_without_means(self.site, "--canary")
+
     def __enter__(self) -> Run:
         return self
 
     def __exit__(self, *why: object) -> None:
+        """Closes every connection that was opened."""
+        self.close()
+
+    def close(self) -> None:
         """Closes every connection that was opened."""
         self.engine.close()
         self.fleet.close()
@@ -388,6 +401,8 @@ class Run:
         again = [getattr(stage, "afterwards", stage) for stage in stages]
         then = {name: self.questions(again, self.site.host(name)) for name in plan.hosts()}
         work, self._stages = Applying(self, plan, record, number, then), stages
+        if self.options.canary:
+            work.gate = self._gate(record)
         try:
             with self._finishing(), self.screen.at_work("done", work.planned()):
                 work.all()
@@ -405,6 +420,31 @@ class Run:
             f"round trips a host. "
             + ("" if self.task == "undo" else f"To take them back: inv undo --run {self.id}")
         )
+        return plan
+
+    def _gate(self, record: journal.Journal) -> Any:
+        from fabfile.flow.gating import Gate  # noqa: PLC0415 (it proves by runs)
+
+        return Gate(self, record)
+
+    def take_back(self, hosts: Collection[str]) -> Plan:
+        """What this run did on these hosts, undone as inv undo does it, by a run of its own.
+
+        Under this one's lock, and over its connections.  Raises Stop.
+        """
+        options = replace(
+            self.options, limit=",".join(sorted(hosts)), check=False, diff=False, yes=True,
+            serial="", max_fail="0", engine="", canary=False,
+        )  # fmt: skip
+        back = Run(self.context, options, "undo")
+        back.close()
+        back.fleet, back.screen, back._under_lock = self.fleet, self.screen, self._under_lock
+        back.engine = engine.Local(self.fleet, self.site.admin)
+        stages = [recorded.undone(self.id, self.site.name)]
+        plan = back.plan(stages, back.probe(stages))
+        if plan:
+            self.screen.plan(plan, False)
+            back._carry_out(stages, plan, self._under_lock["number"])
         return plan
 
     def look_again(self, hosts: Collection[str]) -> Again:

@@ -15,6 +15,8 @@ from fabfile.core.contract import BadInput
 from fabfile.resources.site import MOST_FORKS, SERIAL, SHARE
 
 Work = TypeVar("Work")
+GATED = "1,10%,50%"
+"""What --serial is where a gate is between batches and nothing is said."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,16 @@ class Pace:
         return set(failed) <= self.spare and len(failed) <= self.allowed
 
 
-def of(site: Any, limited: Collection[str], forks: str, serial: str, max_fail: str) -> Pace:
-    """The pace by the flags; where one is empty, by the site file.  Raises BadInput."""
+def of(  # noqa: PLR0913, PLR0917 (flags)
+    site: Any, limited: Collection[str], forks: str, serial: str, max_fail: str,
+    gated: bool = False,
+) -> Pace:  # fmt: skip
+    """The pace by the flags; where one is empty, by the site file.  Raises BadInput.
+
+    gated: there is a gate between batches, so that without a word there are some.
+    """
     here = [host for host in site.with_role("compute") if host.name in limited]
-    serial = serial or site.rollout.serial or ""
+    serial = serial or site.rollout.serial or (GATED if gated else "")
     if serial:
         sizes(serial, 1)
     return Pace(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Mapping
+import random
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fabfile.core import journal
 from fabfile.core.contract import BadInput, Unreachable
+from fabfile.resources.site import SHARE
 
 FAILED = "@failed"
 """In --limit: the hosts that the site's last run left behind."""
@@ -72,6 +75,22 @@ def _fitting(site: Any, pattern: str) -> set[str]:
         known = ", ".join(site.hosts)
         raise BadInput(f"--limit: {pattern!r} is no host or role{hint}; hosts are {known}")
     return hits
+
+
+def sampled(names: Sequence[str], word: str, seed: str) -> list[str]:
+    """So many of the names (N, or N% of them, at least one), in their order; '' is all.
+
+    seed: the same one chooses the same.  Raises BadInput.
+    """
+    if not word:
+        return list(names)
+    if not re.fullmatch(SHARE, word) or int(word.removesuffix("%")) == 0:
+        raise BadInput(f"--sample: expected N, or N% of the computes (at least 1), found {word!r}")
+    number = int(word.removesuffix("%"))
+    size = len(names) * number // 100 if word.endswith("%") else number
+    # By chance, so that a nightly sample comes round to all.
+    chosen = set(random.Random(seed).sample(names, min(max(1, size), len(names))))  # noqa: S311
+    return [name for name in names if name in chosen]
 
 
 def refuse_where_input_is_kept(answers: Mapping[str, Mapping[str, Any]]) -> None:

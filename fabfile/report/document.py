@@ -26,6 +26,7 @@ FORMAT = 1
 Changes = Sequence[tuple[str, Change]]
 _ROLE_OF = {"glance": "glance", "cinder": "cinder", "nova": "compute"}
 """The role of a keyring's owner."""
+_CHECK = ("name", "ok", "detail", "seconds", "host")
 _SHOWN = {**{name: name.partition("-")[0] for name in PACKAGES}, "librbd1": "librbd"}
 _NETWORK = r"^\s*(public|cluster)[_ ]network\s*=\s*([^#;\n]+)"
 
@@ -207,7 +208,7 @@ def ran(
             for (sign, thing, sentence), on in together.items()
         ],
         "checks": [
-            {name: e.get(name) for name in ("name", "ok", "detail", "seconds")}
+            {"host": "", **{name: e[name] for name in _CHECK if name in e}}
             for e in events if e["event"] == "proof"
         ],
     }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fabfile.report import canary
 from fabfile.report import document as documents
 from fabfile.report.markup import Child, Element, el
 from fabfile.report.picture import NARROW, WIDE, picture
@@ -146,25 +147,70 @@ def verify(document: Document) -> Element:
         return section("verify", "Verify", "never recorded here",
                        el("p", "To prove that it works: ", el("code", "inv verify")))  # fmt: skip
     checks = last["checks"]
-    longest = max((check["seconds"] or 0 for check in checks), default=0) or 1
     good = sum(bool(check["ok"]) for check in checks)
     return section(
         "verify", "Verify", f"{good} of {len(checks)} passed, {when(last['began'])}",
         el("p", badge(last["outcome"]), f" {last['run']}, {lasting(last['seconds'])}, by ",
            last["who"]),
         el("p", last["why"]) if last["why"] else None,
-        table("Steps of the last verify", ("", "step", "time", "what was seen"),
-              [_check(check, longest) for check in checks]) if checks else None,
+        proved(checks),
     )  # fmt: skip
+
+
+def proved(checks: Sequence[Mapping[str, Any]]) -> list[Child]:
+    """Checks: the canary's by step, over all computes, and each of them in a fold."""
+    shared = [check for check in checks if not check.get("host") or not check["ok"]]
+    each = [check for check in checks if check.get("host")]
+    longest = max((check["seconds"] or 0 for check in checks), default=0) or 1
+    found: list[Child] = []
+    if each:
+        steps = canary.steps(checks)
+        most = max((one["slowest"] or 0 for one in steps), default=0) or 1
+        found.append(table(
+            "The canary on the computes",
+            ("", "step", "computes", "median", "longest", "slowest on", "failed on"),
+            [_flown(one, most) for one in steps],
+        ))  # fmt: skip
+    if shared:
+        found.append(_checks("Steps for all, and those that failed" if each
+                             else "Steps of the last verify", shared, longest))  # fmt: skip
+    by_host = canary.computes(each)
+    if each:
+        found.append(fold(
+            f"Each of {counted(len(by_host), 'compute')}",
+            [fold([name, f" {lasting(sum(c['seconds'] or 0 for c in some))}"],
+                  _checks(f"The canary on {name}", some, longest))
+             for name, some in list(by_host.items())[:MOST_ROWS]],
+        ))  # fmt: skip
+    return found
+
+
+def _flown(one: Mapping[str, Any], most: float) -> Element:
+    failed = one["failed"]
+    slowest: list[Child] = [] if one["slowest"] is None else [lasting(one["slowest"]),
+                                                 _share(one["slowest"], most)]  # fmt: skip
+    return row(
+        badge("failed") if failed else badge("ok"), one["step"], str(one["computes"]),
+        "" if one["median"] is None else lasting(one["median"]), slowest, one["on"],
+        names(failed), odd=bool(failed),
+    )  # fmt: skip
+
+
+def _checks(caption: str, checks: Sequence[Mapping[str, Any]], longest: float) -> Element:
+    heads = ("", "step", "time", "what was seen")
+    return table(caption, heads, [_check(check, longest) for check in checks])
+
+
+def _share(seconds: float, longest: float) -> Element:
+    return el("span", class_="share", style=f"width:{max(1, seconds / longest * 100):.0f}%",
+              aria_hidden="true")  # fmt: skip
 
 
 def _check(check: Mapping[str, Any], longest: float) -> Element:
     seconds = check["seconds"] or 0
-    share = el("span", class_="share", style=f"width:{max(1, seconds / longest * 100):.0f}%",
-               aria_hidden="true")  # fmt: skip
     return row(
         badge("ok") if check["ok"] else badge("failed"),
-        check["name"], [lasting(seconds), share], check["detail"],
+        check["name"], [lasting(seconds), _share(seconds, longest)], check["detail"],
         odd=not check["ok"],
     )  # fmt: skip
 
@@ -249,12 +295,14 @@ def _run(one: Mapping[str, Any]) -> Element:
             f"{step['done']} of {len(step['hosts'])}") for step in one["steps"][:MOST_ROWS]
     ]  # fmt: skip
     why = el("pre", one["why"]) if one["why"] else None
-    if not steps and not why:
+    gate = fold("The canary at the gate", proved(one["checks"])) \
+        if one["checks"] and one["task"] != "verify" else None  # fmt: skip
+    if not (steps or why or gate):
         return el("div", line, class_="run")
     told = table("Steps of the run", ("what", "thing", "change", "hosts", "done"), steps)
     more = len(one["steps"]) - MOST_ROWS
     return el("div", fold(line, el(
-        "div", el("p", "Run ", el("code", one["run"])), why, told if steps else None,
+        "div", el("p", "Run ", el("code", one["run"])), why, told if steps else None, gate,
         el("p", f"And {more} more: inv show --run {one['run']}") if more > 0 else None,
         class_="steps",
     )), class_="run")  # fmt: skip

@@ -54,6 +54,7 @@ Recipient = Annotated[
 ]
 HostPath = Annotated[str, _form(r"/[^\x00-\x1f\x7f]{1,200}", "a path from /")]
 MOST_FORKS = 256
+MOST_AT_ONCE = 64
 SHARE = r"[0-9]{1,6}|(100|[1-9]?[0-9])%"
 _SOME = r"([1-9][0-9]{0,5}|(100|[1-9][0-9]?)%)"
 SERIAL = rf"{_SOME}(\s*,\s*{_SOME})*"
@@ -173,12 +174,16 @@ class Sudoers(_Table):
 
 
 class Verify(_Table):
-    """[verify]: the guest that proves it, by a cloud of clouds.yaml."""
+    """[verify]: the guest that proves it, by a cloud of clouds.yaml.
+
+    at_once: computes on which the canary is at a time.
+    """
 
     flavor: PlainText = "m1.tiny"
     image: PlainText | None = None
     guest: PlainText | None = None
     size: int = Field(5, ge=1, le=100)
+    at_once: int = Field(3, ge=1, le=MOST_AT_ONCE)
 
 
 class Database(_Table):

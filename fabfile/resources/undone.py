@@ -98,10 +98,11 @@ def _host(
 ) -> list[Change]:
     changes, restarts = [], []
     for step in reversed(steps):
-        if step["state"] == "failed":
-            continue
         if step["verb_was"] == "restart":
+            # One that failed too: the unit has seen the files that are taken back.
             restarts.append(step)
+        elif step["state"] == "failed":
+            continue
         elif step.get("verb") and not _stays(site, facts, step) and step["now"] != step["was"]:
             if _as_left(step):
                 changes.append(_back(host, step))

@@ -6,7 +6,18 @@ import re
 import pytest
 
 from fabfile.flow import reporting
-from tests.unit.reports import PROOF, RUNS, STEPS, a_thousand, broken, run, told, verify
+from tests.unit.reports import (
+    CANARY,
+    PROOF,
+    RUNS,
+    STEPS,
+    a_thousand,
+    broken,
+    check,
+    run,
+    told,
+    verify,
+)
 from tests.unit.states import EPHEMERAL, site
 from tests.unit.test_picture import CROWD, LONG, MANY, NAME, many_states
 from tests.unit.test_report import SECTIONS, hostile_document
@@ -21,6 +32,16 @@ looks = pytest.mark.parametrize(
 HISTORY = [run(f"r{n}", ago=3600.0 * n, steps=STEPS, outcome=how, code=code)
            for n, (how, code) in enumerate([("done", 0), ("failed", 1), ("not ended", None)] * 12)
            ]  # fmt: skip
+
+
+def flown(computes=60):
+    """The canary on many computes, one with a long name."""
+    names = [NAME, *(f"compute{n:04d}" for n in range(computes))]
+    return [check(step, n % 17 != 3, "Nova gave up: no key", 3.0 + n, name)
+            for n, name in enumerate(names)
+            for step in ("it is attached", "live migration with the volume attached")]  # fmt: skip
+
+
 PAGES = {
     "healthy": lambda: told(runs=RUNS),
     "broken": lambda: told(broken, runs=[*HISTORY, verify(*PROOF)]),
@@ -30,6 +51,7 @@ PAGES = {
     "ephemeral": lambda: told(lambda c: c["n1"].update({"keyring.vms": None}), site(**EPHEMERAL)),
     "nothing-seen": lambda: told(lambda cloud: cloud.clear(), known={}, release=""),
     "thousand": a_thousand,
+    "canary": lambda: told(runs=[run(checks=list(CANARY)), verify(*CANARY, *flown())]),
     "hostile": hostile_document,
 }
 pages = pytest.mark.parametrize("name", PAGES)

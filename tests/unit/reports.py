@@ -35,8 +35,9 @@ def run(name="r1", task="integrate", ago=3600.0, outcome="done", code=0, **more)
     }  # fmt: skip
 
 
-def check(name, ok=True, detail="it is so", seconds=1.25):
-    return {"name": name, "ok": ok, "detail": detail, "seconds": seconds}
+def check(name, ok=True, detail="it is so", seconds=1.25, host=""):
+    name = f"{host}: {name}" if host else name
+    return {"name": name, "ok": ok, "detail": detail, "seconds": seconds, "host": host}
 
 
 def verify(*checks, **more):
@@ -47,6 +48,13 @@ PROOF = (
     check("an image in Glance", detail="image 1 is in rbd", seconds=3.9),
     check("n1: the guest writes and reads back", detail="64 MiB, read back equal", seconds=21.4),
     check("everything is deleted again", detail="1 servers, 2 volumes, 3 images deleted"),
+)
+CANARY = (
+    check("an image in Glance", seconds=3.9),
+    check("it is attached", host="n1", seconds=2.5),
+    check("it is attached", False, "Nova gave up", host="n2", seconds=9.0),
+    check("live migration with the volume attached", host="n1", seconds=6.25),
+    check("everything is deleted again"),
 )
 STEPS = [
     {"sign": "+", "thing": "pool volumes", "sentence": "create", "hosts": ["ceph01"], "done": 1},

@@ -36,6 +36,19 @@ def test_a_batchs_size_is_its_word_and_the_last_one_repeats(serial, hosts, expec
     assert pace.sizes(serial, hosts) == expected
 
 
+@pytest.mark.parametrize(
+    "serial, gated, expected",
+    [("", False, [12]), ("", True, [1, 1, 6, 4]), ("5", True, [5, 5, 2])],
+)
+def test_a_gate_has_batches_to_stand_between(serial, gated, expected):
+    hosts = {"ceph01": {"roles": ["ceph"]},
+             **{f"n{number}": {"roles": ["compute"]} for number in range(12)}}  # fmt: skip
+    found = pace.of(site(hosts=hosts), hosts, "", serial, "", gated)
+    assert [len(batch) for batch in found.batches({h: 1 for h in hosts if h != "ceph01"})] == (
+        expected
+    )
+
+
 @pytest.mark.parametrize("serial", ["0", "0%", "-1", "x", "1,", ",", "1;2", "101%", "1.5", "%"])
 def test_what_is_no_batch_is_bad_input_before_anything_is_read(serial):
     with pytest.raises(BadInput, match="--serial: expected N or N%.*found"):

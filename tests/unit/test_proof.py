@@ -5,7 +5,8 @@ from types import SimpleNamespace as Thing
 
 import pytest
 
-from fabfile.cloud import proof
+from fabfile.cloud import checks, proof, rbd, user
+from fabfile.cloud.leftovers import MARK
 from fabfile.core.contract import Failed, Unproved
 
 ID = "2a9d5b7a-5b65-47ce-9a26-9c7c44a7e29d"
@@ -47,35 +48,47 @@ USED = {"name": f"volume-{ID}", "provisioned_size": 5368709120, "used_size": 671
         ("watchers", {"watchers": {"watcher": WATCHER}}, ["198.18.53.31:0/2714"]),
         ("used", {"images": [USED]}, 67108864),
         ("used", {"images": [USED | {"snapshot": "s"}, USED]}, 134217728),
+        ("snapshots", [], []),
+        ("snapshots", [{"id": 4, "name": "snapshot-1", "size": 1}], ["snapshot-1"]),
     ],
 )
 def test_parse(kind, found, meant):
-    assert proof.parse(kind, json.dumps(found)) == meant
+    assert rbd.parse(kind, json.dumps(found)) == meant
 
 
-@pytest.mark.parametrize("text", ["", "rbd: error opening pool", "{}", "[]", "null"])
-@pytest.mark.parametrize("kind", ["parent", "watchers", "used"])
+@pytest.mark.parametrize("text", ["", "rbd: error opening pool", "{}", "[]", "null", "[1]"])
+@pytest.mark.parametrize("kind", ["parent", "watchers", "used", "snapshots"])
 def test_what_is_not_the_answer_is_an_error(kind, text):
+    if (kind, text) == ("snapshots", "[]"):
+        return  # the one answer of these that is one
     with pytest.raises(Failed, match=f"rbd: {kind}: expected"):
-        proof.parse(kind, text)
+        rbd.parse(kind, text)
+
+
+def test_a_watchers_address_is_its_hosts():
+    assert rbd.addresses(["198.18.53.31:0/2714", "198.18.53.31:0/99", "[fd00::1]:0/5"]) == {
+        "198.18.53.31",
+        "[fd00::1]",
+    }
 
 
 def test_questions_are_argument_lists_for_one_volume():
-    asked = proof.ceph_questions("volumes")
+    asked = rbd.questions("volumes")
     assert asked["used"][-1].format(ID) == f"volumes/volume-{ID}"
     assert {kind: argv[1] for kind, argv in asked.items()} == {
         "parent": "info",
         "watchers": "status",
         "used": "du",
+        "snapshots": "snap",
     }
 
 
 def test_require_names_all_that_failed():
-    checks = [proof.Check(name, name == "b", f"why {name}", 1) for name in "abc"]
+    found = [checks.Check(name, name == "b", f"why {name}", 1) for name in "abc"]
     with pytest.raises(Unproved, match="(?s)a: why a.*c: why c") as caught:
-        proof.require(checks)
+        checks.require(found)
     assert "why b" not in str(caught.value)
-    proof.require(checks[1:2])
+    checks.require(found[1:2])
 
 
 class Cloud:
@@ -106,6 +119,12 @@ class Cloud:
     def images(self):
         return self._all("image")
 
+    def snapshots(self, volume_id=None):
+        return self._all("snapshot")
+
+    def types(self, is_public=None):
+        return self._all("type")
+
     def _get(self, thing):
         return self.held[getattr(thing, "id", thing)]
 
@@ -133,7 +152,7 @@ class Cloud:
 
     def post(self, path, json):
         assert path == "/images"
-        more = {"properties": {proof.MARK: json[proof.MARK], "stores": "rbd"}}
+        more = {"properties": {MARK: json[MARK], "stores": "rbd"}}
         more |= {"size": 1, "min_disk": 0}
         return Reply(self._keep("image", json["name"], "active", **more).id)
 
@@ -183,7 +202,7 @@ class Reply:
 def settings(tmp_path):
     guest = tmp_path / "guest"
     guest.write_bytes(b"guest")
-    return proof.ProofSettings(
+    return user.ProofSettings(
         volume_type="rbd",
         flavor="tiny",
         computes=("c1", "c2"),
@@ -204,15 +223,15 @@ def ceph_of(parent="images/id-stackrbd-proof-r1-disk@snap", watchers=("1.2.3.4:0
     return lambda kind, volume: given[kind]()
 
 
-def failed(checks):
-    return {check.name: check.detail for check in checks if not check.ok}
+def failed(found):
+    return {check.name: check.detail for check in found if not check.ok}
 
 
 def test_all_is_proved_on_every_compute_and_nothing_stays(settings):
     cloud = Cloud()
-    checks = proof.prove(cloud, settings, ceph_of(), lambda text: None)
-    assert failed(checks) == {}
-    assert len(checks) == 3 + 1 + 2 * (1 + 7)
+    found = proof.prove(cloud, settings, ceph_of(), lambda text: None)
+    assert failed(found) == {}
+    assert len(found) == 3 + 1 + 2 * (1 + 7)
     assert cloud.held == {}
     assert all(gone.startswith("id-stackrbd-proof-r1-") for gone in cloud.deleted)
 
@@ -255,7 +274,7 @@ def test_an_interrupt_cleans_up_and_goes_on(settings):
 
 def test_leftovers_go_and_what_has_no_mark_stays(settings):
     cloud, said = Cloud(), []
-    mark = {"metadata": {proof.MARK: "r0"}}
+    mark = {"metadata": {MARK: "r0"}}
     cloud._keep("volume", "stackrbd-proof-r0-clone", "error", **mark)
     cloud._keep("volume", "stackrbd-proof-of-my-own", "available", metadata={})
     cloud._keep("server", "web", "ACTIVE", metadata={})
@@ -273,13 +292,13 @@ def test_an_image_in_files_is_not_accepted(scheme):
     image = Thing(id="i", name="n", direct_url=url, locations=None, properties={})
     if scheme == "file":
         with pytest.raises(Unproved, match="found it in files"):
-            proof._placed(image, None)
+            user.placed(image, None)
     else:
-        assert proof._placed(image, None) == "image i is active in rbd"
+        assert user.placed(image, None) == "image i is active in rbd"
 
 
 def test_an_unknown_compute_is_named_with_those_that_are_there(settings):
-    run = proof._Proof(Cloud(), settings, ceph_of(), print)
-    assert run._hypervisor("c1") == run._hypervisor("c1.lab") == "c1.lab"
+    there = user.User(Cloud(), settings).hypervisors()
+    assert [user.hypervisor(name, there).name for name in ("c1", "c1.lab")] == ["c1.lab"] * 2
     with pytest.raises(Unproved, match=r"c9: .* among c1\.lab, c2\.lab"):
-        run._hypervisor("c9")
+        user.hypervisor("c9", there)

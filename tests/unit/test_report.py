@@ -10,13 +10,14 @@ import pytest
 
 from fabfile.core.contract import Change
 from fabfile.flow import reporting
+from fabfile.report import canary
 from fabfile.report import document as documents
 from fabfile.report.markup import el, html
 from fabfile.report.timeline import timeline
 from fabfile.report.times import lasting, when
 
 from .clouds import MADE, altered, said
-from .reports import HOSTILE, RUNS, a_thousand, broken, check, run, told, verify
+from .reports import CANARY, HOSTILE, RUNS, a_thousand, broken, check, run, told, verify
 from .states import EPHEMERAL, FSID, OTHER, conf, file, secret, site
 
 SECTIONS = ["topology", "findings", "secrets", "drift", "verify", "hosts", "runs", "versions"]
@@ -144,7 +145,13 @@ def hostile_document():
     step = {"sign": HOSTILE, "thing": HOSTILE, "sentence": HOSTILE, "hosts": [HOSTILE], "done": 0}
     runs = [
         run(HOSTILE, HOSTILE, outcome=HOSTILE, who=HOSTILE, why=HOSTILE, steps=[step]),
-        verify(check(HOSTILE, False, HOSTILE), outcome=HOSTILE, why=HOSTILE, who=HOSTILE),
+        verify(
+            check(HOSTILE, False, HOSTILE),
+            check(HOSTILE, host=HOSTILE),
+            outcome=HOSTILE,
+            why=HOSTILE,
+            who=HOSTILE,
+        ),
     ]
     gone = {"n2": ("Unreachable", f"n2: {HOSTILE}")}
     document = told(hostile, runs=runs, unreachable=gone, errors={("n1", "owed"): HOSTILE},
@@ -327,7 +334,7 @@ def test_a_run_says_what_was_planned_and_what_was_done():
     one = documents.ran({"run": "r", "task": "integrate"}, events, planned)
     assert one["steps"] == [{**step, "hosts": ["n1", "n2"], "done": 1}]
     assert (one["began"], one["ended"], one["code"], one["why"]) == (10.0, 14.0, 7, "n2: cut")
-    assert one["checks"] == [{"name": "a", "ok": True, "detail": "b", "seconds": 1.5}]
+    assert one["checks"] == [{"host": "", "name": "a", "ok": True, "detail": "b", "seconds": 1.5}]
     assert documents.ran({"run": "r"}, events[:2], [])["code"] is None
 
 
@@ -364,3 +371,31 @@ def test_the_timeline_shows_as_many_runs_as_there_is_room_for():
     days = [text for text in bars.findall("text")]
     places = [float(text.get("x")) for text in days]
     assert all(b - a >= 44 for a, b in zip(places, places[1:], strict=False))
+
+
+def test_the_canary_is_told_by_step_with_times_and_by_compute():
+    text = Read(page(told(runs=[verify(*CANARY, code=6)]))).text
+    assert re.search(r"it is attached\s*2\s*2\.5 s\s*2\.5 s\s*n1\s*n2", text)
+    assert re.search(r"live migration with the volume attached\s*1\s*6\.2 s", text)
+    assert "Nova gave up" in text and "Each of 2 computes" in text
+    assert "an image in Glance" in text
+
+
+def test_steps_of_the_canary_are_told_once_for_all_computes():
+    attached, migrated = canary.steps(CANARY)
+    assert attached == {
+        "step": "it is attached", "computes": 2, "median": 2.5, "slowest": 2.5, "on": "n1",
+        "failed": ["n2"],
+    }  # fmt: skip
+    assert (migrated["step"], migrated["failed"]) == ("live migration with the volume attached", [])
+    assert canary.steps([check("an image in Glance")]) == []
+    assert canary.steps([check("x", False, host="n1")])[0]["median"] is None
+    times = [check("x", host=f"n{n}", seconds=seconds) for n, seconds in enumerate((4, 1, 9, 2))]
+    assert canary.steps(times)[0]["median"] == 3
+    assert canary.steps(times[:3])[0]["median"] == 4
+
+
+def test_the_gates_canary_is_told_in_its_run():
+    shown = Read(page(told(runs=[run(checks=list(CANARY))]))).text
+    assert "The canary at the gate" in shown
+    assert "The canary at the gate" not in Read(page(told(runs=[verify(*CANARY)]))).text

@@ -14,6 +14,7 @@ from fabfile.core.contract import (
     BadInput,
     Change,
     Failed,
+    Interrupted,
     Read,
     Stop,
     Unknown,
@@ -48,6 +49,7 @@ class Fleet:
         self.wrote, self.read, self.trips = [], [], {"ceph01": 1}
         self.conversations = SimpleNamespace(go_on=lambda: None, stop=lambda: None)
         self.then = lambda: None
+        self.kept = {}
 
     def hold(self, host, work):
         return SimpleNamespace(number=1, release=lambda: None)
@@ -82,6 +84,8 @@ class Fleet:
                 return None
             if host not in self.stubborn:
                 self.owed[host] = []
+            if step["verb"] == "write":
+                self.kept[host] = [{**one, "now": one["was"]} for one in self.kept[host]]
             say(t="done", step=step["id"])
         for read in work.get("then", ()):
             self._answer(host, read, say)
@@ -89,7 +93,12 @@ class Fleet:
 
     def _answer(self, host, read, say):
         known = {"os": "debian", "name": "Debian", "machine_id": host, "boot_id": "b"}
-        values = {"host": {**known, "hostname": host}, "owed": self.owed.get(host, []), "run": []}
+        values = {
+            "host": {**known, "hostname": host},
+            "owed": self.owed.get(host, []),
+            "run": self.kept.get(host, []),
+            "argv": {"code": 0, "out": "[]", "err": ""},
+        }
         say(t="read", id=read["id"], value=values[read["verb"]])
 
 
@@ -344,3 +353,138 @@ def test_what_could_not_look_is_no_absence(fleet, monkeypatch):
         asked = {made.site.host(name): [Read("owed", "owed")] for name in ("n1", "n2")}
         with pytest.raises(Failed, match="n2: could not look: no virsh"):
             made.ask(asked)
+
+
+# The gate
+
+
+GATED = """\
+cloud = "x"
+verify.guest = "/nowhere"
+"""
+WROTE = {
+    "step": 0, "state": "done", "thing": "nova.conf", "sentence": "set", "sign": "~", "wave": 2,
+    "verb_was": "edit", "verb": "write", "args": {"path": "/x"}, "was": "a", "is": "b", "now": "b",
+}  # fmt: skip
+RESTART = {
+    "step": 1, "state": "done", "thing": "unit", "sentence": "restart", "sign": "!", "wave": 2,
+    "verb_was": "restart", "verb": "restart", "args": {"units": ["unit"]},
+}  # fmt: skip
+
+
+@pytest.fixture
+def canary(fleet, monkeypatch):
+    """Flights, as [(computes, targets, the hosts that were worked on until then)].
+
+    dies_on: computes ('' for none) where a check fails.
+    """
+    with open(fleet.site, "a") as site:
+        site.write(GATED)
+    monkeypatch.setattr(Run, "_ask_cloud", lambda self: {})
+    flown = SimpleNamespace(flights=[], dies_on=set(), raises=None)
+
+    def fly(run, record, computes, targets, at_once, backend):
+        flown.flights.append((list(computes), list(targets), len(fleet.wrote)))
+        if flown.raises:
+            raise flown.raises
+        name = next((c for c in computes or [""] if c in flown.dies_on), None)
+        return [SimpleNamespace(name=f"{name}: it is attached", ok=name is None, detail="no key")]
+
+    monkeypatch.setattr("fabfile.flow.proving.fly", fly)
+    return flown
+
+
+def test_each_batch_is_proved_before_the_next_begins(fleet, canary):
+    assert run(fleet, canary=True, serial="2,2") == (0, "")
+    assert fleet.wrote == [["ctl"], ["both", "n1"], ["n2", "n3"], ["n4", "n5"]]
+    assert canary.flights == [
+        ([], [], 1),
+        (["both", "n1"], ["both", "n1"], 2),
+        (["n2", "n3"], ["both", "n1", "n2", "n3"], 3),
+        (["n4", "n5"], ["both", *FLEET], 4),
+    ]
+
+
+def test_without_a_word_there_are_batches(fleet, canary):
+    run(fleet, canary=True)
+    assert fleet.wrote == [["ctl"], ["both"], ["n1"], ["n2", "n3", "n4"], ["n5"]]
+
+
+def test_a_dead_canary_stops_there_takes_that_batch_back_and_says_why(fleet, canary, capsys):
+    canary.dies_on = {"n2"}
+    fleet.kept = {name: [WROTE] for name in ("ctl", "n1", "n2", "n3")}
+    code, said = run(fleet, canary=True, serial="1,1,2")
+    assert code == Unproved.code
+    assert said.splitlines() == [
+        "the canary died:",
+        "  n2: it is attached: no key",
+        "n2, n3: what this run did there was taken back; no later batch was begun",
+    ]
+    assert fleet.wrote == [["ctl"], ["both"], ["n1"], ["n2", "n3"], ["n2", "n3"]]
+    assert "  n4: 0 of 1 done; not begun\n" in capsys.readouterr().out
+
+
+def test_the_taking_back_is_a_run_of_its_own_and_the_batch_is_left_as_failed(fleet, canary):
+    canary.dies_on = {"n1"}
+    fleet.kept = {"n1": [WROTE]}
+    run(fleet, canary=True, serial="2,2")
+    tasks = {events[0]["task"]: events for _, events in journal.runs()}
+    assert [e["thing"] for e in tasks["undo"] if e["event"] == "done"] == ["nova.conf"]
+    assert (tasks["undo"][-1]["event"], tasks["undo"][-1]["failed"]) == ("ended", {})
+    (closed,) = [e for e in tasks["integrate"] if e["event"] == "gate closed"]
+    assert closed["hosts"] == ["both", "n1"] and "no key" in closed["why"]
+    assert set(tasks["integrate"][-1]["failed"]) == {"both", "n1"}
+
+
+def test_a_step_that_fails_closes_the_gate_too(fleet, canary):
+    fleet.failing.add("n1")
+    fleet.kept["n1"] = [{**RESTART, "state": "failed"}]
+    code, said = run(fleet, canary=True, serial="1")
+    assert fleet.wrote == [["ctl"], ["both"], ["n1"]]
+    assert code == 1
+    assert said.splitlines() == [
+        "n1: unit: it would not",
+        "n1: this run did nothing there that can be taken back but restarts; "
+        "no later batch was begun",
+    ]
+
+
+def test_control_services_at_which_it_is_closed_leave_the_computes_alone(fleet, canary):
+    canary.dies_on, fleet.kept = {""}, {"ctl": [{**WROTE, "wave": 1}]}
+    code, said = run(fleet, canary=True)
+    assert code == Unproved.code and "ctl: what this run did there was taken back" in said
+    assert fleet.wrote == [["ctl"], ["ctl"]]
+
+
+def test_a_taking_back_that_does_not_work_says_how_to_go_on(fleet, canary):
+    canary.dies_on = {"n1"}
+    fleet.kept = {"n1": [{**WROTE, "now": "somebody's"}]}
+    code, said = run(fleet, canary=True, serial="2,2")
+    assert code == Unproved.code
+    assert "taking it back on both, n1 did not work (stale: " in said
+    assert "inv undo --run run-000 --limit both,n1" in said
+
+
+def test_a_canary_that_cannot_fly_closes_the_gate(fleet, canary):
+    canary.raises = Unreachable("cloud x: Keystone does not answer")
+    code, said = run(fleet, canary=True)
+    assert code == Unproved.code
+    assert said.startswith("the canary cannot fly: cloud x: Keystone does not answer")
+
+
+def test_an_interrupted_canary_takes_nothing_back(fleet, canary):
+    canary.raises = Interrupted("interrupted")
+    fleet.kept = {"ctl": [WROTE]}
+    assert run(fleet, canary=True)[0] == 130
+    assert fleet.wrote == [["ctl"]]
+
+
+def test_without_the_flag_nothing_is_proved(fleet, canary):
+    run(fleet)
+    assert canary.flights == []
+
+
+def test_without_means_to_prove_it_nothing_is_read(fleet):
+    with pytest.raises(BadInput, match="--canary: expected `cloud` and cinder.volume_type"):
+        Run({}, Options(site=fleet.site, canary=True))
+    assert fleet.read == []

@@ -118,3 +118,28 @@ def test_a_sudo_that_keeps_its_input_is_refused_for_all_hosts_at_once():
     with pytest.raises(Unreachable, match="^n1, n3: sudo keeps what it reads"):
         selecting.refuse_where_input_is_kept(answers)
     selecting.refuse_where_input_is_kept({"n2": answers["n2"], "cloud": {}})
+
+
+NAMES = [f"n{number}" for number in range(200)]
+
+
+@pytest.mark.parametrize(
+    "word, expected", [("", 200), ("3", 3), ("5%", 10), ("1%", 2), ("500", 200), ("100%", 200)]
+)
+def test_a_sample_has_so_many_in_their_order(word, expected):
+    found = selecting.sampled(NAMES, word, "run-1")
+    assert len(found) == expected
+    assert found == [name for name in NAMES if name in found]
+
+
+def test_a_sample_is_another_in_another_run_and_at_least_one():
+    assert selecting.sampled(NAMES, "9", "a") == selecting.sampled(NAMES, "9", "a")
+    assert selecting.sampled(NAMES, "9", "a") != selecting.sampled(NAMES, "9", "b")
+    assert len(selecting.sampled(NAMES[:3], "1%", "a")) == 1
+    assert selecting.sampled([], "1", "a") == []
+
+
+@pytest.mark.parametrize("word", ["0", "0%", "-1", "x", "101%", "1,2"])
+def test_what_is_no_sample_is_bad_input(word):
+    with pytest.raises(BadInput, match="--sample: expected N, or N%"):
+        selecting.sampled(NAMES, word, "a")

@@ -53,6 +53,15 @@ def test_backwards_and_the_restart_behind_it():
     ]
 
 
+def test_a_unit_that_did_not_stand_is_restarted_with_the_files_that_it_had():
+    fell = {**RESTARTED, "state": "failed"}
+    assert [thing for _, thing, *_ in planned(facts(n1=[WROTE, fell]))] == [
+        "/etc/nova/nova.conf",
+        "nova-compute",
+    ]
+    assert planned(facts(n1=[fell])) == []
+
+
 def test_the_last_wave_first():
     changes = Undone("r1").plan(site(), facts(n1=[WROTE, RESTARTED], ceph=[USER]))
     assert {(c.host, c.wave) for c in changes} == {("n1", 1), ("ceph01", 3)}

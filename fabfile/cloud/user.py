@@ -1,0 +1,400 @@
+"""What a user of the cloud does: uploads an image, makes volumes, boots, attaches, looks.
+
+Knows the APIs of Glance, Cinder and Nova as their users see them.  Each act waits for its
+end and names and marks what it makes, so that leftovers finds it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from os import PathLike
+from typing import Any
+
+from fabfile.cloud import waiting
+from fabfile.cloud.leftovers import MARK, PREFIX
+from fabfile.core.contract import Unproved
+
+_GIB = 1024**3
+_CONSOLE_LINES = 60
+
+
+@dataclass(frozen=True)
+class ProofSettings:
+    """What to prove and with what.
+
+    size: GiB of the volume for the first compute; further computes get 1 GiB each.
+    image: name of an existing image; None: the guest of the three paths is uploaded.
+    computes: names of hypervisors (or of nova-compute's hosts).
+    store: Glance's store; None: its default, which must not be files.
+    timeout: seconds that any single wait may take.
+    """
+
+    volume_type: str
+    flavor: str
+    computes: tuple[str, ...]
+    run_id: str
+    size: int = 5
+    image: str | None = None
+    guest_kernel: str | PathLike[str] | None = None
+    guest_initrd: str | PathLike[str] | None = None
+    guest_disk: str | PathLike[str] | None = None
+    store: str | None = None
+    timeout: float = 300
+
+    @property
+    def guest(self) -> bool:
+        """Whether what boots is our own guest, which says on its console what it does."""
+        return self.image is None
+
+
+class User:
+    """One who may do all this; every act raises Unproved where it does not come off."""
+
+    def __init__(
+        self,
+        connection: Any,
+        settings: ProofSettings,
+        go_on: waiting.GoOn = lambda: None,
+    ) -> None:
+        self._compute = connection.compute
+        self._storage = connection.block_storage
+        self._glance = connection.image
+        self._settings = settings
+        self.until = partial(waiting.until, seconds=settings.timeout, go_on=go_on)
+
+    # Glance
+
+    def glance_answers(self) -> None:
+        """Wait for Glance, which may have been restarted just now."""
+        self.until("glance: its API", lambda: next(self._glance.images(limit=1), True), bool)
+
+    def image(self) -> Any:
+        """The image of the settings, or the guest, uploaded."""
+        wanted = self._settings.image
+        if wanted is None:
+            return self._upload_guest()
+        found = self._glance.find_image(wanted, ignore_missing=True)
+        if found is None:
+            raise Unproved(
+                f"glance: no image {wanted!r}; expected an active image; "
+                "upload it, or name another one"
+            )
+        return found
+
+    def _upload_guest(self) -> Any:
+        wanted = self._settings
+        kernel = self._upload("kernel", wanted.guest_kernel)
+        ramdisk = self._upload("ramdisk", wanted.guest_initrd)
+        with_kernel = {"kernel_id": kernel.id, "ramdisk_id": ramdisk.id}
+        return self._upload("disk", wanted.guest_disk, **with_kernel)
+
+    def _upload(self, what: str, path: Any, **properties: str) -> Any:
+        """All raw: a Nova that inspects images migrates no instance with an 'aki' or 'ari'."""
+        if path is None:
+            raise Unproved(
+                f"proof: no guest {what} is given, and no image; expected an existing "
+                "image by name, or the guest's three files"
+            )
+        body = {
+            "name": self._name(what),
+            "disk_format": "raw",
+            "container_format": "bare",
+            **self._mark(),
+            **properties,
+        }
+        identifier = _answer(self._glance.post("/images", json=body)).json()["id"]
+        self._send(identifier, path)
+        return self.until(
+            f"glance: image {body['name']}",
+            lambda: self._glance.get_image(identifier),
+            lambda image: image.status == "active",
+            fatal=("killed", "deleted"),
+        )
+
+    def _send(self, identifier: str, path: Any) -> None:
+        headers = {"Content-Type": "application/octet-stream"}
+        if self._settings.store:
+            headers["X-Image-Meta-Store"] = self._settings.store
+        with open(path, "rb") as stream:
+            reply = self._glance.put(
+                f"/images/{identifier}/file",
+                data=stream,
+                headers=headers,
+                timeout=self._settings.timeout,
+                # A second try would send what is left of the stream.
+                connect_retries=0,
+            )
+        _answer(reply)
+
+    # Cinder
+
+    def volume(self, what: str, size: int, **more: str) -> Any:
+        """A volume of the settings' type, of so many GiB."""
+        made = self._storage.create_volume(
+            name=self._name(what),
+            size=size,
+            volume_type=self._settings.volume_type,
+            metadata=self._mark(),
+            **more,
+        )
+        return self.volume_when(made, "available")
+
+    def clone(self, what: str, image: Any) -> Any:
+        """A volume from an image, as large as that needs."""
+        size = max(1, image.min_disk or 0, math.ceil(_bytes(image) / _GIB))
+        return self.volume(what, size, image_id=image.id)
+
+    def snapshot(self, what: str, volume: Any) -> Any:
+        """A snapshot of a volume, attached or not."""
+        made = self._storage.create_snapshot(
+            name=self._name(what), volume_id=volume.id, is_forced=True, metadata=self._mark()
+        )
+        return self.until(
+            f"cinder: snapshot {made.name} ({made.id})",
+            lambda: self._storage.get_snapshot(made.id),
+            lambda now: now.status == "available",
+            fatal=("error",),
+        )
+
+    def delete_snapshot(self, snapshot: Any, volume: Any) -> None:
+        """Delete it, and wait until it is gone."""
+        self._storage.delete_snapshot(snapshot)
+        self.until(
+            f"cinder: snapshot {snapshot.name} ({snapshot.id})",
+            lambda: [s for s in self._storage.snapshots(volume_id=volume.id)
+                     if s.id == snapshot.id],
+            lambda found: not found,
+            fatal=("error_deleting",),
+            end="expected it to be gone",
+        )  # fmt: skip
+
+    def volume_type(self, what: str, backend: str) -> str:
+        """The id of a private volume type of a backend, made when the scheduler knows that."""
+        self.until(
+            f"cinder: backend {backend}",
+            lambda: [pool.name for pool in self._storage.backend_pools()],
+            lambda names: any(f"@{backend}#" in name for name in names),
+            end=f"expected cinder-scheduler to know a pool of it; see that cinder-volume is up "
+            f"and that {backend} is among enabled_backends",
+        )
+        name = self._name(what)
+        kind = self._storage.create_type(
+            name=name, description=f"{MARK} {self._settings.run_id}", is_public=False
+        )
+        self._storage.update_type_extra_specs(kind, volume_backend_name=backend)
+        return str(kind.id)
+
+    def has_type(self, name: str) -> bool:
+        """Whether there is such a volume type."""
+        return any(kind.name == name for kind in self._storage.types())
+
+    def volume_when(self, volume: Any, status: str, fatal: tuple[str, ...] = ()) -> Any:
+        """The volume, when it has this status."""
+        return self.until(
+            f"cinder: volume {volume.name} ({volume.id})",
+            lambda: self._storage.get_volume(volume.id),
+            lambda now: now.status == status,
+            fatal=("error", "error_attaching", "error_detaching", *fatal),
+            why=lambda now: self._message(now.id),
+        )
+
+    def _message(self, volume: str) -> str:
+        """What Cinder tells its user about this volume; '' if it tells nothing."""
+        reply = self._storage.get("/messages", params={"resource_uuid": volume}, microversion="3.5")
+        found = reply.json().get("messages", []) if reply.ok else []
+        return found[0].get("user_message", "") if found else ""
+
+    # Nova
+
+    def hypervisors(self) -> list[Any]:
+        """All of them."""
+        return list(self._compute.hypervisors(details=True))
+
+    def boot(self, what: str, hypervisor: str, **disk: Any) -> Any:
+        """Ask for an instance on this hypervisor and no other (Nova 2.74 and later).
+
+        disk: image_id, or block_device_mapping.
+        """
+        return self._compute.create_server(
+            name=self._name(what),
+            flavor_id=self._flavor().id,
+            networks="none",
+            hypervisor_hostname=hypervisor,
+            metadata=self._mark(),
+            **disk,
+        )
+
+    def _flavor(self) -> Any:
+        wanted = self._settings.flavor
+        flavor = self._compute.find_flavor(wanted, ignore_missing=True)
+        if flavor is None:
+            raise Unproved(
+                f"nova: no flavor {wanted!r}; expected a small one that "
+                "fits the image; create it, or name another one"
+            )
+        return flavor
+
+    def up(self, server: Any, where: str) -> Any:
+        """The instance when it is ACTIVE, and (our guest) ready to see a disk come."""
+        server = self.until(
+            f"nova: server {server.name} on {where}",
+            lambda: self._compute.get_server(server.id),
+            lambda now: now.status == "ACTIVE",
+            fatal=("ERROR",),
+            why=lambda now: (now.fault or {}).get("message", ""),
+        )
+        if self._settings.guest:
+            self.console(server, "stackrbd-guest: up")
+        return server
+
+    def attach(self, server: Any, volume: Any, where: str) -> None:
+        """Attach the volume; back at 'available' means that Nova gave up.
+
+        Nova has reserved it when the call returns (up to microversion 2.100).
+        """
+        self._compute.create_volume_attachment(server, volume_id=volume.id)
+        try:
+            self.volume_when(volume, "in-use", fatal=("available",))
+        except Unproved as error:
+            more = self._last_action(server, "attach_volume")
+            raise Unproved(
+                f"{error}; expected in-use; Nova gave up: {more or 'no reason'}; see "
+                f"nova-compute's log on {where}"
+            ) from error
+
+    def _last_action(self, server: Any, kind: str) -> str:
+        """The end of what Nova noted about the server's last action of this kind."""
+        for action in self._compute.server_actions(server):
+            if action.action == kind:
+                one = self._compute.get_server_action(action.request_id, server)
+                return _event(one)
+        return ""
+
+    def migrate(self, server: Any, to: Any) -> Any:
+        """The instance, after a live migration to this hypervisor."""
+        self._compute.live_migrate_server(server, host=service_host(to), block_migration="auto")
+        now = self.until(
+            f"nova: live migration of server {server.name} to {to.name}",
+            lambda: self._compute.get_server(server.id),
+            lambda now: now.status == "ACTIVE" and not now.task_state,
+            fatal=("ERROR",),
+            why=lambda now: (now.fault or {}).get("message", ""),
+        )
+        if now.hypervisor_hostname != to.name:
+            more = self._last_action(server, "live-migration")
+            raise Unproved(
+                f"nova: server {server.id}: expected it on {to.name}, found it on "
+                f"{now.hypervisor_hostname} still; Nova gave up: {more or 'no reason'}; see "
+                f"nova-compute's logs there and on {to.name}"
+            )
+        return now
+
+    def detach(self, server: Any, volume: Any) -> None:
+        """Detach while the instance runs."""
+        self._compute.delete_volume_attachment(server, volume)
+        self.volume_when(volume, "available")
+
+    def delete_server(self, server: Any, volume: Any) -> None:
+        """Delete the instance, and wait until the volume that it had is free."""
+        self._compute.delete_server(server)
+        self.volume_when(volume, "available")
+
+    def console(self, server: Any, wanted: str, bad: str = "\0", but: str = "\0") -> str:
+        """The console's line with the wanted words; Unproved at the bad ones.
+
+        but: a line that was there before, and does not count.
+        """
+
+        def tail() -> list[str]:
+            found = self._compute.get_server_console_output(server, _CONSOLE_LINES)
+            return (found.get("output") or "").splitlines()
+
+        def told(lines: list[str]) -> str:
+            found = [x for x in lines if (wanted in x or bad in x) and but not in x]
+            return found[-1] if found else ""
+
+        where = f"nova: console of server {server.name} ({server.id})"
+        lines = self.until(f"{where}: {wanted!r}", tail, told)
+        if bad in told(lines):
+            raise Unproved(f"{where}: expected {wanted!r}, found {told(lines)!r}")
+        return told(lines)
+
+    def _name(self, what: str) -> str:
+        return f"{PREFIX}{self._settings.run_id}-{what}"
+
+    def _mark(self) -> dict[str, str]:
+        return {MARK: self._settings.run_id}
+
+
+def hypervisor(name: str, items: Iterable[Any]) -> Any:
+    """The hypervisor of this name, or of this nova-compute's host.  Raises Unproved."""
+    found = {item.name: item for item in items}
+    fitting = [key for key, item in found.items() if name in (key, service_host(item))]
+    fitting = fitting or [key for key in found if key.split(".")[0] == name]
+    if len(fitting) != 1:
+        raise Unproved(
+            f"nova: {name}: expected one hypervisor of this name, found "
+            f"{len(fitting)} among {', '.join(sorted(found)) or 'none'}; see that "
+            "nova-compute is up there, and which name it reports"
+        )
+    return found[fitting[0]]
+
+
+def service_host(hypervisor: Any) -> str:
+    """The name of the nova-compute that a hypervisor belongs to; '' where it is not told."""
+    service = getattr(hypervisor, "service_details", None) or {}
+    return str(service.get("host", ""))
+
+
+def placed(image: Any, store: str | None) -> str:
+    """Where the image lies, as far as Glance tells; Unproved if it is in files."""
+    stores = _words(getattr(image, "store", None)) or _words(_extra(image, "stores"))
+    urls = [getattr(image, "direct_url", None) or ""]
+    urls += [item.get("url", "") for item in getattr(image, "locations", None) or []]
+    schemes = sorted({url.split(":")[0] for url in urls if url})
+    what = f"glance: image {image.name} ({image.id})"
+    if store and stores and store not in stores:
+        raise Unproved(f"{what}: expected store {store}, found {', '.join(stores)}")
+    if "file" in schemes or "file" in stores:
+        raise Unproved(
+            f"{what}: expected it in RBD, found it in files; make RBD Glance's default "
+            "store, and restart glance-api"
+        )
+    told = ", ".join([*stores, *schemes]) or "a store that Glance does not name"
+    return f"image {image.id} is active in {told}"
+
+
+def _answer(reply: Any) -> Any:
+    from openstack.exceptions import raise_from_response  # noqa: PLC0415
+
+    raise_from_response(reply)
+    return reply
+
+
+def _bytes(image: Any) -> int:
+    return max(getattr(image, "virtual_size", None) or 0, image.size or 0)
+
+
+def _event(action: Any) -> str:
+    """The event that failed: its details (2.84: the name of the exception) and its
+    traceback's last line (administrators: what was raised, or where)."""
+    for event in action.events or []:
+        found = event if isinstance(event, dict) else event.to_dict()
+        if found.get("result") == "Error":
+            end = (found.get("traceback") or "").strip().splitlines()[-1:]
+            told = [found.get("details") or "", *end]
+            return ": ".join(text.strip() for text in told if text.strip())
+    return action.message or ""
+
+
+def _extra(image: Any, name: str) -> Any:
+    return (getattr(image, "properties", None) or {}).get(name)
+
+
+def _words(value: Any) -> list[str]:
+    """['a', 'b'] of 'a,b', of a list, of None."""
+    items = value.split(",") if isinstance(value, str) else value or []
+    return [str(item).strip() for item in items]

@@ -1,0 +1,85 @@
+"""Asks OpenStack again and again until what was asked for is there, or its time is up.
+
+Knows what a service answers while it is just not answering; what is asked, and what it
+means, is the caller's matter.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fabfile.core.contract import Stop, Unproved
+
+GoOn = Callable[[], None]
+_PAUSE_SECONDS = 1.0
+
+
+def until(  # noqa: PLR0913 - one loop for all waits
+    what: str,
+    ask: Callable[[], Any],
+    done: Callable[[Any], Any],
+    *,
+    seconds: float,
+    fatal: tuple[str, ...] = (),
+    why: Callable[[Any], str] = lambda now: "",
+    end: str = "",
+    go_on: GoOn = lambda: None,
+) -> Any:
+    """Ask until it is done; Unproved, with the last answer, after so many seconds.
+
+    go_on: raises Interrupted where it is to wait no more.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        go_on()
+        now, state = _asked(ask)
+        if state is None:
+            if done(now):
+                return now
+            state = _status(now)
+            if any(word in fatal for word in state.split(", ")):
+                raise Unproved(f"{what}: {_because(state, why, now)}")
+        if time.monotonic() > deadline:
+            late = f"not there after {seconds:.0f} s; last: "
+            found = f"{late}{_because(state, why, now)}"
+            raise Unproved("; ".join(filter(None, (f"{what}: {found}", end))))
+        time.sleep(_PAUSE_SECONDS)
+
+
+def expected() -> tuple[type[Exception], ...]:
+    """What says that the proof failed, and not that this program has a bug."""
+    from keystoneauth1.exceptions import ClientException  # noqa: PLC0415
+    from openstack.exceptions import SDKException  # noqa: PLC0415
+
+    return Stop, OSError, SDKException, ClientException
+
+
+def _asked(ask: Callable[[], Any]) -> tuple[Any, str | None]:
+    """(answer, None), or (None, why not) while a service is just not answering."""
+    from keystoneauth1.exceptions import ConnectFailure  # noqa: PLC0415
+    from openstack.exceptions import HttpException  # noqa: PLC0415
+
+    try:
+        return ask(), None
+    except ConnectFailure as error:
+        return None, str(error)
+    except HttpException as error:
+        # A service that is restarting; also a console that is not there yet.
+        if error.status_code in (404, 409, 500, 502, 503, 504):
+            return None, str(error)
+        raise
+
+
+def _because(state: str, why: Callable[[Any], str], now: Any) -> str:
+    reason = why(now) if now is not None else ""
+    return f"{state}: {reason}" if reason else state
+
+
+def _status(answer: Any) -> str:
+    """The status of one thing or of several, or the last lines of a console."""
+    if not isinstance(answer, list):
+        return str(getattr(answer, "status", answer))
+    words = [str(getattr(item, "status", item)) for item in answer[-3:]]
+    return ", ".join(words) or "nothing yet"
