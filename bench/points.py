@@ -146,7 +146,8 @@ def doctor(computes: int, forks: int) -> None:
         kinds: dict[str, Callable[[], measured.Cost]] = {
             "doctor": lambda: _looked(hosts, 0)[0],
             "integrate, converged": lambda: _cost(hosts, _task(), "converged")[0],
-            "openssh, sh": lambda: _loop(hosts, forks),
+            "openssh, python": lambda: _loop(hosts, ways.openssh_python(forks)),
+            "openssh, sh": lambda: _loop(hosts, ways.openssh(forks)),
         }
         found: dict[str, list[measured.Cost]] = {name: [] for name in kinds}
         for name, look in [*kinds.items()] * LOOKS:
@@ -194,9 +195,8 @@ def _looked(hosts: fleet.Fleet, code: int) -> tuple[measured.Cost, dict[str, Any
     return cost, told
 
 
-def _loop(hosts: fleet.Fleet, forks: int) -> measured.Cost:
+def _loop(hosts: fleet.Fleet, way: ways.Way) -> measured.Cost:
     """What a loop of one script a host over ssh costs, where nothing is to be done."""
-    way = ways.openssh(forks)
     return measured.run(way.argv, way.env, way.cwd, RUN / "loop.log", hosts.counts)
 
 
