@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read, Refused
-from fabfile.resources import cluster, identity, release
+from fabfile.resources import backends, cluster, identity, release
 from fabfile.resources.restarts import UNITS
 
 OLD_DATADIR = "/var/lib/glance/images"
@@ -99,9 +99,12 @@ class Service:
             "old_stores": now.get(("DEFAULT", "known_stores"), OLD_STORES),
         }
         _keep_apart(host, data, now)
+        have = now
         if self.name == "cinder":
             _keep_default_backend(host, data, now)
-        wanted = _wanted(self._tables(site, data, now), words, now)
+            listed = backends.enabled(site, answers, f"{host}: {data['file']}")
+            have = {**now, ("DEFAULT", "enabled_backends"): listed} if listed else now
+        wanted = _wanted(self._tables(site, data, now), words, have)
         _refuse_shadows(host, data["file"], wanted, later)
         edits = [(s, k, v) for (s, k), v in wanted.items() if not _equal(now.get((_same(s), k)), v)]
         if not edits:
@@ -136,6 +139,11 @@ class Service:
             if "ephemeral" not in data:
                 raise BadInput("nova.ephemeral: expected false before Havana, found true")
             tables.append(data["ephemeral"])
+        if self.name == "cinder" and "{backend}" in data["options"]:
+            names = {"volume_backend_name": backends.backend_name(site, now)}
+            if host := backends.backend_host(site, now):
+                names["backend_host"] = host
+            tables.append({"{backend}": names})
         return tables
 
 
@@ -267,9 +275,10 @@ class VolumeType:
 
     def plan(self, site: Any, facts: Facts) -> list[Change]:
         """Makes the type, or binds it."""
-        if CLOUD not in facts.hosts or not site.cinder.volume_type:
+        name = site.cinder.volume_type
+        if "volume_types" not in facts.hosts.get(CLOUD, {}) or not name:
             return []
-        name, backend = site.cinder.volume_type, site.cinder.backend
+        backend = backends.bound_name(site, facts)
         found = facts.of(CLOUD, "volume_types").get(name)
         bound = (found or {}).get("volume_backend_name")
         if bound == backend:
@@ -277,7 +286,8 @@ class VolumeType:
         if bound:
             raise BadInput(
                 f"cinder.volume_type: {name} is bound to backend {bound}, expected {backend}; "
-                "name another type"
+                f"name another type; or, where {backend} takes that backend's place, say "
+                f"cinder.replaces = {bound!r}"
             )
         args = {"name": name, "backend_name": backend}
         sentence = f"bind to backend {backend}"
