@@ -212,7 +212,12 @@ def in_force(seen: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     lines = list((seen.get("cinder.conf") or {}).get("active", ()))
     for active in seen.get("cinder.later", {}).values():
         lines += active
-    return {(section, key): value for section, key, value in lines}
+    return {(same(section), key): value for section, key, value in lines}
+
+
+def same(section: str) -> str:
+    """A section's name as oslo.config compares it."""
+    return section if section == "DEFAULT" else section.lower()
 
 
 def backend_host(site: Any, options: Options) -> str:
@@ -220,8 +225,8 @@ def backend_host(site: Any, options: Options) -> str:
 
     The one of the site file, else its own, else that of the backend whose place it takes.
     """
-    own = options.get((site.cinder.backend, "backend_host"), "")
-    taken = options.get((_replaced(site), "backend_host"), "") if _replaced(site) else ""
+    own = options.get((same(site.cinder.backend), "backend_host"), "")
+    taken = options.get((same(_replaced(site)), "backend_host"), "") if _replaced(site) else ""
     return str(site.cinder.backend_host or own or taken)
 
 
@@ -256,8 +261,8 @@ def backend_name(site: Any, options: Options) -> str:
     types are bound to it, and Cinder refuses to bind a type anew that volumes have.
     """
     for section in (site.cinder.backend, _replaced(site)):
-        if (section, "volume_backend_name") in options:
-            return options[section, "volume_backend_name"]
+        if (same(section), "volume_backend_name") in options:
+            return options[same(section), "volume_backend_name"]
     return str(site.cinder.backend)
 
 
@@ -273,7 +278,7 @@ def refuse_another_storage(site: Any, options: Options, section: str, where: str
     if _same_storage(site, options, section):
         return
     found = ", ".join(
-        f"{key} = {options.get((section, key), '(none)')}"
+        f"{key} = {options.get((same(section), key), '(none)')}"
         for key in ("volume_driver", "rbd_pool", "rbd_ceph_conf")
     )
     raise BadInput(
@@ -284,10 +289,10 @@ def refuse_another_storage(site: Any, options: Options, section: str, where: str
 
 
 def _same_storage(site: Any, options: Options, section: str) -> bool:
-    conf = options.get((section, "rbd_ceph_conf"), CEPH_CONF)
+    conf = options.get((same(section), "rbd_ceph_conf"), CEPH_CONF)
     return (
-        options.get((section, "volume_driver")) == DRIVER
-        and options.get((section, "rbd_pool"), "rbd") == site.cinder.pool
+        options.get((same(section), "volume_driver")) == DRIVER
+        and options.get((same(section), "rbd_pool"), "rbd") == site.cinder.pool
         and (conf or CEPH_CONF) == CEPH_CONF
     )
 
@@ -306,7 +311,7 @@ def _own(seen: Mapping[str, Any], options: Options) -> str:
 
 
 def _service(options: Options, own: str, section: str) -> str:
-    return f"{options.get((section, 'backend_host')) or own}@{section}"
+    return f"{options.get((same(section), 'backend_host')) or own}@{section}"
 
 
 def _hosts(site: Any, facts: Facts) -> list[Host]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read, Refused
 from fabfile.resources import backends, cluster, identity, release
+from fabfile.resources.backends import same
 from fabfile.resources.restarts import UNITS
 
 OLD_DATADIR = "/var/lib/glance/images"
@@ -92,7 +93,7 @@ class Service:
             raise BadInput(
                 f"{host}: expected {data['file']}, found no such file; is {self.name} there?"
             )
-        now = {(_same(s), k): v for s, k, v in seen["active"]}
+        now = {(same(s), k): v for s, k, v in seen["active"]}
         words = {
             **words,
             "old_datadir": now.get(("glance_store", "filesystem_store_datadir"), OLD_DATADIR),
@@ -106,10 +107,10 @@ class Service:
             have = {**now, ("DEFAULT", "enabled_backends"): listed} if listed else now
         wanted = _wanted(self._tables(site, data, now), words, have)
         _refuse_shadows(host, data["file"], wanted, later)
-        edits = [(s, k, v) for (s, k), v in wanted.items() if not _equal(now.get((_same(s), k)), v)]
+        edits = [(s, k, v) for (s, k), v in wanted.items() if not _equal(now.get((same(s), k)), v)]
         if not edits:
             return []
-        lines = [line for s, k, v in edits for line in _diff(s, k, now.get((_same(s), k)), v)]
+        lines = [line for s, k, v in edits for line in _diff(s, k, now.get((same(s), k)), v)]
         keys = ", ".join(f"{s}.{k}" for s, k, _ in edits)
         return [
             Change(
@@ -152,10 +153,6 @@ def site_file(service: str) -> str:
     return {"glance": "/etc/glance/glance-api.conf"}.get(service, f"/etc/{service}/{service}.conf")
 
 
-def _same(section: str) -> str:
-    return section if section == "DEFAULT" else section.lower()
-
-
 def _diff(section: str, key: str, old: str | None, new: str) -> Iterator[str]:
     if old is not None:
         yield f"- [{section}] {key} = {old}"
@@ -175,10 +172,10 @@ def _refuse_shadows(host: str, main: str, wanted: dict[tuple[str, str], str], la
 
     later: {path: active lines} of those files, by the running service's command line.
     """
-    ours = {(_same(s), k): v for (s, k), v in wanted.items()}
+    ours = {(same(s), k): v for (s, k), v in wanted.items()}
     for path, active in later.items():
         for section, key, value in active:
-            want = ours.get((_same(section), key))
+            want = ours.get((same(section), key))
             if want is not None and not _equal(value, want):
                 raise Refused(
                     f"{host}: {path}: [{section}] {key} = {value}: the service reads it after "
@@ -206,7 +203,7 @@ def _wanted(
                 at = (name, key)
                 value = template.format(**words)
                 if value.startswith("+"):
-                    have = wanted.get(at, now.get((_same(name), key), ""))
+                    have = wanted.get(at, now.get((same(name), key), ""))
                     value = _added(have, value[1:])
                 wanted[at] = value
     return wanted

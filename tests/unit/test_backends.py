@@ -214,6 +214,13 @@ def test_the_file_then_the_volumes_then_the_restart_and_the_row_last():
     assert ("ceph", "backend_host") not in edits
 
 
+def test_sections_are_compared_as_the_service_does():
+    seen = facts(controller(*section("ceph", volume_backend_name="X"), enabled="Ceph"))
+    assert backends.bound_name(here(backend="Ceph"), seen) == "X"
+    (change,) = settings.cinder.plan(here(backend="Ceph"), seen)
+    assert "volume_backend_name" not in [edit[1] for edit in change.args["edits"]]
+
+
 def test_a_volume_backend_name_in_use_is_never_replaced():
     seen = facts(controller(*section(volume_backend_name="CEPH")))
     (change,) = settings.cinder.plan(here(), seen)
