@@ -41,11 +41,11 @@ def keyrings() -> list[Any]:
 )
 def mons(  # noqa: PLR0913, PLR0917 (flags)
     context: Any, site: str = "", limit: str = "", check: bool = False, diff: bool = False,
-    yes: bool = False, json: bool = False, refresh: bool = False, hard_reboot: Any = (),
+    yes: bool = False, json: bool = False, refresh: bool = False, hard_reboot: Any = None,
 ) -> None:  # fmt: skip
     """After monitors were moved: ceph.conf everywhere, and what attachments and guests need."""
     from fabfile.flow import monitors  # noqa: PLC0415
 
     refuse_dry(context)
     flags = {"site": site, "limit": limit, "check": check, "diff": diff, "yes": yes, "json": json}
-    guarded(lambda: monitors.follow(context, flags, refresh, tuple(hard_reboot)))
+    guarded(lambda: monitors.follow(context, flags, refresh, tuple(hard_reboot or ())))

@@ -230,7 +230,7 @@ class Frozen:
         if self._asked and host in site.with_role(*_CONTROL_HOSTS):
             found += [Read(CONTROL, "options", {"path": "/etc/nova/nova.conf"}), release.READ]
         if self._asked and host.name in self.computes:
-            argv = [*_AS_NOVA, *_MANAGE, "get_connector"]
+            argv = [*_AS_NOVA, *_MANAGE, "get_connector", "--json"]
             found.append(Read(CONNECTOR, "argv", {"argv": argv, "timeout": 60}))
         return found
 

@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from invoke.parser import Parser
 
+from fabfile import namespace
 from fabfile.core.contract import CLOUD, BadInput, Facts
 from fabfile.resources import ceph_conf, monitors
 from fabfile.resources.domains import READ as DOMAINS
@@ -233,3 +235,10 @@ def test_a_file_that_names_no_monitors_or_the_live_ones_stays(text):
 def test_another_clusters_file_is_refused():
     with pytest.raises(BadInput, match="belongs to another cluster"):
         of_ceph(TEXT.replace(FSID, "99999999-8888-4777-8666-555555555555"))
+
+
+def test_ids_are_given_one_by_one():
+    parsed = Parser(contexts=namespace().to_contexts())
+    found = parsed.parse_argv(["ceph.mons", "--hard-reboot", A, "--hard-reboot", B])
+    (context,) = [one for one in found if one.name == "ceph.mons"]
+    assert context.as_kwargs["hard_reboot"] == [A, B]
