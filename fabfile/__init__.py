@@ -27,7 +27,7 @@ def namespace() -> Collection:
             recovery.key,
         )  # fmt: skip
     )
-    root.add_collection(Collection("ceph", ceph.pools, ceph.auth, ceph.keyrings))
+    root.add_collection(Collection("ceph", ceph.pools, ceph.auth, ceph.keyrings, ceph.mons))
     root.add_collection(Collection("controller", controller.glance, controller.cinder))
     root.add_collection(Collection("compute", compute.secret, compute.nova))
     root.add_collection(

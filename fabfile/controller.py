@@ -16,6 +16,6 @@ def glance() -> list[Any]:
 @command
 def cinder() -> list[Any]:
     """Add the RBD backend to Cinder, and a volume type bound to it."""
-    from fabfile.resources import settings  # noqa: PLC0415
+    from fabfile.resources import backends, restarts, settings  # noqa: PLC0415
 
-    return [settings.cinder, settings.volume_type]
+    return [settings.cinder, backends, restarts.after_moves, settings.volume_type]

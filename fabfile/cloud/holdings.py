@@ -6,46 +6,89 @@ a key, nothing is taken but names, UUIDs and addresses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
+from fabfile.cloud import volume_types
 from fabfile.core.contract import Failed
 
 MOST = 5000
-"""Volumes and attachments that are looked at."""
+"""Volumes and attachments that a doctor looks at."""
+
+
+def volumes(connection: Any) -> list[dict[str, Any]]:
+    """[{'id', 'name', 'host', 'status'}] of all projects; host: host@backend#pool, or ''."""
+    with _understood():
+        return [_volume(v) for v in _all_volumes(connection)]
+
+
+def services(connection: Any) -> list[dict[str, Any]]:
+    """[{'host', 'up', 'enabled'}] of every cinder-volume that Cinder has a row of."""
+    with _understood():
+        return [
+            {"host": s.host, "up": s.state == "up", "enabled": s.status == "enabled"}
+            for s in connection.block_storage.services()
+            if s.binary == "cinder-volume"
+        ]
 
 
 def read(connection: Any) -> dict[str, Any]:
-    """{'volumes', 'volume_services', 'attachments': [...]}: the pseudo-host's facts.
+    """{'volumes', 'volume_services', 'attachments': [...]}: what a doctor wants besides.
 
     'left_out': {'volumes' or 'attachments': as many as are looked at}, where there are more.
     """
-    from openstack.exceptions import SDKException  # noqa: PLC0415
-
-    storage = connection.block_storage
-    try:
-        volumes, more_volumes = _first(storage.volumes(details=True, all_projects=True))
-        attachments, more_attached = _first(storage.attachments(details=True, all_projects=True))
+    with _understood():
+        some, more = _first(_all_volumes(connection))
+        attached, more_attached = _first(
+            connection.block_storage.attachments(details=True, all_projects=True)
+        )
         return {
-            "volumes": [{"id": v.id, "name": v.name, "host": v.host or ""} for v in volumes],
-            "volume_services": [
-                {"host": s.host, "up": s.state == "up", "enabled": s.status == "enabled"}
-                for s in storage.services()
-                if s.binary == "cinder-volume"
-            ],
-            "attachments": [told for a in attachments if (told := _attachment(a))],
+            "volumes": [_volume(v) for v in some],
+            "volume_services": services(connection),
+            "attachments": [told for a in attached if (told := _attachment(a))],
             "left_out": {
                 name: MOST
-                for name, more in (("volumes", more_volumes), ("attachments", more_attached))
-                if more
+                for name, there in (("volumes", more), ("attachments", more_attached))
+                if there
             },
         }
+
+
+READS: dict[str, Callable[[Any], Any]] = {
+    "volume_types": volume_types.read,
+    "volume_services": services,
+    "volumes": volumes,
+}
+"""What the pseudo-host can be asked, by a Read's verb."""
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    from openstack.exceptions import SDKException  # noqa: PLC0415
+
+    try:
+        yield
     except SDKException as error:
         raise Failed(
             f"cinder: volumes and services cannot be read: {error}; see that cinder-api is up, "
             "and that the account is an admin"
         ) from error
+
+
+def _all_volumes(connection: Any) -> Iterable[Any]:
+    found: Iterable[Any] = connection.block_storage.volumes(details=True, all_projects=True)
+    return found
+
+
+def _volume(volume: Any) -> dict[str, Any]:
+    return {
+        "id": volume.id,
+        "name": volume.name,
+        "host": volume.host or "",
+        "status": volume.status or "",
+    }
 
 
 def _first(found: Iterable[Any]) -> tuple[list[Any], bool]:

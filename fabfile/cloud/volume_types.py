@@ -13,10 +13,9 @@ from fabfile.core.contract import Failed
 _KEY = "volume_backend_name"
 
 
-def read(connection: Any) -> dict[str, dict[str, dict[str, str]]]:
-    """{'volume_types': {name: {extra spec: value}}}: the pseudo-host's facts."""
-    found = {kind.name: dict(kind.extra_specs or {}) for kind in _types(connection)}
-    return {"volume_types": found}
+def read(connection: Any) -> dict[str, dict[str, str]]:
+    """{name: {extra spec: value}}."""
+    return {kind.name: dict(kind.extra_specs or {}) for kind in _types(connection)}
 
 
 def ensure(connection: Any, name: str, backend_name: str) -> None:

@@ -259,7 +259,9 @@ class Resource(Protocol):
 
     It may have besides: SEES_CHANGES = True, for a plan(site, facts, changes) that is told
     what was planned before it; notes(site, facts, changes), sentences for the operator;
-    afterwards, the resource that looks again when the work was done.
+    afterwards, the resource that looks again when the work was done; closer(site, facts),
+    further questions to the cloud, where what was seen makes them necessary; anew(site),
+    hosts that are asked again after the work also where nothing was done on them.
     """
 
     def reads(self, site: Any, host: Host) -> Iterable[Read]:

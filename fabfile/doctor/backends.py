@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from fabfile.core.contract import CLOUD
+from fabfile.core.contract import CLOUD, Stop
 from fabfile.doctor.finding import (
     ERROR,
     NOTE,
@@ -23,12 +23,11 @@ from fabfile.doctor.finding import (
     task,
     words,
 )
-from fabfile.doctor.looked import MOST_GUESTS, Looked, disks
+from fabfile.doctor.looked import MOST_GUESTS, Looked
 from fabfile.doctor.places import sections
-from fabfile.resources import ceph_conf, identity
+from fabfile.resources import backends, ceph_conf, domains, identity, monitors
 from fabfile.resources.libvirt_secret import usage_of
 
-_RBD = "cinder.volume.drivers.rbd.RBDDriver"
 _LISTED = {
     "volumes": "volume list",
     "attachments": "--os-volume-api-version 3.27 volume attachment list",
@@ -68,7 +67,10 @@ def _orphans(site: Any, looked: Looked) -> Iterator[Finding]:
         for backend in sections(seen.get("cinder.conf")).get("DEFAULT", {}).get(
             "enabled_backends", "").split(",")
     }  # fmt: skip
+    moved = _moved(site, looked)
     for place, volumes in orphaned(looked).items():
+        if place in moved:
+            continue  # the plan's
         service = place.partition("#")[0]
         backend = service.partition("@")[2]
         number = f"{len(volumes)} volume{'s' if len(volumes) > 1 else ''} on {place}"
@@ -86,6 +88,16 @@ def _orphans(site: Any, looked: Looked) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def _moved(site: Any, looked: Looked) -> set[str]:
+    """The places whose volumes `integrate` moves."""
+    if not looked.facts.release:
+        return set()
+    try:
+        return {move.old for move in backends.moves(site, looked.facts)}
+    except Stop:
+        return set()
+
+
 def _adopt(site: Any, looked: Looked, place: str, volumes: list[str]) -> tuple[Step, ...]:
     """Gives the volumes to the one RBD backend that is up, if they lie in its pool."""
     new = _rbd_services(looked)
@@ -93,14 +105,12 @@ def _adopt(site: Any, looked: Looked, place: str, volumes: list[str]) -> tuple[S
     listed = looked.seen(admin, f"images.{site.cinder.pool}")
     there = set(listed["out"].split()) if listed else set()
     if len(new) == 1 and all(f"volume-{volume}" in there for volume in volumes):
-        command = f"cinder-manage volume update_host --currenthost {shlex.quote(place)} " \
-            f"--newhost {shlex.quote(new[0])}"  # fmt: skip
         host = next(h.name for h in site.with_role("cinder"))
-        return (root(command, host),)
+        return (root(shlex.join(backends.update_host(place, new[0])), host),)
     several = ", ".join(new) or "none is up"
     return (
         words("name the section as before; or, where the volumes lie in the same pool: "
-              f"cinder-manage volume update_host --currenthost {place} --newhost {several}"),
+              f"{shlex.join(backends.update_host(place, several))}"),
     )  # fmt: skip
 
 
@@ -110,7 +120,7 @@ def _rbd_services(looked: Looked) -> list[str]:
         backend: options.get("volume_backend_name", backend)
         for seen in looked.facts.hosts.values()
         for backend, options in sections(seen.get("cinder.conf")).items()
-        if options.get("volume_driver") == _RBD
+        if options.get("volume_driver") == backends.DRIVER
     }
     services = looked.seen(CLOUD, "volume_services") or ()
     up = [s["host"] for s in services if s["up"] and s["host"].partition("@")[2] in names]
@@ -130,11 +140,9 @@ def _monitors(site: Any, looked: Looked) -> set[str]:
 
 def _guests(site: Any, looked: Looked) -> Iterator[Finding]:
     live = _monitors(site, looked)
-    for host, seen in looked.facts.hosts.items():
-        for domain, answers in (seen.get("domains") or {}).items():
-            for disk in disks(answers["disks"]["out"]):
-                if disk.image.partition("/")[0] in site.pools:
-                    yield from _disk(looked, host, domain, disk, live)
+    for host, domain, disk in domains.running(looked.facts.hosts):
+        if disk.image.partition("/")[0] in site.pools:
+            yield from _disk(looked, host, domain, disk, live)
 
 
 def _disk(looked: Looked, host: str, domain: str, disk: Any, live: set[str]) -> Iterator[Finding]:
@@ -146,15 +154,27 @@ def _disk(looked: Looked, host: str, domain: str, disk: Any, live: set[str]) -> 
             "it was attached with another UUID: it runs, and cannot be migrated or started anew",
             (Step("here", f"{_REBOOT} {domain}"),),
         )  # fmt: skip
-    known = set(disk.monitors)
-    if live and known and not known & live:
+    if monitors.gone(disk.monitors, live) and not _attached_anew(looked, domain, disk, live):
         yield Finding(
             WARNING, "guest.monitors", (host,), thing,
-            f"{disk.image}: monitors {', '.join(sorted(known))}", ", ".join(sorted(live)),
+            f"{disk.image}: monitors {', '.join(sorted(disk.monitors))}", ", ".join(sorted(live)),
             "the monitors were moved since it was started: it runs, and cannot be migrated or "
-            "started anew; a hard reboot writes the list anew",
-            (Step("here", f"{_REBOOT} {domain}"),),
+            "started anew with that list", (task(f"ceph.mons --hard-reboot {domain}", False),),
         )  # fmt: skip
+
+
+def _attached_anew(looked: Looked, domain: str, disk: domains.Disk, live: set[str]) -> bool:
+    """Whether what it is started with next is up to date: the attachment, not the guest."""
+    return any(
+        one["instance"] == domain
+        and disk.image.endswith(one["volume"])
+        and not monitors.gone(_plain(one["monitors"]), live)
+        for one in looked.seen(CLOUD, "attachments") or ()
+    )
+
+
+def _plain(addresses: Iterable[str]) -> set[str]:
+    return {address.strip("[]") for address in addresses}
 
 
 def _attachments(site: Any, looked: Looked) -> Iterator[Finding]:
@@ -173,14 +193,21 @@ def _attachments(site: Any, looked: Looked) -> Iterator[Finding]:
                 "the database keeps what was in cinder.conf when the volume was attached",
                 (refresh,),
             )  # fmt: skip
-        known = {address.strip("[]") for address in attachment["monitors"]}
-        if live and known and not known & live:
+        known = _plain(attachment["monitors"])
+        if monitors.gone(known, live):
             yield Finding(
                 WARNING, "attachment.monitors", (CLOUD,), thing,
                 f"monitors {', '.join(sorted(known))}", ", ".join(sorted(live)),
-                "the database keeps the monitors of the day when the volume was attached",
-                (refresh,),
+                "the database keeps the monitors of the day when the volume was attached: the "
+                "instance can be neither started nor migrated with them", (_mons(instance),),
             )  # fmt: skip
+
+
+def _mons(instance: str) -> Step:
+    return words(
+        f"inv ceph.mons --refresh (it is stopped), or inv ceph.mons --hard-reboot {instance} (it "
+        "runs: stopped, refreshed, started)"
+    )
 
 
 def _fleeting(site: Any, looked: Looked) -> Iterator[Finding]:

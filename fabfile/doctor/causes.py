@@ -23,7 +23,16 @@ from fabfile.doctor.finding import (
     task,
     words,
 )
-from fabfile.resources import auth, ceph_conf, cluster, identity, keyrings, libvirt_secret
+from fabfile.resources import (
+    auth,
+    backends,
+    ceph_conf,
+    cluster,
+    identity,
+    keyrings,
+    libvirt_secret,
+)
+from fabfile.resources.restarts import MOVED
 
 Why = tuple[str, str, str, str, str]
 """severity, code, found, expected, cause"""
@@ -306,6 +315,8 @@ _HARMFUL = {
 def _options(site: Any, facts: Facts, change: Change) -> Why:
     if change.thing.startswith(_TYPE):
         return _type(change)
+    if change.thing.startswith((MOVED, backends.SERVICE)):
+        return _place(change)
     if change.verb == "write":
         return ERROR, "options.head", "no such line", change.sentence, (
             "the rbd program is run without a name"
@@ -325,6 +336,19 @@ def _options(site: Any, facts: Facts, change: Change) -> Why:
 def _type(change: Change) -> Why:
     return WARNING, "volume.type", "not bound", change.sentence, (
         "users who name no type get a volume of another backend"
+    )  # fmt: skip
+
+
+def _place(change: Change) -> Why:
+    place = change.thing.removeprefix(MOVED).removeprefix(backends.SERVICE)
+    if change.thing.startswith(backends.SERVICE):
+        return WARNING, "cinder.row", f"a row of {place}", "none", (
+            "the service has another name: its row stays down for ever"
+        )  # fmt: skip
+    new = change.sentence.removeprefix("give them to ")
+    return ERROR, "cinder.renamed", place, new, (
+        "the backend's section or backend_host is renamed: no service has these volumes under the "
+        "old name"
     )  # fmt: skip
 
 

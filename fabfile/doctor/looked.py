@@ -5,13 +5,12 @@ Knows the further questions that no resource asks; decides nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fabfile.core.contract import CLOUD, Facts, Host, Read
-from fabfile.resources import cluster
+from fabfile.resources import cluster, domains
 from fabfile.resources.restarts import UNITS
 from fabfile.resources.settings import OLD_DATADIR
 
@@ -21,14 +20,8 @@ LIBVIRT = ("libvirtd.service", "libvirtd.socket", "virtqemud.service", "virtqemu
            "virtsecretd.service", "virtsecretd.socket")  # fmt: skip
 MOST_GUESTS = 64
 """Running guests of a compute whose disks are looked at: a virsh each."""
-_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _HEAD = r'"entity":\s*"[^"]*"|"key":\s*"A[A-Za-z0-9+/]{7}'
 """Of a key, its type and when it was made; nothing of what is secret (fabfile/doctor/keys.py)."""
-_DISK = (
-    r"<disk |<auth username='[^']*'|<secret type='ceph'[^>]*>|<source protocol='rbd'[^>]*"
-    r"|<host name='[^']*' port='[^']*'"
-)
-"""Of a domain's XML, what tells a disk's identity and monitors; the rest stays there."""
 
 
 @dataclass(frozen=True)
@@ -92,40 +85,7 @@ def reads(site: Any, host: Host) -> list[Read]:
 
 def _of_a_compute() -> list[Read]:
     shown = ["systemctl", "show", "--no-pager", "-p", "Id,LoadState,ActiveState", "--", *LIBVIRT]
-    domains = {
-        "argv": ["virsh", "-q", "list", "--uuid"],
-        "match": _UUID,
-        "most": MOST_GUESTS,
-        "then": {"disks": {"argv": ["virsh", "-q", "dumpxml", "{}"], "ok": [0, 1], "only": _DISK}},
-    }
-    return [Read("libvirt.daemons", "argv", {"argv": shown}), Read("domains", "each", domains)]
-
-
-@dataclass(frozen=True)
-class Disk:
-    """An RBD disk of a running guest: whose key it uses, and the monitors it knows."""
-
-    image: str
-    user: str
-    uuid: str
-    monitors: tuple[str, ...]
-
-
-def disks(text: str) -> list[Disk]:
-    """The RBD disks in what was kept of a domain's XML."""
-    found = []
-    for part in text.split("<disk ")[1:]:
-        source = re.search(r"<source protocol='rbd'[^>\n]*? name='([^']*)'", part)
-        if source:
-            user = re.search(r"username='([^']*)'", part)
-            uuid = re.search(r"<secret type='ceph'[^>]*uuid='([^']*)'", part)
-            found.append(Disk(
-                source.group(1),
-                user.group(1) if user else "",
-                uuid.group(1).lower() if uuid else "",
-                tuple(re.findall(r"<host name='([^']*)'", part)),
-            ))  # fmt: skip
-    return found
+    return [Read("libvirt.daemons", "argv", {"argv": shown}), domains.read(MOST_GUESTS)]
 
 
 def calm(site: Any, facts: Facts) -> Facts:

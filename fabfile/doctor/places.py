@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fabfile.core.contract import CLOUD
-from fabfile.doctor.looked import Looked, disks
+from fabfile.doctor.looked import Looked
 from fabfile.resources import identity, keyrings, libvirt_secret
+from fabfile.resources.domains import disks
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from fabfile.core.contract import CLOUD, Change, Facts, Host, Refused, Stop
 from fabfile.doctor import causes
 from fabfile.doctor.finding import NOTE, Finding, task
 from fabfile.doctor.looked import Looked, calm
-from fabfile.resources import chain, identity, libvirt_secret, settings
+from fabfile.resources import backends, chain, identity, libvirt_secret, settings
 
 _NAMES_UUIDS = (libvirt_secret, settings.cinder, settings.nova)
-_OF_A_RELEASE = (settings.glance, settings.cinder, settings.nova)
+_OF_A_RELEASE = (settings.glance, settings.cinder, settings.nova, backends)
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ class Applying:
             if message["t"] == "busy":
                 self._kept_out(host, Locked(f"{host}: {message['who']} is at work there"))
                 return
-            if message["t"] == "read":
+            if message["t"] in ("read", "part"):
                 self.seen.heard(host, message)
                 return
             if message.get("step") not in changes:
@@ -267,12 +267,13 @@ class Applying:
     # The cloud
 
     def _cloud(self, step: int, change: Change) -> None:
-        from fabfile.cloud import volume_types  # noqa: PLC0415
+        from fabfile.cloud import servers, volume_types  # noqa: PLC0415
 
         self._run.fleet.conversations.go_on()
         self._begun.add(CLOUD)
         self._record.event("begin", host=CLOUD, step=step, thing=change.thing)
-        volume_types.VERBS[change.verb](self._run.connection(), **change.args)
+        verbs = {**volume_types.VERBS, **servers.VERBS}
+        verbs[change.verb](self._run.connection(), **change.args)
         self._record.event("done", host=CLOUD, step=step, thing=change.thing)
         self._count(CLOUD, change)
 

@@ -150,8 +150,9 @@ class Run:
         cluster_side = {admin: asked.pop(admin, [])}
         for part in (cluster_side, asked):
             answers |= self._read({h: reads for h, reads in part.items() if reads})
-        if self.site.cloud and self.questions(stages, Host(CLOUD, ())):
-            answers[CLOUD] = self._ask_cloud()
+        asked_of_cloud = self.questions(stages, Host(CLOUD, ())) if self.site.cloud else []
+        if asked_of_cloud:
+            answers[CLOUD] = self._ask_cloud(asked_of_cloud)
         facts = Facts(answers)
         selecting.refuse_where_input_is_kept(answers)
         selecting.refuse_one_host_under_two_names(answers)
@@ -161,7 +162,10 @@ class Run:
         travelling.remember(self.context, known)
         asks = release.asked(facts)
         table = release.choose(self.site, facts, self._tables)[1] if asks else {}
-        self.facts = Facts(answers, travelling.recall(self.context), table)
+        facts = self.facts = Facts(answers, travelling.recall(self.context), table)
+        closer = [r for s in stages if hasattr(s, "closer") for r in s.closer(self.site, facts)]
+        if closer and self.site.cloud:
+            answers[CLOUD] = {**answers.get(CLOUD, {}), **self._ask_cloud(closer)}
         return self.facts
 
     def questions(self, stages: Sequence[Any], host: Host) -> list[Read]:
@@ -284,10 +288,12 @@ class Run:
 
         return connection.connect(str(self.site.cloud), self.site.clouds_yaml)
 
-    def _ask_cloud(self) -> dict[str, Any]:
-        from fabfile.cloud import volume_types  # noqa: PLC0415
+    def _ask_cloud(self, asked: Sequence[Read]) -> dict[str, Any]:
+        from fabfile.cloud import holdings  # noqa: PLC0415
 
-        return volume_types.read(self.connection())
+        connection = self.connection()
+        known = [read for read in asked if read.verb in holdings.READS]  # the rest: any host's
+        return {read.id: holdings.READS[read.verb](connection) for read in known}
 
     # Plan
 
@@ -406,7 +412,7 @@ class Run:
         try:
             with self._finishing(), self.screen.at_work("done", work.planned()):
                 work.all()
-            left = self.plan(again, self.probe(again, {**self.facts.hosts, **work.seen.values}))
+            left = self.plan(again, self.probe(again, self._still_true(again, work.seen.values)))
             record.event("verified", left=len(left.changes))
             if left:
                 self.screen.plan(left, True)
@@ -446,6 +452,14 @@ class Run:
             self.screen.plan(plan, False)
             back._carry_out(stages, plan, self._under_lock["number"])
         return plan
+
+    def _still_true(
+        self, stages: Sequence[Any], seen: Mapping[str, Seen]
+    ) -> dict[str, Mapping[str, Any]]:
+        """What need not be asked again after the work; seen: what hosts said at its end."""
+        anew = {name for s in stages if hasattr(s, "anew") for name in s.anew(self.site)}
+        known = {name: found for name, found in self.facts.hosts.items() if name not in anew}
+        return {**known, **{name: found for name, found in seen.items() if name not in anew}}
 
     def look_again(self, hosts: Collection[str]) -> Again:
         """What hosts say in the middle of this run, and what would be planned for them."""

@@ -107,7 +107,8 @@ def _cloud(run: Run, answers: dict[str, Any], errors: dict[tuple[str, str], str]
 
     try:
         connection = run.connection()
-        answers[CLOUD] = {**volume_types.read(connection), **holdings.read(connection)}
+        types = {"volume_types": volume_types.read(connection)}
+        answers[CLOUD] = {**types, **holdings.read(connection)}
     except Stop as stop:
         errors[CLOUD, "api"] = str(stop)
 

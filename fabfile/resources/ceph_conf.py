@@ -110,6 +110,45 @@ def _file(host: Host, found: Any, seen: cluster.Cluster, wave: int) -> list[Chan
     return [Change(host.name, PATH, sentence, sign, "write", args, wave, diff, restarts=units)]
 
 
+class OfTheCluster:
+    """The cluster's own file on its own hosts: the monitors that it names, and nothing else.
+
+    As a resource of ceph.mons alone: whoever deployed the cluster owns the rest, and a file
+    that names no monitors stays as it is.
+    """
+
+    def reads(self, site: Any, host: Host) -> list[Read]:
+        """The file of each Ceph host."""
+        found = cluster.reads(site, host)
+        if "ceph" in host.roles:
+            found.append(Read("ceph.conf", "file", {"path": PATH, "text": True}))
+        return found
+
+    def plan(self, site: Any, facts: Facts) -> list[Change]:
+        """Brings every mon_host that is out of date up to date."""
+        seen = cluster.seen(site, facts)
+        changes = []
+        for host in site.with_role("ceph"):
+            found = facts.hosts.get(host.name, {}).get("ceph.conf")
+            if not found or not any(line.key == "mon_host" for line in _lines(found["text"])):
+                continue
+            _refuse_another_cluster(host.name, found["text"], seen)
+            text = _replaced(found["text"], seen)
+            if text != found["text"]:
+                changes.append(_monitors_alone(host.name, found, text, seen))
+        return changes
+
+
+of_the_cluster = OfTheCluster()
+
+
+def _monitors_alone(host: str, found: Any, text: str, seen: cluster.Cluster) -> Change:
+    args = {name: found[name] for name in ("mode", "owner", "group")}
+    args |= {"path": PATH, "content": [text], "before": found["sha256"]}
+    diff = (f"+ mon_host = {' '.join(seen.monitors)}",)
+    return Change(host, PATH, "monitors of the live monitor map", "~", "write", args, 0, diff)
+
+
 def _refuse_another_cluster(host: str, text: str, seen: cluster.Cluster) -> None:
     for line in _lines(text):
         if line.key == "fsid" and line.value.lower() not in ("", seen.fsid.lower()):
@@ -126,17 +165,28 @@ def _with_monitors(text: str, seen: cluster.Cluster) -> str:
 
     It is the very same text where they are those already, in whatever notation.
     """
-    setting = f"mon_host = {' '.join(seen.monitors)}\n"
-    named = [line for line in _lines(text) if line.key == "mon_host"]
-    stale = [line for line in named if addresses(line.value) != addresses(setting)]
-    text = "".join(setting if line in stale else line.text for line in _lines(text))
-    if any(line.section == "global" for line in named):
+    text = _replaced(text, seen)
+    if any(line.key == "mon_host" and line.section == "global" for line in _lines(text)):
         return text
+    setting = _setting(seen)
     heading = re.search(r"^[ \t]*\[\s*global\s*\].*$\n?", text, re.M)
     if not heading:
         return f"[global]\n{setting}{text}"
     before, after = text[: heading.end()].rstrip("\n"), text[heading.end() :]
     return f"{before}\n{setting}{after}"
+
+
+def _setting(seen: cluster.Cluster) -> str:
+    return f"mon_host = {' '.join(seen.monitors)}\n"
+
+
+def _replaced(text: str, seen: cluster.Cluster) -> str:
+    """The text with the live monitors wherever it names others."""
+    setting = _setting(seen)
+    lines = _lines(text)
+    named = [line for line in lines if line.key == "mon_host"]
+    stale = [line for line in named if addresses(line.value) != addresses(setting)]
+    return "".join(setting if line in stale else line.text for line in lines)
 
 
 def _mode(host: str, found: Any, wave: int) -> list[Change]:

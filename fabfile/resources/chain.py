@@ -6,6 +6,7 @@ from typing import Any
 
 from fabfile.resources import (
     auth,
+    backends,
     backup,
     ceph_conf,
     client_packages,
@@ -28,6 +29,7 @@ TASKS: tuple[tuple[str, Any], ...] = (
     ("compute.secret", libvirt_secret),
     ("controller.glance", settings.glance),
     ("controller.cinder", settings.cinder),
+    ("controller.cinder", backends),
     ("compute.nova", settings.nova),
     ("services.restart", restarts),
     ("controller.cinder", settings.volume_type),

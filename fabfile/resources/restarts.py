@@ -18,6 +18,8 @@ UNITS = {
     "compute": ("nova-compute", 2),
 }
 """{role: (the unit that uses the cluster, the wave in which it is worked on)}."""
+MOVED = "volumes on "
+"""What changes are about that give volumes to a service of another name."""
 
 
 def _owed(site: Any, host: Host) -> list[Read]:
@@ -79,6 +81,21 @@ class Owed:
 
 
 afterwards = Owed()
+
+
+class AfterMoves:
+    """What must not wait for a restart that comes later: a service whose volumes were moved."""
+
+    SEES_CHANGES = True
+    reads = staticmethod(_owed)
+
+    def plan(self, site: Any, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
+        """As the module's plan, for the hosts on which volumes are moved."""
+        hosts = {change.host for change in changes if change.thing.startswith(MOVED)}
+        return [change for change in plan(site, facts, changes) if change.host in hosts]
+
+
+after_moves = AfterMoves()
 
 
 class All:

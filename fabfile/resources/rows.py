@@ -162,7 +162,7 @@ def question(found: Schemas) -> str:
 
 
 def _statements(found: Schemas) -> Iterator[str]:
-    c, g = _quoted(found.cinder), _quoted(found.glance)
+    c, g = quoted(found.cinder), quoted(found.glance)
 
     def has(table: str, column: str) -> bool:
         return (found.cinder, table, column) in found.columns
@@ -173,37 +173,39 @@ def _statements(found: Schemas) -> Iterator[str]:
         return f"{table}.id"
 
     moving = "v.migration_status" if has("volumes", "migration_status") else "''"
-    yield _select("volume", f"{c}.volumes v", "v.deleted = 0", "v.id", name_id("v"), "v.status",
+    yield select("volume", f"{c}.volumes v", "v.deleted = 0", "v.id", name_id("v"), "v.status",
                   "v.size", "v.host", moving)  # fmt: skip
-    yield _select("snapshot", f"{c}.snapshots s JOIN {c}.volumes v ON v.id = s.volume_id",
+    yield select("snapshot", f"{c}.snapshots s JOIN {c}.volumes v ON v.id = s.volume_id",
                   "s.deleted = 0", "s.id", name_id("v"), "s.status", "s.volume_size",
                   "v.host")  # fmt: skip
     if has("volume_attachment", "instance_uuid"):
-        yield _select("attachment", f"{c}.volume_attachment a", "a.deleted = 0", "a.id",
+        yield select("attachment", f"{c}.volume_attachment a", "a.deleted = 0", "a.id",
                       "a.volume_id", "a.instance_uuid", "a.attach_status")  # fmt: skip
     if has("backups", "service"):
         more = "b.service_metadata" if has("backups", "service_metadata") else "''"
-        yield _select("backup", f"{c}.backups b", "b.deleted = 0", "b.id", "b.volume_id",
+        yield select("backup", f"{c}.backups b", "b.deleted = 0", "b.id", "b.volume_id",
                       "b.status", "b.service", more, "b.container")  # fmt: skip
-    yield _select("image",
+    yield select("image",
                   f"{g}.images i LEFT JOIN {g}.image_locations l ON l.image_id = i.id AND "
                   "(l.deleted = 0 OR i.status = 'pending_delete')",
                   "i.deleted = 0 OR i.status = 'pending_delete'",
                   "i.id", "i.status", "i.size", "l.value")  # fmt: skip
-    for n in map(_quoted, found.nova):
-        yield _select("instance", f"{n}.instances i", "i.deleted = 0", "i.uuid", "i.vm_state",
+    for n in map(quoted, found.nova):
+        yield select("instance", f"{n}.instances i", "i.deleted = 0", "i.uuid", "i.vm_state",
                       "i.power_state", "i.host")  # fmt: skip
-        yield _select("disk", f"{n}.block_device_mapping b", "b.deleted = 0 AND "
+        yield select("disk", f"{n}.block_device_mapping b", "b.deleted = 0 AND "
                       "(b.volume_id IS NOT NULL OR b.destination_type = 'local')",
                       "b.instance_uuid", "b.volume_id", "b.destination_type",
                       "b.boot_index")  # fmt: skip
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A database's name, for a statement."""
     return "`" + name.replace("`", "``") + "`"
 
 
-def _select(kind: str, table: str, where: str, *columns: str) -> str:
+def select(kind: str, table: str, where: str, *columns: str) -> str:
+    """A statement whose rows begin with their kind; NULL becomes ''."""
     asked = ", ".join(f"IFNULL({column}, '')" for column in columns)
     return f"SELECT '{kind}', {asked} FROM {table} WHERE {where}"
 

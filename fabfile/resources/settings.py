@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read, Refused
-from fabfile.resources import cluster, identity, release
+from fabfile.resources import backends, cluster, identity, release
+from fabfile.resources.backends import same
 from fabfile.resources.restarts import UNITS
 
 OLD_DATADIR = "/var/lib/glance/images"
@@ -92,21 +93,24 @@ class Service:
             raise BadInput(
                 f"{host}: expected {data['file']}, found no such file; is {self.name} there?"
             )
-        now = {(_same(s), k): v for s, k, v in seen["active"]}
+        now = {(same(s), k): v for s, k, v in seen["active"]}
         words = {
             **words,
             "old_datadir": now.get(("glance_store", "filesystem_store_datadir"), OLD_DATADIR),
             "old_stores": now.get(("DEFAULT", "known_stores"), OLD_STORES),
         }
         _keep_apart(host, data, now)
+        have = now
         if self.name == "cinder":
             _keep_default_backend(host, data, now)
-        wanted = _wanted(self._tables(site, data, now), words, now)
+            listed = backends.enabled(site, answers, f"{host}: {data['file']}")
+            have = {**now, ("DEFAULT", "enabled_backends"): listed} if listed else now
+        wanted = _wanted(self._tables(site, data, now), words, have)
         _refuse_shadows(host, data["file"], wanted, later)
-        edits = [(s, k, v) for (s, k), v in wanted.items() if not _equal(now.get((_same(s), k)), v)]
+        edits = [(s, k, v) for (s, k), v in wanted.items() if not _equal(now.get((same(s), k)), v)]
         if not edits:
             return []
-        lines = [line for s, k, v in edits for line in _diff(s, k, now.get((_same(s), k)), v)]
+        lines = [line for s, k, v in edits for line in _diff(s, k, now.get((same(s), k)), v)]
         keys = ", ".join(f"{s}.{k}" for s, k, _ in edits)
         return [
             Change(
@@ -136,16 +140,17 @@ class Service:
             if "ephemeral" not in data:
                 raise BadInput("nova.ephemeral: expected false before Havana, found true")
             tables.append(data["ephemeral"])
+        if self.name == "cinder" and "{backend}" in data["options"]:
+            names = {"volume_backend_name": backends.backend_name(site, now)}
+            if host := backends.backend_host(site, now):
+                names["backend_host"] = host
+            tables.append({"{backend}": names})
         return tables
 
 
 def site_file(service: str) -> str:
     """The service's main file, the same in every release."""
     return {"glance": "/etc/glance/glance-api.conf"}.get(service, f"/etc/{service}/{service}.conf")
-
-
-def _same(section: str) -> str:
-    return section if section == "DEFAULT" else section.lower()
 
 
 def _diff(section: str, key: str, old: str | None, new: str) -> Iterator[str]:
@@ -167,10 +172,10 @@ def _refuse_shadows(host: str, main: str, wanted: dict[tuple[str, str], str], la
 
     later: {path: active lines} of those files, by the running service's command line.
     """
-    ours = {(_same(s), k): v for (s, k), v in wanted.items()}
+    ours = {(same(s), k): v for (s, k), v in wanted.items()}
     for path, active in later.items():
         for section, key, value in active:
-            want = ours.get((_same(section), key))
+            want = ours.get((same(section), key))
             if want is not None and not _equal(value, want):
                 raise Refused(
                     f"{host}: {path}: [{section}] {key} = {value}: the service reads it after "
@@ -198,7 +203,7 @@ def _wanted(
                 at = (name, key)
                 value = template.format(**words)
                 if value.startswith("+"):
-                    have = wanted.get(at, now.get((_same(name), key), ""))
+                    have = wanted.get(at, now.get((same(name), key), ""))
                     value = _added(have, value[1:])
                 wanted[at] = value
     return wanted
@@ -267,9 +272,10 @@ class VolumeType:
 
     def plan(self, site: Any, facts: Facts) -> list[Change]:
         """Makes the type, or binds it."""
-        if CLOUD not in facts.hosts or not site.cinder.volume_type:
+        name = site.cinder.volume_type
+        if "volume_types" not in facts.hosts.get(CLOUD, {}) or not name:
             return []
-        name, backend = site.cinder.volume_type, site.cinder.backend
+        backend = backends.bound_name(site, facts)
         found = facts.of(CLOUD, "volume_types").get(name)
         bound = (found or {}).get("volume_backend_name")
         if bound == backend:
@@ -277,7 +283,8 @@ class VolumeType:
         if bound:
             raise BadInput(
                 f"cinder.volume_type: {name} is bound to backend {bound}, expected {backend}; "
-                "name another type"
+                f"name another type; or, where {backend} takes that backend's place, say "
+                f"cinder.replaces = {bound!r}"
             )
         args = {"name": name, "backend_name": backend}
         sentence = f"bind to backend {backend}"

@@ -52,6 +52,14 @@ Term = Annotated[str, _form(r"[0-9]{12}([0-9]{2})?Z", "yyyymmddHHMMSSZ or yyyymm
 Recipient = Annotated[
     str, _form(r"age1[02-9ac-hj-np-z]{58}", "a recipient of age (age1...; see inv backup.key)")
 ]
+Service = Annotated[
+    str,
+    _form(
+        r"([A-Za-z0-9][A-Za-z0-9_.:-]{0,252}@)?[A-Za-z0-9][A-Za-z0-9_.-]{0,62}",
+        "a backend's section, or HOST@SECTION",
+    ),
+]
+"""A cinder-volume by its section, or by its whole name."""
 HostPath = Annotated[str, _form(r"/[^\x00-\x1f\x7f]{1,200}", "a path from /")]
 MOST_FORKS = 256
 MOST_AT_ONCE = 64
@@ -136,12 +144,23 @@ class Glance(_Table):
 
 
 class Cinder(_Table):
-    """[cinder]"""
+    """[cinder]: replaces is the backend, or the service HOST@BACKEND, whose volumes it gets."""
 
     client: Name = "volumes"
     pool: Name = "volumes"
     backend: Name = "rbd"
+    backend_host: Address | None = None
+    replaces: Service | None = None
     volume_type: Name | None = "rbd"
+
+    @model_validator(mode="after")
+    def _replaces_another(self) -> Cinder:
+        if self.replaces == self.backend:
+            raise ValueError(
+                f"replaces: expected another backend than {self.backend} (cinder.backend), whose "
+                "place it takes, found the same"
+            )
+        return self
 
 
 class Nova(_Table):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
+from fabfile.resources import backends
 
 LAST_WAVE = 3
 _SIGNS = {"+": "-", "-": "+", "~": "~", "!": "!"}
@@ -37,6 +38,11 @@ class Undone:
                 trash = ["rbd", "trash", "ls", "--all", "--format", "json", "-p", pool]
                 found.append(Read(f"trash.{pool}", "argv", {"argv": trash, "ok": [0, 2]}))
         return found
+
+    def closer(self, site: Any, facts: Facts) -> list[Read]:
+        """The volumes, where the run moved some from one service to another."""
+        steps = [step for seen in facts.hosts.values() for step in seen.get("run", ())]
+        return [backends.VOLUMES] if any("volumes" in step for step in steps) else []
 
     def plan(self, site: Any, facts: Facts) -> list[Change]:
         """The run's steps backwards, the last wave first, each restart at its end.
@@ -103,7 +109,7 @@ def _host(
             restarts.append(step)
         elif step["state"] == "failed":
             continue
-        elif step.get("verb") and not _stays(site, facts, step) and step["now"] != step["was"]:
+        elif step.get("verb") and not _stays(site, facts, step) and _differs(facts, step):
             if _as_left(step):
                 changes.append(_back(host, step))
             else:
@@ -118,7 +124,18 @@ def _host(
     return changes
 
 
+def _differs(facts: Facts, step: dict[str, Any]) -> bool:
+    """Whether it is not as it was before the step.  Raises BadInput for volumes at work."""
+    if "volumes" not in step:
+        return bool(step["now"] != step["was"])
+    place, volumes = step["volumes"], facts.hosts.get(CLOUD, {}).get("volumes", ())
+    backends.refuse_at_work(place, volumes)
+    return any(volume["host"] == place for volume in volumes)
+
+
 def _as_left(step: dict[str, Any]) -> bool:
+    if "volumes" in step:
+        return True
     if step["state"] == "done":
         return bool(step["now"] == step["is"])
     # Begun, and nobody knows whether it was done: for a file, its content tells.

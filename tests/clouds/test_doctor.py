@@ -394,7 +394,8 @@ def test_volumes_of_a_backend_that_was_renamed(cloud, tmp_path):
     assert one["thing"] == "controller01@rbd#rbd" and one["severity"] == "error"
     (step,) = one["mend"]
     assert step["run"] == (
-        "cinder-manage volume update_host --currenthost 'controller01@rbd#rbd' "
+        "runuser -u cinder -- cinder-manage volume update_host "
+        "--currenthost 'controller01@rbd#rbd' "
         "--newhost 'controller01@ceph#ceph'"
     )
     mend(one)

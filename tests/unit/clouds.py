@@ -157,7 +157,7 @@ def hosts():
 
 API = {
     "volume_types": {"rbd": {"volume_backend_name": "rbd"}},
-    "volumes": [{"id": "1", "name": "v", "host": "ctl@rbd#rbd"}],
+    "volumes": [{"id": "1", "name": "v", "host": "ctl@rbd#rbd", "status": "in-use"}],
     "volume_services": [{"host": "ctl@rbd", "up": True, "enabled": True}],
     "attachments": [
         {"volume": "1", "instance": "d-1", "user": "volumes", "uuid": FSID, "monitors": [MONITOR]}

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from fabfile import namespace
 from fabfile.report.metrics import metrics
 
@@ -28,14 +30,18 @@ def test_every_test_that_is_named_is_there():
     assert named - there() == set()
 
 
-def test_every_test_of_recovery_is_there_and_every_command_is_a_task():
-    text = (ROOT / "docs" / "recovery.md").read_text()
+@pytest.mark.parametrize("name", ["recovery", "monitors", "backends"])
+def test_every_test_of_a_runbook_is_there_and_every_command_is_a_task(name):
+    text = (ROOT / "docs" / f"{name}.md").read_text()
     sources = [path for room in ("apart", "recovery", "lab")
                for path in (ROOT / "tests" / room).glob("*.py")]  # fmt: skip
     known = set(re.findall(r"^def (test_\w+)", "".join(p.read_text() for p in sources), re.M))
     assert set(re.findall(r"`(test_\w+)`", text)) - known == set()
-    tasks = set(namespace().task_names)
-    assert set(re.findall(r"^    inv ([a-z.]+)", text, re.M)) - tasks == set()
+    assert all((ROOT / path).exists() for path in re.findall(r"tests/lab/\w+\.py", text))
+    commands = re.findall(r"^(?:\d\.)? +inv ([a-z.]+)|`inv ([a-z.]+)", text, re.M)
+    named = {one or other for one, other in commands}
+    assert named
+    assert named - set(namespace().task_names) == set()
 
 
 def test_every_fault_test_is_named():

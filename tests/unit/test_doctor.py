@@ -13,12 +13,11 @@ from fabfile.core.contract import CLOUD, Secret
 from fabfile.core.remote import reads
 from fabfile.doctor import causes, verdict
 from fabfile.doctor import hosts as machines
-from fabfile.doctor import looked as questions
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, commands, folded, healthy
 from fabfile.doctor.options import setting
 from fabfile.flow.converge import Run
 from fabfile.resources import backup as records
-from fabfile.resources import chain
+from fabfile.resources import chain, domains
 from fabfile.resources.settings import without
 
 from . import clouds
@@ -381,6 +380,10 @@ def guests(looked_at, running):
     return change
 
 
+def both(*changes):
+    return lambda cloud: [change(cloud) for change in changes]
+
+
 def attached(**more):
     return lambda cloud: cloud[CLOUD]["attachments"][0].update(more)
 
@@ -459,14 +462,15 @@ def no_file_store(cloud):
         (versions, NOTE, "ceph.versions", "ceph versions"),
         (ephemeral_secret, WARNING, "libvirt.ephemeral", "secret-undefine"),
         (guest(uuid=OTHER), WARNING, "guest.uuid", "openstack server reboot --hard d-1"),
-        (guest(monitors=("10.9.9.9",)), WARNING, "guest.monitors", "server reboot --hard d-1"),
+        (both(guest(monitors=("10.9.9.9",)), lambda c: c[CLOUD].update(attachments=[])), WARNING,
+         "guest.monitors", "ceph.mons --hard-reboot d-1"),
         (attached(uuid=OTHER), WARNING, "attachment.uuid", "volume_attachment refresh d-1 1"),
         (guests(64, 70), NOTE, "guests.left.out", "virsh dumpxml"),
         (lambda c: c[CLOUD].update(left_out={"volumes": 5000}), NOTE, "volumes.left.out",
          "openstack volume list"),
         (lambda c: c[CLOUD].update(left_out={"attachments": 5000}), NOTE, "attachments.left.out",
          "volume attachment list"),
-        (attached(monitors=["10.9.9.9"]), WARNING, "attachment.monitors", "refresh d-1 1"),
+        (attached(monitors=["10.9.9.9"]), WARNING, "attachment.monitors", "--hard-reboot d-1"),
     ],
 )  # fmt: skip
 def test_what_no_resource_knows(change, severity, code, mend):
@@ -480,6 +484,7 @@ def test_what_no_resource_knows(change, severity, code, mend):
     "change",
     [
         guest(monitors=("10.9.9.9", MONITOR)),
+        guest(monitors=("10.9.9.9",)),  # its attachment is up to date
         guest(image="elsewhere/x", uuid=OTHER),
         attached(user="somebody", uuid=OTHER),
         guests(64, 64),
@@ -520,8 +525,8 @@ def test_orphans_in_the_pool_are_given_to_the_backend_that_is_up():
     one = the_one(lambda c: orphan(c, **listed))
     assert (one.severity, one.code, one.thing) == (ERROR, "cinder.orphans", "ctl@old#old")
     assert ran(one) == [
-        ("cinder-manage volume update_host --currenthost 'ctl@old#old' --newhost 'ctl@rbd#rbd'",
-         ["ctl"]),
+        ("runuser -u cinder -- cinder-manage volume update_host --currenthost 'ctl@old#old' "
+         "--newhost 'ctl@rbd#rbd'", ["ctl"]),
     ]  # fmt: skip
 
 
@@ -665,6 +670,6 @@ def test_a_value_with_slashes_is_set_by_sed(tmp_path):
 
 def test_disks_of_a_guest():
     text = disk_xml(OTHER.upper(), monitors=("a", "b"))
-    (one,) = questions.disks(text)
-    assert one == questions.Disk("volumes/volume-1", "volumes", OTHER, ("a", "b"))
-    assert questions.disks("<disk \n<disk ") == []
+    (one,) = domains.disks(text)
+    assert one == domains.Disk("volumes/volume-1", "volumes", OTHER, ("a", "b"))
+    assert domains.disks("<disk \n<disk ") == []

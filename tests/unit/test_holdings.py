@@ -11,7 +11,10 @@ def connection(volumes, attachments):
     info = {"driver_volume_type": "rbd", "auth_username": "volumes", "secret_uuid": "AB",
             "hosts": ["10.0.0.1"]}  # fmt: skip
     there = {
-        "volumes": [SimpleNamespace(id=str(n), name="v", host=None) for n in range(volumes)],
+        "volumes": [
+            SimpleNamespace(id=str(n), name="v", host=None, status="creating")
+            for n in range(volumes)
+        ],
         "attachments": [
             SimpleNamespace(volume_id=str(n), instance="i", connection_info=info)
             for n in range(attachments)

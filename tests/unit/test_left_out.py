@@ -12,7 +12,7 @@ from fabfile.resources import chain, client_packages, identity, release
 
 from .states import EPHEMERAL, OTHER, cluster, conf, secret, site, user
 
-DEBIAN = {"os": "debian", "like": [], "name": "Debian 12"}
+DEBIAN = {"os": "debian", "like": [], "name": "Debian 12", "hostname": "h"}
 ANSWERS = {
     "host": DEBIAN, "kolla": {"/etc/kolla": False},
     "packages": {**dict.fromkeys(client_packages.CLIENT), "nova-common": "2:26.2.2-1"},

@@ -1,0 +1,56 @@
+"""Instances, stopped and started through Nova's API.
+
+Knows the states that each verb ends in; which instances, and why, is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fabfile.core.contract import Failed
+
+_PATIENCE = 400
+"""Seconds: a guest that does not hear the power button is given 60 s by Nova, or its image's."""
+_PAUSE = 2
+
+
+def stop(connection: Any, instance: str) -> None:
+    """Stops it and waits; nothing where it is stopped.  Raises Failed."""
+    _brought(connection, instance, "SHUTOFF", lambda c: c.stop_server(instance))
+
+
+def start(connection: Any, instance: str) -> None:
+    """Starts it and waits; nothing where it is up.  Raises Failed."""
+    _brought(connection, instance, "ACTIVE", lambda c: c.start_server(instance))
+
+
+def hard_reboot(connection: Any, instance: str) -> None:
+    """Makes its domain anew and waits.  Raises Failed."""
+    _brought(connection, instance, "ACTIVE", lambda c: c.reboot_server(instance, "HARD"), True)
+
+
+def _brought(
+    connection: Any, instance: str, state: str, act: Callable[[Any], Any], always: bool = False
+) -> None:
+    from openstack.exceptions import SDKException  # noqa: PLC0415
+
+    compute = connection.compute
+    try:
+        server = compute.get_server(instance)
+        if server.status == state and not always:
+            return
+        act(compute)
+        compute.wait_for_server(server, state, ["ERROR"], _PAUSE, _PATIENCE)
+    except SDKException as error:
+        raise Failed(
+            f"nova: instance {instance} did not come to {state}: {error}; see its console, and "
+            "openstack server event list for what Nova says"
+        ) from error
+
+
+VERBS: dict[str, Callable[..., None]] = {
+    "server_stop": stop,
+    "server_start": start,
+    "server_hard_reboot": hard_reboot,
+}
