@@ -380,7 +380,7 @@ def canary(fleet, monkeypatch):
     """
     with open(fleet.site, "a") as site:
         site.write(GATED)
-    monkeypatch.setattr(Run, "_ask_cloud", lambda self: {})
+    monkeypatch.setattr(Run, "_ask_cloud", lambda self, reads: {})
     flown = SimpleNamespace(flights=[], dies_on=set(), raises=None)
 
     def fly(run, record, computes, targets, at_once, backend):
