@@ -7,14 +7,13 @@ import random
 import shutil
 import signal
 import subprocess
-import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from fabfile.core import sealed
 from fabfile.core.record_store import Store
+from tests.every_process import EveryProcess
 
 from .chroots import FSID, INV, PROJECT
 
@@ -215,29 +214,18 @@ def test_a_run_that_is_killed_keeps_no_record(hosts, record, untouched, number):
     assert "mariadb-dump" not in hosts.on("controller01", "ps ax -o args")
 
 
-class Looking:
+class Looking(EveryProcess):
     """Looks at the arguments and environments of every process, as fast as it can."""
 
     def __init__(self, *needles):
+        super().__init__()
         self.needles, self.found = [needle.encode() for needle in needles], set()
-        self._going = True
-        self._thread = threading.Thread(target=self._look)
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *why):
-        self._going = False
-        self._thread.join()
-
-    def _look(self):
-        while self._going:
-            for place in Path("/proc").glob("[0-9]*"):
-                for name in ("cmdline", "environ"):
-                    with contextlib.suppress(OSError):
-                        text = (place / name).read_bytes()
-                        self.found |= {text for needle in self.needles if needle in text}
+    def look(self, place):
+        for name in ("cmdline", "environ"):
+            with contextlib.suppress(OSError):
+                text = (place / name).read_bytes()
+                self.found |= {text for needle in self.needles if needle in text}
 
 
 def test_no_key_or_password_is_shown_or_left(hosts, record):

@@ -7,12 +7,12 @@ run, one after the other.
 import os
 import re
 import subprocess
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.every_process import EveryProcess
 from tests.lab.conftest import ACCESS, inv, on
 
 pytestmark = pytest.mark.lab
@@ -53,34 +53,25 @@ def large(kept):
     return kept
 
 
-class Memory:
+class Memory(EveryProcess):
     """The most resident MiB of each process of ours, on both sides: all are on this machine."""
 
+    pause = 0.3
+
     def __init__(self):
-        self.most, self._going = {}, True
-        self._thread = threading.Thread(target=self._look)
+        super().__init__()
+        self.most = {}
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *why):
-        self._going = False
-        self._thread.join()
-
-    def _look(self):
-        while self._going:
-            for place in Path("/proc").glob("[0-9]*"):
-                try:
-                    words = (place / "cmdline").read_bytes()
-                    lines = (place / "status").read_text()
-                except OSError:
-                    continue
-                side = "inv" if b"bin/inv\0" in words else "agent"
-                if side == "inv" or words.startswith(b"python3\0-I\0-S\0"):
-                    size = int(re.search(r"VmRSS:\s+(\d+)", lines + "VmRSS: 0")[1]) // 1024
-                    self.most[side, place.name] = max(self.most.get((side, place.name), 0), size)
-            time.sleep(0.3)
+    def look(self, place):
+        try:
+            words = (place / "cmdline").read_bytes()
+            lines = (place / "status").read_text()
+        except OSError:
+            return
+        side = "inv" if b"bin/inv\0" in words else "agent"
+        if side == "inv" or words.startswith(b"python3\0-I\0-S\0"):
+            size = int(re.search(r"VmRSS:\s+(\d+)", lines + "VmRSS: 0")[1]) // 1024
+            self.most[side, place.name] = max(self.most.get((side, place.name), 0), size)
 
 
 def through_ssh(words):
