@@ -4,6 +4,7 @@ What the files say is in `openstack_settings`; what is made over the API (users,
 endpoints, flavor, image, volume) is in `openstack_objects`.
 """
 
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -184,7 +185,17 @@ def _neutron_models(root: Path) -> None:
     (packages / "lab_neutron_models.py").write_text(_JOIN_MODELS)
     settings = root / "etc/neutron/neutron-api-uwsgi.ini"
     head = "[uwsgi]\nimport = lab_neutron_models"
-    settings.write_text(settings.read_text().replace("[uwsgi]", head, 1))
+    settings.write_text(_in_processes(settings.read_text().replace("[uwsgi]", head, 1)))
+
+
+def _in_processes(settings: str) -> str:
+    """Two processes in the place of many threads.
+
+    Neutron's locks are eventlet's, which know no other thread: of two requests at once, either
+    may wait for ever ("cannot switch to a different thread"), and Nova's API with it.
+    """
+    fewer = re.sub(r"(?m)^threads = \d+$", "threads = 1", settings)
+    return re.sub(r"(?m)^processes = \d+$", "processes = 2", fewer)
 
 
 _JOIN_MODELS = """\
