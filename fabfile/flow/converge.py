@@ -246,7 +246,7 @@ class Run:
         Raises Interrupted.  quietly: does not ask for a password.
         """
         works = asking.works(asked, self._under_lock, deadline)
-        with self._finishing():
+        with self.finishing():
             cut = self._work(works, answers)
             needy = [n for n, fault in cut.items() if isinstance(fault, NeedsPassword)]
             if needy and not quietly and sys.stdin.isatty():
@@ -277,7 +277,8 @@ class Run:
         """Once, for all hosts; it goes to sudo's standard input and nowhere else."""
         self.fleet.give(Secret(getpass.getpass(f"sudo's password on {', '.join(hosts)}: ")))
 
-    def _finishing(self) -> Any:
+    def finishing(self) -> Any:
+        """While this holds, a signal ends the work at the next step's end, and is raised then."""
         return interrupts.finishing(
             self.fleet.conversations.stop, self.screen.say, self.screen.leave
         )
@@ -338,9 +339,9 @@ class Run:
         Raises Stop; with --check, nothing is written.
         """
         if self.options.yes and not self.options.check:
-            with self._locked() as number:
+            with self.locked() as number:
                 plan = self.look(stages)
-                return self._carry_out(stages, plan, number) if plan else plan
+                return self.apply(stages, plan, number) if plan else plan
         plan = self.look(stages)
         if self.options.check or not plan:
             return plan
@@ -361,16 +362,17 @@ class Run:
         expected: the plan's changes, as the journal writes them.
         Raises BadInput ('stale') where the plan would now be another one.
         """
-        with self._locked() as number:
+        with self.locked() as number:
             shown = set(self.failed)
             plan = self.plan(stages, self.probe(stages))
             new = {host: why for host, why in plan.left_out.items() if host not in shown}
             self.screen.left_out(new)
             _refuse_stale([c for c in expected if c.get("host") not in self.failed], plan)
-            return self._carry_out(stages, plan, number)
+            return self.apply(stages, plan, number)
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[int]:
+    def locked(self) -> Iterator[int]:
+        """Holds the site's lock, and gives this run's number.  Raises Locked."""
         who = f"run {self.id} ({self.task}) of {journal.who()}"
         work = {"hold": True, "site": self.site.name, "who": who, "deadline": LOCK_DEADLINE}
         admin = self.site.admin.name
@@ -401,7 +403,11 @@ class Run:
         record.heard = self.screen.heard
         return record
 
-    def _carry_out(self, stages: Sequence[Any], plan: Plan, number: int) -> Plan:
+    def apply(self, stages: Sequence[Any], plan: Plan, number: int) -> Plan:
+        """Does a plan that was made under the site's lock, looks again, and records it all.
+
+        number: the lock's.  Raises Stop; Unproved where the second look finds work.
+        """
         record = self._record = self._recorded(number=number)
         record.plan(plan)
         again = [getattr(stage, "afterwards", stage) for stage in stages]
@@ -410,7 +416,7 @@ class Run:
         if self.options.canary:
             work.gate = self._gate(record)
         try:
-            with self._finishing(), self.screen.at_work("done", work.planned()):
+            with self.finishing(), self.screen.at_work("done", work.planned()):
                 work.all()
             left = self.plan(again, self.probe(again, self._still_true(again, work.seen.values)))
             record.event("verified", left=len(left.changes))
@@ -450,7 +456,7 @@ class Run:
         plan = back.plan(stages, back.probe(stages))
         if plan:
             self.screen.plan(plan, False)
-            back._carry_out(stages, plan, self._under_lock["number"])
+            back.apply(stages, plan, self._under_lock["number"])
         return plan
 
     def _still_true(

@@ -49,7 +49,7 @@ def poured(
     who = f"run {run.id} ({run.task}) of {journal.who()}"
     common = {"pour": verb, "site": run.site.name, "number": number, "who": who, "run": run.id,
               "patience": PATIENCE, "deadline": DEADLINE}  # fmt: skip
-    with run._finishing():
+    with run.finishing():
         cut = run.fleet.work(
             {host: {**common, "args": dict(args)} for host, args in works.items()}, heard, pours
         )

@@ -33,7 +33,7 @@ def prove(context: Any, site: str, limit: str, as_json: bool) -> int:
         try:
             refuse_without_means(run.site, "verify")
             # The lock: what it finds of another proof is then dead, and may be removed.
-            with run._locked():
+            with run.locked():
                 _report(run, record, proof.prove(
                     run.connection(),
                     _settings(run, _computes(run)),
@@ -68,7 +68,7 @@ def canary(context: Any, options: Options, sample: str, at_once: str) -> int:
         here = _computes(run)
         computes = selecting.sampled(here, sample, run.id)
         number = _at_once(at_once) if at_once else run.site.verify.at_once
-        with run._locked():
+        with run.locked():
             record = Journal(run.id, site=run.site.name, task="verify", limit=options.limit)
             record.heard = run.screen.heard
             try:

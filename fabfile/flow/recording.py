@@ -35,7 +35,7 @@ def create(context: Any, flags: Mapping[str, Any]) -> int:
     with Run(context, Options(**flags), "backup.create") as run:
         facts = seen(run)
         backup.refuse_without_tools(run.site, facts)
-        with run._locked() as number:
+        with run.locked() as number:
             name = make(run, facts, number)
         kept = store(run.site)
         manifest = kept.manifest(name)
@@ -211,7 +211,7 @@ def verify(context: Any, flags: Mapping[str, Any], record: str) -> int:
         manifest = kept.manifest(name)
         refuse_other_hosts(run, manifest)
         pours, began = opened(run.site, name), time.monotonic()
-        with run._locked() as number:
+        with run.locked() as number:
             found = taken(run, number, manifest, pours, False)
         seconds = round(time.monotonic() - began, 1)
         tables = sum(one["tables"] for one in found.values())

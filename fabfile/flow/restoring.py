@@ -98,7 +98,7 @@ class Restoring:
         if run.options.check:
             return CHANGES_PENDING
         self._confirm(cloud)
-        with run._locked() as number:
+        with run.locked() as number:
             if self._bare:
                 self._converge([client_packages, backup.tools], number)
             began = time.monotonic()
@@ -110,7 +110,7 @@ class Restoring:
                     self._keep_safe(number)
                 run.id = journal.new_id()
                 put = backup.PutBack(self.manifest, taken, run.id)
-                self._carry_out([put], number)
+                self._apply([put], number)
             except Stop as stop:
                 again = f"; what was stopped: inv undo --run {stops}" if stops else ""
                 stop.args = (f"{stop}\nthe live databases are where they were, or kept beside "
@@ -182,14 +182,14 @@ class Restoring:
     def _converge(self, stages: list[Any], number: int) -> str:
         """A run of its own, under the lock that is held; its id, or nothing to do."""
         self._run.id = journal.new_id()
-        return self._carry_out(stages, number)
+        return self._apply(stages, number)
 
-    def _carry_out(self, stages: list[Any], number: int) -> str:
+    def _apply(self, stages: list[Any], number: int) -> str:
         run = self._run
         plan = run.plan(stages, run.probe(stages))
         if not plan:
             return ""
-        run._carry_out(stages, plan, number)
+        run.apply(stages, plan, number)
         return run.id
 
     def _keep_safe(self, number: int) -> None:
