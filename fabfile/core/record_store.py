@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fabfile.core import sealed
+from fabfile.core import sealed, whole_files
 from fabfile.core.contract import BadInput, Failed, Secret
 
 PIECE = 256 * 1024
@@ -122,10 +122,9 @@ class Store:
         """The manifest beside what came, and the final name.  Raises Failed."""
         final = part.with_name(part.name.removesuffix(_PART))
         try:
-            _write(part / "manifest.json", manifest)
-            _sync(part)
+            _put(part / "manifest.json", manifest)
             part.rename(final)
-            _sync(self.path)
+            whole_files.sync(self.path)
         except OSError as error:
             raise Failed(f"{part}: {error.strerror}; the record is not kept") from None
         return final
@@ -193,8 +192,14 @@ class Store:
     # Drills
 
     def stood(self, name: str, **what: Any) -> None:
-        """Notes that a drill was passed."""
-        _write(self.path / name / "verified.json", {"time": int(time.time()), **what})
+        """Notes that a drill was passed.  Raises Failed where that cannot be written."""
+        path = self.path / name / "verified.json"
+        try:
+            _put(path, {"time": int(time.time()), **what})
+        except OSError as error:
+            raise Failed(
+                f"{path}: {error.strerror}; the drill was passed, and is not noted"
+            ) from None
 
     def verified(self, name: str) -> dict[str, Any] | None:
         """The last drill that a record stood."""
@@ -220,20 +225,5 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _write(path: Path, value: Mapping[str, Any]) -> None:
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        json.dump(value, stream, indent=1, sort_keys=True)
-        stream.flush()
-        os.fsync(stream.fileno())
-    new.rename(path)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _put(path: Path, value: Mapping[str, Any]) -> None:
+    whole_files.put(path, json.dumps(value, indent=1, sort_keys=True), 0o600)

@@ -39,13 +39,24 @@ def write(option: str, files: Mapping[Path, str], mode: int) -> None:
             ready[path].replace(path)
             del ready[path]
         for folder in {path.parent for path in files}:
-            _sync(folder)
+            sync(folder)
     except OSError as error:
         raise BadInput(f"{option}: {error.filename or path}: {error.strerror}") from None
     finally:
         for left in ready.values():
             with contextlib.suppress(OSError):
                 left.unlink()
+
+
+def put(path: Path, text: str, mode: int) -> None:
+    """As write(), of one file that nobody named.  Raises OSError, with the old one still there."""
+    made = _beside(path, text, mode)
+    try:
+        made.replace(path)
+    except OSError:
+        made.unlink()
+        raise
+    sync(path.parent)
 
 
 def _beside(path: Path, text: str, mode: int) -> Path:
@@ -64,7 +75,8 @@ def _beside(path: Path, text: str, mode: int) -> Path:
     return made
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
+    """A folder's names on the disk.  Raises OSError."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

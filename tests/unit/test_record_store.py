@@ -118,6 +118,14 @@ def test_the_age_of_the_last_verified_is_the_records(store):
     assert name == "r" and 7190 < age < 7300
 
 
+def test_a_drill_that_cannot_be_noted_is_a_failure_with_its_cause(store):
+    keep(store, "r")
+    (store.path / "r" / "verified.json").mkdir()
+    with pytest.raises(Failed, match=r"verified\.json: Is a directory"):
+        store.stood("r", tables=1)
+    assert sorted(p.name for p in (store.path / "r").iterdir() if p.name.startswith(".")) == []
+
+
 def test_a_kept_file_goes_out_under_a_key_of_one_time(store):
     made = sealed._sealed(b"k" * 16, 0)
     keep(store, "r", made.header + b"payload" * 100_000)

@@ -18,16 +18,23 @@ class Gone(Exception):
     """Whoever sends the work has left."""
 
 
-class Out:
-    """A pump in a thread of its own: what a program writes goes out as bytes."""
+class _Pump:
+    """A thread of its own that moves bytes."""
 
-    def __init__(self, stream, talk, gone):
-        self._stream, self._talk, self._gone = stream, talk, gone
+    def __init__(self):
         self._error = None
         self.size = 0
         self._thread = threading.Thread(target=self._pump)
         self._thread.daemon = True
         self._thread.start()
+
+
+class Out(_Pump):
+    """What a program writes goes out as bytes."""
+
+    def __init__(self, stream, talk, gone):
+        self._stream, self._talk, self._gone = stream, talk, gone
+        _Pump.__init__(self)
 
     def _pump(self):
         try:
@@ -47,16 +54,12 @@ class Out:
             raise Gone()
 
 
-class In:
-    """The bytes that come in, as a pump into a program; asks for each piece."""
+class In(_Pump):
+    """The bytes that come in, into a program; asks for each piece."""
 
     def __init__(self, target, talk, asker):
         self._target, self._talk, self._asker = target, talk, asker
-        self._error = None
-        self.size = 0
-        self._thread = threading.Thread(target=self._pump)
-        self._thread.daemon = True
-        self._thread.start()
+        _Pump.__init__(self)
 
     def _pump(self):
         try:
