@@ -107,7 +107,7 @@ def test_before_anything_moves_there_is_nothing_to_do(running, stopped):
     running.writes(11)
 
 
-@pytest.mark.parametrize("number, host", enumerate(MONITORS, 1))
+@pytest.mark.parametrize("number, host", list(enumerate(MONITORS, 1)))
 def test_each_monitor_moves_while_the_instance_runs(running, stopped, number, host):
     new = MONITORS[host]
     moved(host, new)

@@ -46,7 +46,7 @@ DOCUMENTS = {
     "nothing seen": lambda: told(lambda cloud: cloud.clear(), known={}, release=""),
     "a thousand": a_thousand,
 }
-every = pytest.mark.parametrize("made", DOCUMENTS.values(), ids=list(DOCUMENTS))
+every = pytest.mark.parametrize("made", list(DOCUMENTS.values()), ids=list(DOCUMENTS))
 sizes = pytest.mark.parametrize("pen, most", [(WIDE, MOST), (NARROW, 1)], ids=["wide", "narrow"])
 
 

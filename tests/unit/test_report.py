@@ -73,7 +73,7 @@ DOCUMENTS = {
     "ephemeral disks": lambda: told(lambda c: c["n1"].update({"keyring.vms": None}),
                                     site_=site(**EPHEMERAL)),
 }  # fmt: skip
-every = pytest.mark.parametrize("made", DOCUMENTS.values(), ids=list(DOCUMENTS))
+every = pytest.mark.parametrize("made", list(DOCUMENTS.values()), ids=list(DOCUMENTS))
 
 
 # The page
