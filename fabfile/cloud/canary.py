@@ -221,6 +221,7 @@ class _Course:
             "uuid": self._root.id, "source_type": "volume", "destination_type": "volume",
             "boot_index": 0, "delete_on_termination": False,
         }  # fmt: skip
+        self._user.ready(self._name)
         asked = self._user.boot(self._called("server"), here.name, block_device_mapping=[disk])
         self._server = self._user.up(asked, self._name)
         found = self._server.hypervisor_hostname

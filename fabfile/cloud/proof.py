@@ -14,7 +14,7 @@ from typing import Any
 from fabfile.cloud.checks import Check, Checks, Say
 from fabfile.cloud.leftovers import PREFIX, Leftovers
 from fabfile.cloud.rbd import Ceph
-from fabfile.cloud.user import ProofSettings, User, hypervisor, placed
+from fabfile.cloud.user import ProofSettings, User, placed
 from fabfile.core.contract import Unproved
 
 
@@ -102,7 +102,7 @@ class _Proof:
 
     def boot(self, name: str) -> str:
         """Ask for an instance on this compute and no other."""
-        node = hypervisor(name, self.user.hypervisors()).name
+        node = self.user.ready(name).name
         server = self.user.boot(f"server-{name}", node, image_id=self.image.id)
         self.servers[name] = server
         return f"server {server.id} is to run on {node}"

@@ -7,6 +7,7 @@ end and names and marks what it makes, so that leftovers finds it.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,8 @@ from fabfile.core.contract import Unproved
 
 _GIB = 1024**3
 _CONSOLE_LINES = 60
+HEARD = 90
+"""Seconds after which Nova hears a nova-compute that lives: it tells so every 10."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class User:
         self._glance = connection.image
         self._settings = settings
         self.until = partial(waiting.until, seconds=settings.timeout, go_on=go_on)
+        self._listens_until: float | None = None
 
     # Glance
 
@@ -212,6 +216,30 @@ class User:
     def hypervisors(self) -> list[Any]:
         """All of them."""
         return list(self._compute.hypervisors(details=True))
+
+    def ready(self, name: str) -> Any:
+        """The hypervisor of this name, once Nova hears its nova-compute; Unproved if it does not.
+
+        It may have begun just now, and a restored database has the time of its record: all that
+        are asked for are waited for together.
+        """
+        if self._listens_until is None:
+            self._listens_until = time.monotonic() + min(HEARD, self._settings.timeout)
+        node = self.until(
+            f"nova: nova-compute of {name}",
+            lambda: hypervisor(name, self.hypervisors()),
+            lambda now: now.state == "up",
+            seconds=max(0, self._listens_until - time.monotonic()),
+            why=lambda now: f"Nova counts it as {now.state}",
+            end=f"see that nova-compute runs on {name} and reaches the message queue",
+        )
+        if node.status != "enabled":
+            raise Unproved(
+                f"nova: nova-compute of {name} is {node.status}: expected enabled; "
+                "leave it out (--limit), or: openstack compute service set --enable "
+                f"{service_host(node) or name} nova-compute"
+            )
+        return node
 
     def boot(self, what: str, hypervisor: str, **disk: Any) -> Any:
         """Ask for an instance on this hypervisor and no other (Nova 2.74 and later).

@@ -1,11 +1,12 @@
 """The proof: rbd's answers, and its course against a cloud that is played."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace as Thing
 
 import pytest
 
-from fabfile.cloud import checks, proof, rbd, user
+from fabfile.cloud import checks, proof, rbd, user, waiting
 from fabfile.cloud.leftovers import MARK
 from fabfile.core.contract import Failed, Unproved
 
@@ -91,6 +92,9 @@ def test_require_names_all_that_failed():
     checks.require(found[1:2])
 
 
+UP = {"state": "up", "status": "enabled"}
+
+
 class Cloud:
     """Plays Nova, Cinder and Glance as far as the proof asks them, and no more."""
 
@@ -100,6 +104,7 @@ class Cloud:
         self.console = ["stackrbd-guest: up", line]
         self.attached_status = "in-use"
         self.interrupt = False
+        self.nodes = {"c1": [UP], "c2": [UP]}
         self.compute = self.block_storage = self.image = self
 
     def _keep(self, kind, name, status, **more):
@@ -145,7 +150,15 @@ class Cloud:
             volume.status = "available"
 
     def hypervisors(self, details):
-        return [Thing(name=f"{name}.lab", service_details={}) for name in ("c1", "c2")]
+        return [
+            Thing(name=f"{name}.lab", service_details={"host": name}, **self._said(name))
+            for name in self.nodes
+        ]
+
+    def _said(self, name):
+        """The first of what Nova says of a compute; the last one stays."""
+        said = self.nodes[name]
+        return said.pop(0) if len(said) > 1 else said[0]
 
     def find_flavor(self, name, ignore_missing):
         return Thing(id="flavor")
@@ -242,6 +255,34 @@ def test_a_guest_that_reads_back_something_else_is_a_failure(settings):
     assert set(found) == {f"c{n}: the guest writes and reads back" for n in (1, 2)}
     assert "DIFFERENT" in found["c1: the guest writes and reads back"]
     assert cloud.held == {}
+
+
+DOWN, OFF = {**UP, "state": "down"}, {**UP, "status": "disabled"}
+
+
+def test_a_compute_that_nova_hears_a_little_later_is_waited_for(settings, monkeypatch):
+    monkeypatch.setattr(waiting, "_PAUSE_SECONDS", 0)
+    cloud = Cloud()
+    cloud.nodes["c2"] = [DOWN] * 9 + [UP]
+    settings = replace(settings, timeout=5)
+    assert failed(proof.prove(cloud, settings, ceph_of(), lambda text: None)) == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (DOWN, "nova-compute of c1: not there after 0 s; last: enabled: Nova counts it as down; "
+               "see that nova-compute runs on c1 and reaches the message queue"),
+        (OFF, "nova-compute of c1 is disabled: expected enabled; leave it out (--limit), or: "
+              "openstack compute service set --enable c1 nova-compute"),
+    ],
+)  # fmt: skip
+def test_a_compute_that_takes_no_instance_is_named_and_the_others_are_proved(settings, said, words):
+    cloud = Cloud()
+    cloud.nodes["c1"] = [said]
+    found = proof.prove(cloud, settings, ceph_of(), lambda text: None)
+    assert failed(found) == {"c1: an instance is asked for": f"nova: {words}"}
+    assert sum(check.name.startswith("c2: ") for check in found) == 8
 
 
 def test_nova_that_gives_up_is_told_with_its_reason(settings):
