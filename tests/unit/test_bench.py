@@ -58,6 +58,14 @@ def test_ratios_are_those_within_a_round():
     assert [row.split(" | ")[-2:] for row in rows] == [["3.00", "3.00 |"]] * 2
 
 
+def test_what_falls_short_of_an_aim_is_marked():
+    rows = [line for line in report.aims(document(8, 8)).splitlines() if "pyinfra" in line]
+    assert [row.count("**") for row in rows] == [0, 0]
+    rows = [line for line in report.aims(document(3, 3)).splitlines() if "pyinfra" in line]
+    assert "at least 4 | **3.00** | at least 2.5 | 3.00 |" in rows[0]
+    assert "at least 7 | **3.00** | at least 7 | **3.00** |" in rows[1]
+
+
 def test_the_plot_is_xml_with_a_bar_for_each_figure():
     plot = ET.fromstring(report.plot(document(2)))  # noqa: S314 (ours)
     assert len(plot.findall("{http://www.w3.org/2000/svg}rect")) == 1 + 2 * 2 * 2
