@@ -7,6 +7,7 @@
 
 VENV := .venv
 BROWSER := .browser
+APART := .apart
 INV := $(VENV)/bin/inv
 FLAGS := $(if $(SITE),--site $(SITE)) $(if $(LIMIT),--limit $(LIMIT))
 
@@ -72,17 +73,8 @@ unit: install dask ## the tests that need no host
 browser: install $(BROWSER)/.brought ## the report in a headless Chromium, which is brought here first
 	$(VENV)/bin/python -m pytest -q tests/browser
 
-# Unpacked here, not installed: what this Debian lacks of it, by its own sources.  Where it is
-# installed already, nothing is lacking and nothing is brought.
 $(BROWSER)/.brought:
-	@apt-cache show chromium-headless-shell >/dev/null 2>&1 || apt-get update -qq
-	@mkdir -p $(BROWSER)/packages
-	@cd $(BROWSER)/packages && \
-	  lacking=$$(apt-get -s install --no-install-recommends chromium-headless-shell | awk '/^Inst/ {print $$2}') && \
-	  { [ -z "$$lacking" ] || apt-get -qq -o APT::Sandbox::User=root download $$lacking; }
-	@for package in $(BROWSER)/packages/*.deb; do \
-	  [ ! -f "$$package" ] || dpkg-deb -x "$$package" $(BROWSER) || exit 1; done
-	@rm -r $(BROWSER)/packages && touch $@
+	@tests/unpacked.sh $(BROWSER) chromium-headless-shell
 
 test: install dask $(BROWSER)/.brought ## the tests, the lab's included (root, Debian 12)
 	$(VENV)/bin/pytest -q tests/unit tests/contract tests/browser
@@ -97,9 +89,13 @@ clouds: install ## clouds broken on purpose, which doctor names and mends, on th
 canary: install ## canaries that are killed, rollouts that they stop, on the lab (half an hour)
 	$(VENV)/bin/python -m pytest -q --timeout 1800 tests/canary
 
-apart: install ## records and recovery on hosts apart, without the lab (root, the lab's images)
+apart: install $(APART)/.brought ## records and recovery on hosts apart, on the lab's kept cloud (root)
+	@$(VENV)/bin/python -m tests.apart.chroots || { $(INV) lab.up && $(INV) lab.down; }
 	STACKRBD_APART=1 unshare --net --mount sh -c 'ip link set lo up; \
 	  exec $(VENV)/bin/python -m pytest -q --timeout 900 tests/apart'
+
+$(APART)/.brought:
+	@tests/unpacked.sh $(APART) age zstd mariadb-server-core mariadb-client mariadb-client-core
 
 recovery: install ## a lost controller, and 10 GiB of databases, on the lab (hours)
 	$(VENV)/bin/python -m pytest -q --timeout 10800 tests/recovery

@@ -13,15 +13,19 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from lab import kept, topology
+
+from .programs import found
+
 PROJECT = Path(__file__).resolve().parents[2]
 INV = PROJECT / ".venv" / "bin" / "inv"
-LAB = Path("/var/cache/stackrbd/lab")
 HERE = Path(__file__).parent
 FSID = "92cc3b4f-3ac6-47eb-971b-7184c8e38ebf"
 ADDRESSES = {"ceph01": "127.9.0.11", "controller01": "127.9.0.21"}
@@ -118,7 +122,7 @@ class Hosts:
     def start(self, name, state=True):
         """Boots a host; state: with the kept cloud's changes, or as its packages left it."""
         at = self.at / name
-        images = sorted((LAB / "clouds").glob("small-*"))[-1]
+        images = kept_cloud()
         lower = (images / f"{name}.layers").read_text().split()
         if state:
             lower = [str(images / name), *lower]
@@ -154,8 +158,7 @@ class Hosts:
             shutil.copy(HERE / source, upper / "usr/local/bin" / program)
             (upper / "usr/local/bin" / program).chmod(0o755)
         for program in ("age", "zstd"):
-            found = _program(program)
-            shutil.copy(found, upper / "usr/bin" / program)
+            shutil.copy(found(program)[1], upper / "usr/bin" / program)
         (upper / "usr/local/bin/dpkg-query").write_text(_DPKG_QUERY)
         (upper / "usr/local/bin/dpkg-query").chmod(0o755)
 
@@ -224,13 +227,9 @@ exit 0
 """
 
 
-def _program(name):
-    roots = [Path(os.environ.get("STACKRBD_MARIADB", "/")), Path("/")]
-    for root in roots:
-        if (root / "usr/bin" / name).exists():
-            return root / "usr/bin" / name
-    pytest.skip(f"{name}: not here; see tests/apart/programs.py")
-    return None
+def kept_cloud():
+    """The lab's small cloud as it was made; not there before the first `inv lab.up`."""
+    return kept.place(topology.load(PROJECT / "lab" / "topologies" / "small.toml"))
 
 
 @pytest.fixture(scope="module")
@@ -238,8 +237,7 @@ def hosts():
     """Both hosts, up; all of it is gone afterwards."""
     if os.environ.get("STACKRBD_APART") != "1":
         pytest.skip("needs a network of its own: make apart")
-    if not list((LAB / "clouds").glob("small-*")):
-        pytest.skip("needs the lab's images: inv lab.up")
+    assert kept_cloud().is_dir(), "inv lab.up makes it"
     at = Path(tempfile.mkdtemp(prefix="sa-", dir="/tmp"))
     made = Hosts(at)
     try:
@@ -249,3 +247,7 @@ def hosts():
     finally:
         made.stop_all()
         shutil.rmtree(at)
+
+
+if __name__ == "__main__":
+    sys.exit(not kept_cloud().is_dir())

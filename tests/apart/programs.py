@@ -1,13 +1,11 @@
 """A real MariaDB of the tests' own: in a folder, on a socket, ended by its process id.
 
-Its programs, and age's, are the system's, or those below STACKRBD_MARIADB (a folder that
-Debian's packages were unpacked into: mariadb-server-core, mariadb-client, mariadb-client-core,
-age and what they need), or the lab's image of a controller.
+Its programs, and age's, are the system's, or those of Debian's packages that `make apart`
+unpacked into the project's folder .apart.
 """
 
 import itertools
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -20,18 +18,12 @@ from fabfile.core import agent_program, sealed
 from tests.unit.test_agent import Agent
 
 PROGRAMS = ("mariadb", "mariadb-dump", "mariadb-admin", "mariadbd", "mariadb-install-db", "age")
-IMAGES = Path("/var/cache/stackrbd/lab/images")
-
-
-def roots():
-    """Where the programs may be."""
-    named = os.environ.get("STACKRBD_MARIADB")
-    return [Path(named)] if named else [Path("/"), *sorted(IMAGES.glob("controller-*"))]
+ROOTS = (Path("/"), Path(__file__).resolve().parents[2] / ".apart")
 
 
 def found(program):
     """(a root, the program below it), or None."""
-    for root in roots():
+    for root in ROOTS:
         for folder in ("usr/bin", "usr/sbin"):
             if (root / folder / program).exists():
                 return root, root / folder / program
@@ -43,7 +35,7 @@ def programs(tmp_path_factory):
     """A folder with all of them, to be put in front of PATH."""
     missing = [name for name in PROGRAMS if not found(name)]
     if missing:
-        pytest.skip(f"{', '.join(missing)}: not here; see tests/apart/programs.py")
+        pytest.skip(f"{', '.join(missing)}: not here: make apart brings them")
     folder = tmp_path_factory.mktemp("bin")
     for name in PROGRAMS:
         root, path = found(name)
