@@ -78,7 +78,7 @@ $(BROWSER)/.brought:
 
 test: install dask $(BROWSER)/.brought ## the tests, the lab's included (root, Debian 12)
 	$(VENV)/bin/pytest -q tests/unit tests/contract tests/browser
-	$(VENV)/bin/pytest -q -x --timeout 1800 tests/lab
+	$(VENV)/bin/pytest -q -x --timeout 1800 --durations 10 tests/lab
 
 faults: install ## every fault of docs/faults.md, on the lab (most of an hour)
 	$(VENV)/bin/python -m pytest -q --timeout 600 tests/faults
