@@ -5,7 +5,6 @@ Carrier and hosts are stand-ins; what travels is pickled, as it would be.
 
 import asyncio
 import inspect
-import itertools
 import pickle
 import threading
 import time
@@ -19,15 +18,15 @@ from fabfile.core.contract import (
     BadInput,
     Change,
     Interrupted,
-    Read,
     Ref,
     Secret,
-    Stop,
     UnknownHostKey,
     Unreachable,
 )  # fmt: skip
 from fabfile.flow import elsewhere, engine, shard
 from fabfile.flow.converge import Options, Run
+
+from . import fleets
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 SITE = 'name = "x"\nhosts.ceph01.roles = ["ceph"]\n'
@@ -57,7 +56,7 @@ class World:
         self.steps[host].append({"step": step, "state": "done"})
 
 
-class WorkersFleet:
+class WorkersFleet(fleets.StandIn):
     """A worker's fleet, of stand-in hosts."""
 
     warnings = ("known_hosts: line 3: odd",)
@@ -67,15 +66,7 @@ class WorkersFleet:
         self.conversations = Conversations()
         self.closed = False
 
-    def work(self, works, heard):
-        faults = {}
-        for host, work in works.items():
-            fault = self._one(host, work, lambda h=host, **m: heard(h, m))
-            if fault:
-                faults[host] = fault
-        return faults
-
-    def _one(self, host, work, say):
+    def one(self, host, work, say):
         world = self.world
         assert host in self.hosts
         if host in world.dead:
@@ -94,7 +85,7 @@ class WorkersFleet:
         if when == "before":
             world.carrier.kill(host)
         for read in work.get("reads", ()):
-            self._answer(host, read, say)
+            self.answer(host, read, say)
         for step in work.get("steps", ()):
             assert step["args"]["key"].reveal() == KEY
             say(t="begin", step=step["id"])
@@ -108,17 +99,15 @@ class WorkersFleet:
                 world.carrier.kill(host)
             say(t="done", step=step["id"])
         for read in work.get("then", ()):
-            self._answer(host, read, say)
+            self.answer(host, read, say)
         return None
 
-    def _answer(self, host, read, say):
-        known = {"os": "debian", "name": "Debian", "machine_id": host, "boot_id": "b"}
+    def values(self, host):
         told = {"thing": "t", "sentence": "s", "sign": "!", "verb_was": "restart", "wave": 2}
-        values = {
-            "host": {**known, "hostname": host}, "owed": self.world.owed.get(host, []),
-            "run": [{**told, **step} for step in self.world.steps.get(host, [])], "secret": KEY,
+        return {
+            "owed": self.world.owed.get(host, []), "secret": KEY,
+            "run": [{**told, **step} for step in self.world.steps.get(host, [])],
         }  # fmt: skip
-        say(t="read", id=read["id"], value=values[read["verb"]])
 
     def close(self):
         self.closed = True
@@ -183,32 +172,23 @@ class Carrier:
 class Restarts:
     """What is owed, with a key among a step's arguments."""
 
-    @staticmethod
-    def reads(site, host):
-        return [Read("owed", "owed")] if host.name != "ceph01" else []
+    reads = staticmethod(fleets.owed)
 
     @staticmethod
     def plan(site, facts):
         args = {"units": ["u"], "key": Ref("key:client.volumes")}
-        return [
-            Change(host.name, "unit", "restart", "!", "restart", args, 2)
-            for host in site.all_hosts()
-            if facts.hosts.get(host.name, {}).get("owed")
-        ]
+        owing = fleets.owing(site, facts)
+        return [Change(host.name, "unit", "restart", "!", "restart", args, 2) for host in owing]
 
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr(shard, "PAUSE", 0.01)
     monkeypatch.setattr(shard, "LONGEST", 0.1)
     monkeypatch.setattr(elsewhere, "_LOOK", 0.2)
-    (tmp_path / "site.toml").write_text(SITE)
-    numbers = itertools.count()
-    monkeypatch.setattr(journal, "new_id", lambda: f"run-{next(numbers):03}")
     monkeypatch.setattr(shard, "_working", {})
     made, control = World(), SimpleNamespace(trips={}, close=lambda: None)
-    made.site, made.control, made.fleets = str(tmp_path / "site.toml"), control, []
+    made.site, made.control, made.fleets = fleets.at_home(tmp_path, monkeypatch, SITE), control, []
     control.conversations = Conversations()
     control.hold = lambda host, work: SimpleNamespace(number=1, release=lambda: None)
     made.carrier = Carrier("a", "b")
@@ -225,12 +205,7 @@ def world(tmp_path, monkeypatch):
 
 
 def run(world, **flags):
-    """The exit code of a task, and what ended it."""
-    with Run({}, Options(site=world.site, yes=True, **flags), "integrate") as made:
-        try:
-            return made.report(made.converge([Restarts])), ""
-        except Stop as stop:
-            return stop.code, str(stop)
+    return fleets.outcome(Restarts, site=world.site, **flags)
 
 
 def once(world):

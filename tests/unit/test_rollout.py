@@ -3,7 +3,6 @@
 The fleet is a stand-in that answers as agents do; everything else is the real thing.
 """
 
-import itertools
 import json
 from types import SimpleNamespace
 
@@ -16,13 +15,14 @@ from fabfile.core.contract import (
     Failed,
     Interrupted,
     Read,
-    Stop,
     Unknown,
     Unproved,
     Unreachable,
 )  # fmt: skip
 from fabfile.flow import plan_file
 from fabfile.flow.converge import Options, Run
+
+from . import fleets
 
 SITE = """\
 name = "x"
@@ -34,7 +34,7 @@ SITE += "".join(f'hosts.n{number}.roles = ["compute"]\n' for number in range(1, 
 FLEET = [f"n{number}" for number in range(1, 6)]
 
 
-class Fleet:
+class Fleet(fleets.StandIn):
     """Hosts that owe a restart each until they are told to do it.
 
     dead: {host: why}; failing: hosts whose step does not work; cut: hosts whose connection
@@ -63,18 +63,13 @@ class Fleet:
             self.wrote.append(steps)
         else:
             self.read.append(sorted(works))
-        faults = {}
-        for host, work in works.items():
-            fault = self._one(host, work, lambda h=host, **message: heard(h, message))
-            if fault:
-                faults[host] = fault
-        return faults
+        return super().work(works, heard)
 
-    def _one(self, host, work, say):
+    def one(self, host, work, say):
         if host in self.dead:
             return Unreachable(f"{host}: {self.dead[host]}")
         for read in work.get("reads", ()):
-            self._answer(host, read, say)
+            self.answer(host, read, say)
         for step in work.get("steps", ()):
             say(t="begin", step=step["id"])
             if host in self.cut:
@@ -88,59 +83,44 @@ class Fleet:
                 self.kept[host] = [{**one, "now": one["was"]} for one in self.kept[host]]
             say(t="done", step=step["id"])
         for read in work.get("then", ()):
-            self._answer(host, read, say)
+            self.answer(host, read, say)
         return None
 
-    def _answer(self, host, read, say):
-        known = {"os": "debian", "name": "Debian", "machine_id": host, "boot_id": "b"}
-        values = {
-            "host": {**known, "hostname": host},
+    def values(self, host):
+        return {
             "owed": self.owed.get(host, []),
             "run": self.kept.get(host, []),
             "argv": {"code": 0, "out": "[]", "err": ""},
         }
-        say(t="read", id=read["id"], value=values[read["verb"]])
 
 
 class Restarts:
     """What is owed, in the computes' wave, or in that of the control services."""
 
-    @staticmethod
-    def reads(site, host):
-        return [Read("owed", "owed")] if host.name != "ceph01" else []
+    reads = staticmethod(fleets.owed)
 
     @staticmethod
     def plan(site, facts):
         return [
             Change(host.name, "unit", "restart", "!", "restart", {"units": ["unit"]},
                    2 if "compute" in host.roles else 1)
-            for host in site.all_hosts()
-            if facts.hosts.get(host.name, {}).get("owed")
+            for host in fleets.owing(site, facts)
         ]  # fmt: skip
 
 
 @pytest.fixture
 def fleet(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr("fabfile.flow.applying.LOOK_AGAIN", 1)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    numbers = itertools.count()
-    monkeypatch.setattr(journal, "new_id", lambda: f"run-{next(numbers):03}")
-    (tmp_path / "site.toml").write_text(SITE)
     made = Fleet()
     monkeypatch.setattr(Run, "_fleet", lambda self: made)
     monkeypatch.setattr(Run, "confirm", lambda self: made.then())
-    made.site = str(tmp_path / "site.toml")
+    made.site = fleets.at_home(tmp_path, monkeypatch, SITE)
     return made
 
 
 def run(fleet, **flags):
-    """The exit code of a task, and what ended it."""
-    with Run({}, Options(site=fleet.site, **{"yes": True, **flags}), "integrate") as made:
-        try:
-            return made.report(made.converge([Restarts])), ""
-        except Stop as stop:
-            return stop.code, str(stop)
+    return fleets.outcome(Restarts, site=fleet.site, **flags)
 
 
 def ended():
@@ -348,7 +328,7 @@ def test_what_could_not_look_is_no_absence(fleet, monkeypatch):
     def deaf(self, host, read, say):
         say(t="read", id=read["id"], **({"error": "no virsh"} if host == "n2" else {"value": []}))
 
-    monkeypatch.setattr(Fleet, "_answer", deaf)
+    monkeypatch.setattr(Fleet, "answer", deaf)
     with Run({}, Options(site=fleet.site), "x") as made:
         asked = {made.site.host(name): [Read("owed", "owed")] for name in ("n1", "n2")}
         with pytest.raises(Failed, match="n2: could not look: no virsh"):
