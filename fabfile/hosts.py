@@ -4,7 +4,7 @@ from typing import Any
 
 from invoke import task
 
-from fabfile.command import HELP, command, guarded
+from fabfile.command import HELP, command, guarded, refuse_dry
 
 
 @command
@@ -36,6 +36,7 @@ def trust(context: Any, site: str = "", limit: str = "", yes: bool = False) -> N
     """Take unknown hosts' keys into known_hosts, after their fingerprints were compared."""
     from fabfile.flow import trusting  # noqa: PLC0415
 
+    refuse_dry(context)
     guarded(lambda: trusting.trust(context, site, limit, yes))
 
 

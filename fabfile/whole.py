@@ -41,6 +41,8 @@ def _plan(context: Any, out: str, flags: dict[str, Any]) -> int:
         found = run.look(chain.stages())
         if out and found:
             plan_file.save(out, run, found)
+        elif out:
+            run.screen.say(f"{out}: not written: there is nothing to keep")
         run.report(found)
     return 0
 
@@ -113,7 +115,7 @@ def _undo(context: Any, run_id: str, flags: dict[str, Any]) -> int:
 
     # What the cluster holds is taken away last, from under whoever would be left behind.
     with Run(context, Options(**flags, max_fail="0"), "undo") as run:
-        return run.report(run.converge([recorded.undone(run_id, run.site.name)]))
+        return run.report(run.converge([recorded.undone(run_id, run.site, run.limited)]))
 
 
 @task(help={"json": HELP["json"]})

@@ -108,6 +108,8 @@ def is_message(message: dict[str, Any]) -> bool:
     fields = _MESSAGES.get(str(message["t"]))
     if fields is None or (message["t"] == "read" and not {"value", "error"} & set(message)):
         return False
+    if not isinstance(message.get("error", ""), str):
+        return False
     return all(isinstance(message.get(name), kind) for name, kind in fields.items())
 
 

@@ -70,7 +70,7 @@ class Frames:
         _, found, text = line.partition(self._nonce + b" ")
         try:
             message = json.loads(text) if found else None
-        except ValueError:
+        except (ValueError, RecursionError):
             message = None
         if isinstance(message, dict) and "t" in message:
             return message

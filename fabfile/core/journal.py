@@ -6,6 +6,7 @@ that cannot be written (a full disk) is said once, and does not stop the work.
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
 import os
@@ -16,6 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +85,9 @@ class Journal:
         try:
             handle = os.open(self.path / name, flags, 0o600)
             try:
-                os.write(handle, text.encode())
+                data = text.encode()
+                if os.write(handle, data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(handle)
         except OSError as error:
@@ -128,10 +132,19 @@ def _prune() -> None:
 
 def runs() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """(id, events) of every run recorded here, newest first."""
-    for path in sorted(folder().glob("*"), reverse=True):
-        events = _events(path)
+    try:
+        names = sorted(os.listdir(folder()), reverse=True)
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    except OSError as error:
+        raise BadInput(
+            f"{folder()}: {error.strerror}: expected the records of runs; make the folder "
+            "readable, or name another one by XDG_STATE_HOME"
+        ) from None
+    for name in names:
+        events = _events(folder() / name)
         if events:
-            yield path.name, events
+            yield name, events
 
 
 def read(run: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -142,20 +155,37 @@ def read(run: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         raise BadInput(f"--run: no record of {run!r} below {folder()}; see inv history")
     try:
         changes = json.loads((path / "plan.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         changes = []
-    return events, changes
+    return events, changes if _is_plan(changes) else []
+
+
+def _is_plan(changes: Any) -> bool:
+    names = [field.name for field in fields(Change)][:6]
+    return isinstance(changes, list) and all(
+        isinstance(change, dict) and set(names) <= set(change) for change in changes
+    )
 
 
 def _events(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = (path / "events.jsonl").read_text().splitlines()
+        lines = (path / "events.jsonl").read_bytes().splitlines()
     except OSError:
         return []
     found = []
     for line in lines:
         try:
-            found.append(json.loads(line))
-        except ValueError:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
             continue  # a run that was killed in the middle of a line
+        if _is_event(event):
+            found.append(event)
     return found
+
+
+def _is_event(event: Any) -> bool:
+    return (
+        isinstance(event, dict)
+        and isinstance(event.get("event"), str)
+        and isinstance(event.get("time"), (int, float))
+    )

@@ -99,6 +99,9 @@ def load(paths: Iterable[Path]) -> KnownHosts:
             lines = path.read_text("utf-8", "replace").splitlines()
         except FileNotFoundError:
             continue
+        except OSError as error:
+            found.warnings.append(f"{path}: {error.strerror}; left out")
+            continue
         for number, line in enumerate(lines, 1):
             if line.strip() and not line.strip().startswith("#"):
                 _take(found, line.split(), f"{path}: line {number}")
@@ -148,7 +151,7 @@ def add(path: Path, lines: Iterable[str]) -> None:
     """Appends lines to a user's known_hosts; makes it, for the user alone, if needed."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(handle, "r+") as stream:
+    with os.fdopen(handle, "r+", encoding="utf-8", errors="surrogateescape") as stream:
         old = stream.read()
         gap = "\n" if old and not old.endswith("\n") else ""
         stream.write(gap + "".join(line + "\n" for line in lines))

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fabfile.core import sealed, whole_files
+from fabfile.core import sealed, site_file, whole_files
 from fabfile.core.contract import BadInput, Failed, Secret
 
 PIECE = 256 * 1024
@@ -94,7 +94,7 @@ class Store:
     """The folder of one site's records."""
 
     def __init__(self, folder: str, site: str) -> None:
-        self.path = Path(folder).expanduser() / site
+        self.path = site_file.expanded(folder, "backup.folder") / site
 
     # Keeping one
 
@@ -165,9 +165,9 @@ class Store:
         path = self.path / name / "manifest.json"
         try:
             found = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise BadInput(f"{path}: the record is broken: {error}") from None
-        if not isinstance(found, dict) or found.get("format") != 1 or not found.get("hosts"):
+        if not _is_manifest(found):
             raise BadInput(f"{path}: expected a record of format 1, found another")
         return found
 
@@ -205,9 +205,10 @@ class Store:
         """The last drill that a record stood."""
         try:
             found = json.loads((self.path / name / "verified.json").read_text("utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
-        return found if isinstance(found, dict) and "time" in found else None
+        dated = isinstance(found, dict) and isinstance(found.get("time"), (int, float))
+        return found if dated else None
 
     def last_verified(self) -> tuple[str, float] | None:
         """(the newest record that stood a drill, its age in seconds), if there is any."""
@@ -215,6 +216,36 @@ class Store:
             if "time" in manifest and self.verified(name):
                 return name, time.time() - manifest["time"]
         return None
+
+
+def _is_manifest(found: Any) -> bool:
+    """Whether it says what is read of a manifest; of one that was damaged, it may not."""
+    return (
+        isinstance(found, dict)
+        and found.get("format") == 1
+        and isinstance(found.get("time"), (int, float))
+        and isinstance(found.get("site"), str)
+        and isinstance(found.get("hosts"), dict)
+        and bool(found["hosts"])
+        and all(map(_is_held, found["hosts"].values()))
+    )
+
+
+def _is_held(held: Any) -> bool:
+    """As is_manifest, for one host's part."""
+    if not isinstance(held, dict):
+        return False
+    database, left = held.get("database", {}), held.get("left", [])
+    tables = database.get("tables", {}) if isinstance(database, dict) else None
+    return (
+        isinstance(held.get("size"), int)
+        and isinstance(held.get("sha256"), str)
+        and isinstance(left, list)
+        and isinstance(tables, dict)
+        and isinstance(database.get("unsafe", []), list)
+        and all(isinstance(t, list) and len(t) == 2 and isinstance(t[0], int)
+                for t in tables.values())
+    )  # fmt: skip
 
 
 def _digest(path: Path) -> str:

@@ -11,10 +11,19 @@ from fabfile.core.contract import BadInput
 PROJECT = Path(__file__).resolve().parents[2]
 
 
+def expanded(path: str, where: str) -> Path:
+    """A path of the operator's, with ~ and ~user.  Raises BadInput, where: what named it."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        user = path.partition("/")[0]
+        raise BadInput(f"{where}: {path}: {user} has no home folder here") from None
+
+
 def locate(option: str) -> Path:
     """The site file: --site, else STACKRBD_SITE, else config/site.toml."""
     if option or os.environ.get("STACKRBD_SITE"):
-        return Path(option or os.environ["STACKRBD_SITE"]).expanduser()
+        return expanded(option or os.environ["STACKRBD_SITE"], "--site")
     return PROJECT / "config" / "site.toml"
 
 
@@ -30,7 +39,7 @@ def load(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path}: byte {error.start}: expected UTF-8") from None
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from None
-    except (tomli.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         hint = "; it begins with a byte order mark" if "line 1, column 1" in str(error) else ""
         raise BadInput(f"{path}: not TOML: {error}{hint}") from None
 
@@ -48,7 +57,7 @@ def hazards() -> list[dict[str, Any]]:
 
 def start(out: str) -> int:
     """Writes a commented start to a new file.  Raises BadInput where one is already."""
-    path = Path(out).expanduser()
+    path = expanded(out, "--out")
     try:
         with path.open("x", encoding="utf-8") as stream:
             stream.write((PROJECT / "config" / "start.toml").read_text("utf-8"))

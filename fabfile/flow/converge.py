@@ -10,10 +10,8 @@ import contextlib
 import getpass
 import json
 import shlex
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from fabfile import context as travelling
@@ -35,7 +33,7 @@ from fabfile.core.contract import (
 )
 from fabfile.flow import asking, engine, interrupts, outcomes, pace, recorded, selecting
 from fabfile.flow.applying import PATIENCE, Again, Applying
-from fabfile.flow.screen import Screen
+from fabfile.flow.screen import Screen, answer, attended
 from fabfile.resources import identity, release
 from fabfile.resources import site as sites
 
@@ -249,7 +247,7 @@ class Run:
         with self.finishing():
             cut = self._work(works, answers)
             needy = [n for n, fault in cut.items() if isinstance(fault, NeedsPassword)]
-            if needy and not quietly and sys.stdin.isatty():
+            if needy and not quietly and attended():
                 self._ask_password(needy)
                 for name in needy:
                     del cut[name]
@@ -275,7 +273,11 @@ class Run:
 
     def _ask_password(self, hosts: Sequence[str]) -> None:
         """Once, for all hosts; it goes to sudo's standard input and nowhere else."""
-        self.fleet.give(Secret(getpass.getpass(f"sudo's password on {', '.join(hosts)}: ")))
+        try:
+            typed = getpass.getpass(f"sudo's password on {', '.join(hosts)}: ")
+        except EOFError:
+            raise BadInput("sudo: no password was typed; nothing was written") from None
+        self.fleet.give(Secret(typed))
 
     def finishing(self) -> Any:
         """While this holds, a signal ends the work at the next step's end, and is raised then."""
@@ -379,7 +381,7 @@ class Run:
         try:
             hold = self.fleet.hold(admin, work)
         except NeedsPassword:
-            if not sys.stdin.isatty():
+            if not attended():
                 raise
             self._ask_password([admin])
             hold = self.fleet.hold(admin, work)
@@ -452,7 +454,7 @@ class Run:
         back.close()
         back.fleet, back.screen, back._under_lock = self.fleet, self.screen, self._under_lock
         back.engine = engine.Local(self.fleet, self.site.admin)
-        stages = [recorded.undone(self.id, self.site.name)]
+        stages = [recorded.undone(self.id, self.site, back.limited)]
         plan = back.plan(stages, back.probe(stages))
         if plan:
             self.screen.plan(plan, False)
@@ -503,9 +505,9 @@ class Run:
         """Asks the operator.  Raises BadInput where nobody is there (alone), or says no."""
         if self.options.yes:
             return
-        if not sys.stdin.isatty():
+        if not attended():
             raise BadInput(alone)
-        if input(f"{question} Only 'yes' goes on: ").strip() != "yes":
+        if answer(f"{question} Only 'yes' goes on: ") != "yes":
             raise BadInput("not confirmed; nothing was written")
 
     def report(self, plan: Plan) -> int:
@@ -570,6 +572,6 @@ def _key(change: Mapping[str, Any]) -> str:
 def text_of(path: str) -> str:
     """The text of a source's key.  Raises BadInput."""
     try:
-        return Path(path).expanduser().read_text("ascii")
+        return site_file.expanded(path, "packages.key").read_text("ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"packages.key: {path}: expected an ASCII-armoured key: {error}") from None

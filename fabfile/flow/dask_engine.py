@@ -7,9 +7,9 @@ would do those again, elsewhere, unasked, when a worker dies; what writes must n
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import Any
 
+from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Unreachable
 
 TIMEOUT = 10
@@ -78,7 +78,7 @@ class Dask:
 
 
 def _file(name: str, path: str) -> str:
-    found = Path(path).expanduser()
+    found = site_file.expanded(path, f"dask.{name}")
     if not found.is_file():
         raise BadInput(f"dask.{name}: {found}: no such file")
     return str(found)

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
+from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Host, Read, Ref, Secret, Stop
 from fabfile.flow import asking, outcomes
 from fabfile.resources import auth
@@ -122,8 +122,8 @@ def fleet(hosts: Iterable[Host], ssh: Any, forks: int, where: str = "") -> Any:
     """
     from fabfile.core.ssh import Fleet  # noqa: PLC0415 (Fabric is slow to load)
 
-    config = Path(ssh.config).expanduser() if ssh.config else None
-    if config and not config.exists():
+    config = site_file.expanded(ssh.config, "ssh.config") if ssh.config else None
+    if config and not config.is_file():
         hint = where or " (for the lab: inv lab.up)"
         raise BadInput(f"ssh.config: {config}: no such file{hint}")
     password = _printed(ssh.sudo_password_command) if ssh.sudo_password_command else None
@@ -131,7 +131,14 @@ def fleet(hosts: Iterable[Host], ssh: Any, forks: int, where: str = "") -> Any:
 
 
 def _printed(command: Sequence[str]) -> Secret:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="surrogateescape", check=False,
+            timeout=60,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError) as error:
+        why = getattr(error, "strerror", None) or "no answer within 60 s"
+        raise BadInput(f"ssh.sudo_password_command: {command[0]}: {why}") from None
     if done.returncode or not done.stdout.strip():
         raise BadInput(f"ssh.sudo_password_command: {command[0]} printed no password")
     return Secret(done.stdout.splitlines()[0])

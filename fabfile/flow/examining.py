@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata, util
-from pathlib import Path
 from typing import Any
 
 from fabfile.core import site_file
@@ -177,7 +176,7 @@ def _images(run: Run) -> dict[str, Any]:
 
 def _here(run: Run) -> dict[str, Any]:
     """What is known of this machine."""
-    file = Path(run.site.clouds_yaml).expanduser() if run.site.clouds_yaml else None
+    file = site_file.expanded(run.site.clouds_yaml, "clouds_yaml") if run.site.clouds_yaml else None
     return {
         **{name: metadata.version(name) for name in ("fabric", "invoke")},
         "patchwork": util.find_spec("patchwork") is not None,

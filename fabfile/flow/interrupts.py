@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -36,11 +36,12 @@ def finishing(
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = [signal.signal(number, handle) for number in SIGNALS]
+    heeded = _heeded(SIGNALS)
+    before = [signal.signal(number, handle) for number in heeded]
     try:
         yield
     finally:
-        for number, old in zip(SIGNALS, before, strict=True):
+        for number, old in zip(heeded, before, strict=True):
             signal.signal(number, old)
 
 
@@ -51,5 +52,11 @@ def raising() -> None:
         raise KeyboardInterrupt
 
     if threading.current_thread() is threading.main_thread():
-        for number in SIGNALS[1:]:
+        for number in _heeded(SIGNALS[1:]):
             signal.signal(number, handle)
+
+
+def _heeded(numbers: Sequence[signal.Signals]) -> list[signal.Signals]:
+    """Without SIGHUP where whoever started this (nohup) has it ignored."""
+    hung_up = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in numbers if number != signal.SIGHUP or not hung_up]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from fabfile.core import sealed, site_file
@@ -17,7 +16,7 @@ def site_of(option: str) -> Any:
 
 def make(out: str, site: str) -> int:
     """Makes the key in a new file, and prints its recipient."""
-    path = Path(out or site_of(site).backup.identity).expanduser()
+    path = site_file.expanded(out or site_of(site).backup.identity, "--out, backup.identity")
     recipient = sealed.save_identity(path)
     print(f"{path}: written. Keep a copy where the cloud is not: without it no record opens.")
     print(f'[backup]\nrecipients = ["{recipient}"]')

@@ -10,15 +10,29 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fabfile.core import journal
+from fabfile.core import journal, site_file
 from fabfile.core.contract import BadInput, Plan, Stop, Unreachable
 
 FORMAT = 1
 _LATER: dict[str, Any] = {"max_fail": "", "left_out": {}}
 """What the first files of this format do not have."""
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+
+
+_FORMS: dict[str, Callable[[Any], bool]] = {
+    "site": lambda v: _texts(v) and set(v) == {"file", "sha256"} and "\0" not in v["file"],
+    "limit": lambda v: isinstance(v, str),
+    "max_fail": lambda v: isinstance(v, str),
+    "left_out": _texts,
+    "changes": lambda v: isinstance(v, list) and all(isinstance(change, dict) for change in v),
+}
 
 
 def digest(path: Path) -> str:
@@ -38,26 +52,30 @@ def save(out: str, run: Any, plan: Plan) -> None:
         "left_out": plan.left_out,
         "changes": journal.as_data(plan.changes),
     }
-    path = Path(out).expanduser()
+    path = site_file.expanded(out, "--out")
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise BadInput(f"--out: {path}: is there already; name another file") from None
     except OSError as error:
         raise BadInput(f"--out: {path}: {error.strerror}") from None
-    with os.fdopen(handle, "w") as stream:
-        json.dump(document, stream, indent=1)
+    try:
+        with os.fdopen(handle, "w") as stream:
+            json.dump(document, stream, indent=1)
+    except OSError as error:
+        path.unlink()
+        raise BadInput(f"--out: {path}: {error.strerror}; nothing was kept") from None
     run.screen.say(f"The plan is in {path}. To do it: inv apply {path}")
 
 
 def load(name: str) -> dict[str, Any]:
     """The file's document.  Raises BadInput for anything else than a whole plan."""
-    path = Path(name).expanduser()
+    path = site_file.expanded(name, "apply")
     try:
         document = json.loads(path.read_text())
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}; inv plan --out FILE writes one") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(
             f"{path}: expected a plan by inv plan --out, found no JSON: {error}"
         ) from None
@@ -67,7 +85,11 @@ def load(name: str) -> dict[str, Any]:
     if document["stackrbd plan"] != FORMAT:
         found = document["stackrbd plan"]
         raise BadInput(f"{path}: expected format {FORMAT}, found {found!r}; plan anew")
-    return {**_LATER, **document}
+    whole = {**_LATER, **document}
+    wrong = [name for name, fits in _FORMS.items() if not fits(whole[name])]
+    if wrong:
+        raise BadInput(f"{path}: {', '.join(wrong)}: not as inv plan --out writes it; plan anew")
+    return whole
 
 
 def left_out(document: dict[str, Any]) -> dict[str, Stop]:

@@ -9,9 +9,9 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
+from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Failed, Interrupted, Read, Stop, Unproved
 from fabfile.core.journal import Journal
 from fabfile.flow import interrupts, selecting
@@ -173,7 +173,7 @@ def _settings(run: Run, computes: Sequence[str]) -> Any:
     from fabfile.cloud.user import ProofSettings  # noqa: PLC0415
 
     site = run.site
-    guest = Path(site.verify.guest).expanduser() if site.verify.guest else None
+    guest = site_file.expanded(site.verify.guest, "verify.guest") if site.verify.guest else None
     return ProofSettings(
         volume_type=str(site.cinder.volume_type),
         flavor=site.verify.flavor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from fabfile.core import journal
@@ -16,7 +17,7 @@ _OUTCOMES = {0: "done", 1: "failed", 4: "unreachable", 5: "locked", 6: "unproved
 def summary(run: str, events: list[dict[str, Any]]) -> dict[str, Any]:
     """One run in a few words: whose, on what, how much, how long, and how it ended."""
     first, last = events[0], events[-1]
-    ended = last["event"] == "ended"
+    ended, code = last["event"] == "ended", last.get("code", 1)
     return {
         "run": run,
         "site": first.get("site", ""),
@@ -24,7 +25,7 @@ def summary(run: str, events: list[dict[str, Any]]) -> dict[str, Any]:
         "who": first.get("who", ""),
         "changes": sum(e["event"] == "done" for e in events),
         "seconds": round(last["time"] - first["time"], 1),
-        "outcome": _OUTCOMES.get(last["code"], str(last["code"])) if ended else "not ended",
+        "outcome": _OUTCOMES.get(code, str(code)) if ended else "not ended",
     }
 
 
@@ -69,23 +70,33 @@ def show(run: str, as_json: bool) -> int:
     return 0
 
 
-def undone(run: str, site: str) -> Undone:
+def undone(run: str, site: Any, limited: Collection[str]) -> Undone:
     """The resource that takes a run back: the one named, else the site's last that wrote.
 
-    Raises BadInput where there is none.
+    limited: the hosts that may be touched.  Raises BadInput where there is no such run.
     """
     if not run:
         for name, events in journal.runs():
             first = events[0]
             wrote = any(e["event"] in ("done", "begin", "unknown") for e in events)
-            if first.get("site") == site and first.get("task") != "undo" and wrote:
+            if first.get("site") == site.name and first.get("task") != "undo" and wrote:
                 run = name
                 break
         else:
-            raise BadInput(f"undo: no run on site {site!r} is recorded here; name one by --run")
+            raise BadInput(
+                f"undo: no run on site {site.name!r} is recorded here; name one by --run"
+            )
     try:
         events, changes = journal.read(run)
     except BadInput:
-        return Undone(run)  # made elsewhere: the hosts know it
-    done = [changes[e["step"]] for e in events if e["event"] == "done" and e["host"] == CLOUD]
-    return Undone(run, [change for change in done if change["verb"] == "volume_type"])
+        return Undone(run, (), limited)  # made elsewhere: the hosts know it
+    numbers = [e["step"] for e in events if e["event"] == "done" and e.get("host") == CLOUD]
+    if any(number not in range(len(changes)) for number in numbers):
+        raise BadInput(
+            f"undo: {journal.folder() / run / 'plan.json'}: expected the plan of what the run did "
+            "in the cloud's API, found it damaged or gone; take that back by hand"
+        )
+    done = [changes[number] for number in numbers]
+    cloud = [change for change in done if change["verb"] == "volume_type"]
+    worked = {str(e.get("host")) for e in events if e["event"] in ("begin", "done", "unknown")}
+    return Undone(run, cloud, limited, sorted(worked - {CLOUD, *site.hosts}))

@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from fabfile.core import journal, sealed
+from fabfile.core import journal, sealed, site_file
 from fabfile.core.contract import BadInput, Facts, Failed, Host, Read, Stop
 from fabfile.core.record_store import Incoming, Outgoing, Store
 from fabfile.flow import outcomes
@@ -176,7 +175,7 @@ def opened(site: Any, name: str) -> dict[str, Outgoing]:
     """{host: its part of a record, on its way}.  Raises BadInput for a broken one, or no key."""
     kept = store(site)
     kept.refuse_altered(name)
-    identities = sealed.load_identities(Path(site.backup.identity).expanduser())
+    identities = sealed.load_identities(site_file.expanded(site.backup.identity, "backup.identity"))
     return {
         host: Outgoing(kept.sealed(name, host), identities) for host in kept.manifest(name)["hosts"]
     }

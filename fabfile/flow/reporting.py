@@ -104,7 +104,7 @@ def runs(site: str) -> list[dict[str, Any]]:
 def _folder(site: str, out: str) -> Path:
     """Where the files go: --out, which must be there, else beside the records of runs."""
     if out:
-        folder = Path(out).expanduser()
+        folder = site_file.expanded(out, "--out")
         whole_files.refuse_unfit("--out", folder)
         return folder
     folder = journal.folder().parent / "reports" / site
@@ -117,7 +117,7 @@ def _folder(site: str, out: str) -> Path:
 
 
 def _metric_file(prom: str) -> Path:
-    path = Path(prom).expanduser()
+    path = site_file.expanded(prom, "--prom")
     if path.suffix != ".prom":
         raise BadInput(f"--prom: {path}: expected a name that ends in .prom: the exporter "
                        "reads no other")  # fmt: skip

@@ -6,7 +6,6 @@ touched last, whole, and kept.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +24,7 @@ from fabfile.core.contract import (
 )
 from fabfile.flow import proving, reconciling, recording
 from fabfile.flow.converge import Options, Run
+from fabfile.flow.screen import answer, attended
 from fabfile.resources import backup, chain, client_packages, cluster, rows
 
 _APART = ".stackrbd-"
@@ -165,9 +165,9 @@ class Restoring:
         """The cloud's name, typed: nothing less puts a record in place."""
         name, given = self._run.site.name, cloud
         if not given:
-            if not sys.stdin.isatty():
+            if not attended():
                 raise BadInput("nobody is there to type the cloud's name: give --cloud NAME")
-            given = input(f"This replaces what is live. Type the cloud's name ({name}): ").strip()
+            given = answer(f"This replaces what is live. Type the cloud's name ({name}): ")
         if given != name:
             raise BadInput(f"expected the name of the cloud, {name!r}; nothing was written")
 

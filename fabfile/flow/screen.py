@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from fabfile.core.contract import Plan
@@ -27,12 +28,47 @@ _SHOW_CURSOR = "\x1b[?25h\n"
 Told = Callable[[str, str], None]
 
 
+def attended() -> bool:
+    """Whether somebody is there to ask."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def answer(question: str) -> str:
+    """What the operator types; nothing for the end of input."""
+    try:
+        return input(question).strip()
+    except EOFError:
+        return ""
+
+
+@contextlib.contextmanager
+def _listened_to(out: Any) -> Iterator[None]:
+    """Whoever listens may go (head, a terminal): the work goes on, and the record is kept."""
+    try:
+        yield
+    except BrokenPipeError:
+        _into_nothing(out)
+    except OSError as error:
+        _into_nothing(out)
+        with contextlib.suppress(OSError):
+            print(f"stackrbd: what is said here is lost: {error.strerror}", file=sys.stderr)
+
+
+def _into_nothing(out: Any) -> None:
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, out.fileno())
+    os.close(nothing)
+
+
 class Screen:
     """Prints plain lines; on a terminal in colour, with rows for the hosts at work."""
 
     def __init__(self, as_json: bool) -> None:
         self._json = as_json
-        self._out = sys.stderr if as_json else sys.stdout
+        self._out = (sys.stderr if as_json else sys.stdout) or Path(os.devnull).open("w")  # noqa: SIM115
+        for stream in filter(None, (sys.stdout, self._out)):
+            if hasattr(stream, "reconfigure"):  # of another locale than the letters
+                stream.reconfigure(errors="backslashreplace")
         terminal = self._out.isatty()
         self._colour = terminal and "NO_COLOR" not in os.environ
         # JSON on the same terminal would run into the rows.
@@ -46,9 +82,15 @@ class Screen:
         """One or more lines for people, without control characters."""
         with self._lock:
             if self._rows:
-                self._rows.say(clean(text))
+                with _listened_to(self._out):
+                    self._rows.say(clean(text))
             else:
-                print(clean(text), file=self._out, flush=True)
+                self._print(clean(text), self._out)
+
+    @staticmethod
+    def _print(text: str, out: Any, end: str = "\n") -> None:
+        with _listened_to(out):
+            print(text, end=end, file=out, flush=True)
 
     def step(self, host: str, text: str) -> None:
         """One line of progress."""
@@ -137,7 +179,7 @@ class Screen:
         """One document of --json, in one line; the last one is the result."""
         if self._json:
             with self._lock:
-                print(json.dumps(document), flush=True)
+                self._print(json.dumps(document), sys.stdout)
 
     # The plan
 
@@ -156,7 +198,7 @@ class Screen:
         for lines, hosts in folded.items():
             self.say(outcomes.named(hosts))
             for sign, thing, sentence, detail in lines:
-                print(f"  {self._sign(sign)} ", end="", file=self._out)
+                self._print(f"  {self._sign(sign)} ", self._out, "")
                 self.say(f"{thing}: {sentence}")
                 for line in detail if diff else ():
                     self.say(f"      {line}")

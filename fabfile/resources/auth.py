@@ -90,7 +90,7 @@ def _create(host: str, name: str, caps: dict[str, str], pools: list[str]) -> Cha
     undo = {
         "verb": "run",
         "args": {"argv": cluster.ceph("auth", "del", f"client.{name}")},
-        "guard": {"argv": cluster.ceph("auth", "get", f"client.{name}")},
+        "guard": {"argv": cluster.ceph("auth", "get", f"client.{name}"), "absent": "ENOENT"},
         "holds": pools,
     }
     diff = tuple(f"+ {daemon}: {caps[daemon]}" for daemon in sorted(caps))
@@ -105,10 +105,11 @@ def _widen(host: str, name: str, old: dict[str, str], new: dict[str, str]) -> Ch
     changed = [d for d in sorted(new) if old.get(d) != new[d]]
     diff = tuple(line for d in changed for line in (f"- {d}: {old.get(d, '')}", f"+ {d}: {new[d]}"))
     sentence = "widen its caps (" + ", ".join(changed) + ")"
-    undo = {
+    back = {
         "verb": "run",
         "args": {"argv": cluster.ceph("auth", "caps", f"client.{name}", *_pairs(old))},
         "guard": {"argv": cluster.ceph("auth", "get", f"client.{name}")},
     }
-    args = {"argv": argv, "undo": undo}
+    # 'auth caps' wants one at least: of a user that had none, they stay.
+    args = {"argv": argv, "undo": back if old else None}
     return Change(host, f"user client.{name}", sentence, "~", "run", args, 0, diff=diff)

@@ -7,6 +7,7 @@ Source: procedure steps 4 and 5.
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,13 @@ from fabfile.resources.client_packages import client_hosts, is_client, wave_of
 from fabfile.resources.restarts import UNITS
 
 PATH = "/etc/ceph/ceph.conf"
+CREDENTIALS = r"(?i)^[^=\n]*(?:key(?!ring|stone)|secret|passw|token)[^=\n]*=[ \t]*(\S[^\n]*)"
+"""Values that stay on their host: a client's key, and what a gateway there logs in with."""
 READERS = ("glance", "cinder")
 """Roles whose unit reads the file at its start; QEMU reads it for each guest."""
+
+
+READ = Read("ceph.conf", "file", {"path": PATH, "text": True, "mask": [CREDENTIALS]})
 
 
 def reads(site: Any, host: Host) -> list[Read]:
@@ -26,7 +32,7 @@ def reads(site: Any, host: Host) -> list[Read]:
     found = cluster.reads(site, host)
     if is_client(host) and "ceph" not in host.roles:
         found.append(Read("ceph.folder", "file", {"path": "/etc/ceph", "kind": "directory"}))
-        found.append(Read("ceph.conf", "file", {"path": PATH, "text": True}))
+        found.append(READ)
     return found
 
 
@@ -98,7 +104,7 @@ def _file(host: Host, found: Any, seen: cluster.Cluster, wave: int) -> list[Chan
     units = tuple(UNITS[role][0] for role in READERS if role in host.roles)
     args = {
         "path": PATH,
-        "content": [text],
+        "content": _parts(found["text"] if found else "", text),
         "mode": "0644",
         "owner": "root",
         "group": "root",
@@ -121,7 +127,7 @@ class OfTheCluster:
         """The file of each Ceph host."""
         found = cluster.reads(site, host)
         if "ceph" in host.roles:
-            found.append(Read("ceph.conf", "file", {"path": PATH, "text": True}))
+            found.append(READ)
         return found
 
     def plan(self, site: Any, facts: Facts) -> list[Change]:
@@ -144,9 +150,19 @@ of_the_cluster = OfTheCluster()
 
 def _monitors_alone(host: str, found: Any, text: str, seen: cluster.Cluster) -> Change:
     args = {name: found[name] for name in ("mode", "owner", "group")}
-    args |= {"path": PATH, "content": [text], "before": found["sha256"]}
+    content = _parts(found["text"], text)
+    args |= {"path": PATH, "content": content, "before": found["sha256"]}
     diff = (f"+ mon_host = {' '.join(seen.monitors)}",)
     return Change(host, PATH, "monitors of the live monitor map", "~", "write", args, 0, diff)
+
+
+def _parts(old: str, new: str) -> list[Any]:
+    """The new text as the host puts it together: lines that stay never leave it."""
+    before, after = (re.findall("[^\n]*\n|[^\n]+", text) for text in (old, new))
+    found: list[Any] = []
+    for kind, i1, i2, j1, j2 in difflib.SequenceMatcher(None, before, after, False).get_opcodes():
+        found.append({"lines": [i1, i2]} if kind == "equal" else "".join(after[j1:j2]))
+    return [part for part in found if part]
 
 
 def _refuse_another_cluster(host: str, text: str, seen: cluster.Cluster) -> None:

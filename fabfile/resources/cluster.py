@@ -60,18 +60,18 @@ def reads(site: Any, host: Host) -> list[Read]:
 def seen(site: Any, facts: Facts) -> Cluster:
     """The cluster of the facts.  Raises Failed where it must not be worked on."""
     admin = site.admin.name
-    monmap = json.loads(facts.of(admin, "ceph.monmap")["out"])
+    monmap = _told(facts, admin, "ceph.monmap", "fsid", "mons")
     if site.fsid and monmap["fsid"].lower() != site.fsid.lower():
         raise BadInput(
             f"{admin}: expected the cluster {site.fsid} (fsid of the site file), found "
             f"{monmap['fsid']}: this is another cloud"
         )
-    health = json.loads(facts.of(admin, "ceph.health")["out"])
+    health = _told(facts, admin, "ceph.health")
     stopping = sorted(set(health.get("checks", {})) & set(STOPPING))
     if stopping:
         raise Failed(f"{admin}: the cluster says {', '.join(stopping)}; mend that first")
-    pools = json.loads(facts.of(admin, "ceph.pools")["out"])
-    users = json.loads(facts.of(admin, "ceph.users")["out"])["auth_dump"]
+    pools = _told(facts, admin, "ceph.pools")
+    users = _told(facts, admin, "ceph.users", "auth_dump")["auth_dump"]
     return Cluster(
         fsid=monmap["fsid"],
         monitors=tuple(_mon_host(mon) for mon in sorted(monmap["mons"], key=lambda m: m["rank"])),
@@ -79,6 +79,20 @@ def seen(site: Any, facts: Facts) -> Cluster:
         pools={pool["pool_name"]: pool for pool in pools},
         users={user["entity"]: user for user in users},
     )
+
+
+def _told(facts: Facts, admin: str, read: str, *names: str) -> Any:
+    """An answer's document.  Raises Failed where it is no such thing as Ceph says there."""
+    out = facts.of(admin, read)["out"]
+    try:
+        found = json.loads(out)
+    except (ValueError, RecursionError):
+        found = None
+    kind = list if read == "ceph.pools" else dict
+    if not isinstance(found, kind) or any(name not in found for name in names):
+        expected = " with ".join(["JSON", *filter(None, [" and ".join(names)])])
+        raise Failed(f"{admin}: {read.replace('.', ' ')}: expected {expected}, found {out[:80]!r}")
+    return found
 
 
 def _mon_host(mon: dict[str, Any]) -> str:
@@ -95,9 +109,9 @@ def release(facts: Facts, admin: str) -> int:
     """
     all_of_them = facts.of(admin, "ceph.versions")
     if all_of_them["code"] == _EINVAL:
-        texts = [json.loads(facts.of(admin, "ceph.version")["out"])["version"]]
+        texts = [_told(facts, admin, "ceph.version", "version")["version"]]
     else:
-        versions = json.loads(all_of_them["out"])
+        versions = _told(facts, admin, "ceph.versions")
         texts = list(versions.get("mon") or versions.get("overall") or ())
     found = [re.match(r"ceph version (\d+)\.", text) for text in texts]
     majors = [int(version.group(1)) for version in found if version]

@@ -26,6 +26,7 @@ SECRETS = Read(
         "argv": ["virsh", "-q", "secret-list"],
         "match": _UUID,
         "most": _MOST_SECRETS,
+        "all": True,
         "then": {
             "xml": {"argv": ["virsh", "-q", "secret-dumpxml", "{}"]},
             "value": {

@@ -9,11 +9,13 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import Any
 
-from fabfile.core.contract import Change, Facts, Ref, Refused
+from fabfile.core.contract import Change, Facts, Failed, Ref, Refused
 from fabfile.resources import cluster, identity
 from fabfile.resources.auth import key_of
 
 reads = identity.reads
+ABSENT = "secret not found|no secret with"
+"""libvirt's words; a libvirtd that is down has others."""
 
 
 def plan(site: Any, facts: Facts) -> list[Change]:
@@ -55,7 +57,10 @@ def _for_client(
 
 def usage_of(xml: str) -> str | None:
     """The usage name in a secret's XML."""
-    return ET.fromstring(xml).findtext("usage/name")  # noqa: S314 (libvirt's own)
+    try:
+        return ET.fromstring(xml).findtext("usage/name")  # noqa: S314 (libvirt's own)
+    except ET.ParseError:
+        raise Failed(f"virsh secret-dumpxml: expected a secret's XML, found {xml[:80]!r}") from None
 
 
 def _xml(uuid: str, name: str) -> str:
@@ -70,7 +75,7 @@ def _define(host: str, client: str, uuid: str, name: str) -> Change:
     undo = {
         "verb": "run",
         "args": {"argv": ["virsh", "-q", "secret-undefine", uuid]},
-        "guard": {"argv": ["virsh", "-q", "secret-dumpxml", uuid]},
+        "guard": {"argv": ["virsh", "-q", "secret-dumpxml", uuid], "absent": ABSENT},
     }
     args = {
         "argv": ["virsh", "-q", "secret-define", "/dev/stdin"],
@@ -88,7 +93,7 @@ def _set_value(host: str, client: str, uuid: str, old: str | None, new: str | No
     undo = {
         "verb": "run",
         "args": {"argv": argv, "stdin": [{"old": ask}]},
-        "guard": {"argv": ask},
+        "guard": {"argv": ask, "absent": ABSENT},
     }
     return Change(
         host,

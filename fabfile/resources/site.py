@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from fabfile.core.contract import BadInput, Host
+from fabfile.core.contract import CLOUD, BadInput, Host
 from fabfile.resources import keyrings
 
 
@@ -259,6 +259,11 @@ class Site(_Table):
             for where, name, known in self._references()
             if name not in known
         ]
+        faults += [
+            f"hosts.{name}: expected another name: {name!r} is {what} here"
+            for name, what in self._taken_names().items()
+            if name in self.hosts
+        ]
         if not self.with_role("ceph"):
             faults.append("hosts: no host has the role 'ceph'")
         faults += self._shared_secrets() + self._shared_keyrings()
@@ -280,6 +285,15 @@ class Site(_Table):
             for kind, pools in (("rwx", client.rwx), ("rx", client.rx)):
                 found += [(f"clients.{name}.{kind}", pool, self.pools) for pool in pools]
         return found
+
+    def _taken_names(self) -> dict[str, str]:
+        """{a name that no host can have: what it means}."""
+        roles = {
+            role: "every host of that role"
+            for role in ROLES
+            if {host.name for host in self.with_role(role)} - {role}
+        }
+        return {CLOUD: "the cloud's own API", "here": "this machine", **roles}
 
     def _shared_secrets(self) -> list[str]:
         """Clients of one UUID: a libvirt secret holds one client's key."""
@@ -392,7 +406,10 @@ def _found(raw: Any, path: Any) -> str:
             raw = raw[part]
         except (KeyError, IndexError, TypeError):
             return ""
-    return f", found {raw!r}"[:120]
+    try:
+        return f", found {raw!r}"[:120]
+    except ValueError:
+        return ", found a number of thousands of digits"
 
 
 def _nearest(path: list[str]) -> str:

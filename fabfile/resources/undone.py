@@ -8,29 +8,36 @@ images; packages stay.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
 from fabfile.resources import backends
 
 LAST_WAVE = 3
+_FILES = ("write", "remove")
 _SIGNS = {"+": "-", "-": "+", "~": "~", "!": "!"}
 
 
 @dataclass(frozen=True)
 class Undone:
-    """As a resource: the run's id, and what it did through the cloud's API (its changes)."""
+    """As a resource: the run's id, and what it did through the cloud's API (its changes).
+
+    limited: the hosts that may be touched, where not all; strangers: hosts of the run that the
+    site file does not name.
+    """
 
     run: str
     cloud: Sequence[dict[str, Any]] = ()
+    limited: Collection[str] | None = None
+    strangers: Sequence[str] = ()
 
     def reads(self, site: Any, host: Host) -> list[Read]:
         """What the run did on each host; on the first Ceph host, which pools hold images."""
         if host.name == CLOUD:
             return [Read("volume_types", "volume_types")] if self.cloud else []
-        found = [Read("run", "run", {"run": self.run})]
+        found = [Read("run", "run", {"run": self.run}), Read("owed", "owed")]
         if host == site.admin:
             for pool in site.pools:
                 argv = ["rbd", "ls", "--format", "json", "-p", pool]
@@ -56,7 +63,8 @@ class Undone:
         for host in site.all_hosts():
             steps = facts.hosts.get(host.name, {}).get("run", [])
             known = known or bool(steps)
-            changes += _host(site, facts, host.name, steps, stale)
+            if self._may_touch(host.name):
+                changes += _host(site, facts, host.name, steps, stale)
         if not known and not self.cloud:
             raise BadInput(f"--run: no host knows of run {self.run!r}; see inv history")
         if stale:
@@ -70,8 +78,13 @@ class Undone:
 
     def notes(self, site: Any, facts: Facts, changes: Sequence[Change]) -> list[str]:
         """What stays."""
-        found = []
+        found = [
+            f"{host}: is not in the site file; what the run did there stays"
+            for host in self.strangers
+        ]
         for host in site.all_hosts():
+            if not self._may_touch(host.name):
+                continue
             steps = facts.hosts.get(host.name, {}).get("run", [])
             gone = {step["thing"] for step in steps if step.get("verb") and step["sign"] == "+"}
             for step in steps:
@@ -80,9 +93,15 @@ class Undone:
                 if not step.get("verb") and step["thing"] in gone:
                     continue  # a secret's value goes with the secret
                 why = _stays(site, facts, step)
+                if not why and step.get("verb") == "no_folder":
+                    names = _filled(step, [c for c in changes if c.host == host.name])
+                    why = "it holds " + ", ".join(names[:5]) if names else None
                 if why:
                     found.append(f"{host.name}: {step['thing']} ({step['sentence']}) stays: {why}")
         return found
+
+    def _may_touch(self, host: str) -> bool:
+        return self.limited is None or host in self.limited
 
     def _cloud(self, facts: Facts) -> list[Change]:
         changes = []
@@ -102,26 +121,47 @@ class Undone:
 def _host(
     site: Any, facts: Facts, host: str, steps: Sequence[dict[str, Any]], stale: list[str]
 ) -> list[Change]:
-    changes, restarts = [], []
+    changes: list[Change] = []
+    restarts = []
     for step in reversed(steps):
+        if "verb_was" not in step:
+            continue  # it failed before it began
         if step["verb_was"] == "restart":
             # One that failed too: the unit has seen the files that are taken back.
             restarts.append(step)
-        elif step["state"] == "failed":
+        elif step["state"] == "failed" and step.get("becomes") and not _as_left(step):
+            continue  # a file is whole or as it was; who changed it since is not our matter
+        elif step.get("verb") == "no_folder" and _filled(step, changes):
             continue
         elif step.get("verb") and not _stays(site, facts, step) and _differs(facts, step):
             if _as_left(step):
                 changes.append(_back(host, step))
             else:
                 stale.append(f"{host}: {step['thing']}")
-    files = any(change.verb in ("write", "remove") for change in changes)
-    units = [u for step in restarts for u in step["args"]["units"]] if files else []
+    files = any(change.verb in _FILES for change in changes)
+    owed = facts.hosts.get(host, {}).get("owed", ()) if any(map(_taken_back, steps)) else ()
+    units = [u for step in restarts for u in step["args"]["units"] if files or u in owed]
     if units:
+        owing = tuple(sorted(set(units)))
+        changes = [replace(c, restarts=owing) if c.verb in _FILES else c for c in changes]
         wave = LAST_WAVE - restarts[0]["wave"]
         sentence = "restart, and watch it stand"
         args = {"units": sorted(set(units))}
         changes.append(Change(host, ", ".join(args["units"]), sentence, "!", "restart", args, wave))
     return changes
+
+
+def _filled(step: dict[str, Any], changes: Sequence[Change]) -> list[str]:
+    """What a folder holds besides what is taken away anyway."""
+    path = step["args"]["path"]
+    gone = {change.args["path"] for change in changes if change.verb == "remove"}
+    return [name for name in step.get("names", ()) if f"{path}/{name}" not in gone]
+
+
+def _taken_back(step: dict[str, Any]) -> bool:
+    """Whether it is a file that an undo, broken off before its restart, has brought back."""
+    file = step.get("verb") in _FILES
+    return file and step["state"] == "done" and bool(step["now"] == step["was"])
 
 
 def _differs(facts: Facts, step: dict[str, Any]) -> bool:
@@ -163,6 +203,8 @@ def _stays(site: Any, facts: Facts, step: dict[str, Any]) -> str | None:
     for pool in step.get("holds", ()):
         for kind in ("images", "trash"):
             answer = seen.get(f"{kind}.{pool}")
-            if answer and answer["code"] == 0 and json.loads(answer["out"] or "[]"):
+            if answer is None:
+                return f"whether pool {pool} holds images was not seen: it is not in the site file"
+            if answer["code"] == 0 and json.loads(answer["out"] or "[]"):
                 return f"pool {pool} holds images"
     return None

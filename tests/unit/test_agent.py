@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pwd
+import resource
 import subprocess
 import sys
 import time
@@ -15,6 +16,10 @@ import pytest
 from fabfile.core import agent_program
 
 NONCE = "\x1enonce"
+ME = {
+    "owner": pwd.getpwuid(os.getuid()).pw_name,
+    "group": grp.getgrgid(os.getgid()).gr_name,
+}
 
 
 class Agent:
@@ -197,12 +202,12 @@ def test_a_look_without_the_lock_writes_nothing(agent):
 
 def test_the_sites_lock_is_one_and_frees_itself(agent):
     first = agent(hold=True)
-    assert first.hear() == {"t": "held", "number": 1}
+    number = first.hear("held")["number"]
     (said,) = agent(hold=True, who="run r2").all()
     assert said == {"t": "busy", "who": "run r1 of a test"}
     first.process.kill()
     first.process.wait()
-    assert agent(hold=True).hear() == {"t": "held", "number": 2}
+    assert agent(hold=True).hear("held")["number"] > number
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -366,3 +371,100 @@ def test_a_brought_file_is_put_in_place_and_taken_back(agent, tmp_path):
     staged.unlink()
     (_, failed) = agent(steps=[step(0, "place", **args)], run="r3").all()
     assert "is gone" in failed["why"]
+
+
+OLD = 90 * 86400
+
+
+@pytest.mark.parametrize("newer, age", [(20, 0), (0, OLD + 1)])
+def test_the_run_that_is_taken_back_is_not_pruned(agent, tmp_path, newer, age):
+    path = tmp_path / "conf"
+    path.write_text("old\n")
+    wanted = {"path": str(path), "content": ["new\n"], "mode": "0644", **ME}
+    before = hashlib.sha256(b"old\n").hexdigest()
+    agent(steps=[step(0, "write", **wanted, before=before)]).all()
+    for number in range(newer):
+        (tmp_path / "state/runs" / f"r2{number:02}").mkdir()
+    then = time.time() - age
+    os.utime(tmp_path / "state/runs/r1", (then, then))
+    (kept,) = steps_of(agent)
+    said = agent(steps=[step(0, kept["verb"], **kept["args"])], run="r3").all()
+    assert (said[-1]["t"], path.read_text()) == ("done", "old\n")
+
+
+def test_what_is_no_run_lies_there_unminded(agent, tmp_path):
+    (tmp_path / "state/runs/lost+found").mkdir(parents=True)
+    assert agent(steps=[step(0, "run", **sh("true"))]).all()[-1]["t"] == "done"
+    assert (tmp_path / "state/runs/lost+found").exists()
+
+
+def test_a_line_that_was_cut_does_not_take_the_next_with_it(agent, tmp_path):
+    agent(steps=[step(0, "run", **sh("true"))]).all()
+    with (tmp_path / "state/runs/r1/steps.jsonl").open("a") as stream:
+        stream.write('null\n{"step": 1, "sta')
+    agent(steps=[step(1, "run", **sh("true"))]).all()
+    assert [(s["step"], s["state"]) for s in steps_of(agent)] == [(0, "done"), (1, "done")]
+
+
+def test_a_record_that_cannot_be_kept_is_a_failure(agent, tmp_path):
+    (tmp_path / "state/runs/r1/steps.jsonl").mkdir(parents=True)
+    said = agent(steps=[step(0, "run", **sh(f"touch {tmp_path}/x"))]).all()
+    assert said[-1]["t"] == "failed" and "Is a directory" in said[-1]["why"]
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_record_without_room_is_cut_nowhere(agent, tmp_path):
+    path = tmp_path / "state/runs/r1/steps.jsonl"
+    full = agent(steps=[step(0, "run", **sh("true"))])
+    full.all()
+    whole = path.read_text()
+    room = len(whole) + 40, len(whole) + 40
+    resource.prlimit(full.process.pid, resource.RLIMIT_FSIZE, room)
+    full.give(steps=[step(1, "run", **sh(f"touch {tmp_path}/x"))])
+    assert full.all()[-1]["t"] == "failed"
+    assert path.read_text() == whole and not (tmp_path / "x").exists()
+
+
+def test_a_copy_that_fails_is_a_failure(agent, tmp_path, monkeypatch):
+    path, cp = tmp_path / "conf", tmp_path / "bin/cp"
+    path.write_text("[DEFAULT]\n")
+    cp.parent.mkdir()
+    cp.write_text("#!/bin/sh\necho cp: no room for attributes >&2; exit 1\n")
+    cp.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{cp.parent}:{os.environ['PATH']}")
+    edits = [["DEFAULT", "a", "1"]]
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
+    said = agent(steps=[step(0, "edit", path=str(path), edits=edits, before=before)]).all()
+    assert said[-1]["t"] == "failed" and path.read_text() == "[DEFAULT]\n"
+
+
+def test_numbers_go_on_where_the_last_one_is_gone(agent, tmp_path):
+    """Another first host, or a disk that was full: every other host knows the old numbers."""
+    first = agent(hold=True)
+    number = first.hear("held")["number"]
+    first.end()
+    (lock,) = (tmp_path / "state/sites").iterdir()
+    lock.write_text("")
+    time.sleep(1.1)
+    assert agent(hold=True).hear("held")["number"] > number
+
+
+@pytest.mark.parametrize("text", ["null", "[]", "x"])
+def test_a_fence_that_is_none(agent, tmp_path, text):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/fence").write_text(text)
+    assert agent(steps=[step(0, "run", **sh("true"))]).all()[-1]["t"] == "done"
+
+
+GUARD = {"argv": ["sh", "-c", "echo $0 >&2; exit 1", "error: Secret not found"],
+         "absent": "secret not found"}  # fmt: skip
+
+
+def test_what_cannot_be_asked_is_not_absent(agent, tmp_path):
+    back = {"verb": "run", "args": sh("true")}
+    agent(steps=[step(0, "run", undo={**back, "guard": GUARD}, **sh("true"))]).all()
+    (kept,) = steps_of(agent)
+    assert (kept["was"], kept["now"]) == (None, None)
+    deaf = {**GUARD, "argv": [*GUARD["argv"][:3], "error: failed to connect"]}
+    said = agent(steps=[step(0, "run", undo={**back, "guard": deaf}, **sh("true"))]).all()
+    assert said[-1]["t"] == "failed" and "failed to connect" in said[-1]["why"]

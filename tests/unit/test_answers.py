@@ -100,3 +100,8 @@ def test_what_the_agent_tells(message):
 )
 def test_what_it_never_tells(message):
     assert not answers.is_message(message)
+
+
+@pytest.mark.parametrize("error, fits", [("no virsh", True), (5, False), (None, False)])
+def test_why_a_read_failed_is_a_text(error, fits):
+    assert answers.is_message({"t": "read", "id": "x", "error": error}) == fits

@@ -152,3 +152,10 @@ def test_a_ceph_of_no_number_is_said(versions):
     seen = {**cluster(), "ceph.versions": answer({"mon": versions})}
     with pytest.raises(BadInput, match=r"ceph01: ceph versions: expected .*16\.2\.15.*, found"):
         auth.plan(site(), Facts({"ceph01": seen}))
+
+
+@pytest.mark.parametrize("caps, back", [({"mon": "allow r"}, ["mon", "allow r"]), ({}, None)])
+def test_caps_that_were_none_cannot_be_set_again(caps, back):
+    (change,) = plan(IMAGES, user("volumes", caps=caps))
+    undo = change.args["undo"]
+    assert (undo["args"]["argv"][-2:] if undo else None) == back

@@ -1,8 +1,12 @@
 """ceph.conf on the clients: written once, then only its monitors and mode are minded."""
 
+import json
+
 import pytest
 
+from fabfile.core import journal
 from fabfile.core.contract import BadInput, Facts
+from fabfile.core.remote import reads, steps
 from fabfile.resources import ceph_conf
 
 from .states import DIGEST, FSID, HOSTS, OTHER, cluster, file, site
@@ -20,7 +24,7 @@ def plan(found, host="n1", folder=FOLDER, mons=MONS):
 def written(text):
     (change,) = plan(file(text))
     assert change.verb == "write"
-    return "".join(change.args["content"])
+    return steps.joined("r1", change.args["content"], text.encode())
 
 
 @pytest.mark.parametrize(
@@ -186,7 +190,8 @@ def test_qemu_can_read_it(mode, fits):
 def test_the_folder_is_to_be_a_folder_and_the_file_a_file():
     asked = {read.id: read.args for read in ceph_conf.reads(site(), site().host("n1"))}
     assert asked["ceph.folder"] == {"path": "/etc/ceph", "kind": "directory"}
-    assert asked["ceph.conf"] == {"path": ceph_conf.PATH, "text": True}
+    wanted = {"path": ceph_conf.PATH, "text": True, "mask": [ceph_conf.CREDENTIALS]}
+    assert asked["ceph.conf"] == wanted
 
 
 def test_a_ceph_host_keeps_its_own_file():
@@ -195,3 +200,26 @@ def test_a_ceph_host_keeps_its_own_file():
     asked = [read.id for read in ceph_conf.reads(both, both.admin)]
     assert "ceph.monmap" in asked
     assert "ceph.conf" not in asked
+
+
+KEY = "AQBsb2NrZWQgaW4gYSB0ZXN0IGZpbGU/AAAA+A=="
+OF_OTHERS = (
+    f"# \u00dcberwacht\n[global]\nfsid = {FSID}\nmon_host = 10.9.9.9\nkeyring = /etc/ceph/k\n"
+    f"[client.rgw.ctl]\nrgw_keystone_admin_password = hunter2\n\tkey = {KEY}"
+).encode("latin-1")
+
+
+def test_lines_that_stay_never_leave_their_host(tmp_path):
+    path = tmp_path / "ceph.conf"
+    path.write_bytes(OF_OTHERS)
+    args = {**ceph_conf.READ.args, "path": str(path)}
+    seen = reads.file(**args)
+    (change,) = plan(seen)
+    for shown in (str(seen), json.dumps(journal.as_data([change]))):
+        assert "hunter2" not in shown and KEY not in shown
+    assert "keyring = /etc/ceph/k" in seen["text"]
+    content = steps.joined("r1", change.args["content"], OF_OTHERS)
+    new = content.encode("utf-8", "surrogateescape")
+    assert new == OF_OTHERS.replace(b"10.9.9.9", b"10.0.0.1:6789 10.0.0.2:6789")
+    path.write_bytes(new)
+    assert plan(reads.file(**args)) == []

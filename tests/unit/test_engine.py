@@ -76,3 +76,67 @@ def test_a_fleet_says_where_its_configuration_is_missing(tmp_path):
     ssh = SimpleNamespace(config=str(tmp_path / "none"), sudo_password_command=None)
     with pytest.raises(BadInput, match="no such file on worker a"):
         engine.fleet([ADMIN], ssh, 4, " on worker a")
+
+
+def password_by(tmp_path, script):
+    command = tmp_path / "command"
+    command.write_text(f"#!/bin/sh\n{script}\n")
+    command.chmod(0o755)
+    config = SimpleNamespace(config=None, sudo_password_command=[str(command)])
+    return engine.fleet([ADMIN], config, 1)
+
+
+def test_a_password_of_any_letters_is_taken(tmp_path):
+    password_by(tmp_path, r"printf 'a\374b\n'")
+
+
+@pytest.mark.parametrize("script", ["exit 3", "exit 0"])
+def test_a_command_that_prints_no_password_is_named(tmp_path, script):
+    with pytest.raises(BadInput, match="^ssh.sudo_password_command: .*/command printed no passw"):
+        password_by(tmp_path, script)
+
+
+def test_a_command_that_is_not_there_is_named():
+    config = SimpleNamespace(config=None, sudo_password_command=["/nowhere/pass", "show"])
+    with pytest.raises(BadInput, match="^ssh.sudo_password_command: /nowhere/pass: No such file"):
+        engine.fleet([ADMIN], config, 1)
+
+
+def by_config(tmp_path, text):
+    path = tmp_path / "ssh_config"
+    path.write_bytes(text)
+    config = SimpleNamespace(config=str(path), sudo_password_command=None)
+    fleet = engine.fleet([Host("n1", ("compute",))], config, 1)
+    return fleet._connection("n1")
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [(b"Host\xff\n", "ssh_config: expected an SSH configuration"),
+     (b"nonsense\n", "ssh_config: expected an SSH configuration"),
+     (b"Host n1\n  Port ssh\n", "n1: its SSH configuration: Port: expected a number, found ssh")],
+)  # fmt: skip
+def test_a_configuration_that_is_none_is_named(tmp_path, text, said):
+    with pytest.raises(BadInput, match=said):
+        by_config(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "jump, user, host, port",
+    [("op@[fd00::1]:2222", "op", "fd00::1", 2222), ("[fd00::1]", None, "fd00::1", 22),
+     ("b", None, "b", 22), ("op@b:23", "op", "b", 23), ("ssh://op@b:24", "op", "b", 24)],
+)  # fmt: skip
+def test_a_bastion_is_written_as_openssh_has_it(tmp_path, jump, user, host, port):
+    made = by_config(tmp_path, f"Host n1\n  ProxyJump {jump}\n".encode()).gateway
+    assert (made.host, made.port) == (host, port)
+    assert user in (None, made.user)
+
+
+def test_a_bastion_that_is_none_is_named(tmp_path):
+    with pytest.raises(BadInput, match=r"^ProxyJump: expected \[USER@\]HOST\[:PORT\]"):
+        by_config(tmp_path, b"Host n1\n  ProxyJump a:b:c\n")
+
+
+def test_a_bastion_that_is_reached_through_itself_is_named(tmp_path):
+    with pytest.raises(BadInput, match="^ProxyJump: bastion: is to be reached through itself"):
+        by_config(tmp_path, b"Host *\n  ProxyJump bastion\n")

@@ -50,3 +50,8 @@ def test_something_begun_counts_as_speaking():
     assert not frames.speaking
     assert list(frames.fed(NONCE[:3])) == []
     assert frames.unheard == len(b"") + 3
+
+
+def test_no_depth_of_brackets_is_a_message():
+    frames = Frames(NONCE)
+    assert list(frames.fed(said(b"[" * 200_000) + said(b'{"t": "end"}'))) == [{"t": "end"}]

@@ -2,19 +2,28 @@
 
 import json
 import os
+import resource
+import signal
 import stat
 
 import pytest
 
 from fabfile.core import journal
 from fabfile.core.contract import BadInput, Change, Plan, Ref, Secret
+from fabfile.flow import recorded
+
+from .states import site
 
 TEXT = "AQBsb2NrZWQgaW4gYSB0ZXN0IGZpbGU/AAAA+A=="
 
 
 @pytest.fixture
-def record(tmp_path, monkeypatch):
+def home(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def record(home):
     before = os.umask(0)
     yield journal.Journal(journal.new_id(), site="lab")
     os.umask(before)
@@ -121,3 +130,64 @@ def test_old_runs_are_pruned_by_number_and_age(tmp_path, monkeypatch):
     assert sorted(p.name for p in journal.folder().iterdir()) == [
         "2026-01-03", "2026-01-04", "2026-02-01",
     ]  # fmt: skip
+
+
+GOOD = b'{"time": 1.0, "event": "run", "site": "lab", "task": "integrate"}\n'
+ENDED = b'{"time": 2.0, "event": "ended", "code": 0, "failed": {}}\n'
+
+
+def keep(name, events, plan=None):
+    path = journal.folder() / name
+    path.mkdir(parents=True)
+    (path / "events.jsonl").write_bytes(events)
+    if plan is not None:
+        (path / "plan.json").write_bytes(plan)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [b"\xff\xfe", b"5", b"[]", b"{}", b"null", b'{"event": "run"}', b"[" * 100_000,
+     b'{"time": "x", "event": "run"}', b'{"time": null, "event": "run"}'],
+)  # fmt: skip
+def test_a_line_that_is_no_event_is_passed_over(home, odd):
+    keep("r0", GOOD + ENDED)
+    keep("r1", GOOD + odd + b"\n")
+    keep("r2", odd + b"\n")
+    assert [run for run, _ in journal.runs()] == ["r1", "r0"]
+    assert recorded.history(False) == recorded.show("r1", False) == 0
+    assert recorded.last("lab")["run"] == "r1"
+
+
+@pytest.mark.parametrize("plan", [None, b"", b"{}", b"5", b"[1]", b"null", b'[{"host": "n1"}]'])
+def test_a_plan_that_is_damaged_is_named_where_it_is_needed(home, plan):
+    keep("r1", GOOD + b'{"time": 2.0, "event": "done", "host": "cloud", "step": 0}\n', plan)
+    assert recorded.show("r1", False) == 0
+    with pytest.raises(BadInput, match="plan.json: expected the plan of what the run did"):
+        recorded.undone("r1", site(name="lab"), set())
+
+
+def test_hosts_that_are_gone_from_the_site_are_told_to_undo(home):
+    keep("r1", GOOD + b'{"time": 2.0, "event": "done", "host": "n9", "step": 0}\n', b"[]")
+    assert recorded.undone("", site(name="lab"), set()).strangers == ["n9"]
+
+
+def test_a_folder_that_cannot_be_read_is_not_an_empty_one(home, monkeypatch):
+    def closed(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "listdir", closed)  # root may read everything
+    with pytest.raises(BadInput, match="runs: Permission denied: expected the records of runs"):
+        recorded.history(False)
+
+
+def test_a_plan_without_room_is_warned_of(home, capsys):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    record = journal.Journal("r1", site="lab")
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+        record.plan(plan_of(content=["y" * 5000]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, old)
+    assert "warning" in capsys.readouterr().err.lower()

@@ -256,3 +256,15 @@ def test_a_host_that_is_not_known_is_told_with_the_line_that_would_make_it_known
     with pytest.raises(UnknownHostKey) as caught:
         reach(found, host)
     assert caught.value.line + "\n" == lines(host, KNOWN[0])
+
+
+def test_a_folder_in_its_place_is_a_warning(tmp_path):
+    (warning,) = known_hosts.load([tmp_path]).warnings
+    assert warning == f"{tmp_path}: Is a directory; left out"
+
+
+def test_keys_are_added_to_a_file_of_any_letters(tmp_path):
+    path = tmp_path / "known_hosts"
+    path.write_bytes(b"# M\xfcller's")
+    known_hosts.add(path, ["h ssh-ed25519 AAAA"])
+    assert path.read_bytes() == b"# M\xfcller's\nh ssh-ed25519 AAAA\n"

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from fabfile.core.contract import BadInput, Facts, Ref
+from fabfile.core.contract import BadInput, Facts, Failed, Ref
 from fabfile.resources import libvirt_secret
 
 from .states import EPHEMERAL, FSID, KEY, OTHER, THIRD, cluster, secret, site, user
@@ -103,3 +103,8 @@ def test_a_client_of_its_own_for_novas_disks_has_its_own_secret():
 
 def test_only_computes_that_were_asked_are_planned():
     assert {c.host for c in plan({})} == {"n1"}
+
+
+def test_what_is_no_xml_is_named():
+    with pytest.raises(Failed, match="^virsh secret-dumpxml: expected a secret's XML, found ''"):
+        libvirt_secret.usage_of("")

@@ -7,6 +7,7 @@ from invoke.parser import Parser
 
 from fabfile import namespace
 from fabfile.core.contract import CLOUD, BadInput, Facts
+from fabfile.core.remote import steps
 from fabfile.resources import ceph_conf, monitors
 from fabfile.resources.domains import READ as DOMAINS
 from fabfile.resources.rows import Schemas
@@ -217,9 +218,8 @@ def of_ceph(text):
 
 def test_the_clusters_own_file_gets_the_live_monitors_and_nothing_else():
     (change,) = of_ceph(TEXT)
-    assert change.args["content"] == [
-        TEXT.replace("10.9.9.1, 10.9.9.2", "10.0.0.1:6789 10.0.0.2:6789")
-    ]
+    new = TEXT.replace("10.9.9.1, 10.9.9.2", "10.0.0.1:6789 10.0.0.2:6789")
+    assert steps.joined("r1", change.args["content"], TEXT.encode()) == new
     assert (change.args["owner"], change.args["mode"], change.wave) == ("ceph", "0640", 0)
     assert change.restarts == ()
 

@@ -1,6 +1,8 @@
 """A kept plan: for its owner alone, whole, and refused where it is not one."""
 
 import json
+import resource
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -113,3 +115,38 @@ def test_a_truncated_plan_is_refused(kept):
 def test_a_plan_that_is_not_there(tmp_path):
     with pytest.raises(BadInput, match="inv plan --out"):
         plan_file.load(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"site": "x"}, {"site": {}}, {"site": {"file": 5, "sha256": ""}}, {"left_out": []},
+     {"site": {"file": "a\0b", "sha256": ""}}, {"left_out": {"n1": 5}}, {"limit": 5},
+     {"limit": None}, {"max_fail": 3}, {"changes": {}}, {"changes": [1]}, {"changes": None}],
+)  # fmt: skip
+def test_a_plan_that_was_altered_by_hand_is_named(kept, more):
+    document = json.loads(kept.read_text()) | more
+    kept.write_text(json.dumps(document))
+    (name,) = more
+    with pytest.raises(BadInput, match=f"plan.json: {name}: not as inv plan --out writes it"):
+        plan_file.load(str(kept))
+
+
+def test_no_depth_of_brackets_is_a_plan(tmp_path):
+    path = tmp_path / "p"
+    path.write_text("[" * 100_000)
+    with pytest.raises(BadInput, match="expected a plan by inv plan --out"):
+        plan_file.load(str(path))
+
+
+def test_half_a_plan_is_never_kept(run, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    path = tmp_path / "p"
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+        with pytest.raises(BadInput, match="nothing was kept"):
+            plan_file.save(str(path), run, Plan((CHANGE,) * 50))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, old)
+    assert not path.exists()

@@ -111,3 +111,12 @@ def test_a_cluster_in_need_is_not_altered(code):
 def test_a_warning_is_not_ours():
     checks = ["OSD_DOWN", "POOL_NO_REDUNDANCY", "OSD_NEARFULL"]
     assert [words(c) for c in plan({}, checks=checks)][0] == "osd pool create volumes"
+
+
+@pytest.mark.parametrize("read", ["monmap", "health", "users", "pools", "version", "versions"])
+@pytest.mark.parametrize("out", ["", "null", "5", "Warning\n{}", "[" * 100_000])
+def test_what_ceph_would_not_say_is_named(read, out):
+    seen = cluster(major=11 if read == "version" else 16)
+    seen[f"ceph.{read}"] = {"code": 0, "out": out, "err": ""}
+    with pytest.raises(Failed, match=f"^ceph01: ceph {read}: expected JSON.*, found"):
+        pools.plan(site(), Facts({"ceph01": seen}))

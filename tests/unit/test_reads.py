@@ -48,3 +48,20 @@ def test_of_each_output_only_what_is_asked_for_leaves_the_host():
     then = {"x": {"argv": ["echo", "{}", "secret"], "only": r"[ab]\d"}}
     found = reads.each(["printf", "a1\nb2\n"], r"\w\d", then)
     assert {name: told["x"]["out"] for name, told in found.items()} == {"a1": "a1", "b2": "b2"}
+
+
+@pytest.mark.parametrize("read, more", [(reads.argv, {"mask": [r'key":\s*"([^"]+)"']}),
+                                        (reads.secret, {})])  # fmt: skip
+def test_a_masked_read_that_fails_shows_nothing_of_it(tmp_path, read, more):
+    script = tmp_path / "s"  # not in its arguments, which are said
+    script.write_text(f"""echo '"key": "{KEY}"'; exit 139""")
+    with pytest.raises(processes.Failed, match="exit code 139") as caught:
+        read(["sh", str(script)], **more)
+    assert KEY not in str(caught.value)
+
+
+def test_names_beyond_those_that_are_asked_for_are_a_failure_where_all_count():
+    assert len(reads.each(["seq", "9"], r"\d+", {}, most=8)) == 8
+    with pytest.raises(processes.Failed, match="names 9 things, more than 8"):
+        reads.each(["seq", "9"], r"\d+", {}, most=8, all=True)
+    assert SECRETS.args["all"]

@@ -142,3 +142,28 @@ def test_a_kept_file_goes_out_under_a_key_of_one_time(store):
 def test_a_manifest_is_json_for_people(store):
     path = keep(store, "r")
     assert json.loads((path / "manifest.json").read_text())["site"] == "lab"
+
+
+HELD = {"size": 1, "sha256": ""}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"hosts": ["a"]}, {"hosts": {"a": {}}}, {"hosts": {"a": 5}}, {"hosts": {}},
+     {"hosts": {"a": HELD}, "time": "x"}, {"hosts": {"a": HELD}, "site": 5},
+     {"hosts": {"a": {**HELD, "size": "x"}}}, {"hosts": {"a": {**HELD, "database": []}}},
+     {"hosts": {"a": {**HELD, "database": {"tables": {"t": 5}}}}},
+     {"hosts": {"a": {**HELD, "left": 5}}}],
+)  # fmt: skip
+def test_a_manifest_that_was_damaged_is_no_record(store, more):
+    path = keep(store, "r") / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, **more}))
+    with pytest.raises(BadInput, match="expected a record of format 1"):
+        store.manifest("r")
+
+
+@pytest.mark.parametrize("text", ["", "5", "{}", '{"time": "x"}', "[" * 100_000])
+def test_a_drill_that_was_damaged_is_none(store, text):
+    (keep(store, "r") / "verified.json").write_text(text)
+    assert store.verified("r") is None

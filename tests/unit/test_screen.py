@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import re
+import subprocess
 import sys
 import time
 
@@ -195,3 +197,49 @@ def test_each_document_is_a_line(capsys):
     assert (first["event"], last, err) == ("plan", {"site": "x"}, "for people\n")
     Screen(False).json({"site": "x"})
     assert capsys.readouterr().out == ""
+
+
+SAID = """
+from fabfile.flow.screen import Screen
+from pathlib import Path
+screen = Screen({as_json})
+for _ in range(1000):
+    screen.say("\\u00fc" * 100)
+    screen.json({{"a": "b" * 100}})
+Path({path!r}).write_text("came to its end")
+"""
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("out", ["| true", "2>&1 | true", "> /dev/full", ">&-", ">&- 2>&-"])
+def test_the_work_goes_on_where_nobody_listens(tmp_path, out, as_json):
+    path = tmp_path / "end"
+    program = SAID.format(path=str(path), as_json=as_json)
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -c "$1" {out}', sys.executable, program],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert path.read_text() == "came to its end"
+    assert "Traceback" not in done.stderr
+    assert ("No space left" in done.stderr) == ("full" in out)
+
+
+def test_rows_that_nobody_sees_stop_nothing(terminal, monkeypatch):
+    there = terminal.screen()
+    monkeypatch.setattr(screen, "_into_nothing", lambda out: None)
+
+    def gone(*args, **how):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    with there.at_work("done", FEW):
+        wait_for(terminal, "0 of 3")
+        monkeypatch.setattr(live.Rows, "say", gone)
+        there.say("a line")
+
+
+def test_the_end_of_input_is_no_answer(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert screen.answer("? ") == "" and not screen.attended()
+    monkeypatch.setattr(sys, "stdin", None)
+    assert not screen.attended()

@@ -301,3 +301,31 @@ def test_the_shipped_sites_are_right(name):
     found = sites.check(site_file.load(site_file.PROJECT / "config" / name), name)
     assert found.cloud == "stackrbd-lab"
     assert {role for host in found.all_hosts() for role in host.roles} == set(sites.ROLES)
+
+
+@pytest.mark.parametrize(
+    "name, roles, what",
+    [("cloud", ["compute"], "the cloud's own API"), ("here", ["compute"], "this machine"),
+     ("compute", ["glance"], "every host of that role")],
+)  # fmt: skip
+def test_names_that_mean_something_else(name, roles, what):
+    text = said(hosts={**HOSTS, name: {"roles": roles}})
+    assert f"hosts.{name}: expected another name: {name!r} is {what} here" in text
+
+
+def test_a_host_may_have_the_name_of_its_role_where_it_is_alone_in_it():
+    hosts = {"ceph": {"roles": ["ceph"]}, "compute": {"roles": ["compute"]}}
+    assert site(hosts=hosts).host("compute").roles == ("compute",)
+
+
+@pytest.mark.parametrize("number", ["1" * 5000, "0x" + "f" * 5000])
+def test_a_number_of_thousands_of_digits(tmp_path, number):
+    path = tmp_path / "site.toml"
+    path.write_text(f'name = "x"\nhosts.a.roles = ["ceph"]\nhosts.a.port = {number}\n')
+    with pytest.raises(BadInput, match="digits|not TOML"):
+        sites.check(site_file.load(path), str(path))
+
+
+def test_a_user_without_a_home_is_named():
+    with pytest.raises(BadInput, match="--site: ~nobody-here/x: ~nobody-here has no home"):
+        site_file.locate("~nobody-here/x")

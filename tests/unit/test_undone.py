@@ -140,7 +140,71 @@ def test_the_volume_type_goes_first_where_it_is_still_ours(now, expected):
 
 def test_every_host_is_asked_and_the_first_ceph_host_for_images_too():
     asked = {h.name: [r.id for r in Undone("r1").reads(site(), h)] for h in site().all_hosts()}
-    assert asked["n1"] == ["run"]
+    assert asked["n1"] == ["run", "owed"]
     assert asked["ceph01"] == [
-        "run", "images.volumes", "trash.volumes", "images.images", "trash.images",
+        "run", "owed", "images.volumes", "trash.volumes", "images.images", "trash.images",
     ]  # fmt: skip
+
+
+def test_restarts_that_are_owed_when_files_come_back_are_noted_first():
+    changes = Undone("r1").plan(site(), facts(n1=[WROTE, RESTARTED]))
+    assert [(c.verb, c.restarts) for c in changes] == [
+        ("write", ("nova-compute",)),
+        ("restart", ()),
+    ]
+
+
+def test_an_undo_that_was_broken_off_before_its_restart_goes_on_there():
+    seen = facts(n1=[{**WROTE, "now": "0640 aa"}, RESTARTED])
+    seen.hosts["n1"]["owed"] = ["nova-compute"]
+    assert [thing for _, thing, *_ in planned(seen)] == ["nova-compute"]
+
+
+def test_a_user_of_a_pool_that_the_site_file_does_not_name_stays():
+    seen = facts(ceph=[{**USER, "holds": ["oldpool"]}])
+    assert planned(seen) == []
+    (note,) = Undone("r1").notes(site(), seen, [])
+    assert "pool oldpool holds images was not seen" in note
+
+
+def test_a_step_that_failed_before_it_began_left_nothing():
+    failed = {"step": 0, "state": "failed", "why": "/etc/x: changed since the plan was made"}
+    assert [thing for _, thing, *_ in planned(facts(n1=[failed, WROTE]))] == [WROTE["thing"]]
+    assert Undone("r1").notes(site(), facts(n1=[failed]), []) == []
+
+
+@pytest.mark.parametrize("now, expected", [("aa", 0), ("bb", 1)])
+def test_a_command_that_failed_is_taken_back_where_it_took_effect(now, expected):
+    command = {**WROTE, "verb_was": "run", "verb": "run", "args": {"argv": ["x"]},
+               "state": "failed", "was": "aa", "is": None, "now": now}  # fmt: skip
+    del command["becomes"]
+    assert len(planned(facts(n1=[command]))) == expected
+
+
+def test_a_limited_undo_minds_its_own_hosts_alone():
+    seen = facts(n1=[WROTE], ceph=[{**USER, "now": "changed"}])
+    with pytest.raises(BadInput, match="stale"):
+        Undone("r1").plan(site(), seen)
+    changes = Undone("r1", limited={"n1"}).plan(site(), seen)
+    assert [c.host for c in changes] == ["n1"]
+
+
+def test_hosts_that_the_site_file_no_longer_names_are_told():
+    (note,) = Undone("r1", strangers=["n9"]).notes(site(), facts(n1=[WROTE]), [])
+    assert note == "n9: is not in the site file; what the run did there stays"
+
+
+FOLDER = {**ADDED, "thing": "/etc/ceph", "verb_was": "folder", "verb": "no_folder",
+          "args": {"path": "/etc/ceph"}}  # fmt: skip
+INSIDE = {**ADDED, "args": {"path": "/etc/ceph/ceph.conf"}}
+
+
+@pytest.mark.parametrize(
+    "names, verbs", [(["ceph.conf"], ["remove", "no_folder"]), (["ceph.conf", "k"], ["remove"])]
+)
+def test_a_folder_that_others_fill_stays(names, verbs):
+    seen = facts(n1=[{**FOLDER, "names": names}, INSIDE])
+    changes = Undone("r1").plan(site(), seen)
+    assert [c.verb for c in changes] == verbs
+    notes = Undone("r1").notes(site(), seen, changes)
+    assert bool(notes) == ("no_folder" not in verbs) and all("it holds k" in n for n in notes)

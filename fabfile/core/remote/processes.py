@@ -324,10 +324,13 @@ def text(data):
     return data.decode("utf-8", "replace")
 
 
-def expect(argv, ok=(0,), **how):
-    """As call(), but an exit code outside ok is a Failed with what was said."""
+def expect(argv, ok=(0,), quiet=False, **how):
+    """As call(), but an exit code outside ok is a Failed with what was said.
+
+    quiet: what was said on standard output may be a key, and stays here.
+    """
     code, out, err = call(argv, **how)
     if code not in ok:
-        said = (err.strip() or out.strip())[-600:]
+        said = (err.strip() or ("" if quiet else out.strip()))[-600:]
         raise Failed("%s: exit code %d: %s" % (" ".join(argv[:4]), code, said))
     return code, out, err

@@ -154,7 +154,7 @@ def argv(argv, ok=(0,), mask=(), timeout=30, only=None, peel=False):
 
     peel: also the fingerprint of what the output is in base64 ('peeled').
     """
-    code, out, err = expect(argv, ok, timeout=timeout)
+    code, out, err = expect(argv, ok, quiet=bool(mask), timeout=timeout)
     answer = {"code": code, "err": err.strip()[-600:]}
     if peel:
         answer["peeled"] = _peeled(out)
@@ -187,16 +187,20 @@ def rows(sql, defaults=None, timeout=600):
 
 def secret(argv, timeout=30):
     """A command's answer as it is: for a key on its way to the one place that sends it."""
-    return expect(argv, timeout=timeout)[1].strip()
+    return expect(argv, quiet=True, timeout=timeout)[1].strip()
 
 
-def each(argv, match, then, timeout=30, most=64):
-    """Asks further for every name that a first command lists.
+def each(argv, match, then, timeout=30, most=64, all=False):
+    """Asks further for every name that a first command lists, or for the first so many.
 
-    then: {what: a question as for argv, with '{}' for the name}.
+    then: {what: a question as for argv, with '{}' for the name}.  all: more names than most
+    are a Failed, as what is not asked for would look absent.
     """
     out = expect(argv, timeout=timeout)[1]
-    names = re.findall(match, out)[:most]
+    names = re.findall(match, out)
+    if all and len(names) > most:
+        raise Failed("%s: names %d things, more than %d" % (" ".join(argv[:3]), len(names), most))
+    names = names[:most]
     return {
         name: {
             what: READS["argv"](
@@ -268,7 +272,7 @@ def disk(paths):
 def now_of(guard):
     """The digest of what a guard names, as it is now; None where nothing is.
 
-    guard: {'path': file} or {'argv': command}.
+    guard: {'path': file} or {'argv': command, 'absent': what it says where nothing is}.
     """
     if "path" in guard:
         seen = files.describe(guard["path"])
@@ -278,7 +282,9 @@ def now_of(guard):
         if seen["kind"] != "file":
             return attributes
         return attributes + " " + files.sha256(files.read(guard["path"]))
-    code, out, _ = processes.call(guard["argv"], timeout=30)
+    code, out, err = processes.call(guard["argv"], timeout=30)
+    if code and not re.search(guard.get("absent", ""), err, re.I):
+        raise Failed("%s: exit code %d: %s" % (" ".join(guard["argv"][:3]), code, err[-300:]))
     return None if code else files.sha256(out.encode("utf-8", "surrogateescape"))
 
 
@@ -288,6 +294,8 @@ def run(run):
     for step in steps:
         if step.get("guard"):
             step["now"] = now_of(step["guard"])
+        if step.get("verb") == "no_folder" and os.path.isdir(step["args"]["path"]):
+            step["names"] = sorted(os.listdir(step["args"]["path"]))
     return steps
 
 

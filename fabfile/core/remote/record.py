@@ -9,6 +9,7 @@
 Python 3.6, standard library alone.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -45,9 +46,10 @@ def _put(handle, value):
 
 def _get(handle):
     try:
-        return json.loads(os.pread(handle, 65536, 0).decode("utf-8"))
+        value = json.loads(os.pread(handle, 65536, 0).decode("utf-8"))
     except ValueError:
         return {}
+    return value if isinstance(value, dict) else {}
 
 
 # The fence and the lock: an agent of an older run cannot write any more.
@@ -111,7 +113,8 @@ def hold_site(site, who):
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise Busy(_get(handle).get("who", "another run"))
-    number = _get(handle).get("number", 0) + 1
+    # The clock, where the last number is gone (another first host, a disk that was full).
+    number = max(_get(handle).get("number", 0) + 1, int(time.time()))
     _put(handle, {"number": number, "who": who, "since": time.time()})
     return handle, number
 
@@ -148,11 +151,13 @@ def _run(run):
     return os.path.join(STATE, "runs", run)
 
 
-def begin(run):
-    """A run's folder; older ones are pruned by number and age."""
+def begin(run, needed=()):
+    """A run's folder; older ones are pruned by number and age, but not those still needed."""
     folder = _folder("runs", os.path.basename(_run(run)))
-    others = sorted(name for name in os.listdir(os.path.dirname(folder)) if name != run)
+    others = sorted(n for n in os.listdir(os.path.dirname(folder)) if n != run and RUN.match(n))
     for number, name in enumerate(reversed(others), 2):
+        if name in needed:
+            continue
         path = _run(name)
         age = (time.time() - os.stat(path).st_mtime) / 86400
         if number > MOST_RUNS or age > MOST_DAYS:
@@ -165,9 +170,15 @@ def begin(run):
 def note(run, **step):
     """Appends one line about a step, on the disk before anything else happens."""
     path = os.path.join(_run(run), "steps.jsonl")
-    handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    line = (json.dumps(step) + "\n").encode("ascii")
+    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
     try:
-        os.write(handle, (json.dumps(step) + "\n").encode("ascii"))
+        size = os.fstat(handle).st_size
+        if size and os.pread(handle, 1, size - 1) != b"\n":
+            line = b"\n" + line  # behind what a power cut left of a line
+        if os.write(handle, line) != len(line):
+            os.ftruncate(handle, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         os.fsync(handle)
     finally:
         os.close(handle)
@@ -182,6 +193,8 @@ def steps(run):
             entry = json.loads(line)
         except ValueError:
             continue  # the last line of a host that lost its power
+        if not isinstance(entry, dict) or "step" not in entry:
+            continue
         found.setdefault(entry["step"], {}).update(entry)
     return list(found.values())
 

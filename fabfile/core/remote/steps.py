@@ -14,19 +14,26 @@ import errno
 import os
 import re
 import time
+from subprocess import SubprocessError
 
 from . import files, options, reads, record
 from .processes import Failed, call, expect
 
 
-def joined(run, parts):
-    """Content as it comes: plain text, secrets ({'secret': text}), old content, brought files."""
-    return "".join(_part(run, part) for part in parts)
+def joined(run, parts, old=b""):
+    """Content as it comes: plain text, secrets ({'secret': text}), old content, brought files.
+
+    old: the file as it is, of which {'lines': [first, end]} are kept byte by byte.
+    """
+    return "".join(_part(run, part, old) for part in parts)
 
 
-def _part(run, part):
+def _part(run, part, old):
     if not isinstance(part, dict):
         return part
+    if "lines" in part:
+        lines = re.findall("[^\n]*\n|[^\n]+", old.decode("utf-8", "surrogateescape"))
+        return "".join(lines[part["lines"][0] : part["lines"][1]])
     if "secret" in part:
         return part["secret"]
     if "staged" in part:
@@ -97,7 +104,7 @@ def _objections(path, made, edits, namespaces, exclude):
 def write(run, path, content, mode, owner, group, before, check=None):
     """A whole file.  check: an argument list; '{}' stands for the file not yet in place."""
     data = guarded(path, before)
-    new = joined(run, content).encode("utf-8", "surrogateescape")
+    new = joined(run, content, data or b"").encode("utf-8", "surrogateescape")
     yield _back(run, path, data, new)
     files.write(path, new, mode, owner, group, check and (lambda p: files.validate(check, p)))
 
@@ -177,7 +184,7 @@ def run(run, argv, stdin=(), ok=(0,), timeout=60, undo=None):
 def _asked(run, part):
     if not isinstance(part, dict):
         return part
-    out = expect(part["old"], timeout=30)[1]
+    out = expect(part["old"], quiet=True, timeout=30)[1]
     return {"run": run, "kept": record.keep(run, out.encode("utf-8"))}
 
 
@@ -291,6 +298,12 @@ def _scrubbed(text, step):
     return text
 
 
+def _needed(steps):
+    """The runs whose old contents these steps bring back."""
+    parts = [p for s in steps for n in ("content", "stdin") for p in s["args"].get(n) or ()]
+    return {part["run"] for part in parts if isinstance(part, dict) and "run" in part}
+
+
 def carry_out(work, talk, gone):
     """Does the steps in order, announces each before and after, stops at the first fault.
 
@@ -301,7 +314,7 @@ def carry_out(work, talk, gone):
     record.raise_fence(site, number)
     lock = record.take_lock(work["who"], work["patience"], gone)
     try:
-        record.begin(name)
+        record.begin(name, _needed(work["steps"]))
         for step in work["steps"]:
             if gone():
                 return False
@@ -310,9 +323,12 @@ def carry_out(work, talk, gone):
             talk.say(t="begin", step=step["id"], waits=step["verb"] == "restart")
             try:
                 _one(name, step)
-            except (Failed, files.Refused, OSError, ValueError) as error:
+            except (Failed, files.Refused, OSError, ValueError, SubprocessError) as error:
                 why = _scrubbed(str(error), step)
-                record.note(name, step=step["id"], state="failed", why=why)
+                try:
+                    record.note(name, step=step["id"], state="failed", why=why)
+                except OSError as full:
+                    why += "; %s" % full
                 talk.say(t="failed", step=step["id"], why=why)
                 return False
             talk.say(t="done", step=step["id"])

@@ -6,6 +6,7 @@ reached is `connecting`'s, how an agent there is talked to is `conversing`'s.
 
 from __future__ import annotations
 
+import re
 import resource
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -13,11 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import paramiko
 from fabric import Config, Connection
 from fabric.group import Group, GroupResult
 
 from fabfile.core import known_hosts
-from fabfile.core.contract import Host, Locked, Secret, Stop, Unknown
+from fabfile.core.contract import BadInput, Host, Locked, Secret, Stop, Unknown
 from fabfile.core.ssh import connecting
 from fabfile.core.ssh.conversing import HostConnection, OnMessage, Pour, Shared
 
@@ -25,6 +27,9 @@ _WAITING = 8
 """Times forks: the hosts that may be at work or wait for a service to stand."""
 _MOST_KEPT = 1024
 """Above so many hosts, each is connected to anew for a look and for its work."""
+_JUMP = re.compile(
+    r"(ssh://)?((?P<user>[^@]+)@)?(?P<name>\[[^\]]+\]|[^:@\[\]]+)(:(?P<port>[0-9]{1,5}))?/?"
+)
 _BESIDE = 100
 """Open files besides the connections: known_hosts, the journal, a bastion's, a margin."""
 
@@ -169,13 +174,18 @@ class Fleet:
     ) -> None:
         self.hosts = {host.name: host for host in hosts}
         self._forks, self._password, self._lock = forks, password, threading.Lock()
-        read = Config(runtime_ssh_path=str(ssh_config) if ssh_config else None)
+        try:
+            read = Config(runtime_ssh_path=str(ssh_config) if ssh_config else None)
+        except (paramiko.SSHException, UnicodeDecodeError) as error:
+            where = ssh_config or "~/.ssh/config or /etc/ssh/ssh_config"
+            raise BadInput(f"{where}: expected an SSH configuration: {error}") from None
         self._config = connecting.SharingConfig(
             ssh_config=connecting.SSHConfig(read.base_ssh_config)
         )
         self._known: dict[tuple[str, ...], known_hosts.KnownHosts] = {}
         self._connections: dict[str, HostConnection] = {}
         self._bastions: dict[str, HostConnection] = {}
+        self._opening: set[str] = set()
         self._shared = Shared()
         self.conversations = self._shared.conversations
         self.trips: dict[str, int] = {}
@@ -195,6 +205,9 @@ class Fleet:
 
     def _made(self, name: str, host: Host, password: Secret | None) -> HostConnection:
         looked_up = self._config.base_ssh_config.lookup(host.address or name)
+        port = looked_up.get("port", "22")
+        if not port.isdecimal():
+            raise BadInput(f"{name}: its SSH configuration: Port: expected a number, found {port}")
         arguments = {"banner_timeout": 15, "auth_timeout": 15, "channel_timeout": 20}
         if looked_up.get("identitiesonly", "no") == "yes":
             arguments |= {"allow_agent": False, "look_for_keys": False}
@@ -216,16 +229,22 @@ class Fleet:
         """The last of ProxyJump's hosts, opened once for all that go through it."""
         if jumps.lower() == "none":
             return None
+        if jumps in self._opening:
+            raise BadInput(f"ProxyJump: {jumps}: is to be reached through itself; except it there")
         if jumps not in self._bastions:
+            self._opening.add(jumps)
             before, _, last = jumps.rpartition(",")
-            user, _, rest = last.strip().rpartition("@")
-            name, _, port = rest.partition(":")
+            found = _JUMP.fullmatch(last.strip())
+            if not found:
+                raise BadInput(f"ProxyJump: expected [USER@]HOST[:PORT], found {last.strip()!r}")
+            user, name, port = found["user"], found["name"].strip("[]"), found["port"]
             made = self._made(
                 name, Host(name, (), None, user or None, int(port) if port else None), None
             )
             if before:
                 made.gateway = self._bastion(before)
             self._bastions[jumps] = made
+            self._opening.discard(jumps)
         return self._bastions[jumps]
 
     def _connection(self, name: str) -> HostConnection:
