@@ -17,7 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,7 @@ def read(run: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def _is_plan(changes: Any) -> bool:
-    names = [field.name for field in fields(Change)][:6]
+    names = [field.name for field in fields(Change) if field.default is MISSING]
     return isinstance(changes, list) and all(
         isinstance(change, dict) and set(names) <= set(change) for change in changes
     )

@@ -232,7 +232,7 @@ def _is_manifest(found: Any) -> bool:
 
 
 def _is_held(held: Any) -> bool:
-    """As is_manifest, for one host's part."""
+    """As _is_manifest, for one host's part."""
     if not isinstance(held, dict):
         return False
     database, left = held.get("database", {}), held.get("left", [])

@@ -1,4 +1,4 @@
-"""Finds and parses TOML files; does not know what they mean."""
+"""Finds the operator's files, and parses TOML ones; does not know what they mean."""
 
 from __future__ import annotations
 

@@ -77,6 +77,7 @@ class Applying:
             "patience": PATIENCE,
             "deadline": DEADLINE,
             "log": True,
+            "prunes": run.task != "undo",
         }
         self.done: dict[str, int] = {}
         self._steps_done: set[int] = set()

@@ -220,6 +220,14 @@ def _sentence(run: Run, seen: Looked, found: Sequence[Finding]) -> str:
     return f"{said}: {sentence(counts(found), answered, asked)}"
 
 
+def _last_run(run: Run) -> dict[str, Any] | None:
+    try:
+        return recorded.last(run.site.name)
+    except BadInput as unread:
+        run.screen.say(f"Warning: {unread}")
+        return None
+
+
 def status(context: Any, options: Options) -> int:
     """Shows the site: roles, versions, pools, drift, the last run, and who holds which secret."""
     with Run(context, options, "status") as run:
@@ -227,7 +235,7 @@ def status(context: Any, options: Options) -> int:
         found, plan = verdict.findings(run.site, seen)
         rows = places.table(run.site, seen)
         told = summary(run.site, seen, plan)
-        told["last_run"] = recorded.last(run.site.name)
+        told["last_run"] = _last_run(run)
         run.screen.say(f"{run.site.name} ({run.path})")
         telling.status(run.screen, told)
         run.screen.say("  secrets")

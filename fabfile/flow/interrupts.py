@@ -28,10 +28,12 @@ def finishing(
             threading.Thread(target=stop, daemon=True).start()
             say("Stopping: the step under way on each host is finished. Once more stops at once.")
         else:
-            leave()
-            sys.stdout.flush()
-            sys.stderr.write("stackrbd: stopped at once; see inv history, and run it again\n")
-            os._exit(130)
+            try:  # the terminal may be gone
+                leave()
+                sys.stdout.flush()
+                sys.stderr.write("stackrbd: stopped at once; see inv history, and run it again\n")
+            finally:
+                os._exit(130)
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -90,13 +90,16 @@ def undone(run: str, site: Any, limited: Collection[str]) -> Undone:
         events, changes = journal.read(run)
     except BadInput:
         return Undone(run, (), limited)  # made elsewhere: the hosts know it
-    numbers = [e["step"] for e in events if e["event"] == "done" and e.get("host") == CLOUD]
+    whole = set(limited) >= set(site.hosts)
+    cloud = [e for e in events if whole and e["event"] == "done" and e.get("host") == CLOUD]
+    numbers = [event.get("step", -1) for event in cloud]
     if any(number not in range(len(changes)) for number in numbers):
         raise BadInput(
             f"undo: {journal.folder() / run / 'plan.json'}: expected the plan of what the run did "
             "in the cloud's API, found it damaged or gone; take that back by hand"
         )
     done = [changes[number] for number in numbers]
-    cloud = [change for change in done if change["verb"] == "volume_type"]
+    types = [change for change in done if change["verb"] == "volume_type"]
     worked = {str(e.get("host")) for e in events if e["event"] in ("begin", "done", "unknown")}
-    return Undone(run, cloud, limited, sorted(worked - {CLOUD, *site.hosts}))
+    strangers = sorted(worked - {CLOUD, *site.hosts}) if whole else []
+    return Undone(run, types, limited, strangers)

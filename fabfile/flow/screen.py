@@ -73,7 +73,9 @@ class Screen:
         self._colour = terminal and "NO_COLOR" not in os.environ
         # JSON on the same terminal would run into the rows.
         plain = os.environ.get("TERM") == "dumb" or os.environ.get("CI")
-        self._draws = terminal and not plain and not (as_json and sys.stdout.isatty())
+        self._draws = (
+            terminal and not plain and not (as_json and sys.stdout and sys.stdout.isatty())
+        )
         self._lock = threading.RLock()
         self._progress: Progress | None = None
         self._rows: Any = None

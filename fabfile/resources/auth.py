@@ -84,13 +84,17 @@ def _pairs(caps: dict[str, str]) -> list[str]:
     return [word for daemon in sorted(caps) for word in (daemon, caps[daemon])]
 
 
+def _guard(name: str) -> dict[str, Any]:
+    return {"argv": cluster.ceph("auth", "get", f"client.{name}"), "absent": "ENOENT"}
+
+
 def _create(host: str, name: str, caps: dict[str, str], pools: list[str]) -> Change:
     # auth add, not get-or-create: it answers without the key.
     argv = cluster.ceph("auth", "add", f"client.{name}", *_pairs(caps))
     undo = {
         "verb": "run",
         "args": {"argv": cluster.ceph("auth", "del", f"client.{name}")},
-        "guard": {"argv": cluster.ceph("auth", "get", f"client.{name}"), "absent": "ENOENT"},
+        "guard": _guard(name),
         "holds": pools,
     }
     diff = tuple(f"+ {daemon}: {caps[daemon]}" for daemon in sorted(caps))
@@ -108,7 +112,7 @@ def _widen(host: str, name: str, old: dict[str, str], new: dict[str, str]) -> Ch
     back = {
         "verb": "run",
         "args": {"argv": cluster.ceph("auth", "caps", f"client.{name}", *_pairs(old))},
-        "guard": {"argv": cluster.ceph("auth", "get", f"client.{name}")},
+        "guard": _guard(name),
     }
     # 'auth caps' wants one at least: of a user that had none, they stay.
     args = {"argv": argv, "undo": back if old else None}

@@ -18,13 +18,19 @@ from fabfile.resources.client_packages import client_hosts, is_client, wave_of
 from fabfile.resources.restarts import UNITS
 
 PATH = "/etc/ceph/ceph.conf"
-CREDENTIALS = r"(?i)^[^=\n]*(?:key(?!ring|stone)|secret|passw|token)[^=\n]*=[ \t]*(\S[^\n]*)"
-"""Values that stay on their host: a client's key, and what a gateway there logs in with."""
+CREDENTIALS = [
+    r"(?i)^[^=\n]*(?:key(?!ring|stone)|secret|passw|token)[^=\n]*=[ \t]*"
+    r"((?!\\$)\S[^\n]*?)(?=\\?$)",
+    r"(?<=\\\n)[ \t]*((?![\d.,:;/\[\] \t]*\\?$)\S[^\n]*?)(?=\\?$)",
+]
+"""Values that stay on their host: a client's key, and what a gateway there logs in with.
+
+A value that goes on in the next line does so too, unless it is of addresses alone.
+"""
 READERS = ("glance", "cinder")
 """Roles whose unit reads the file at its start; QEMU reads it for each guest."""
-
-
-READ = Read("ceph.conf", "file", {"path": PATH, "text": True, "mask": [CREDENTIALS]})
+READ = Read("ceph.conf", "file", {"path": PATH, "text": True, "mask": CREDENTIALS})
+"""The file, without others' credentials."""
 
 
 def reads(site: Any, host: Host) -> list[Read]:
@@ -110,7 +116,7 @@ def _file(host: Host, found: Any, seen: cluster.Cluster, wave: int) -> list[Chan
         "group": "root",
         "before": found["sha256"] if found else None,
     }
-    diff = tuple(f"+ {line}" for line in text.splitlines())
+    diff = _diff(found["text"] if found else "", text)
     sentence = "monitors of the live monitor map" if found else "write, readable by QEMU"
     sign = "~" if found else "+"
     return [Change(host.name, PATH, sentence, sign, "write", args, wave, diff, restarts=units)]
@@ -163,6 +169,12 @@ def _parts(old: str, new: str) -> list[Any]:
     for kind, i1, i2, j1, j2 in difflib.SequenceMatcher(None, before, after, False).get_opcodes():
         found.append({"lines": [i1, i2]} if kind == "equal" else "".join(after[j1:j2]))
     return [part for part in found if part]
+
+
+def _diff(old: str, new: str) -> tuple[str, ...]:
+    """The lines that are to go and to come."""
+    lines = difflib.ndiff(old.splitlines(), new.splitlines())
+    return tuple(line for line in lines if line[0] in "+-")
 
 
 def _refuse_another_cluster(host: str, text: str, seen: cluster.Cluster) -> None:

@@ -24,7 +24,7 @@ SECRETS = Read(
     "each",
     {
         "argv": ["virsh", "-q", "secret-list"],
-        "match": _UUID,
+        "match": rf"(?m)^\s*({_UUID})",  # an encrypted volume's usage is a UUID too
         "most": _MOST_SECRETS,
         "all": True,
         "then": {

@@ -129,9 +129,12 @@ def _host(
         if step["verb_was"] == "restart":
             # One that failed too: the unit has seen the files that are taken back.
             restarts.append(step)
-        elif step["state"] == "failed" and step.get("becomes") and not _as_left(step):
-            continue  # a file is whole or as it was; who changed it since is not our matter
-        elif step.get("verb") == "no_folder" and _filled(step, changes):
+        elif (
+            step["state"] == "failed"
+            and not _took_effect(step)
+            or step.get("verb") == "no_folder"
+            and _filled(step, changes)
+        ):
             continue
         elif step.get("verb") and not _stays(site, facts, step) and _differs(facts, step):
             if _as_left(step):
@@ -144,7 +147,8 @@ def _host(
     if units:
         owing = tuple(sorted(set(units)))
         changes = [replace(c, restarts=owing) if c.verb in _FILES else c for c in changes]
-        wave = LAST_WAVE - restarts[0]["wave"]
+        waves = [c.wave for c in changes if c.verb in _FILES]
+        wave = max(waves, default=LAST_WAVE - restarts[0]["wave"])
         sentence = "restart, and watch it stand"
         args = {"units": sorted(set(units))}
         changes.append(Change(host, ", ".join(args["units"]), sentence, "!", "restart", args, wave))
@@ -171,6 +175,11 @@ def _differs(facts: Facts, step: dict[str, Any]) -> bool:
     place, volumes = step["volumes"], facts.hosts.get(CLOUD, {}).get("volumes", ())
     backends.refuse_at_work(place, volumes)
     return any(volume["host"] == place for volume in volumes)
+
+
+def _took_effect(step: dict[str, Any]) -> bool:
+    """Whether a step that failed left something, and that is still there."""
+    return "is" in step and bool(step["is"] != step["was"] and step["now"] == step["is"])
 
 
 def _as_left(step: dict[str, Any]) -> bool:

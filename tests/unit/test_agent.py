@@ -44,7 +44,7 @@ class Agent:
     def give(self, **work):
         """One more piece of work."""
         common = {"nonce": NONCE, "deadline": 60, "site": "lab", "number": 1, "run": "r1",
-                  "who": "run r1 of a test", "patience": 1, "then": []}  # fmt: skip
+                  "who": "run r1 of a test", "patience": 1, "then": [], "prunes": True}  # fmt: skip
         if "reads" in work and "number" not in work:
             del common["number"]  # a look without the lock
         self.process.stdin.write(json.dumps({**common, **work}).encode() + b"\n")
@@ -388,7 +388,10 @@ def test_the_run_that_is_taken_back_is_not_pruned(agent, tmp_path, newer, age):
     then = time.time() - age
     os.utime(tmp_path / "state/runs/r1", (then, then))
     (kept,) = steps_of(agent)
-    said = agent(steps=[step(0, kept["verb"], **kept["args"])], run="r3").all()
+    back = [step(0, "run", **sh("true")), step(1, kept["verb"], **kept["args"])]
+    for one in back:  # as each wave is a piece of work
+        said = agent(steps=[one], run="r3", prunes=False).all()
+    assert len(steps_of(agent)) == 1
     assert (said[-1]["t"], path.read_text()) == ("done", "old\n")
 
 
@@ -468,3 +471,33 @@ def test_what_cannot_be_asked_is_not_absent(agent, tmp_path):
     deaf = {**GUARD, "argv": [*GUARD["argv"][:3], "error: failed to connect"]}
     said = agent(steps=[step(0, "run", undo={**back, "guard": deaf}, **sh("true"))]).all()
     assert said[-1]["t"] == "failed" and "failed to connect" in said[-1]["why"]
+
+
+@pytest.mark.parametrize(
+    "script, left",
+    [("echo new > conf; exit 5", True), ("exit 5", False), ("rm guard; exit 5", None)],
+)
+def test_what_a_failed_step_left_is_kept_and_its_cause_is_told(agent, tmp_path, script, left):
+    (tmp_path / "conf").write_text("old\n")
+    (tmp_path / "guard").touch()
+    asked = f"cd {tmp_path}; test -e guard || exit 3; cat conf"
+    guard = {"argv": ["sh", "-c", asked], "absent": "nothing is there"}
+    undo = {"verb": "run", "args": sh("true"), "guard": guard}
+    work = sh(f"cd {tmp_path}; echo the-true-cause >&2; {script}")
+    said = agent(steps=[step(0, "run", restarts=["u"], undo=undo, **work)]).all()
+    assert "the-true-cause" in said[-1]["why"]
+    (tmp_path / "guard").touch()
+    (kept,) = steps_of(agent)
+    assert kept["state"] == "failed" and kept["why"] == said[-1]["why"]
+    assert ("is" in kept) == bool(left)
+    assert (tmp_path / "state/owed/u").exists() == (left is not False)
+
+
+@pytest.mark.parametrize("number", [None, "x", [], {}])
+def test_a_number_that_is_none(agent, tmp_path, number):
+    for place, name in (("sites/lab", "number"), ("fence", "lab")):
+        path = tmp_path / "state" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({name: number}))
+    assert agent(hold=True).hear("held")["number"] > 0
+    assert agent(steps=[step(0, "run", **sh("true"))]).all()[-1]["t"] == "done"

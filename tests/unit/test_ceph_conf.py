@@ -190,7 +190,7 @@ def test_qemu_can_read_it(mode, fits):
 def test_the_folder_is_to_be_a_folder_and_the_file_a_file():
     asked = {read.id: read.args for read in ceph_conf.reads(site(), site().host("n1"))}
     assert asked["ceph.folder"] == {"path": "/etc/ceph", "kind": "directory"}
-    wanted = {"path": ceph_conf.PATH, "text": True, "mask": [ceph_conf.CREDENTIALS]}
+    wanted = {"path": ceph_conf.PATH, "text": True, "mask": ceph_conf.CREDENTIALS}
     assert asked["ceph.conf"] == wanted
 
 
@@ -205,7 +205,8 @@ def test_a_ceph_host_keeps_its_own_file():
 KEY = "AQBsb2NrZWQgaW4gYSB0ZXN0IGZpbGU/AAAA+A=="
 OF_OTHERS = (
     f"# \u00dcberwacht\n[global]\nfsid = {FSID}\nmon_host = 10.9.9.9\nkeyring = /etc/ceph/k\n"
-    f"[client.rgw.ctl]\nrgw_keystone_admin_password = hunter2\n\tkey = {KEY}"
+    f"[client.rgw.ctl]\nrgw_keystone_admin_password = hunter2\n"
+    f"some_secret = \\\n  hunter2a \\\n  hunter2b\n[client.x]\n\tkey = {KEY}"
 ).encode("latin-1")
 
 
@@ -223,3 +224,8 @@ def test_lines_that_stay_never_leave_their_host(tmp_path):
     assert new == OF_OTHERS.replace(b"10.9.9.9", b"10.0.0.1:6789 10.0.0.2:6789")
     path.write_bytes(new)
     assert plan(reads.file(**args)) == []
+
+
+def test_a_diff_has_the_lines_that_change():
+    (change,) = plan(file(HEAD + "mon_host = 10.9.9.9\n[client]\nrbd_cache = true\n"))
+    assert change.diff == ("- mon_host = 10.9.9.9", "+ mon_host = 10.0.0.1:6789 10.0.0.2:6789")

@@ -124,7 +124,8 @@ def test_a_configuration_that_is_none_is_named(tmp_path, text, said):
 @pytest.mark.parametrize(
     "jump, user, host, port",
     [("op@[fd00::1]:2222", "op", "fd00::1", 2222), ("[fd00::1]", None, "fd00::1", 22),
-     ("b", None, "b", 22), ("op@b:23", "op", "b", 23), ("ssh://op@b:24", "op", "b", 24)],
+     ("b", None, "b", 22), ("op@b:23", "op", "b", 23), ("ssh://op@b:24", "op", "b", 24),
+     ("a@x.org@b:25", "a@x.org", "b", 25)],
 )  # fmt: skip
 def test_a_bastion_is_written_as_openssh_has_it(tmp_path, jump, user, host, port):
     made = by_config(tmp_path, f"Host n1\n  ProxyJump {jump}\n".encode()).gateway

@@ -12,7 +12,7 @@ from fabfile.core import journal
 from fabfile.core.contract import BadInput, Change, Plan, Ref, Secret
 from fabfile.flow import recorded
 
-from .states import site
+from .states import HOSTS, site
 
 TEXT = "AQBsb2NrZWQgaW4gYSB0ZXN0IGZpbGU/AAAA+A=="
 
@@ -163,12 +163,14 @@ def test_a_plan_that_is_damaged_is_named_where_it_is_needed(home, plan):
     keep("r1", GOOD + b'{"time": 2.0, "event": "done", "host": "cloud", "step": 0}\n', plan)
     assert recorded.show("r1", False) == 0
     with pytest.raises(BadInput, match="plan.json: expected the plan of what the run did"):
-        recorded.undone("r1", site(name="lab"), set())
+        recorded.undone("r1", site(name="lab"), set(HOSTS))
+    assert recorded.undone("r1", site(name="lab"), {"n1"}).cloud == []
 
 
 def test_hosts_that_are_gone_from_the_site_are_told_to_undo(home):
     keep("r1", GOOD + b'{"time": 2.0, "event": "done", "host": "n9", "step": 0}\n', b"[]")
-    assert recorded.undone("", site(name="lab"), set()).strangers == ["n9"]
+    assert recorded.undone("", site(name="lab"), set(HOSTS)).strangers == ["n9"]
+    assert recorded.undone("", site(name="lab"), {"n1"}).strangers == []
 
 
 def test_a_folder_that_cannot_be_read_is_not_an_empty_one(home, monkeypatch):

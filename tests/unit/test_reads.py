@@ -8,6 +8,8 @@ from fabfile.core import answers
 from fabfile.core.remote import processes, reads
 from fabfile.resources.identity import SECRETS
 
+from .states import FSID, OTHER, THIRD
+
 KEY = "QVE9PSBub3QgYSBrZXkgb2YgYW55Ym9keQ=="
 VALUE = r"\A\s*(\S+)\s*\Z"
 
@@ -65,3 +67,9 @@ def test_names_beyond_those_that_are_asked_for_are_a_failure_where_all_count():
     with pytest.raises(processes.Failed, match="names 9 things, more than 8"):
         reads.each(["seq", "9"], r"\d+", {}, most=8, all=True)
     assert SECRETS.args["all"]
+
+
+def test_a_secrets_usage_is_not_taken_for_a_secret():
+    listed = f" {OTHER}   ceph client.volumes secret\n {THIRD}   volume {FSID}\n"
+    found = reads.each(["printf", "%s", listed], SECRETS.args["match"], {})
+    assert set(found) == {OTHER, THIRD}

@@ -173,12 +173,27 @@ def test_a_step_that_failed_before_it_began_left_nothing():
     assert Undone("r1").notes(site(), facts(n1=[failed]), []) == []
 
 
-@pytest.mark.parametrize("now, expected", [("aa", 0), ("bb", 1)])
-def test_a_command_that_failed_is_taken_back_where_it_took_effect(now, expected):
+@pytest.mark.parametrize(
+    "left, now, expected",
+    [({"is": "bb"}, "bb", 1), ({"is": "bb"}, "aa", 0), ({"is": "bb"}, "of another", 0),
+     ({"is": "aa"}, "of another", 0), ({}, "of another", 0), ({}, "aa", 0)],
+)  # fmt: skip
+def test_a_command_that_failed_is_taken_back_where_it_took_effect(left, now, expected):
     command = {**WROTE, "verb_was": "run", "verb": "run", "args": {"argv": ["x"]},
-               "state": "failed", "was": "aa", "is": None, "now": now}  # fmt: skip
-    del command["becomes"]
-    assert len(planned(facts(n1=[command]))) == expected
+               "state": "failed", "was": "aa", "now": now}  # fmt: skip
+    del command["becomes"], command["is"]
+    assert len(planned(facts(n1=[command | left]))) == expected
+
+
+def test_on_a_host_of_two_waves_the_restart_is_behind_the_last_file():
+    first = {**WROTE, "step": 5, "thing": "/etc/glance/g", "wave": 1}
+    units = {**RESTARTED, "step": 6, "wave": 1, "args": {"units": ["glance-api"]}}
+    changes = Undone("r1").plan(site(), facts(n1=[first, units, WROTE, RESTARTED]))
+    assert [(c.wave, c.thing) for c in changes] == [
+        (1, "/etc/nova/nova.conf"),
+        (2, "/etc/glance/g"),
+        (2, "glance-api, nova-compute"),
+    ]
 
 
 def test_a_limited_undo_minds_its_own_hosts_alone():

@@ -52,6 +52,11 @@ def _get(handle):
     return value if isinstance(value, dict) else {}
 
 
+def _number(value, name):
+    found = value.get(name)
+    return found if isinstance(found, (int, float)) else 0
+
+
 # The fence and the lock: an agent of an older run cannot write any more.
 
 
@@ -61,9 +66,10 @@ def raise_fence(site, number):
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         known = _get(handle)
-        if known.get(site, 0) > number:
-            raise Busy("a newer run than this one has been here")
-        if known.get(site, 0) < number:
+        newest = _number(known, site)
+        if newest > number:
+            raise Busy("a newer run has been here: number %s, this one's is %s" % (newest, number))
+        if newest < number:
             known[site] = number
             _put(handle, known)
     finally:
@@ -74,7 +80,7 @@ def fenced(site, number):
     """Whether a newer run came here since."""
     handle = _open(os.path.join(_folder(), "fence"))
     try:
-        return _get(handle).get(site, 0) > number
+        return _number(_get(handle), site) > number
     finally:
         os.close(handle)
 
@@ -114,7 +120,7 @@ def hold_site(site, who):
     except OSError:
         raise Busy(_get(handle).get("who", "another run"))
     # The clock, where the last number is gone (another first host, a disk that was full).
-    number = max(_get(handle).get("number", 0) + 1, int(time.time()))
+    number = max(_number(_get(handle), "number") + 1, int(time.time()))
     _put(handle, {"number": number, "who": who, "since": time.time()})
     return handle, number
 
@@ -151,13 +157,11 @@ def _run(run):
     return os.path.join(STATE, "runs", run)
 
 
-def begin(run, needed=()):
-    """A run's folder; older ones are pruned by number and age, but not those still needed."""
+def begin(run, prunes):
+    """A run's folder; prunes: older ones go, by number and age (an undo needs what they kept)."""
     folder = _folder("runs", os.path.basename(_run(run)))
     others = sorted(n for n in os.listdir(os.path.dirname(folder)) if n != run and RUN.match(n))
-    for number, name in enumerate(reversed(others), 2):
-        if name in needed:
-            continue
+    for number, name in enumerate(reversed(others if prunes else ()), 2):
         path = _run(name)
         age = (time.time() - os.stat(path).st_mtime) / 86400
         if number > MOST_RUNS or age > MOST_DAYS:

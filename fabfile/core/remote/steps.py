@@ -10,6 +10,7 @@ and only then acts: what it yields is on the disk before anything is changed.
 Python 3.6, standard library alone.
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -298,12 +299,6 @@ def _scrubbed(text, step):
     return text
 
 
-def _needed(steps):
-    """The runs whose old contents these steps bring back."""
-    parts = [p for s in steps for n in ("content", "stdin") for p in s["args"].get(n) or ()]
-    return {part["run"] for part in parts if isinstance(part, dict) and "run" in part}
-
-
 def carry_out(work, talk, gone):
     """Does the steps in order, announces each before and after, stops at the first fault.
 
@@ -314,7 +309,7 @@ def carry_out(work, talk, gone):
     record.raise_fence(site, number)
     lock = record.take_lock(work["who"], work["patience"], gone)
     try:
-        record.begin(name, _needed(work["steps"]))
+        record.begin(name, work["prunes"])
         for step in work["steps"]:
             if gone():
                 return False
@@ -351,9 +346,21 @@ def _one(name, step):
         for _ in action:
             pass
     except Exception:
-        if guard and reads.now_of(guard) == was:
+        left = _left(guard)
+        if left == {"is": was}:
             for unit in new:  # nothing was written: nothing is owed
                 record.pay(unit)
+        elif left:
+            with contextlib.suppress(OSError):  # the cause counts more
+                record.note(name, step=step["id"], state="failed", **left)
         raise
     after = {"is": reads.now_of(guard)} if guard else {}
     record.note(name, step=step["id"], state="done", **after)
+
+
+def _left(guard):
+    """What a step that failed has left, where there is somebody to say it."""
+    try:
+        return {"is": reads.now_of(guard)} if guard else {}
+    except (Failed, files.Refused, OSError):
+        return {}

@@ -28,8 +28,9 @@ _WAITING = 8
 _MOST_KEPT = 1024
 """Above so many hosts, each is connected to anew for a look and for its work."""
 _JUMP = re.compile(
-    r"(ssh://)?((?P<user>[^@]+)@)?(?P<name>\[[^\]]+\]|[^:@\[\]]+)(:(?P<port>[0-9]{1,5}))?/?"
+    r"(ssh://)?((?P<user>.+)@)?(?P<name>\[[^\]]+\]|[^:@\[\]]+)(:(?P<port>[0-9]{1,5}))?/?"
 )
+"""One of ProxyJump's hosts, as ssh_config(5) has it."""
 _BESIDE = 100
 """Open files besides the connections: known_hosts, the journal, a bastion's, a margin."""
 
@@ -233,19 +234,22 @@ class Fleet:
             raise BadInput(f"ProxyJump: {jumps}: is to be reached through itself; except it there")
         if jumps not in self._bastions:
             self._opening.add(jumps)
-            before, _, last = jumps.rpartition(",")
-            found = _JUMP.fullmatch(last.strip())
-            if not found:
-                raise BadInput(f"ProxyJump: expected [USER@]HOST[:PORT], found {last.strip()!r}")
-            user, name, port = found["user"], found["name"].strip("[]"), found["port"]
-            made = self._made(
-                name, Host(name, (), None, user or None, int(port) if port else None), None
-            )
-            if before:
-                made.gateway = self._bastion(before)
-            self._bastions[jumps] = made
-            self._opening.discard(jumps)
+            try:
+                self._bastions[jumps] = self._last_of(jumps)
+            finally:
+                self._opening.discard(jumps)
         return self._bastions[jumps]
+
+    def _last_of(self, jumps: str) -> HostConnection:
+        before, _, last = jumps.rpartition(",")
+        found = _JUMP.fullmatch(last.strip())
+        if not found:
+            raise BadInput(f"ProxyJump: expected [USER@]HOST[:PORT], found {last.strip()!r}")
+        user, name, port = found["user"], found["name"].strip("[]"), found["port"]
+        made = self._made(name, Host(name, (), None, user, int(port) if port else None), None)
+        if before:
+            made.gateway = self._bastion(before)
+        return made
 
     def _connection(self, name: str) -> HostConnection:
         if name not in self._connections:

@@ -275,7 +275,7 @@ class HostConnection(Connection):
             channel.settimeout(BEAT)
             channel.exec_command(self._command())
             if self._password:
-                channel.sendall((self._password.reveal() + "\n").encode())
+                channel.sendall((self._password.reveal() + "\n").encode("utf-8", "surrogateescape"))
         except (OSError, EOFError, paramiko.SSHException) as error:
             self.close()
             raise Unreachable(f"{self.host_name}: {error or 'the connection was cut'}") from None
