@@ -13,6 +13,10 @@ from lab.topology import LabHost, Topology
 
 _SSH_SECONDS = 120
 _API_SECONDS = 240
+_START_AGAIN = (
+    "! systemctl -q is-failed $u || { systemctl reset-failed $u; systemctl start --no-block $u; }"
+)
+_TELL = 'echo "    $u: $(systemctl is-active $u)"; journalctl -u $u -n 5 -o cat --no-pager'
 # No proxy may come between: the environment's is not for these addresses.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -21,7 +25,11 @@ def wait(topology: Topology, some: list[LabHost]) -> None:
     """Wait for these hosts' ssh, then for all of their APIs and units."""
     wait_for_ssh(some)
     wait_for_apis(topology, some)
-    _each(some, _API_SECONDS, units_are_active, "not all units are active")
+    try:
+        _each(some, _API_SECONDS, _units_come_up, "not all units are active")
+    except LabError as error:
+        idle = "".join(_of_idle_units(host, _TELL) for host in some)
+        raise LabError(f"{error}\n{idle}") from None
     say("services: all units are active")
 
 
@@ -62,6 +70,20 @@ def units_are_active(host: LabHost) -> bool:
     """Whether all units that the host should run are active."""
     units = services.units(host)
     return not units or _active(host, units)
+
+
+def _units_come_up(host: LabHost) -> bool:
+    """As units_are_active(); one that gave up before its database came is started again."""
+    if units_are_active(host):
+        return True
+    _of_idle_units(host, _START_AGAIN)
+    return False
+
+
+def _of_idle_units(host: LabHost, action: str) -> str:
+    units = services.units(host)
+    loop = f"for u in {' '.join(units)}; do systemctl -q is-active $u || {{ {action}; }}; done"
+    return remote.script(host, loop) if units else ""
 
 
 def _active(host: LabHost, units: list[str]) -> bool:
