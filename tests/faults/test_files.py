@@ -270,7 +270,7 @@ def test_38_the_services_own_validator_is_asked(cloud):
     step = {"id": 0, "verb": "edit", "args": args, "thing": CONF, "sentence": "", "sign": "~",
             "wave": 2, "restarts": ["nova-compute"]}  # fmt: skip
     work = {"steps": [step], "run": "fault", "site": "fault", "number": 1, "who": "a test",
-            "patience": 5, "deadline": 120, "then": []}  # fmt: skip
+            "patience": 5, "deadline": 120, "then": [], "prunes": True}  # fmt: skip
     said = []
     try:
         assert fleet.work({"compute01": work}, lambda host, message: said.append(message)) == {}
