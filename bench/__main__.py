@@ -30,10 +30,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="of all ways (default: 3)")
     parser.add_argument("--ways", default=",".join(ways.WAYS), help="some of: %(default)s")
     parser.add_argument("--docs", action="store_true", help="write docs/speed.md and .svg")
-    parser.add_argument("--show", default="", choices=["", *points.POINTS], metavar="POINT",
-                        help="show one thing instead: %(choices)s")  # fmt: skip
-    parser.add_argument("--within", default="", metavar="COMMAND",
-                        help="run a shell command beside a pristine fleet instead")  # fmt: skip
+    parser.add_argument(
+        "--show",
+        default="",
+        choices=["", *points.POINTS],
+        metavar="POINT",
+        help="show one thing instead: %(choices)s",
+    )
+    parser.add_argument(
+        "--within",
+        default="",
+        metavar="COMMAND",
+        help="run a shell command beside a pristine fleet instead",
+    )
     return parser.parse_args()
 
 
@@ -48,8 +57,20 @@ def main() -> int:
     prepared.everything(max(options.hosts, points.SMALL) + 1, peers)
     measured.make_groups()
     # Each of the two ends what it started when it dies itself, in whatever way.
-    shut = ["setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--kill-child", "--mount-proc",
-            "--mount", "--propagation", "private", "--net", "--pid"]  # fmt: skip
+    shut = [
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "unshare",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "--mount",
+        "--propagation",
+        "private",
+        "--net",
+        "--pid",
+    ]
     argv = [*shut, sys.executable, "-m", "bench", *sys.argv[1:]]
     child = subprocess.Popen(argv, cwd=PROJECT, env={**os.environ, _INSIDE: "1"})
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -142,9 +142,15 @@ def run(
     peak, start = _Peak(), time.monotonic()
     with log.open("wb") as sink:
         done = subprocess.run(
-            argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
-            preexec_fn=enter(CONTROL), check=False,  # noqa: PLW1509
-        )  # fmt: skip
+            argv,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            preexec_fn=enter(CONTROL),
+            check=False,  # noqa: PLW1509
+        )
     wall, megabytes = time.monotonic() - start, peak.end()
     _end_the_rest()
     after = _cpu(CONTROL), _cpu(HOSTS), _wire(), counts()

@@ -176,8 +176,11 @@ CONTROL_CPU = 8.0
 def _ratios(name: str, ours: Sequence[measured.Cost], beside: Sequence[measured.Cost]) -> str:
     """The medians of the rounds' own ratios."""
     told = []
-    for figure, title in (("wall", "wall"), ("control_cpu", "control CPU"),
-                          ("host_cpu", "host CPU")):  # fmt: skip
+    for figure, title in (
+        ("wall", "wall"),
+        ("control_cpu", "control CPU"),
+        ("host_cpu", "host CPU"),
+    ):
         each = [getattr(a, figure) / getattr(b, figure) for a, b in zip(ours, beside, strict=True)]
         told.append(f"{title} {median(each):.2f}")
     return f"{name:<22} {', '.join(told)}"
@@ -222,8 +225,11 @@ def faulty(computes: int, forks: int) -> None:
         _say(_shown("disturbed", disturbed, computes))
         hosts.end_state([host for host in hosts.computes if host not in bad])
         most = 1.3 * undisturbed.wall + DEADLINE
-        _demand(disturbed.wall <= most, f"{disturbed.wall:.1f} s, at most {most:.1f} "
-                f"(1.3 times {undisturbed.wall:.1f}, and {DEADLINE:.0f})")  # fmt: skip
+        _demand(
+            disturbed.wall <= most,
+            f"{disturbed.wall:.1f} s, at most {most:.1f} "
+            f"(1.3 times {undisturbed.wall:.1f}, and {DEADLINE:.0f})",
+        )
         for words, kind in kinds.items():
             lines = [line for line in said.splitlines() if words in line and "left out;" in line]
             names = {name for line in lines for name in re.findall(r"compute\d+", line)}
@@ -238,8 +244,11 @@ def faulty(computes: int, forks: int) -> None:
         _cost(hosts, _task("--limit", "@failed"), "again")
         used = {name for name, count in hosts.sessions().items() if count > before.get(name, 0)}
         wanted_now = {h.name for h in bad} | {hosts.hosts[0].name}
-        _demand(used == wanted_now, f"--limit @failed: sessions on {len(used)} hosts, the "
-                f"{len(bad)} and the first Ceph host")  # fmt: skip
+        _demand(
+            used == wanted_now,
+            f"--limit @failed: sessions on {len(used)} hosts, the "
+            f"{len(bad)} and the first Ceph host",
+        )
         hosts.end_state()
         _demand(True, f"all {computes} hosts are right, with one restart each")
 
@@ -339,10 +348,19 @@ def _cluster(pem: Path) -> Iterator[tuple[Any, list[Any]]]:
     # The scheduler has no stackrbd: it carries what it does not understand.
     scheduler = started("scheduler", RUN, "scheduler", "--protocol", "tls", "--port", str(_PORT))
     workers = [
-        started(name, PROJECT, "worker", f"tls://127.0.0.1:{_PORT}", "--name", name, "--no-nanny",
-                "--nthreads", "1")
+        started(
+            name,
+            PROJECT,
+            "worker",
+            f"tls://127.0.0.1:{_PORT}",
+            "--name",
+            name,
+            "--no-nanny",
+            "--nthreads",
+            "1",
+        )
         for name in ("east", "west")
-    ]  # fmt: skip
+    ]
     try:
         for name in ("east", "west"):
             _wait_for("Registered to", RUN / f"{name}.log")
@@ -385,6 +403,9 @@ def _holds(pid: int, text: str) -> bool:
 
 
 POINTS: dict[str, Callable[[int, int], None]] = {
-    "scale": scale, "kept": kept, "faulty": faulty, "dask": dask,
+    "scale": scale,
+    "kept": kept,
+    "faulty": faulty,
+    "dask": dask,
     "doctor": doctor,
-}  # fmt: skip
+}

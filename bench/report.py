@@ -130,9 +130,14 @@ def write(document: Any, folder: Path) -> None:
     import os  # noqa: PLC0415
 
     page = _PAGE.format(
-        hosts=document["hosts"], forks=document["forks"], rounds=len(document["rounds"]),
-        cores=os.cpu_count(), table=table(document), aims=aims(document), floor=_floor(document),
-    )  # fmt: skip
+        hosts=document["hosts"],
+        forks=document["forks"],
+        rounds=len(document["rounds"]),
+        cores=os.cpu_count(),
+        table=table(document),
+        aims=aims(document),
+        floor=_floor(document),
+    )
     (folder / "speed.md").write_text(page)
     (folder / "speed.svg").write_text(plot(document))
 
@@ -142,12 +147,16 @@ def _floor(document: Any) -> str:
     if not {"pyinfra", "openssh, python"} <= set(document["rounds"][0]):
         return ""
     far = [
-        median(r["pyinfra"][phase]["wall"] / r["openssh, python"][phase]["wall"]
-               for r in document["rounds"])
+        median(
+            r["pyinfra"][phase]["wall"] / r["openssh, python"][phase]["wall"]
+            for r in document["rounds"]
+        )
         for phase in PHASES
-    ]  # fmt: skip
-    return (f"The lean loop, which shows no plan and looks at nothing afterwards, is itself only "
-            f"{far[0]:.1f} (cold)\nand {far[1]:.1f} times as fast as pyinfra. ")  # fmt: skip
+    ]
+    return (
+        f"The lean loop, which shows no plan and looks at nothing afterwards, is itself only "
+        f"{far[0]:.1f} (cold)\nand {far[1]:.1f} times as fast as pyinfra. "
+    )
 
 
 _BAR, _LEFT, _WIDTH = 16, 190, 420

@@ -39,10 +39,16 @@ def ceph_conf() -> str:
 def as_data() -> dict[str, Any]:
     """All of it for the peers' own files, which read it as JSON."""
     return {
-        "fsid": FSID, "key": KEY, "client": CLIENT, "ceph_conf": ceph_conf(),
-        "packages": list(CLIENT_PACKAGES), "unit": UNIT, "nova_conf": NOVA_CONF,
-        "options": OPTIONS, "secret_xml": SECRET_XML,
-    }  # fmt: skip
+        "fsid": FSID,
+        "key": KEY,
+        "client": CLIENT,
+        "ceph_conf": ceph_conf(),
+        "packages": list(CLIENT_PACKAGES),
+        "unit": UNIT,
+        "nova_conf": NOVA_CONF,
+        "options": OPTIONS,
+        "secret_xml": SECRET_XML,
+    }
 
 
 def answers() -> dict[str, str]:
@@ -70,8 +76,14 @@ def _mon(rank: int, address: str) -> dict[str, Any]:
 
 
 def _pool(name: str) -> dict[str, Any]:
-    return {"pool_name": name, "type": 1, "size": 3, "min_size": 2, "pg_num": 32,
-            "application_metadata": {"rbd": {}}}  # fmt: skip
+    return {
+        "pool_name": name,
+        "type": 1,
+        "size": 3,
+        "min_size": 2,
+        "pg_num": 32,
+        "application_metadata": {"rbd": {}},
+    }
 
 
 def _user(name: str, reads: str = "") -> dict[str, Any]:

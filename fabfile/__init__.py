@@ -11,10 +11,20 @@ from fabfile import ceph, compute, controller, hosts, proof, recovery, services,
 def namespace() -> Collection:
     """All tasks, in the namespaces that an operator types."""
     root = Collection(
-        whole.plan, whole.integrate, whole.apply, whole.verify, whole.undo, whole.history,
-        whole.show, whole.init, proof.doctor, proof.status, proof.report,
-        recovery.reconcile, recovery.recover,
-    )  # fmt: skip
+        whole.plan,
+        whole.integrate,
+        whole.apply,
+        whole.verify,
+        whole.undo,
+        whole.history,
+        whole.show,
+        whole.init,
+        proof.doctor,
+        proof.status,
+        proof.report,
+        recovery.reconcile,
+        recovery.recover,
+    )
     root.add_collection(
         Collection(
             "backup",
@@ -25,7 +35,7 @@ def namespace() -> Collection:
             recovery.settle,
             recovery.tools,
             recovery.key,
-        )  # fmt: skip
+        )
     )
     root.add_collection(Collection("ceph", ceph.pools, ceph.auth, ceph.keyrings, ceph.mons))
     root.add_collection(Collection("controller", controller.glance, controller.cinder))

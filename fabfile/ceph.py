@@ -40,9 +40,16 @@ def keyrings() -> list[Any]:
     },
 )
 def mons(  # noqa: PLR0913, PLR0917 (flags)
-    context: Any, site: str = "", limit: str = "", check: bool = False, diff: bool = False,
-    yes: bool = False, json: bool = False, refresh: bool = False, hard_reboot: Any = None,
-) -> None:  # fmt: skip
+    context: Any,
+    site: str = "",
+    limit: str = "",
+    check: bool = False,
+    diff: bool = False,
+    yes: bool = False,
+    json: bool = False,
+    refresh: bool = False,
+    hard_reboot: Any = None,
+) -> None:
     """After monitors were moved: ceph.conf everywhere, and what attachments and guests need."""
     from fabfile.flow import monitors  # noqa: PLC0415
 

@@ -27,12 +27,19 @@ HELP = {
 _FLAGS = [
     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
     for name, default in (
-        ("site", ""), ("limit", ""), ("check", False),
-        ("diff", False), ("yes", False), ("json", False),
-        ("forks", ""), ("serial", ""), ("max_fail", ""), ("engine", ""),
+        ("site", ""),
+        ("limit", ""),
+        ("check", False),
+        ("diff", False),
+        ("yes", False),
+        ("json", False),
+        ("forks", ""),
+        ("serial", ""),
+        ("max_fail", ""),
+        ("engine", ""),
         ("canary", False),
     )
-]  # fmt: skip
+]
 Body = Callable[..., Sequence[Any]]
 
 

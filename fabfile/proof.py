@@ -37,9 +37,13 @@ def status(context: Any, site: str = "", limit: str = "", json: bool = False) ->
     }
 )
 def report(  # noqa: PLR0913, PLR0917 (flags)
-    context: Any, site: str = "", limit: str = "", out: str = "", prom: str = "",
+    context: Any,
+    site: str = "",
+    limit: str = "",
+    out: str = "",
+    prom: str = "",
     json: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Write the site's state and its runs as one page, with JSON and JUnit; or as metrics."""
     from fabfile.flow import reporting  # noqa: PLC0415
     from fabfile.flow.converge import Options  # noqa: PLC0415

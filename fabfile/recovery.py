@@ -34,8 +34,12 @@ def tools() -> list[Any]:
     return [backup.tools]
 
 
-@task(help={"out": "the new file, for its owner alone (else backup.identity of the site file)",
-            "site": HELP["site"]})  # fmt: skip
+@task(
+    help={
+        "out": "the new file, for its owner alone (else backup.identity of the site file)",
+        "site": HELP["site"],
+    }
+)
 def key(context: Any, out: str = "", site: str = "") -> None:
     """Make the key that opens records, and print for whom they are to be sealed."""
     from fabfile.flow import keymaking  # noqa: PLC0415
@@ -72,9 +76,13 @@ def verify(context: Any, record: str = "", site: str = "", json: bool = False) -
 
 @task(help={**_LOOK, **_RECORD, **_CLOUD, "check": HELP["check"]})
 def restore(  # noqa: PLR0913, PLR0917 (flags)
-    context: Any, record: str = "", cloud: str = "", site: str = "", check: bool = False,
+    context: Any,
+    record: str = "",
+    cloud: str = "",
+    site: str = "",
+    check: bool = False,
     json: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Put a record in the place of the live databases and files; what is live is kept."""
     from fabfile.flow import restoring  # noqa: PLC0415
 
@@ -97,9 +105,13 @@ def settle(
 
 @task(help={**_LOOK, **_RECORD, **_CLOUD, "check": HELP["check"]})
 def recover(  # noqa: PLR0913, PLR0917 (flags)
-    context: Any, record: str = "", cloud: str = "", site: str = "", check: bool = False,
+    context: Any,
+    record: str = "",
+    cloud: str = "",
+    site: str = "",
+    check: bool = False,
     json: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Bring back a lost controller: restore onto a bare host, integrate, reconcile, verify."""
     from fabfile.flow import restoring  # noqa: PLC0415
 

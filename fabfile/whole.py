@@ -22,13 +22,25 @@ def integrate() -> list[Any]:
     }
 )
 def plan(  # noqa: PLR0913, PLR0917 (flags)
-    context: Any, site: str = "", limit: str = "", out: str = "", json: bool = False,
-    forks: str = "", max_fail: str = "", engine: str = "",
-) -> None:  # fmt: skip
+    context: Any,
+    site: str = "",
+    limit: str = "",
+    out: str = "",
+    json: bool = False,
+    forks: str = "",
+    max_fail: str = "",
+    engine: str = "",
+) -> None:
     """Show all that integrate would do, with diffs; write nothing on any host."""
     refuse_dry(context)
-    flags = {"site": site, "limit": limit, "json": json, "forks": forks, "max_fail": max_fail,
-             "engine": engine}  # fmt: skip
+    flags = {
+        "site": site,
+        "limit": limit,
+        "json": json,
+        "forks": forks,
+        "max_fail": max_fail,
+        "engine": engine,
+    }
     guarded(lambda: _plan(context, out, flags))
 
 
@@ -55,13 +67,27 @@ def _plan(context: Any, out: str, flags: dict[str, Any]) -> int:
     }
 )
 def apply(  # noqa: PLR0913, PLR0917 (flags)
-    context: Any, file: str, yes: bool = False, json: bool = False, forks: str = "",
-    serial: str = "", max_fail: str = "", engine: str = "", canary: bool = False,
-) -> None:  # fmt: skip
+    context: Any,
+    file: str,
+    yes: bool = False,
+    json: bool = False,
+    forks: str = "",
+    serial: str = "",
+    max_fail: str = "",
+    engine: str = "",
+    canary: bool = False,
+) -> None:
     """Do what a kept plan says and nothing else; refuse where anything changed since."""
     refuse_dry(context)
-    flags = {"yes": yes, "json": json, "forks": forks, "serial": serial, "max_fail": max_fail,
-             "engine": engine, "canary": canary}  # fmt: skip
+    flags = {
+        "yes": yes,
+        "json": json,
+        "forks": forks,
+        "serial": serial,
+        "max_fail": max_fail,
+        "engine": engine,
+        "canary": canary,
+    }
     guarded(lambda: _apply(context, file, flags))
 
 
@@ -98,14 +124,31 @@ def _apply(context: Any, file: str, flags: dict[str, Any]) -> int:
     }
 )
 def undo(  # noqa: PLR0913, PLR0917 (flags)
-    context: Any, run: str = "", site: str = "", limit: str = "", check: bool = False,
-    diff: bool = False, yes: bool = False, json: bool = False, forks: str = "", serial: str = "",
+    context: Any,
+    run: str = "",
+    site: str = "",
+    limit: str = "",
+    check: bool = False,
+    diff: bool = False,
+    yes: bool = False,
+    json: bool = False,
+    forks: str = "",
+    serial: str = "",
     engine: str = "",
-) -> None:  # fmt: skip
+) -> None:
     """Take a run back: files, caps, secrets and services; never a pool, never data."""
     refuse_dry(context)
-    flags = {"site": site, "limit": limit, "check": check, "diff": diff, "yes": yes, "json": json,
-             "forks": forks, "serial": serial, "engine": engine}  # fmt: skip
+    flags = {
+        "site": site,
+        "limit": limit,
+        "check": check,
+        "diff": diff,
+        "yes": yes,
+        "json": json,
+        "forks": forks,
+        "serial": serial,
+        "engine": engine,
+    }
     guarded(lambda: _undo(context, run, flags))
 
 
@@ -145,9 +188,14 @@ def show(context: Any, run: str, json: bool = False) -> None:
     }
 )
 def verify(  # noqa: PLR0913, PLR0917 (flags)
-    context: Any, site: str = "", limit: str = "", json: bool = False, canary: bool = False,
-    sample: str = "", at_once: str = "",
-) -> None:  # fmt: skip
+    context: Any,
+    site: str = "",
+    limit: str = "",
+    json: bool = False,
+    canary: bool = False,
+    sample: str = "",
+    at_once: str = "",
+) -> None:
     """Prove it: an image, a volume, a clone, a guest that writes; all removed again."""
     refuse_dry(context)
     flags = {"site": site, "limit": limit, "json": json}

@@ -24,9 +24,13 @@ if missing:
 
 files.directory(name="/etc/ceph", path="/etc/ceph", mode="755", user="root", group="root")
 files.put(
-    name="ceph.conf", src=io.StringIO(W["ceph_conf"]), dest="/etc/ceph/ceph.conf",
-    mode="644", user="root", group="root",
-)  # fmt: skip
+    name="ceph.conf",
+    src=io.StringIO(W["ceph_conf"]),
+    dest="/etc/ceph/ceph.conf",
+    mode="644",
+    user="root",
+    group="root",
+)
 
 if W["fsid"] not in (host.get_fact(Command, "virsh -q secret-list") or ""):
     server.shell(

@@ -93,9 +93,15 @@ class _Canary:
     """One run: what all computes share."""
 
     def __init__(  # noqa: PLR0913, PLR0917 (what it is made of)
-        self, connect: Callable[[], Any], connection: Any, settings: ProofSettings,
-        flight: Flight, ceph: Ceph, listener: Listener, checks: Checks,
-    ) -> None:  # fmt: skip
+        self,
+        connect: Callable[[], Any],
+        connection: Any,
+        settings: ProofSettings,
+        flight: Flight,
+        ceph: Ceph,
+        listener: Listener,
+        checks: Checks,
+    ) -> None:
         self._connect, self._settings, self._flight = connect, settings, flight
         self._ceph, self._listener, self._checks = ceph, listener, checks
         self._user = User(connection, settings, listener.go_on)
@@ -218,9 +224,12 @@ class _Course:
 
     def _boot(self, here: Any) -> str:
         disk = {
-            "uuid": self._root.id, "source_type": "volume", "destination_type": "volume",
-            "boot_index": 0, "delete_on_termination": False,
-        }  # fmt: skip
+            "uuid": self._root.id,
+            "source_type": "volume",
+            "destination_type": "volume",
+            "boot_index": 0,
+            "delete_on_termination": False,
+        }
         self._user.ready(self._name)
         asked = self._user.boot(self._called("server"), here.name, block_device_mapping=[disk])
         self._server = self._user.up(asked, self._name)

@@ -168,12 +168,13 @@ class User:
         self._storage.delete_snapshot(snapshot)
         self.until(
             f"cinder: snapshot {snapshot.name} ({snapshot.id})",
-            lambda: [s for s in self._storage.snapshots(volume_id=volume.id)
-                     if s.id == snapshot.id],
+            lambda: [
+                s for s in self._storage.snapshots(volume_id=volume.id) if s.id == snapshot.id
+            ],
             lambda found: not found,
             fatal=("error_deleting",),
             end="expected it to be gone",
-        )  # fmt: skip
+        )
 
     def volume_type(self, what: str, backend: str) -> str:
         """The id of a private volume type of a backend, made when the scheduler knows that."""

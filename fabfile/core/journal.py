@@ -77,8 +77,11 @@ class Journal:
     def _warn(self, error: OSError) -> None:
         if not self._warned:
             self._warned = True
-            print(f"stackrbd: warning: {self.path}: {error.strerror}: this run leaves no record "
-                  "here; the hosts keep theirs", file=sys.stderr)  # fmt: skip
+            print(
+                f"stackrbd: warning: {self.path}: {error.strerror}: this run leaves no record "
+                "here; the hosts keep theirs",
+                file=sys.stderr,
+            )
 
     def _append(self, name: str, text: str) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND

@@ -243,9 +243,10 @@ def _is_held(held: Any) -> bool:
         and isinstance(left, list)
         and isinstance(tables, dict)
         and isinstance(database.get("unsafe", []), list)
-        and all(isinstance(t, list) and len(t) == 2 and isinstance(t[0], int)
-                for t in tables.values())
-    )  # fmt: skip
+        and all(
+            isinstance(t, list) and len(t) == 2 and isinstance(t[0], int) for t in tables.values()
+        )
+    )
 
 
 def _digest(path: Path) -> str:

@@ -55,16 +55,20 @@ def load_identities(path: Path) -> list[Secret]:
             mode = os.fstat(stream.fileno()).st_mode & 0o777
             lines = stream.read(65536).splitlines()
     except FileNotFoundError:
-        raise BadInput(f"{path}: expected the key that opens the records (backup.identity), found "
-                       "no such file; inv backup.key makes one") from None  # fmt: skip
+        raise BadInput(
+            f"{path}: expected the key that opens the records (backup.identity), found "
+            "no such file; inv backup.key makes one"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: expected age's key: {error}") from None
     if mode & 0o077:
         raise BadInput(f"{path}: others may read it (mode {mode:04o}); chmod 600 {path}")
     found = [Secret(line.strip()) for line in lines if line.strip() and not line.startswith("#")]
     if not found or any(_key_of(one) is None for one in found):
-        raise BadInput(f"{path}: expected AGE-SECRET-KEY-1... lines; keys with a passphrase, of "
-                       "SSH or of plugins are not supported")  # fmt: skip
+        raise BadInput(
+            f"{path}: expected AGE-SECRET-KEY-1... lines; keys with a passphrase, of "
+            "SSH or of plugins are not supported"
+        )
     return found
 
 
@@ -91,8 +95,9 @@ def reseal(stream: BinaryIO, identities: list[Secret], where: str) -> Resealed:
             if not hmac.compare_digest(_mac(file_key, head), mac):
                 raise BadInput(f"{where}: its header was altered")
             return _sealed(file_key, stream.tell())
-    raise BadInput(f"{where}: is sealed for {len(stanzas)} other keys than the one given "
-                   "(backup.identity)")  # fmt: skip
+    raise BadInput(
+        f"{where}: is sealed for {len(stanzas)} other keys than the one given (backup.identity)"
+    )
 
 
 def _header(stream: BinaryIO, where: str) -> tuple[bytes, list[tuple[bytes, bytes]], bytes]:

@@ -64,9 +64,11 @@ def _orphans(site: Any, looked: Looked) -> Iterator[Finding]:
     enabled = {
         backend.strip()
         for seen in looked.facts.hosts.values()
-        for backend in sections(seen.get("cinder.conf")).get("DEFAULT", {}).get(
-            "enabled_backends", "").split(",")
-    }  # fmt: skip
+        for backend in sections(seen.get("cinder.conf"))
+        .get("DEFAULT", {})
+        .get("enabled_backends", "")
+        .split(",")
+    }
     moved = _moved(site, looked)
     for place, volumes in orphaned(looked).items():
         if place in moved:
@@ -76,16 +78,27 @@ def _orphans(site: Any, looked: Looked) -> Iterator[Finding]:
         number = f"{len(volumes)} volume{'s' if len(volumes) > 1 else ''} on {place}"
         if backend in enabled:
             yield Finding(
-                ERROR, "cinder.down", tuple(h.name for h in site.with_role("cinder")), place,
-                number, f"{service} up", "its cinder-volume is down, or its driver did not start: "
-                "see its log", (RESTART_ALL,),
-            )  # fmt: skip
+                ERROR,
+                "cinder.down",
+                tuple(h.name for h in site.with_role("cinder")),
+                place,
+                number,
+                f"{service} up",
+                "its cinder-volume is down, or its driver did not start: see its log",
+                (RESTART_ALL,),
+            )
             continue
         yield Finding(
-            ERROR, "cinder.orphans", (CLOUD,), place, number, "a service of that name",
+            ERROR,
+            "cinder.orphans",
+            (CLOUD,),
+            place,
+            number,
+            "a service of that name",
             "the backend's section (or backend_host) was renamed or taken out: Cinder does "
-            "nothing with its volumes any more", _adopt(site, looked, place, volumes),
-        )  # fmt: skip
+            "nothing with its volumes any more",
+            _adopt(site, looked, place, volumes),
+        )
 
 
 def _moved(site: Any, looked: Looked) -> set[str]:
@@ -109,9 +122,11 @@ def _adopt(site: Any, looked: Looked, place: str, volumes: list[str]) -> tuple[S
         return (root(shlex.join(backends.update_host(place, new[0])), host),)
     several = ", ".join(new) or "none is up"
     return (
-        words("name the section as before; or, where the volumes lie in the same pool: "
-              f"{shlex.join(backends.update_host(place, several))}"),
-    )  # fmt: skip
+        words(
+            "name the section as before; or, where the volumes lie in the same pool: "
+            f"{shlex.join(backends.update_host(place, several))}"
+        ),
+    )
 
 
 def _rbd_services(looked: Looked) -> list[str]:
@@ -134,8 +149,11 @@ def _monitors(site: Any, looked: Looked) -> set[str]:
     answer = looked.seen(site.admin.name, "ceph.monmap")
     if not answer:
         return set()
-    return {a.strip("[]") for mon in json.loads(answer["out"])["mons"]
-            for a in ceph_conf.addresses(mon["addr"])}  # fmt: skip
+    return {
+        a.strip("[]")
+        for mon in json.loads(answer["out"])["mons"]
+        for a in ceph_conf.addresses(mon["addr"])
+    }
 
 
 def _guests(site: Any, looked: Looked) -> Iterator[Finding]:
@@ -150,17 +168,27 @@ def _disk(looked: Looked, host: str, domain: str, disk: Any, live: set[str]) -> 
     thing = f"guest {domain}"
     if wanted and disk.uuid and disk.uuid != wanted:
         yield Finding(
-            WARNING, "guest.uuid", (host,), thing, f"{disk.image}: secret {disk.uuid}", wanted,
+            WARNING,
+            "guest.uuid",
+            (host,),
+            thing,
+            f"{disk.image}: secret {disk.uuid}",
+            wanted,
             "it was attached with another UUID: it runs, and cannot be migrated or started anew",
             (Step("here", f"{_REBOOT} {domain}"),),
-        )  # fmt: skip
+        )
     if monitors.gone(disk.monitors, live) and not _attached_anew(looked, domain, disk, live):
         yield Finding(
-            WARNING, "guest.monitors", (host,), thing,
-            f"{disk.image}: monitors {', '.join(sorted(disk.monitors))}", ", ".join(sorted(live)),
+            WARNING,
+            "guest.monitors",
+            (host,),
+            thing,
+            f"{disk.image}: monitors {', '.join(sorted(disk.monitors))}",
+            ", ".join(sorted(live)),
             "the monitors were moved since it was started: it runs, and cannot be migrated or "
-            "started anew with that list", (task(f"ceph.mons --hard-reboot {domain}", False),),
-        )  # fmt: skip
+            "started anew with that list",
+            (task(f"ceph.mons --hard-reboot {domain}", False),),
+        )
 
 
 def _attached_anew(looked: Looked, domain: str, disk: domains.Disk, live: set[str]) -> bool:
@@ -189,18 +217,28 @@ def _attachments(site: Any, looked: Looked) -> Iterator[Finding]:
         )
         if wanted and attachment["uuid"] and attachment["uuid"] != wanted:
             yield Finding(
-                WARNING, "attachment.uuid", (CLOUD,), thing, f"secret {attachment['uuid']}", wanted,
+                WARNING,
+                "attachment.uuid",
+                (CLOUD,),
+                thing,
+                f"secret {attachment['uuid']}",
+                wanted,
                 "the database keeps what was in cinder.conf when the volume was attached",
                 (refresh,),
-            )  # fmt: skip
+            )
         known = _plain(attachment["monitors"])
         if monitors.gone(known, live):
             yield Finding(
-                WARNING, "attachment.monitors", (CLOUD,), thing,
-                f"monitors {', '.join(sorted(known))}", ", ".join(sorted(live)),
+                WARNING,
+                "attachment.monitors",
+                (CLOUD,),
+                thing,
+                f"monitors {', '.join(sorted(known))}",
+                ", ".join(sorted(live)),
                 "the database keeps the monitors of the day when the volume was attached: the "
-                "instance can be neither started nor migrated with them", (_mons(instance),),
-            )  # fmt: skip
+                "instance can be neither started nor migrated with them",
+                (_mons(instance),),
+            )
 
 
 def _mons(instance: str) -> Step:
@@ -221,14 +259,26 @@ def _fleeting(site: Any, looked: Looked) -> Iterator[Finding]:
             anew = (root(f"virsh secret-undefine {uuid}"), task("compute.secret"))
             if re.search(r"ephemeral=['\"]yes", xml):
                 yield Finding(
-                    WARNING, "libvirt.ephemeral", (host.name,), thing, "ephemeral", "kept on disk",
-                    "it is gone when libvirt restarts, and no guest starts then", anew,
-                )  # fmt: skip
+                    WARNING,
+                    "libvirt.ephemeral",
+                    (host.name,),
+                    thing,
+                    "ephemeral",
+                    "kept on disk",
+                    "it is gone when libvirt restarts, and no guest starts then",
+                    anew,
+                )
             elif usage_of(xml) is None:
                 yield Finding(
-                    NOTE, "libvirt.usage", (host.name,), thing, "no usage name of kind ceph", "one",
-                    "it was not made for Ceph; QEMU takes it, people do not find it", anew,
-                )  # fmt: skip
+                    NOTE,
+                    "libvirt.usage",
+                    (host.name,),
+                    thing,
+                    "no usage name of kind ceph",
+                    "one",
+                    "it was not made for Ceph; QEMU takes it, people do not find it",
+                    anew,
+                )
 
 
 def _left_out(looked: Looked) -> Iterator[Finding]:
@@ -239,11 +289,23 @@ def _left_out(looked: Looked) -> Iterator[Finding]:
         found = len(seen.get("domains") or ())
         if run > found >= MOST_GUESTS:
             yield Finding(
-                NOTE, "guests.left.out", (host,), "guests", f"{found} of {run} looked at", "all",
-                why, (words("look at another's disks by: virsh dumpxml GUEST"),),
-            )  # fmt: skip
+                NOTE,
+                "guests.left.out",
+                (host,),
+                "guests",
+                f"{found} of {run} looked at",
+                "all",
+                why,
+                (words("look at another's disks by: virsh dumpxml GUEST"),),
+            )
     for name, number in (looked.seen(CLOUD, "left_out") or {}).items():
         yield Finding(
-            NOTE, f"{name}.left.out", (CLOUD,), name, f"the first {number} looked at", "all",
-            why, (words(f"list the others by: openstack {_LISTED[name]} --all-projects"),),
-        )  # fmt: skip
+            NOTE,
+            f"{name}.left.out",
+            (CLOUD,),
+            name,
+            f"the first {number} looked at",
+            "all",
+            why,
+            (words(f"list the others by: openstack {_LISTED[name]} --all-projects"),),
+        )

@@ -69,9 +69,12 @@ def _sudoers(site: Any, facts: Facts, change: Change) -> Why:
     if seen:
         found = f"{seen['owner']}:{seen['group']} {seen['mode']}, or another text"
     return (
-        WARNING, "sudoers", found, "the operator's own file, root:root 0440",
+        WARNING,
+        "sudoers",
+        found,
+        "the operator's own file, root:root 0440",
         "the operator's sudo rests on something else than the site file says",
-    )  # fmt: skip
+    )
 
 
 _LACKING = {
@@ -100,25 +103,45 @@ def _conf(site: Any, facts: Facts, change: Change) -> Why | None:
         return None
     seen = facts.of(change.host, "ceph.conf")
     if seen is None:
-        return ERROR, "ceph.conf.missing", "no file", "the cluster's monitors", (
-            "no client on this host finds the cluster"
-        )  # fmt: skip
+        return (
+            ERROR,
+            "ceph.conf.missing",
+            "no file",
+            "the cluster's monitors",
+            ("no client on this host finds the cluster"),
+        )
     if change.verb == "attributes":
-        return ERROR, "ceph.conf.mode", f"mode {seen['mode']}", "mode 0644", (
-            "it is readable by root only: QEMU and the services run as users of their own, and "
-            "guests fail to start"
-        )  # fmt: skip
+        return (
+            ERROR,
+            "ceph.conf.mode",
+            f"mode {seen['mode']}",
+            "mode 0644",
+            (
+                "it is readable by root only: QEMU and the services run as users of their own, and "
+                "guests fail to start"
+            ),
+        )
     live = ceph_conf.addresses(" ".join(cluster.seen(site, facts).monitors))
     named = ceph_conf.addresses(" ".join(re.findall(r"^\s*mon.host\s*=(.*)$", seen["text"], re.M)))
     found = "monitors " + (", ".join(sorted(named)) or "none")
     expected = "monitors " + ", ".join(sorted(live))
     if named & live:
-        return WARNING, "ceph.conf.monitors", found, expected, (
-            "the list is out of date: clients get through while one old monitor is left"
-        )  # fmt: skip
-    return ERROR, "ceph.conf.monitors", found, expected, (
-        "none of the monitors is there any more: they were moved, and clients hang at their start"
-    )  # fmt: skip
+        return (
+            WARNING,
+            "ceph.conf.monitors",
+            found,
+            expected,
+            ("the list is out of date: clients get through while one old monitor is left"),
+        )
+    return (
+        ERROR,
+        "ceph.conf.monitors",
+        found,
+        expected,
+        (
+            "none of the monitors is there any more: they were moved, and clients hang at their start"
+        ),
+    )
 
 
 # The cluster
@@ -128,13 +151,21 @@ def _pools(site: Any, facts: Facts, change: Change) -> Why | None:
     name = change.thing.removeprefix("pool ")
     there = name in cluster.seen(site, facts).pools
     if "initialise" in change.sentence and there:
-        return WARNING, "pool.application", "no application", "application rbd", (
-            "the pool was made without `rbd pool init`: POOL_APP_NOT_ENABLED, and later failures"
-        )  # fmt: skip
+        return (
+            WARNING,
+            "pool.application",
+            "no application",
+            "application rbd",
+            ("the pool was made without `rbd pool init`: POOL_APP_NOT_ENABLED, and later failures"),
+        )
     if not there and "create" in change.sentence:
-        return ERROR, "pool.missing", "no such pool", "a pool for RBD", (
-            "the services that name it do not start"
-        )  # fmt: skip
+        return (
+            ERROR,
+            "pool.missing",
+            "no such pool",
+            "a pool for RBD",
+            ("the services that name it do not start"),
+        )
     return None
 
 
@@ -145,9 +176,13 @@ def _auth(site: Any, facts: Facts, change: Change) -> Why:
     expected = "; ".join(f"{d}: {wanted[d]}" for d in sorted(wanted))
     user = seen.users.get(f"client.{name}")
     if user is None:
-        return ERROR, "user.missing", "no such cephx user", expected, (
-            "every service that logs in by this name is refused"
-        )  # fmt: skip
+        return (
+            ERROR,
+            "user.missing",
+            "no such cephx user",
+            expected,
+            ("every service that logs in by this name is refused"),
+        )
     caps = user["caps"]
     wider = auth.widened(caps, wanted)
     lacking = [d for d in sorted(wider) if wider[d] != caps.get(d)]
@@ -164,10 +199,13 @@ def _narrow(daemon: str, have: str, client: Any) -> list[str]:
     if daemon == "mon":
         broken = "osd blacklist" not in have and "osd blocklist" not in have
         return (
-            ["mon: no osd blacklist: the exclusive lock of a compute that crashed is never broken, "
-             "and its guests do not start elsewhere"] if broken and "profile rbd" not in have
+            [
+                "mon: no osd blacklist: the exclusive lock of a compute that crashed is never broken, "
+                "and its guests do not start elsewhere"
+            ]
+            if broken and "profile rbd" not in have
             else ["mon: not those of this Ceph release"]
-        )  # fmt: skip
+        )
     causes = []
     if "class-read object_prefix rbd_children" not in have and "profile rbd" not in have:
         causes.append(
@@ -192,28 +230,45 @@ def _keyrings(site: Any, facts: Facts, change: Change) -> Why:
     users = cluster.seen(site, facts).users
     key = users.get(f"client.{client}", {}).get("key", "")
     if seen is None:
-        return ERROR, "keyring.missing", "no file", f"the key of client.{client}", (
-            "the service has no key to log in to Ceph with"
-        )  # fmt: skip
+        return (
+            ERROR,
+            "keyring.missing",
+            "no file",
+            f"the key of client.{client}",
+            ("the service has no key to log in to Ceph with"),
+        )
     if change.verb == "attributes":
         owner = change.args["owner"]
         found = f"{seen['owner']}:{seen['group']} {seen['mode']}"
         expected = f"{owner}:{owner} {keyrings.MODE}"
         if seen["owner"] != owner:
-            return ERROR, "keyring.owner", found, expected, (
-                f"it was written as another user: {owner} may not be able to read it"
-            )  # fmt: skip
+            return (
+                ERROR,
+                "keyring.owner",
+                found,
+                expected,
+                (f"it was written as another user: {owner} may not be able to read it"),
+            )
         return WARNING, "keyring.mode", found, expected, "others than its service can read the key"
     held = keyrings.held(seen["text"], client)
     expected = f"value {short(key)}"
     if held is None:
-        return ERROR, "keyring.section", f"no key under [client.{client}]", expected, (
-            "librados looks for the key under the client's own heading"
-        )  # fmt: skip
+        return (
+            ERROR,
+            "keyring.section",
+            f"no key under [client.{client}]",
+            expected,
+            ("librados looks for the key under the client's own heading"),
+        )
     whose = _whose(held, users)
-    return ERROR, "keyring.value", f"value {short(held)}", expected, whose or (
-        "the key was rotated in Ceph and not here (or another cluster's file was copied)"
-    )  # fmt: skip
+    return (
+        ERROR,
+        "keyring.value",
+        f"value {short(held)}",
+        expected,
+        whose
+        or ("the key was rotated in Ceph and not here (or another cluster's file was copied)"),
+    )
 
 
 def _whose(value: str, users: Mapping[str, Any]) -> str:
@@ -251,13 +306,23 @@ def _no_secret(client: str, uuid: str, secrets: Mapping[str, Any]) -> Why:
         if (libvirt_secret.usage_of(answers["xml"]["out"]) or "") == name
     ]
     if taken:
-        return ERROR, "libvirt.uuid", f"the usage name {name!r} under {taken[0].lower()}", uuid, (
-            "this compute has a UUID of its own (libvirt has each usage name once): what Cinder "
-            "names is not found here, and guests cannot come here"
-        )  # fmt: skip
-    return ERROR, "libvirt.missing", "no such secret", uuid, (
-        "volumes cannot be attached here, and a guest that is migrated here is stuck"
-    )  # fmt: skip
+        return (
+            ERROR,
+            "libvirt.uuid",
+            f"the usage name {name!r} under {taken[0].lower()}",
+            uuid,
+            (
+                "this compute has a UUID of its own (libvirt has each usage name once): what Cinder "
+                "names is not found here, and guests cannot come here"
+            ),
+        )
+    return (
+        ERROR,
+        "libvirt.missing",
+        "no such secret",
+        uuid,
+        ("volumes cannot be attached here, and a guest that is migrated here is stuck"),
+    )
 
 
 def _wrong_value(
@@ -318,9 +383,13 @@ def _options(site: Any, facts: Facts, change: Change) -> Why:
     if change.thing.startswith((MOVED, backends.SERVICE)):
         return _place(change)
     if change.verb == "write":
-        return ERROR, "options.head", "no such line", change.sentence, (
-            "the rbd program is run without a name"
-        )  # fmt: skip
+        return (
+            ERROR,
+            "options.head",
+            "no such line",
+            change.sentence,
+            ("the rbd program is run without a name"),
+        )
     old = [line.removeprefix("- ") for line in change.diff if line.startswith("- ")]
     new = [line.removeprefix("+ ") for line in change.diff if line.startswith("+ ")]
     keys = [key for _, key, _ in change.args["edits"]]
@@ -334,28 +403,46 @@ def _options(site: Any, facts: Facts, change: Change) -> Why:
 
 
 def _type(change: Change) -> Why:
-    return WARNING, "volume.type", "not bound", change.sentence, (
-        "users who name no type get a volume of another backend"
-    )  # fmt: skip
+    return (
+        WARNING,
+        "volume.type",
+        "not bound",
+        change.sentence,
+        ("users who name no type get a volume of another backend"),
+    )
 
 
 def _place(change: Change) -> Why:
     place = change.thing.removeprefix(MOVED).removeprefix(backends.SERVICE)
     if change.thing.startswith(backends.SERVICE):
-        return WARNING, "cinder.row", f"a row of {place}", "none", (
-            "the service has another name: its row stays down for ever"
-        )  # fmt: skip
+        return (
+            WARNING,
+            "cinder.row",
+            f"a row of {place}",
+            "none",
+            ("the service has another name: its row stays down for ever"),
+        )
     new = change.sentence.removeprefix("give them to ")
-    return ERROR, "cinder.renamed", place, new, (
-        "the backend's section or backend_host is renamed: no service has these volumes under the "
-        "old name"
-    )  # fmt: skip
+    return (
+        ERROR,
+        "cinder.renamed",
+        place,
+        new,
+        (
+            "the backend's section or backend_host is renamed: no service has these volumes under the "
+            "old name"
+        ),
+    )
 
 
 def _restart(site: Any, facts: Facts, change: Change) -> Why:
-    return WARNING, "restart.owed", "not restarted since its files were written", "restarted", (
-        "the service works with what it read at its start"
-    )  # fmt: skip
+    return (
+        WARNING,
+        "restart.owed",
+        "not restarted since its files were written",
+        "restarted",
+        ("the service works with what it read at its start"),
+    )
 
 
 WHY: dict[str, Callable[[Any, Facts, Change], Why | None]] = {
@@ -383,9 +470,15 @@ def refusal(name: str, host: str, text: str, mend: tuple[str, ...]) -> Finding:
         steps += (RESTART_ALL,) if name.startswith(("controller.", "compute.nova")) else ()
     thing, found, expected, cause = _taken_apart(name, text)
     return Finding(
-        ERROR, f"refused.{name}", (host,) if host else (), thing, found, expected, cause,
+        ERROR,
+        f"refused.{name}",
+        (host,) if host else (),
+        thing,
+        found,
+        expected,
+        cause,
         steps or (words(expected),),
-    )  # fmt: skip
+    )
 
 
 def _taken_apart(name: str, text: str) -> tuple[str, str, str, str]:

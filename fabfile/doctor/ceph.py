@@ -20,14 +20,23 @@ _CLOCK = root("systemctl restart systemd-timesyncd || chronyc makestep")
 _FULL = "writes stop when an OSD is full: guests see I/O errors or hang"
 _UNSAFE = "auth_allow_insecure_global_id_reclaim"
 _CODES: dict[str, tuple[str, str, tuple[Step, ...]]] = {
-    "MON_DOWN": (WARNING, "a monitor is out of the quorum; with a majority gone all clients hang",
-                 (root("systemctl restart ceph-mon.target"),)),
-    "MON_CLOCK_SKEW": (ERROR, "the monitors' clocks differ by more than 50 ms: elections and cephx "
-                       "tickets fail", (_CLOCK,)),
+    "MON_DOWN": (
+        WARNING,
+        "a monitor is out of the quorum; with a majority gone all clients hang",
+        (root("systemctl restart ceph-mon.target"),),
+    ),
+    "MON_CLOCK_SKEW": (
+        ERROR,
+        "the monitors' clocks differ by more than 50 ms: elections and cephx tickets fail",
+        (_CLOCK,),
+    ),
     "MON_DISK_LOW": (WARNING, "a monitor stops when its disk is full", (_SHOW,)),
     "MON_DISK_CRIT": (ERROR, "a monitor stops when its disk is full", (_SHOW,)),
-    "OSD_DOWN": (WARNING, "OSDs are down: their data has fewer copies",
-                 (root("systemctl restart ceph-osd.target"),)),
+    "OSD_DOWN": (
+        WARNING,
+        "OSDs are down: their data has fewer copies",
+        (root("systemctl restart ceph-osd.target"),),
+    ),
     "OSD_FULL": (ERROR, _FULL, (root("ceph osd df"), words("add OSDs or delete data"))),
     "OSD_BACKFILLFULL": (WARNING, _FULL, (root("ceph osd df"), words("add OSDs or delete data"))),
     "OSD_NEARFULL": (WARNING, _FULL, (root("ceph osd df"), words("add OSDs or delete data"))),
@@ -38,20 +47,37 @@ _CODES: dict[str, tuple[str, str, tuple[Step, ...]]] = {
     "PG_DEGRADED": (WARNING, "some data has fewer copies than it should", (_SHOW,)),
     "OBJECT_UNFOUND": (ERROR, "some data cannot be found on any OSD", (_SHOW,)),
     "SLOW_OPS": (WARNING, "some requests take longer than 30 s: guests feel it", (_SHOW,)),
-    "OSDMAP_FLAGS": (WARNING, "somebody set noout, pause or a flag like it, and left it",
-                     (root("ceph osd dump | grep flags"), words("ceph osd unset FLAG"))),
-    "AUTH_INSECURE_GLOBAL_ID_RECLAIM": (WARNING, "clients older than CVE-2021-20288 are at work",
-                                        (_SHOW, words("upgrade the clients that it names"))),
+    "OSDMAP_FLAGS": (
+        WARNING,
+        "somebody set noout, pause or a flag like it, and left it",
+        (root("ceph osd dump | grep flags"), words("ceph osd unset FLAG")),
+    ),
+    "AUTH_INSECURE_GLOBAL_ID_RECLAIM": (
+        WARNING,
+        "clients older than CVE-2021-20288 are at work",
+        (_SHOW, words("upgrade the clients that it names")),
+    ),
     "AUTH_INSECURE_GLOBAL_ID_RECLAIM_ALLOWED": (
-        WARNING, "CVE-2021-20288: old clients may take another's session",
-        (root(f"ceph config set mon {_UNSAFE} false"),)),
-    "MON_MSGR2_NOT_ENABLED": (NOTE, "clients use the older protocol",
-                              (root("ceph mon enable-msgr2"),)),
-    "RECENT_CRASH": (NOTE, "a daemon crashed lately",
-                     (root("ceph crash ls-new"), root("ceph crash archive-all"))),
-    "MGR_DOWN": (WARNING, "no manager: no tasks of rbd_support, no statistics",
-                 (root("systemctl restart ceph-mgr.target"),)),
-}  # fmt: skip
+        WARNING,
+        "CVE-2021-20288: old clients may take another's session",
+        (root(f"ceph config set mon {_UNSAFE} false"),),
+    ),
+    "MON_MSGR2_NOT_ENABLED": (
+        NOTE,
+        "clients use the older protocol",
+        (root("ceph mon enable-msgr2"),),
+    ),
+    "RECENT_CRASH": (
+        NOTE,
+        "a daemon crashed lately",
+        (root("ceph crash ls-new"), root("ceph crash archive-all")),
+    ),
+    "MGR_DOWN": (
+        WARNING,
+        "no manager: no tasks of rbd_support, no statistics",
+        (root("systemctl restart ceph-mgr.target"),),
+    ),
+}
 _SAID_ELSEWHERE = ("POOL_APP_NOT_ENABLED", "POOL_NO_REDUNDANCY", "OSD_OUT_OF_ORDER_FULL")
 
 
@@ -87,8 +113,9 @@ def _health(site: Any, looked: Looked) -> Iterator[Finding]:
         if flags:
             names = flags.group(1).split(",")
             mend = (root("; ".join(f"ceph osd unset {name}" for name in names)),)
-        yield Finding(severity, f"ceph.{code}", (admin,), f"health: {code}", found,
-                      "HEALTH_OK", cause, mend)  # fmt: skip
+        yield Finding(
+            severity, f"ceph.{code}", (admin,), f"health: {code}", found, "HEALTH_OK", cause, mend
+        )
 
 
 def _quorum(admin: str, monmap: dict[str, Any]) -> Iterator[Finding]:
@@ -96,10 +123,15 @@ def _quorum(admin: str, monmap: dict[str, Any]) -> Iterator[Finding]:
     out = [mon["name"] for mon in monmap["mons"] if quorum and mon["rank"] not in quorum]
     if out:
         yield Finding(
-            WARNING, "ceph.quorum", (admin,), "the quorum", f"without {', '.join(out)}",
-            f"all {len(monmap['mons'])} monitors", "one more that ends may stop every client",
+            WARNING,
+            "ceph.quorum",
+            (admin,),
+            "the quorum",
+            f"without {', '.join(out)}",
+            f"all {len(monmap['mons'])} monitors",
+            "one more that ends may stop every client",
             (Step("words", f"on {', '.join(out)}: systemctl restart ceph-mon.target"),),
-        )  # fmt: skip
+        )
 
 
 def _ratios(admin: str, text: str) -> Iterator[Finding]:
@@ -110,11 +142,15 @@ def _ratios(admin: str, text: str) -> Iterator[Finding]:
         commands = [f"ceph osd set-{n.replace('_', '-')} {v}" for n, v in reversed(known.items())]
         found = ", ".join(f"{name} {ratios[name]}" for name in known)
         yield Finding(
-            WARNING, "ceph.ratios", (admin,), "the full ratios", found,
+            WARNING,
+            "ceph.ratios",
+            (admin,),
+            "the full ratios",
+            found,
             "nearfull < backfillfull < full, at most 0.97",
             "a cluster that fills to the brim cannot be mended by deleting",
             (root(" && ".join(commands)),),
-        )  # fmt: skip
+        )
 
 
 def _pools(site: Any, pools: dict[str, Any]) -> Iterator[Finding]:
@@ -126,25 +162,39 @@ def _pools(site: Any, pools: dict[str, Any]) -> Iterator[Finding]:
         size, least = pool.get("size", 3), pool.get("min_size", 2)
         if size == 1 and wanted.size != 1:
             yield Finding(
-                WARNING, "pool.size", (admin,), f"pool {name}", "size 1", "size 3",
+                WARNING,
+                "pool.size",
+                (admin,),
+                f"pool {name}",
+                "size 1",
+                "size 3",
                 "one disk that dies takes volumes with it",
                 (root(f"ceph osd pool set {name} size 3"),),
-            )  # fmt: skip
+            )
         elif size > 1 and least == 1:
             yield Finding(
-                WARNING, "pool.min_size", (admin,), f"pool {name}", "min_size 1",
+                WARNING,
+                "pool.min_size",
+                (admin,),
+                f"pool {name}",
+                "min_size 1",
                 f"min_size {max(2, size - 1)}",
                 "writes go on with a single copy: the next disk that dies loses them",
                 (root(f"ceph osd pool set {name} min_size {max(2, size - 1)}"),),
-            )  # fmt: skip
+            )
         groups = pool.get("pg_num", 0)
         if groups & (groups - 1) and pool.get("pg_autoscale_mode") != "on":
             power = 1 << groups.bit_length()
             yield Finding(
-                NOTE, "pool.pg_num", (admin,), f"pool {name}", f"pg_num {groups}", "a power of two",
+                NOTE,
+                "pool.pg_num",
+                (admin,),
+                f"pool {name}",
+                f"pg_num {groups}",
+                "a power of two",
                 "placement groups of two sizes: data is spread unevenly",
                 (root(f"ceph osd pool set {name} pg_num {power}"),),
-            )  # fmt: skip
+            )
 
 
 def _users(site: Any, looked: Looked) -> Iterator[Finding]:
@@ -158,22 +208,34 @@ def _users(site: Any, looked: Looked) -> Iterator[Finding]:
         if broad and release:
             wanted = auth.wanted_caps(client, release)
             yield Finding(
-                WARNING, "user.broad", (admin,), f"user client.{name}",
+                WARNING,
+                "user.broad",
+                (admin,),
+                f"user client.{name}",
                 "; ".join(f"{d}: {caps[d]}" for d in sorted(broad)),
                 "; ".join(f"{d}: {wanted[d]}" for d in sorted(wanted)),
                 "whoever gets this key from a service's host owns the whole cluster",
                 (root(_caps_command(f"client.{name}", wanted)),),
-            )  # fmt: skip
+            )
     if site.nova.ephemeral and site.glance.show_image_direct_url:
         client = site.clients[site.nova.client]
         if site.glance.pool not in client.rwx:
             yield Finding(
-                NOTE, "user.snapshots", (admin,), f"user client.{site.nova.client}",
-                f"pool {site.glance.pool} is read only", "written too",
+                NOTE,
+                "user.snapshots",
+                (admin,),
+                f"user client.{site.nova.client}",
+                f"pool {site.glance.pool} is read only",
+                "written too",
                 "Nova's snapshots of instances on RBD fall back to whole copies",
-                (words(f"put {site.glance.pool!r} into clients.{site.nova.client}.rwx of the site "
-                       "file"), task("ceph.auth", limited=False)),
-            )  # fmt: skip
+                (
+                    words(
+                        f"put {site.glance.pool!r} into clients.{site.nova.client}.rwx of the site "
+                        "file"
+                    ),
+                    task("ceph.auth", limited=False),
+                ),
+            )
     yield from _backup(site, looked, users, release)
 
 
@@ -191,20 +253,28 @@ def _backup(site: Any, looked: Looked, users: Any, release: int | None) -> Itera
         if entity not in users:
             command = _caps_command(entity, wanted).replace("auth caps", "auth add", 1)
             yield Finding(
-                ERROR, "user.backup", (admin,), f"user {entity}", "no such cephx user",
-                "the user of backup_ceph_user", "cinder-backup cannot log in to Ceph",
+                ERROR,
+                "user.backup",
+                (admin,),
+                f"user {entity}",
+                "no such cephx user",
+                "the user of backup_ceph_user",
+                "cinder-backup cannot log in to Ceph",
                 (root(command),),
-            )  # fmt: skip
+            )
             continue
         wider = auth.widened(users[entity], wanted)
         if wider != users[entity]:
             yield Finding(
-                WARNING, "user.backup", (admin,), f"user {entity}",
+                WARNING,
+                "user.backup",
+                (admin,),
+                f"user {entity}",
                 "; ".join(f"{d}: {users[entity].get(d, '(none)')}" for d in sorted(wanted)),
                 "; ".join(f"{d}: {wider[d]}" for d in sorted(wider)),
                 "cinder-backup cannot read volumes, or write its own pool",
                 (root(_caps_command(entity, wider)),),
-            )  # fmt: skip
+            )
 
 
 def _caps_command(entity: str, caps: dict[str, str]) -> str:

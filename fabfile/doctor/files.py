@@ -28,20 +28,30 @@ def findings(site: Any, looked: Looked) -> Iterator[Finding]:
 def _indented(host: str, text: str) -> Iterator[Finding]:
     if re.search(r"^[ \t]+[^\s#;][^=\n]*=", text, re.M):
         yield Finding(
-            NOTE, "ceph.conf.tabs", (host,), ceph_conf.PATH, "indented lines", "none",
+            NOTE,
+            "ceph.conf.tabs",
+            (host,),
+            ceph_conf.PATH,
+            "indented lines",
+            "none",
             "ceph config generate-minimal-conf writes them: Ceph reads them, other ini parsers "
             "take them for a continued value",
             (root(f"sed -i 's/^[[:space:]]*//' {ceph_conf.PATH}"),),
-        )  # fmt: skip
+        )
 
 
 def _unfinished(host: str, path: str, text: str) -> Iterator[Finding]:
     if text and not text.endswith("\n"):
         yield Finding(
-            NOTE, "keyring.newline", (host,), path, "no newline at its end", "one",
+            NOTE,
+            "keyring.newline",
+            (host,),
+            path,
+            "no newline at its end",
+            "one",
             "what is appended to it ends up in the key's own line",
             (root(f"sed -i '$a\\' {path}"),),
-        )  # fmt: skip
+        )
 
 
 def _others(site: Any, host: Any, seen: Any) -> Iterator[Finding]:
@@ -54,14 +64,23 @@ def _others(site: Any, host: Any, seen: Any) -> Iterator[Finding]:
             continue
         if ".client.admin." in name:
             yield Finding(
-                WARNING if "compute" in host.roles else NOTE, "keyring.admin", (host.name,), path,
-                "the cluster's admin key", "no such file",
+                WARNING if "compute" in host.roles else NOTE,
+                "keyring.admin",
+                (host.name,),
+                path,
+                "the cluster's admin key",
+                "no such file",
                 "no service here needs it; whoever becomes root here owns the cluster",
                 (root(f"rm {path}"),),
-            )  # fmt: skip
+            )
         elif mode and int(mode, 8) & 0o004:
             yield Finding(
-                WARNING, "keyring.open", (host.name,), path, f"{owner}:{group} {int(mode, 8):04o}",
-                "not readable by all", "every user of this host can log in to Ceph with it",
+                WARNING,
+                "keyring.open",
+                (host.name,),
+                path,
+                f"{owner}:{group} {int(mode, 8):04o}",
+                "not readable by all",
+                "every user of this host can log in to Ceph with it",
                 (root(f"chmod o= {path}"),),
-            )  # fmt: skip
+            )

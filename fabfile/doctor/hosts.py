@@ -71,12 +71,16 @@ def _clocks(site: Any, looked: Looked) -> Iterator[Finding]:
             continue
         about = (least + most - low - high) / 2
         yield Finding(
-            ERROR if surely > BAD_SKEW else WARNING, "clock", (host,), "the clock",
-            f"about {about:+.0f} s against {reference}", "the same time on every host",
+            ERROR if surely > BAD_SKEW else WARNING,
+            "clock",
+            (host,),
+            "the clock",
+            f"about {about:+.0f} s against {reference}",
+            "the same time on every host",
             "cephx tickets and Keystone tokens are made for a time; services that are 60 s off "
             "count as down",
             (root("systemctl restart systemd-timesyncd || chronyc makestep"),),
-        )  # fmt: skip
+        )
 
 
 # Room and sudo
@@ -94,20 +98,34 @@ def _disks(host: str, disks: dict[str, list[int]]) -> Iterator[Finding]:
         bad = free < NONE or few
         found = f"{inodes_free} inodes" if few else f"{free // MiB} MiB free"
         yield Finding(
-            ERROR if bad else WARNING, "disk", (host,), path, found, f"{LITTLE // MiB} MiB free",
+            ERROR if bad else WARNING,
+            "disk",
+            (host,),
+            path,
+            found,
+            f"{LITTLE // MiB} MiB free",
             "files cannot be written whole; logs and databases stop",
             (root(f"du -xhd1 {path} | sort -h | tail"), words("and make room")),
-        )  # fmt: skip
+        )
 
 
 def _sudo(host: str, seen: Any) -> Iterator[Finding]:
     if seen.get("host", {}).get("sudo_keeps_input"):
         yield Finding(
-            ERROR, "sudo.log_input", (host,), "sudo", "log_input is on",
-            "python3 without it", "keys that are sent on standard input would be in sudo's log",
-            (root("echo 'Defaults!/usr/bin/python3* !log_input' > /etc/sudoers.d/91-stackrbd-input"
-                  " && chmod 0440 /etc/sudoers.d/91-stackrbd-input"),),
-        )  # fmt: skip
+            ERROR,
+            "sudo.log_input",
+            (host,),
+            "sudo",
+            "log_input is on",
+            "python3 without it",
+            "keys that are sent on standard input would be in sudo's log",
+            (
+                root(
+                    "echo 'Defaults!/usr/bin/python3* !log_input' > /etc/sudoers.d/91-stackrbd-input"
+                    " && chmod 0440 /etc/sudoers.d/91-stackrbd-input"
+                ),
+            ),
+        )
 
 
 # Here
@@ -119,22 +137,46 @@ def _here(looked: Looked) -> Iterator[Finding]:
         version = here.get(name, "")
         if version and tuple(int(n) for n in re.findall(r"\d+", version)[:2]) < least:
             yield Finding(
-                ERROR, "here.packages", (HERE,), name, version, ".".join(map(str, least)),
+                ERROR,
+                "here.packages",
+                (HERE,),
+                name,
+                version,
+                ".".join(map(str, least)),
                 "plain `pip install` brought it in through patchwork's metadata",
                 (Step("here", "make install"),),
-            )  # fmt: skip
+            )
     if "patchwork" in here and not here["patchwork"]:
-        yield Finding(WARNING, "here.packages", (HERE,), "patchwork", "not installed", "1.0.1",
-                      "`inv hosts.check` needs it", (Step("here", "make install"),))  # fmt: skip
+        yield Finding(
+            WARNING,
+            "here.packages",
+            (HERE,),
+            "patchwork",
+            "not installed",
+            "1.0.1",
+            "`inv hosts.check` needs it",
+            (Step("here", "make install"),),
+        )
     for path, mode in here.get("private", {}).items():
         if mode & 0o077:
             yield Finding(
-                WARNING, "here.private", (HERE,), path, f"mode {mode:04o}", "mode 0600",
+                WARNING,
+                "here.private",
+                (HERE,),
+                path,
+                f"mode {mode:04o}",
+                "mode 0600",
                 "others on this machine can read the cloud's password",
                 (Step("here", f"chmod 600 {shlex.quote(path)}"),),
-            )  # fmt: skip
+            )
     for line in here.get("known_hosts", ()):
         yield Finding(
-            NOTE, "here.known_hosts", (HERE,), "known_hosts", line, "lines that are keys",
-            "the line counts for nothing", (words("correct it or take it out"),),
-        )  # fmt: skip
+            NOTE,
+            "here.known_hosts",
+            (HERE,),
+            "known_hosts",
+            line,
+            "lines that are keys",
+            "the line counts for nothing",
+            (words("correct it or take it out"),),
+        )

@@ -16,8 +16,14 @@ from fabfile.resources.settings import OLD_DATADIR
 
 DISKS = ("/", "/etc", "/var", "/var/log", "/var/lib/nova", "/var/lib/stackrbd")
 LIBRARIES = ("librados2", "librbd1")
-LIBVIRT = ("libvirtd.service", "libvirtd.socket", "virtqemud.service", "virtqemud.socket",
-           "virtsecretd.service", "virtsecretd.socket")  # fmt: skip
+LIBVIRT = (
+    "libvirtd.service",
+    "libvirtd.socket",
+    "virtqemud.service",
+    "virtqemud.socket",
+    "virtsecretd.service",
+    "virtsecretd.socket",
+)
 MOST_GUESTS = 64
 """Running guests of a compute whose disks are looked at: a virsh each."""
 _HEAD = r'"entity":\s*"[^"]*"|"key":\s*"A[A-Za-z0-9+/]{7}'
@@ -67,8 +73,16 @@ def reads(site: Any, host: Host) -> list[Read]:
     if not roles:
         return found
     names = [UNITS[role][0] for role in roles]
-    listed = ["find", "/etc/ceph", "-maxdepth", "1", "-name", "*.keyring",
-              "-printf", r"%f %m %u %g\n"]  # fmt: skip
+    listed = [
+        "find",
+        "/etc/ceph",
+        "-maxdepth",
+        "1",
+        "-name",
+        "*.keyring",
+        "-printf",
+        r"%f %m %u %g\n",
+    ]
     found.append(Read("units", "units", {"names": names}))
     found.append(Read("packages", "packages", {"names": list(LIBRARIES)}))
     found.append(Read("ceph.keyrings", "argv", {"argv": listed, "ok": [0, 1]}))

@@ -56,9 +56,15 @@ def _hazard(host: str, path: str, section: str, value: str, hazard: Mapping[str,
     if hazard["severity"] != NOTE:
         steps += (RESTART_ALL,)
     return Finding(
-        hazard["severity"], f"option.{key}", (host,), f"{path} [{section}]", f"{key} = {value}",
-        f"{key} = {new}" if new else f"no {key}", hazard["cause"], steps,
-    )  # fmt: skip
+        hazard["severity"],
+        f"option.{key}",
+        (host,),
+        f"{path} [{section}]",
+        f"{key} = {value}",
+        f"{key} = {new}" if new else f"no {key}",
+        hazard["cause"],
+        steps,
+    )
 
 
 def _in_release(hazard: Mapping[str, Any], looked: Looked) -> bool:
@@ -87,19 +93,26 @@ def _upper_case(host: str, service: str, conf: Any) -> Iterator[Finding]:
         if uuid != uuid.lower() and re.fullmatch(r"[0-9a-fA-F-]{36}", uuid):
             path = site_file(service)
             yield Finding(
-                NOTE, "uuid.upper", (host,), f"{path} [{section}]", f"rbd_secret_uuid = {uuid}",
+                NOTE,
+                "uuid.upper",
+                (host,),
+                f"{path} [{section}]",
+                f"rbd_secret_uuid = {uuid}",
                 f"rbd_secret_uuid = {uuid.lower()}",
                 "OpenStack and libvirt read it alike; tools that compare text take it for another",
                 (root(setting(path, section, "rbd_secret_uuid", uuid.lower())),),
-            )  # fmt: skip
+            )
 
 
 def _file_store(host: str, told: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
     """Images in files, and no store in force that reads files."""
     enabled = told.get("DEFAULT", {}).get("enabled_backends")
     stores = told.get("glance_store", {}).get("stores", OLD_STORES)
-    kinds = [part.partition(":")[2].strip() for part in enabled.split(",")] if enabled else [
-        part.strip() for part in stores.split(",")]  # fmt: skip
+    kinds = (
+        [part.partition(":")[2].strip() for part in enabled.split(",")]
+        if enabled
+        else [part.strip() for part in stores.split(",")]
+    )
     if {"file", "filesystem", "glance.store.filesystem.Store"} & set(kinds):
         return
     path = site_file("glance")
@@ -112,10 +125,15 @@ def _file_store(host: str, told: Mapping[str, Mapping[str, str]]) -> Iterator[Fi
     else:
         steps = [root(setting(path, "glance_store", "stores", f"{stores},file"))]
     yield Finding(
-        WARNING, "glance.files", (host,), path, f"images in {OLD_DATADIR}, no store for files",
-        "a file store beside the RBD store", "the older images cannot be read any more",
+        WARNING,
+        "glance.files",
+        (host,),
+        path,
+        f"images in {OLD_DATADIR}, no store for files",
+        "a file store beside the RBD store",
+        "the older images cannot be read any more",
         (*steps, RESTART_ALL),
-    )  # fmt: skip
+    )
 
 
 def _ceph_args(looked: Looked, host: str, seen: Any) -> Iterator[Finding]:
@@ -125,7 +143,12 @@ def _ceph_args(looked: Looked, host: str, seen: Any) -> Iterator[Finding]:
     if live and looked.release != "grizzly":
         path = "/etc/default/cinder-volume"
         yield Finding(
-            NOTE, "ceph.args", (host,), path, f"CEPH_ARGS in {len(live)} lines", "none",
+            NOTE,
+            "ceph.args",
+            (host,),
+            path,
+            f"CEPH_ARGS in {len(live)} lines",
+            "none",
             "needed by Grizzly alone: since Havana the driver names its user itself",
             (root(f"sed -i '/CEPH_ARGS/d' {path}"),),
-        )  # fmt: skip
+        )

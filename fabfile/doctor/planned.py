@@ -53,12 +53,18 @@ def findings(site: Any, looked: Looked, planned: Planned) -> list[Finding]:
     found = [one for text, one in planned.refused.items() if text not in said]
     if planned.changes and is_unconnected(site, looked):
         hosts = {change.host for _, change in planned.changes}
-        found.append(Finding(
-            NOTE, "not.integrated", (), "the site", "no cephx user, secret or option of it",
-            "an integrated cloud",
-            f"it was never integrated: {len(planned.changes)} changes on {len(hosts)} hosts",
-            (task("integrate", limited=False),),
-        ))  # fmt: skip
+        found.append(
+            Finding(
+                NOTE,
+                "not.integrated",
+                (),
+                "the site",
+                "no cephx user, secret or option of it",
+                "an integrated cloud",
+                f"it was never integrated: {len(planned.changes)} changes on {len(hosts)} hosts",
+                (task("integrate", limited=False),),
+            )
+        )
         return found
     facts = calm(site, looked.facts)
     for name, change in planned.changes:

@@ -27,8 +27,11 @@ def findings(site: Any, looked: Looked) -> list[Finding]:
         cause = "what was made since then is lost with the database"
         found.append(_one("records.old", said, f"at most {_OLD} days", cause, create))
     if tried is None or tried > _UNTRIED * _DAY:
-        said = "none stood a drill" if tried is None else (
-            f"the newest that stood a drill is {tried / _DAY:.0f} days old")  # fmt: skip
+        said = (
+            "none stood a drill"
+            if tried is None
+            else (f"the newest that stood a drill is {tried / _DAY:.0f} days old")
+        )
         cause = "a record that was never restored may be none"
         found.append(_one("records.untried", said, f"at most {_UNTRIED} days", cause, verify))
     return found

@@ -25,23 +25,39 @@ def _units(host: Any, seen: Any) -> Iterator[Finding]:
     for unit, state in seen.get("units", {}).items():
         if state.get("LoadState") == "masked":
             yield Finding(
-                ERROR, "service.masked", (host.name,), unit, "masked", "active",
+                ERROR,
+                "service.masked",
+                (host.name,),
+                unit,
+                "masked",
+                "active",
                 "somebody keeps it from being started",
                 (root(f"systemctl unmask {unit}; systemctl enable {unit}"), RESTART_ALL),
-            )  # fmt: skip
+            )
         elif state.get("LoadState") != "loaded":
             yield Finding(
-                ERROR, "service.absent", (host.name,), unit, "no such unit", "active",
+                ERROR,
+                "service.absent",
+                (host.name,),
+                unit,
+                "no such unit",
+                "active",
                 "the role of this host in the site file is another one's, or the service is not "
-                "installed", (words("install it, or take the role from the host"),),
-            )  # fmt: skip
+                "installed",
+                (words("install it, or take the role from the host"),),
+            )
         elif state.get("ActiveState") not in ("active", "activating", "reloading"):
             found = f"{state.get('ActiveState')} ({state.get('Result', '')})"
             yield Finding(
-                ERROR, "service.down", (host.name,), unit, found, "active",
+                ERROR,
+                "service.down",
+                (host.name,),
+                unit,
+                found,
+                "active",
                 f"it does not run; its last words: journalctl -u {unit} -n 20",
                 (RESTART_ALL,),
-            )  # fmt: skip
+            )
 
 
 def _newer(site: Any, host: Any, seen: Any) -> Iterator[Finding]:
@@ -56,15 +72,22 @@ def _newer(site: Any, host: Any, seen: Any) -> Iterator[Finding]:
         if not since or state.get("ActiveState") != "active" or unit in seen.get("owed", ()):
             continue
         began = clock["time"] - clock["monotonic"] + since
-        newer = [path for path, file in _read_by(site, host, role, seen)
-                 if file and file.get("mtime", 0) > began + 1]  # fmt: skip
+        newer = [
+            path
+            for path, file in _read_by(site, host, role, seen)
+            if file and file.get("mtime", 0) > began + 1
+        ]
         if newer:
             yield Finding(
-                NOTE, "service.older", (host.name,), unit, f"began before {', '.join(newer)}",
+                NOTE,
+                "service.older",
+                (host.name,),
+                unit,
+                f"began before {', '.join(newer)}",
                 "begun after its files",
                 "the file was written since, and nobody restarted it: it may work with old content",
                 (RESTART_ALL,),
-            )  # fmt: skip
+            )
 
 
 def _read_by(site: Any, host: Any, role: str, seen: Any) -> Iterator[tuple[str, Any]]:
@@ -97,14 +120,30 @@ def _daemons(host: str, seen: Any) -> Iterator[Finding]:
     kind = daemons(seen)
     if kind == "both":
         yield Finding(
-            ERROR, "libvirt.both", (host,), "libvirt", "libvirtd and virtqemud at once", "one",
+            ERROR,
+            "libvirt.both",
+            (host,),
+            "libvirt",
+            "libvirtd and virtqemud at once",
+            "one",
             "each has secrets of its own: what is set in one is not found by the other",
-            (root("systemctl disable --now libvirtd.socket libvirtd-ro.socket "
-                  "libvirtd-admin.socket libvirtd.service"), task("compute.secret"), RESTART_ALL),
-        )  # fmt: skip
+            (
+                root(
+                    "systemctl disable --now libvirtd.socket libvirtd-ro.socket "
+                    "libvirtd-admin.socket libvirtd.service"
+                ),
+                task("compute.secret"),
+                RESTART_ALL,
+            ),
+        )
     if kind == "modular" and not any(n.startswith("virtsecretd.") for n in _active(seen)):
         yield Finding(
-            ERROR, "libvirt.virtsecretd", (host,), "libvirt", "virtqemud without virtsecretd",
-            "virtsecretd.socket active", "nobody keeps the secrets that guests' disks name",
+            ERROR,
+            "libvirt.virtsecretd",
+            (host,),
+            "libvirt",
+            "virtqemud without virtsecretd",
+            "virtsecretd.socket active",
+            "nobody keeps the secrets that guests' disks name",
             (root("systemctl enable --now virtsecretd.socket"), task("compute.secret")),
-        )  # fmt: skip
+        )

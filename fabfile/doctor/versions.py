@@ -36,25 +36,38 @@ def _libraries(site: Any, looked: Looked) -> Iterator[Finding]:
         rados, rbd = libraries.get("librados2"), libraries.get("librbd1")
         if rados and rbd and rados != rbd:
             yield Finding(
-                WARNING, "library.mixed", (host,), "librbd1, librados2", f"{rbd}, {rados}",
-                "the same version of both", "they came from two sources: Python programs that "
-                "load both may crash",
+                WARNING,
+                "library.mixed",
+                (host,),
+                "librbd1, librados2",
+                f"{rbd}, {rados}",
+                "the same version of both",
+                "they came from two sources: Python programs that load both may crash",
                 (_UPGRADE, RESTART_ALL),
-            )  # fmt: skip
+            )
         old = major(rados)
         if old and new_keys and old < 20:
             yield Finding(
-                ERROR, "library.aes256k", (host,), "librados2", str(rados), "20.2.4 or later",
+                ERROR,
+                "library.aes256k",
+                (host,),
+                "librados2",
+                str(rados),
+                "20.2.4 or later",
                 f"keys of the new kind (aes256k) are refused there: {', '.join(new_keys)}",
                 (_UPGRADE, RESTART_ALL),
-            )  # fmt: skip
+            )
         if old and cluster_is and old < cluster_is - 2:
             yield Finding(
-                WARNING, "library.old", (host,), "librados2", str(rados),
+                WARNING,
+                "library.old",
+                (host,),
+                "librados2",
+                str(rados),
                 f"at most two releases behind the cluster's {cluster_is}",
                 "Ceph is tested with clients of two releases back",
                 (_UPGRADE, RESTART_ALL),
-            )  # fmt: skip
+            )
 
 
 def of_cluster(site: Any, looked: Looked) -> int | None:
@@ -80,9 +93,15 @@ def _daemons(site: Any, looked: Looked) -> Iterator[Finding]:
     if len(versions) > 1:
         found = ", ".join(f"{n} of {v}" for v, n in sorted(versions.items()))
         yield Finding(
-            NOTE, "ceph.versions", (site.admin.name,), "the daemons", found, "one version",
-            "an upgrade is under way, or was left half done", (root("ceph versions"),),
-        )  # fmt: skip
+            NOTE,
+            "ceph.versions",
+            (site.admin.name,),
+            "the daemons",
+            found,
+            "one version",
+            "an upgrade is under way, or was left half done",
+            (root("ceph versions"),),
+        )
 
 
 def openstack(looked: Looked) -> dict[str, list[str]]:

@@ -169,8 +169,9 @@ class Applying:
             change = changes[message["step"]]
             self._begun.add(host)
             why = {"why": message["why"]} if "why" in message else {}
-            self._record.event(message["t"], host=host, step=message["step"],
-                               thing=change.thing, **why)  # fmt: skip
+            self._record.event(
+                message["t"], host=host, step=message["step"], thing=change.thing, **why
+            )
             if message["t"] == "done":
                 self._steps_done.add(message["step"])
                 self._count(host, change)

@@ -84,9 +84,13 @@ class Run:
         self.options = replace(self.options, limit=limit)
         self.limited = selecting.limited(self.site, limit)
         self.pace = pace.of(
-            self.site, self.limited, self.options.forks, self.options.serial,
-            self.options.max_fail, self.options.canary,
-        )  # fmt: skip
+            self.site,
+            self.limited,
+            self.options.forks,
+            self.options.serial,
+            self.options.max_fail,
+            self.options.canary,
+        )
         if self.options.canary:
             self._refuse_without_canary()
         self.failed: dict[str, Stop] = {}
@@ -386,8 +390,11 @@ class Run:
             self._ask_password([admin])
             hold = self.fleet.hold(admin, work)
         self._under_lock = {
-            "site": self.site.name, "number": hold.number, "who": who, "patience": PATIENCE,
-        }  # fmt: skip
+            "site": self.site.name,
+            "number": hold.number,
+            "who": who,
+            "patience": PATIENCE,
+        }
         try:
             yield hold.number
         finally:
@@ -397,9 +404,13 @@ class Run:
     def _recorded(self, **what: Any) -> journal.Journal:
         """A record of this run on this side, and the hosts that it goes on without."""
         record = journal.Journal(
-            self.id, site=self.site.name, file=str(self.path.resolve()), task=self.task,
-            limit=self.options.limit, **what,
-        )  # fmt: skip
+            self.id,
+            site=self.site.name,
+            file=str(self.path.resolve()),
+            task=self.task,
+            limit=self.options.limit,
+            **what,
+        )
         for host, fault in self.failed.items():
             record.event("left out", host=host, why=outcomes.cause(host, fault))
         record.heard = self.screen.heard
@@ -447,9 +458,16 @@ class Run:
         Under this one's lock, and over its connections.  Raises Stop.
         """
         options = replace(
-            self.options, limit=",".join(sorted(hosts)), check=False, diff=False, yes=True,
-            serial="", max_fail="0", engine="", canary=False,
-        )  # fmt: skip
+            self.options,
+            limit=",".join(sorted(hosts)),
+            check=False,
+            diff=False,
+            yes=True,
+            serial="",
+            max_fail="0",
+            engine="",
+            canary=False,
+        )
         back = Run(self.context, options, "undo")
         back.close()
         back.fleet, back.screen, back._under_lock = self.fleet, self.screen, self._under_lock
@@ -516,16 +534,18 @@ class Run:
         Raises what kept hosts from being read or worked on, if there are any.
         """
         pending = self.options.check and bool(plan)
-        self.screen.json({
-            "site": self.site.name,
-            "changed": bool(plan) and not pending,
-            "pending": pending,
-            "changes": _as_shown(plan),
-            "notes": plan.notes,
-            "run": self.id if plan and not pending else None,
-            "trips": self.fleet.trips,
-            "failed": outcomes.causes(self.failed),
-        })  # fmt: skip
+        self.screen.json(
+            {
+                "site": self.site.name,
+                "changed": bool(plan) and not pending,
+                "pending": pending,
+                "changes": _as_shown(plan),
+                "notes": plan.notes,
+                "run": self.id if plan and not pending else None,
+                "trips": self.fleet.trips,
+                "failed": outcomes.causes(self.failed),
+            }
+        )
         if self.failed:
             raise self._without()
         return CHANGES_PENDING if pending else 0

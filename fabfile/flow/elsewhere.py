@@ -123,9 +123,12 @@ class Elsewhere:
             inbox.put((worker, error))
 
     def _followed(
-        self, shares: Mapping[str, Sequence[str]], awaited: sharding.Awaited, inbox: Inbox,
+        self,
+        shares: Mapping[str, Sequence[str]],
+        awaited: sharding.Awaited,
+        inbox: Inbox,
         heard: Any,
-    ) -> dict[str, Stop]:  # fmt: skip
+    ) -> dict[str, Stop]:
         """Passes on what the workers say, until each is over or gone."""
         faults: dict[str, Stop] = {}
         spoke = dict.fromkeys(shares, time.monotonic())

@@ -57,10 +57,12 @@ class Local:
         """See the module.  Raises what keeps a key from being fetched."""
         self._fetch(works)
         faults: dict[str, Stop] = self.fleet.work(
-            {host: {**work, "steps": _put_in(work["steps"], self._keys)}
-             for host, work in works.items()},
+            {
+                host: {**work, "steps": _put_in(work["steps"], self._keys)}
+                for host, work in works.items()
+            },
             heard,
-        )  # fmt: skip
+        )
         return faults
 
     def _fetch(self, works: Works) -> None:
@@ -133,9 +135,13 @@ def fleet(hosts: Iterable[Host], ssh: Any, forks: int, where: str = "") -> Any:
 def _printed(command: Sequence[str]) -> Secret:
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="surrogateescape", check=False,
+            command,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            check=False,
             timeout=60,
-        )  # fmt: skip
+        )
     except (OSError, subprocess.SubprocessError) as error:
         why = getattr(error, "strerror", None) or "no answer within 60 s"
         raise BadInput(f"ssh.sudo_password_command: {command[0]}: {why}") from None

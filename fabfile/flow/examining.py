@@ -201,13 +201,15 @@ def doctor(context: Any, options: Options) -> int:
             run.screen.say("Who holds which secret:")
             telling.places(run.screen, rows)
         run.screen.say(_sentence(run, seen, found))
-        run.screen.json({
-            "site": run.site.name,
-            "healthy": healthy(found) and not seen.unreachable,
-            "findings": [as_data(one, run.site, words) for one in found],
-            "secrets": [asdict(row) for row in rows],
-            "trips": run.fleet.trips,
-        })  # fmt: skip
+        run.screen.json(
+            {
+                "site": run.site.name,
+                "healthy": healthy(found) and not seen.unreachable,
+                "findings": [as_data(one, run.site, words) for one in found],
+                "secrets": [asdict(row) for row in rows],
+                "trips": run.fleet.trips,
+            }
+        )
     if seen.unreachable:
         return Unreachable.code
     return 0 if healthy(found) else BadInput.code
@@ -241,9 +243,13 @@ def status(context: Any, options: Options) -> int:
         run.screen.say("  secrets")
         telling.places(run.screen, rows)
         run.screen.say(_sentence(run, seen, found) + "; see inv doctor")
-        run.screen.json({
-            "site": run.site.name, **told,
-            "secrets": [asdict(row) for row in rows],
-            "findings": len(found), "healthy": healthy(found) and not seen.unreachable,
-        })  # fmt: skip
+        run.screen.json(
+            {
+                "site": run.site.name,
+                **told,
+                "secrets": [asdict(row) for row in rows],
+                "findings": len(found),
+                "healthy": healthy(found) and not seen.unreachable,
+            }
+        )
     return 0

@@ -48,10 +48,16 @@ class Gate:
     def _fly(self, computes: list[str]) -> str:
         site = self._run.site
         try:
-            return proving.failures(proving.fly(
-                self._run, self._record, computes, [*self._passed, *computes],
-                site.verify.at_once, site.cinder.backend,
-            ))  # fmt: skip
+            return proving.failures(
+                proving.fly(
+                    self._run,
+                    self._record,
+                    computes,
+                    [*self._passed, *computes],
+                    site.verify.at_once,
+                    site.cinder.backend,
+                )
+            )
         except Interrupted:
             raise
         except Stop as stop:
@@ -80,6 +86,8 @@ class Gate:
                 f"taking it back on {names} did not work ({' '.join(str(stop).split())}): "
                 f"inv undo --run {self._run.id} --limit {limit}"
             )
-        return f"{names}: what this run did there was taken back" if plan else (
-            f"{names}: this run did nothing there that can be taken back but restarts"
-        )  # fmt: skip
+        return (
+            f"{names}: what this run did there was taken back"
+            if plan
+            else (f"{names}: this run did nothing there that can be taken back but restarts")
+        )

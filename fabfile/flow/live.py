@@ -27,9 +27,12 @@ class Rows:
             file=out, no_color=not colour, highlight=False, markup=False, emoji=False
         )
         self._live = Live(
-            console=self._console, auto_refresh=False, transient=True,
-            redirect_stdout=False, redirect_stderr=False,
-        )  # fmt: skip
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
         self._live.start()
 
     @property

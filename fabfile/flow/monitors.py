@@ -32,8 +32,10 @@ def _refuse(run: Run, asked: bool) -> None:
             "and not hosts"
         )
     if not run.site.cloud:
-        raise BadInput("cloud: expected the name of a cloud of clouds.yaml, by whose API instances "
-                       "are stopped and started, found none in the site file")  # fmt: skip
+        raise BadInput(
+            "cloud: expected the name of a cloud of clouds.yaml, by whose API instances "
+            "are stopped and started, found none in the site file"
+        )
     _ = run.site.database_host
 
 

@@ -52,9 +52,13 @@ class Pace:
 
 
 def of(  # noqa: PLR0913, PLR0917 (flags)
-    site: Any, limited: Collection[str], forks: str, serial: str, max_fail: str,
+    site: Any,
+    limited: Collection[str],
+    forks: str,
+    serial: str,
+    max_fail: str,
     gated: bool = False,
-) -> Pace:  # fmt: skip
+) -> Pace:
     """The pace by the flags; where one is empty, by the site file.  Raises BadInput.
 
     gated: there is a gate between batches, so that without a word there are some.

@@ -47,8 +47,15 @@ def poured(
             run.screen.step(host, _STAGES.get(message["what"], message["what"]))
 
     who = f"run {run.id} ({run.task}) of {journal.who()}"
-    common = {"pour": verb, "site": run.site.name, "number": number, "who": who, "run": run.id,
-              "patience": PATIENCE, "deadline": DEADLINE}  # fmt: skip
+    common = {
+        "pour": verb,
+        "site": run.site.name,
+        "number": number,
+        "who": who,
+        "run": run.id,
+        "patience": PATIENCE,
+        "deadline": DEADLINE,
+    }
     with run.finishing():
         cut = run.fleet.work(
             {host: {**common, "args": dict(args)} for host, args in works.items()}, heard, pours

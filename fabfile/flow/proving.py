@@ -34,12 +34,16 @@ def prove(context: Any, site: str, limit: str, as_json: bool) -> int:
             refuse_without_means(run.site, "verify")
             # The lock: what it finds of another proof is then dead, and may be removed.
             with run.locked():
-                _report(run, record, proof.prove(
-                    run.connection(),
-                    _settings(run, _computes(run)),
-                    lambda kind, volume: _ceph(run, kind, volume),
-                    lambda text: run.screen.step("verify", text),
-                ))  # fmt: skip
+                _report(
+                    run,
+                    record,
+                    proof.prove(
+                        run.connection(),
+                        _settings(run, _computes(run)),
+                        lambda kind, volume: _ceph(run, kind, volume),
+                        lambda text: run.screen.step("verify", text),
+                    ),
+                )
             record.event("ended", code=0)
         except Stop as stop:
             record.event("ended", code=stop.code, why=str(stop))
@@ -84,9 +88,13 @@ def canary(context: Any, options: Options, sample: str, at_once: str) -> int:
 
 
 def fly(  # noqa: PLR0913, PLR0917 (what a flight is)
-    run: Run, record: Journal, computes: Sequence[str], targets: Sequence[str],
-    at_once: int, backend: str = "",
-) -> list[Any]:  # fmt: skip
+    run: Run,
+    record: Journal,
+    computes: Sequence[str],
+    targets: Sequence[str],
+    at_once: int,
+    backend: str = "",
+) -> list[Any]:
     """The canary's checks, shown and recorded as they end; without computes, the storage's.
 
     Raises Interrupted, Unreachable or BadInput; a check that failed is in the list.
@@ -131,10 +139,14 @@ def _recap(run: Run, found: Sequence[Any]) -> None:
     """What it came to, by step.  Raises Unproved where a check failed."""
     checks = [asdict(check) for check in found]
     for one in told.steps(checks):
-        times = f"median {one['median']:.1f} s, longest {one['slowest']:.1f} s on {one['on']}" \
-            if one["on"] else "nowhere"  # fmt: skip
-        run.screen.say(f"  {one['computes'] - len(one['failed'])} of {one['computes']}  "
-                       f"{one['step']}: {times}")  # fmt: skip
+        times = (
+            f"median {one['median']:.1f} s, longest {one['slowest']:.1f} s on {one['on']}"
+            if one["on"]
+            else "nowhere"
+        )
+        run.screen.say(
+            f"  {one['computes'] - len(one['failed'])} of {one['computes']}  {one['step']}: {times}"
+        )
     run.screen.json({"site": run.site.name, "checks": checks})
     died = failures(found)
     if died:

@@ -153,10 +153,12 @@ def _report(run: Run, look: Look, found: Sequence[Finding]) -> None:
     run.screen.say(
         f"{len(found)} findings in {look.counts['rows']} rows and {look.counts['names']} names"
     )
-    run.screen.json({
-        "site": run.site.name,
-        "findings": [asdict(one) for one in found],
-        "counts": dict(look.counts),
-        "notes": look.notes,
-        "trips": run.fleet.trips,
-    })  # fmt: skip
+    run.screen.json(
+        {
+            "site": run.site.name,
+            "findings": [asdict(one) for one in found],
+            "counts": dict(look.counts),
+            "notes": look.notes,
+            "trips": run.fleet.trips,
+        }
+    )

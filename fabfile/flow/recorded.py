@@ -10,8 +10,15 @@ from fabfile.core.contract import CLOUD, BadInput
 from fabfile.flow.screen import Screen
 from fabfile.resources.undone import Undone
 
-_OUTCOMES = {0: "done", 1: "failed", 4: "unreachable", 5: "locked", 6: "unproved", 7: "unknown",
-             130: "interrupted"}  # fmt: skip
+_OUTCOMES = {
+    0: "done",
+    1: "failed",
+    4: "unreachable",
+    5: "locked",
+    6: "unproved",
+    7: "unknown",
+    130: "interrupted",
+}
 
 
 def summary(run: str, events: list[dict[str, Any]]) -> dict[str, Any]:
@@ -34,8 +41,10 @@ def history(as_json: bool) -> int:
     screen = Screen(as_json)
     found = [summary(run, events) for run, events in journal.runs()]
     for entry in found:
-        screen.say("{run}  {site:<12} {task:<12} {outcome:<11} {changes:>3} changes  "
-                   "{seconds:>6} s  {who}".format(**entry))  # fmt: skip
+        screen.say(
+            "{run}  {site:<12} {task:<12} {outcome:<11} {changes:>3} changes  "
+            "{seconds:>6} s  {who}".format(**entry)
+        )
     if not found:
         screen.say(f"no runs are recorded below {journal.folder()}")
     screen.json({"runs": found})

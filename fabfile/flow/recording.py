@@ -45,8 +45,9 @@ def create(context: Any, flags: Mapping[str, Any]) -> int:
             f"Record {name}: {told(manifest)}" + (f"; pruned {len(gone)}" if gone else "")
         )
         run.screen.say(f"Try it: inv backup.verify --record {name}")
-        run.screen.json({"site": run.site.name, "record": name, "manifest": manifest,
-                         "pruned": gone})  # fmt: skip
+        run.screen.json(
+            {"site": run.site.name, "record": name, "manifest": manifest, "pruned": gone}
+        )
     return 0
 
 
@@ -85,8 +86,14 @@ def make(run: Run, facts: Facts, number: int) -> str:
         run.screen.step("-", f"recording {', '.join(pours)}")
         said = poured(run, number, "create", works, pours)
         hosts = {host: {**said[host], **pour.close()} for host, pour in pours.items()}
-        manifest = {**head, "time": int(time.time()), "who": journal.who(), "ceph": cluster,
-                    "secrets": backup.secrets(facts), "hosts": hosts}  # fmt: skip
+        manifest = {
+            **head,
+            "time": int(time.time()),
+            "who": journal.who(),
+            "ceph": cluster,
+            "secrets": backup.secrets(facts),
+            "hosts": hosts,
+        }
         kept.finish(part, manifest)
     except BaseException as error:
         kept.drop(part)
@@ -123,8 +130,11 @@ def told(manifest: Mapping[str, Any]) -> str:
     hosts = manifest["hosts"]
     tables = [t for held in hosts.values() for t in held.get("database", {}).get("tables", {})]
     size = sum(held["size"] for held in hosts.values())
-    rows = sum(rows for held in hosts.values()
-               for rows, _ in held.get("database", {}).get("tables", {}).values())  # fmt: skip
+    rows = sum(
+        rows
+        for held in hosts.values()
+        for rows, _ in held.get("database", {}).get("tables", {}).values()
+    )
     return f"{len(hosts)} hosts, {len(tables)} tables, {rows} rows, {size / 1e6:.1f} MB sealed"
 
 
@@ -134,8 +144,10 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
     for host, held in manifest["hosts"].items():
         unsafe = held.get("database", {}).get("unsafe", [])
         if unsafe:
-            found.append(f"{host}: these tables' engines know no transactions; what was written "
-                         f"to them during the dump may be torn: {', '.join(unsafe)}")  # fmt: skip
+            found.append(
+                f"{host}: these tables' engines know no transactions; what was written "
+                f"to them during the dump may be torn: {', '.join(unsafe)}"
+            )
         found += [f"{host}: not in the record: {line}" for line in held.get("left", [])]
     return found
 
@@ -217,10 +229,12 @@ def verify(context: Any, flags: Mapping[str, Any], record: str) -> int:
         if not tables:
             raise Failed(f"record {name} holds no table")
         kept.stood(name, tables=tables, seconds=seconds)
-        run.screen.say(f"Record {name} stood its drill: {tables} tables restored and equal, in "
-                       f"{seconds} s")  # fmt: skip
-        run.screen.json({"site": run.site.name, "record": name, "tables": tables,
-                         "seconds": seconds})  # fmt: skip
+        run.screen.say(
+            f"Record {name} stood its drill: {tables} tables restored and equal, in {seconds} s"
+        )
+        run.screen.json(
+            {"site": run.site.name, "record": name, "tables": tables, "seconds": seconds}
+        )
     return 0
 
 

@@ -47,10 +47,15 @@ def report(context: Any, options: Options, out: str, prom: str) -> int:
             run.screen.say(f"{path}: written")
         said = "Healthy" if told["healthy"] else "Not healthy"
         run.screen.say(f"{said}: {documents.sentence(told)}; see inv doctor")
-        run.screen.json({
-            "site": run.site.name, "healthy": told["healthy"], "counts": told["counts"],
-            "drift": told["drift"], "files": [str(path) for path in files],
-        })  # fmt: skip
+        run.screen.json(
+            {
+                "site": run.site.name,
+                "healthy": told["healthy"],
+                "counts": told["counts"],
+                "drift": told["drift"],
+                "files": [str(path) for path in files],
+            }
+        )
     return 0
 
 
@@ -119,8 +124,9 @@ def _folder(site: str, out: str) -> Path:
 def _metric_file(prom: str) -> Path:
     path = site_file.expanded(prom, "--prom")
     if path.suffix != ".prom":
-        raise BadInput(f"--prom: {path}: expected a name that ends in .prom: the exporter "
-                       "reads no other")  # fmt: skip
+        raise BadInput(
+            f"--prom: {path}: expected a name that ends in .prom: the exporter reads no other"
+        )
     whole_files.refuse_unfit("--prom", path.parent)
     return path
 

@@ -113,8 +113,10 @@ class Restoring:
                 self._apply([put], number)
             except Stop as stop:
                 again = f"; what was stopped: inv undo --run {stops}" if stops else ""
-                stop.args = (f"{stop}\nthe live databases are where they were, or kept beside "
-                             f"them (.stackrbd-before-*){again}",)  # fmt: skip
+                stop.args = (
+                    f"{stop}\nthe live databases are where they were, or kept beside "
+                    f"them (.stackrbd-before-*){again}",
+                )
                 raise
         self._say_what_is_kept(taken)
         return 0
@@ -141,10 +143,15 @@ class Restoring:
         args = {"sql": rows.SCHEMAS, "defaults": run.site.database.defaults_file}
         answers, faults = run.asked({host: [Read("schemas", "rows", args)]})
         if faults and not self._bare:
-            raise Failed(f"{faults[host.name]}\nno safety record can be made of what is there; "
-                         "for a host that has lost all: inv recover")  # fmt: skip
-        known = {s for held in self.manifest["hosts"].values()
-                 for s in held.get("database", {}).get("schemas", [])}  # fmt: skip
+            raise Failed(
+                f"{faults[host.name]}\nno safety record can be made of what is there; "
+                "for a host that has lost all: inv recover"
+            )
+        known = {
+            s
+            for held in self.manifest["hosts"].values()
+            for s in held.get("database", {}).get("schemas", [])
+        }
         strange = sorted(set(answers[host.name].get("schemas", [])) - known)
         if strange:
             raise BadInput(
@@ -206,12 +213,16 @@ class Restoring:
 
     def _say_what_is_kept(self, taken: Mapping[str, Mapping[str, Any]]) -> None:
         run = self._run
-        kept = [f"{host}: {one['live']}.stackrbd-before-{run.id}"
-                for host, one in taken.items() if one["folder"]]  # fmt: skip
+        kept = [
+            f"{host}: {one['live']}.stackrbd-before-{run.id}"
+            for host, one in taken.items()
+            if one["folder"]
+        ]
         for line in kept:
             run.screen.say(f"Kept, the databases from before: {line}")
-        run.screen.say(f"To go back: inv undo --run {run.id}; to take them away for good: inv "
-                       "backup.settle")  # fmt: skip
+        run.screen.say(
+            f"To go back: inv undo --run {run.id}; to take them away for good: inv backup.settle"
+        )
         run.screen.json({"site": run.site.name, "record": self.name, "run": run.id, "kept": kept})
 
 

@@ -82,13 +82,21 @@ def status(screen: Screen, told: Mapping[str, Any]) -> None:
         used = "" if pool["bytes"] is None else f", {pool['bytes'] / _GiB:.2f} GiB used"
         full = "" if pool["full"] is None else f", {pool['full'] * 100:.1f} % full"
         kinds = ", ".join(pool["applications"]) or "no application"
-        _line(screen, f"pool {name}", f"{kinds}, size {pool['size']}, {pool['pg_num']} "
-              f"placement groups{used}{full}")  # fmt: skip
+        _line(
+            screen,
+            f"pool {name}",
+            f"{kinds}, size {pool['size']}, {pool['pg_num']} placement groups{used}{full}",
+        )
     for text in _drift(told["drift"]):
         _line(screen, "drift", text)
     last = told["last_run"]
-    _line(screen, "last run", "{run}: {task}, {outcome}, {changes} changes, by {who}".format(**last)
-          if last else "none is recorded here")  # fmt: skip
+    _line(
+        screen,
+        "last run",
+        "{run}: {task}, {outcome}, {changes} changes, by {who}".format(**last)
+        if last
+        else "none is recorded here",
+    )
 
 
 def _drift(drift: Mapping[str, Any]) -> Iterator[str]:

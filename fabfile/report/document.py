@@ -203,15 +203,21 @@ def ran(
         "code": events[-1].get("code"),
         "why": str(events[-1].get("why", "")),
         "steps": [
-            {"sign": sign, "thing": thing, "sentence": sentence,
-             "hosts": [host for host, _ in on], "done": sum(d for _, d in on)}
+            {
+                "sign": sign,
+                "thing": thing,
+                "sentence": sentence,
+                "hosts": [host for host, _ in on],
+                "done": sum(d for _, d in on),
+            }
             for (sign, thing, sentence), on in together.items()
         ],
         "checks": [
             {"host": "", **{name: e[name] for name in _CHECK if name in e}}
-            for e in events if e["event"] == "proof"
+            for e in events
+            if e["event"] == "proof"
         ],
-    }  # fmt: skip
+    }
 
 
 def last(runs: Iterable[Mapping[str, Any]], verify: bool) -> Mapping[str, Any] | None:

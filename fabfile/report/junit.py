@@ -14,8 +14,10 @@ from fabfile.report.times import stamp
 def junit(document: Mapping[str, Any]) -> str:
     """One suite of the findings, where errors and warnings are failures, and one of verify."""
     suites = [_doctor(document), _verify(document)]
-    numbers = {name: sum(int(suite.get(name, 0)) for suite in suites)
-               for name in ("tests", "failures", "errors", "skipped")}  # fmt: skip
+    numbers = {
+        name: sum(int(suite.get(name, 0)) for suite in suites)
+        for name in ("tests", "failures", "errors", "skipped")
+    }
     return xml(el("testsuites", suites, name="stackrbd", **numbers))
 
 
@@ -28,8 +30,11 @@ def _doctor(document: Mapping[str, Any]) -> Element:
 
 def _finding(one: Mapping[str, Any]) -> Element:
     where = few(one["hosts"], 8) or "the site"
-    mend = [f"mend: {step['run']}" + (f"  (as root on {few(step['hosts'], 8)})"
-            if step["hosts"] else "") for step in one["mend"]]  # fmt: skip
+    mend = [
+        f"mend: {step['run']}"
+        + (f"  (as root on {few(step['hosts'], 8)})" if step["hosts"] else "")
+        for step in one["mend"]
+    ]
     told = (("found", one["found"]), ("expected", one["expected"]), ("why", one["cause"]))
     text = "\n".join([*(f"{label}: {said}" for label, said in told if said), *mend])
     name = f"{where}: {one['thing']}"
@@ -69,7 +74,13 @@ def _suite(name: str, moment: float, cases: list[Element]) -> Element:
 
     seconds = sum(float(case.get("time", 0)) for case in cases)
     return el(
-        "testsuite", cases, name=f"stackrbd.{name}", timestamp=stamp(moment), time=f"{seconds:.3f}",
-        tests=len(cases), failures=those("failure"), errors=those("error"),
+        "testsuite",
+        cases,
+        name=f"stackrbd.{name}",
+        timestamp=stamp(moment),
+        time=f"{seconds:.3f}",
+        tests=len(cases),
+        failures=those("failure"),
+        errors=those("error"),
         skipped=those("skipped"),
-    )  # fmt: skip
+    )

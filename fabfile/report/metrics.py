@@ -26,8 +26,9 @@ def metrics(document: Mapping[str, Any]) -> str:
     """The file's text; every line names the site."""
     lines: list[str] = []
     for name, told, samples in (*_state(document), *_ran(document), *_versions(document)):
-        shown = [_line(name, {"site": document["site"], **labels}, value)
-                 for labels, value in samples]  # fmt: skip
+        shown = [
+            _line(name, {"site": document["site"], **labels}, value) for labels, value in samples
+        ]
         if shown:
             lines += [f"# HELP stackrbd_{name} {told}", f"# TYPE stackrbd_{name} gauge", *shown]
     return "\n".join(lines) + "\n"
@@ -95,12 +96,16 @@ def _ran(document: Mapping[str, Any]) -> Metrics:
     for name, verify in (("last_run", False), ("last_verify", True)):
         last = documents.last(document["runs"], verify)
         what = "site's last verify" if verify else "site's last run but verify"
-        values = {} if last is None else {
-            "success": last["code"] == 0,
-            "timestamp_seconds": last["ended"],
-            "duration_seconds": last["seconds"],
-            **({} if last["code"] is None else {"exit_code": last["code"]}),
-        }  # fmt: skip
+        values = (
+            {}
+            if last is None
+            else {
+                "success": last["code"] == 0,
+                "timestamp_seconds": last["ended"],
+                "duration_seconds": last["seconds"],
+                **({} if last["code"] is None else {"exit_code": last["code"]}),
+            }
+        )
         for kind, value in values.items():
             yield f"{name}_{kind}", _RAN[kind].format(what), [({}, value)]
         if verify and last is not None:
@@ -128,8 +133,18 @@ def _versions(document: Mapping[str, Any]) -> Metrics:
         [({"version": version}, n) for version, n in ceph["versions"].items()],
     )
     packages = document["openstack"]["packages"]
-    yield "openstack_hosts", "Hosts by OpenStack service, its version, and the release.", [
-        ({"service": name.partition(" ")[0], "version": name.partition(" ")[2],
-          "release": document["openstack"]["release"]}, len(hosts))
-        for name, hosts in packages.items()
-    ]  # fmt: skip
+    yield (
+        "openstack_hosts",
+        "Hosts by OpenStack service, its version, and the release.",
+        [
+            (
+                {
+                    "service": name.partition(" ")[0],
+                    "version": name.partition(" ")[2],
+                    "release": document["openstack"]["release"],
+                },
+                len(hosts),
+            )
+            for name, hosts in packages.items()
+        ],
+    )

@@ -19,9 +19,15 @@ from fabfile.report.pieces import badge, counted
 from fabfile.report.times import lasting, when
 
 _PARTS = (
-    sections.site, sections.findings, sections.secrets, sections.drift, sections.verify,
-    sections.hosts, sections.runs, sections.versions,
-)  # fmt: skip
+    sections.site,
+    sections.findings,
+    sections.secrets,
+    sections.drift,
+    sections.verify,
+    sections.hosts,
+    sections.runs,
+    sections.versions,
+)
 
 
 def page(document: Mapping[str, Any], frame: str) -> str:
@@ -33,9 +39,14 @@ def page(document: Mapping[str, Any], frame: str) -> str:
         _head(document),
         _ways(parts),
         el("main", parts),
-        el("footer", "Made by ", el("code", "inv report"), ", which reads only. "
-           "Fingerprints are no keys; all the same, keep this page as you keep your site file."),
-    ]  # fmt: skip
+        el(
+            "footer",
+            "Made by ",
+            el("code", "inv report"),
+            ", which reads only. "
+            "Fingerprints are no keys; all the same, keep this page as you keep your site file.",
+        ),
+    ]
     return Template(frame).substitute(
         policy=_policy(frame),
         title=html(title).removeprefix("<title>").removesuffix("</title>"),
@@ -59,11 +70,15 @@ def _head(document: Mapping[str, Any]) -> Element:
         "header",
         el("p", "stackrbd report", class_="kicker"),
         el("h1", document["site"]),
-        el("p", badge("Healthy" if good else "Not healthy", "good" if good else "bad"),
-           f" {documents.sentence(document)}", class_="verdict"),
+        el(
+            "p",
+            badge("Healthy" if good else "Not healthy", "good" if good else "bad"),
+            f" {documents.sentence(document)}",
+            class_="verdict",
+        ),
         el("p", f"Made {when(document['made'])} by {document['by']}", class_="soft"),
         el("ul", [el("li", tile) for tile in _tiles(document)], class_="tiles"),
-    )  # fmt: skip
+    )
 
 
 def _ways(parts: list[Element]) -> Element:
@@ -84,14 +99,24 @@ def _tiles(document: Mapping[str, Any]) -> list[Element]:
     more = [f"on {counted(len(drift['hosts']), 'host')}"] if drift["changes"] else []
     more += [] if drift["known"] else ["not all is known"]
     return [
-        _tile("hosts", "Hosts that answered", f"{document['answered']} of {document['asked']}",
-              "", "good" if answered else "bad"),
+        _tile(
+            "hosts",
+            "Hosts that answered",
+            f"{document['answered']} of {document['asked']}",
+            "",
+            "good" if answered else "bad",
+        ),
         _tile("findings", "Findings", found, "", kind),
-        _tile("drift", "Changes pending", str(drift["changes"]), "; ".join(more),
-              "warning" if more else "good"),
+        _tile(
+            "drift",
+            "Changes pending",
+            str(drift["changes"]),
+            "; ".join(more),
+            "warning" if more else "good",
+        ),
         _ran("runs", "Last run", document, verify=False),
         _ran("verify", "Last verify", document, verify=True),
-    ]  # fmt: skip
+    ]
 
 
 def _ran(to: str, label: str, document: Mapping[str, Any], verify: bool) -> Element:
@@ -106,6 +131,10 @@ def _ran(to: str, label: str, document: Mapping[str, Any], verify: bool) -> Elem
 
 def _tile(to: str, label: str, value: str, more: str, kind: str) -> Element:
     return el(
-        "a", el("span", label, class_="label"), el("span", value, class_="value"),
-        el("span", more, class_="more") if more else None, href=f"#{to}", class_=kind or None,
-    )  # fmt: skip
+        "a",
+        el("span", label, class_="label"),
+        el("span", value, class_="value"),
+        el("span", more, class_="more") if more else None,
+        href=f"#{to}",
+        class_=kind or None,
+    )

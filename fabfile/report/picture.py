@@ -91,8 +91,15 @@ def picture(seen: Topology, pen: Pen, name: str) -> Element:
         "svg",
         el("title", "Who holds which key, and what it opens", id=f"{name}-title"),
         _markers(name),
-        el("rect", x=1, y=f"{network + 12:g}", width=f"{wide - 2:g}",
-           height=f"{high - network - 14:g}", rx=10, class_=f"ceph {_class(seen.cluster.state)}"),
+        el(
+            "rect",
+            x=1,
+            y=f"{network + 12:g}",
+            width=f"{wide - 2:g}",
+            height=f"{high - network - 14:g}",
+            rx=10,
+            class_=f"ceph {_class(seen.cluster.state)}",
+        ),
         el("path", d=f"M1 {network:g}H{wide - 1:g}", class_="network"),
         [_box(one, "service", pen) for one in services],
         [_box(one, "key", pen) for one in keys],
@@ -101,10 +108,14 @@ def picture(seen: Topology, pen: Pen, name: str) -> Element:
         _network(seen.network, network, wide, pen),
         _text(title, 2 * pen.gap, text, pen, "title"),
         _text(said, 2 * pen.gap, text + pen.line * len(title), pen, "said"),
-        viewBox=f"0 0 {wide:g} {high:g}", width=f"{wide:g}", height=f"{high:g}",
-        class_=f"picture {name}", role="img", aria_labelledby=f"{name}-title",
+        viewBox=f"0 0 {wide:g} {high:g}",
+        width=f"{wide:g}",
+        height=f"{high:g}",
+        class_=f"picture {name}",
+        role="img",
+        aria_labelledby=f"{name}-title",
         style=f"min-width:{wide:g}px" if pen is NARROW else None,
-    )  # fmt: skip
+    )
 
 
 def _class(state: str) -> str:
@@ -135,10 +146,12 @@ def _row(boxes: Sequence[Box], pen: Pen, left: float, right: float, y: float) ->
     wide = min(300.0, room / len(boxes))
     start = left + (room - wide * len(boxes)) / 2
     texts = [
-        (_wrapped(box.title, pen.title, wide - 2 * pen.pad, _BOLD),
-         tuple(x for line in box.lines for x in _wrapped(line, pen.text, wide - 2 * pen.pad)))
+        (
+            _wrapped(box.title, pen.title, wide - 2 * pen.pad, _BOLD),
+            tuple(x for line in box.lines for x in _wrapped(line, pen.text, wide - 2 * pen.pad)),
+        )
         for box in boxes
-    ]  # fmt: skip
+    ]
     high = 2 * pen.pad + pen.line * max(len(title) + len(lines) for title, lines in texts)
     return [
         _Placed(box, title, lines, start + n * (wide + pen.gap), y, wide, high)
@@ -151,20 +164,28 @@ def _below(row: Sequence[_Placed], y: float) -> float:
 
 
 def _text(lines: Sequence[str], x: float, y: float, pen: Pen, kind: str) -> list[Element]:
-    return [el("text", line, x=f"{x:g}", y=f"{y + n * pen.line:g}", class_=kind)
-            for n, line in enumerate(lines)]  # fmt: skip
+    return [
+        el("text", line, x=f"{x:g}", y=f"{y + n * pen.line:g}", class_=kind)
+        for n, line in enumerate(lines)
+    ]
 
 
 def _box(one: _Placed, kind: str, pen: Pen) -> Element:
     x, y = one.x + pen.pad, one.y + pen.pad + pen.text
     return el(
         "g",
-        el("rect", x=f"{one.x:g}", y=f"{one.y:g}", width=f"{one.wide:g}", height=f"{one.high:g}",
-           rx=8),
+        el(
+            "rect",
+            x=f"{one.x:g}",
+            y=f"{one.y:g}",
+            width=f"{one.wide:g}",
+            height=f"{one.high:g}",
+            rx=8,
+        ),
         _text(one.title, x, y, pen, "title"),
         _text(one.lines, x, y + pen.line * len(one.title), pen, "said"),
         class_=f"box {kind} {_class(one.box.state)}",
-    )  # fmt: skip
+    )
 
 
 def _network(text: str, y: float, wide: float, pen: Pen) -> Element:
@@ -172,29 +193,49 @@ def _network(text: str, y: float, wide: float, pen: Pen) -> Element:
     lines = _wrapped(text, pen.small, wide - 4 * pen.gap)[:1]
     long = max((len(line) for line in lines), default=0) * pen.small * _WIDE + 8
     return el(
-        "g", el("title", text),
+        "g",
+        el("title", text),
         el("rect", x=f"{pen.gap:g}", y=f"{y - 8:g}", width=f"{long:g}", height=16, rx=7),
-        _text(lines, pen.gap + 5, y + 4, pen, "small"), class_="label",
-    )  # fmt: skip
+        _text(lines, pen.gap + 5, y + 4, pen, "small"),
+        class_="label",
+    )
 
 
 # Arrows and their labels
 
 
 def _markers(name: str) -> Element:
-    return el("defs", [
-        el("marker", el("path", d="M0 0L8 4L0 8z"), id=f"{name}-{state}", class_=f"head {state}",
-           viewBox="0 0 8 8", refX=7, refY=4, markerWidth=10, markerHeight=10,
-           markerUnits="userSpaceOnUse", orient="auto")
-        for state in ("ok", "odd", "not-seen")
-    ])  # fmt: skip
+    return el(
+        "defs",
+        [
+            el(
+                "marker",
+                el("path", d="M0 0L8 4L0 8z"),
+                id=f"{name}-{state}",
+                class_=f"head {state}",
+                viewBox="0 0 8 8",
+                refX=7,
+                refY=4,
+                markerWidth=10,
+                markerHeight=10,
+                markerUnits="userSpaceOnUse",
+                orient="auto",
+            )
+            for state in ("ok", "odd", "not-seen")
+        ],
+    )
 
 
 def _room(links: Sequence[Link], row: Sequence[_Placed], pen: Pen) -> float:
     """The height between a row and the next: for the labels, and for the arrows to bend."""
     labels = [label for one in row for label in _labels(links, one, pen).values()]
-    return max((label.top + label.high - one.bottom for one in row[:1] for label in labels),
-               default=0.0) + 44  # fmt: skip
+    return (
+        max(
+            (label.top + label.high - one.bottom for one in row[:1] for label in labels),
+            default=0.0,
+        )
+        + 44
+    )
 
 
 def _labels(links: Sequence[Link], source: _Placed, pen: Pen) -> dict[Link, _Label]:
@@ -227,8 +268,9 @@ def _arrows(
             target = placed[link.target]
             mine = [other for other in drawn if other.source == link.source]
             x = source.x + source.wide * (mine.index(link) + 1) / (len(mine) + 1)
-            there = sorted((o for o in drawn if o.target == link.target),
-                           key=lambda o: placed[o.source].x)  # fmt: skip
+            there = sorted(
+                (o for o in drawn if o.target == link.target), key=lambda o: placed[o.source].x
+            )
             to = target.x + target.wide * (there.index(link) + 1) / (len(there) + 1)
             curves.append(_curve(link, x, source.bottom, label.top, to, target.y - 1, name))
             labels.append(_tag(link, label, pen))
@@ -249,8 +291,9 @@ def _curve(  # noqa: PLR0913, PLR0917 (two points, and a bend)
     return el(
         "path",
         d=f"M{x:g} {y:g}V{down:g}C{x:g} {down + bend:g} {to:g} {end - bend:g} {to:g} {end:g}",
-        class_=f"arrow {state}", marker_end=f"url(#{name}-{state})",
-    )  # fmt: skip
+        class_=f"arrow {state}",
+        marker_end=f"url(#{name}-{state})",
+    )
 
 
 def _tag(link: Link, label: _Label, pen: Pen) -> Element:
@@ -258,9 +301,24 @@ def _tag(link: Link, label: _Label, pen: Pen) -> Element:
     return el(
         "g",
         el("title", link.label),
-        el("rect", x=f"{label.left:g}", y=f"{label.top:g}", width=f"{label.wide:g}",
-           height=f"{label.high:g}", rx=7),
-        [el("text", line, x=f"{middle:g}", y=f"{label.top + (pen.small + 1) * (n + 1):g}",
-            text_anchor="middle", class_="small") for n, line in enumerate(label.lines)],
+        el(
+            "rect",
+            x=f"{label.left:g}",
+            y=f"{label.top:g}",
+            width=f"{label.wide:g}",
+            height=f"{label.high:g}",
+            rx=7,
+        ),
+        [
+            el(
+                "text",
+                line,
+                x=f"{middle:g}",
+                y=f"{label.top + (pen.small + 1) * (n + 1):g}",
+                text_anchor="middle",
+                class_="small",
+            )
+            for n, line in enumerate(label.lines)
+        ],
         class_=f"label {_class(link.state)}",
-    )  # fmt: skip
+    )

@@ -7,16 +7,21 @@ from collections.abc import Iterable, Sequence
 from fabfile.core.printable import few
 from fabfile.report.markup import Child, Element, el
 
-_SHORT = {"", "place", "what", "task", "time", "fingerprint", "made", "roles",
-          "pending", "done"}  # fmt: skip
+_SHORT = {"", "place", "what", "task", "time", "fingerprint", "made", "roles", "pending", "done"}
 _LONG = {"secret UUID", "value"}
 """Columns that are not broken into lines; and those that are not where there is much room."""
 NAMED = 10
 """Hosts that are named; the names of more are folded."""
 _KINDS = {
-    "error": "error", "warning": "warning", "note": "", "done": "good", "ok": "good",
-    "not ended": "unsure", "interrupted": "unsure", "unknown": "unsure",
-}  # fmt: skip
+    "error": "error",
+    "warning": "warning",
+    "note": "",
+    "done": "good",
+    "ok": "good",
+    "not ended": "unsure",
+    "interrupted": "unsure",
+    "unknown": "unsure",
+}
 
 
 def badge(word: str, kind: str | None = None) -> Element:
@@ -69,12 +74,20 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Element]) -> Elemen
             if head:
                 cell.set("data-label", head)
         body.append(one)
-    top = [el("th", el("span", h or "state", class_=None if h else "unseen"), scope="col",
-              role="columnheader") for h in heads]  # fmt: skip
+    top = [
+        el(
+            "th",
+            el("span", h or "state", class_=None if h else "unseen"),
+            scope="col",
+            role="columnheader",
+        )
+        for h in heads
+    ]
     return el(
         "table",
         el("caption", caption, class_="unseen"),
         el("thead", el("tr", top, role="row"), role="rowgroup"),
         el("tbody", body, role="rowgroup"),
-        class_="cards", role="table",
-    )  # fmt: skip
+        class_="cards",
+        role="table",
+    )

@@ -23,14 +23,26 @@ _SIGNS = {"+": "new", "~": "altered", "-": "taken away", "!": "restart"}
 def site(document: Document) -> Element:
     """The picture, and the same in words."""
     return section(
-        "topology", "Who holds which key", counted(len(document["hosts"]), "host"),
-        el("p", "Services hold keys; a key opens pools: rwx to write, rx to read only. "
-           "A dashed red arrow is not as it should be.", class_="soft"),
-        el("div", picture(topology(document), WIDE, "wide"),
-           picture(topology(document, most=1), NARROW, "narrow"),
-           class_="scroll", tabindex=0, role="group", aria_label="The picture"),
+        "topology",
+        "Who holds which key",
+        counted(len(document["hosts"]), "host"),
+        el(
+            "p",
+            "Services hold keys; a key opens pools: rwx to write, rx to read only. "
+            "A dashed red arrow is not as it should be.",
+            class_="soft",
+        ),
+        el(
+            "div",
+            picture(topology(document), WIDE, "wide"),
+            picture(topology(document, most=1), NARROW, "narrow"),
+            class_="scroll",
+            tabindex=0,
+            role="group",
+            aria_label="The picture",
+        ),
         fold("The same in words", el("ul", [el("li", said) for said in in_words(document)])),
-    )  # fmt: skip
+    )
 
 
 def findings(document: Document) -> Element:
@@ -38,10 +50,13 @@ def findings(document: Document) -> Element:
     found = document["findings"]
     counts = [counted(n, severity) for severity, n in document["counts"].items() if n]
     return section(
-        "findings", "Findings", ", ".join(counts) or "none",
-        el("ul", [_finding(one) for one in found], class_="plain") if found
+        "findings",
+        "Findings",
+        ", ".join(counts) or "none",
+        el("ul", [_finding(one) for one in found], class_="plain")
+        if found
         else el("p", "Nothing was found."),
-    )  # fmt: skip
+    )
 
 
 def _finding(one: Mapping[str, Any]) -> Element:
@@ -64,18 +79,28 @@ def secrets(document: Document) -> Element:
     """The truth table; guests and attachments that are as they should be as a number."""
     odd, rows = sum(bool(p["odd"]) for p in document["secrets"]), len(document["secrets"])
     return section(
-        "secrets", "The truth table of secrets",
+        "secrets",
+        "The truth table of secrets",
         f"{odd} of {rows} differ" if odd else "all equal" if rows else "nothing seen",
-        el("p", "One row for each place that holds the RBD identity. Keys are compared by "
-           "fingerprints; no key leaves its host.", class_="soft"),
-        table("Places that hold the identity",
-              ("", "place", "where", "client", "secret UUID", "value", "differs"),
-              [_place(place, where) for place, where in _few(document["secrets"])]),
+        el(
+            "p",
+            "One row for each place that holds the RBD identity. Keys are compared by "
+            "fingerprints; no key leaves its host.",
+            class_="soft",
+        ),
+        table(
+            "Places that hold the identity",
+            ("", "place", "where", "client", "secret UUID", "value", "differs"),
+            [_place(place, where) for place, where in _few(document["secrets"])],
+        ),
         el("h3", "The keys"),
-        table("The clients' keys", ("client", "fingerprint", "made", "writes", "reads"),
-              [_key(name, c, document["made"]) for name, c in document["clients"].items()]),
+        table(
+            "The clients' keys",
+            ("client", "fingerprint", "made", "writes", "reads"),
+            [_key(name, c, document["made"]) for name, c in document["clients"].items()],
+        ),
         el("p", "A key's own first bytes say when it was made.", class_="soft"),
-    )  # fmt: skip
+    )
 
 
 def _few(places: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], Child]]:
@@ -95,45 +120,71 @@ def _few(places: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], C
 def _place(place: Mapping[str, Any], where: Child) -> Element:
     return row(
         badge("differs", "bad") if place["odd"] else badge("ok"),
-        place["kind"], where, place["client"],
+        place["kind"],
+        where,
+        place["client"],
         el("td", el("span", place["uuid"], class_="mono") if place["uuid"] else None),
         el("td", el("span", place["value"][:19], class_="mono") if place["value"] else None),
         place["odd"],
         odd=bool(place["odd"]),
-    )  # fmt: skip
+    )
 
 
 def _key(name: str, client: Mapping[str, Any], now: float) -> Element:
     made = client["made"]
     return row(
-        f"client.{name}", el("span", client["value"][:19] or "not seen", class_="mono"),
+        f"client.{name}",
+        el("span", client["value"][:19] or "not seen", class_="mono"),
         f"{when(made)} ({lasting(now - made)} ago)" if made else "not known",
-        ", ".join(client["rwx"]), ", ".join(client["rx"]),
-    )  # fmt: skip
+        ", ".join(client["rwx"]),
+        ", ".join(client["rx"]),
+    )
 
 
 def drift(document: Document) -> Element:
     """What integrate would do now."""
     pending, told = document["pending"], document["drift"]
-    unknown = None if told["known"] else el(
-        "p", badge("not all is known", "warning"),
-        " Not everything could be looked at or planned: the findings say what.",
-    )  # fmt: skip
+    unknown = (
+        None
+        if told["known"]
+        else el(
+            "p",
+            badge("not all is known", "warning"),
+            " Not everything could be looked at or planned: the findings say what.",
+        )
+    )
     if not pending:
         calm = el("p", "Everything is as it should be.") if told["known"] else unknown
         return section("drift", "Drift", "none" if told["known"] else "not known", calm)
     more = len(pending) - MOST_ROWS
     return section(
-        "drift", "Drift", f"{counted(told['changes'], 'change')} on "
-        f"{counted(len(told['hosts']), 'host')}",
+        "drift",
+        "Drift",
+        f"{counted(told['changes'], 'change')} on {counted(len(told['hosts']), 'host')}",
         unknown,
-        el("p", "What integrate would do now; ", el("code", "inv plan"), " shows it with diffs.",
-           class_="soft"),
-        table("Changes that are pending", ("what", "task", "thing", "change", "hosts"),
-              [row(_sign(one["sign"]), el("span", one["task"], class_="mono"), one["thing"],
-                   one["sentence"], names(one["hosts"])) for one in pending[:MOST_ROWS]]),
+        el(
+            "p",
+            "What integrate would do now; ",
+            el("code", "inv plan"),
+            " shows it with diffs.",
+            class_="soft",
+        ),
+        table(
+            "Changes that are pending",
+            ("what", "task", "thing", "change", "hosts"),
+            [
+                row(
+                    _sign(one["sign"]),
+                    el("span", one["task"], class_="mono"),
+                    one["thing"],
+                    one["sentence"],
+                    names(one["hosts"]),
+                )
+                for one in pending[:MOST_ROWS]
+            ],
+        ),
         el("p", f"And {more} more.") if more > 0 else None,
-    )  # fmt: skip
+    )
 
 
 def _sign(sign: str) -> Child:
@@ -144,17 +195,27 @@ def verify(document: Document) -> Element:
     """The last proof's steps, and how long each took."""
     last = documents.last(document["runs"], verify=True)
     if last is None:
-        return section("verify", "Verify", "never recorded here",
-                       el("p", "To prove that it works: ", el("code", "inv verify")))  # fmt: skip
+        return section(
+            "verify",
+            "Verify",
+            "never recorded here",
+            el("p", "To prove that it works: ", el("code", "inv verify")),
+        )
     checks = last["checks"]
     good = sum(bool(check["ok"]) for check in checks)
     return section(
-        "verify", "Verify", f"{good} of {len(checks)} passed, {when(last['began'])}",
-        el("p", badge(last["outcome"]), f" {last['run']}, {lasting(last['seconds'])}, by ",
-           last["who"]),
+        "verify",
+        "Verify",
+        f"{good} of {len(checks)} passed, {when(last['began'])}",
+        el(
+            "p",
+            badge(last["outcome"]),
+            f" {last['run']}, {lasting(last['seconds'])}, by ",
+            last["who"],
+        ),
         el("p", last["why"]) if last["why"] else None,
         proved(checks),
-    )  # fmt: skip
+    )
 
 
 def proved(checks: Sequence[Mapping[str, Any]]) -> list[Child]:
@@ -166,34 +227,53 @@ def proved(checks: Sequence[Mapping[str, Any]]) -> list[Child]:
     if each:
         steps = canary.steps(checks)
         most = max((one["slowest"] or 0 for one in steps), default=0) or 1
-        found.append(table(
-            "The canary on the computes",
-            ("", "step", "computes", "median", "longest", "slowest on", "failed on"),
-            [_flown(one, most) for one in steps],
-        ))  # fmt: skip
+        found.append(
+            table(
+                "The canary on the computes",
+                ("", "step", "computes", "median", "longest", "slowest on", "failed on"),
+                [_flown(one, most) for one in steps],
+            )
+        )
     if shared:
-        found.append(_checks("Steps for all, and those that failed" if each
-                             else "Steps of the last verify", shared, longest))  # fmt: skip
+        found.append(
+            _checks(
+                "Steps for all, and those that failed" if each else "Steps of the last verify",
+                shared,
+                longest,
+            )
+        )
     by_host = canary.computes(each)
     if each:
-        found.append(fold(
-            f"Each of {counted(len(by_host), 'compute')}",
-            [fold([name, f" {lasting(sum(c['seconds'] or 0 for c in some))}"],
-                  _checks(f"The canary on {name}", some, longest))
-             for name, some in list(by_host.items())[:MOST_ROWS]],
-        ))  # fmt: skip
+        found.append(
+            fold(
+                f"Each of {counted(len(by_host), 'compute')}",
+                [
+                    fold(
+                        [name, f" {lasting(sum(c['seconds'] or 0 for c in some))}"],
+                        _checks(f"The canary on {name}", some, longest),
+                    )
+                    for name, some in list(by_host.items())[:MOST_ROWS]
+                ],
+            )
+        )
     return found
 
 
 def _flown(one: Mapping[str, Any], most: float) -> Element:
     failed = one["failed"]
-    slowest: list[Child] = [] if one["slowest"] is None else [lasting(one["slowest"]),
-                                                 _share(one["slowest"], most)]  # fmt: skip
+    slowest: list[Child] = (
+        [] if one["slowest"] is None else [lasting(one["slowest"]), _share(one["slowest"], most)]
+    )
     return row(
-        badge("failed") if failed else badge("ok"), one["step"], str(one["computes"]),
-        "" if one["median"] is None else lasting(one["median"]), slowest, one["on"],
-        names(failed), odd=bool(failed),
-    )  # fmt: skip
+        badge("failed") if failed else badge("ok"),
+        one["step"],
+        str(one["computes"]),
+        "" if one["median"] is None else lasting(one["median"]),
+        slowest,
+        one["on"],
+        names(failed),
+        odd=bool(failed),
+    )
 
 
 def _checks(caption: str, checks: Sequence[Mapping[str, Any]], longest: float) -> Element:
@@ -202,17 +282,23 @@ def _checks(caption: str, checks: Sequence[Mapping[str, Any]], longest: float) -
 
 
 def _share(seconds: float, longest: float) -> Element:
-    return el("span", class_="share", style=f"width:{max(1, seconds / longest * 100):.0f}%",
-              aria_hidden="true")  # fmt: skip
+    return el(
+        "span",
+        class_="share",
+        style=f"width:{max(1, seconds / longest * 100):.0f}%",
+        aria_hidden="true",
+    )
 
 
 def _check(check: Mapping[str, Any], longest: float) -> Element:
     seconds = check["seconds"] or 0
     return row(
         badge("ok") if check["ok"] else badge("failed"),
-        check["name"], [lasting(seconds), _share(seconds, longest)], check["detail"],
+        check["name"],
+        [lasting(seconds), _share(seconds, longest)],
+        check["detail"],
         odd=not check["ok"],
-    )  # fmt: skip
+    )
 
 
 def hosts(document: Document) -> Element:
@@ -222,28 +308,45 @@ def hosts(document: Document) -> Element:
         together.setdefault(_state(host), []).append(host)
     alike = sorted(together.values(), key=_badness)
     return section(
-        "hosts", "Hosts", f"{document['answered']} of {document['asked']} answered; "
-        f"{counted(len(alike), 'state')}",
-        el("p", el("label", "Find hosts by name, role or version ", for_="filter"),
-           el("input", type="search", id="filter", autocomplete="off", spellcheck="false"),
-           el("span", id="filtered", role="status"), class_="filter", hidden=True),
-        table("Hosts, those of one state together",
-              ("", "hosts", "roles", "system", "versions", "services", "pending"),
-              [_alike(some) for some in alike]),
-    )  # fmt: skip
+        "hosts",
+        "Hosts",
+        f"{document['answered']} of {document['asked']} answered; {counted(len(alike), 'state')}",
+        el(
+            "p",
+            el("label", "Find hosts by name, role or version ", for_="filter"),
+            el("input", type="search", id="filter", autocomplete="off", spellcheck="false"),
+            el("span", id="filtered", role="status"),
+            class_="filter",
+            hidden=True,
+        ),
+        table(
+            "Hosts, those of one state together",
+            ("", "hosts", "roles", "system", "versions", "services", "pending"),
+            [_alike(some) for some in alike],
+        ),
+    )
 
 
 def _state(host: Mapping[str, Any]) -> tuple[Any, ...]:
     return (
-        host["state"], tuple(host["roles"]), host["system"], tuple(host["versions"].items()),
-        tuple(host["units"].items()), tuple(host["findings"].items()), host["pending"],
-    )  # fmt: skip
+        host["state"],
+        tuple(host["roles"]),
+        host["system"],
+        tuple(host["versions"].items()),
+        tuple(host["units"].items()),
+        tuple(host["findings"].items()),
+        host["pending"],
+    )
 
 
 def _badness(some: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
     found = some[0]["findings"]
-    return (some[0]["state"] != "silent", -found.get("error", 0), -found.get("warning", 0),
-            -some[0]["pending"])  # fmt: skip
+    return (
+        some[0]["state"] != "silent",
+        -found.get("error", 0),
+        -found.get("warning", 0),
+        -some[0]["pending"],
+    )
 
 
 def _alike(some: Sequence[Mapping[str, Any]]) -> Element:
@@ -256,56 +359,93 @@ def _alike(some: Sequence[Mapping[str, Any]]) -> Element:
     return row(
         [silent.get(one["state"]), found or (badge("ok") if one["state"] == "answered" else None)],
         fold(counted(len(who), "host"), listed) if len(who) > 1 else listed,
-        ", ".join(one["roles"]), one["system"], versions,
+        ", ".join(one["roles"]),
+        one["system"],
+        versions,
         ", ".join(f"{unit} {state}" for unit, state in one["units"].items()),
         counted(one["pending"], "change") if one["pending"] else "",
         odd=one["state"] == "silent" or bool(one["findings"].get("error")),
-    )  # fmt: skip
+    )
 
 
 def runs(document: Document) -> Element:
     """When what was done: a bar a run, and each run with its steps."""
     found = document["runs"]
     if not found:
-        return section("runs", "Runs", "none is recorded here",
-                       el("p", "Nothing was done from this machine yet."))  # fmt: skip
+        return section(
+            "runs",
+            "Runs",
+            "none is recorded here",
+            el("p", "Nothing was done from this machine yet."),
+        )
     wide, narrow = timeline(found, 840, "bars"), timeline(found, 300, "bars-narrow")
     wide.set("class", "timeline wide")
     narrow.set("class", "timeline narrow")
     older = [_run(one) for one in found[NEW:]]
     return section(
-        "runs", "Runs", f"the last {len(found)} that are recorded here",
-        el("p", "A bar for each run, the newest at the right; a higher one took longer. "
-           "✕: it failed; ?: its end is not known.", class_="soft"),
-        wide, narrow, [_run(one) for one in found[:NEW]],
+        "runs",
+        "Runs",
+        f"the last {len(found)} that are recorded here",
+        el(
+            "p",
+            "A bar for each run, the newest at the right; a higher one took longer. "
+            "✕: it failed; ?: its end is not known.",
+            class_="soft",
+        ),
+        wide,
+        narrow,
+        [_run(one) for one in found[:NEW]],
         fold(f"{counted(len(older), 'earlier run')}", older) if older else None,
-    )  # fmt: skip
+    )
 
 
 def _run(one: Mapping[str, Any]) -> Element:
     line = el(
         "span",
-        el("span", when(one["began"])), el("strong", one["task"]),
-        el("span", badge(one["outcome"])), el("span", counted(one["changes"], "change")),
-        el("span", lasting(one["seconds"])), el("span", one["who"], class_="who soft"),
+        el("span", when(one["began"])),
+        el("strong", one["task"]),
+        el("span", badge(one["outcome"])),
+        el("span", counted(one["changes"], "change")),
+        el("span", lasting(one["seconds"])),
+        el("span", one["who"], class_="who soft"),
         class_="line",
-    )  # fmt: skip
+    )
     steps = [
-        row(_sign(step["sign"]), step["thing"], step["sentence"], names(step["hosts"]),
-            f"{step['done']} of {len(step['hosts'])}") for step in one["steps"][:MOST_ROWS]
-    ]  # fmt: skip
+        row(
+            _sign(step["sign"]),
+            step["thing"],
+            step["sentence"],
+            names(step["hosts"]),
+            f"{step['done']} of {len(step['hosts'])}",
+        )
+        for step in one["steps"][:MOST_ROWS]
+    ]
     why = el("pre", one["why"]) if one["why"] else None
-    gate = fold("The canary at the gate", proved(one["checks"])) \
-        if one["checks"] and one["task"] != "verify" else None  # fmt: skip
+    gate = (
+        fold("The canary at the gate", proved(one["checks"]))
+        if one["checks"] and one["task"] != "verify"
+        else None
+    )
     if not (steps or why or gate):
         return el("div", line, class_="run")
     told = table("Steps of the run", ("what", "thing", "change", "hosts", "done"), steps)
     more = len(one["steps"]) - MOST_ROWS
-    return el("div", fold(line, el(
-        "div", el("p", "Run ", el("code", one["run"])), why, told if steps else None, gate,
-        el("p", f"And {more} more: inv show --run {one['run']}") if more > 0 else None,
-        class_="steps",
-    )), class_="run")  # fmt: skip
+    return el(
+        "div",
+        fold(
+            line,
+            el(
+                "div",
+                el("p", "Run ", el("code", one["run"])),
+                why,
+                told if steps else None,
+                gate,
+                el("p", f"And {more} more: inv show --run {one['run']}") if more > 0 else None,
+                class_="steps",
+            ),
+        ),
+        class_="run",
+    )
 
 
 def versions(document: Document) -> Element:
@@ -322,6 +462,8 @@ def versions(document: Document) -> Element:
         told.append((f"libvirt, {kind}", names(where)))
     told += [("stackrbd", document["version"]), ("site file", el("code", document["file"]))]
     return section(
-        "versions", "Versions", "",
+        "versions",
+        "Versions",
+        "",
         el("dl", [[el("dt", label), el("dd", text)] for label, text in told]),
-    )  # fmt: skip
+    )

@@ -27,9 +27,13 @@ def timeline(runs: Sequence[Mapping[str, Any]], room: int, name: str) -> Element
         el("path", d=f"M0 {_HIGH + 4.5}H{wide}", class_="network"),
         [_bar(run, n * _STEP + 2) for n, run in enumerate(shown)],
         [el("text", text, x=x, y=_HIGH + 20, class_="small") for x, text in _days(shown, wide)],
-        viewBox=f"0 0 {wide} {_HIGH + 28}", width=wide, height=_HIGH + 28,
-        class_="timeline", role="img", aria_labelledby=f"{name}-title",
-    )  # fmt: skip
+        viewBox=f"0 0 {wide} {_HIGH + 28}",
+        width=wide,
+        height=_HIGH + 28,
+        class_="timeline",
+        role="img",
+        aria_labelledby=f"{name}-title",
+    )
 
 
 def _bar(run: Mapping[str, Any], x: int) -> Element:
@@ -43,10 +47,16 @@ def _bar(run: Mapping[str, Any], x: int) -> Element:
         "g",
         el("title", told),
         el("rect", x=x, y=top, width=_BAR, height=high, rx=2),
-        el("text", {"good": "", "bad": "✕", "unsure": "?"}[kind], x=x + _BAR / 2, y=top - 3,
-           text_anchor="middle", class_="small"),
+        el(
+            "text",
+            {"good": "", "bad": "✕", "unsure": "?"}[kind],
+            x=x + _BAR / 2,
+            y=top - 3,
+            text_anchor="middle",
+            class_="small",
+        ),
         class_=f"bar {kind}",
-    )  # fmt: skip
+    )
 
 
 def _days(shown: Sequence[Mapping[str, Any]], wide: int) -> list[tuple[int, str]]:

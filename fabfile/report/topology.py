@@ -80,8 +80,9 @@ def in_words(document: Mapping[str, Any]) -> list[str]:
         who = f"{_TITLES[held['role']]} on {few(held['hosts'], 8)}"
         state = {"odd": f", but: {held['said']}", "not seen": ", which was not seen"}
         how = {"keyring": "by a keyring", "libvirt secret": "by a libvirt secret"}[held["by"]]
-        said.append(f"{who} holds the key of client.{held['client']} {how}"
-                    f"{state.get(held['state'], '')}.")  # fmt: skip
+        said.append(
+            f"{who} holds the key of client.{held['client']} {how}{state.get(held['state'], '')}."
+        )
     for name, client in document["clients"].items():
         reads = f" and reads {', '.join(client['rx'])}" if client["rx"] else ""
         said.append(f"client.{name} writes {', '.join(client['rwx'])}{reads}.")
@@ -158,8 +159,12 @@ def _key(document: Mapping[str, Any], name: str, client: Mapping[str, Any]) -> B
     if client["value"]:
         return Box(_key_id(name), f"client.{name}", (client["value"][:19],))
     seen = "ceph" in document
-    return Box(_key_id(name), f"client.{name}", ("no key in Ceph" if seen else "not seen",),
-               "odd" if seen else "not seen")  # fmt: skip
+    return Box(
+        _key_id(name),
+        f"client.{name}",
+        ("no key in Ceph" if seen else "not seen",),
+        "odd" if seen else "not seen",
+    )
 
 
 def _opened(shown: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Link]:
@@ -175,8 +180,12 @@ def _pool(document: Mapping[str, Any], name: str) -> Box:
     pool = document.get("pools", {}).get(name)
     if pool is None:
         seen = "pools" in document
-        return Box(f"pool {name}", name, ("no such pool" if seen else "not seen",),
-                   "odd" if seen else "not seen")  # fmt: skip
+        return Box(
+            f"pool {name}",
+            name,
+            ("no such pool" if seen else "not seen",),
+            "odd" if seen else "not seen",
+        )
     kinds = ", ".join(pool["applications"])
     lines = [f"{kinds or 'no application'}, {pool['size']} copies", f"{pool['pg_num']} PGs"]
     if pool["bytes"] is not None:

@@ -99,9 +99,16 @@ def _create(host: str, name: str, caps: dict[str, str], pools: list[str]) -> Cha
     }
     diff = tuple(f"+ {daemon}: {caps[daemon]}" for daemon in sorted(caps))
     return Change(
-        host, f"user client.{name}", "create", "+", "run", {"argv": argv, "undo": undo},
-        wave=0, diff=diff, provides=(key_of(name),),
-    )  # fmt: skip
+        host,
+        f"user client.{name}",
+        "create",
+        "+",
+        "run",
+        {"argv": argv, "undo": undo},
+        wave=0,
+        diff=diff,
+        provides=(key_of(name),),
+    )
 
 
 def _widen(host: str, name: str, old: dict[str, str], new: dict[str, str]) -> Change:

@@ -167,18 +167,25 @@ def _moved(facts: Facts, move: Move) -> Change:
     }
     unit = facts.release["cinder"]["unit"]
     return Change(
-        move.host, MOVED + move.old, f"give them to {move.new}", "~", "run", args,
-        UNITS["cinder"][1], (f"- host {move.old}", f"+ host {move.new}"),
+        move.host,
+        MOVED + move.old,
+        f"give them to {move.new}",
+        "~",
+        "run",
+        args,
+        UNITS["cinder"][1],
+        (f"- host {move.old}", f"+ host {move.new}"),
         restarts=(unit,) if unit else (),
-    )  # fmt: skip
+    )
 
 
 def _row_taken_away(host: str, service: str) -> Change:
     argv = [*_CONTROL, "service", "remove", "cinder-volume", service]
     args = {"argv": argv, "ok": [0, _NOT_THERE], "timeout": 120}
     # The last wave: a process that has not been restarted yet would write it anew.
-    return Change(host, SERVICE + service, "take its row away: nobody bears that name", "-", "run",
-                  args, 3)  # fmt: skip
+    return Change(
+        host, SERVICE + service, "take its row away: nobody bears that name", "-", "run", args, 3
+    )
 
 
 def _rows(site: Any, facts: Facts) -> list[tuple[str, str]]:

@@ -15,26 +15,59 @@ from fabfile.resources import cluster, identity
 from fabfile.resources.client_packages import SOURCE_LIST
 
 SERVICES = (
-    "keystone", "glance", "cinder", "nova", "neutron", "placement", "heat", "barbican", "octavia",
-    "designate", "manila", "magnum", "ironic", "ceilometer", "gnocchi", "aodh", "trove", "mistral",
-    "masakari", "swift",
-)  # fmt: skip
+    "keystone",
+    "glance",
+    "cinder",
+    "nova",
+    "neutron",
+    "placement",
+    "heat",
+    "barbican",
+    "octavia",
+    "designate",
+    "manila",
+    "magnum",
+    "ironic",
+    "ceilometer",
+    "gnocchi",
+    "aodh",
+    "trove",
+    "mistral",
+    "masakari",
+    "swift",
+)
 FOLDERS = (
     *(f"/etc/{service}" for service in SERVICES),
-    "/etc/openstack-dashboard", "/etc/apache2/sites-available", "/etc/apache2/sites-enabled",
-    "/etc/memcached.conf", "/etc/mysql", "/etc/rabbitmq", "/etc/haproxy", "/etc/keepalived",
+    "/etc/openstack-dashboard",
+    "/etc/apache2/sites-available",
+    "/etc/apache2/sites-enabled",
+    "/etc/memcached.conf",
+    "/etc/mysql",
+    "/etc/rabbitmq",
+    "/etc/haproxy",
+    "/etc/keepalived",
     "/etc/ceph/ceph.conf",
-)  # fmt: skip
+)
 """Taken where they are; keystone's fernet and credential keys are below /etc/keystone.  Keyrings
 are not: the cluster has the keys, and integrate puts them back."""
 COMMANDS = {"rabbitmq.json": ["rabbitmqctl", "-q", "export_definitions", "-"]}
 HEADS = {"alembic_version": "version_num", "migrate_version": "CONCAT(repository_id, ' ', version)"}
 """The tables in which migrations keep where they are: {table: what tells it}."""
 PACKAGES = (
-    "keystone", "glance-common", "cinder-common", "nova-common", "neutron-common",
-    "placement-common", "heat-common", "barbican-common", "octavia-common", "manila-common",
-    "mariadb-server", "rabbitmq-server", "ceph-common",
-)  # fmt: skip
+    "keystone",
+    "glance-common",
+    "cinder-common",
+    "nova-common",
+    "neutron-common",
+    "placement-common",
+    "heat-common",
+    "barbican-common",
+    "octavia-common",
+    "manila-common",
+    "mariadb-server",
+    "rabbitmq-server",
+    "ceph-common",
+)
 TOOLS = ("age", "zstd")
 """What makes records, on every host of which one is made."""
 _ORDER = (
@@ -55,9 +88,18 @@ _STAYS = re.compile(r"nova-compute|.*-agent|.*-cleanup|.*-metadata-agent")
 UNITS = Read(
     "units.active",
     "argv",
-    {"argv": ["systemctl", "list-units", "--type=service", "--state=active,activating",
-              "--plain", "--no-legend", "--no-pager"]},
-)  # fmt: skip
+    {
+        "argv": [
+            "systemctl",
+            "list-units",
+            "--type=service",
+            "--state=active,activating",
+            "--plain",
+            "--no-legend",
+            "--no-pager",
+        ]
+    },
+)
 
 
 def hosts(site: Any) -> list[Host]:
@@ -71,8 +113,9 @@ def rank(site: Any, unit: str) -> int | None:
     if _STAYS.fullmatch(unit):
         return None
     for place, starts in enumerate(_ORDER):
-        if any(unit == start or (start.endswith("-") and unit.startswith(start))
-               for start in starts):  # fmt: skip
+        if any(
+            unit == start or (start.endswith("-") and unit.startswith(start)) for start in starts
+        ):
             return place
     return len(_ORDER) - 2 if unit in site.backup.units else None
 
@@ -152,14 +195,18 @@ def reads(site: Any, host: Host) -> list[Read]:
 def refuse_without_tools(site: Any, facts: Facts) -> None:
     """Raises BadInput where no record can be made, or none of the databases."""
     if not site.backup.recipients:
-        raise BadInput("backup.recipients: expected at least one, for whom records are sealed, "
-                       "found none; inv backup.key makes a key")  # fmt: skip
+        raise BadInput(
+            "backup.recipients: expected at least one, for whom records are sealed, "
+            "found none; inv backup.key makes a key"
+        )
     _ = site.database_host  # exactly one holds the databases
     for host in hosts(site):
         missing = [name for name in TOOLS if not facts.of(host.name, _INSTALLED.id)[name]]
         if missing:
-            raise BadInput(f"{host.name}: not installed: {', '.join(missing)}; inv backup.tools "
-                           "installs what is missing")  # fmt: skip
+            raise BadInput(
+                f"{host.name}: not installed: {', '.join(missing)}; inv backup.tools "
+                "installs what is missing"
+            )
 
 
 def of_cluster(site: Any, facts: Facts) -> dict[str, Any]:
@@ -169,12 +216,14 @@ def of_cluster(site: Any, facts: Facts) -> dict[str, Any]:
         "fsid": seen.fsid,
         "monitors": list(seen.monitors),
         "pools": {
-            name: {key: pool.get(key) for key in ("pool_id", "size", "min_size", "pg_num", "type",
-                                                   "application_metadata")}
+            name: {
+                key: pool.get(key)
+                for key in ("pool_id", "size", "min_size", "pg_num", "type", "application_metadata")
+            }
             for name, pool in seen.pools.items()
         },
         "users": {name: user.get("caps", {}) for name, user in seen.users.items()},
-    }  # fmt: skip
+    }
 
 
 def of_host(site: Any, facts: Facts, host: str) -> dict[str, Any]:
@@ -237,8 +286,10 @@ def _unfit(host: str, package: str, then: str, now: str | None) -> list[str]:
             f"{host}: {package} ({then}) is not installed; a bare host needs its packages first"
         ]
     if _major(then) > _major(now):
-        return [f"{host}: it has the schema of {package} {then}, found {now}: an older one cannot "
-                "read it"]  # fmt: skip
+        return [
+            f"{host}: it has the schema of {package} {then}, found {now}: an older one cannot "
+            "read it"
+        ]
     return []
 
 
@@ -339,8 +390,12 @@ class PutBack:
         count = len(held["database"]["tables"])
         sentence = f"{len(held['database']['schemas'])} databases ({count} tables) of the record"
         live = taken["live"] if taken else ""
-        args = {"path": live, "new": taken["folder"] if taken else "", "old": self.old(live),
-                "unit": "mariadb"}  # fmt: skip
+        args = {
+            "path": live,
+            "new": taken["folder"] if taken else "",
+            "old": self.old(live),
+            "unit": "mariadb",
+        }
         sentence += ", in the place of the old ones, which are kept (mariadb rests meanwhile)"
         return [Change(host, "databases", sentence, "~", "exchange", args, 2)]
 
@@ -354,8 +409,11 @@ class PutBack:
         if not path or not seen["waiting"].get(path):
             return []
         # By standard input: it runs as a user who may not read the file, and "-" is no name to it.
-        args = {"argv": ["rabbitmqctl", "-q", "import_definitions"],
-                "stdin": [{"staged": path}], "timeout": 120}  # fmt: skip
+        args = {
+            "argv": ["rabbitmqctl", "-q", "import_definitions"],
+            "stdin": [{"staged": path}],
+            "timeout": 120,
+        }
         sentence = "users, permissions and queues of the record"
         return [Change(host, "queue", sentence, "~", "run", args, 4)]
 
@@ -435,7 +493,14 @@ class Old:
 def settled(host: str, folders: Sequence[str]) -> list[Change]:
     """What a restore kept of the old databases, taken away for good."""
     return [
-        Change(host, folder, "the databases from before a restore, for good", "-", "run",
-               {"argv": ["rm", "-rf", "--", folder], "timeout": 3600}, 1)
+        Change(
+            host,
+            folder,
+            "the databases from before a restore, for good",
+            "-",
+            "run",
+            {"argv": ["rm", "-rf", "--", folder], "timeout": 3600},
+            1,
+        )
         for folder in folders
-    ]  # fmt: skip
+    ]

@@ -91,7 +91,7 @@ def plan(site: Any, facts: Facts) -> list[Change]:
                 "install",
                 {"packages": missing, "source": source},
                 wave,
-            )  # fmt: skip
+            )
         )
     return changes
 

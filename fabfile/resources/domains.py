@@ -46,12 +46,14 @@ def disks(text: str) -> list[Disk]:
         if source:
             user = re.search(r"username='([^']*)'", part)
             uuid = re.search(r"<secret type='ceph'[^>]*uuid='([^']*)'", part)
-            found.append(Disk(
-                source.group(1),
-                user.group(1) if user else "",
-                uuid.group(1).lower() if uuid else "",
-                tuple(re.findall(r"<host name='([^']*)'", part)),
-            ))  # fmt: skip
+            found.append(
+                Disk(
+                    source.group(1),
+                    user.group(1) if user else "",
+                    uuid.group(1).lower() if uuid else "",
+                    tuple(re.findall(r"<host name='([^']*)'", part)),
+                )
+            )
     return found
 
 

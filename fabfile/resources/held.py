@@ -67,8 +67,9 @@ def suspects(findings: Iterable[Finding]) -> dict[str, tuple[list[str], Sequence
         if finding.kind == "trash":
             number, pool = trash_id(finding), finding.pool
             asked[f"long {pool}"] = (
-                ["rbd", "trash", "ls", "--all", "--long", "--format", "json", "-p", pool], (0,)
-            )  # fmt: skip
+                ["rbd", "trash", "ls", "--all", "--long", "--format", "json", "-p", pool],
+                (0,),
+            )
             asked[f"children {spec}"] = (
                 ["rbd", "children", "-p", pool, "--image-id", number, "--format", "json"],
                 _NOT_THERE,
@@ -78,18 +79,21 @@ def suspects(findings: Iterable[Finding]) -> dict[str, tuple[list[str], Sequence
             if finding.kind == "orphaned":
                 asked |= watching([(finding.pool, finding.name)])
                 asked[f"children {spec}"] = (
-                    ["rbd", "children", "--all", "--format", "json", spec], _NOT_THERE
-                )  # fmt: skip
+                    ["rbd", "children", "--all", "--format", "json", spec],
+                    _NOT_THERE,
+                )
     return asked
 
 
 def watching(specs: Iterable[Spec]) -> dict[str, tuple[list[str], Sequence[int]]]:
     """Who has these images open."""
     return {
-        f"status {pool}/{name}": (["rbd", "status", "--format", "json", f"{pool}/{name}"],
-                                  _NOT_THERE)
+        f"status {pool}/{name}": (
+            ["rbd", "status", "--format", "json", f"{pool}/{name}"],
+            _NOT_THERE,
+        )
         for pool, name in specs
-    }  # fmt: skip
+    }
 
 
 # Answers
@@ -169,12 +173,18 @@ def _orphan(finding: Finding, spec: str, answers: Mapping[str, Any]) -> Finding 
         return None  # Cinder keeps it for its clones
     size = f"{info['size'] / _GIB:.2f} GiB"
     if children:
-        return told(finding, f"no row names it ({size}); {len(children)} clones need it",
-                    shlex.join(["rbd", "children", "--all", spec]))  # fmt: skip
+        return told(
+            finding,
+            f"no row names it ({size}); {len(children)} clones need it",
+            shlex.join(["rbd", "children", "--all", spec]),
+        )
     seen = watchers(answers.get(f"status {spec}"))
     if seen:
-        return told(finding, f"no row names it ({size}); it is open at {', '.join(seen)}",
-                    shlex.join(["rbd", "status", spec]))  # fmt: skip
+        return told(
+            finding,
+            f"no row names it ({size}); it is open at {', '.join(seen)}",
+            shlex.join(["rbd", "status", spec]),
+        )
     return told(finding, f"no row names it ({size})")
 
 
@@ -220,10 +230,14 @@ def _sizes(
         held = images.get((at[0], at[1])) if at else None
         if at and held and image.status == "active" and image.size not in ("", str(held.size)):
             yield Finding(
-                "size", "image", at[0], at[1], image.id,
+                "size",
+                "image",
+                at[0],
+                at[1],
+                image.id,
                 f"{image.size} bytes in Glance, {held.size} in the pool",
                 f"openstack image set --deactivate {image.id}",
-            )  # fmt: skip
+            )
 
 
 def _other_size(places: Places, volume: Volume, name: str, size: int) -> Finding:
@@ -232,9 +246,14 @@ def _other_size(places: Places, volume: Volume, name: str, size: int) -> Finding
     if size > int(volume.size or 0) * _GIB:
         command = f"openstack volume set --size {-(-size // _GIB)} {volume.id}"
     return Finding(
-        "size", "volume", places.volumes, name, volume.id,
-        f"{volume.size} GiB in Cinder, {size / _GIB:g} GiB in the pool", command,
-    )  # fmt: skip
+        "size",
+        "volume",
+        places.volumes,
+        name,
+        volume.id,
+        f"{volume.size} GiB in Cinder, {size / _GIB:g} GiB in the pool",
+        command,
+    )
 
 
 def _snapshots(
@@ -247,10 +266,14 @@ def _snapshots(
         name = places.snapshot_name % snapshot.id
         if held and snapshot.status == "available" and name not in held.snapshots:
             yield Finding(
-                "missing", "snapshot", places.volumes, f"{volume}@{name}", snapshot.id,
+                "missing",
+                "snapshot",
+                places.volumes,
+                f"{volume}@{name}",
+                snapshot.id,
                 "it is not in its volume's image",
                 f"openstack volume snapshot delete {snapshot.id}",
-            )  # fmt: skip
+            )
     first, _, last = places.snapshot_name.partition("%s")
     form = re.compile(rf"{re.escape(first)}({UUID}){re.escape(last)}")
     for (pool, image), held in images.items():
@@ -258,39 +281,61 @@ def _snapshots(
             found = form.fullmatch(name)
             if found and found[1] not in known:
                 away = shlex.join(["rbd", "snap", "rm", f"{pool}/{image}@{name}"])
-                yield Finding("orphaned", "snapshot", pool, f"{image}@{name}", found[1],
-                              "no row names it", away)  # fmt: skip
+                yield Finding(
+                    "orphaned",
+                    "snapshot",
+                    pool,
+                    f"{image}@{name}",
+                    found[1],
+                    "no row names it",
+                    away,
+                )
     for one in before.image & after.image:
         at = location(places, one)
         held = images.get((at[0], at[1])) if at else None
         if at and held and one.status == "active" and at[2] not in held.snapshots:
             spec = f"{at[0]}/{at[1]}@{at[2]}"
             yield Finding(
-                "missing", "snapshot", at[0], f"{at[1]}@{at[2]}", one.id,
+                "missing",
+                "snapshot",
+                at[0],
+                f"{at[1]}@{at[2]}",
+                one.id,
                 "Glance's location names it, and no clone can be made without it",
                 f"{shlex.join(['rbd', 'snap', 'create', spec])} && "
                 f"{shlex.join(['rbd', 'snap', 'protect', spec])}",
-            )  # fmt: skip
+            )
 
 
 def _watched(
     places: Places, before: Rows, after: Rows, open_at: Mapping[Spec, tuple[str, ...] | None]
 ) -> Iterator[Finding]:
     running = {i.id for i in before.instance & after.instance if runs(i)}
-    user = {a.volume: a.instance for a in before.attachment & after.attachment
-            if a.status == "attached" and a.instance in running}  # fmt: skip
+    user = {
+        a.volume: a.instance
+        for a in before.attachment & after.attachment
+        if a.status == "attached" and a.instance in running
+    }
     for volume in _ours(places, before, after):
         name = places.volume_name % volume.name_id
         seen = open_at.get((places.volumes, name))
         if volume.status == "in-use" and volume.id in user and seen == ():
             yield Finding(
-                "attached", "volume", places.volumes, name, volume.id,
+                "attached",
+                "volume",
+                places.volumes,
+                name,
+                volume.id,
                 f"attached to instance {user[volume.id]}, and no hypervisor has it open",
                 f"openstack server reboot --hard {user[volume.id]}",
-            )  # fmt: skip
+            )
         elif volume.status == "available" and seen:
             yield Finding(
-                "attached", "volume", places.volumes, name, volume.id,
+                "attached",
+                "volume",
+                places.volumes,
+                name,
+                volume.id,
                 f"attached nowhere, and open at {', '.join(seen)}",
                 shlex.join(["ceph", "osd", "blocklist", "add", seen[0]]),
-            )  # fmt: skip
+            )

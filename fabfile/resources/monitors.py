@@ -93,15 +93,33 @@ def _statements(found: Schemas, has: Any) -> Iterator[str]:
     for schema in found.nova:
         n = rows.quoted(schema)
         locked = "i.locked" if has(schema, "instances", "locked") else "0"
-        yield rows.select("instance", f"{n}.instances i", "i.deleted = 0", "i.uuid", "i.vm_state",
-                          "i.host", locked)  # fmt: skip
-        yield rows.select("nova", f"{n}.block_device_mapping b", "b.deleted = 0 AND "
-                          "b.volume_id IS NOT NULL AND " + _of_rbd("b"), "b.instance_uuid",
-                          "b.volume_id", _hosts("b"))  # fmt: skip
+        yield rows.select(
+            "instance",
+            f"{n}.instances i",
+            "i.deleted = 0",
+            "i.uuid",
+            "i.vm_state",
+            "i.host",
+            locked,
+        )
+        yield rows.select(
+            "nova",
+            f"{n}.block_device_mapping b",
+            "b.deleted = 0 AND b.volume_id IS NOT NULL AND " + _of_rbd("b"),
+            "b.instance_uuid",
+            "b.volume_id",
+            _hosts("b"),
+        )
     if has(found.cinder, "volume_attachment", "connection_info"):
         c = rows.quoted(found.cinder)
-        yield rows.select("cinder", f"{c}.volume_attachment a", "a.deleted = 0 AND " + _of_rbd("a"),
-                          "a.instance_uuid", "a.volume_id", _hosts("a"))  # fmt: skip
+        yield rows.select(
+            "cinder",
+            f"{c}.volume_attachment a",
+            "a.deleted = 0 AND " + _of_rbd("a"),
+            "a.instance_uuid",
+            "a.volume_id",
+            _hosts("a"),
+        )
 
 
 def _of_rbd(table: str) -> str:
@@ -182,9 +200,14 @@ def needs(site: Any, facts: Facts, found: Kept) -> list[Need]:
 def _need(instance: Instance, volumes: tuple[str, ...], dead: bool) -> Need:
     some = "none of its monitors is left" if dead else "some of its monitors are gone"
     if not volumes:
-        return Need(instance, "hard reboot", (), "it runs on, and its attachments are up to date: "
-                    "a new start has the live monitors; before a live migration, a hard "
-                    "reboot")  # fmt: skip
+        return Need(
+            instance,
+            "hard reboot",
+            (),
+            "it runs on, and its attachments are up to date: "
+            "a new start has the live monitors; before a live migration, a hard "
+            "reboot",
+        )
     if instance.state == "stopped":
         then = "it cannot be started" if dead else "it starts as long as one is left"
         return Need(instance, "refresh", volumes, f"{some}: {then}")
@@ -331,8 +354,15 @@ def _refuse_unknown(found: Kept, names: Iterable[str]) -> None:
 
 def _server(instance: str, verb: str, wave: int) -> Change:
     words = {"stop": "stop", "start": "start, with the live monitors", "hard_reboot": "hard reboot"}
-    return Change(CLOUD, f"instance {instance}", words[verb], "!", f"server_{verb}",
-                  {"instance": instance}, wave)  # fmt: skip
+    return Change(
+        CLOUD,
+        f"instance {instance}",
+        words[verb],
+        "!",
+        f"server_{verb}",
+        {"instance": instance},
+        wave,
+    )
 
 
 def _refreshed(control: str, facts: Facts, need: Need, volume: str) -> Change:
@@ -345,8 +375,15 @@ def _refreshed(control: str, facts: Facts, need: Need, volume: str) -> Change:
     connector = _connector(facts, need.instance.host)
     argv = [*_AS_NOVA, "sh", "-c", _REFRESH, "refresh", name, volume]
     args = {"argv": argv, "stdin": [connector], "timeout": 300}
-    return Change(control, f"attachment of volume {volume} to instance {name}",
-                  "make it anew, with the live monitors", "~", "run", args, _REFRESHED)  # fmt: skip
+    return Change(
+        control,
+        f"attachment of volume {volume} to instance {name}",
+        "make it anew, with the live monitors",
+        "~",
+        "run",
+        args,
+        _REFRESHED,
+    )
 
 
 def _connector(facts: Facts, nova_host: str) -> str:

@@ -19,10 +19,23 @@ from fabfile.resources.rows import Backup, Image, Instance, Rows, Volume
 
 UUID = r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
 _HAVE_AN_IMAGE = {
-    "available", "in-use", "reserved", "attaching", "detaching", "backing-up", "extending",
-    "restoring-backup", "retyping", "maintenance", "awaiting-transfer", "uploading",
-    "error_deleting", "error_extending", "error_restoring", "error_backing-up",
-}  # fmt: skip
+    "available",
+    "in-use",
+    "reserved",
+    "attaching",
+    "detaching",
+    "backing-up",
+    "extending",
+    "restoring-backup",
+    "retyping",
+    "maintenance",
+    "awaiting-transfer",
+    "uploading",
+    "error_deleting",
+    "error_extending",
+    "error_restoring",
+    "error_backing-up",
+}
 """Statuses of a volume that has its image; in the others it may come or go, or never was."""
 _HAVE_A_DISK = {"active", "stopped", "paused", "suspended", "rescued", "resized", "shelved"}
 GONE = "its data is gone"
@@ -81,18 +94,24 @@ def places(site: Any, monmap: Mapping[str, Any], options: Mapping[str, str]) -> 
     """
     fsid = json.loads(monmap["out"])["fsid"].lower()
     if site.fsid and fsid != site.fsid.lower():
-        raise BadInput(f"{site.admin.name}: expected the cluster {site.fsid}, found {fsid}: this "
-                       "is another cloud")  # fmt: skip
+        raise BadInput(
+            f"{site.admin.name}: expected the cluster {site.fsid}, found {fsid}: this "
+            "is another cloud"
+        )
     named = {
         key: options[key]
         for key in ("volume_name_template", "snapshot_name_template")
         if options.get(key, "").count("%s") == 1
     }
     return Places(
-        fsid, site.cinder.pool, site.glance.pool, site.nova.pool if site.nova.ephemeral else None,
-        site.cinder.backend, named.get("volume_name_template", "volume-%s"),
+        fsid,
+        site.cinder.pool,
+        site.glance.pool,
+        site.nova.pool if site.nova.ephemeral else None,
+        site.cinder.backend,
+        named.get("volume_name_template", "volume-%s"),
         named.get("snapshot_name_template", "snapshot-%s"),
-    )  # fmt: skip
+    )
 
 
 def pools(places: Places, rows: Rows) -> list[str]:
@@ -128,25 +147,37 @@ def _missing(places: Places, before: Rows, names: Names, after: Rows) -> Iterato
         if places.owns(volume.host) and settled(volume):
             name = places.volume_name % volume.name_id
             yield from _unless_there(
-                names, "volume", places.volumes, (name,), volume.id,
+                names,
+                "volume",
+                places.volumes,
+                (name,),
+                volume.id,
                 f"openstack volume delete --force {volume.id}",
-            )  # fmt: skip
+            )
     for image in before.image & after.image:
         yield from _missing_image(places, image, names)
     for backup in before.backup & after.backup:
         if _is_cephs(backup) and backup.status == "available":
             yield from _unless_there(
-                names, "backup", backup.pool, tuple(_names_of(backup)), backup.id,
+                names,
+                "backup",
+                backup.pool,
+                tuple(_names_of(backup)),
+                backup.id,
                 f"openstack volume backup delete --force {backup.id}",
-            )  # fmt: skip
+            )
     if places.vms:
         roots = {d.instance for d in before.disk if d.kind == "local" and d.boot == "0"}
         for one in before.instance & after.instance:
             if one.state in _HAVE_A_DISK and one.host and one.id in roots:
                 yield from _unless_there(
-                    names, "disk", places.vms, (f"{one.id}_disk",), one.id,
+                    names,
+                    "disk",
+                    places.vms,
+                    (f"{one.id}_disk",),
+                    one.id,
                     f"openstack server delete {one.id}",
-                )  # fmt: skip
+                )
 
 
 def settled(volume: Volume) -> bool:
@@ -164,9 +195,14 @@ def _missing_image(places: Places, image: Image, names: Names) -> Iterator[Findi
         yield from _unless_there(names, "image", at[0], (at[1],), image.id, delete)
     elif _cluster_of(image) not in ("", places.fsid):
         yield Finding(
-            "missing", "image", "", "", image.id,
-            f"its location names another cluster ({_cluster_of(image)})", delete,
-        )  # fmt: skip
+            "missing",
+            "image",
+            "",
+            "",
+            image.id,
+            f"its location names another cluster ({_cluster_of(image)})",
+            delete,
+        )
 
 
 def _unless_there(  # noqa: PLR0913, PLR0917 (a row's place, and what settles it)
@@ -259,15 +295,23 @@ def _orphaned(places: Places, before: Rows, names: Names, after: Rows) -> Iterat
             stranger = known.stranger(name)
             if stranger and (stranger[0] != "image" or pool == places.images):
                 away = _words("rbd", "trash", "mv", f"{pool}/{name}")
-                yield Finding("orphaned", stranger[0], pool, name, stranger[1],
-                              "no row names it", away)  # fmt: skip
+                yield Finding(
+                    "orphaned", stranger[0], pool, name, stranger[1], "no row names it", away
+                )
     for pool, trashed in names.trash.items():
         for number, name in trashed.items():
             stranger = known.stranger(name)
             if stranger:
                 away = _words("rbd", "trash", "rm", f"{pool}/{number}")
-                yield Finding("trash", stranger[0], pool, f"{name} ({number})", stranger[1],
-                              "deleted, and its time is over", away)  # fmt: skip
+                yield Finding(
+                    "trash",
+                    stranger[0],
+                    pool,
+                    f"{name} ({number})",
+                    stranger[1],
+                    "deleted, and its time is over",
+                    away,
+                )
 
 
 def trash_id(finding: Finding) -> str:
@@ -284,17 +328,25 @@ def _attached(before: Rows, after: Rows) -> Iterator[Finding]:
     for one in before.attachment & after.attachment:
         if one.status == "attached" and one.instance and (one.volume, one.instance) not in nova:
             yield Finding(
-                "attached", "volume", "", "", one.volume,
+                "attached",
+                "volume",
+                "",
+                "",
+                one.volume,
                 f"attached to instance {one.instance} in Cinder, not in Nova",
                 f"openstack --os-volume-api-version 3.27 volume attachment delete {one.id}",
-            )  # fmt: skip
+            )
     for disk in before.disk & after.disk:
         if disk.volume and (disk.volume, disk.instance) not in cinder:
             yield Finding(
-                "attached", "volume", "", "", disk.volume,
+                "attached",
+                "volume",
+                "",
+                "",
+                disk.volume,
                 f"attached to instance {disk.instance} in Nova, not in Cinder",
                 f"openstack server remove volume {disk.instance} {disk.volume}",
-            )  # fmt: skip
+            )
     yield from _contradictory(before, after)
 
 
@@ -306,14 +358,24 @@ def _contradictory(before: Rows, after: Rows) -> Iterator[Finding]:
     for volume in before.volume & after.volume:
         if volume.status == "in-use" and known and volume.id not in some:
             yield Finding(
-                "attached", "volume", "", "", volume.id, "in use, and attached nowhere",
+                "attached",
+                "volume",
+                "",
+                "",
+                volume.id,
+                "in use, and attached nowhere",
                 f"openstack volume set --state available --detached {volume.id}",
-            )  # fmt: skip
+            )
         elif volume.status == "available" and volume.id in full:
             yield Finding(
-                "attached", "volume", "", "", volume.id, "available, and attached",
+                "attached",
+                "volume",
+                "",
+                "",
+                volume.id,
+                "available, and attached",
                 f"openstack volume set --state in-use --attached {volume.id}",
-            )  # fmt: skip
+            )
 
 
 def runs(instance: Instance) -> bool:

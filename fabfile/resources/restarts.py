@@ -51,9 +51,16 @@ def plan(
             now = [u for u, w in UNITS.values() if u in due and w == wave]
             if now:
                 found.append(
-                    Change(host.name, ", ".join(now), "restart, and watch it stand", "!",
-                           "restart", {"units": now}, wave)
-                )  # fmt: skip
+                    Change(
+                        host.name,
+                        ", ".join(now),
+                        "restart, and watch it stand",
+                        "!",
+                        "restart",
+                        {"units": now},
+                        wave,
+                    )
+                )
     return found
 
 

@@ -19,8 +19,9 @@ _MARKS = {
     "nova": ("instances", "block_device_mapping"),
 }
 """The tables by which a service's database is known, whatever its name."""
-_LOOKED_AT = sorted({*(t for marks in _MARKS.values() for t in marks), "volume_attachment",
-                     "backups"})  # fmt: skip
+_LOOKED_AT = sorted(
+    {*(t for marks in _MARKS.values() for t in marks), "volume_attachment", "backups"}
+)
 COLUMNS = (
     "SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE "
     f"table_name IN {tuple(_LOOKED_AT)} AND table_schema NOT IN {SYSTEM};"
@@ -101,9 +102,14 @@ class Disk(NamedTuple):
 
 
 KINDS: Mapping[str, type] = {
-    "volume": Volume, "snapshot": Snapshot, "attachment": Attachment, "backup": Backup,
-    "image": Image, "instance": Instance, "disk": Disk,
-}  # fmt: skip
+    "volume": Volume,
+    "snapshot": Snapshot,
+    "attachment": Attachment,
+    "backup": Backup,
+    "image": Image,
+    "instance": Instance,
+    "disk": Disk,
+}
 
 
 @dataclass(frozen=True)
@@ -173,30 +179,79 @@ def _statements(found: Schemas) -> Iterator[str]:
         return f"{table}.id"
 
     moving = "v.migration_status" if has("volumes", "migration_status") else "''"
-    yield select("volume", f"{c}.volumes v", "v.deleted = 0", "v.id", name_id("v"), "v.status",
-                  "v.size", "v.host", moving)  # fmt: skip
-    yield select("snapshot", f"{c}.snapshots s JOIN {c}.volumes v ON v.id = s.volume_id",
-                  "s.deleted = 0", "s.id", name_id("v"), "s.status", "s.volume_size",
-                  "v.host")  # fmt: skip
+    yield select(
+        "volume",
+        f"{c}.volumes v",
+        "v.deleted = 0",
+        "v.id",
+        name_id("v"),
+        "v.status",
+        "v.size",
+        "v.host",
+        moving,
+    )
+    yield select(
+        "snapshot",
+        f"{c}.snapshots s JOIN {c}.volumes v ON v.id = s.volume_id",
+        "s.deleted = 0",
+        "s.id",
+        name_id("v"),
+        "s.status",
+        "s.volume_size",
+        "v.host",
+    )
     if has("volume_attachment", "instance_uuid"):
-        yield select("attachment", f"{c}.volume_attachment a", "a.deleted = 0", "a.id",
-                      "a.volume_id", "a.instance_uuid", "a.attach_status")  # fmt: skip
+        yield select(
+            "attachment",
+            f"{c}.volume_attachment a",
+            "a.deleted = 0",
+            "a.id",
+            "a.volume_id",
+            "a.instance_uuid",
+            "a.attach_status",
+        )
     if has("backups", "service"):
         more = "b.service_metadata" if has("backups", "service_metadata") else "''"
-        yield select("backup", f"{c}.backups b", "b.deleted = 0", "b.id", "b.volume_id",
-                      "b.status", "b.service", more, "b.container")  # fmt: skip
-    yield select("image",
-                  f"{g}.images i LEFT JOIN {g}.image_locations l ON l.image_id = i.id AND "
-                  "(l.deleted = 0 OR i.status = 'pending_delete')",
-                  "i.deleted = 0 OR i.status = 'pending_delete'",
-                  "i.id", "i.status", "i.size", "l.value")  # fmt: skip
+        yield select(
+            "backup",
+            f"{c}.backups b",
+            "b.deleted = 0",
+            "b.id",
+            "b.volume_id",
+            "b.status",
+            "b.service",
+            more,
+            "b.container",
+        )
+    yield select(
+        "image",
+        f"{g}.images i LEFT JOIN {g}.image_locations l ON l.image_id = i.id AND "
+        "(l.deleted = 0 OR i.status = 'pending_delete')",
+        "i.deleted = 0 OR i.status = 'pending_delete'",
+        "i.id",
+        "i.status",
+        "i.size",
+        "l.value",
+    )
     for n in map(quoted, found.nova):
-        yield select("instance", f"{n}.instances i", "i.deleted = 0", "i.uuid", "i.vm_state",
-                      "i.power_state", "i.host")  # fmt: skip
-        yield select("disk", f"{n}.block_device_mapping b", "b.deleted = 0 AND "
-                      "(b.volume_id IS NOT NULL OR b.destination_type = 'local')",
-                      "b.instance_uuid", "b.volume_id", "b.destination_type",
-                      "b.boot_index")  # fmt: skip
+        yield select(
+            "instance",
+            f"{n}.instances i",
+            "i.deleted = 0",
+            "i.uuid",
+            "i.vm_state",
+            "i.power_state",
+            "i.host",
+        )
+        yield select(
+            "disk",
+            f"{n}.block_device_mapping b",
+            "b.deleted = 0 AND (b.volume_id IS NOT NULL OR b.destination_type = 'local')",
+            "b.instance_uuid",
+            "b.volume_id",
+            "b.destination_type",
+            "b.boot_index",
+        )
 
 
 def quoted(name: str) -> str:

@@ -128,7 +128,7 @@ class Service:
                 UNITS[self.role][1],
                 tuple(lines),
                 restarts=(data["unit"],) if data["unit"] else (),
-            )  # fmt: skip
+            )
         ]
 
     def _tables(self, site: Any, data: Any, now: dict[tuple[str, str], str]) -> list[Any]:

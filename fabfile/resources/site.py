@@ -317,11 +317,14 @@ class Site(_Table):
             for client, owner, *_ in keyrings.wanted(self, host):
                 first = holders.setdefault(client, owner)
                 if first != owner:
-                    faults.setdefault((client, owner), (
-                        f"{owner}.client: expected another client than {first}.client on a host "
-                        f"of both ({host.name}): a keyring there is for one service alone; found "
-                        f"{client!r} for both; give {owner} a client of its own"
-                    ))  # fmt: skip
+                    faults.setdefault(
+                        (client, owner),
+                        (
+                            f"{owner}.client: expected another client than {first}.client on a host "
+                            f"of both ({host.name}): a keyring there is for one service alone; found "
+                            f"{client!r} for both; give {owner} a client of its own"
+                        ),
+                    )
         return list(faults.values())
 
     @cached_property
@@ -415,11 +418,21 @@ def _found(raw: Any, path: Any) -> str:
 def _nearest(path: list[str]) -> str:
     known: set[str] = set()
     tables: dict[str, type[BaseModel]] = {
-        "hosts": HostTable, "ssh": Ssh, "rollout": Rollout, "dask": Dask, "pools": Pool,
-        "clients": Client, "glance": Glance, "cinder": Cinder, "nova": Nova,
-        "packages": Packages, "sudoers": Sudoers, "verify": Verify, "database": Database,
+        "hosts": HostTable,
+        "ssh": Ssh,
+        "rollout": Rollout,
+        "dask": Dask,
+        "pools": Pool,
+        "clients": Client,
+        "glance": Glance,
+        "cinder": Cinder,
+        "nova": Nova,
+        "packages": Packages,
+        "sudoers": Sudoers,
+        "verify": Verify,
+        "database": Database,
         "backup": Backup,
-    }  # fmt: skip
+    }
     model = Site if len(path) == 1 else tables.get(path[0], Site)
     known.update(model.model_fields)
     near = difflib.get_close_matches(path[-1], known, 1)

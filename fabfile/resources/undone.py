@@ -197,9 +197,15 @@ def _back(host: str, step: dict[str, Any]) -> Change:
     sign = _SIGNS[step["sign"]]
     sentence = "take away what the run added" if sign == "-" else "as it was before the run"
     return Change(
-        host, step["thing"], sentence, sign, step["verb"], step["args"], LAST_WAVE - step["wave"],
+        host,
+        step["thing"],
+        sentence,
+        sign,
+        step["verb"],
+        step["args"],
+        LAST_WAVE - step["wave"],
         diff=(f"undo: {step['sentence']}",),
-    )  # fmt: skip
+    )
 
 
 def _stays(site: Any, facts: Facts, step: dict[str, Any]) -> str | None:

@@ -30,9 +30,18 @@ HERE = Path(__file__).parent
 FSID = "92cc3b4f-3ac6-47eb-971b-7184c8e38ebf"
 ADDRESSES = {"ceph01": "127.9.0.11", "controller01": "127.9.0.21"}
 RUNNING = (
-    "keystone", "glance-api", "placement-api", "neutron-api", "nova-api", "nova-conductor",
-    "nova-scheduler", "cinder-api", "cinder-scheduler", "cinder-volume", "rabbitmq-server",
-)  # fmt: skip
+    "keystone",
+    "glance-api",
+    "placement-api",
+    "neutron-api",
+    "nova-api",
+    "nova-conductor",
+    "nova-scheduler",
+    "cinder-api",
+    "cinder-scheduler",
+    "cinder-volume",
+    "rabbitmq-server",
+)
 _SSHD = """\
 HostKey /etc/ssh/ssh_host_ed25519_key
 AuthorizedKeysFile /etc/ssh/client.pub
@@ -132,8 +141,10 @@ class Hosts:
         script = _START.format(lower=":".join(lower), at=at, address=ADDRESSES[name])
         self._started[name] = subprocess.Popen(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", script],
-            stdin=subprocess.DEVNULL, stderr=(at / "log").open("ab"), start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stderr=(at / "log").open("ab"),
+            start_new_session=True,
+        )
         self._wait(name)
         if name == "controller01" and state:
             self.on(name, "systemctl start mariadb " + " ".join(RUNNING))
@@ -172,8 +183,9 @@ class Hosts:
 
     def _ssh(self, name, script):
         argv = ["ssh", "-F", str(self.at / "ssh_config"), "-o", "BatchMode=yes", name, "bash", "-s"]
-        return subprocess.run(argv, input=script, text=True, check=False,
-                              capture_output=True, timeout=300)  # fmt: skip
+        return subprocess.run(
+            argv, input=script, text=True, check=False, capture_output=True, timeout=300
+        )
 
     def on(self, name, script):
         """What a script says on a host."""
@@ -203,9 +215,15 @@ class Hosts:
         site = ["--site", str(self.at / "site.toml")]
         env = {**os.environ, "HOME": str(self.home), "XDG_STATE_HOME": str(self.at / "state")}
         done = subprocess.run(
-            [str(INV), *words, *site], cwd=PROJECT, env=env, text=True, input=typed, check=False,
-            capture_output=True, timeout=timeout,
-        )  # fmt: skip
+            [str(INV), *words, *site],
+            cwd=PROJECT,
+            env=env,
+            text=True,
+            input=typed,
+            check=False,
+            capture_output=True,
+            timeout=timeout,
+        )
         said = done.stdout + done.stderr
         assert "Traceback" not in said, said
         expected = expect if isinstance(expect, tuple) else (expect,)

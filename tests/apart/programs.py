@@ -150,9 +150,15 @@ class HostAgent(Agent):
     def record(self, recipients, **more):
         """Asks for a record; (its bytes, its manifest or None, why not)."""
         heads = {"alembic_version": "version_num"}
-        args = {"recipients": recipients, "folders": [], "said": {}, "commands": {},
-                "dumped": {"defaults": str(self.live.defaults), "heads": heads},
-                "about": {"site": "lab"}, **more}  # fmt: skip
+        args = {
+            "recipients": recipients,
+            "folders": [],
+            "said": {},
+            "commands": {},
+            "dumped": {"defaults": str(self.live.defaults), "heads": heads},
+            "about": {"site": "lab"},
+            **more,
+        }
         self.give(pour="create", args=args)
         return self.take()
 

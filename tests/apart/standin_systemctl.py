@@ -28,9 +28,11 @@ def start(unit):
         shutil.chown("/run/mysqld", "mysql")
         process = subprocess.Popen(
             ["nice", "-n", "10", "/usr/sbin/mariadbd", "--user=mysql", "--pid-file=" + PID],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
-        )  # fmt: skip
+        )
         until = time.time() + 90
         while not answers():
             if process.poll() is not None or time.time() > until:

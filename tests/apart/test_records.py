@@ -111,9 +111,12 @@ class Writer:
             "id = @i; UPDATE nova.b SET balance = balance + @n WHERE id = @j; COMMIT;\n"
         )
         self.process = subprocess.Popen(
-            live.client(), stdin=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL,
+            live.client(),
+            stdin=subprocess.PIPE,
+            text=True,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        )
         self.going, self.count = True, 0
         self.thread = threading.Thread(target=self._write)
         self.thread.start()
@@ -223,9 +226,13 @@ def test_a_dump_that_is_broken_off_leaves_nothing(filled, agent, key, way):
 
 def arguments(live, key):
     return {
-        "recipients": [key[1]], "folders": [], "said": {}, "commands": {}, "about": {},
+        "recipients": [key[1]],
+        "folders": [],
+        "said": {},
+        "commands": {},
+        "about": {},
         "dumped": {"defaults": str(live.defaults), "heads": {"alembic_version": "version_num"}},
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("moment", [0.3, 2.0, 4.0, 6.0])

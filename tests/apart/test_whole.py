@@ -196,9 +196,13 @@ def test_a_run_that_is_killed_keeps_no_record(hosts, record, untouched, number):
     for _ in range(KILLS):
         env = {**os.environ, "HOME": str(hosts.home), "XDG_STATE_HOME": str(hosts.at / "state")}
         run = subprocess.Popen(
-            [str(INV), "backup.create", "--site", str(hosts.at / "site.toml")], cwd=PROJECT,
-            env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            [str(INV), "backup.create", "--site", str(hosts.at / "site.toml")],
+            cwd=PROJECT,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         for line in run.stdout:
             if "recording" in line:
                 break
@@ -240,8 +244,9 @@ def test_no_key_or_password_is_shown_or_left(hosts, record):
     for secret in (fernet, password, own, "AGE-SECRET-KEY-1"):
         assert secret not in said
         places = f"{hosts.at}/state {hosts.at}/records {hosts.home}"
-        here = subprocess.run(["grep", "-rlF", secret, *places.split()], capture_output=True,
-                              text=True, check=False)  # fmt: skip
+        here = subprocess.run(
+            ["grep", "-rlF", secret, *places.split()], capture_output=True, text=True, check=False
+        )
         assert here.stdout == ""
         looked = "/var/lib/stackrbd /var/log /tmp /run /root /var/tmp"
         there = hosts.on("controller01", f"grep -rlF -e '{secret}' {looked} 2>/dev/null || true")

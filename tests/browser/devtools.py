@@ -18,8 +18,10 @@ BROUGHT = Path(__file__).parents[2] / ".browser"
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 PATIENCE = 30.0
 # The pipes have to be descriptors 3 and 4 of the browser.
-_START = "import os, sys; r, w, *argv = sys.argv[1:]; os.dup2(int(r), 3); os.dup2(int(w), 4); " \
-    "os.execvp(argv[0], argv)"  # fmt: skip
+_START = (
+    "import os, sys; r, w, *argv = sys.argv[1:]; os.dup2(int(r), 3); os.dup2(int(w), 4); "
+    "os.execvp(argv[0], argv)"
+)
 
 
 def found():
@@ -44,12 +46,20 @@ class Browser:
         for fd in (ours[0][0], ours[1][1]):
             os.close(fd)
         self._to, self._from = ours[0][1], ours[1][0]
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-                 "--remote-debugging-pipe", f"--user-data-dir={self._folder.name}"]  # fmt: skip
+        flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--remote-debugging-pipe",
+            f"--user-data-dir={self._folder.name}",
+        ]
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START, *map(str, far), program, *flags, "about:blank"],
-            pass_fds=far, env={**os.environ, **more}, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            pass_fds=far,
+            env={**os.environ, **more},
+            stderr=subprocess.DEVNULL,
+        )
         for fd in far:
             os.close(fd)
         self._rest, self.events, self._session = b"", [], None
@@ -107,8 +117,13 @@ class Browser:
 
     def window(self, wide, high, dark=False, media="", script=True):
         """The window's size, what the reader prefers, and whether scripts run."""
-        self.call("Emulation.setDeviceMetricsOverride", width=wide, height=high,
-                  deviceScaleFactor=1, mobile=False)  # fmt: skip
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=wide,
+            height=high,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         still = {"name": "prefers-reduced-motion", "value": "reduce"}  # else clicks miss
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme, still])
@@ -154,8 +169,14 @@ class Browser:
     def key(self, name, code):
         """One key; code: its Windows key code."""
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name,
-                      windowsVirtualKeyCode=code, text="\r" if name == "Enter" else "")  # fmt: skip
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=name,
+                code=name,
+                windowsVirtualKeyCode=code,
+                text="\r" if name == "Enter" else "",
+            )
 
     def picture(self, path, selector=""):
         """The whole page as a PNG, or one element of it."""

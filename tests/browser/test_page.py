@@ -29,17 +29,20 @@ LOOKS = list(itertools.product((WIDE, (820, 1100), NARROW), (False, True)))
 looks = pytest.mark.parametrize(
     "window, dark", LOOKS, ids=[f"{w}-{'dark' if d else 'light'}" for (w, _), d in LOOKS]
 )
-HISTORY = [run(f"r{n}", ago=3600.0 * n, steps=STEPS, outcome=how, code=code)
-           for n, (how, code) in enumerate([("done", 0), ("failed", 1), ("not ended", None)] * 12)
-           ]  # fmt: skip
+HISTORY = [
+    run(f"r{n}", ago=3600.0 * n, steps=STEPS, outcome=how, code=code)
+    for n, (how, code) in enumerate([("done", 0), ("failed", 1), ("not ended", None)] * 12)
+]
 
 
 def flown(computes=60):
     """The canary on many computes, one with a long name."""
     names = [NAME, *(f"compute{n:04d}" for n in range(computes))]
-    return [check(step, n % 17 != 3, "Nova gave up: no key", 3.0 + n, name)
-            for n, name in enumerate(names)
-            for step in ("it is attached", "live migration with the volume attached")]  # fmt: skip
+    return [
+        check(step, n % 17 != 3, "Nova gave up: no key", 3.0 + n, name)
+        for n, name in enumerate(names)
+        for step in ("it is attached", "live migration with the volume attached")
+    ]
 
 
 PAGES = {
@@ -90,8 +93,11 @@ def shown(browser, made):
     assert not {"Runtime.exceptionThrown", "Log.entryAdded", "Page.javascriptDialogOpening"} & set(
         heard
     ), browser.events
-    asked = [told["params"]["request"]["url"] for told in browser.events
-             if told.get("method") == "Network.requestWillBeSent"]  # fmt: skip
+    asked = [
+        told["params"]["request"]["url"]
+        for told in browser.events
+        if told.get("method") == "Network.requestWillBeSent"
+    ]
     assert all(url.startswith("file:") for url in asked), asked
 
 
@@ -270,10 +276,12 @@ def test_the_keyboard_reaches_everything(shown):
     reached = []
     for _ in range(80):
         page.key("Tab", 9)
-        reached.append(page.ask(
-            "(document.activeElement.closest('section') || {}).id + ' ' +"
-            "document.activeElement.tagName"
-        ))  # fmt: skip
+        reached.append(
+            page.ask(
+                "(document.activeElement.closest('section') || {}).id + ' ' +"
+                "document.activeElement.tagName"
+            )
+        )
     for name in SECTIONS:
         assert f"{name} SUMMARY" in reached
     assert "hosts INPUT" in reached
@@ -286,8 +294,11 @@ def test_a_screen_reader_is_told_of_tables_and_pictures(shown):
     for window in (WIDE, NARROW):
         page = shown("broken", window)
         told_ = page.call("Accessibility.getFullAXTree")["nodes"]
-        heard = [(n["role"]["value"], n.get("name", {}).get("value", ""))
-                 for n in told_ if not n["ignored"]]  # fmt: skip
+        heard = [
+            (n["role"]["value"], n.get("name", {}).get("value", ""))
+            for n in told_
+            if not n["ignored"]
+        ]
         assert heard.count(("image", "Who holds which key, and what it opens")) == 1
         names = [name for role, name in heard if role == "table"]
         assert "Places that hold the identity" in names
@@ -337,6 +348,9 @@ def test_a_page_that_was_tampered_with_runs_nothing(browser, made, tmp_path):
     browser.window(*WIDE)
     browser.open(tmp_path / "evil.html")
     assert browser.ask("document.title") != "evil"
-    refused = [told["params"]["entry"]["text"] for told in browser.events
-               if told.get("method") == "Log.entryAdded"]  # fmt: skip
+    refused = [
+        told["params"]["entry"]["text"]
+        for told in browser.events
+        if told.get("method") == "Log.entryAdded"
+    ]
     assert len(refused) == 2 and all("Content Security Policy" in text for text in refused)

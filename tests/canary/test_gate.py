@@ -88,8 +88,17 @@ def test_restarts_alone_stop_at_a_compute_whose_secret_is_wrong(integrated):
     on("compute01", script=WRONG)
     try:
         before, there = state(), held()
-        said = inv("services.restart", "--all", "--yes", "--canary", "--serial", "1",
-                   expect=6, also_errors=True, timeout=900)  # fmt: skip
+        said = inv(
+            "services.restart",
+            "--all",
+            "--yes",
+            "--canary",
+            "--serial",
+            "1",
+            expect=6,
+            also_errors=True,
+            timeout=900,
+        )
         assert "compute01: this run did nothing there that can be taken back but restarts" in said
         kept = {at for at in touched(before, but="compute01")}
         assert kept == {("controller01", "glance-api"), ("controller01", "cinder-volume")}

@@ -26,10 +26,19 @@ CONF["glance"] = "/etc/glance/glance-api.conf"
 OLDER = "service.older"
 """The note on a file that was written after its service began: our own sed is enough for it."""
 ODD = {
-    "a-uuid-of-its-own", "usage-name-taken", "no-secret", "no-value", "stored-with-plain",
-    "the-keys-name", "the-word-none", "private", "rotated-key", "keyring-missing",
-    "keyring-of-another", "nova-against-cinder",
-}  # fmt: skip
+    "a-uuid-of-its-own",
+    "usage-name-taken",
+    "no-secret",
+    "no-value",
+    "stored-with-plain",
+    "the-keys-name",
+    "the-word-none",
+    "private",
+    "rotated-key",
+    "keyring-missing",
+    "keyring-of-another",
+    "nova-against-cinder",
+}
 """Clouds of which the truth table of secrets has an odd row, at each host that is named."""
 
 
@@ -73,8 +82,10 @@ def defined(uuid, value=True, **attributes):
     """A script that defines our secret anew, in another way."""
     told = {"ephemeral": "no", "private": "no", **attributes}
     words = " ".join(f'{name}="{text}"' for name, text in told.items())
-    xml = f"<secret {words}><uuid>{uuid}</uuid><usage type=\"ceph\">" \
-        "<name>client.volumes secret</name></usage></secret>"  # fmt: skip
+    xml = (
+        f'<secret {words}><uuid>{uuid}</uuid><usage type="ceph">'
+        "<name>client.volumes secret</name></usage></secret>"
+    )
     script = VALUE + "virsh -q secret-undefine $u; "
     script += f"echo '{xml}' | sed \"s/UUID/$u/\" | virsh -q secret-define /dev/stdin; "
     name = "$u" if uuid == "UUID" else uuid
@@ -88,11 +99,16 @@ def caps(client, **granted):
 
 
 RIGHT = {
-    "volumes": caps("volumes", mon="profile rbd", mgr="profile rbd pool=volumes",
-                    osd="profile rbd pool=volumes, profile rbd-read-only pool=images"),
-    "images": caps("images", mon="profile rbd", mgr="profile rbd pool=images",
-                   osd="profile rbd pool=images"),
-}  # fmt: skip
+    "volumes": caps(
+        "volumes",
+        mon="profile rbd",
+        mgr="profile rbd pool=volumes",
+        osd="profile rbd pool=volumes, profile rbd-read-only pool=images",
+    ),
+    "images": caps(
+        "images", mon="profile rbd", mgr="profile rbd pool=images", osd="profile rbd pool=images"
+    ),
+}
 ROTATED = (
     "umask 077; cd /root; ceph auth get client.volumes > /root/now 2>/dev/null; "
     "ceph-authtool -g -n client.volumes --create-keyring /root/new >/dev/null; "
@@ -104,105 +120,314 @@ DEFAULTS = "/etc/default/cinder-volume"
 
 BROKEN = [
     # Libvirt's secrets
-    Cloud("a-uuid-of-its-own", {TWO: defined(OTHER)}, ("libvirt.uuid",), TWO,
-          "a UUID of its own", {TWO: f"virsh -q secret-undefine {OTHER}"}),
-    Cloud("usage-name-taken", {TWO: defined(OTHER) + "; " + f"printf %s bm90IG91cnM= | "
-          f"virsh -q secret-set-value {OTHER} --file /dev/stdin"}, ("libvirt.uuid",), TWO,
-          "each usage name once", {TWO: f"virsh -q secret-undefine {OTHER}"}),
-    Cloud("no-secret", {TWO: UUID + "virsh -q secret-undefine $u"}, ("libvirt.missing",), TWO,
-          "migrated here is stuck"),
-    Cloud("no-value", {TWO: defined("UUID", value=False)}, ("libvirt.value.none",), TWO,
-          "never got a value"),
-    Cloud("stored-with-plain", {TWO: VALUE + "printf %s \"$v\" | "
-          "virsh -q secret-set-value $u --plain --file /dev/stdin"}, ("libvirt.value.plain",), TWO,
-          "--plain"),
-    Cloud("the-keys-name", {TWO: stored("client.volumes")}, ("libvirt.value.name",), TWO,
-          "the key's name"),
-    Cloud("the-word-none", {ONE: stored("None"), TWO: stored("None")}, ("libvirt.value.nothing",),
-          ONE, "a template's empty value", others=(TWO,)),
-    Cloud("private", {ONE: defined("UUID", private="yes")}, ("refused.compute.secret",), ONE,
-          "is private"),
-    Cloud("ephemeral", {ONE: defined("UUID", ephemeral="yes")}, ("libvirt.ephemeral",), ONE,
-          "gone when libvirt restarts"),
-    Cloud("rotated-key", {CEPH: ROTATED}, ("libvirt.value.old", "keyring.value"), ONE, "rotated",
-          others=(TWO, CTL)),
+    Cloud(
+        "a-uuid-of-its-own",
+        {TWO: defined(OTHER)},
+        ("libvirt.uuid",),
+        TWO,
+        "a UUID of its own",
+        {TWO: f"virsh -q secret-undefine {OTHER}"},
+    ),
+    Cloud(
+        "usage-name-taken",
+        {
+            TWO: defined(OTHER) + "; " + f"printf %s bm90IG91cnM= | "
+            f"virsh -q secret-set-value {OTHER} --file /dev/stdin"
+        },
+        ("libvirt.uuid",),
+        TWO,
+        "each usage name once",
+        {TWO: f"virsh -q secret-undefine {OTHER}"},
+    ),
+    Cloud(
+        "no-secret",
+        {TWO: UUID + "virsh -q secret-undefine $u"},
+        ("libvirt.missing",),
+        TWO,
+        "migrated here is stuck",
+    ),
+    Cloud(
+        "no-value",
+        {TWO: defined("UUID", value=False)},
+        ("libvirt.value.none",),
+        TWO,
+        "never got a value",
+    ),
+    Cloud(
+        "stored-with-plain",
+        {TWO: VALUE + 'printf %s "$v" | virsh -q secret-set-value $u --plain --file /dev/stdin'},
+        ("libvirt.value.plain",),
+        TWO,
+        "--plain",
+    ),
+    Cloud(
+        "the-keys-name",
+        {TWO: stored("client.volumes")},
+        ("libvirt.value.name",),
+        TWO,
+        "the key's name",
+    ),
+    Cloud(
+        "the-word-none",
+        {ONE: stored("None"), TWO: stored("None")},
+        ("libvirt.value.nothing",),
+        ONE,
+        "a template's empty value",
+        others=(TWO,),
+    ),
+    Cloud(
+        "private",
+        {ONE: defined("UUID", private="yes")},
+        ("refused.compute.secret",),
+        ONE,
+        "is private",
+    ),
+    Cloud(
+        "ephemeral",
+        {ONE: defined("UUID", ephemeral="yes")},
+        ("libvirt.ephemeral",),
+        ONE,
+        "gone when libvirt restarts",
+    ),
+    Cloud(
+        "rotated-key",
+        {CEPH: ROTATED},
+        ("libvirt.value.old", "keyring.value"),
+        ONE,
+        "rotated",
+        others=(TWO, CTL),
+    ),
     # Keyrings
-    Cloud("keyring-missing", {CTL: f"mv {VOLUMES} /root/away"}, ("keyring.missing",), CTL,
-          "no key to log in", {CTL: "rm -f /root/away"}),
-    Cloud("keyring-of-another", {CTL: "sed s/client.images/client.volumes/ "
-          f"/etc/ceph/ceph.client.images.keyring > {VOLUMES}"}, ("keyring.value",), CTL,
-          "the key of client.images"),
-    Cloud("keyring-of-root", {CTL: f"chown root:root {VOLUMES}; chmod 600 {VOLUMES}"},
-          ("keyring.owner",), CTL, "written as another user"),
-    Cloud("keyring-open", {CTL: f"chmod 644 {VOLUMES}"}, ("keyring.mode",), CTL,
-          "others than its service"),
-    Cloud("keyring-without-newline", {CTL: f"truncate -s -1 {VOLUMES}"}, ("keyring.newline",), CTL,
-          "appended"),
-    Cloud("admin-key-on-a-compute", {ONE: "umask 077; echo '[client.admin]' > "
-          "/etc/ceph/ceph.client.admin.keyring"}, ("keyring.admin",), ONE, "owns the cluster"),
+    Cloud(
+        "keyring-missing",
+        {CTL: f"mv {VOLUMES} /root/away"},
+        ("keyring.missing",),
+        CTL,
+        "no key to log in",
+        {CTL: "rm -f /root/away"},
+    ),
+    Cloud(
+        "keyring-of-another",
+        {
+            CTL: "sed s/client.images/client.volumes/ "
+            f"/etc/ceph/ceph.client.images.keyring > {VOLUMES}"
+        },
+        ("keyring.value",),
+        CTL,
+        "the key of client.images",
+    ),
+    Cloud(
+        "keyring-of-root",
+        {CTL: f"chown root:root {VOLUMES}; chmod 600 {VOLUMES}"},
+        ("keyring.owner",),
+        CTL,
+        "written as another user",
+    ),
+    Cloud(
+        "keyring-open",
+        {CTL: f"chmod 644 {VOLUMES}"},
+        ("keyring.mode",),
+        CTL,
+        "others than its service",
+    ),
+    Cloud(
+        "keyring-without-newline",
+        {CTL: f"truncate -s -1 {VOLUMES}"},
+        ("keyring.newline",),
+        CTL,
+        "appended",
+    ),
+    Cloud(
+        "admin-key-on-a-compute",
+        {ONE: "umask 077; echo '[client.admin]' > /etc/ceph/ceph.client.admin.keyring"},
+        ("keyring.admin",),
+        ONE,
+        "owns the cluster",
+    ),
     # ceph.conf
-    Cloud("ceph-conf-0600", {ONE: "chmod 600 /etc/ceph/ceph.conf"}, ("ceph.conf.mode",), ONE,
-          "QEMU"),
-    Cloud("ceph-conf-with-tabs", {ONE: "sed -i 's/^\\([a-z]\\)/\\t\\1/' /etc/ceph/ceph.conf"},
-          ("ceph.conf.tabs",), ONE, "generate-minimal-conf"),
-    Cloud("stale-monitor", {ONE: "sed -i 's/^mon_host.*/mon_host = 198.18.53.99/' "
-          "/etc/ceph/ceph.conf"}, ("ceph.conf.monitors",), ONE, "moved"),
-    Cloud("another-clusters-conf", {TWO: f"sed -i 's/^fsid.*/fsid = {OTHER}/' /etc/ceph/ceph.conf"},
-          ("refused.hosts.conf",), TWO, "another cluster",
-          {TWO: "rm -f /etc/ceph/ceph.conf.of-another-cluster"}),
+    Cloud(
+        "ceph-conf-0600", {ONE: "chmod 600 /etc/ceph/ceph.conf"}, ("ceph.conf.mode",), ONE, "QEMU"
+    ),
+    Cloud(
+        "ceph-conf-with-tabs",
+        {ONE: "sed -i 's/^\\([a-z]\\)/\\t\\1/' /etc/ceph/ceph.conf"},
+        ("ceph.conf.tabs",),
+        ONE,
+        "generate-minimal-conf",
+    ),
+    Cloud(
+        "stale-monitor",
+        {ONE: "sed -i 's/^mon_host.*/mon_host = 198.18.53.99/' /etc/ceph/ceph.conf"},
+        ("ceph.conf.monitors",),
+        ONE,
+        "moved",
+    ),
+    Cloud(
+        "another-clusters-conf",
+        {TWO: f"sed -i 's/^fsid.*/fsid = {OTHER}/' /etc/ceph/ceph.conf"},
+        ("refused.hosts.conf",),
+        TWO,
+        "another cluster",
+        {TWO: "rm -f /etc/ceph/ceph.conf.of-another-cluster"},
+    ),
     # The cluster
-    Cloud("caps-without-rbd-children", {CEPH: caps(
-        "volumes", mon='allow r, allow command "osd blacklist"',
-        osd="allow rwx pool=volumes, allow rx pool=images")}, ("user.caps",), CEPH, "rbd_children",
-        {CEPH: RIGHT["volumes"]}),
-    Cloud("caps-without-blacklist", {CEPH: RIGHT["volumes"].replace(
-        "mon 'profile rbd'", "mon 'allow r'")}, ("user.caps",), CEPH, "exclusive lock",
-        {CEPH: RIGHT["volumes"]}),
-    Cloud("caps-too-broad", {CEPH: caps("images", mon="allow *", osd="allow *", mgr="allow *")},
-          ("user.broad",), CEPH, "owns the whole cluster"),
-    Cloud("pool-without-application", {CEPH: "ceph osd pool application disable volumes rbd "
-          "--yes-i-really-mean-it 2>/dev/null"}, ("pool.application",), CEPH, "rbd pool init"),
+    Cloud(
+        "caps-without-rbd-children",
+        {
+            CEPH: caps(
+                "volumes",
+                mon='allow r, allow command "osd blacklist"',
+                osd="allow rwx pool=volumes, allow rx pool=images",
+            )
+        },
+        ("user.caps",),
+        CEPH,
+        "rbd_children",
+        {CEPH: RIGHT["volumes"]},
+    ),
+    Cloud(
+        "caps-without-blacklist",
+        {CEPH: RIGHT["volumes"].replace("mon 'profile rbd'", "mon 'allow r'")},
+        ("user.caps",),
+        CEPH,
+        "exclusive lock",
+        {CEPH: RIGHT["volumes"]},
+    ),
+    Cloud(
+        "caps-too-broad",
+        {CEPH: caps("images", mon="allow *", osd="allow *", mgr="allow *")},
+        ("user.broad",),
+        CEPH,
+        "owns the whole cluster",
+    ),
+    Cloud(
+        "pool-without-application",
+        {CEPH: "ceph osd pool application disable volumes rbd --yes-i-really-mean-it 2>/dev/null"},
+        ("pool.application",),
+        CEPH,
+        "rbd pool init",
+    ),
     Cloud("full-ratios", {CEPH: "ceph osd set-full-ratio 0.99"}, ("ceph.ratios",), CEPH, "brim"),
-    Cloud("a-flag-left", {CEPH: "ceph osd set noout; " + HEALTH.format("noout")},
-          ("ceph.OSDMAP_FLAGS",), CEPH, "left it"),
+    Cloud(
+        "a-flag-left",
+        {CEPH: "ceph osd set noout; " + HEALTH.format("noout")},
+        ("ceph.OSDMAP_FLAGS",),
+        CEPH,
+        "left it",
+    ),
     Cloud("no-quorum", {CEPH: "systemctl stop 'ceph-mon@*'"}, ("ceph.silent",), CEPH, "quorum"),
     # Options
-    Cloud("mixed-users", {TWO: instead(CONF["nova"], "rbd_user", "wrong")}, ("options",), TWO,
-          "another name"),
-    Cloud("nova-against-cinder", {ONE: instead(CONF["nova"], "rbd_secret_uuid", OTHER)},
-          ("options",), ONE, "another secret"),
-    Cloud("upper-case-uuid", {CTL: f"sed -i -E 's/^(rbd_secret_uuid = )(.*)$/\\1\\U\\2/' "
-          f"{CONF['cinder']}"}, ("uuid.upper",), CTL, "compare text"),
-    Cloud("shadowed", {ONE: in_section("/etc/nova/nova-compute.conf", "libvirt",
-          "rbd_user = shadow")}, ("refused.compute.nova",), ONE, "reads it after"),
-    Cloud("dead-option", {CTL: in_section(CONF["cinder"], "rbd", "glance_api_version = 2")},
-          ("option.glance_api_version",), CTL, "removed in Queens"),
-    Cloud("keyring-option", {CTL: in_section(CONF["cinder"], "rbd", "rbd_keyring_conf = x")},
-          ("option.rbd_keyring_conf",), CTL, "OSSN-0085"),
-    Cloud("locations-shown", {CTL: in_section(CONF["glance"], "DEFAULT",
-          "show_multiple_locations = True")}, ("option.show_multiple_locations",), CTL,
-          "OSSN-0065"),
-    Cloud("backup-driver", {CTL: in_section(CONF["cinder"], "DEFAULT",
-          "backup_driver = cinder.backup.drivers.ceph")}, ("option.backup_driver", "user.backup"),
-          CTL, "refuses to start", {CTL: f"sed -i '/^backup_driver/d' {CONF['cinder']}",
-                                    CEPH: "ceph auth del client.cinder 2>/dev/null"}, (CEPH,)),
-    Cloud("files-unread", {CTL: instead(CONF["glance"], "enabled_backends", "rbd:rbd")},
-          ("glance.files",), CTL, "cannot be read"),
-    Cloud("ceph-args", {CTL: f"touch {DEFAULTS}; for i in 1 2; do "
-          f"echo 'CEPH_ARGS=\"--id volumes\"' >> {DEFAULTS}; done"}, ("ceph.args",), CTL,
-          "Grizzly"),
+    Cloud(
+        "mixed-users",
+        {TWO: instead(CONF["nova"], "rbd_user", "wrong")},
+        ("options",),
+        TWO,
+        "another name",
+    ),
+    Cloud(
+        "nova-against-cinder",
+        {ONE: instead(CONF["nova"], "rbd_secret_uuid", OTHER)},
+        ("options",),
+        ONE,
+        "another secret",
+    ),
+    Cloud(
+        "upper-case-uuid",
+        {CTL: f"sed -i -E 's/^(rbd_secret_uuid = )(.*)$/\\1\\U\\2/' {CONF['cinder']}"},
+        ("uuid.upper",),
+        CTL,
+        "compare text",
+    ),
+    Cloud(
+        "shadowed",
+        {ONE: in_section("/etc/nova/nova-compute.conf", "libvirt", "rbd_user = shadow")},
+        ("refused.compute.nova",),
+        ONE,
+        "reads it after",
+    ),
+    Cloud(
+        "dead-option",
+        {CTL: in_section(CONF["cinder"], "rbd", "glance_api_version = 2")},
+        ("option.glance_api_version",),
+        CTL,
+        "removed in Queens",
+    ),
+    Cloud(
+        "keyring-option",
+        {CTL: in_section(CONF["cinder"], "rbd", "rbd_keyring_conf = x")},
+        ("option.rbd_keyring_conf",),
+        CTL,
+        "OSSN-0085",
+    ),
+    Cloud(
+        "locations-shown",
+        {CTL: in_section(CONF["glance"], "DEFAULT", "show_multiple_locations = True")},
+        ("option.show_multiple_locations",),
+        CTL,
+        "OSSN-0065",
+    ),
+    Cloud(
+        "backup-driver",
+        {CTL: in_section(CONF["cinder"], "DEFAULT", "backup_driver = cinder.backup.drivers.ceph")},
+        ("option.backup_driver", "user.backup"),
+        CTL,
+        "refuses to start",
+        {
+            CTL: f"sed -i '/^backup_driver/d' {CONF['cinder']}",
+            CEPH: "ceph auth del client.cinder 2>/dev/null",
+        },
+        (CEPH,),
+    ),
+    Cloud(
+        "files-unread",
+        {CTL: instead(CONF["glance"], "enabled_backends", "rbd:rbd")},
+        ("glance.files",),
+        CTL,
+        "cannot be read",
+    ),
+    Cloud(
+        "ceph-args",
+        {
+            CTL: f"touch {DEFAULTS}; for i in 1 2; do "
+            f"echo 'CEPH_ARGS=\"--id volumes\"' >> {DEFAULTS}; done"
+        },
+        ("ceph.args",),
+        CTL,
+        "Grizzly",
+    ),
     # Hosts
-    Cloud("no-rbd-in-qemu", {TWO: "dpkg --purge --force-depends qemu-block-extra >/dev/null 2>&1"},
-          ("packages.missing",), TWO, "qemu's rbd driver"),
-    Cloud("service-down", {TWO: "systemctl stop nova-compute"}, ("service.down",), TWO,
-          "does not run"),
-    Cloud("service-masked", {TWO: "systemctl stop nova-compute; systemctl mask nova-compute"},
-          ("service.masked",), TWO, "keeps it from"),
-    Cloud("libvirt-down", {ONE: "systemctl stop 'libvirtd*.socket' libvirtd"}, ("libvirt.silent",),
-          ONE, "no guest starts"),
-    Cloud("restart-owed", {CTL: "mkdir -p /var/lib/stackrbd/owed; "
-          "touch /var/lib/stackrbd/owed/cinder-volume"}, ("restart.owed",), CTL, "at its start"),
-]  # fmt: skip
+    Cloud(
+        "no-rbd-in-qemu",
+        {TWO: "dpkg --purge --force-depends qemu-block-extra >/dev/null 2>&1"},
+        ("packages.missing",),
+        TWO,
+        "qemu's rbd driver",
+    ),
+    Cloud(
+        "service-down", {TWO: "systemctl stop nova-compute"}, ("service.down",), TWO, "does not run"
+    ),
+    Cloud(
+        "service-masked",
+        {TWO: "systemctl stop nova-compute; systemctl mask nova-compute"},
+        ("service.masked",),
+        TWO,
+        "keeps it from",
+    ),
+    Cloud(
+        "libvirt-down",
+        {ONE: "systemctl stop 'libvirtd*.socket' libvirtd"},
+        ("libvirt.silent",),
+        ONE,
+        "no guest starts",
+    ),
+    Cloud(
+        "restart-owed",
+        {CTL: "mkdir -p /var/lib/stackrbd/owed; touch /var/lib/stackrbd/owed/cinder-volume"},
+        ("restart.owed",),
+        CTL,
+        "at its start",
+    ),
+]
 
 
 def doctor(*words, expect=(0, 3)):
@@ -318,9 +543,18 @@ def test_a_clock_that_is_two_minutes_ahead(cloud, tmp_path):
     subprocess.run(["dpkg-deb", "-x", packages[0], tmp_path / "x"], check=True)
     (library,) = (tmp_path / "x").rglob("libfaketime.so.1")
     copied = subprocess.run(
-        ["ssh", "-F", ACCESS / "ssh_config", "-o", "BatchMode=yes", f"root@{TWO}",
-         "cat > /root/faketime.so"], input=library.read_bytes(), check=False,
-    )  # fmt: skip
+        [
+            "ssh",
+            "-F",
+            ACCESS / "ssh_config",
+            "-o",
+            "BatchMode=yes",
+            f"root@{TWO}",
+            "cat > /root/faketime.so",
+        ],
+        input=library.read_bytes(),
+        check=False,
+    )
     assert copied.returncode == 0
     on(TWO, script=f"printf '{AHEAD}' > {PYTHON}; chmod 755 {PYTHON}")
     try:
@@ -340,8 +574,13 @@ def test_what_is_odd_is_shown_where_people_look(cloud):
     assert "Who holds which secret:" in shown and "<- another value" in shown
     assert "mend     inv compute.secret --limit compute02" in shown
     told = inv("status")
-    for words in ("controller01", "monolithic on compute01, compute02", "HEALTH_OK", "last run",
-                  "1 change on compute02"):  # fmt: skip
+    for words in (
+        "controller01",
+        "monolithic on compute01, compute02",
+        "HEALTH_OK",
+        "last run",
+        "1 change on compute02",
+    ):
         assert words in told
     inv("compute.secret", "--yes")
     healthy()
@@ -376,8 +615,10 @@ def test_volumes_of_a_backend_that_was_renamed(cloud, tmp_path):
         storage.wait_for_status(volume, "available", failures=["error"], interval=1, wait=120)
     site = tmp_path / "site.toml"
     text = (PROJECT / "config" / "site.toml").read_text()
-    for old, new in (('backend = "rbd"', 'backend = "ceph"'),
-                     ('volume_type = "rbd"', 'volume_type = "ceph"')):  # fmt: skip
+    for old, new in (
+        ('backend = "rbd"', 'backend = "ceph"'),
+        ('volume_type = "rbd"', 'volume_type = "ceph"'),
+    ):
         assert old in text
         text = text.replace(old, new)
     site.write_text(text)

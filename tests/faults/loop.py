@@ -38,8 +38,10 @@ from tests.lab.conftest import ACCESS, INV, PROJECT, by_ssh, on
 
 HOSTS = ("ceph01", "controller01", "compute01", "compute02")
 CLIENTS = HOSTS[1:]
-KEPT = ("/etc/ceph /etc/glance /etc/cinder /etc/nova /etc/sudoers.d /etc/apt/sources.list.d "
-        "/etc/apt/keyrings /etc/libvirt/secrets")  # fmt: skip
+KEPT = (
+    "/etc/ceph /etc/glance /etc/cinder /etc/nova /etc/sudoers.d /etc/apt/sources.list.d "
+    "/etc/apt/keyrings /etc/libvirt/secrets"
+)
 CONFS = {
     "controller01": ("/etc/glance/glance-api.conf", "/etc/cinder/cinder.conf"),
     "compute01": ("/etc/nova/nova.conf",),
@@ -67,8 +69,11 @@ def everywhere(action, hosts=HOSTS):
 
 def remember(host):
     """Keeps the unconnected cloud's files on each host, once."""
-    on(host, script=f"test -e /root/pristine.tar || tar cf /root/pristine.tar {KEPT} 2>/dev/null; "
-       "test -s /root/pristine.tar")  # fmt: skip
+    on(
+        host,
+        script=f"test -e /root/pristine.tar || tar cf /root/pristine.tar {KEPT} 2>/dev/null; "
+        "test -s /root/pristine.tar",
+    )
 
 
 def forget(host, packages):
@@ -79,8 +84,10 @@ def forget(host, packages):
     if host != "ceph01":
         if packages:
             script += f"apt-get -qq -y remove {PACKAGES} >/dev/null 2>&1; "
-        script += ("for u in $(virsh -q secret-list 2>/dev/null | awk '{print $1}'); do "
-                   "virsh -q secret-undefine $u; done; ")  # fmt: skip
+        script += (
+            "for u in $(virsh -q secret-list 2>/dev/null | awk '{print $1}'); do "
+            "virsh -q secret-undefine $u; done; "
+        )
         script += f"rm -rf {' '.join(k + '/*' for k in kept)}; tar xf /root/pristine.tar -C /; "
         script += "rm -f /etc/ceph/ceph.conf; "
         if packages:  # the undisturbed run found no such folder
@@ -88,8 +95,10 @@ def forget(host, packages):
     else:
         script += "rm -f /etc/sudoers.d/90-stackrbd-*; "
         script += "ceph config set mon mon_allow_pool_delete true; "
-        script += ("for p in volumes images; do ceph osd pool rm $p $p "
-                   "--yes-i-really-really-mean-it 2>/dev/null; done; ")  # fmt: skip
+        script += (
+            "for p in volumes images; do ceph osd pool rm $p $p "
+            "--yes-i-really-really-mean-it 2>/dev/null; done; "
+        )
         script += "for u in volumes images; do ceph auth del client.$u 2>/dev/null; done; "
     on(host, script=script + "true")
 
@@ -120,11 +129,13 @@ def state():
     def text(host):
         # rbdmap is the package's, and comes but once.
         files = f"find {KEPT} -type f ! -name rbdmap"
-        script = (f"{files} -printf '%p %m %u %g\\n' | sort; "
-                  f"{files} | sort | xargs -d '\\n' cat; "
-                  "virsh -q secret-list 2>/dev/null; "
-                  "for u in $(virsh -q secret-list 2>/dev/null | awk '{print $1}'); do "
-                  "virsh -q secret-get-value $u; done; ls /var/lib/stackrbd/owed 2>/dev/null; true")  # fmt: skip
+        script = (
+            f"{files} -printf '%p %m %u %g\\n' | sort; "
+            f"{files} | sort | xargs -d '\\n' cat; "
+            "virsh -q secret-list 2>/dev/null; "
+            "for u in $(virsh -q secret-list 2>/dev/null | awk '{print $1}'); do "
+            "virsh -q secret-get-value $u; done; ls /var/lib/stackrbd/owed 2>/dev/null; true"
+        )
         found = on(host, script=script)
         for key, name in names.items():
             found = found.replace(key, name)
@@ -201,18 +212,23 @@ class Readers:
         self._started = {
             host: subprocess.Popen(
                 by_ssh(host, shlex.join(["python3", "-c", READER, *paths])),
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
             for host, paths in READ.items()
-        }  # fmt: skip
+        }
 
     def stop(self):
         found = []
         for host, process in self._started.items():
             seen = json.loads(process.communicate(timeout=60)[0])
             for path, contents in seen.items():
-                found += [f"{host}: {path}: {why}" for text in contents
-                          if (why := self._fault(host, path, text))]  # fmt: skip
+                found += [
+                    f"{host}: {path}: {why}"
+                    for text in contents
+                    if (why := self._fault(host, path, text))
+                ]
         return found
 
     def _fault(self, host, path, text):
@@ -253,9 +269,14 @@ def owed():
 
 def integrate():
     done = subprocess.run(
-        [str(INV), "integrate", "--yes"], cwd=PROJECT, capture_output=True, text=True, timeout=900,
-        stdin=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
+        [str(INV), "integrate", "--yes"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -407,8 +428,11 @@ def points(kind, every, first):
             stream.write(json.dumps(result) + "\n")
         word = "FAULT " + "; ".join(result["faults"]) if result["faults"] else "ok"
         where = " ".join(map(str, point))
-        print(f"{number}/{len(chosen)} {where}: {result['stopped']}: "
-              f"{word} ({time.monotonic() - clock:.0f} s)", flush=True)  # fmt: skip
+        print(
+            f"{number}/{len(chosen)} {where}: {result['stopped']}: "
+            f"{word} ({time.monotonic() - clock:.0f} s)",
+            flush=True,
+        )
     found = [r for r in results() if r["kind"] == kind and r["point"] in chosen]
     bad = sum(bool(r["faults"]) for r in found)
     print(f"{kind}: {len(found)} of {len(chosen)} points, {bad} with faults")

@@ -23,8 +23,12 @@ import time
 
 BRIDGE, PORT, INNER = "srbd0", "srbdslow0", "srbdslow1"
 SIOCETHTOOL, ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO = (
-    0x8946, 0x17, 0x1F, 0x24, 0x2C,
-)  # fmt: skip
+    0x8946,
+    0x17,
+    0x1F,
+    0x24,
+    0x2C,
+)
 
 
 def ip(*words):

@@ -55,10 +55,13 @@ def test_46_narrower_caps_are_shown_and_widened(cloud):
     "make, said",
     [
         ("ceph osd pool create {p} 8 8; ceph osd pool application enable {p} cephfs", "cephfs"),
-        ("ceph osd erasure-code-profile set odd k=2 m=1 crush-failure-domain=osd --force; "
-         "ceph osd pool create {p} 8 8 erasure odd", "erasure-coded"),
+        (
+            "ceph osd erasure-code-profile set odd k=2 m=1 crush-failure-domain=osd --force; "
+            "ceph osd pool create {p} 8 8 erasure odd",
+            "erasure-coded",
+        ),
     ],
-)  # fmt: skip
+)
 def test_47_a_pool_of_another_kind_is_refused(cloud, site, make, said):
     pool = "odd" + said[:3]
     words = site(("[pools]\n", f"[pools]\n{pool} = {{ size = 1 }}\n"))
@@ -69,8 +72,11 @@ def test_47_a_pool_of_another_kind_is_refused(cloud, site, make, said):
         assert pools() == before
     finally:
         remove = f"ceph osd pool rm {pool} {pool} --yes-i-really-really-mean-it"
-        on("ceph01", script=f"ceph config set mon mon_allow_pool_delete true; {remove}; "
-           "ceph config rm mon mon_allow_pool_delete")  # fmt: skip
+        on(
+            "ceph01",
+            script=f"ceph config set mon mon_allow_pool_delete true; {remove}; "
+            "ceph config rm mon mon_allow_pool_delete",
+        )
 
 
 def test_47_an_existing_pools_size_stays(cloud, site):
@@ -97,10 +103,15 @@ def test_49_a_usage_name_that_is_taken_is_left_alone(cloud):
     """Our secret is gone, and somebody else's has its usage name."""
     uuid, _ = secret("compute02")
     other = "99999999-8888-4777-8666-555555555555"
-    xml = f"<secret ephemeral=\"no\" private=\"no\"><uuid>{other}</uuid><usage type=\"ceph\">" \
-        "<name>client.volumes secret</name></usage></secret>"  # fmt: skip
-    on("compute02", script=f"virsh -q secret-undefine {uuid}; echo '{xml}' > /root/x.xml; "
-       "virsh -q secret-define /root/x.xml; rm /root/x.xml")  # fmt: skip
+    xml = (
+        f'<secret ephemeral="no" private="no"><uuid>{other}</uuid><usage type="ceph">'
+        "<name>client.volumes secret</name></usage></secret>"
+    )
+    on(
+        "compute02",
+        script=f"virsh -q secret-undefine {uuid}; echo '{xml}' > /root/x.xml; "
+        "virsh -q secret-define /root/x.xml; rm /root/x.xml",
+    )
     inv("compute.secret", "--yes")
     listed = on("compute02", "virsh", "-q", "secret-list")
     assert uuid in listed and other in listed
@@ -111,8 +122,12 @@ def test_49_a_usage_name_that_is_taken_is_left_alone(cloud):
 
 def test_49_a_setting_against_the_uuid_in_use_is_refused(cloud, site):
     other = "99999999-8888-4777-8666-555555555555"
-    words = site(('volumes = { rwx = ["volumes"], rx = ["images"] }',
-                  f'volumes = {{ rwx = ["volumes"], rx = ["images"], secret_uuid = "{other}" }}'))  # fmt: skip
+    words = site(
+        (
+            'volumes = { rwx = ["volumes"], rx = ["images"] }',
+            f'volumes = {{ rwx = ["volumes"], rx = ["images"], secret_uuid = "{other}" }}',
+        )
+    )
     said = refused(3, "integrate", "--check", *words)
     assert "a UUID in use is never replaced" in said
 
@@ -136,10 +151,15 @@ def test_51_libvirt_that_is_down_is_not_an_absent_secret(cloud):
 
 def test_51_a_private_secret_is_said(cloud):
     uuid, _ = secret("compute01")
-    xml = f"<secret ephemeral=\"no\" private=\"yes\"><uuid>{uuid}</uuid><usage type=\"ceph\">" \
-        "<name>client.volumes secret</name></usage></secret>"  # fmt: skip
-    on("compute01", script=f"virsh -q secret-undefine {uuid}; echo '{xml}' > /root/x.xml; "
-       "virsh -q secret-define /root/x.xml; rm /root/x.xml")  # fmt: skip
+    xml = (
+        f'<secret ephemeral="no" private="yes"><uuid>{uuid}</uuid><usage type="ceph">'
+        "<name>client.volumes secret</name></usage></secret>"
+    )
+    on(
+        "compute01",
+        script=f"virsh -q secret-undefine {uuid}; echo '{xml}' > /root/x.xml; "
+        "virsh -q secret-define /root/x.xml; rm /root/x.xml",
+    )
     assert "is private" in refused(3, "compute.secret", "--check")
     on("compute01", script=f"virsh -q secret-undefine {uuid}")
     mended()
@@ -152,8 +172,11 @@ def test_52_the_secret_outlives_libvirts_restart(cloud):
 
 def test_53_no_quorum(cloud):
     mon = "$(systemctl list-units --plain --no-legend 'ceph-mon@*' | awk '{print $1}')"
-    with done_and_undone("ceph01", f"u={mon}; echo $u > /root/mon; systemctl stop $u",
-                         "systemctl start $(cat /root/mon); timeout 60 ceph -s >/dev/null"):  # fmt: skip
+    with done_and_undone(
+        "ceph01",
+        f"u={mon}; echo $u > /root/mon; systemctl stop $u",
+        "systemctl start $(cat /root/mon); timeout 60 ceph -s >/dev/null",
+    ):
         said = refused(1, "integrate", "--check", timeout=120)
     assert "ceph01" in said and "could not look" in said
     inv("integrate", "--check")
@@ -184,12 +207,19 @@ def test_54_a_keyring_that_others_may_read(cloud):
 def test_55_a_computes_key_opens_no_more_than_it_must(cloud):
     """What the key of the volumes may do, tried with the key itself."""
     rbd = "rbd -n client.volumes --keyring /root/k"
-    on("ceph01", script="umask 077; ceph auth get client.volumes > /root/k 2>/dev/null; "
-       "rbd create -s 1M images/probe; rbd create -s 1M volumes/probe")  # fmt: skip
+    on(
+        "ceph01",
+        script="umask 077; ceph auth get client.volumes > /root/k 2>/dev/null; "
+        "rbd create -s 1M images/probe; rbd create -s 1M volumes/probe",
+    )
     ceph_as = "ceph -n client.volumes --keyring /root/k"
     allowed = [f"{rbd} ls volumes", f"{rbd} info images/probe", f"{rbd} rm volumes/probe"]
-    forbidden = [f"{rbd} rm images/probe", f"{rbd} create -s 1M images/more",
-                 f"{ceph_as} auth ls", f"{ceph_as} osd pool create more 8"]  # fmt: skip
+    forbidden = [
+        f"{rbd} rm images/probe",
+        f"{rbd} create -s 1M images/more",
+        f"{ceph_as} auth ls",
+        f"{ceph_as} osd pool create more 8",
+    ]
     try:
         for command in allowed:
             on("ceph01", script=f"{command} >/dev/null 2>&1")

@@ -135,8 +135,11 @@ print(n,len(sizes))
 def test_30_readers_never_see_half_a_file(cloud):
     alter()
     on("compute01", script="echo left > /etc/nova/.stackrbd-dead.new")
-    reading = on("compute01", script=f"cat > /root/reader.py <<'E'\n{READER}E\n"
-                 "python3 /root/reader.py 25 > /root/read 2>&1 & echo $!")  # fmt: skip
+    reading = on(
+        "compute01",
+        script=f"cat > /root/reader.py <<'E'\n{READER}E\n"
+        "python3 /root/reader.py 25 > /root/read 2>&1 & echo $!",
+    )
     inv("compute.nova", "--yes")
     on("compute01", script=f"while kill -0 {reading.strip()} 2>/dev/null; do sleep 1; done")
     count, kinds = map(int, on("compute01", "cat", "/root/read").split())
@@ -224,8 +227,10 @@ def test_33_a_file_of_every_oddity(cloud, ending):
 
 def test_34_a_shadowing_file_is_named(cloud):
     later = "/etc/nova/nova-compute.conf"
-    on("compute01", script=f"cp -a {later} /root/later; "
-       f"printf '[libvirt]\\nrbd_user = shadow\\n' >> {later}")  # fmt: skip
+    on(
+        "compute01",
+        script=f"cp -a {later} /root/later; printf '[libvirt]\\nrbd_user = shadow\\n' >> {later}",
+    )
     try:
         said = refused(3, "integrate", "--check")
         assert f"compute01: {later}: [libvirt] rbd_user = shadow" in said
@@ -236,8 +241,9 @@ def test_34_a_shadowing_file_is_named(cloud):
 
 def test_36_somebody_elses_banner_is_noted(cloud):
     alter()
-    with done_and_undone("compute01", f"sed -i '1i # This file is managed by Puppet' {CONF}",
-                         f"sed -i '1d' {CONF}"):  # fmt: skip
+    with done_and_undone(
+        "compute01", f"sed -i '1i # This file is managed by Puppet' {CONF}", f"sed -i '1d' {CONF}"
+    ):
         assert "managed by Puppet" in inv("compute.nova", "--check", expect=2)
     mended()
 
@@ -267,10 +273,27 @@ def test_38_the_services_own_validator_is_asked(cloud):
         "before": digest,
         "validate": {"namespaces": ["nova.conf"], "exclude": []},
     }
-    step = {"id": 0, "verb": "edit", "args": args, "thing": CONF, "sentence": "", "sign": "~",
-            "wave": 2, "restarts": ["nova-compute"]}  # fmt: skip
-    work = {"steps": [step], "run": "fault", "site": "fault", "number": 1, "who": "a test",
-            "patience": 5, "deadline": 120, "then": [], "prunes": True}  # fmt: skip
+    step = {
+        "id": 0,
+        "verb": "edit",
+        "args": args,
+        "thing": CONF,
+        "sentence": "",
+        "sign": "~",
+        "wave": 2,
+        "restarts": ["nova-compute"],
+    }
+    work = {
+        "steps": [step],
+        "run": "fault",
+        "site": "fault",
+        "number": 1,
+        "who": "a test",
+        "patience": 5,
+        "deadline": 120,
+        "then": [],
+        "prunes": True,
+    }
     said = []
     try:
         assert fleet.work({"compute01": work}, lambda host, message: said.append(message)) == {}

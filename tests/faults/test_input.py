@@ -11,10 +11,21 @@ from .conftest import alter, done_and_undone, mended, nova_conf, refused
 pytestmark = pytest.mark.lab
 CANARY = "/tmp/canary"
 HOSTILE = [
-    f"; touch {CANARY}", f"$(touch {CANARY})", f"`touch {CANARY}`", f"x' ; touch {CANARY} #",
-    f"a\\n touch {CANARY}", "-rf", "--help", "a b", "ä", "x" * 300, "", "../../etc", "\\u0000",
+    f"; touch {CANARY}",
+    f"$(touch {CANARY})",
+    f"`touch {CANARY}`",
+    f"x' ; touch {CANARY} #",
+    f"a\\n touch {CANARY}",
+    "-rf",
+    "--help",
+    "a b",
+    "ä",
+    "x" * 300,
+    "",
+    "../../etc",
+    "\\u0000",
     "\\u001b[31m",
-]  # fmt: skip
+]
 
 
 PLACES = {
@@ -48,9 +59,12 @@ def test_59_a_step_that_fails_shows_no_key(cloud):
     on("compute01", script=f"echo bm90IGl0 | virsh -q secret-set-value {uuid} --file /dev/stdin")
     evil = '#!/bin/sh\\ncase "$*" in *set-value*) echo "given: $(cat)" >&2; exit 1;; esac\\n'
     evil += 'exec /usr/bin/virsh.real "$@"\\n'
-    with done_and_undone("compute01", f"mv /usr/bin/virsh /usr/bin/virsh.real; printf '{evil}' > "
-                         "/usr/bin/virsh; chmod 755 /usr/bin/virsh",
-                         "mv /usr/bin/virsh.real /usr/bin/virsh"):  # fmt: skip
+    with done_and_undone(
+        "compute01",
+        f"mv /usr/bin/virsh /usr/bin/virsh.real; printf '{evil}' > "
+        "/usr/bin/virsh; chmod 755 /usr/bin/virsh",
+        "mv /usr/bin/virsh.real /usr/bin/virsh",
+    ):
         said = refused(1, "compute.secret", "--yes")
         assert "given: ***" in said
     mended()
@@ -123,9 +137,12 @@ print(sorted(seen))
 
 
 def test_64_a_keyring_is_never_open_not_for_a_moment(cloud):
-    on("controller01", script="rm /etc/ceph/ceph.client.volumes.keyring; "
-       f"cat > /root/watch.py <<'E'\n{WATCH}E\n"
-       "(python3 /root/watch.py > /root/seen 2>&1 & echo $! > /root/watch.pid)")  # fmt: skip
+    on(
+        "controller01",
+        script="rm /etc/ceph/ceph.client.volumes.keyring; "
+        f"cat > /root/watch.py <<'E'\n{WATCH}E\n"
+        "(python3 /root/watch.py > /root/seen 2>&1 & echo $! > /root/watch.pid)",
+    )
     inv("ceph.keyrings", "--yes")
     on("controller01", script="while kill -0 $(cat /root/watch.pid) 2>/dev/null; do sleep 1; done")
     assert on("controller01", "cat", "/root/seen").strip() == "[]"

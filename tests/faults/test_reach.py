@@ -116,8 +116,11 @@ def test_04_dead_hosts_are_all_named_at_once_and_nothing_is_written(cloud):
 
 def test_05_a_frozen_sshd(cloud):
     # In its own time: the stopped daemon could not be told to go on by itself.
-    on("compute02", script="pid=$(cat /run/sshd.pid); (kill -STOP $pid; sleep 40; kill -CONT $pid) "
-       ">/dev/null 2>&1 & sleep 0.5")  # fmt: skip
+    on(
+        "compute02",
+        script="pid=$(cat /run/sshd.pid); (kill -STOP $pid; sleep 40; kill -CONT $pid) "
+        ">/dev/null 2>&1 & sleep 0.5",
+    )
     began = time.monotonic()
     said = refused(4, "integrate", "--check")
     assert "compute02" in said
@@ -145,17 +148,22 @@ def test_06_a_bastions_own_key_is_checked(cloud, known, site, tmp_path):
     path, _ = known
     without(path, "controller01")
     block = f"    HostName {ADDRESS['compute01']}\n"
-    words = site(ssh=[(KNOWN, f"UserKnownHostsFile {path}"),
-                      (block, block + "    ProxyJump controller01\n")])  # fmt: skip
+    words = site(
+        ssh=[(KNOWN, f"UserKnownHostsFile {path}"), (block, block + "    ProxyJump controller01\n")]
+    )
     said = refused(4, "compute.nova", "--check", "--limit", "compute01", *words)
     assert "controller01" in said and "is not in known_hosts" in said
 
 
-SLOW = "systemctl stop nova-compute; mkdir -p /run/systemd/system/nova-compute.service.d; " \
-    "printf '[Service]\\nExecStartPre=/bin/sleep 30\\n' > " \
-    "/run/systemd/system/nova-compute.service.d/slow.conf; systemctl daemon-reload"  # fmt: skip
-QUICK = "rm -rf /run/systemd/system/nova-compute.service.d; systemctl daemon-reload; " \
-    "systemctl restart nova-compute"  # fmt: skip
+SLOW = (
+    "systemctl stop nova-compute; mkdir -p /run/systemd/system/nova-compute.service.d; "
+    "printf '[Service]\\nExecStartPre=/bin/sleep 30\\n' > "
+    "/run/systemd/system/nova-compute.service.d/slow.conf; systemctl daemon-reload"
+)
+QUICK = (
+    "rm -rf /run/systemd/system/nova-compute.service.d; systemctl daemon-reload; "
+    "systemctl restart nova-compute"
+)
 
 
 def slow_restart(host="compute01"):
@@ -299,8 +307,11 @@ def test_16_the_agent_is_never_forwarded(cloud, tmp_path, site):
 
 def test_17_noise_before_the_agent_speaks(cloud):
     noise = "printf 'echo welcome; printf \"\\\\033[31mred\\\\n\"; echo >&2 noise\\n' > ~operator/.bashrc"
-    with done_and_undone("compute01", f"cp -a ~operator/.bashrc /root/rc 2>/dev/null; {noise}",
-                         "rm -f ~operator/.bashrc; mv /root/rc ~operator/.bashrc 2>/dev/null; true"):  # fmt: skip
+    with done_and_undone(
+        "compute01",
+        f"cp -a ~operator/.bashrc /root/rc 2>/dev/null; {noise}",
+        "rm -f ~operator/.bashrc; mv /root/rc ~operator/.bashrc 2>/dev/null; true",
+    ):
         inv("integrate", "--check")
 
 
@@ -309,8 +320,10 @@ def test_17_noise_before_the_agent_speaks(cloud):
 )
 def test_17_a_forced_command(cloud, setting):
     do = f"printf 'Match User operator\\n  {setting}\\n' >> /etc/ssh/sshd_config; systemctl reload ssh"
-    undo = "head -n -2 /etc/ssh/sshd_config > /etc/ssh/x; cat /etc/ssh/x > /etc/ssh/sshd_config; " \
-        "rm /etc/ssh/x; systemctl reload ssh"  # fmt: skip
+    undo = (
+        "head -n -2 /etc/ssh/sshd_config > /etc/ssh/x; cat /etc/ssh/x > /etc/ssh/sshd_config; "
+        "rm /etc/ssh/x; systemctl reload ssh"
+    )
     with done_and_undone("compute01", do, undo):
         time.sleep(0.5)
         if setting == "PermitTTY no":
@@ -329,8 +342,11 @@ def test_17_a_login_shell_that_is_none(cloud, shell):
 
 
 def test_18_no_python3(cloud):
-    with done_and_undone("compute01", "mv /usr/bin/python3 /usr/bin/python3.away",
-                         "mv /usr/bin/python3.away /usr/bin/python3"):  # fmt: skip
+    with done_and_undone(
+        "compute01",
+        "mv /usr/bin/python3 /usr/bin/python3.away",
+        "mv /usr/bin/python3.away /usr/bin/python3",
+    ):
         assert "python3 or sudo is missing" in refused(4, "integrate", "--check")
         assert "compute01: lacks python3" in refused(4, "hosts.check")
 

@@ -130,8 +130,15 @@ DAMAGE = [
 
 @pytest.mark.parametrize("seed", range(2))
 def test_73_partial_runs_in_any_order_say_what_is_missing(cloud, seed):
-    tasks = ["hosts.conf", "ceph.auth", "ceph.keyrings", "compute.secret", "controller.glance",
-             "controller.cinder", "compute.nova"]  # fmt: skip
+    tasks = [
+        "hosts.conf",
+        "ceph.auth",
+        "ceph.keyrings",
+        "compute.secret",
+        "controller.glance",
+        "controller.cinder",
+        "compute.nova",
+    ]
     for host, script in DAMAGE[:9]:
         on(host, script=script)
     random.Random(seed).shuffle(tasks)
@@ -145,8 +152,11 @@ def test_75_a_full_disk_for_the_records(cloud, tmp_path):
     alter()
     place = tmp_path / "state"
     place.mkdir()
-    with here(f"mount -t tmpfs -o size=16k none {place}; dd if=/dev/zero of={place}/f bs=1k "
-              "2>/dev/null; true", f"umount {place}"):  # fmt: skip
+    with here(
+        f"mount -t tmpfs -o size=16k none {place}; dd if=/dev/zero of={place}/f bs=1k "
+        "2>/dev/null; true",
+        f"umount {place}",
+    ):
         said = inv("integrate", "--yes", env={"XDG_STATE_HOME": str(place)}, also_errors=True)
     assert "leaves no record here" in said
     mended()
@@ -173,8 +183,11 @@ def test_10_a_host_that_goes_down_and_comes_back(cloud):
     alter()
     run = start("integrate", "--yes")
     run.until("compute01      ~ /etc/nova/nova.conf")
-    on("compute01", script="systemctl stop ssh; pkill -KILL -f stackrbd_remote; "
-       "pkill -KILL -u operator; (sleep 4; systemctl start ssh) >/dev/null 2>&1 & true")  # fmt: skip
+    on(
+        "compute01",
+        script="systemctl stop ssh; pkill -KILL -f stackrbd_remote; "
+        "pkill -KILL -u operator; (sleep 4; systemctl start ssh) >/dev/null 2>&1 & true",
+    )
     assert run.end() in (4, 7), run.text
     time.sleep(5)
     assert "nova-compute" in on("compute01", "ls", "/var/lib/stackrbd/owed")

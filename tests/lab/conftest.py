@@ -26,9 +26,15 @@ ACCESS = CACHE / "access"
 def inv(*words, expect=0, timeout=900, also_errors=False, env=None):
     """Runs `inv` as an operator would; its standard output (and errors, where asked)."""
     done = subprocess.run(
-        [str(INV), *words], cwd=PROJECT, capture_output=True, text=True, timeout=timeout,
-        stdin=subprocess.DEVNULL, check=False, env=environment(env),
-    )  # fmt: skip
+        [str(INV), *words],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+        check=False,
+        env=environment(env),
+    )
     expected = expect if isinstance(expect, tuple) else (expect,)
     assert done.returncode in expected, (
         f"inv {' '.join(words)}: exit {done.returncode}, expected {expect}\n"
@@ -57,10 +63,15 @@ class Started:
     def __init__(self, words, env):
         self.text = ""
         self.process = subprocess.Popen(
-            [str(INV), *words], cwd=PROJECT, text=True, bufsize=1, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [str(INV), *words],
+            cwd=PROJECT,
+            text=True,
+            bufsize=1,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             env=environment(env),
-        )  # fmt: skip
+        )
 
         STARTED.append(self.process)
 

@@ -17,10 +17,14 @@ def image_of_a_guest(api):
 
     def uploaded(name, form, file, **properties):
         one = api.image.create_image(
-            name=f"guest-{name}", disk_format=form, filename=str(FILES / file), wait=True,
-            container_format="bare" if form == "raw" else form, validate_checksum=False,
+            name=f"guest-{name}",
+            disk_format=form,
+            filename=str(FILES / file),
+            wait=True,
+            container_format="bare" if form == "raw" else form,
+            validate_checksum=False,
             **properties,
-        )  # fmt: skip
+        )
         made.append(one)
         return one
 
@@ -80,17 +84,22 @@ class Guest:
         """QEMU writes through the very disk that the guest has, and Ceph has what it wrote."""
         disk = "/machine/peripheral/virtio-disk1/virtio-backend"
         for order in (f"write -P {byte} 0 64k", "flush", f"read -P {byte} 0 64k"):
-            said = on(self.compute, script=f"timeout 60 virsh qemu-monitor-command {self.id} "
-                      f"--hmp 'qemu-io -d {disk} \"{order}\"'")  # fmt: skip
+            said = on(
+                self.compute,
+                script=f"timeout 60 virsh qemu-monitor-command {self.id} "
+                f"--hmp 'qemu-io -d {disk} \"{order}\"'",
+            )
             assert "error" not in said.lower() and "failed" not in said.lower(), said
-        wrote = on("ceph01", script=f"rbd export --no-progress volumes/volume-{self.volume.id} - "
-                   "2> /dev/null | head -c 65536 | od -An -tu1 -v | tr -s ' ' '\\n' "
-                   "| sort -u | tr -d '\\n'")  # fmt: skip
+        wrote = on(
+            "ceph01",
+            script=f"rbd export --no-progress volumes/volume-{self.volume.id} - "
+            "2> /dev/null | head -c 65536 | od -An -tu1 -v | tr -s ' ' '\\n' "
+            "| sort -u | tr -d '\\n'",
+        )
         assert wrote == str(byte)
 
     def watchers(self):
-        said = on("ceph01", "rbd", "status", f"volumes/volume-{self.volume.id}",
-                  "--format", "json")  # fmt: skip
+        said = on("ceph01", "rbd", "status", f"volumes/volume-{self.volume.id}", "--format", "json")
         return json.loads(said)["watchers"]
 
     def away(self):
@@ -107,8 +116,10 @@ def notes(said):
     return {note.split()[1]: note for note in found}
 
 
-HOSTS = "COALESCE(JSON_EXTRACT(connection_info, '$.data.hosts'), " \
-    "JSON_EXTRACT(connection_info, '$.hosts'))"  # fmt: skip
+HOSTS = (
+    "COALESCE(JSON_EXTRACT(connection_info, '$.data.hosts'), "
+    "JSON_EXTRACT(connection_info, '$.hosts'))"
+)
 TABLES = {"nova": "nova.block_device_mapping", "cinder": "cinder.volume_attachment"}
 
 

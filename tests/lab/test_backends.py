@@ -63,8 +63,9 @@ MOVE = [
 
 def test_a_name_that_comes_beside_the_old_one_moves_nothing(api, site):
     volume = made(api, "beside", "rbd")
-    said = inv("plan", "--json", *site(('backend = "rbd"', 'backend = "ceph"')), expect=3,
-               also_errors=True)  # fmt: skip
+    said = inv(
+        "plan", "--json", *site(('backend = "rbd"', 'backend = "ceph"')), expect=3, also_errors=True
+    )
     assert "say cinder.replaces = 'rbd'" in said
     deleted(api, volume)
 
@@ -86,8 +87,11 @@ def test_a_renamed_backend_keeps_its_volumes_and_undo_brings_it_back(api, site):
     assert host_of(api, young) == f"{NEW}#rbd"
     deleted(api, other)
     inv("verify", *words)
-    assert [f for f in result(inv("doctor", "--json", *words, expect=(0, 3)))["findings"]
-            if f["code"].startswith("cinder.")] == []  # fmt: skip
+    assert [
+        f
+        for f in result(inv("doctor", "--json", *words, expect=(0, 3)))["findings"]
+        if f["code"].startswith("cinder.")
+    ] == []
 
     inv("undo", "--yes", "--run", done["run"], *words)
     assert host_of(api, volume) == host_of(api, young) == f"{OLD}#rbd"
@@ -101,13 +105,16 @@ def test_a_run_that_ended_before_the_volumes_were_moved_is_brought_to_its_end(ap
     """The file is written, cinder-volume was restarted by somebody, the volumes are nobody's."""
     volume = made(api, "orphan", "rbd")
     words = site(RENAMED)
-    on(CONTROLLER, script="""
+    on(
+        CONTROLLER,
+        script="""
         cp -a /etc/cinder/cinder.conf /root/cinder.conf.before
         sed -i 's/^\\(enabled_backends = .*\\)rbd/\\1ceph/' /etc/cinder/cinder.conf
         sed -n '/^\\[rbd\\]/,/^\\[/p' /etc/cinder/cinder.conf | grep '^[a-z]' > /root/options
         { echo '[ceph]'; cat /root/options
         } >> /etc/cinder/cinder.conf
-        systemctl restart cinder-volume""")  # fmt: skip
+        systemctl restart cinder-volume""",
+    )
     found = {f["code"]: f for f in result(inv("doctor", "--json", *words, expect=3))["findings"]}
     assert found["cinder.renamed"]["found"] == f"{OLD}#rbd"
     assert found["cinder.renamed"]["mend"][0]["run"].startswith("inv controller.cinder")
@@ -125,8 +132,9 @@ def test_backend_host_is_set_and_taken_back(api, site):
     volume = made(api, "shared", "rbd")
     words = site(('backend = "rbd"', 'backend = "rbd"\nbackend_host = "all"'))
     done = result(inv("integrate", "--yes", "--json", *words))
-    assert (CONTROLLER, f"volumes on {OLD}#rbd") in [(c["host"], c["thing"])
-                                                    for c in done["changes"]]  # fmt: skip
+    assert (CONTROLLER, f"volumes on {OLD}#rbd") in [
+        (c["host"], c["thing"]) for c in done["changes"]
+    ]
     assert host_of(api, volume) == "all@rbd#rbd"
     is_worked_on(api, volume)
     inv("undo", "--yes", "--run", done["run"], *words)

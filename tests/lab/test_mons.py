@@ -101,9 +101,15 @@ def monitors_of(host):
 def test_before_anything_moves_there_is_nothing_to_do(running, stopped):
     said = inv("ceph.mons", "--check", "--json", *SITE)
     assert notes(said) == {}
-    assert kept(running)["nova"] == kept(running)["cinder"] == {
-        "198.18.53.11", "198.18.53.12", "198.18.53.13",
-    }  # fmt: skip
+    assert (
+        kept(running)["nova"]
+        == kept(running)["cinder"]
+        == {
+            "198.18.53.11",
+            "198.18.53.12",
+            "198.18.53.13",
+        }
+    )
     running.writes(11)
 
 
@@ -113,8 +119,9 @@ def test_each_monitor_moves_while_the_instance_runs(running, stopped, number, ho
     moved(host, new)
     done = result(inv("ceph.mons", "--yes", "--json", *SITE))
     assert {c["host"] for c in done["changes"] if c["thing"] == "/etc/ceph/ceph.conf"} == {
-        *MONITORS, *CLIENTS,
-    }  # fmt: skip
+        *MONITORS,
+        *CLIENTS,
+    }
     for name in (*MONITORS, *CLIENTS):
         assert new in monitors_of(name)
     inv("ceph.mons", "--check", *SITE)
@@ -130,8 +137,11 @@ def test_each_monitor_moves_while_the_instance_runs(running, stopped, number, ho
 def test_an_osd_that_restarts_is_found_again_by_the_guest_that_runs(running):
     """Its client has followed the map: what comes after is told by the new monitors."""
     before = running.watchers()
-    on("ceph02", script="systemctl restart 'ceph-osd@*'; for i in $(seq 60); do "
-       "ceph osd stat | grep -q '3 up' && exit 0; sleep 1; done; exit 1")  # fmt: skip
+    on(
+        "ceph02",
+        script="systemctl restart 'ceph-osd@*'; for i in $(seq 60); do "
+        "ceph osd stat | grep -q '3 up' && exit 0; sleep 1; done; exit 1",
+    )
     running.writes(33)
     assert running.watchers()[0]["client"] == before[0]["client"]
 
@@ -171,6 +181,9 @@ def test_a_running_instance_by_its_id_is_stopped_refreshed_and_started(running):
     running.said("read back equal")
     running.writes(44)
     assert notes(inv("ceph.mons", "--check", "--json", *SITE)) == {}
-    assert [f for f in result(inv("doctor", "--json", *SITE, expect=(0, 3)))["findings"]
-            if f["code"].endswith("monitors")] == []  # fmt: skip
+    assert [
+        f
+        for f in result(inv("doctor", "--json", *SITE, expect=(0, 3)))["findings"]
+        if f["code"].endswith("monitors")
+    ] == []
     inv("integrate", "--check", *SITE)

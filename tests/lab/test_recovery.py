@@ -26,8 +26,10 @@ def volumes(integrated):
     """Seven volumes, a snapshot and two images, as the services made them; they stay."""
     with connection.connect("stackrbd-lab", str(ACCESS / "clouds.yaml")) as api:
         api.set_volume_quotas(api.current_project_id, volumes=30)
-        made = [api.block_storage.create_volume(name=f"row-{n}", size=1, volume_type="rbd")
-                for n in range(7)]  # fmt: skip
+        made = [
+            api.block_storage.create_volume(name=f"row-{n}", size=1, volume_type="rbd")
+            for n in range(7)
+        ]
         for one in made:
             api.block_storage.wait_for_status(one, "available", ["error"], 2, 300)
         snapshot = api.block_storage.create_snapshot(volume_id=made[3].id, name="row")
@@ -35,11 +37,15 @@ def volumes(integrated):
         file = ACCESS / "guest" / "disk.raw"
         images = [
             api.image.create_image(
-                name=f"row-{n}", disk_format="raw", container_format="bare", filename=str(file),
-                validate_checksum=False, wait=True,
+                name=f"row-{n}",
+                disk_format="raw",
+                container_format="bare",
+                filename=str(file),
+                validate_checksum=False,
+                wait=True,
             )
             for n in range(2)
-        ]  # fmt: skip
+        ]
     return [one.id for one in made], snapshot.id, [one.id for one in images]
 
 
@@ -71,22 +77,26 @@ def test_ten_faults_are_the_ten_and_no_other(volumes):
         INSERT INTO volume_attachment (id, volume_id, instance_uuid, attach_status, deleted)
         VALUES (UUID(), '{cinders}', '{stray["server"]}', 'attached', 0);""")
     found = reconciled("--details", expect=6)["findings"]
-    assert sorted((f["kind"], f["thing"], f["row"]) for f in found) == sorted([
-        ("missing", "volume", gone),
-        ("missing", "volume", trashed),
-        ("size", "volume", grown),
-        ("missing", "snapshot", snapshot),
-        ("orphaned", "snapshot", stray["snapshot"]),
-        ("orphaned", "volume", stray["volume"]),
-        ("orphaned", "image", stray["image"]),
-        ("missing", "image", image),
-        ("attached", "volume", cinders),
-        ("attached", "volume", claimed),
-    ])  # fmt: skip
+    assert sorted((f["kind"], f["thing"], f["row"]) for f in found) == sorted(
+        [
+            ("missing", "volume", gone),
+            ("missing", "volume", trashed),
+            ("size", "volume", grown),
+            ("missing", "snapshot", snapshot),
+            ("orphaned", "snapshot", stray["snapshot"]),
+            ("orphaned", "volume", stray["volume"]),
+            ("orphaned", "image", stray["image"]),
+            ("missing", "image", image),
+            ("attached", "volume", cinders),
+            ("attached", "volume", claimed),
+        ]
+    )
     by_names = reconciled(expect=6)["findings"]
     assert {f["row"] for f in by_names} == {f["row"] for f in found} - {
-        grown, snapshot, stray["snapshot"],
-    }  # fmt: skip
+        grown,
+        snapshot,
+        stray["snapshot"],
+    }
     (restore,) = [f["command"] for f in by_names if f["row"] == trashed]
     on("ceph01", script=restore)  # each has the command that settles it
     assert trashed not in {f["row"] for f in reconciled(expect=6)["findings"]}

@@ -88,8 +88,12 @@ def test_undo_brings_back_every_byte(before):
     assert "a pool is never deleted" in shown
     inv("undo", "--yes")
     assert state() == before
-    for host, unit in (("controller01", "glance-api"), ("controller01", "cinder-volume"),
-                       ("compute01", "nova-compute"), ("compute02", "nova-compute")):  # fmt: skip
+    for host, unit in (
+        ("controller01", "glance-api"),
+        ("controller01", "cinder-volume"),
+        ("compute01", "nova-compute"),
+        ("compute02", "nova-compute"),
+    ):
         assert on(host, "systemctl", "is-active", unit).strip() == "active"
     inv("integrate", "--yes")
     inv("integrate", "--check")

@@ -66,10 +66,14 @@ def connected():
 
 def image(api, kind, file, **more):
     made = api.image.create_image(
-        name=f"lost-{kind}", disk_format=kind if kind != "disk" else "raw",
-        container_format="bare" if kind == "disk" else kind, filename=str(file),
-        validate_checksum=False, wait=True, **more,
-    )  # fmt: skip
+        name=f"lost-{kind}",
+        disk_format=kind if kind != "disk" else "raw",
+        container_format="bare" if kind == "disk" else kind,
+        filename=str(file),
+        validate_checksum=False,
+        wait=True,
+        **more,
+    )
     return waited(lambda: api.image.get_image(made.id), lambda i: i.status == "active")
 
 
@@ -95,17 +99,28 @@ class Cloud:
             self.snapshot = api.block_storage.create_snapshot(
                 volume_id=self.data.id, name="lost-snapshot", force=True
             )
-            waited(lambda: api.block_storage.get_snapshot(self.snapshot.id),
-                   lambda s: s.status == "available")  # fmt: skip
+            waited(
+                lambda: api.block_storage.get_snapshot(self.snapshot.id),
+                lambda s: s.status == "available",
+            )
             self.boot = volume(api, "lost-boot", image_id=self.image.id)
-            disk = {"boot_index": 0, "uuid": self.boot.id, "source_type": "volume",
-                    "destination_type": "volume", "delete_on_termination": False}  # fmt: skip
+            disk = {
+                "boot_index": 0,
+                "uuid": self.boot.id,
+                "source_type": "volume",
+                "destination_type": "volume",
+                "delete_on_termination": False,
+            }
             self.server = api.compute.create_server(
-                name="lost-server", flavor_id=api.compute.find_flavor("lab.tiny").id,
-                networks="none", block_device_mapping=[disk],
-            )  # fmt: skip
-            self.server = waited(lambda: api.compute.get_server(self.server.id),
-                                 lambda s: s.status in ("ACTIVE", "ERROR"))  # fmt: skip
+                name="lost-server",
+                flavor_id=api.compute.find_flavor("lab.tiny").id,
+                networks="none",
+                block_device_mapping=[disk],
+            )
+            self.server = waited(
+                lambda: api.compute.get_server(self.server.id),
+                lambda s: s.status in ("ACTIVE", "ERROR"),
+            )
             assert self.server.status == "ACTIVE"
             self.host = self.server.compute_host or self.server.hypervisor_hostname
             self.console(api, "stackrbd-guest: up")
@@ -120,8 +135,10 @@ class Cloud:
         self.process = self.guest()
 
     def console(self, api, words):
-        waited(lambda: api.compute.get_server_console_output(self.server, length=200)["output"],
-               lambda text: words in text)  # fmt: skip
+        waited(
+            lambda: api.compute.get_server_console_output(self.server, length=200)["output"],
+            lambda text: words in text,
+        )
 
     def now(self):
         """What every volume and image holds."""
@@ -176,8 +193,14 @@ def after(before):
 
 def logs_in(api, before):
     """Whether the user's password still opens Keystone."""
-    body = {"auth": {"identity": {"methods": ["password"], "password": {"user": {
-        "id": before.user.id, "password": before.password}}}}}  # fmt: skip
+    body = {
+        "auth": {
+            "identity": {
+                "methods": ["password"],
+                "password": {"user": {"id": before.user.id, "password": before.password}},
+            }
+        }
+    }
     keystone = api.session.auth.auth_url.rstrip("/").removesuffix("/v3")
     reply = api.session.post(keystone + "/v3/auth/tokens", json=body, authenticated=False)
     return reply.status_code == 201

@@ -123,8 +123,10 @@ def test_ten_gib_there_and_back(large, tmp_path):
     theirs = through_ssh(
         f"SSH 'age -d -i /srv/k/key | zstd -qdc | mariadb --no-defaults -S /srv/t/s' < {plain}"
     )
-    on("controller01", script="mariadb-admin --no-defaults -S /srv/t/s shutdown; "
-                              "rm -rf /srv/k /srv/t")  # fmt: skip
+    on(
+        "controller01",
+        script="mariadb-admin --no-defaults -S /srv/t/s shutdown; rm -rf /srv/k /srv/t",
+    )
     with Memory() as memory:
         said = inv("backup.verify", *large, timeout=7200)
     ours = stage(said, "restoring into throwaway", "restored; comparing")

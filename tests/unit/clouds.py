@@ -47,11 +47,19 @@ def pool(name, **more):
 
 def machine(number):
     return {
-        "os": "debian", "like": [], "version": "12", "codename": "bookworm", "name": "Debian 12",
-        "machine_id": f"m{number}", "boot_id": f"b{number}", "python": "3.11",
-        "hostname": f"h{number}", "sudo_keeps_input": False,
-        "monotonic": 5000.0, "time": BEGAN + 4000.0,
-    }  # fmt: skip
+        "os": "debian",
+        "like": [],
+        "version": "12",
+        "codename": "bookworm",
+        "name": "Debian 12",
+        "machine_id": f"m{number}",
+        "boot_id": f"b{number}",
+        "python": "3.11",
+        "hostname": f"h{number}",
+        "sudo_keeps_input": False,
+        "monotonic": 5000.0,
+        "time": BEGAN + 4000.0,
+    }
 
 
 def units(*names):
@@ -100,22 +108,31 @@ RATIOS = '"full_ratio":0.95\n"backfillfull_ratio":0.9\n"nearfull_ratio":0.85'
 
 def service_host(number, **more):
     return {
-        "host": machine(number), "packages": {**CLIENT, **LIBRARIES},
-        "kolla": {"/etc/kolla": False}, "ceph.folder": FOLDER, "ceph.conf": file(CEPH_CONF),
-        "owed": [], "disk": DISK,
-        "ceph.keyrings": said(), **more,
-    }  # fmt: skip
+        "host": machine(number),
+        "packages": {**CLIENT, **LIBRARIES},
+        "kolla": {"/etc/kolla": False},
+        "ceph.folder": FOLDER,
+        "ceph.conf": file(CEPH_CONF),
+        "owed": [],
+        "disk": DISK,
+        "ceph.keyrings": said(),
+        **more,
+    }
 
 
 def compute(number):
     return service_host(
         number,
         **{
-            "nova.conf": options("nova"), "nova.later": {}, "libvirt.secrets": secret(FSID),
-            "guests": said("instance-1\n"), "units": units("nova-compute"),
-            "libvirt.daemons": daemons(), "domains": {"d-1": {"disks": said(disk_xml())}},
+            "nova.conf": options("nova"),
+            "nova.later": {},
+            "libvirt.secrets": secret(FSID),
+            "guests": said("instance-1\n"),
+            "units": units("nova-compute"),
+            "libvirt.daemons": daemons(),
+            "domains": {"d-1": {"disks": said(disk_xml())}},
         },
-    )  # fmt: skip
+    )
 
 
 def hosts():
@@ -130,7 +147,9 @@ def hosts():
     openstack = {"nova-common": None, "glance-common": "2:25.1.0-2", "cinder-common": "2:21.3.1-1"}
     made = {
         "ceph01": {
-            **ceph, "host": machine(0), "disk": DISK,
+            **ceph,
+            "host": machine(0),
+            "disk": DISK,
             "ceph.ratios": said(RATIOS),
             "ceph.kinds": said(f'"entity":"client.volumes"\n"key":"{HEAD}'),
             "ceph.df": answer({"pools": []}),
@@ -140,15 +159,19 @@ def hosts():
             **{
                 "keyring.images": file(f"[client.images]\n\tkey = {IMAGES}\n", "glance", "0640"),
                 "keyring.volumes": file(f"[client.volumes]\n\tkey = {KEY}\n", "cinder", "0640"),
-                "cinder.conf": options("cinder"), "cinder.later": {}, "cinder.head": None,
-                "glance.conf": options("glance"), "glance.later": {},
+                "cinder.conf": options("cinder"),
+                "cinder.later": {},
+                "cinder.head": None,
+                "glance.conf": options("glance"),
+                "glance.later": {},
                 "units": units("glance-api", "cinder-volume"),
-                "glance.files": said("/var/lib/glance/images/1\n"), "cinder.defaults": said(code=1),
+                "glance.files": said("/var/lib/glance/images/1\n"),
+                "cinder.defaults": said(code=1),
             },
         ),
         "n1": compute(2),
         "n2": compute(3),
-    }  # fmt: skip
+    }
     made["ctl"]["packages"] |= openstack
     for name in ("n1", "n2"):
         made[name]["packages"] |= {**dict.fromkeys(openstack), "nova-common": "2:26.2.2-1"}
@@ -172,8 +195,14 @@ def looked(change=lambda cloud: None, known=None, **more):
     uuid = {"uuid.volumes": FSID} if known is None else known
     facts = Facts(answers, uuid, ZED)
     clocks = dict.fromkeys(site().hosts, (-0.1, 0.9))
-    given = {"clocks": clocks, "here": {}, "releases": RELEASES, "release": "zed",
-             "hazards": HAZARDS, **more}  # fmt: skip
+    given = {
+        "clocks": clocks,
+        "here": {},
+        "releases": RELEASES,
+        "release": "zed",
+        "hazards": HAZARDS,
+        **more,
+    }
     return Looked(facts, **given)
 
 

@@ -35,13 +35,17 @@ def main():
     names = held.names({"volumes": [f"volume-{name}" for name in ids], "images": []}, {})
     after = rows.rows(lines(MANY, {7, 8, 9, 10, 11}))
     found = reconcile.compare(PLACES, before, names, after)
-    print(json.dumps({
-        "findings": len(found),
-        "rows": sum(len(some) for some in vars(after).values()),
-        "names": len(names.there["volumes"]),
-        "seconds": round(time.monotonic() - start, 1),
-        "megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "findings": len(found),
+                "rows": sum(len(some) for some in vars(after).values()),
+                "names": len(names.there["volumes"]),
+                "seconds": round(time.monotonic() - start, 1),
+                "megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -21,18 +21,32 @@ def told(change=lambda cloud: None, site_=None, runs=(), **more):
     found, plan = verdict.findings(site_, seen)
     return {
         **documents.document(site_, seen, found, places.table(site_, seen), plan, ""),
-        "made": NOW, "by": "operator@here", "version": "0.1.0", "file": "site.toml",
+        "made": NOW,
+        "by": "operator@here",
+        "version": "0.1.0",
+        "file": "site.toml",
         "runs": list(runs),
-    }  # fmt: skip
+    }
 
 
 def run(name="r1", task="integrate", ago=3600.0, outcome="done", code=0, **more):
     """One run, as the document has it."""
     return {
-        "run": name, "site": "test", "task": task, "who": "operator@here", "changes": 2,
-        "seconds": 12.5, "outcome": outcome, "code": code, "began": NOW - ago - 12.5,
-        "ended": NOW - ago, "why": "", "steps": [], "checks": [], **more,
-    }  # fmt: skip
+        "run": name,
+        "site": "test",
+        "task": task,
+        "who": "operator@here",
+        "changes": 2,
+        "seconds": 12.5,
+        "outcome": outcome,
+        "code": code,
+        "began": NOW - ago - 12.5,
+        "ended": NOW - ago,
+        "why": "",
+        "steps": [],
+        "checks": [],
+        **more,
+    }
 
 
 def check(name, ok=True, detail="it is so", seconds=1.25, host=""):
@@ -58,9 +72,14 @@ CANARY = (
 )
 STEPS = [
     {"sign": "+", "thing": "pool volumes", "sentence": "create", "hosts": ["ceph01"], "done": 1},
-    {"sign": "~", "thing": "/etc/nova/nova.conf", "sentence": "set 2 options",
-     "hosts": ["n1", "n2"], "done": 2},
-]  # fmt: skip
+    {
+        "sign": "~",
+        "thing": "/etc/nova/nova.conf",
+        "sentence": "set 2 options",
+        "hosts": ["n1", "n2"],
+        "done": 2,
+    },
+]
 RUNS = (run(steps=STEPS), verify(*PROOF, ago=7200.0))
 
 
@@ -74,8 +93,9 @@ def broken(cloud):
 def a_thousand(hosts=1000):
     """The document of a large site: most computes alike, some in each kind of trouble."""
     names = [f"compute{n:04d}" for n in range(1, hosts + 1)]
-    large = site(hosts={**{n: HOSTS[n] for n in ("ceph01", "ctl")},
-                        **dict.fromkeys(names, HOSTS["n1"])})  # fmt: skip
+    large = site(
+        hosts={**{n: HOSTS[n] for n in ("ceph01", "ctl")}, **dict.fromkeys(names, HOSTS["n1"])}
+    )
     trouble = {"another-uuid": names[3:10], "down": names[20:24], "old": names[50:350]}
 
     def change(cloud):

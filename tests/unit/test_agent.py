@@ -28,12 +28,15 @@ class Agent:
     def __init__(self, folder, silence=30.0, as_lines=agent_program.as_code, **work):
         self.state = folder / "state"
         needed = [name for names in agent_program.needed_for(work) for name in names]
-        program = as_lines([(name, self._altered(text, silence))
-                            for name, text in agent_program.sources(needed)])  # fmt: skip
+        program = as_lines(
+            [(name, self._altered(text, silence)) for name, text in agent_program.sources(needed)]
+        )
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", agent_program.BOOTSTRAP],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         self.process.stdin.write(b"noise\n" + program)
         self.give(**work)
 
@@ -43,8 +46,17 @@ class Agent:
 
     def give(self, **work):
         """One more piece of work."""
-        common = {"nonce": NONCE, "deadline": 60, "site": "lab", "number": 1, "run": "r1",
-                  "who": "run r1 of a test", "patience": 1, "then": [], "prunes": True}  # fmt: skip
+        common = {
+            "nonce": NONCE,
+            "deadline": 60,
+            "site": "lab",
+            "number": 1,
+            "run": "r1",
+            "who": "run r1 of a test",
+            "patience": 1,
+            "then": [],
+            "prunes": True,
+        }
         if "reads" in work and "number" not in work:
             del common["number"]  # a look without the lock
         self.process.stdin.write(json.dumps({**common, **work}).encode() + b"\n")
@@ -84,9 +96,15 @@ def agent(tmp_path):
 
 def step(number, verb, restarts=(), **args):
     return {
-        "id": number, "verb": verb, "args": args, "restarts": restarts, "thing": f"thing {number}",
-        "sentence": "does", "sign": "~", "wave": 1,
-    }  # fmt: skip
+        "id": number,
+        "verb": verb,
+        "args": args,
+        "restarts": restarts,
+        "thing": f"thing {number}",
+        "sentence": "does",
+        "sign": "~",
+        "wave": 1,
+    }
 
 
 def sh(script, **more):
@@ -103,8 +121,11 @@ def test_steps_are_announced_before_and_after(agent, tmp_path):
     work = [step(0, "run", **sh(f"echo a > {tmp_path}/a")), step(1, "run", **sh("exit 3"))]
     said = agent(steps=[*work, step(2, "run", **sh(f"echo c > {tmp_path}/c"))]).all()
     assert [(m["t"], m["step"]) for m in said] == [
-        ("begin", 0), ("done", 0), ("begin", 1), ("failed", 1),
-    ]  # fmt: skip
+        ("begin", 0),
+        ("done", 0),
+        ("begin", 1),
+        ("failed", 1),
+    ]
     assert "exit code 3" in said[-1]["why"]
     assert (tmp_path / "a").exists()
     assert not (tmp_path / "c").exists()
@@ -218,8 +239,14 @@ def test_a_write_can_be_taken_back(agent, tmp_path, there):
         path.chmod(0o604)
     before = hashlib.sha256(b"old\n").hexdigest() if there else None
     owner, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
-    wanted = {"path": str(path), "content": ["new\n"], "mode": "0640", "owner": owner,
-              "group": group, "before": before}  # fmt: skip
+    wanted = {
+        "path": str(path),
+        "content": ["new\n"],
+        "mode": "0640",
+        "owner": owner,
+        "group": group,
+        "before": before,
+    }
     agent(steps=[step(0, "write", **wanted)]).all()
     assert path.read_text() == "new\n"
     (kept,) = steps_of(agent)
@@ -310,8 +337,14 @@ def test_a_restart_is_owed_before_the_write(agent, tmp_path):
 
 
 def test_nothing_is_owed_for_a_write_that_was_refused(agent, tmp_path):
-    refused = {"path": str(tmp_path / "no" / "conf"), "content": ["x"], "mode": "0600",
-               "owner": "root", "group": "root", "before": None}  # fmt: skip
+    refused = {
+        "path": str(tmp_path / "no" / "conf"),
+        "content": ["x"],
+        "mode": "0600",
+        "owner": "root",
+        "group": "root",
+        "before": None,
+    }
     running = agent(steps=[step(0, "write", ["nova-compute"], **refused)])
     assert running.all()[-1]["t"] == "failed"
     assert list((running.state / "owed").iterdir()) == []
@@ -361,8 +394,14 @@ def test_a_brought_file_is_put_in_place_and_taken_back(agent, tmp_path):
     staged.write_text("new\n")
     path.write_text("old\n")
     owner, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
-    args = {"path": str(path), "staged": str(staged), "mode": "0640", "owner": owner,
-            "group": group, "before": hashlib.sha256(b"old\n").hexdigest()}  # fmt: skip
+    args = {
+        "path": str(path),
+        "staged": str(staged),
+        "mode": "0640",
+        "owner": owner,
+        "group": group,
+        "before": hashlib.sha256(b"old\n").hexdigest(),
+    }
     agent(steps=[step(0, "place", **args)]).all()
     assert (path.read_text(), oct(path.stat().st_mode & 0o777)) == ("new\n", "0o640")
     (kept,) = steps_of(agent)
@@ -459,8 +498,10 @@ def test_a_fence_that_is_none(agent, tmp_path, text):
     assert agent(steps=[step(0, "run", **sh("true"))]).all()[-1]["t"] == "done"
 
 
-GUARD = {"argv": ["sh", "-c", "echo $0 >&2; exit 1", "error: Secret not found"],
-         "absent": "secret not found"}  # fmt: skip
+GUARD = {
+    "argv": ["sh", "-c", "echo $0 >&2; exit 1", "error: Secret not found"],
+    "absent": "secret not found",
+}
 
 
 def test_what_cannot_be_asked_is_not_absent(agent, tmp_path):

@@ -31,9 +31,12 @@ def controller(*lines, enabled="lvm,rbd", own="ctl", later=(), owed=()):
     """What a host of cinder-volume answers."""
     active = [("DEFAULT", "enabled_backends", enabled), *lines]
     return {
-        "cinder.conf": conf(*active), "cinder.later": {"/later": list(later)} if later else {},
-        "cinder.head": None, "host": {"hostname": own}, "owed": list(owed),
-    }  # fmt: skip
+        "cinder.conf": conf(*active),
+        "cinder.later": {"/later": list(later)} if later else {},
+        "cinder.head": None,
+        "host": {"hostname": own},
+        "owed": list(owed),
+    }
 
 
 def volume(place, status="available", number="1"):
@@ -69,56 +72,125 @@ RBD = controller(*section())
     [
         # renamed: moved, and the row goes
         (CEPH, RBD, [PLACE], ["ctl@rbd"], ([("ctl", PLACE, "ctl@ceph#rbd", True)], ["ctl@rbd"])),
-        (CEPH, RBD, [PLACE, "ctl@lvm#lvm"], ["ctl@rbd", "ctl@lvm"],
-         ([("ctl", PLACE, "ctl@ceph#rbd", True)], ["ctl@rbd"])),
+        (
+            CEPH,
+            RBD,
+            [PLACE, "ctl@lvm#lvm"],
+            ["ctl@rbd", "ctl@lvm"],
+            ([("ctl", PLACE, "ctl@ceph#rbd", True)], ["ctl@rbd"]),
+        ),
         (CEPH, RBD, [], ["ctl@rbd"], ([], ["ctl@rbd"])),
         # each pool of the old service is a place
-        (CEPH, RBD, ["ctl@rbd", "ctl@rbd#X"], [],
-         ([("ctl", "ctl@rbd", "ctl@ceph#rbd", True), ("ctl", "ctl@rbd#X", "ctl@ceph#rbd", True)],
-          [])),
+        (
+            CEPH,
+            RBD,
+            ["ctl@rbd", "ctl@rbd#X"],
+            [],
+            (
+                [
+                    ("ctl", "ctl@rbd", "ctl@ceph#rbd", True),
+                    ("ctl", "ctl@rbd#X", "ctl@ceph#rbd", True),
+                ],
+                [],
+            ),
+        ),
         # the new name is somebody's already: there is no exact way back
         (CEPH, RBD, [PLACE, "ctl@ceph#rbd"], [], ([("ctl", PLACE, "ctl@ceph#rbd", False)], [])),
         # a row that an earlier run left is nobody
-        (CEPH, RBD, [PLACE], ["ctl@rbd", "ctl@ceph"],
-         ([("ctl", PLACE, "ctl@ceph#rbd", True)], ["ctl@rbd"])),
+        (
+            CEPH,
+            RBD,
+            [PLACE],
+            ["ctl@rbd", "ctl@ceph"],
+            ([("ctl", PLACE, "ctl@ceph#rbd", True)], ["ctl@rbd"]),
+        ),
         # the file was written, and the run died: its section stays in the file, not enabled
-        (CEPH, controller(*section(), enabled="lvm,ceph"), [PLACE], ["ctl@rbd", "ctl@ceph"],
-         ([("ctl", PLACE, "ctl@ceph#rbd", False)], ["ctl@rbd"])),
+        (
+            CEPH,
+            controller(*section(), enabled="lvm,ceph"),
+            [PLACE],
+            ["ctl@rbd", "ctl@ceph"],
+            ([("ctl", PLACE, "ctl@ceph#rbd", False)], ["ctl@rbd"]),
+        ),
         # the old one stays beside the new one
         ({"backend": "ceph"}, RBD, [PLACE], ["ctl@rbd"], ([], [])),
         # backend_host: set, changed, or by the host's own name
-        ({"backend_host": "all"}, RBD, [PLACE], ["ctl@rbd"],
-         ([("ctl", PLACE, "all@rbd#rbd", True)], ["ctl@rbd"])),
-        ({"backend_host": "all"}, controller(*section(backend_host="one")), ["one@rbd#rbd"], [],
-         ([("ctl", "one@rbd#rbd", "all@rbd#rbd", True)], [])),
+        (
+            {"backend_host": "all"},
+            RBD,
+            [PLACE],
+            ["ctl@rbd"],
+            ([("ctl", PLACE, "all@rbd#rbd", True)], ["ctl@rbd"]),
+        ),
+        (
+            {"backend_host": "all"},
+            controller(*section(backend_host="one")),
+            ["one@rbd#rbd"],
+            [],
+            ([("ctl", "one@rbd#rbd", "all@rbd#rbd", True)], []),
+        ),
         ({}, controller(*section(backend_host="one")), ["one@rbd#rbd"], ["one@rbd"], ([], [])),
-        ({"backend_host": "all"}, controller(*section(), ("DEFAULT", "host", "box")),
-         ["box@rbd#rbd"], [], ([("ctl", "box@rbd#rbd", "all@rbd#rbd", True)], [])),
-        ({"backend_host": "all"}, controller(*section(), later=[("rbd", "backend_host", "late")]),
-         ["late@rbd#rbd"], [], ([("ctl", "late@rbd#rbd", "all@rbd#rbd", True)], [])),
+        (
+            {"backend_host": "all"},
+            controller(*section(), ("DEFAULT", "host", "box")),
+            ["box@rbd#rbd"],
+            [],
+            ([("ctl", "box@rbd#rbd", "all@rbd#rbd", True)], []),
+        ),
+        (
+            {"backend_host": "all"},
+            controller(*section(), later=[("rbd", "backend_host", "late")]),
+            ["late@rbd#rbd"],
+            [],
+            ([("ctl", "late@rbd#rbd", "all@rbd#rbd", True)], []),
+        ),
         # a backend_host goes along to the section that takes the place
-        (CEPH, controller(*section(backend_host="one")), ["one@rbd#rbd"], [],
-         ([("ctl", "one@rbd#rbd", "one@ceph#rbd", True)], [])),
+        (
+            CEPH,
+            controller(*section(backend_host="one")),
+            ["one@rbd#rbd"],
+            [],
+            ([("ctl", "one@rbd#rbd", "one@ceph#rbd", True)], []),
+        ),
         # the volume_backend_name in use goes along, and is never replaced
-        (CEPH, controller(*section(volume_backend_name="CEPH")), ["ctl@rbd#CEPH"], ["ctl@rbd"],
-         ([("ctl", "ctl@rbd#CEPH", "ctl@ceph#CEPH", True)], ["ctl@rbd"])),
-        ({}, controller(*section(volume_backend_name="CEPH")), ["ctl@rbd#CEPH"], ["ctl@rbd"],
-         ([], [])),
+        (
+            CEPH,
+            controller(*section(volume_backend_name="CEPH")),
+            ["ctl@rbd#CEPH"],
+            ["ctl@rbd"],
+            ([("ctl", "ctl@rbd#CEPH", "ctl@ceph#CEPH", True)], ["ctl@rbd"]),
+        ),
+        (
+            {},
+            controller(*section(volume_backend_name="CEPH")),
+            ["ctl@rbd#CEPH"],
+            ["ctl@rbd"],
+            ([], []),
+        ),
         # what is not ours to say
         (CEPH, RBD, ["other@rbd#rbd", "ctl@nfs#nfs", ""], ["other@rbd"], ([], [])),
         # one service by its whole name
-        ({"replaces": "gone@rbd"}, RBD, ["gone@rbd#rbd"], ["ctl@rbd"],
-         ([("ctl", "gone@rbd#rbd", "ctl@rbd#rbd", False)], [])),
+        (
+            {"replaces": "gone@rbd"},
+            RBD,
+            ["gone@rbd#rbd"],
+            ["ctl@rbd"],
+            ([("ctl", "gone@rbd#rbd", "ctl@rbd#rbd", False)], []),
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_moved(cinder, ctl, volumes, rows, expected):
     seen = facts(ctl, map(volume, volumes), rows, up=rows != ["other@rbd"])
     assert moved(here(**cinder), seen) == expected
 
 
 def test_two_hosts_under_one_backend_host():
-    seen = facts(RBD, [volume(PLACE), volume("ctl2@rbd#rbd")], ["ctl@rbd", "ctl2@rbd"],
-                 ctl2=controller(*section(), own="ctl2"))  # fmt: skip
+    seen = facts(
+        RBD,
+        [volume(PLACE), volume("ctl2@rbd#rbd")],
+        ["ctl@rbd", "ctl2@rbd"],
+        ctl2=controller(*section(), own="ctl2"),
+    )
     moves, rows = moved(here(two=True, backend_host="all"), seen)
     assert moves == [
         ("ctl", PLACE, "all@rbd#rbd", True),
@@ -128,8 +200,9 @@ def test_two_hosts_under_one_backend_host():
 
 
 def test_two_hosts_are_renamed_each_for_itself():
-    seen = facts(RBD, [volume(PLACE), volume("ctl2@rbd#rbd")], [],
-                 ctl2=controller(*section(), own="ctl2"))  # fmt: skip
+    seen = facts(
+        RBD, [volume(PLACE), volume("ctl2@rbd#rbd")], [], ctl2=controller(*section(), own="ctl2")
+    )
     assert moved(here(two=True, **CEPH), seen)[0] == [
         ("ctl", PLACE, "ctl@ceph#rbd", True),
         ("ctl2", "ctl2@rbd#rbd", "ctl2@ceph#rbd", True),
@@ -140,16 +213,25 @@ def test_two_hosts_are_renamed_each_for_itself():
     "cinder, seen, words",
     [
         (CEPH, facts(RBD, [volume(PLACE, "deleting")]), "being worked on: 1 .deleting.*again"),
-        ({"replaces": "lvm"}, facts(controller(*section(volume_driver="lvm.Driver")),
-                                    [volume("ctl@lvm#lvm")]), r"\[lvm\]: expected volume_driver"),
-        (CEPH, facts(controller(*section(rbd_pool="others")), [volume(PLACE)]),
-         "rbd_pool = volumes .* found .*rbd_pool = others"),
+        (
+            {"replaces": "lvm"},
+            facts(controller(*section(volume_driver="lvm.Driver")), [volume("ctl@lvm#lvm")]),
+            r"\[lvm\]: expected volume_driver",
+        ),
+        (
+            CEPH,
+            facts(controller(*section(rbd_pool="others")), [volume(PLACE)]),
+            "rbd_pool = volumes .* found .*rbd_pool = others",
+        ),
         (CEPH, facts(controller(enabled="ceph"), [volume(PLACE)]), r"volume_driver = \(none\)"),
-        ({"replaces": "far@rbd"}, facts(RBD, [volume("far@rbd#rbd")], ["far@rbd"]),
-         "found far@rbd up on a host that is not in the site file"),
+        (
+            {"replaces": "far@rbd"},
+            facts(RBD, [volume("far@rbd#rbd")], ["far@rbd"]),
+            "found far@rbd up on a host that is not in the site file",
+        ),
         (CEPH, Facts({"ctl": RBD}, {}, ZED), "ctl@rbd would have another name"),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused(cinder, seen, words):
     with pytest.raises(BadInput, match=words):
         backends.plan(here(**cinder), seen)
@@ -281,10 +363,19 @@ def step(**more):
     """What the host kept of a move."""
     back = {"argv": backends.update_host("ctl@ceph#rbd", PLACE)}
     return {
-        "step": 1, "state": "done", "thing": f"volumes on {PLACE}", "sentence": "s", "sign": "~",
-        "wave": 1, "verb_was": "run", "verb": "run", "args": back, "volumes": "ctl@ceph#rbd",
-        "was": None, **more,
-    }  # fmt: skip
+        "step": 1,
+        "state": "done",
+        "thing": f"volumes on {PLACE}",
+        "sentence": "s",
+        "sign": "~",
+        "wave": 1,
+        "verb_was": "run",
+        "verb": "run",
+        "args": back,
+        "volumes": "ctl@ceph#rbd",
+        "was": None,
+        **more,
+    }
 
 
 def back(*volumes):

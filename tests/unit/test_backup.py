@@ -12,8 +12,18 @@ from .states import FSID, cluster, site
 
 RECIPIENT = "age1" + "q" * 58
 INSTALLED = {"nova-common": "2:26.2.2-1~deb12u3", "mariadb-server": "1:10.11.19-0+deb12u1"}
-UNITS = ("mariadb", "nova-api", "keystone", "cinder-volume", "rabbitmq-server", "ssh",
-         "nova-compute", "neutron-openvswitch-agent", "lab-share", "glance-api")  # fmt: skip
+UNITS = (
+    "mariadb",
+    "nova-api",
+    "keystone",
+    "cinder-volume",
+    "rabbitmq-server",
+    "ssh",
+    "nova-compute",
+    "neutron-openvswitch-agent",
+    "lab-share",
+    "glance-api",
+)
 NOVA = ["file", "0640", "root", "nova", "f" * 64]
 
 
@@ -42,28 +52,39 @@ def manifest(**more):
     held = {
         "versions": INSTALLED,
         "units": ["mariadb", "rabbitmq-server", "keystone", "nova-api"],
-        "files": {"/etc/nova": ["directory", "0755", "root", "root", ""],
-                  "/etc/nova/nova.conf": NOVA,
-                  "/etc/mysql/my.cnf": ["link", "0777", "root", "root", "/etc/alternatives/my"]},
+        "files": {
+            "/etc/nova": ["directory", "0755", "root", "root", ""],
+            "/etc/nova/nova.conf": NOVA,
+            "/etc/mysql/my.cnf": ["link", "0777", "root", "root", "/etc/alternatives/my"],
+        },
         "database": {"schemas": ["nova"], "tables": {"nova.a": [1, "x"]}},
-    }  # fmt: skip
+    }
     return {"site": "test", "fsid": FSID, "hosts": {"ctl": {**held, **more}}}
 
 
 def test_units_are_those_of_openstack_in_the_order_of_their_start():
     assert backup.active(a_site(), listed(UNITS)) == [
-        "mariadb", "rabbitmq-server", "keystone", "glance-api", "nova-api", "cinder-volume",
+        "mariadb",
+        "rabbitmq-server",
+        "keystone",
+        "glance-api",
+        "nova-api",
+        "cinder-volume",
         "lab-share",
-    ]  # fmt: skip
+    ]
 
 
 def test_services_are_stopped_the_last_to_start_first_and_the_database_stays():
     changes = backup.Stopped(["ctl"]).plan(a_site(), facts())
     stopped = [change.args["argv"][3:] for change in changes]
     assert stopped == [
-        ["cinder-volume"], ["lab-share"], ["nova-api"], ["glance-api"], ["keystone"],
+        ["cinder-volume"],
+        ["lab-share"],
+        ["nova-api"],
+        ["glance-api"],
+        ["keystone"],
         ["rabbitmq-server"],
-    ]  # fmt: skip
+    ]
     assert all(change.args["undo"]["guard"] for change in changes)
     assert backup.Stopped(["ctl"]).plan(a_site(), facts(units=["mariadb", "nova-compute"])) == []
 
@@ -75,7 +96,7 @@ def at_rest(**more):
         "at /etc/mysql/my.cnf": {"/etc/mysql/my.cnf": False},
         "waiting": {"/data.stackrbd-r1": True, "/s": True, "/s/said/rabbitmq.json": True},
     }
-    return Facts({"ctl": seen(units=["mariadb"], **{**now, **more})})  # fmt: skip
+    return Facts({"ctl": seen(units=["mariadb"], **{**now, **more})})
 
 
 TAKEN = {"ctl": {"folder": "/data.stackrbd-r1", "staged": "/s", "live": "/data"}}
@@ -84,24 +105,38 @@ TAKEN = {"ctl": {"folder": "/data.stackrbd-r1", "staged": "/s", "live": "/data"}
 def test_files_come_first_then_databases_queue_and_services():
     changes = backup.PutBack(manifest(), TAKEN, "r2").plan(a_site(), at_rest())
     assert [(c.thing, c.verb) for c in changes] == [
-        ("/etc/nova/nova.conf", "place"), ("/etc/mysql/my.cnf", "run"), ("databases", "exchange"),
-        ("rabbitmq-server", "run"), ("rabbitmq-server", "restart"), ("queue", "run"),
-        ("keystone", "run"), ("keystone", "restart"), ("nova-api", "run"), ("nova-api", "restart"),
+        ("/etc/nova/nova.conf", "place"),
+        ("/etc/mysql/my.cnf", "run"),
+        ("databases", "exchange"),
+        ("rabbitmq-server", "run"),
+        ("rabbitmq-server", "restart"),
+        ("queue", "run"),
+        ("keystone", "run"),
+        ("keystone", "restart"),
+        ("nova-api", "run"),
+        ("nova-api", "restart"),
         ("/s", "run"),
-    ]  # fmt: skip
+    ]
     place, _, exchange = changes[:3]
     assert place.args["staged"] == "/s/files/etc/nova/nova.conf"
-    assert exchange.args == {"path": "/data", "new": "/data.stackrbd-r1", "unit": "mariadb",
-                             "old": "/data.stackrbd-before-r2"}  # fmt: skip
+    assert exchange.args == {
+        "path": "/data",
+        "new": "/data.stackrbd-r1",
+        "unit": "mariadb",
+        "old": "/data.stackrbd-before-r2",
+    }
 
 
 def test_what_is_in_place_needs_nothing_more():
     conf = {"kind": "file", "mode": "0640", "owner": "root", "group": "nova", "sha256": "f" * 64}
-    done = at_rest(**{
-        "at /etc/nova/nova.conf": conf, "at /etc/mysql/my.cnf": {"/etc/mysql/my.cnf": True},
-        "waiting": {"/data.stackrbd-r1": False, "/s": False, "/s/said/rabbitmq.json": False},
-        "units.active": listed(["mariadb", "rabbitmq-server", "keystone", "nova-api"]),
-    })  # fmt: skip
+    done = at_rest(
+        **{
+            "at /etc/nova/nova.conf": conf,
+            "at /etc/mysql/my.cnf": {"/etc/mysql/my.cnf": True},
+            "waiting": {"/data.stackrbd-r1": False, "/s": False, "/s/said/rabbitmq.json": False},
+            "units.active": listed(["mariadb", "rabbitmq-server", "keystone", "nova-api"]),
+        }
+    )
     assert backup.PutBack(manifest(), TAKEN, "r2").plan(a_site(), done) == []
 
 

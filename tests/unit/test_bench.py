@@ -13,8 +13,16 @@ from fabfile.core.contract import Facts
 from fabfile.resources import auth, ceph_conf, cluster, pools
 from fabfile.resources import site as sites
 
-FIGURES = {"wall": 2.0, "control_cpu": 10.0, "host_cpu": 50.0, "peak": 40.0, "kilobytes": 9.0,
-           "packets": 40.0, "connections": 1.0, "sessions": 1.0}  # fmt: skip
+FIGURES = {
+    "wall": 2.0,
+    "control_cpu": 10.0,
+    "host_cpu": 50.0,
+    "peak": 40.0,
+    "kilobytes": 9.0,
+    "packets": 40.0,
+    "connections": 1.0,
+    "sessions": 1.0,
+}
 
 
 def doubled(factor):
@@ -33,8 +41,14 @@ def document(*factors):
 
 def seen():
     site = sites.check({"name": "b", "hosts": {"ceph01": {"roles": ["ceph"]}}}, "test")
-    files = {"ceph.health": "health", "ceph.monmap": "monmap", "ceph.version": "version",
-             "ceph.versions": "versions", "ceph.pools": "pools", "ceph.users": "users"}  # fmt: skip
+    files = {
+        "ceph.health": "health",
+        "ceph.monmap": "monmap",
+        "ceph.version": "version",
+        "ceph.versions": "versions",
+        "ceph.pools": "pools",
+        "ceph.users": "users",
+    }
     answers = wanted.answers()
     out = {r: {"code": 0, "out": answers[f"{name}.json"]} for r, name in files.items()}
     return site, Facts({"ceph01": out})

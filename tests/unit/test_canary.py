@@ -59,10 +59,9 @@ class Cloud(test_proof.Cloud):
 
     def hypervisors(self, details):
         return [
-            Thing(name=f"{name}.lab", service_details={"host": name}, state=state,
-                  status="enabled")
+            Thing(name=f"{name}.lab", service_details={"host": name}, state=state, status="enabled")
             for name, state in self.states.items()
-        ]  # fmt: skip
+        ]
 
     def create_server(self, name, hypervisor_hostname, **more):
         (disk,) = more.pop("block_device_mapping")
@@ -89,8 +88,9 @@ class Cloud(test_proof.Cloud):
             server.hypervisor_hostname = f"{host}.lab"
 
     def server_actions(self, server):
-        return [Thing(action=kind, request_id="req-1") for kind in ("attach_volume",
-                                                                     "live-migration")]  # fmt: skip
+        return [
+            Thing(action=kind, request_id="req-1") for kind in ("attach_volume", "live-migration")
+        ]
 
     def ceph(self, kind, volume):
         """As rbd would say of a volume of this cloud."""
@@ -121,13 +121,24 @@ def test_every_compute_goes_through_every_step_and_nothing_stays(settings):  # n
     cloud, heard = Cloud(), []
     found = fly(cloud, settings, heard.append)
     assert failed(found) == {}
-    assert steps(found) == steps(found, "c2") == [
-        "a volume from the image is its clone", "an instance boots from it here",
-        "a volume is made", "it is attached", "the guest writes and reads back",
-        "Ceph names who watches it", "what was written is in Ceph", "a snapshot of it in RBD",
-        "live migration with the volume attached", "the guest writes there too",
-        "it is detached", "all of it is removed",
-    ]  # fmt: skip
+    assert (
+        steps(found)
+        == steps(found, "c2")
+        == [
+            "a volume from the image is its clone",
+            "an instance boots from it here",
+            "a volume is made",
+            "it is attached",
+            "the guest writes and reads back",
+            "Ceph names who watches it",
+            "what was written is in Ceph",
+            "a snapshot of it in RBD",
+            "live migration with the volume attached",
+            "the guest writes there too",
+            "it is detached",
+            "all of it is removed",
+        ]
+    )
     assert len(found) == SHARED + 2 * 12 and heard == found
     assert [check.last for check in found if check.host == "c1"] == [False] * 11 + [True]
     assert cloud.held == {}
@@ -139,8 +150,9 @@ def test_the_guest_must_write_anew_where_it_came_to(settings):  # noqa: F811
         "output": "stackrbd-guest: up\nwrote 1, read back equal"
     }
     assert set(failed(fly(cloud, settings))) == {
-        "c1: the guest writes there too", "c2: the guest writes there too",
-    }  # fmt: skip
+        "c1: the guest writes there too",
+        "c2: the guest writes there too",
+    }
     assert cloud.held == {}
 
 
@@ -203,10 +215,13 @@ def test_the_storage_alone_needs_no_compute(settings):  # noqa: F811
     cloud = Cloud()
     found = fly(cloud, test_settings(settings, computes=()))
     assert [check.name for check in found if not check.host] == [
-        "what earlier proofs left is gone", "an image in Glance",
-        "a volume from the image is its clone", "a snapshot of it in RBD",
-        "all of it is removed", "everything is deleted again",
-    ]  # fmt: skip
+        "what earlier proofs left is gone",
+        "an image in Glance",
+        "a volume from the image is its clone",
+        "a snapshot of it in RBD",
+        "all of it is removed",
+        "everything is deleted again",
+    ]
     assert failed(found) == {} and cloud.held == {}
 
 

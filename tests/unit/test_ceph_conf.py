@@ -37,9 +37,13 @@ def test_a_missing_file_is_written_readable_by_all(host, wave, units):
         f"[global]\nfsid = {FSID}\nmon_host = 10.0.0.1:6789 10.0.0.2:6789\n"
     )
     assert change.args == {
-        "path": "/etc/ceph/ceph.conf", "content": [text], "mode": "0644",
-        "owner": "root", "group": "root", "before": None,
-    }  # fmt: skip
+        "path": "/etc/ceph/ceph.conf",
+        "content": [text],
+        "mode": "0644",
+        "owner": "root",
+        "group": "root",
+        "before": None,
+    }
     assert (change.host, change.sign, change.wave, change.restarts) == (host, "+", wave, units)
 
 

@@ -20,9 +20,14 @@ def security():
 def cluster(security):
     """A scheduler and a worker in this process."""
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, protocol="tls://",
-        security=security, dashboard_address=None, memory_limit=0,
-    ) as made:  # fmt: skip
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tls://",
+        security=security,
+        dashboard_address=None,
+        memory_limit=0,
+    ) as made:
         yield made
 
 

@@ -33,8 +33,11 @@ def test_every_test_that_is_named_is_there():
 @pytest.mark.parametrize("name", ["recovery", "monitors", "backends"])
 def test_every_test_of_a_runbook_is_there_and_every_command_is_a_task(name):
     text = (ROOT / "docs" / f"{name}.md").read_text()
-    sources = [path for room in ("apart", "recovery", "lab")
-               for path in (ROOT / "tests" / room).glob("*.py")]  # fmt: skip
+    sources = [
+        path
+        for room in ("apart", "recovery", "lab")
+        for path in (ROOT / "tests" / room).glob("*.py")
+    ]
     known = set(re.findall(r"^def (test_\w+)", "".join(p.read_text() for p in sources), re.M))
     assert set(re.findall(r"`(test_\w+)`", text)) - known == set()
     assert all((ROOT / path).exists() for path in re.findall(r"tests/lab/\w+\.py", text))

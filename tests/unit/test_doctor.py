@@ -184,34 +184,74 @@ RESTARTED = f"inv services.restart{ON_CTL}"
     [
         (keyring(owner="root"), ERROR, "keyring.owner", [f"inv ceph.keyrings{ON_CTL}"]),
         (keyring(mode="0644"), WARNING, "keyring.mode", [f"inv ceph.keyrings{ON_CTL}"]),
-        (keyring("[client.odd]\nkey = x\n"), ERROR, "keyring.section",
-         [f"inv ceph.keyrings{ON_CTL}", RESTARTED]),
-        (lambda c: c["ctl"].update({"keyring.volumes": None}), ERROR, "keyring.missing",
-         [f"inv ceph.keyrings{ON_CTL}", RESTARTED]),
+        (
+            keyring("[client.odd]\nkey = x\n"),
+            ERROR,
+            "keyring.section",
+            [f"inv ceph.keyrings{ON_CTL}", RESTARTED],
+        ),
+        (
+            lambda c: c["ctl"].update({"keyring.volumes": None}),
+            ERROR,
+            "keyring.missing",
+            [f"inv ceph.keyrings{ON_CTL}", RESTARTED],
+        ),
         (ceph_conf(mode="0600"), ERROR, "ceph.conf.mode", ["inv hosts.conf --limit n1"]),
-        (lambda c: c["n1"].update({"ceph.conf": None}), ERROR, "ceph.conf.missing",
-         ["inv hosts.conf --limit n1"]),
-        (ceph_conf(clouds.CEPH_CONF.replace(MONITOR, "10.9.9.9")), ERROR, "ceph.conf.monitors",
-         ["inv hosts.conf --limit n1"]),
-        (ceph_conf(clouds.CEPH_CONF.replace(MONITOR, f"10.9.9.9,{MONITOR}")), WARNING,
-         "ceph.conf.monitors", ["inv hosts.conf --limit n1"]),
-        (caps(osd="allow rwx pool=volumes, allow rx pool=images"), ERROR, "user.caps",
-         ["inv ceph.auth"]),
+        (
+            lambda c: c["n1"].update({"ceph.conf": None}),
+            ERROR,
+            "ceph.conf.missing",
+            ["inv hosts.conf --limit n1"],
+        ),
+        (
+            ceph_conf(clouds.CEPH_CONF.replace(MONITOR, "10.9.9.9")),
+            ERROR,
+            "ceph.conf.monitors",
+            ["inv hosts.conf --limit n1"],
+        ),
+        (
+            ceph_conf(clouds.CEPH_CONF.replace(MONITOR, f"10.9.9.9,{MONITOR}")),
+            WARNING,
+            "ceph.conf.monitors",
+            ["inv hosts.conf --limit n1"],
+        ),
+        (
+            caps(osd="allow rwx pool=volumes, allow rx pool=images"),
+            ERROR,
+            "user.caps",
+            ["inv ceph.auth"],
+        ),
         (caps(mgr=""), WARNING, "user.caps", ["inv ceph.auth"]),
         (in_pools(application_metadata={}), WARNING, "pool.application", ["inv ceph.pools"]),
         (no_image_pool, ERROR, "pool.missing", ["inv ceph.pools"]),
         (lacks("qemu-block-extra"), ERROR, "packages.missing", ["inv hosts.packages --limit n1"]),
-        (an_option("cinder", "rbd", "rbd_secret_uuid", None), ERROR, "options",
-         [f"inv controller.cinder{ON_CTL}", RESTARTED]),
-        (an_option("glance", "DEFAULT", "show_image_direct_url", None), WARNING, "options",
-         [f"inv controller.glance{ON_CTL}", RESTARTED]),
-        (an_option("nova", "libvirt", "rbd_user", "odd", "n1"), ERROR, "options",
-         ["inv compute.nova --limit n1", "inv services.restart --limit n1"]),
+        (
+            an_option("cinder", "rbd", "rbd_secret_uuid", None),
+            ERROR,
+            "options",
+            [f"inv controller.cinder{ON_CTL}", RESTARTED],
+        ),
+        (
+            an_option("glance", "DEFAULT", "show_image_direct_url", None),
+            WARNING,
+            "options",
+            [f"inv controller.glance{ON_CTL}", RESTARTED],
+        ),
+        (
+            an_option("nova", "libvirt", "rbd_user", "odd", "n1"),
+            ERROR,
+            "options",
+            ["inv compute.nova --limit n1", "inv services.restart --limit n1"],
+        ),
         (owed, WARNING, "restart.owed", [RESTARTED]),
-        (lambda c: c[CLOUD].update(volume_types={}), WARNING, "volume.type",
-         ["inv controller.cinder"]),
+        (
+            lambda c: c[CLOUD].update(volume_types={}),
+            WARNING,
+            "volume.type",
+            ["inv controller.cinder"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_the_resources_find(change, severity, code, mend):
     one = the_one(change)
     assert (one.severity, one.code) == (severity, code)
@@ -413,8 +453,12 @@ def no_file_store(cloud):
     [
         (health("MON_CLOCK_SKEW"), ERROR, "ceph.MON_CLOCK_SKEW", "timesyncd"),
         (health("OSD_FULL", "HEALTH_ERR"), ERROR, "ceph.OSD_FULL", "ceph osd df"),
-        (health("OSDMAP_FLAGS", said="noout,noscrub flag(s) set"), WARNING, "ceph.OSDMAP_FLAGS",
-         "ceph osd unset noout; ceph osd unset noscrub"),
+        (
+            health("OSDMAP_FLAGS", said="noout,noscrub flag(s) set"),
+            WARNING,
+            "ceph.OSDMAP_FLAGS",
+            "ceph osd unset noout; ceph osd unset noscrub",
+        ),
         (health("NOT_KNOWN_HERE"), NOTE, "ceph.NOT_KNOWN_HERE", "ceph health detail"),
         (health("NOT_KNOWN_HERE", "HEALTH_ERR"), ERROR, "ceph.NOT_KNOWN_HERE", "ceph health"),
         (monitors, WARNING, "ceph.quorum", "ceph-mon.target"),
@@ -431,48 +475,106 @@ def no_file_store(cloud):
         (unit(LoadState="masked"), ERROR, "service.masked", "systemctl unmask cinder-volume"),
         (unit(LoadState="not-found"), ERROR, "service.absent", "install it"),
         (newer, NOTE, "service.older", "inv services.restart --all --limit ctl"),
-        (daemons(libvirtd__socket="active", virtqemud__socket="active",
-                 virtsecretd__socket="active"), ERROR, "libvirt.both", "disable --now libvirtd"),
+        (
+            daemons(
+                libvirtd__socket="active", virtqemud__socket="active", virtsecretd__socket="active"
+            ),
+            ERROR,
+            "libvirt.both",
+            "disable --now libvirtd",
+        ),
         (daemons(virtqemud__socket="active"), ERROR, "libvirt.virtsecretd", "virtsecretd.socket"),
         (lambda c: c["n1"]["packages"].update(librbd1="17.2.7"), WARNING, "library.mixed", "apt"),
-        (lambda c: c["n1"]["packages"].update(librbd1="12.2.1", librados2="12.2.1"), WARNING,
-         "library.old", "apt"),
+        (
+            lambda c: c["n1"]["packages"].update(librbd1="12.2.1", librados2="12.2.1"),
+            WARNING,
+            "library.old",
+            "apt",
+        ),
         (new_keys, ERROR, "library.aes256k", "--only-upgrade -y librados2"),
         (lambda c: c["n1"]["host"].update(sudo_keeps_input=True), ERROR, "sudo.log_input", "!log"),
         (ceph_conf(clouds.CEPH_CONF.replace("fsid", "\tfsid")), NOTE, "ceph.conf.tabs", "sed -i"),
         (keyring(f"[client.volumes]\n\tkey = {KEY}"), NOTE, "keyring.newline", "sed -i '$a\\'"),
-        (lambda c: c["n1"].update({"ceph.keyrings": said(
-            "ceph.client.admin.keyring 600 root root\n")}), WARNING, "keyring.admin", "rm /etc"),
-        (lambda c: c["ctl"].update({"ceph.keyrings": said(
-            "ceph.client.odd.keyring 644 root root\n")}), WARNING, "keyring.open", "chmod o="),
+        (
+            lambda c: c["n1"].update(
+                {"ceph.keyrings": said("ceph.client.admin.keyring 600 root root\n")}
+            ),
+            WARNING,
+            "keyring.admin",
+            "rm /etc",
+        ),
+        (
+            lambda c: c["ctl"].update(
+                {"ceph.keyrings": said("ceph.client.odd.keyring 644 root root\n")}
+            ),
+            WARNING,
+            "keyring.open",
+            "chmod o=",
+        ),
         (an_option("cinder", "rbd", "rbd_secret_uuid", FSID.upper()), NOTE, "uuid.upper", FSID),
-        (an_option("cinder", "rbd", "glance_api_version", "2"), NOTE,
-         "option.glance_api_version", "sed -i"),
-        (an_option("cinder", "DEFAULT", "backup_driver", "cinder.backup.drivers.ceph"), ERROR,
-         "option.backup_driver", "CephBackupDriver"),
-        (an_option("cinder", "rbd", "rbd_keyring_conf", "/etc/ceph/x"), NOTE,
-         "option.rbd_keyring_conf", "sed -i"),
-        (an_option("nova", "libvirt", "live_migration_flag", "X", "n1"), NOTE,
-         "option.live_migration_flag", "sed -i"),
-        (an_option("glance", "DEFAULT", "show_multiple_locations", "True"), WARNING,
-         "option.show_multiple_locations", "sed -i"),
+        (
+            an_option("cinder", "rbd", "glance_api_version", "2"),
+            NOTE,
+            "option.glance_api_version",
+            "sed -i",
+        ),
+        (
+            an_option("cinder", "DEFAULT", "backup_driver", "cinder.backup.drivers.ceph"),
+            ERROR,
+            "option.backup_driver",
+            "CephBackupDriver",
+        ),
+        (
+            an_option("cinder", "rbd", "rbd_keyring_conf", "/etc/ceph/x"),
+            NOTE,
+            "option.rbd_keyring_conf",
+            "sed -i",
+        ),
+        (
+            an_option("nova", "libvirt", "live_migration_flag", "X", "n1"),
+            NOTE,
+            "option.live_migration_flag",
+            "sed -i",
+        ),
+        (
+            an_option("glance", "DEFAULT", "show_multiple_locations", "True"),
+            WARNING,
+            "option.show_multiple_locations",
+            "sed -i",
+        ),
         (no_file_store, WARNING, "glance.files", "file:file"),
-        (lambda c: c["ctl"].update({"cinder.defaults": said("1:CEPH_ARGS=x\n2:CEPH_ARGS=x\n")}),
-         NOTE, "ceph.args", "/CEPH_ARGS/d"),
+        (
+            lambda c: c["ctl"].update({"cinder.defaults": said("1:CEPH_ARGS=x\n2:CEPH_ARGS=x\n")}),
+            NOTE,
+            "ceph.args",
+            "/CEPH_ARGS/d",
+        ),
         (versions, NOTE, "ceph.versions", "ceph versions"),
         (ephemeral_secret, WARNING, "libvirt.ephemeral", "secret-undefine"),
         (guest(uuid=OTHER), WARNING, "guest.uuid", "openstack server reboot --hard d-1"),
-        (both(guest(monitors=("10.9.9.9",)), lambda c: c[CLOUD].update(attachments=[])), WARNING,
-         "guest.monitors", "ceph.mons --hard-reboot d-1"),
+        (
+            both(guest(monitors=("10.9.9.9",)), lambda c: c[CLOUD].update(attachments=[])),
+            WARNING,
+            "guest.monitors",
+            "ceph.mons --hard-reboot d-1",
+        ),
         (attached(uuid=OTHER), WARNING, "attachment.uuid", "volume_attachment refresh d-1 1"),
         (guests(64, 70), NOTE, "guests.left.out", "virsh dumpxml"),
-        (lambda c: c[CLOUD].update(left_out={"volumes": 5000}), NOTE, "volumes.left.out",
-         "openstack volume list"),
-        (lambda c: c[CLOUD].update(left_out={"attachments": 5000}), NOTE, "attachments.left.out",
-         "volume attachment list"),
+        (
+            lambda c: c[CLOUD].update(left_out={"volumes": 5000}),
+            NOTE,
+            "volumes.left.out",
+            "openstack volume list",
+        ),
+        (
+            lambda c: c[CLOUD].update(left_out={"attachments": 5000}),
+            NOTE,
+            "attachments.left.out",
+            "volume attachment list",
+        ),
         (attached(monitors=["10.9.9.9"]), WARNING, "attachment.monitors", "--hard-reboot d-1"),
     ],
-)  # fmt: skip
+)
 def test_what_no_resource_knows(change, severity, code, mend):
     mine = [one for one in found(change) if one.code == code]
     assert len(mine) == 1, found(change)
@@ -525,9 +627,12 @@ def test_orphans_in_the_pool_are_given_to_the_backend_that_is_up():
     one = the_one(lambda c: orphan(c, **listed))
     assert (one.severity, one.code, one.thing) == (ERROR, "cinder.orphans", "ctl@old#old")
     assert ran(one) == [
-        ("runuser -u cinder -- cinder-manage volume update_host --currenthost 'ctl@old#old' "
-         "--newhost 'ctl@rbd#rbd'", ["ctl"]),
-    ]  # fmt: skip
+        (
+            "runuser -u cinder -- cinder-manage volume update_host --currenthost 'ctl@old#old' "
+            "--newhost 'ctl@rbd#rbd'",
+            ["ctl"],
+        ),
+    ]
 
 
 def test_orphans_elsewhere_are_for_a_person():

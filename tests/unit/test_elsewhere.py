@@ -22,7 +22,7 @@ from fabfile.core.contract import (
     Secret,
     UnknownHostKey,
     Unreachable,
-)  # fmt: skip
+)
 from fabfile.flow import elsewhere, engine, shard
 from fabfile.flow.converge import Options, Run
 
@@ -105,9 +105,10 @@ class WorkersFleet(fleets.StandIn):
     def values(self, host):
         told = {"thing": "t", "sentence": "s", "sign": "!", "verb_was": "restart", "wave": 2}
         return {
-            "owed": self.world.owed.get(host, []), "secret": KEY,
+            "owed": self.world.owed.get(host, []),
+            "secret": KEY,
             "run": [{**told, **step} for step in self.world.steps.get(host, [])],
-        }  # fmt: skip
+        }
 
     def close(self):
         self.closed = True
@@ -228,9 +229,10 @@ def test_no_key_travels_in_either_direction(world):
 
 def test_a_secret_among_the_works_ends_the_run_before_it_leaves(world, monkeypatch):
     monkeypatch.setattr(
-        Restarts, "plan",
+        Restarts,
+        "plan",
         lambda site, facts: [Change("n1", "u", "s", "!", "restart", {"key": Secret(KEY)}, 2)],
-    )  # fmt: skip
+    )
     with Run({}, Options(site=world.site, yes=True), "x") as made:
         facts = made.probe([Restarts])
         plan = made.plan([Restarts], facts)
@@ -267,8 +269,10 @@ def test_what_somebody_else_changed_meanwhile_is_left_to_the_next_run(world, mon
 
     monkeypatch.setattr(Restarts, "plan", staticmethod(other))
     world.kills["apply", "n3"] = "before"
-    assert run(world) == (1, "n3: unit: changed since the plan was made\n"
-                             "n5: unit: changed since the plan was made")  # fmt: skip
+    assert run(world) == (
+        1,
+        "n3: unit: changed since the plan was made\nn5: unit: changed since the plan was made",
+    )
     assert {host for host, count in world.restarts.items() if not count} == {"n3", "n5"}
 
 

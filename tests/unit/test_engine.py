@@ -112,10 +112,12 @@ def by_config(tmp_path, text):
 
 @pytest.mark.parametrize(
     "text, said",
-    [(b"Host\xff\n", "ssh_config: expected an SSH configuration"),
-     (b"nonsense\n", "ssh_config: expected an SSH configuration"),
-     (b"Host n1\n  Port ssh\n", "n1: its SSH configuration: Port: expected a number, found ssh")],
-)  # fmt: skip
+    [
+        (b"Host\xff\n", "ssh_config: expected an SSH configuration"),
+        (b"nonsense\n", "ssh_config: expected an SSH configuration"),
+        (b"Host n1\n  Port ssh\n", "n1: its SSH configuration: Port: expected a number, found ssh"),
+    ],
+)
 def test_a_configuration_that_is_none_is_named(tmp_path, text, said):
     with pytest.raises(BadInput, match=said):
         by_config(tmp_path, text)
@@ -123,10 +125,15 @@ def test_a_configuration_that_is_none_is_named(tmp_path, text, said):
 
 @pytest.mark.parametrize(
     "jump, user, host, port",
-    [("op@[fd00::1]:2222", "op", "fd00::1", 2222), ("[fd00::1]", None, "fd00::1", 22),
-     ("b", None, "b", 22), ("op@b:23", "op", "b", 23), ("ssh://op@b:24", "op", "b", 24),
-     ("a@x.org@b:25", "a@x.org", "b", 25)],
-)  # fmt: skip
+    [
+        ("op@[fd00::1]:2222", "op", "fd00::1", 2222),
+        ("[fd00::1]", None, "fd00::1", 22),
+        ("b", None, "b", 22),
+        ("op@b:23", "op", "b", 23),
+        ("ssh://op@b:24", "op", "b", 24),
+        ("a@x.org@b:25", "a@x.org", "b", 25),
+    ],
+)
 def test_a_bastion_is_written_as_openssh_has_it(tmp_path, jump, user, host, port):
     made = by_config(tmp_path, f"Host n1\n  ProxyJump {jump}\n".encode()).gateway
     assert (made.host, made.port) == (host, port)

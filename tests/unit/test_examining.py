@@ -68,10 +68,15 @@ def test_the_status_of_a_healthy_cloud(capsys):
     telling.status(Screen(False), told)
     shown = capsys.readouterr().out
     for words in (
-        "glance, cinder  ctl", "compute         n1, n2", "16.2.15", "1 of 1 monitors in quorum",
-        "zed: cinder 21.3.1", "monolithic on n1, n2", "rbd, size 3, 32 placement groups",
+        "glance, cinder  ctl",
+        "compute         n1, n2",
+        "16.2.15",
+        "1 of 1 monitors in quorum",
+        "zed: cinder 21.3.1",
+        "monolithic on n1, n2",
+        "rbd, size 3, 32 placement groups",
         "none: everything is as it should be",
-    ):  # fmt: skip
+    ):
         assert words in shown, shown
 
 
@@ -85,20 +90,34 @@ def a_private_secret(cloud):
 @pytest.mark.parametrize(
     "change, more, lines",
     [
-        (lambda c: c.pop("n2"), {"unreachable": {"n2": ("Unreachable", "n2: no")}},
-         ["unknown on n2; see inv doctor"]),
-        (lambda c: c["n2"].pop("nova.conf"), {"errors": {("n2", "nova.conf"): "no"}},
-         ["unknown on n2; see inv doctor"]),
-        (lambda c: c["n1"].update({"libvirt.secrets": {}}),
-         {"errors": {("n2", "owed"): "no"}},
-         ["2 changes on n1 (compute.secret); see inv plan", "unknown on n2; see inv doctor"]),
+        (
+            lambda c: c.pop("n2"),
+            {"unreachable": {"n2": ("Unreachable", "n2: no")}},
+            ["unknown on n2; see inv doctor"],
+        ),
+        (
+            lambda c: c["n2"].pop("nova.conf"),
+            {"errors": {("n2", "nova.conf"): "no"}},
+            ["unknown on n2; see inv doctor"],
+        ),
+        (
+            lambda c: c["n1"].update({"libvirt.secrets": {}}),
+            {"errors": {("n2", "owed"): "no"}},
+            ["2 changes on n1 (compute.secret); see inv plan", "unknown on n2; see inv doctor"],
+        ),
         (a_private_secret, {}, ["unknown on n1; see inv doctor"]),
-        (lambda c: None, {"errors": {("ceph01", "ceph.users"): "no"}},
-         [f"unknown on {EVERYWHERE}; see inv doctor"]),
-        (lambda c: None, {"doubts": (("identity", "two; set one"),)},
-         [f"unknown on {EVERYWHERE}; see inv doctor"]),
+        (
+            lambda c: None,
+            {"errors": {("ceph01", "ceph.users"): "no"}},
+            [f"unknown on {EVERYWHERE}; see inv doctor"],
+        ),
+        (
+            lambda c: None,
+            {"doubts": (("identity", "two; set one"),)},
+            [f"unknown on {EVERYWHERE}; see inv doctor"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_was_not_seen_is_not_called_right(capsys, change, more, lines):
     seen = looked(change, **more)
     plan = verdict.findings(site(), seen)[1]

@@ -8,8 +8,12 @@ from fabfile.cloud import holdings
 
 
 def connection(volumes, attachments):
-    info = {"driver_volume_type": "rbd", "auth_username": "volumes", "secret_uuid": "AB",
-            "hosts": ["10.0.0.1"]}  # fmt: skip
+    info = {
+        "driver_volume_type": "rbd",
+        "auth_username": "volumes",
+        "secret_uuid": "AB",
+        "hosts": ["10.0.0.1"],
+    }
     there = {
         "volumes": [
             SimpleNamespace(id=str(n), name="v", host=None, status="creating")

@@ -128,8 +128,10 @@ def test_old_runs_are_pruned_by_number_and_age(tmp_path, monkeypatch):
     os.utime(journal.folder() / "2026-01-05", (0, 0))
     journal.Journal("2026-02-01")
     assert sorted(p.name for p in journal.folder().iterdir()) == [
-        "2026-01-03", "2026-01-04", "2026-02-01",
-    ]  # fmt: skip
+        "2026-01-03",
+        "2026-01-04",
+        "2026-02-01",
+    ]
 
 
 GOOD = b'{"time": 1.0, "event": "run", "site": "lab", "task": "integrate"}\n'
@@ -146,9 +148,18 @@ def keep(name, events, plan=None):
 
 @pytest.mark.parametrize(
     "odd",
-    [b"\xff\xfe", b"5", b"[]", b"{}", b"null", b'{"event": "run"}', b"[" * 100_000,
-     b'{"time": "x", "event": "run"}', b'{"time": null, "event": "run"}'],
-)  # fmt: skip
+    [
+        b"\xff\xfe",
+        b"5",
+        b"[]",
+        b"{}",
+        b"null",
+        b'{"event": "run"}',
+        b"[" * 100_000,
+        b'{"time": "x", "event": "run"}',
+        b'{"time": null, "event": "run"}',
+    ],
+)
 def test_a_line_that_is_no_event_is_passed_over(home, odd):
     keep("r0", GOOD + ENDED)
     keep("r1", GOOD + odd + b"\n")

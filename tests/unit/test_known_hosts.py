@@ -211,9 +211,12 @@ def host():
 
 def reach(found, host):
     connection = conversing.HostConnection(
-        "127.0.0.1", user="op", port=int(host.split(":")[1]), config=Config(lazy=True),
+        "127.0.0.1",
+        user="op",
+        port=int(host.split(":")[1]),
+        config=Config(lazy=True),
         connect_kwargs={"password": "x", "allow_agent": False, "look_for_keys": False},
-    )  # fmt: skip
+    )
     connection.prepare("ctl", found, None, conversing.Shared())
     try:
         connection.reach()

@@ -14,14 +14,26 @@ from .states import EPHEMERAL, OTHER, cluster, conf, secret, site, user
 
 DEBIAN = {"os": "debian", "like": [], "name": "Debian 12", "hostname": "h"}
 ANSWERS = {
-    "host": DEBIAN, "kolla": {"/etc/kolla": False},
+    "host": DEBIAN,
+    "kolla": {"/etc/kolla": False},
     "packages": {**dict.fromkeys(client_packages.CLIENT), "nova-common": "2:26.2.2-1"},
-    "sudoers": None, "ceph.folder": None, "ceph.conf": None, "keyring.images": None,
-    "keyring.volumes": None, "keyring.vms": None, "libvirt.secrets": {}, "owed": ["nova-compute"],
-    "guests": {"code": 0, "out": "", "err": ""}, "cinder.head": None, "glance.later": {},
-    "cinder.later": {}, "nova.later": {}, "glance.conf": conf(), "cinder.conf": conf(),
+    "sudoers": None,
+    "ceph.folder": None,
+    "ceph.conf": None,
+    "keyring.images": None,
+    "keyring.volumes": None,
+    "keyring.vms": None,
+    "libvirt.secrets": {},
+    "owed": ["nova-compute"],
+    "guests": {"code": 0, "out": "", "err": ""},
+    "cinder.head": None,
+    "glance.later": {},
+    "cinder.later": {},
+    "nova.later": {},
+    "glance.conf": conf(),
+    "cinder.conf": conf(),
     "nova.conf": conf(),
-}  # fmt: skip
+}
 SITES = [{}, EPHEMERAL, {"sudoers": {"user": "op"}}]
 
 

@@ -27,9 +27,12 @@ def defined(change):
     root = ET.fromstring("".join(change.args["stdin"]))  # noqa: S314 (our own)
     usage = root.find("usage")
     return (
-        root.findtext("uuid"), usage.get("type"), usage.findtext("name"),
-        root.get("ephemeral"), root.get("private"),
-    )  # fmt: skip
+        root.findtext("uuid"),
+        usage.get("type"),
+        usage.findtext("name"),
+        root.get("ephemeral"),
+        root.get("private"),
+    )
 
 
 def test_a_missing_secret_is_defined_and_then_filled():

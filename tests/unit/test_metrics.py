@@ -86,8 +86,11 @@ def test_a_broken_site():
 
 def test_what_is_not_known_has_no_line():
     gone = {"n2": ("Unreachable", "n2: no")}
-    document = told(lambda c: [c.pop("n2"), c.pop("cloud"), c["ceph01"].pop("ceph.kinds")],
-                    runs=[run(outcome="not ended", code=None)], unreachable=gone)  # fmt: skip
+    document = told(
+        lambda c: [c.pop("n2"), c.pop("cloud"), c["ceph01"].pop("ceph.kinds")],
+        runs=[run(outcome="not ended", code=None)],
+        unreachable=gone,
+    )
     assert value(document, "host_answered", host="n2") == 0
     assert value(document, "drift_known") == 0
     for name, labels in (

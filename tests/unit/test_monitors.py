@@ -34,14 +34,23 @@ def rows(*attached, state="active", host="n1", locked="0", instance=A):
 def facts(lines, guest=None, control=CONTROL, packages=None, connector=CONNECTOR, **more):
     """guest: the monitors in the XML of instance A, if it runs."""
     domains = {A: {"disks": said(disk_xml(monitors=guest or (), image=f"volumes/volume-{V}"))}}
-    return Facts({
-        "ceph01": cluster(mons=LIVE),
-        "ctl": {monitors.ROWS: list(lines), monitors.CONTROL: control,
-                "packages": packages or NOVA, "host": {"hostname": "ctl"}},
-        "n1": {DOMAINS: domains if guest else {}, "host": {"hostname": "box1"},
-               monitors.CONNECTOR: said(f"a warning\n{connector}\n")},
-        **more,
-    })  # fmt: skip
+    return Facts(
+        {
+            "ceph01": cluster(mons=LIVE),
+            "ctl": {
+                monitors.ROWS: list(lines),
+                monitors.CONTROL: control,
+                "packages": packages or NOVA,
+                "host": {"hostname": "ctl"},
+            },
+            "n1": {
+                DOMAINS: domains if guest else {},
+                "host": {"hostname": "box1"},
+                monitors.CONNECTOR: said(f"a warning\n{connector}\n"),
+            },
+            **more,
+        }
+    )
 
 
 def needed(seen):
@@ -57,8 +66,11 @@ def needed(seen):
         (rows(("nova", V, GONE), ("cinder", V, GONE)), GONE, [(A, "restart", (V,))]),
         (rows(("nova", V, PART)), NOW, [(A, "restart", (V,))]),
         (rows(("nova", V, NOW), ("cinder", V, GONE)), NOW, [(A, "restart", (V,))]),
-        (rows(("nova", V, GONE), ("nova", W, GONE), state="stopped"), None,
-         [(A, "refresh", (V, W))]),
+        (
+            rows(("nova", V, GONE), ("nova", W, GONE), state="stopped"),
+            None,
+            [(A, "refresh", (V, W))],
+        ),
         (rows(("nova", V, NOW)), GONE, [(A, "hard reboot", ())]),
         (rows(), GONE, [(A, "hard reboot", ())]),
         (rows(("nova", V, GONE), state="shelved_offloaded"), None, [(A, "nothing", (V,))]),
@@ -68,7 +80,7 @@ def needed(seen):
         # another tenant's: no instance of Nova's
         ([f"cinder\t{B}\t{V}\t{json.dumps(GONE)}"], None, []),
     ],
-)  # fmt: skip
+)
 def test_what_an_instance_needs(lines, guest, expected):
     assert needed(facts(lines, guest)) == expected
 
@@ -81,13 +93,16 @@ def test_guests_with_disks_in_another_cluster_are_not_looked_at():
 @pytest.mark.parametrize(
     "state, listed, words",
     [
-        ("stopped", GONE, "none of its monitors is left: it cannot be started; inv ceph.mons "
-         "--refresh"),
+        (
+            "stopped",
+            GONE,
+            "none of its monitors is left: it cannot be started; inv ceph.mons --refresh",
+        ),
         ("stopped", PART, "some of its monitors are gone: it starts as long as one is left"),
         ("active", GONE, f"neither started anew nor migrated; inv ceph.mons --hard-reboot {A}"),
         ("shelved", GONE, "it attaches its volumes anew when it is unshelved"),
     ],
-)  # fmt: skip
+)
 def test_each_is_told_with_its_command(state, listed, words):
     seen = facts(rows(("nova", V, listed), state=state))
     (note,) = monitors.Frozen("q").notes(HERE, seen, [])
@@ -153,20 +168,35 @@ def test_the_connector_of_the_instances_own_compute_goes_by_standard_input():
     "seen, asked, words",
     [
         (facts(STALE), {"restart": (B,)}, f"found {B}, which Nova does not have"),
-        (facts(rows(("nova", V, GONE), state="paused")), {"restart": (A,)},
-         r"bring it to rest \(stopped\) first"),
-        (facts(rows(("nova", V, GONE), state="stopped", locked="1")), {"refresh": True},
-         f"openstack server unlock {A}"),
-        (facts(STOPPED, packages={**NOVA, "nova-common": "2:22.0.1-2"}), {"refresh": True},
-         r"ctl: expected Nova 24 .Xena.*found 2:22.0.1-2; shelve and unshelve"),
+        (
+            facts(rows(("nova", V, GONE), state="paused")),
+            {"restart": (A,)},
+            r"bring it to rest \(stopped\) first",
+        ),
+        (
+            facts(rows(("nova", V, GONE), state="stopped", locked="1")),
+            {"refresh": True},
+            f"openstack server unlock {A}",
+        ),
+        (
+            facts(STOPPED, packages={**NOVA, "nova-common": "2:22.0.1-2"}),
+            {"refresh": True},
+            r"ctl: expected Nova 24 .Xena.*found 2:22.0.1-2; shelve and unshelve",
+        ),
         (facts(STOPPED, packages={**NOVA, "nova-common": None}), {"refresh": True}, "no nova-comm"),
-        (facts(STOPPED, control=conf(("api_database", "connection", "x"))), {"refresh": True},
-         r"\[cinder\] auth_type: expected the account"),
+        (
+            facts(STOPPED, control=conf(("api_database", "connection", "x"))),
+            {"refresh": True},
+            r"\[cinder\] auth_type: expected the account",
+        ),
         (facts(STOPPED, control=None), {"refresh": True}, r"nova-manage and \[api_database\]"),
-        (facts(rows(("nova", V, GONE), state="stopped", host="far")), {"refresh": True},
-         "far: expected a compute of the site file"),
+        (
+            facts(rows(("nova", V, GONE), state="stopped", host="far")),
+            {"refresh": True},
+            "far: expected a compute of the site file",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_done_is_said(seen, asked, words):
     with pytest.raises(BadInput, match=words):
         monitors.Frozen("q", **asked).plan(HERE, seen)
@@ -187,19 +217,27 @@ def test_only_computes_that_matter_say_their_connector():
 
 
 def test_of_a_connection_only_the_monitors_are_asked_for():
-    columns = frozenset({
-        ("cinder", "volume_attachment", "connection_info"), ("nova", "instances", "locked"),
-    })  # fmt: skip
+    columns = frozenset(
+        {
+            ("cinder", "volume_attachment", "connection_info"),
+            ("nova", "instances", "locked"),
+        }
+    )
     sql = monitors.question(Schemas("cinder", "glance", ("nova", "nova_cell0"), columns))
     statements = sql.strip().splitlines()
     assert [s.split(",")[0] for s in statements] == [
-        "SELECT 'instance'", "SELECT 'nova'", "SELECT 'instance'", "SELECT 'nova'",
+        "SELECT 'instance'",
+        "SELECT 'nova'",
+        "SELECT 'instance'",
+        "SELECT 'nova'",
         "SELECT 'cinder'",
-    ]  # fmt: skip
+    ]
     assert sql.count("connection_info") == sql.count("JSON_EXTRACT(") == 9
     assert {part.split("'")[1] for part in sql.split("connection_info, ")[1:]} == {
-        "$.driver_volume_type", "$.data.hosts", "$.hosts",
-    }  # fmt: skip
+        "$.driver_volume_type",
+        "$.data.hosts",
+        "$.hosts",
+    }
     old = monitors.question(Schemas("cinder", "glance", ("nova",), frozenset()))
     assert "volume_attachment" not in old and "IFNULL(0, '')" in old
 

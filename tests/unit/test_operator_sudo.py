@@ -38,9 +38,14 @@ def test_a_missing_file_is_written_for_root_and_checked_by_visudo():
     path = "/etc/sudoers.d/90-stackrbd-operator"
     assert (change.host, change.thing, change.verb, change.sign) == ("n1", path, "write", "+")
     assert change.args == {
-        "path": path, "content": [TEXT], "mode": "0440", "owner": "root", "group": "root",
-        "before": None, "check": ["visudo", "-cf", "{}"],
-    }  # fmt: skip
+        "path": path,
+        "content": [TEXT],
+        "mode": "0440",
+        "owner": "root",
+        "group": "root",
+        "before": None,
+        "check": ["visudo", "-cf", "{}"],
+    }
     assert change.sentence == "operator may run ALL as root without a password"
 
 

@@ -10,7 +10,7 @@ from fabfile.core.contract import (
     Unknown,
     UnknownHostKey,
     Unreachable,
-)  # fmt: skip
+)
 from fabfile.flow import outcomes
 
 FOUR = ("n1", "n2", "n3", "n4")

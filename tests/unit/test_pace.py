@@ -8,8 +8,12 @@ from fabfile.flow import pace
 from .states import site
 
 BOTH = {"roles": ["ceph", "compute"]}
-FLEET = {"ceph01": {"roles": ["ceph"]}, "ctl": {"roles": ["glance"]}, "both": BOTH,
-         **{f"n{number}": {"roles": ["compute"]} for number in range(1, 10)}}  # fmt: skip
+FLEET = {
+    "ceph01": {"roles": ["ceph"]},
+    "ctl": {"roles": ["glance"]},
+    "both": BOTH,
+    **{f"n{number}": {"roles": ["compute"]} for number in range(1, 10)},
+}
 
 
 def paced(serial="", max_fail="", forks="", limited=FLEET, **more):
@@ -41,8 +45,10 @@ def test_a_batchs_size_is_its_word_and_the_last_one_repeats(serial, hosts, expec
     [("", False, [12]), ("", True, [1, 1, 6, 4]), ("5", True, [5, 5, 2])],
 )
 def test_a_gate_has_batches_to_stand_between(serial, gated, expected):
-    hosts = {"ceph01": {"roles": ["ceph"]},
-             **{f"n{number}": {"roles": ["compute"]} for number in range(12)}}  # fmt: skip
+    hosts = {
+        "ceph01": {"roles": ["ceph"]},
+        **{f"n{number}": {"roles": ["compute"]} for number in range(12)},
+    }
     found = pace.of(site(hosts=hosts), hosts, "", serial, "", gated)
     assert [len(batch) for batch in found.batches({h: 1 for h in hosts if h != "ceph01"})] == (
         expected

@@ -26,16 +26,18 @@ CROWD = site(hosts={**HOSTS, **{f"n{n}": HOSTS["n1"] for n in range(3, 9)}})
 NAME = "a_name_as_long_as_any_may_be_in_a_site_file_that_is_63_letters_"
 LONG = site(
     hosts={**{n: h for n, h in HOSTS.items() if n != "n1"}, NAME: HOSTS["n1"]},
-    pools={NAME: {}, "images": {}}, cinder={"pool": NAME, "client": NAME},
+    pools={NAME: {}, "images": {}},
+    cinder={"pool": NAME, "client": NAME},
     clients={NAME: {"rwx": [NAME], "rx": ["images"]}, "images": {"rwx": ["images"]}},
-)  # fmt: skip
+)
 MANY = site(
     pools={name: {} for name in ("volumes", "images", "a", "b", "c", "d", "e")},
     clients={
         "volumes": {"rwx": ["volumes", "a", "b"], "rx": ["images", "c", "d", "e"]},
-        "images": {"rwx": ["images"]}, "backup": {"rwx": ["e"], "rx": ["volumes"]},
+        "images": {"rwx": ["images"]},
+        "backup": {"rwx": ["e"], "rx": ["volumes"]},
     },
-)  # fmt: skip
+)
 DOCUMENTS = {
     "healthy": told,
     "broken": lambda: told(broken),
@@ -126,9 +128,10 @@ def test_a_healthy_site():
     }
     seen = topology(told())
     assert [[box.title for box in row] for row in seen.rows] == [
-        ["Glance", "Cinder", "Nova compute"], ["client.images", "client.volumes"],
+        ["Glance", "Cinder", "Nova compute"],
+        ["client.images", "client.volumes"],
         ["images", "volumes"],
-    ]  # fmt: skip
+    ]
     assert seen.rows[0][2].lines == ("2 hosts: n1, n2", "nova-compute active", "nova 26.2.2")
     assert seen.cluster.title == "Ceph 16.2.15 (1 daemon)"
 
@@ -163,20 +166,40 @@ def test_ephemeral_disks_are_a_second_key_of_the_computes():
 @pytest.mark.parametrize(
     "change, box, lines, state",
     [
-        (lambda c: altered(c, "ceph01", "ceph.pools", lambda d: d.pop(0)), "pool volumes",
-         ("no such pool",), "odd"),
+        (
+            lambda c: altered(c, "ceph01", "ceph.pools", lambda d: d.pop(0)),
+            "pool volumes",
+            ("no such pool",),
+            "odd",
+        ),
         (lambda c: c["ceph01"].pop("ceph.pools"), "pool volumes", ("not seen",), "not seen"),
-        (lambda c: altered(c, "ceph01", "ceph.users", lambda d: d["auth_dump"].pop(0)),
-         "key volumes", ("no key in Ceph",), "odd"),
+        (
+            lambda c: altered(c, "ceph01", "ceph.users", lambda d: d["auth_dump"].pop(0)),
+            "key volumes",
+            ("no key in Ceph",),
+            "odd",
+        ),
         (lambda c: c.pop("ceph01"), "key volumes", ("not seen",), "not seen"),
-        (lambda c: c["n1"].update(units={}), "compute 0",
-         ("2 hosts: n1, n2", "nova-compute active", "nova 26.2.2"), "ok"),
-        (lambda c: c["n1"]["units"]["nova-compute"].update(ActiveState="failed"), "compute 0",
-         ("2 hosts: n1, n2", "nova-compute 1 of 2 active", "nova 26.2.2"), "ok"),
-        (lambda c: c["ctl"].update({"cinder.conf": conf()}), "cinder 0",
-         ("ctl", "cinder-volume active", "cinder 21.3.1"), "ok"),
+        (
+            lambda c: c["n1"].update(units={}),
+            "compute 0",
+            ("2 hosts: n1, n2", "nova-compute active", "nova 26.2.2"),
+            "ok",
+        ),
+        (
+            lambda c: c["n1"]["units"]["nova-compute"].update(ActiveState="failed"),
+            "compute 0",
+            ("2 hosts: n1, n2", "nova-compute 1 of 2 active", "nova 26.2.2"),
+            "ok",
+        ),
+        (
+            lambda c: c["ctl"].update({"cinder.conf": conf()}),
+            "cinder 0",
+            ("ctl", "cinder-volume active", "cinder 21.3.1"),
+            "ok",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_box_says(change, box, lines, state):
     boxes = {b.id: b for row in topology(told(change)).rows for b in row}
     assert (boxes[box].lines, boxes[box].state) == (lines, state)
@@ -198,7 +221,7 @@ def test_the_same_in_words():
         "value.",
         "client.volumes writes volumes and reads images.",
         "client.images writes images.",
-    ):  # fmt: skip
+    ):
         assert said in words
 
 

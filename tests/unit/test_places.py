@@ -45,22 +45,34 @@ def rotated(cloud):
 @pytest.mark.parametrize(
     "change, expected",
     [
-        (rotated, [("keyring", ("ctl",), "another value"),
-                   ("libvirt", ("n1", "n2"), "another value")]),
-        (lambda c: c["n2"].update({"libvirt.secrets": {}}),
-         [("libvirt", ("n2",), "no such secret")]),
-        (lambda c: c["n2"].update({"libvirt.secrets": secret(FSID, value=None)}),
-         [("libvirt", ("n2",), "no value")]),
-        (lambda c: c["n2"].update({"libvirt.secrets": secret(OTHER)}),
-         [("libvirt", ("n2",), "no such secret")]),
+        (
+            rotated,
+            [("keyring", ("ctl",), "another value"), ("libvirt", ("n1", "n2"), "another value")],
+        ),
+        (
+            lambda c: c["n2"].update({"libvirt.secrets": {}}),
+            [("libvirt", ("n2",), "no such secret")],
+        ),
+        (
+            lambda c: c["n2"].update({"libvirt.secrets": secret(FSID, value=None)}),
+            [("libvirt", ("n2",), "no value")],
+        ),
+        (
+            lambda c: c["n2"].update({"libvirt.secrets": secret(OTHER)}),
+            [("libvirt", ("n2",), "no such secret")],
+        ),
         (lambda c: c["n2"]["libvirt.secrets"].update(secret(OTHER, value="other")), []),
-        (lambda c: c["n1"].update(domains={"d": {"disks": said(disk_xml(OTHER))}}),
-         [("guest", ("n1",), "another UUID")]),
-        (lambda c: c[CLOUD]["attachments"][0].update(uuid=OTHER),
-         [("attachment", (CLOUD,), "another UUID")]),
+        (
+            lambda c: c["n1"].update(domains={"d": {"disks": said(disk_xml(OTHER))}}),
+            [("guest", ("n1",), "another UUID")],
+        ),
+        (
+            lambda c: c[CLOUD]["attachments"][0].update(uuid=OTHER),
+            [("attachment", (CLOUD,), "another UUID")],
+        ),
         (lambda c: c["ctl"].update({"keyring.volumes": None}), [("keyring", ("ctl",), "no key")]),
     ],
-)  # fmt: skip
+)
 def test_the_odd_one(change, expected):
     assert odd(change) == expected
 

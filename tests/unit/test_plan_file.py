@@ -119,10 +119,21 @@ def test_a_plan_that_is_not_there(tmp_path):
 
 @pytest.mark.parametrize(
     "more",
-    [{"site": "x"}, {"site": {}}, {"site": {"file": 5, "sha256": ""}}, {"left_out": []},
-     {"site": {"file": "a\0b", "sha256": ""}}, {"left_out": {"n1": 5}}, {"limit": 5},
-     {"limit": None}, {"max_fail": 3}, {"changes": {}}, {"changes": [1]}, {"changes": None}],
-)  # fmt: skip
+    [
+        {"site": "x"},
+        {"site": {}},
+        {"site": {"file": 5, "sha256": ""}},
+        {"left_out": []},
+        {"site": {"file": "a\0b", "sha256": ""}},
+        {"left_out": {"n1": 5}},
+        {"limit": 5},
+        {"limit": None},
+        {"max_fail": 3},
+        {"changes": {}},
+        {"changes": [1]},
+        {"changes": None},
+    ],
+)
 def test_a_plan_that_was_altered_by_hand_is_named(kept, more):
     document = json.loads(kept.read_text()) | more
     kept.write_text(json.dumps(document))

@@ -23,14 +23,20 @@ ONE_DONE = [(1, "n1", "done"), (2, "n1", "done")]
         ([], 5, "done: 0 of 4 hosts in 5 s, no word for 5 s"),
         (ONE_DONE, 2, "done: 1 of 4 hosts in 2 s, 30 a minute, about 6 s left"),
         (ONE_DONE, 10, "done: 1 of 4 hosts in 10 s, no word for 8 s"),
-        ([(0, "n1", "failed", "no")], 0.5,
-         "done: 1 of 4 hosts in 0 s, 1 failed, 2.0 a second, about 1 s left"),
-        ([(1, f"n{n}", "failed", "no") for n in range(1, 5)], 9,
-         "done: 4 of 4 hosts in 9 s, 4 failed"),
+        (
+            [(0, "n1", "failed", "no")],
+            0.5,
+            "done: 1 of 4 hosts in 0 s, 1 failed, 2.0 a second, about 1 s left",
+        ),
+        (
+            [(1, f"n{n}", "failed", "no") for n in range(1, 5)],
+            9,
+            "done: 4 of 4 hosts in 9 s, 4 failed",
+        ),
         ([(1, "n9", "done")], 1, "done: 0 of 4 hosts in 1 s"),  # none of ours
         (ONE_DONE, 3600, "done: 1 of 4 hosts in 60 min 0 s, no word for 59 min 58 s"),
     ],
-)  # fmt: skip
+)
 def test_the_whole_in_a_line(heard, after, expected):
     assert progress(heard=heard).total(100.0 + after) == expected
 
@@ -39,19 +45,40 @@ def test_the_whole_in_a_line(heard, after, expected):
     "heard, after, most, expected",
     [
         ([], 1, 9, []),
-        ([], 4, 9, ["n1   4 s  no answer yet", "n2   4 s  no answer yet",
-                    "n3   4 s  no answer yet", "n4   4 s  no answer yet"]),
+        (
+            [],
+            4,
+            9,
+            [
+                "n1   4 s  no answer yet",
+                "n2   4 s  no answer yet",
+                "n3   4 s  no answer yet",
+                "n4   4 s  no answer yet",
+            ],
+        ),
         ([], 4, 3, []),  # too many to be named
-        ([(1, "n2", "begin", "a"), (2, "n1", "begin", "b")], 2, 9,
-         ["n2   1 s  0 of 2  a", "n1   0 s  0 of 2  b"]),  # the slowest first
-        ([(1, "n2", "begin", "a"), (2, "n3", "failed", "no")], 2, 9,
-         ["n3 FAILED no", "n2   1 s  0 of 2  a"]),
+        (
+            [(1, "n2", "begin", "a"), (2, "n1", "begin", "b")],
+            2,
+            9,
+            ["n2   1 s  0 of 2  a", "n1   0 s  0 of 2  b"],
+        ),  # the slowest first
+        (
+            [(1, "n2", "begin", "a"), (2, "n3", "failed", "no")],
+            2,
+            9,
+            ["n3 FAILED no", "n2   1 s  0 of 2  a"],
+        ),
         ([(1, "n2", "unknown")], 2, 9, ["n2 UNKNOWN"]),
         (ONE_DONE, 2, 9, []),
-        ([(1, f"n{n}", "failed", "no") for n in range(1, 4)] + [(1, "n4", "begin", "a")], 2, 4,
-         ["n2 FAILED no", "n3 FAILED no", "n4   1 s  0 of 2  a"]),  # room for those at work
+        (
+            [(1, f"n{n}", "failed", "no") for n in range(1, 4)] + [(1, "n4", "begin", "a")],
+            2,
+            4,
+            ["n2 FAILED no", "n3 FAILED no", "n4   1 s  0 of 2  a"],
+        ),  # room for those at work
     ],
-)  # fmt: skip
+)
 def test_the_failed_and_the_slow_are_on_top(heard, after, most, expected):
     rows = progress(heard=heard).rows(most, 100.0 + after)
     assert [f"{row.host} {row.text}" for row in rows] == expected

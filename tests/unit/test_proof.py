@@ -271,12 +271,18 @@ def test_a_compute_that_nova_hears_a_little_later_is_waited_for(settings, monkey
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        (DOWN, "nova-compute of c1: not there after 0 s; last: enabled: Nova counts it as down; "
-               "see that nova-compute runs on c1 and reaches the message queue"),
-        (OFF, "nova-compute of c1 is disabled: expected enabled; leave it out (--limit), or: "
-              "openstack compute service set --enable c1 nova-compute"),
+        (
+            DOWN,
+            "nova-compute of c1: not there after 0 s; last: enabled: Nova counts it as down; "
+            "see that nova-compute runs on c1 and reaches the message queue",
+        ),
+        (
+            OFF,
+            "nova-compute of c1 is disabled: expected enabled; leave it out (--limit), or: "
+            "openstack compute service set --enable c1 nova-compute",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_compute_that_takes_no_instance_is_named_and_the_others_are_proved(settings, said, words):
     cloud = Cloud()
     cloud.nodes["c1"] = [said]

@@ -95,8 +95,10 @@ def test_each_check_is_recorded_as_it_ends_with_its_time(flown, capsys):
 
 
 def test_what_failed_is_named_and_the_exit_code_is_that_of_a_proof(flown, capsys):
-    flown.checks = [check("it is attached", "n1", False, detail="Nova gave up"),
-                    check("it is attached", "n2")]  # fmt: skip
+    flown.checks = [
+        check("it is attached", "n1", False, detail="Nova gave up"),
+        check("it is attached", "n2"),
+    ]
     with pytest.raises(Stop) as stopped:
         canary(flown)
     assert stopped.value.code == 6

@@ -52,8 +52,9 @@ def test_of_each_output_only_what_is_asked_for_leaves_the_host():
     assert {name: told["x"]["out"] for name, told in found.items()} == {"a1": "a1", "b2": "b2"}
 
 
-@pytest.mark.parametrize("read, more", [(reads.argv, {"mask": [r'key":\s*"([^"]+)"']}),
-                                        (reads.secret, {})])  # fmt: skip
+@pytest.mark.parametrize(
+    "read, more", [(reads.argv, {"mask": [r'key":\s*"([^"]+)"']}), (reads.secret, {})]
+)
 def test_a_masked_read_that_fails_shows_nothing_of_it(tmp_path, read, more):
     script = tmp_path / "s"  # not in its arguments, which are said
     script.write_text(f"""echo '"key": "{KEY}"'; exit 139""")

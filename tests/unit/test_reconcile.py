@@ -82,20 +82,28 @@ def test_a_cloud_that_agrees_has_no_finding():
 @pytest.mark.parametrize(
     "changed, expected",
     [
-        ({"volumes": {f"volume-{V}"}},
-         ("missing", "volume", W, f"openstack volume delete --force {W}")),
+        (
+            {"volumes": {f"volume-{V}"}},
+            ("missing", "volume", W, f"openstack volume delete --force {W}"),
+        ),
         ({"images": set()}, ("missing", "image", G, f"openstack image delete {G}")),
         ({"bak": set()}, ("missing", "backup", B, f"openstack volume backup delete --force {B}")),
         ({"vms": {f"{N}_disk.config"}}, ("missing", "disk", N, f"openstack server delete {N}")),
-        ({"volumes": {*THERE["volumes"], f"volume-{S}"}},
-         ("orphaned", "volume", S, f"rbd trash mv volumes/volume-{S}")),
+        (
+            {"volumes": {*THERE["volumes"], f"volume-{S}"}},
+            ("orphaned", "volume", S, f"rbd trash mv volumes/volume-{S}"),
+        ),
         ({"images": {G, S}}, ("orphaned", "image", S, f"rbd trash mv images/{S}")),
-        ({"vms": {*THERE["vms"], f"{S}_disk"}},
-         ("orphaned", "disk", S, f"rbd trash mv vms/{S}_disk")),
-        ({"bak": {*THERE["bak"], f"volume-{S}.backup.base"}},
-         ("orphaned", "backup", S, f"rbd trash mv bak/volume-{S}.backup.base")),
+        (
+            {"vms": {*THERE["vms"], f"{S}_disk"}},
+            ("orphaned", "disk", S, f"rbd trash mv vms/{S}_disk"),
+        ),
+        (
+            {"bak": {*THERE["bak"], f"volume-{S}.backup.base"}},
+            ("orphaned", "backup", S, f"rbd trash mv bak/volume-{S}.backup.base"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_one_side_alone_has(changed, expected):
     assert told(compared(seen=names(**changed))) == [expected]
 
@@ -144,18 +152,28 @@ def test_what_came_or_went_meanwhile_is_no_finding():
 @pytest.mark.parametrize(
     "rows_, sentence, command",
     [
-        ({"disk": [Disk(N, "", "local", "0")]},
-         f"attached to instance {N} in Cinder, not in Nova",
-         f"openstack --os-volume-api-version 3.27 volume attachment delete {A}"),
-        ({"disk": [*HEALTHY["disk"], Disk(N, W, "volume", "")]},
-         f"attached to instance {N} in Nova, not in Cinder",
-         f"openstack server remove volume {N} {W}"),
-        ({"volume": [VOLUME, FREE._replace(status="in-use")]}, "in use, and attached nowhere",
-         f"openstack volume set --state available --detached {W}"),
-        ({"volume": [VOLUME._replace(status="available"), FREE]}, "available, and attached",
-         f"openstack volume set --state in-use --attached {V}"),
+        (
+            {"disk": [Disk(N, "", "local", "0")]},
+            f"attached to instance {N} in Cinder, not in Nova",
+            f"openstack --os-volume-api-version 3.27 volume attachment delete {A}",
+        ),
+        (
+            {"disk": [*HEALTHY["disk"], Disk(N, W, "volume", "")]},
+            f"attached to instance {N} in Nova, not in Cinder",
+            f"openstack server remove volume {N} {W}",
+        ),
+        (
+            {"volume": [VOLUME, FREE._replace(status="in-use")]},
+            "in use, and attached nowhere",
+            f"openstack volume set --state available --detached {W}",
+        ),
+        (
+            {"volume": [VOLUME._replace(status="available"), FREE]},
+            "available, and attached",
+            f"openstack volume set --state in-use --attached {V}",
+        ),
     ],
-)  # fmt: skip
+)
 def test_attached_in_one_and_not_in_the_other(rows_, sentence, command):
     (found,) = compared(some(**rows_))
     assert (found.kind, found.sentence, found.command) == ("attached", sentence, command)
@@ -204,8 +222,11 @@ GONE = {"code": 2, "out": "", "err": "No such file or directory"}
 def orphan(name, **answers):
     seen = names(volumes={*THERE["volumes"], name})
     spec = f"volumes/{name}"
-    given = {f"info {spec}": answer({"size": GIB}), f"children {spec}": answer([]),
-             f"status {spec}": answer({"watchers": []})}  # fmt: skip
+    given = {
+        f"info {spec}": answer({"size": GIB}),
+        f"children {spec}": answer([]),
+        f"status {spec}": answer({"watchers": []}),
+    }
     given |= {f"{question} {spec}": value for question, value in answers.items()}
     findings = compared(seen=seen)
     assert {*held.suspects(findings)} == {*given}
@@ -269,8 +290,9 @@ OPEN = {("volumes", f"volume-{V}"): ("10.0.0.1:0/1",), ("volumes", f"volume-{W}"
 
 
 def differing(images=None, open_at=None):
-    return held.differing(PLACES, some(), some(), {**IMAGES, **(images or {})},
-                          {**OPEN, **(open_at or {})})  # fmt: skip
+    return held.differing(
+        PLACES, some(), some(), {**IMAGES, **(images or {})}, {**OPEN, **(open_at or {})}
+    )
 
 
 def test_images_that_agree_have_no_finding():
@@ -281,24 +303,64 @@ def test_images_that_agree_have_no_finding():
 @pytest.mark.parametrize(
     "images, open_at, kind, thing, command",
     [
-        ({("volumes", f"volume-{V}"): Held(GIB, frozenset({f"snapshot-{S}"}))}, {},
-         "size", "volume", f"rbd resize --size 2G volumes/volume-{V}"),
-        ({("volumes", f"volume-{W}"): Held(3 * GIB - 5)}, {},
-         "size", "volume", f"openstack volume set --size 3 {W}"),
-        ({("images", G): Held(8192, frozenset({"snap"}))}, {},
-         "size", "image", f"openstack image set --deactivate {G}"),
-        ({("volumes", f"volume-{V}"): Held(2 * GIB)}, {},
-         "missing", "snapshot", f"openstack volume snapshot delete {S}"),
-        ({("volumes", f"volume-{W}"): Held(GIB, frozenset({f"snapshot-{B}"}))}, {},
-         "orphaned", "snapshot", f"rbd snap rm volumes/volume-{W}@snapshot-{B}"),
-        ({("images", G): Held(4096)}, {}, "missing", "snapshot",
-         f"rbd snap create images/{G}@snap && rbd snap protect images/{G}@snap"),
-        ({}, {("volumes", f"volume-{V}"): ()},
-         "attached", "volume", f"openstack server reboot --hard {N}"),
-        ({}, {("volumes", f"volume-{W}"): ("10.0.0.9:0/7",)},
-         "attached", "volume", "ceph osd blocklist add 10.0.0.9:0/7"),
+        (
+            {("volumes", f"volume-{V}"): Held(GIB, frozenset({f"snapshot-{S}"}))},
+            {},
+            "size",
+            "volume",
+            f"rbd resize --size 2G volumes/volume-{V}",
+        ),
+        (
+            {("volumes", f"volume-{W}"): Held(3 * GIB - 5)},
+            {},
+            "size",
+            "volume",
+            f"openstack volume set --size 3 {W}",
+        ),
+        (
+            {("images", G): Held(8192, frozenset({"snap"}))},
+            {},
+            "size",
+            "image",
+            f"openstack image set --deactivate {G}",
+        ),
+        (
+            {("volumes", f"volume-{V}"): Held(2 * GIB)},
+            {},
+            "missing",
+            "snapshot",
+            f"openstack volume snapshot delete {S}",
+        ),
+        (
+            {("volumes", f"volume-{W}"): Held(GIB, frozenset({f"snapshot-{B}"}))},
+            {},
+            "orphaned",
+            "snapshot",
+            f"rbd snap rm volumes/volume-{W}@snapshot-{B}",
+        ),
+        (
+            {("images", G): Held(4096)},
+            {},
+            "missing",
+            "snapshot",
+            f"rbd snap create images/{G}@snap && rbd snap protect images/{G}@snap",
+        ),
+        (
+            {},
+            {("volumes", f"volume-{V}"): ()},
+            "attached",
+            "volume",
+            f"openstack server reboot --hard {N}",
+        ),
+        (
+            {},
+            {("volumes", f"volume-{W}"): ("10.0.0.9:0/7",)},
+            "attached",
+            "volume",
+            "ceph osd blocklist add 10.0.0.9:0/7",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_an_image_itself_shows(images, open_at, kind, thing, command):
     (found,) = differing(images, open_at)
     assert (found.kind, found.thing, found.command) == (kind, thing, command)
@@ -311,10 +373,13 @@ def test_what_is_not_there_is_no_second_finding():
 
 
 def test_the_listing_of_a_pool_is_read():
-    text = json.dumps([
-        {"image": "a", "id": "1", "size": 7, "format": 2},
-        {"image": "a", "id": "1", "snapshot": "s", "snapshot_id": 3, "size": 7, "format": 2},
-    ], indent=4)  # fmt: skip
+    text = json.dumps(
+        [
+            {"image": "a", "id": "1", "size": 7, "format": 2},
+            {"image": "a", "id": "1", "snapshot": "s", "snapshot_id": 3, "size": 7, "format": 2},
+        ],
+        indent=4,
+    )
     assert held.listed("p", text.split("\n")) == {("p", "a"): Held(7, frozenset({"s"}))}
     assert held.listed("p", []) == {}
 
@@ -327,10 +392,11 @@ COLUMNS = [
     "cinder\tsnapshots\tid",
     "cinder\tvolume_attachment\tinstance_uuid",
     *(f"cinder\tbackups\t{c}" for c in ("service", "service_metadata")),
-    "glance\timages\tid", "glance\timage_locations\tvalue",
+    "glance\timages\tid",
+    "glance\timage_locations\tvalue",
     *(f"{n}\tinstances\tid" for n in ("nova", "nova_cell0")),
     *(f"{n}\tblock_device_mapping\tid" for n in ("nova", "nova_cell0")),
-]  # fmt: skip
+]
 
 
 def test_databases_are_known_by_their_tables():
@@ -385,8 +451,14 @@ def test_rows_are_read_by_kind():
 
 def test_a_hundred_thousand_of_each_in_a_minute_and_500_mb():
     program = Path(__file__).with_name("many_rows.py")
-    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True,
-                          check=True, cwd=Path(__file__).parents[2], timeout=200)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+        timeout=200,
+    )
     said = json.loads(done.stdout)
     assert said["findings"] == 10
     assert said["rows"] >= 100_000

@@ -149,12 +149,19 @@ HELD = {"size": 1, "sha256": ""}
 
 @pytest.mark.parametrize(
     "more",
-    [{"hosts": ["a"]}, {"hosts": {"a": {}}}, {"hosts": {"a": 5}}, {"hosts": {}},
-     {"hosts": {"a": HELD}, "time": "x"}, {"hosts": {"a": HELD}, "site": 5},
-     {"hosts": {"a": {**HELD, "size": "x"}}}, {"hosts": {"a": {**HELD, "database": []}}},
-     {"hosts": {"a": {**HELD, "database": {"tables": {"t": 5}}}}},
-     {"hosts": {"a": {**HELD, "left": 5}}}],
-)  # fmt: skip
+    [
+        {"hosts": ["a"]},
+        {"hosts": {"a": {}}},
+        {"hosts": {"a": 5}},
+        {"hosts": {}},
+        {"hosts": {"a": HELD}, "time": "x"},
+        {"hosts": {"a": HELD}, "site": 5},
+        {"hosts": {"a": {**HELD, "size": "x"}}},
+        {"hosts": {"a": {**HELD, "database": []}}},
+        {"hosts": {"a": {**HELD, "database": {"tables": {"t": 5}}}}},
+        {"hosts": {"a": {**HELD, "left": 5}}},
+    ],
+)
 def test_a_manifest_that_was_damaged_is_no_record(store, more):
     path = keep(store, "r") / "manifest.json"
     manifest = json.loads(path.read_text())

@@ -70,9 +70,10 @@ DOCUMENTS = {
     "broken": lambda: told(broken, runs=[run(outcome="failed", code=1, why="n1: no"), *RUNS]),
     "nothing seen": lambda: told(lambda cloud: cloud.clear(), known={}, release=""),
     "a thousand": a_thousand,
-    "ephemeral disks": lambda: told(lambda c: c["n1"].update({"keyring.vms": None}),
-                                    site_=site(**EPHEMERAL)),
-}  # fmt: skip
+    "ephemeral disks": lambda: told(
+        lambda c: c["n1"].update({"keyring.vms": None}), site_=site(**EPHEMERAL)
+    ),
+}
 every = pytest.mark.parametrize("made", list(DOCUMENTS.values()), ids=list(DOCUMENTS))
 
 
@@ -126,8 +127,9 @@ def hostile(cloud):
     cloud["n2"]["domains"] = {HOSTILE: {"disks": said("")}}
     cloud["ctl"]["ceph.conf"]["text"] += f"public_network = {HOSTILE}\n"
     cloud["ctl"]["keyring.images"].update(owner=HOSTILE, text=HOSTILE)
-    cloud["ctl"]["cinder.conf"] = conf(["rbd", "rbd_user", "volumes"],
-                                       ["rbd", "rbd_secret_uuid", HOSTILE])  # fmt: skip
+    cloud["ctl"]["cinder.conf"] = conf(
+        ["rbd", "rbd_user", "volumes"], ["rbd", "rbd_secret_uuid", HOSTILE]
+    )
     altered(
         cloud,
         "ceph01",
@@ -154,8 +156,13 @@ def hostile_document():
         ),
     ]
     gone = {"n2": ("Unreachable", f"n2: {HOSTILE}")}
-    document = told(hostile, runs=runs, unreachable=gone, errors={("n1", "owed"): HOSTILE},
-                    doubts=((HOSTILE, HOSTILE),))  # fmt: skip
+    document = told(
+        hostile,
+        runs=runs,
+        unreachable=gone,
+        errors={("n1", "owed"): HOSTILE},
+        doubts=((HOSTILE, HOSTILE),),
+    )
     return {**document, "by": HOSTILE, "file": HOSTILE, "version": HOSTILE}
 
 
@@ -184,27 +191,42 @@ def test_text_stays_where_it_is_put():
 def test_the_healthy_page_says_so():
     one = read(runs=RUNS)
     for words in (
-        "Healthy 0 errors, 0 warnings, 0 notes; 4 of 4 hosts answered", "Nothing was found.",
-        "Everything is as it should be.", "all equal", "3 of 3 passed", "integrate, 1 h 0 min ago",
-        "n1: the guest writes and reads back", "21.4 s", "Debian 12", "zed",
+        "Healthy 0 errors, 0 warnings, 0 notes; 4 of 4 hosts answered",
+        "Nothing was found.",
+        "Everything is as it should be.",
+        "all equal",
+        "3 of 3 passed",
+        "integrate, 1 h 0 min ago",
+        "n1: the guest writes and reads back",
+        "21.4 s",
+        "Debian 12",
+        "zed",
         "2023-11-14 22:13 UTC (12 days ago)",
-    ):  # fmt: skip
+    ):
         assert words in one.text, words
 
 
 def test_a_finding_has_its_commands():
     one = read(broken)
     for words in (
-        "Not healthy 2 errors", "the key was rotated in Ceph and not here",
-        "inv compute.secret --limit n2", "another value", "1 of 10 differ",
-        "2 changes on 2 hosts", "libvirt secret: another value",
-    ):  # fmt: skip
+        "Not healthy 2 errors",
+        "the key was rotated in Ceph and not here",
+        "inv compute.secret --limit n2",
+        "another value",
+        "1 of 10 differ",
+        "2 changes on 2 hosts",
+        "libvirt secret: another value",
+    ):
         assert words in one.text, words
 
 
 def test_a_site_of_which_nothing_is_known_is_told_as_such():
-    one = read(lambda cloud: cloud.clear(), known={}, release="",
-               unreachable={n: ("Unreachable", "no") for n in site().hosts})  # fmt: skip
+    one = read(
+        lambda cloud: cloud.clear(),
+        known={},
+        release="",
+        unreachable={n: ("Unreachable", "no") for n in site().hosts},
+    )
     for words in ("0 of 4 hosts answered", "not all is known", "never", "it does not answer"):
         assert words in one.text, words
 
@@ -244,15 +266,19 @@ def test_the_document_is_plain_json():
 
 
 def held(document, role, client, by):
-    return {h["state"]: (h["hosts"], h["said"]) for h in document["holders"]
-            if (h["role"], h["client"], h["by"]) == (role, client, by)}  # fmt: skip
+    return {
+        h["state"]: (h["hosts"], h["said"])
+        for h in document["holders"]
+        if (h["role"], h["client"], h["by"]) == (role, client, by)
+    }
 
 
 def test_who_holds_which_key():
     document = told(broken)
     assert held(document, "compute", "volumes", "libvirt secret") == {
-        "ok": (["n1"], ""), "odd": (["n2"], "another value"),
-    }  # fmt: skip
+        "ok": (["n1"], ""),
+        "odd": (["n2"], "another value"),
+    }
     assert held(document, "cinder", "volumes", "keyring") == {"ok": (["ctl"], "")}
 
 
@@ -280,12 +306,16 @@ def test_somebody_elses_secret_is_not_odd():
     [
         ("", {}),
         ("public_network = 10.0.0.0/24\n", {"public": ["10.0.0.0/24"]}),
-        ("  public network=10.0.0.0/24, 10.1.0.0/24 ; ours\n",
-         {"public": ["10.0.0.0/24, 10.1.0.0/24"]}),
-        ("# public_network = 10.0.0.0/24\ncluster_network = 10.2.0.0/24\n",
-         {"cluster": ["10.2.0.0/24"]}),
+        (
+            "  public network=10.0.0.0/24, 10.1.0.0/24 ; ours\n",
+            {"public": ["10.0.0.0/24, 10.1.0.0/24"]},
+        ),
+        (
+            "# public_network = 10.0.0.0/24\ncluster_network = 10.2.0.0/24\n",
+            {"cluster": ["10.2.0.0/24"]},
+        ),
     ],
-)  # fmt: skip
+)
 def test_networks_are_those_of_ceph_conf(text, networks):
     def change(cloud):
         for host in ("ctl", "n1", "n2"):
@@ -384,9 +414,13 @@ def test_the_canary_is_told_by_step_with_times_and_by_compute():
 def test_steps_of_the_canary_are_told_once_for_all_computes():
     attached, migrated = canary.steps(CANARY)
     assert attached == {
-        "step": "it is attached", "computes": 2, "median": 2.5, "slowest": 2.5, "on": "n1",
+        "step": "it is attached",
+        "computes": 2,
+        "median": 2.5,
+        "slowest": 2.5,
+        "on": "n1",
         "failed": ["n2"],
-    }  # fmt: skip
+    }
     assert (migrated["step"], migrated["failed"]) == ("live migration with the volume attached", [])
     assert canary.steps([check("an image in Glance")]) == []
     assert canary.steps([check("x", False, host="n1")])[0]["median"] is None

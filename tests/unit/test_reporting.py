@@ -128,18 +128,27 @@ def record(name, began, *events, task="integrate", site="test", changes=()):
 def test_the_runs_are_those_of_the_site_newest_first(reported, tmp_path):
     change = Change("n1", "nova.conf", "set 2 options", "~", "edit", {}, 2)
     step = {"host": "n1", "step": 0}
-    record("2026-01-01T00-00-00Z-aaaa", 100.0, ("begin", step), ("done", step),
-           ("ended", {"code": 0}), changes=[change])  # fmt: skip
+    record(
+        "2026-01-01T00-00-00Z-aaaa",
+        100.0,
+        ("begin", step),
+        ("done", step),
+        ("ended", {"code": 0}),
+        changes=[change],
+    )
     record("2026-01-02T00-00-00Z-aaaa", 200.0, ("ended", {"code": 1}), site="other")
     proof = {"name": "an image in Glance", "ok": True, "detail": "it is", "seconds": 2.5}
-    record("2026-01-03T00-00-00Z-aaaa", 300.0, ("proof", proof), ("ended", {"code": 0}),
-           task="verify")  # fmt: skip
+    record(
+        "2026-01-03T00-00-00Z-aaaa", 300.0, ("proof", proof), ("ended", {"code": 0}), task="verify"
+    )
     record("2026-01-04T00-00-00Z-aaaa", 400.0, ("begin", step), changes=[change])
     reported(tmp_path)
     runs = json.loads((tmp_path / "report.json").read_text())["runs"]
     assert [(r["task"], r["outcome"], r["began"]) for r in runs] == [
-        ("integrate", "not ended", 400.0), ("verify", "done", 300.0), ("integrate", "done", 100.0),
-    ]  # fmt: skip
+        ("integrate", "not ended", 400.0),
+        ("verify", "done", 300.0),
+        ("integrate", "done", 100.0),
+    ]
     assert [r["steps"][0]["done"] if r["steps"] else None for r in runs] == [0, None, 1]
     html = (tmp_path / "report.html").read_text()
     assert "an image in Glance" in html and "set 2 options" in html
@@ -150,8 +159,9 @@ def test_only_the_newest_runs_are_told(reported, tmp_path, monkeypatch):
     monkeypatch.setattr(reporting, "MOST_WITH_STEPS", 1)
     change = Change("n1", "nova.conf", "set", "~", "edit", {}, 2)
     for day in range(1, 6):
-        record(f"2026-01-0{day}T00-00-00Z-aaaa", 100.0 * day, ("ended", {"code": 0}),
-               changes=[change])  # fmt: skip
+        record(
+            f"2026-01-0{day}T00-00-00Z-aaaa", 100.0 * day, ("ended", {"code": 0}), changes=[change]
+        )
     runs = reporting.runs("test")
     assert [r["run"][:10] for r in runs] == ["2026-01-05", "2026-01-04", "2026-01-03"]
     assert [len(r["steps"]) for r in runs] == [1, 0, 0]

@@ -18,7 +18,7 @@ from fabfile.core.contract import (
     Unknown,
     Unproved,
     Unreachable,
-)  # fmt: skip
+)
 from fabfile.flow import plan_file
 from fabfile.flow.converge import Options, Run
 
@@ -102,10 +102,17 @@ class Restarts:
     @staticmethod
     def plan(site, facts):
         return [
-            Change(host.name, "unit", "restart", "!", "restart", {"units": ["unit"]},
-                   2 if "compute" in host.roles else 1)
+            Change(
+                host.name,
+                "unit",
+                "restart",
+                "!",
+                "restart",
+                {"units": ["unit"]},
+                2 if "compute" in host.roles else 1,
+            )
             for host in fleets.owing(site, facts)
-        ]  # fmt: skip
+        ]
 
 
 @pytest.fixture
@@ -150,8 +157,10 @@ def test_with_max_fail_the_rest_is_done_and_the_dead_are_left_out(fleet, capsys)
     fleet.dead["n2"] = "does not answer"
     code, said = run(fleet, max_fail="1")
     assert fleet.wrote == [["ctl"], ["both", "n1", "n3", "n4", "n5"]]
-    assert (code, said) == (4, "n2 was left out or failed, as said above; for these alone: "
-                               "--limit @failed")  # fmt: skip
+    assert (code, said) == (
+        4,
+        "n2 was left out or failed, as said above; for these alone: --limit @failed",
+    )
     out = capsys.readouterr().out
     assert "Left out: n2: does not answer" in out
     assert "  6 hosts: 1 of 1 done: ctl, both, n1, n3, n4, n5\n" in out
@@ -303,8 +312,16 @@ def test_json_is_a_document_a_line_and_the_last_one_is_the_result(fleet, capsys)
     assert kinds[1] == ("plan", None)
     assert ("begin", "n1") in kinds and ("done", "n1") in kinds and ("failed", "n4") in kinds
     assert kinds[-1] == ("ended", None)
-    assert set(result) == {"site", "changed", "pending", "changes", "notes", "run", "trips",
-                           "failed"}  # fmt: skip
+    assert set(result) == {
+        "site",
+        "changed",
+        "pending",
+        "changes",
+        "notes",
+        "run",
+        "trips",
+        "failed",
+    }
     assert result["failed"] == {"n2": "does not answer", "n4": "unit: it would not"}
     assert {change["host"] for change in result["changes"]} == {"ctl", "both", *FLEET} - {"n2"}
 
@@ -343,13 +360,30 @@ cloud = "x"
 verify.guest = "/nowhere"
 """
 WROTE = {
-    "step": 0, "state": "done", "thing": "nova.conf", "sentence": "set", "sign": "~", "wave": 2,
-    "verb_was": "edit", "verb": "write", "args": {"path": "/x"}, "was": "a", "is": "b", "now": "b",
-}  # fmt: skip
+    "step": 0,
+    "state": "done",
+    "thing": "nova.conf",
+    "sentence": "set",
+    "sign": "~",
+    "wave": 2,
+    "verb_was": "edit",
+    "verb": "write",
+    "args": {"path": "/x"},
+    "was": "a",
+    "is": "b",
+    "now": "b",
+}
 RESTART = {
-    "step": 1, "state": "done", "thing": "unit", "sentence": "restart", "sign": "!", "wave": 2,
-    "verb_was": "restart", "verb": "restart", "args": {"units": ["unit"]},
-}  # fmt: skip
+    "step": 1,
+    "state": "done",
+    "thing": "unit",
+    "sentence": "restart",
+    "sign": "!",
+    "wave": 2,
+    "verb_was": "restart",
+    "verb": "restart",
+    "args": {"units": ["unit"]},
+}
 
 
 @pytest.fixture

@@ -15,9 +15,20 @@ SOURCES = sorted([*HOUSE.rglob("*.py"), ROOT / "tasks.py"])
 ROOMS = ("core", "resources", "doctor", "report", "cloud", "flow")
 CONTRACT = "fabfile.core.contract"
 PURE = {
-    "__future__", "base64", "collections", "collections.abc", "dataclasses", "difflib",
-    "functools", "json", "re", "shlex", "typing", "uuid", "xml.etree.ElementTree",
-}  # fmt: skip
+    "__future__",
+    "base64",
+    "collections",
+    "collections.abc",
+    "dataclasses",
+    "difflib",
+    "functools",
+    "json",
+    "re",
+    "shlex",
+    "typing",
+    "uuid",
+    "xml.etree.ElementTree",
+}
 """What of the standard library neither reads a clock, nor a file, nor a socket."""
 AFTER_36 = {"__future__", "contextvars", "dataclasses", "graphlib", "tomllib", "zoneinfo"}
 """Not in Python 3.6, or (annotations of __future__) not whole there."""
@@ -102,8 +113,11 @@ def test_resources_doctor_and_report_are_pure(path):
         foreign = {"xml.etree", "string", "hashlib", "math", "datetime"}
         assert not re.search(r"\.(now|utcnow|today)\(", path.read_text())
     assert imports(path) - of_the_house(path) <= PURE | foreign
-    called = {n.func.id for n in ast.walk(tree_of(path)) if isinstance(n, ast.Call)
-              and isinstance(n.func, ast.Name)}  # fmt: skip
+    called = {
+        n.func.id
+        for n in ast.walk(tree_of(path))
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+    }
     assert not called & {"open", "print", "input", "exec", "eval", "__import__"}
 
 

@@ -180,8 +180,10 @@ def test_a_plan_of_a_thousand_hosts_is_a_page(capsys):
     Screen(False).plan(many(1000), diff=False)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "n0, n1, n2, n3, n4, n5, n6, n7 and 992 more"
-    assert lines[1:3] == ["  + a file: write", "Plan: 1000 to add, 0 to change, 0 to remove, "
-                          "0 restarts on 1000 hosts"]  # fmt: skip
+    assert lines[1:3] == [
+        "  + a file: write",
+        "Plan: 1000 to add, 0 to change, 0 to remove, 0 restarts on 1000 hosts",
+    ]
     assert lines[-2] == "Note: 980 more such notes (--json has all)"
     assert lines[-1].startswith("Left out: 1000 hosts: is deaf: n1000, n1001, ")
     assert len(lines) == 3 + MANY + 2
@@ -217,9 +219,11 @@ def test_the_work_goes_on_where_nobody_listens(tmp_path, out, as_json):
     program = SAID.format(path=str(path), as_json=as_json)
     done = subprocess.run(
         ["sh", "-c", f'"$0" -c "$1" {out}', sys.executable, program],
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
-    )  # fmt: skip
+    )
     assert path.read_text() == "came to its end"
     assert "Traceback" not in done.stderr
     assert ("No space left" in done.stderr) == ("full" in out)

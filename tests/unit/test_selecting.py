@@ -45,8 +45,9 @@ def test_what_fits_nothing_is_bad_input(limit, said):
 
 def recorded(monkeypatch, *runs):
     """Runs as the journal has them, newest first: (site, the last event)."""
-    found = [(f"run{n}", [{"event": "run", "site": name}, last])
-             for n, (name, last) in enumerate(runs)]  # fmt: skip
+    found = [
+        (f"run{n}", [{"event": "run", "site": name}, last]) for n, (name, last) in enumerate(runs)
+    ]
     monkeypatch.setattr(journal, "runs", lambda: iter(found))
 
 

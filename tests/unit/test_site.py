@@ -28,9 +28,13 @@ def test_all_faults_are_listed_at_once():
     lines = text.split("\n")
     assert all(line.startswith("site.toml: ") for line in lines)
     for key in (
-        "sise", "glance.stoer", "pools.images.size", "pools.volumes.pg_num",
-        "cinder.pool", "hosts.n3.roles.0",
-    ):  # fmt: skip
+        "sise",
+        "glance.stoer",
+        "pools.images.size",
+        "pools.volumes.pg_num",
+        "cinder.pool",
+        "hosts.n3.roles.0",
+    ):
         assert sum(line.startswith(f"site.toml: {key}: ") for line in lines) == 1
     assert len(lines) == 6
 
@@ -95,9 +99,30 @@ def test_did_you_mean(more, hint):
 
 
 HOSTILE = [
-    "a;reboot", "a$(id)", "a`id`", "a\nb", "a\n", "-rf", "--help", "a b", "a/b", "../a", "", ".",
-    "a'b", 'a"b', "a|b", "a&b", "[a]", "a=b", "a,b", "{pool}", "a\x00b", "ä", "a" * 64,
-]  # fmt: skip
+    "a;reboot",
+    "a$(id)",
+    "a`id`",
+    "a\nb",
+    "a\n",
+    "-rf",
+    "--help",
+    "a b",
+    "a/b",
+    "../a",
+    "",
+    ".",
+    "a'b",
+    'a"b',
+    "a|b",
+    "a&b",
+    "[a]",
+    "a=b",
+    "a,b",
+    "{pool}",
+    "a\x00b",
+    "ä",
+    "a" * 64,
+]
 PLACES = {
     "pools": lambda n: {"pools": {"volumes": {}, "images": {}, n: {}}},
     "clients": lambda n: {"clients": {n: {"rwx": ["volumes"]}}},
@@ -305,9 +330,12 @@ def test_the_shipped_sites_are_right(name):
 
 @pytest.mark.parametrize(
     "name, roles, what",
-    [("cloud", ["compute"], "the cloud's own API"), ("here", ["compute"], "this machine"),
-     ("compute", ["glance"], "every host of that role")],
-)  # fmt: skip
+    [
+        ("cloud", ["compute"], "the cloud's own API"),
+        ("here", ["compute"], "this machine"),
+        ("compute", ["glance"], "every host of that role"),
+    ],
+)
 def test_names_that_mean_something_else(name, roles, what):
     text = said(hosts={**HOSTS, name: {"roles": roles}})
     assert f"hosts.{name}: expected another name: {name!r} is {what} here" in text

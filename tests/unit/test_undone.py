@@ -10,24 +10,64 @@ from fabfile.resources.undone import Undone
 from .states import site
 
 WROTE = {
-    "step": 0, "state": "done", "thing": "/etc/nova/nova.conf", "sentence": "set options",
-    "sign": "~", "wave": 2, "verb_was": "edit", "verb": "write", "args": {"path": "/etc/x"},
-    "guard": {"path": "/etc/x"}, "becomes": "bb", "was": "0640 aa", "is": "0640 bb",
+    "step": 0,
+    "state": "done",
+    "thing": "/etc/nova/nova.conf",
+    "sentence": "set options",
+    "sign": "~",
+    "wave": 2,
+    "verb_was": "edit",
+    "verb": "write",
+    "args": {"path": "/etc/x"},
+    "guard": {"path": "/etc/x"},
+    "becomes": "bb",
+    "was": "0640 aa",
+    "is": "0640 bb",
     "now": "0640 bb",
-}  # fmt: skip
-ADDED = {**WROTE, "step": 1, "thing": "/etc/ceph/ceph.conf", "sign": "+", "verb": "remove",
-         "was": None}  # fmt: skip
+}
+ADDED = {
+    **WROTE,
+    "step": 1,
+    "thing": "/etc/ceph/ceph.conf",
+    "sign": "+",
+    "verb": "remove",
+    "was": None,
+}
 RESTARTED = {
-    "step": 2, "state": "done", "thing": "nova-compute", "sentence": "restart", "sign": "!",
-    "wave": 2, "verb_was": "restart", "verb": "restart", "args": {"units": ["nova-compute"]},
-}  # fmt: skip
+    "step": 2,
+    "state": "done",
+    "thing": "nova-compute",
+    "sentence": "restart",
+    "sign": "!",
+    "wave": 2,
+    "verb_was": "restart",
+    "verb": "restart",
+    "args": {"units": ["nova-compute"]},
+}
 USER = {
-    "step": 3, "state": "done", "thing": "user client.volumes", "sentence": "create", "sign": "+",
-    "wave": 0, "verb_was": "run", "verb": "run", "args": {"argv": ["ceph", "auth", "del"]},
-    "holds": ["volumes"], "was": None, "is": "aa", "now": "aa",
-}  # fmt: skip
-POOL = {"step": 4, "state": "done", "thing": "pool volumes", "sentence": "create", "sign": "+",
-        "wave": 0, "verb_was": "run"}  # fmt: skip
+    "step": 3,
+    "state": "done",
+    "thing": "user client.volumes",
+    "sentence": "create",
+    "sign": "+",
+    "wave": 0,
+    "verb_was": "run",
+    "verb": "run",
+    "args": {"argv": ["ceph", "auth", "del"]},
+    "holds": ["volumes"],
+    "was": None,
+    "is": "aa",
+    "now": "aa",
+}
+POOL = {
+    "step": 4,
+    "state": "done",
+    "thing": "pool volumes",
+    "sentence": "create",
+    "sign": "+",
+    "wave": 0,
+    "verb_was": "run",
+}
 
 
 def answer(value, code=0):
@@ -142,8 +182,13 @@ def test_every_host_is_asked_and_the_first_ceph_host_for_images_too():
     asked = {h.name: [r.id for r in Undone("r1").reads(site(), h)] for h in site().all_hosts()}
     assert asked["n1"] == ["run", "owed"]
     assert asked["ceph01"] == [
-        "run", "owed", "images.volumes", "trash.volumes", "images.images", "trash.images",
-    ]  # fmt: skip
+        "run",
+        "owed",
+        "images.volumes",
+        "trash.volumes",
+        "images.images",
+        "trash.images",
+    ]
 
 
 def test_restarts_that_are_owed_when_files_come_back_are_noted_first():
@@ -175,12 +220,25 @@ def test_a_step_that_failed_before_it_began_left_nothing():
 
 @pytest.mark.parametrize(
     "left, now, expected",
-    [({"is": "bb"}, "bb", 1), ({"is": "bb"}, "aa", 0), ({"is": "bb"}, "of another", 0),
-     ({"is": "aa"}, "of another", 0), ({}, "of another", 0), ({}, "aa", 0)],
-)  # fmt: skip
+    [
+        ({"is": "bb"}, "bb", 1),
+        ({"is": "bb"}, "aa", 0),
+        ({"is": "bb"}, "of another", 0),
+        ({"is": "aa"}, "of another", 0),
+        ({}, "of another", 0),
+        ({}, "aa", 0),
+    ],
+)
 def test_a_command_that_failed_is_taken_back_where_it_took_effect(left, now, expected):
-    command = {**WROTE, "verb_was": "run", "verb": "run", "args": {"argv": ["x"]},
-               "state": "failed", "was": "aa", "now": now}  # fmt: skip
+    command = {
+        **WROTE,
+        "verb_was": "run",
+        "verb": "run",
+        "args": {"argv": ["x"]},
+        "state": "failed",
+        "was": "aa",
+        "now": now,
+    }
     del command["becomes"], command["is"]
     assert len(planned(facts(n1=[command | left]))) == expected
 
@@ -209,8 +267,13 @@ def test_hosts_that_the_site_file_no_longer_names_are_told():
     assert note == "n9: is not in the site file; what the run did there stays"
 
 
-FOLDER = {**ADDED, "thing": "/etc/ceph", "verb_was": "folder", "verb": "no_folder",
-          "args": {"path": "/etc/ceph"}}  # fmt: skip
+FOLDER = {
+    **ADDED,
+    "thing": "/etc/ceph",
+    "verb_was": "folder",
+    "verb": "no_folder",
+    "args": {"path": "/etc/ceph"},
+}
 INSIDE = {**ADDED, "args": {"path": "/etc/ceph/ceph.conf"}}
 
 

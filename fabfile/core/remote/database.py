@@ -67,25 +67,59 @@ def own(column="table_schema"):
 STRUCTURE = "".join(
     "SELECT '%s', %s FROM information_schema.%s WHERE %s;\n" % part
     for part in (
-        ("table", "table_schema, table_name, engine, table_collation, create_options",
-         "tables", own() + " AND table_type <> 'VIEW'"),
-        ("made", "name, table_id, space, flag", "innodb_sys_tables",
-         "name LIKE '%/%' AND name NOT LIKE '%#%'"),
-        ("column", "table_schema, table_name, column_name, ordinal_position, column_type, "
-         "is_nullable, IFNULL(column_default, ''), extra", "columns", own()),
-        ("index", "table_schema, table_name, index_name, column_name, seq_in_index, non_unique",
-         "statistics", own()),
-        ("key", "table_schema, table_name, constraint_name, column_name, "
-         "IFNULL(referenced_table_name, '')", "key_column_usage", own()),
+        (
+            "table",
+            "table_schema, table_name, engine, table_collation, create_options",
+            "tables",
+            own() + " AND table_type <> 'VIEW'",
+        ),
+        (
+            "made",
+            "name, table_id, space, flag",
+            "innodb_sys_tables",
+            "name LIKE '%/%' AND name NOT LIKE '%#%'",
+        ),
+        (
+            "column",
+            "table_schema, table_name, column_name, ordinal_position, column_type, "
+            "is_nullable, IFNULL(column_default, ''), extra",
+            "columns",
+            own(),
+        ),
+        (
+            "index",
+            "table_schema, table_name, index_name, column_name, seq_in_index, non_unique",
+            "statistics",
+            own(),
+        ),
+        (
+            "key",
+            "table_schema, table_name, constraint_name, column_name, "
+            "IFNULL(referenced_table_name, '')",
+            "key_column_usage",
+            own(),
+        ),
         ("view", "table_schema, table_name, MD5(view_definition), definer", "views", own()),
-        ("routine", "routine_schema, routine_name, MD5(routine_definition), definer", "routines",
-         own("routine_schema")),
-        ("trigger", "trigger_schema, trigger_name, MD5(action_statement), event_object_table",
-         "triggers", own("trigger_schema")),
-        ("event", "event_schema, event_name, MD5(event_definition), status", "events",
-         own("event_schema")),
+        (
+            "routine",
+            "routine_schema, routine_name, MD5(routine_definition), definer",
+            "routines",
+            own("routine_schema"),
+        ),
+        (
+            "trigger",
+            "trigger_schema, trigger_name, MD5(action_statement), event_object_table",
+            "triggers",
+            own("trigger_schema"),
+        ),
+        (
+            "event",
+            "event_schema, event_name, MD5(event_definition), status",
+            "events",
+            own("event_schema"),
+        ),
     )
-)  # fmt: skip
+)
 """Everything that a change of the schema changes; a table that is made anew, or emptied by
 TRUNCATE, has another number.  (Its time of creation is its file's: any row changes that.)"""
 UNSAFE = (
@@ -127,11 +161,26 @@ def heads(how, tables):
 
 def dump(how, names, *more):
     """The dump program's argument list: all databases, as they were at one moment."""
-    return [processes.first_of(DUMP)] + how + [
-        "--single-transaction", "--quick", "--routines", "--events", "--triggers", "--hex-blob",
-        "--order-by-primary", "--skip-dump-date", "--default-character-set=utf8mb4",
-        "--net-buffer-length=1M", "--max-allowed-packet=1G",
-    ] + list(more) + ["--databases"] + list(names)  # fmt: skip
+    return (
+        [processes.first_of(DUMP)]
+        + how
+        + [
+            "--single-transaction",
+            "--quick",
+            "--routines",
+            "--events",
+            "--triggers",
+            "--hex-blob",
+            "--order-by-primary",
+            "--skip-dump-date",
+            "--default-character-set=utf8mb4",
+            "--net-buffer-length=1M",
+            "--max-allowed-packet=1G",
+        ]
+        + list(more)
+        + ["--databases"]
+        + list(names)
+    )
 
 
 def users(how):

@@ -65,8 +65,10 @@ def create(talk, asker, run, recipients, folders, said, commands, dumped, about)
             last = str(why)
             if attempt < TRIES:
                 talk.say(t="again", why=last)
-    raise Failed("the schema changed during each of %d dumps (%s): let the migration end first"
-                 % (TRIES, last))  # fmt: skip
+    raise Failed(
+        "the schema changed during each of %d dumps (%s): let the migration end first"
+        % (TRIES, last)
+    )
 
 
 class _Making:

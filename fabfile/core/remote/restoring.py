@@ -80,8 +80,10 @@ class _Taking:
         place = os.statvfs(os.path.dirname(datadir()))
         needed = int(held["space"] * 1.3) + 300 * 1024 * 1024
         if place.f_bavail * place.f_frsize < needed:
-            raise Failed("expected %d MiB free for the throwaway server, found %d"
-                         % (needed >> 20, place.f_bavail * place.f_frsize >> 20))  # fmt: skip
+            raise Failed(
+                "expected %d MiB free for the throwaway server, found %d"
+                % (needed >> 20, place.f_bavail * place.f_frsize >> 20)
+            )
 
     def _compare(self, what, expected, digests):
         if not digests.complete:
@@ -219,11 +221,15 @@ def _own_words(opened, plain, load):
 def _refuse_older(version, held):
     """An older MariaDB than the record's may not take its dump, nor its tables."""
     if database.number_of(version)[:2] < database.number_of(held["version"])[:2]:
-        raise Failed("the record is of MariaDB %s, and this host has %s: expected the same or a "
-                     "newer one" % (held["version"], version))  # fmt: skip
+        raise Failed(
+            "the record is of MariaDB %s, and this host has %s: expected the same or a "
+            "newer one" % (held["version"], version)
+        )
     known = {(10, 5): 25, (10, 6): 18, (10, 11): 8, (11, 0): 6, (11, 1): 5, (11, 2): 4, (11, 4): 2}
     number = database.number_of(version)
     sandboxed = "enable the sandbox mode" in held["first"]
     if sandboxed and number < (11, 5) and number[2] < known.get(number[:2], 1000):
-        raise Failed("the record's dump begins with a line that the client of MariaDB %s does "
-                     "not know (sandbox mode): update it first" % version)  # fmt: skip
+        raise Failed(
+            "the record's dump begins with a line that the client of MariaDB %s does "
+            "not know (sandbox mode): update it first" % version
+        )

@@ -19,11 +19,18 @@ MARK = ".stackrbd-"
 _START, _STOP = 120, 1800
 """Seconds for its start, and for its end, which writes out what is in memory."""
 _APART = (
-    "--skip-networking", "--skip-log-bin", "--loose-skip-slave-start", "--event-scheduler=OFF",
-    "--loose-wsrep-on=OFF", "--innodb-flush-log-at-trx-commit=0", "--performance-schema=OFF",
-    "--innodb-buffer-pool-size=128M", "--loose-innodb-doublewrite=OFF",
-    "--loose-innodb-buffer-pool-load-at-startup=OFF", "--max-allowed-packet=1G",
-)  # fmt: skip
+    "--skip-networking",
+    "--skip-log-bin",
+    "--loose-skip-slave-start",
+    "--event-scheduler=OFF",
+    "--loose-wsrep-on=OFF",
+    "--innodb-flush-log-at-trx-commit=0",
+    "--performance-schema=OFF",
+    "--innodb-buffer-pool-size=128M",
+    "--loose-innodb-doublewrite=OFF",
+    "--loose-innodb-buffer-pool-load-at-startup=OFF",
+    "--max-allowed-packet=1G",
+)
 
 
 def settings():
