@@ -5,23 +5,23 @@
 
 from invoke import Collection
 
-from fabfile import ceph, compute, controller, hosts, proof, recovery, services, whole
+from fabfile import ceph, compute, controller, diagnostics, hosts, integration, recovery, services
 
 
 def namespace() -> Collection:
     """All tasks, in the namespaces that an operator types."""
     root = Collection(
-        whole.plan,
-        whole.integrate,
-        whole.apply,
-        whole.verify,
-        whole.undo,
-        whole.history,
-        whole.show,
-        whole.init,
-        proof.doctor,
-        proof.status,
-        proof.report,
+        integration.plan,
+        integration.integrate,
+        integration.apply,
+        integration.verify,
+        integration.undo,
+        integration.history,
+        integration.show,
+        integration.init,
+        diagnostics.doctor,
+        diagnostics.status,
+        diagnostics.report,
         recovery.reconcile,
         recovery.recover,
     )

@@ -51,8 +51,8 @@ def mons(  # noqa: PLR0913, PLR0917 (flags)
     hard_reboot: Any = None,
 ) -> None:
     """After monitors were moved: ceph.conf everywhere, and what attachments and guests need."""
-    from fabfile.flow import monitors  # noqa: PLC0415
+    from fabfile.flow import move_monitors  # noqa: PLC0415
 
     refuse_dry(context)
     flags = {"site": site, "limit": limit, "check": check, "diff": diff, "yes": yes, "json": json}
-    guarded(lambda: monitors.follow(context, flags, refresh, tuple(hard_reboot or ())))
+    guarded(lambda: move_monitors.follow(context, flags, refresh, tuple(hard_reboot or ())))

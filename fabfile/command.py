@@ -46,7 +46,7 @@ Body = Callable[..., Sequence[Any]]
 def guarded(action: Callable[[], int]) -> None:
     """Runs an action; a Stop becomes its sentence and its exit code."""
     from fabfile.core.contract import Interrupted, Stop  # noqa: PLC0415
-    from fabfile.core.printable import clean  # noqa: PLC0415
+    from fabfile.core.text import clean  # noqa: PLC0415
     from fabfile.flow import interrupts  # noqa: PLC0415
 
     interrupts.raising()

@@ -16,6 +16,6 @@ def secret() -> list[Any]:
 @command
 def nova() -> list[Any]:
     """Name the RBD user and the secret to Nova; ephemeral disks by choice."""
-    from fabfile.resources import settings  # noqa: PLC0415
+    from fabfile.resources import service_config  # noqa: PLC0415
 
-    return [settings.nova]
+    return [service_config.nova]

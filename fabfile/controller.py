@@ -8,14 +8,14 @@ from fabfile.command import command
 @command
 def glance() -> list[Any]:
     """Add the RBD store to Glance; old images stay readable."""
-    from fabfile.resources import settings  # noqa: PLC0415
+    from fabfile.resources import service_config  # noqa: PLC0415
 
-    return [settings.glance]
+    return [service_config.glance]
 
 
 @command
 def cinder() -> list[Any]:
     """Add the RBD backend to Cinder, and a volume type bound to it."""
-    from fabfile.resources import backends, restarts, settings  # noqa: PLC0415
+    from fabfile.resources import restarts, service_config, volume_hosts  # noqa: PLC0415
 
-    return [settings.cinder, backends, restarts.after_moves, settings.volume_type]
+    return [service_config.cinder, volume_hosts, restarts.after_moves, service_config.volume_type]

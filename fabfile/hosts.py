@@ -34,15 +34,15 @@ def conf() -> list[Any]:
 @task(help={**{n: HELP[n] for n in ("site", "limit")}, "yes": "the fingerprints were compared"})
 def trust(context: Any, site: str = "", limit: str = "", yes: bool = False) -> None:
     """Take unknown hosts' keys into known_hosts, after their fingerprints were compared."""
-    from fabfile.flow import trusting  # noqa: PLC0415
+    from fabfile.flow import host_keys  # noqa: PLC0415
 
     refuse_dry(context)
-    guarded(lambda: trusting.trust(context, site, limit, yes))
+    guarded(lambda: host_keys.trust(context, site, limit, yes))
 
 
 @task(help={name: HELP[name] for name in ("site",)})
 def check(context: Any, site: str = "") -> None:
     """Look whether each host has what the agent needs (python3, sudo, systemd)."""
-    from fabfile.flow import needs  # noqa: PLC0415
+    from fabfile.flow.inspect import preflight  # noqa: PLC0415
 
-    guarded(lambda: needs.show(context, site))
+    guarded(lambda: preflight.show(context, site))

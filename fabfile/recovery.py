@@ -15,10 +15,10 @@ from fabfile.command import HELP, command, guarded, refuse_dry
 )
 def reconcile(context: Any, site: str = "", json: bool = False, details: bool = False) -> None:
     """Compare the databases' rows with what the pools hold, both ways; change nothing."""
-    from fabfile.flow import reconciling  # noqa: PLC0415
+    from fabfile.flow.inspect import reconcile as comparison  # noqa: PLC0415
 
     refuse_dry(context)
-    guarded(lambda: reconciling.show(context, {"site": site, "json": json}, details))
+    guarded(lambda: comparison.show(context, {"site": site, "json": json}, details))
 
 
 _LOOK = {name: HELP[name] for name in ("site", "json")}
@@ -29,9 +29,9 @@ _CLOUD = {"cloud": "the cloud's name, in place of typing it"}
 @command
 def tools() -> list[Any]:
     """Install what makes records (age, zstd) on the hosts of which they are made."""
-    from fabfile.resources import backup  # noqa: PLC0415
+    from fabfile.backup import contents  # noqa: PLC0415
 
-    return [backup.tools]
+    return [contents.tools]
 
 
 @task(
@@ -42,36 +42,37 @@ def tools() -> list[Any]:
 )
 def key(context: Any, out: str = "", site: str = "") -> None:
     """Make the key that opens records, and print for whom they are to be sealed."""
-    from fabfile.flow import keymaking  # noqa: PLC0415
+    from fabfile.flow.backup import key as backup_key  # noqa: PLC0415
 
     refuse_dry(context)
-    guarded(lambda: keymaking.make(out, site))
+    guarded(lambda: backup_key.make(out, site))
 
 
 @task(help=_LOOK)
 def create(context: Any, site: str = "", json: bool = False) -> None:
     """Record databases, keys, files and the Ceph side, sealed before they leave their host."""
-    from fabfile.flow import recording  # noqa: PLC0415
+    from fabfile.flow.backup import create as backup_create  # noqa: PLC0415
 
     refuse_dry(context)
-    guarded(lambda: recording.create(context, {"site": site, "json": json}))
+    guarded(lambda: backup_create.create(context, {"site": site, "json": json}))
 
 
 @task(name="list", help=_LOOK)
 def list_(context: Any, site: str = "", json: bool = False) -> None:
     """List the records that are kept here, and when each last stood a drill."""
-    from fabfile.flow import keymaking, recording  # noqa: PLC0415
+    from fabfile.flow.backup import create as backup_create  # noqa: PLC0415
+    from fabfile.flow.backup import key as backup_key  # noqa: PLC0415
 
-    guarded(lambda: recording.show(keymaking.site_of(site), json))
+    guarded(lambda: backup_create.show(backup_key.site_of(site), json))
 
 
 @task(help={**_LOOK, **_RECORD})
 def verify(context: Any, record: str = "", site: str = "", json: bool = False) -> None:
     """Restore a record into a throwaway server on its host, and compare table by table."""
-    from fabfile.flow import recording  # noqa: PLC0415
+    from fabfile.flow.backup import create as backup_create  # noqa: PLC0415
 
     refuse_dry(context)
-    guarded(lambda: recording.verify(context, {"site": site, "json": json}, record))
+    guarded(lambda: backup_create.verify(context, {"site": site, "json": json}, record))
 
 
 @task(help={**_LOOK, **_RECORD, **_CLOUD, "check": HELP["check"]})
@@ -84,11 +85,11 @@ def restore(  # noqa: PLR0913, PLR0917 (flags)
     json: bool = False,
 ) -> None:
     """Put a record in the place of the live databases and files; what is live is kept."""
-    from fabfile.flow import restoring  # noqa: PLC0415
+    from fabfile.flow.backup import restore as backup_restore  # noqa: PLC0415
 
     refuse_dry(context)
     flags = {"site": site, "check": check, "json": json}
-    guarded(lambda: restoring.restore(context, flags, record, cloud))
+    guarded(lambda: backup_restore.restore(context, flags, record, cloud))
 
 
 @task(help={**_LOOK, "yes": HELP["yes"], "check": HELP["check"]})
@@ -96,11 +97,11 @@ def settle(
     context: Any, site: str = "", check: bool = False, yes: bool = False, json: bool = False
 ) -> None:
     """Take away, for good, the databases that restores kept from before."""
-    from fabfile.flow import restoring  # noqa: PLC0415
+    from fabfile.flow.backup import restore as backup_restore  # noqa: PLC0415
 
     refuse_dry(context)
     flags = {"site": site, "check": check, "yes": yes, "json": json}
-    guarded(lambda: restoring.settle(context, flags))
+    guarded(lambda: backup_restore.settle(context, flags))
 
 
 @task(help={**_LOOK, **_RECORD, **_CLOUD, "check": HELP["check"]})
@@ -113,8 +114,8 @@ def recover(  # noqa: PLR0913, PLR0917 (flags)
     json: bool = False,
 ) -> None:
     """Bring back a lost controller: restore onto a bare host, integrate, reconcile, verify."""
-    from fabfile.flow import restoring  # noqa: PLC0415
+    from fabfile.flow.backup import restore as backup_restore  # noqa: PLC0415
 
     refuse_dry(context)
     flags = {"site": site, "check": check, "json": json}
-    guarded(lambda: restoring.recover(context, flags, record, cloud))
+    guarded(lambda: backup_restore.recover(context, flags, record, cloud))

@@ -15,12 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-READING = ("files", "options", "processes", "record", "reads", "agent")
+READING = ("files", "options", "processes", "state", "reads", "agent")
 WRITING = ("steps",)
 DATABASE = ("database",)
 """The agent's modules: those of every agent, and those that are sent before steps alone, or
 before questions to a database, for to compile them takes a host's time."""
-RECORDS = ("pouring", "digests", "throwaway", "recording", "restoring")
+RECORDS = ("transfer", "digests", "throwaway", "backup_create", "backup_restore")
 EVERY = (*READING, *WRITING, *DATABASE, *RECORDS)
 _REMOTE = Path(__file__).parent / "remote"
 OTHER_PYTHON = 77

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from fabfile.audit import frozen_monitors
 from fabfile.core.contract import CLOUD, Stop
 from fabfile.doctor.finding import (
     ERROR,
@@ -23,9 +24,9 @@ from fabfile.doctor.finding import (
     task,
     words,
 )
-from fabfile.doctor.looked import MOST_GUESTS, Looked
-from fabfile.doctor.places import sections
-from fabfile.resources import backends, ceph_conf, domains, identity, monitors
+from fabfile.doctor.observation import MOST_GUESTS, Looked
+from fabfile.doctor.secret_holders import sections
+from fabfile.resources import ceph_conf, domains, secret_uuid, volume_hosts
 from fabfile.resources.libvirt_secret import usage_of
 
 _LISTED = {
@@ -106,7 +107,7 @@ def _moved(site: Any, looked: Looked) -> set[str]:
     if not looked.facts.release:
         return set()
     try:
-        return {move.old for move in backends.moves(site, looked.facts)}
+        return {move.old for move in volume_hosts.moves(site, looked.facts)}
     except Stop:
         return set()
 
@@ -119,12 +120,12 @@ def _adopt(site: Any, looked: Looked, place: str, volumes: list[str]) -> tuple[S
     there = set(listed["out"].split()) if listed else set()
     if len(new) == 1 and all(f"volume-{volume}" in there for volume in volumes):
         host = next(h.name for h in site.with_role("cinder"))
-        return (root(shlex.join(backends.update_host(place, new[0])), host),)
+        return (root(shlex.join(volume_hosts.update_host(place, new[0])), host),)
     several = ", ".join(new) or "none is up"
     return (
         words(
             "name the section as before; or, where the volumes lie in the same pool: "
-            f"{shlex.join(backends.update_host(place, several))}"
+            f"{shlex.join(volume_hosts.update_host(place, several))}"
         ),
     )
 
@@ -135,7 +136,7 @@ def _rbd_services(looked: Looked) -> list[str]:
         backend: options.get("volume_backend_name", backend)
         for seen in looked.facts.hosts.values()
         for backend, options in sections(seen.get("cinder.conf")).items()
-        if options.get("volume_driver") == backends.DRIVER
+        if options.get("volume_driver") == volume_hosts.DRIVER
     }
     services = looked.seen(CLOUD, "volume_services") or ()
     up = [s["host"] for s in services if s["up"] and s["host"].partition("@")[2] in names]
@@ -164,7 +165,7 @@ def _guests(site: Any, looked: Looked) -> Iterator[Finding]:
 
 
 def _disk(looked: Looked, host: str, domain: str, disk: Any, live: set[str]) -> Iterator[Finding]:
-    wanted = looked.facts.known.get(identity.known_as(disk.user), "")
+    wanted = looked.facts.known.get(secret_uuid.known_as(disk.user), "")
     thing = f"guest {domain}"
     if wanted and disk.uuid and disk.uuid != wanted:
         yield Finding(
@@ -177,7 +178,7 @@ def _disk(looked: Looked, host: str, domain: str, disk: Any, live: set[str]) -> 
             "it was attached with another UUID: it runs, and cannot be migrated or started anew",
             (Step("here", f"{_REBOOT} {domain}"),),
         )
-    if monitors.gone(disk.monitors, live) and not _attached_anew(looked, domain, disk, live):
+    if frozen_monitors.gone(disk.monitors, live) and not _attached_anew(looked, domain, disk, live):
         yield Finding(
             WARNING,
             "guest.monitors",
@@ -196,7 +197,7 @@ def _attached_anew(looked: Looked, domain: str, disk: domains.Disk, live: set[st
     return any(
         one["instance"] == domain
         and disk.image.endswith(one["volume"])
-        and not monitors.gone(_plain(one["monitors"]), live)
+        and not frozen_monitors.gone(_plain(one["monitors"]), live)
         for one in looked.seen(CLOUD, "attachments") or ()
     )
 
@@ -208,7 +209,7 @@ def _plain(addresses: Iterable[str]) -> set[str]:
 def _attachments(site: Any, looked: Looked) -> Iterator[Finding]:
     live = _monitors(site, looked)
     for attachment in looked.seen(CLOUD, "attachments") or ():
-        wanted = looked.facts.known.get(identity.known_as(attachment["user"]), "")
+        wanted = looked.facts.known.get(secret_uuid.known_as(attachment["user"]), "")
         thing = f"attachment of volume {attachment['volume']}"
         instance = attachment["instance"]
         refresh = words(
@@ -227,7 +228,7 @@ def _attachments(site: Any, looked: Looked) -> Iterator[Finding]:
                 (refresh,),
             )
         known = _plain(attachment["monitors"])
-        if monitors.gone(known, live):
+        if frozen_monitors.gone(known, live):
             yield Finding(
                 WARNING,
                 "attachment.monitors",
@@ -252,7 +253,7 @@ def _fleeting(site: Any, looked: Looked) -> Iterator[Finding]:
     """Secrets of ours that libvirt forgets when it ends, or that have no usage name."""
     wanted = {v for k, v in looked.facts.known.items() if k.startswith("uuid.")}
     for host in site.with_role("compute"):
-        for uuid, answers in (looked.seen(host.name, identity.SECRETS.id) or {}).items():
+        for uuid, answers in (looked.seen(host.name, secret_uuid.SECRETS.id) or {}).items():
             if uuid.lower() not in wanted:
                 continue
             thing, xml = f"libvirt secret {uuid.lower()}", answers["xml"]["out"]

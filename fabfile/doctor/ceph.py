@@ -10,10 +10,10 @@ from typing import Any
 
 from fabfile.doctor import versions
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, Finding, Step, root, task, words
-from fabfile.doctor.looked import Looked
-from fabfile.doctor.places import sections
+from fabfile.doctor.observation import Looked
+from fabfile.doctor.secret_holders import sections
+from fabfile.model.site import Client
 from fabfile.resources import auth
-from fabfile.resources.site import Client
 
 _SHOW = root("ceph health detail")
 _CLOCK = root("systemctl restart systemd-timesyncd || chronyc makestep")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fabfile.doctor.finding import NOTE, WARNING, Finding, root
-from fabfile.doctor.looked import Looked
+from fabfile.doctor.observation import Looked
 from fabfile.resources import ceph_conf, keyrings
 
 

@@ -17,7 +17,7 @@ from fabfile.doctor.finding import (
     root,
     words,
 )
-from fabfile.doctor.looked import Looked
+from fabfile.doctor.observation import Looked
 
 SKEW, BAD_SKEW = 5.0, 60.0
 """Seconds: cephx and Keystone bear some; after 60 Nova and Cinder call a service down."""
@@ -121,8 +121,9 @@ def _sudo(host: str, seen: Any) -> Iterator[Finding]:
             "keys that are sent on standard input would be in sudo's log",
             (
                 root(
-                    "echo 'Defaults!/usr/bin/python3* !log_input' > /etc/sudoers.d/91-stackrbd-input"
-                    " && chmod 0440 /etc/sudoers.d/91-stackrbd-input"
+                    "echo 'Defaults!/usr/bin/python3* !log_input' "
+                    "> /etc/sudoers.d/91-stackrbd-input "
+                    "&& chmod 0440 /etc/sudoers.d/91-stackrbd-input"
                 ),
             ),
         )

@@ -10,7 +10,7 @@ import base64
 import re
 from typing import Any
 
-from fabfile.doctor.looked import Looked
+from fabfile.doctor.observation import Looked
 
 _ONE = r'"entity":\s*"client\.([^"]+)"\s*"key":\s*"([A-Za-z0-9+/]{8})'
 _FIRST = 1072915200

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fabfile.doctor.finding import NOTE, RESTART_ALL, WARNING, Finding, Step, root
-from fabfile.doctor.looked import Looked
-from fabfile.doctor.places import sections
-from fabfile.resources.settings import OLD_DATADIR, OLD_STORES, site_file, without
+from fabfile.doctor.observation import Looked
+from fabfile.doctor.secret_holders import sections
+from fabfile.resources.service_config import OLD_DATADIR, OLD_STORES, site_file, without
 
 SERVICES = ("glance", "cinder", "nova")
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, Finding, root, task, words
-from fabfile.doctor.looked import Looked
+from fabfile.doctor.observation import Looked
 from fabfile.resources import ceph_conf, keyrings
 from fabfile.resources.restarts import UNITS
-from fabfile.resources.settings import site_file
+from fabfile.resources.service_config import site_file
 
 
 def findings(site: Any, looked: Looked) -> Iterator[Finding]:

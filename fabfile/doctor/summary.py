@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from fabfile.doctor import services, versions
-from fabfile.doctor.looked import Looked
-from fabfile.doctor.planned import Planned
-from fabfile.resources.site import ROLES
+from fabfile.doctor.observation import Looked
+from fabfile.doctor.pending_plan import Planned
+from fabfile.model.site import ROLES
 
 
 def summary(site: Any, looked: Looked, planned: Planned) -> dict[str, Any]:

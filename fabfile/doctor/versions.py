@@ -9,8 +9,9 @@ from typing import Any
 
 from fabfile.core.contract import Stop
 from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, WARNING, Finding, root
-from fabfile.doctor.looked import Looked
-from fabfile.resources import cluster, release
+from fabfile.doctor.observation import Looked
+from fabfile.model import releases
+from fabfile.resources import cluster
 
 
 def findings(site: Any, looked: Looked) -> Iterator[Finding]:
@@ -109,7 +110,7 @@ def openstack(looked: Looked) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for host, seen in looked.facts.hosts.items():
         for package, version in sorted(seen.get("packages", {}).items()):
-            if version and package in release.PACKAGES:
+            if version and package in releases.PACKAGES:
                 name = package.partition("-")[0]
                 bare = re.sub(r"^\d+:", "", version).partition("-")[0]
                 found.setdefault(f"{name} {bare}", []).append(host)

@@ -31,11 +31,14 @@ from fabfile.core.contract import (
     Stop,
     Unproved,
 )
-from fabfile.flow import asking, engine, interrupts, outcomes, pace, recorded, selecting
-from fabfile.flow.applying import PATIENCE, Again, Applying
-from fabfile.flow.screen import Screen, answer, attended
-from fabfile.resources import identity, release
-from fabfile.resources import site as sites
+from fabfile.flow import engine, gather, history, interrupts, rollout
+from fabfile.flow import limit as limits
+from fabfile.flow.executor import PATIENCE, Again, Applying
+from fabfile.flow.terminal import outcomes
+from fabfile.flow.terminal.screen import Screen, answer, attended
+from fabfile.model import releases
+from fabfile.model import site as sites
+from fabfile.resources import secret_uuid
 
 LOCK_DEADLINE = 86400
 _TAKEN_OVER = 0.001
@@ -80,10 +83,10 @@ class Run:
         self.screen = Screen(self.options.json)
         self.path = site_file.locate(self.options.site)
         self.site = sites.check(site_file.load(self.path), str(self.path))
-        limit = selecting.resolved(self.site, self.options.limit)
+        limit = limits.resolved(self.site, self.options.limit)
         self.options = replace(self.options, limit=limit)
-        self.limited = selecting.limited(self.site, limit)
-        self.pace = pace.of(
+        self.limited = limits.limited(self.site, limit)
+        self.pace = rollout.of(
             self.site,
             self.limited,
             self.options.forks,
@@ -104,9 +107,9 @@ class Run:
         self._stages: Sequence[Any] = ()
 
     def _refuse_without_canary(self) -> None:
-        from fabfile.flow import proving  # noqa: PLC0415 (it proves by runs)
+        from fabfile.flow.proof import verify  # noqa: PLC0415 (it proves by runs)
 
-        proving.refuse_without_means(self.site, "--canary")
+        verify.refuse_without_means(self.site, "--canary")
 
     def __enter__(self) -> Run:
         return self
@@ -129,9 +132,9 @@ class Run:
             return engine.Local(self.fleet, self.site.admin)
         if self.options.engine != "dask":
             raise BadInput(f"--engine: expected local or dask, found {self.options.engine!r}")
-        from fabfile.flow import dask_engine, elsewhere  # noqa: PLC0415 (an extra, slow to load)
+        from fabfile.workers import dask_engine, pool  # noqa: PLC0415 (an extra, slow to load)
 
-        return elsewhere.Elsewhere(dask_engine.Dask(self.site.dask), self)
+        return pool.Elsewhere(dask_engine.Dask(self.site.dask), self)
 
     # Probe
 
@@ -156,14 +159,14 @@ class Run:
         if asked_of_cloud:
             answers[CLOUD] = self._ask_cloud(asked_of_cloud)
         facts = Facts(answers)
-        selecting.refuse_where_input_is_kept(answers)
-        selecting.refuse_one_host_under_two_names(answers)
+        limits.refuse_where_input_is_kept(answers)
+        limits.refuse_one_host_under_two_names(answers)
         known = {"apt.key": text_of(self.site.packages.key)} if self.site.packages.key else {}
-        if ids & identity.IDS:
-            known |= identity.resolve(self.site, facts)
+        if ids & secret_uuid.IDS:
+            known |= secret_uuid.resolve(self.site, facts)
         travelling.remember(self.context, known)
-        asks = release.asked(facts)
-        table = release.choose(self.site, facts, self._tables)[1] if asks else {}
+        asks = releases.asked(facts)
+        table = releases.choose(self.site, facts, self._tables)[1] if asks else {}
         facts = self.facts = Facts(answers, travelling.recall(self.context), table)
         closer = [r for s in stages if hasattr(s, "closer") for r in s.closer(self.site, facts)]
         if closer and self.site.cloud:
@@ -211,7 +214,7 @@ class Run:
         )
 
     def ask(
-        self, asked: Mapping[Host, Sequence[Read]], deadline: int = asking.DEADLINE
+        self, asked: Mapping[Host, Sequence[Read]], deadline: int = gather.DEADLINE
     ) -> dict[str, dict[str, Any]]:
         """{host: {read id: value}}; a read 'secret' comes back as a Secret.
 
@@ -226,28 +229,28 @@ class Run:
         self,
         asked: Mapping[Host, Sequence[Read]],
         quietly: bool = False,
-        deadline: int = asking.DEADLINE,
+        deadline: int = gather.DEADLINE,
     ) -> tuple[dict[str, dict[str, Any]], dict[str, Stop]]:
         """As ask(), and {host: why} of those that did not answer all.  Raises Interrupted.
 
         quietly: does not ask for a password.
         """
-        answers = asking.Answers(asked)
+        answers = gather.Answers(asked)
         cut = self.hear(asked, answers, quietly, deadline)
         return answers.values, answers.wanting(cut)
 
     def hear(
         self,
         asked: Mapping[Host, Sequence[Read]],
-        answers: asking.Answers,
+        answers: gather.Answers,
         quietly: bool = False,
-        deadline: int = asking.DEADLINE,
+        deadline: int = gather.DEADLINE,
     ) -> dict[str, Stop]:
         """Lets answers hear what the hosts say; {host: why} of those that did not come to an end.
 
         Raises Interrupted.  quietly: does not ask for a password.
         """
-        works = asking.works(asked, self._under_lock, deadline)
+        works = gather.works(asked, self._under_lock, deadline)
         with self.finishing():
             cut = self._work(works, answers)
             needy = [n for n, fault in cut.items() if isinstance(fault, NeedsPassword)]
@@ -260,7 +263,7 @@ class Run:
         return cut
 
     def _work(
-        self, works: Mapping[str, dict[str, Any]], answers: asking.Answers
+        self, works: Mapping[str, dict[str, Any]], answers: gather.Answers
     ) -> dict[str, Stop]:
         """Asks hosts, while the screen shows how many have answered."""
         wanted = {host: len(work["reads"]) for host, work in works.items()}
@@ -314,7 +317,7 @@ class Run:
             if hasattr(stage, "notes"):
                 notes += stage.notes(self.site, facts, changes)
         if self.failed:
-            notes += identity.unseen(self.site, facts)
+            notes += secret_uuid.unseen(self.site, facts)
         return Plan(tuple(changes), tuple(notes), outcomes.causes(self.failed))
 
     def _may_touch(self, change: Change) -> bool:
@@ -448,7 +451,7 @@ class Run:
         return plan
 
     def _gate(self, record: journal.Journal) -> Any:
-        from fabfile.flow.gating import Gate  # noqa: PLC0415 (it proves by runs)
+        from fabfile.flow.proof.gate import Gate  # noqa: PLC0415 (it proves by runs)
 
         return Gate(self, record)
 
@@ -472,7 +475,7 @@ class Run:
         back.close()
         back.fleet, back.screen, back._under_lock = self.fleet, self.screen, self._under_lock
         back.engine = engine.Local(self.fleet, self.site.admin)
-        stages = [recorded.undone(self.id, self.site, back.limited)]
+        stages = [history.undone(self.id, self.site, back.limited)]
         plan = back.plan(stages, back.probe(stages))
         if plan:
             self.screen.plan(plan, False)

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 
 from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Host, Read, Ref, Secret, Stop
-from fabfile.flow import asking, outcomes
+from fabfile.flow import gather
+from fabfile.flow.terminal import outcomes
 from fabfile.resources import auth
 
 Works = Mapping[str, Mapping[str, Any]]
@@ -77,9 +78,9 @@ class Local:
             return
         work = next(iter(works.values()))
         asked = {self._admin: reads}
-        answers = asking.Answers(asked)
+        answers = gather.Answers(asked)
         lock = {name: work[name] for name in _LOCK}
-        wanting = answers.wanting(self.fleet.work(asking.works(asked, lock), answers.heard))
+        wanting = answers.wanting(self.fleet.work(gather.works(asked, lock), answers.heard))
         self.fleet.conversations.go_on()
         if wanting:
             raise outcomes.worst(wanting)

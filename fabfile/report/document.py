@@ -15,12 +15,12 @@ from typing import Any
 from fabfile.core.contract import CLOUD, Change
 from fabfile.doctor import finding, keys
 from fabfile.doctor.finding import Finding, healthy
-from fabfile.doctor.looked import Looked
-from fabfile.doctor.places import Place
-from fabfile.doctor.planned import Planned
+from fabfile.doctor.observation import Looked
+from fabfile.doctor.pending_plan import Planned
+from fabfile.doctor.secret_holders import Place
 from fabfile.doctor.summary import summary
+from fabfile.model.releases import PACKAGES
 from fabfile.resources import keyrings
-from fabfile.resources.release import PACKAGES
 
 FORMAT = 1
 Changes = Sequence[tuple[str, Change]]

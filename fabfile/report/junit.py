@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fabfile.core.printable import few
+from fabfile.core.text import few
 from fabfile.report import document as documents
 from fabfile.report.markup import Child, Element, el, xml
 from fabfile.report.times import stamp

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
-from fabfile.core.printable import clean
+from fabfile.core.text import clean
 
 Element: TypeAlias = ElementTree.Element
 Child: TypeAlias = "str | Element | None | Iterable[Child]"

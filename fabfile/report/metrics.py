@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fabfile.core.contract import CLOUD
-from fabfile.core.printable import clean
+from fabfile.core.text import clean
 from fabfile.report import document as documents
 
 Sample = tuple[dict[str, str], float]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fabfile.core.printable import few
+from fabfile.core.text import few
 from fabfile.report.markup import Child, Element, el
 
 _SHORT = {"", "place", "what", "task", "time", "fingerprint", "made", "roles", "pending", "done"}

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fabfile.core.printable import few
+from fabfile.core.text import few
 from fabfile.resources.restarts import UNITS
 
 MOST = 3

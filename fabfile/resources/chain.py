@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from fabfile.backup import contents
 from fabfile.resources import (
     auth,
-    backends,
-    backup,
     ceph_conf,
     client_packages,
     keyrings,
@@ -15,24 +14,25 @@ from fabfile.resources import (
     operator_sudo,
     pools,
     restarts,
-    settings,
+    service_config,
+    volume_hosts,
 )
 
 TASKS: tuple[tuple[str, Any], ...] = (
     ("hosts.sudoers", operator_sudo),
     ("hosts.packages", client_packages),
-    ("backup.tools", backup.tools),
+    ("backup.tools", contents.tools),
     ("ceph.pools", pools),
     ("ceph.auth", auth),
     ("hosts.conf", ceph_conf),
     ("ceph.keyrings", keyrings),
     ("compute.secret", libvirt_secret),
-    ("controller.glance", settings.glance),
-    ("controller.cinder", settings.cinder),
-    ("controller.cinder", backends),
-    ("compute.nova", settings.nova),
+    ("controller.glance", service_config.glance),
+    ("controller.cinder", service_config.cinder),
+    ("controller.cinder", volume_hosts),
+    ("compute.nova", service_config.nova),
     ("services.restart", restarts),
-    ("controller.cinder", settings.volume_type),
+    ("controller.cinder", service_config.volume_type),
 )
 """(the task that does it alone, the resource), in the procedure's order; restarts see what the
 others change."""

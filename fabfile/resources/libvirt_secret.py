@@ -10,10 +10,10 @@ import xml.etree.ElementTree as ET
 from typing import Any
 
 from fabfile.core.contract import Change, Facts, Failed, Ref, Refused
-from fabfile.resources import cluster, identity
+from fabfile.resources import cluster, secret_uuid
 from fabfile.resources.auth import key_of
 
-reads = identity.reads
+reads = secret_uuid.reads
 ABSENT = "secret not found|no secret with"
 """libvirt's words; a libvirtd that is down has others."""
 
@@ -25,9 +25,9 @@ def plan(site: Any, facts: Facts) -> list[Change]:
     for host in site.with_role("compute"):
         if host.name not in facts.hosts:
             continue
-        secrets = facts.of(host.name, identity.SECRETS.id)
+        secrets = facts.of(host.name, secret_uuid.SECRETS.id)
         for client in site.secret_clients():
-            wanted = facts.known[identity.known_as(client)]
+            wanted = facts.known[secret_uuid.known_as(client)]
             key = users.get(f"client.{client}", {}).get("key")
             changes += _for_client(host.name, client, wanted, key, secrets)
     return changes
@@ -40,7 +40,7 @@ def _for_client(
     changes = []
     if mine is None:
         names = {usage_of(answers["xml"]["out"]) for answers in secrets.values()}
-        name = identity.usage_name(client)
+        name = secret_uuid.usage_name(client)
         changes.append(_define(host, client, wanted, f"{name} {wanted}" if name in names else name))
     elif "private='yes'" in mine["xml"]["out"]:
         raise Refused(

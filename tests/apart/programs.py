@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from fabfile.core import agent_program, sealed
+from fabfile.backup import age
+from fabfile.core import agent_program
 from tests.unit.test_agent import Agent
 
 PROGRAMS = ("mariadb", "mariadb-dump", "mariadb-admin", "mariadbd", "mariadb-install-db", "age")
@@ -223,4 +224,4 @@ def agent(server, folder):
 @pytest.fixture(scope="session")
 def key():
     """(the private key, its recipient)."""
-    return sealed.new_identity()
+    return age.new_identity()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fabfile.core import sealed
-from fabfile.core.remote import database, processes, restoring
+from fabfile.backup import age
+from fabfile.core.remote import backup_restore, database, processes
 
 from .programs import Server
 
@@ -277,7 +277,7 @@ def test_a_record_that_is_cut_or_altered_is_refused_with_its_cause(filled, agent
 
 def test_a_record_for_somebody_else_is_refused(filled, agent, key):
     host = agent()
-    data, manifest, _ = host.record([sealed.new_identity()[1]])
+    data, manifest, _ = host.record([age.new_identity()[1]])
     value, why = host.restore(data, manifest, key[0])
     assert "no identity matched any of the recipients" in why
     assert settled(filled) == ([], [], [])
@@ -314,10 +314,10 @@ def test_a_manifest_that_is_not_the_records_is_refused(filled, agent, key, chang
 def test_an_older_mariadb_is_refused(version, refused):
     held = {"version": "10.11.19-MariaDB", "first": "/*M!999999\\- enable the sandbox mode */"}
     if refused is None:
-        restoring._refuse_older(version, held)
+        backup_restore._refuse_older(version, held)
         return
     with pytest.raises(processes.Failed, match=re.escape(refused)):
-        restoring._refuse_older(version, held)
+        backup_restore._refuse_older(version, held)
 
 
 def test_what_a_broken_statement_holds_is_never_shown(filled, agent, key, folder):

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from fabfile.core import sealed
-from fabfile.core.record_store import Store
+from fabfile.backup import age
+from fabfile.backup.store import Store
 from tests.every_process import EveryProcess
 
 from .chroots import FSID, INV, PROJECT
@@ -161,7 +161,7 @@ def test_another_key_opens_nothing(hosts, record, untouched):
     identity.unlink()
     try:
         assert "expected the key" in hosts.inv("backup.verify", expect=3)
-        sealed.save_identity(identity)
+        age.save_identity(identity)
         assert "is sealed for 1 other keys" in hosts.inv("backup.verify", expect=3)
         identity.chmod(0o644)
         assert "others may read it" in hosts.inv("backup.verify", expect=3)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from fabfile.flow import reporting
+from fabfile.flow.inspect import reporting
 from tests.unit.reports import (
     CANARY,
     PROOF,

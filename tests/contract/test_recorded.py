@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fabfile.core.contract import BadInput, Facts, Failed
-from fabfile.resources import auth, ceph_conf, identity, pools
+from fabfile.resources import auth, ceph_conf, pools, secret_uuid
 
 from ..unit.states import answer, cluster, file, recorded, site
 
@@ -95,7 +95,7 @@ def test_the_oldest_monitor_counts():
 
 
 def test_the_clusters_fsid_becomes_the_secrets_uuid():
-    assert identity.resolve(site(), facts()) == {"uuid.volumes": FSID}
+    assert secret_uuid.resolve(site(), facts()) == {"uuid.volumes": FSID}
 
 
 def test_a_healthy_cluster_that_fills_up_is_not_altered():

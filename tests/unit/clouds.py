@@ -6,10 +6,10 @@ import json
 
 from fabfile.core import site_file
 from fabfile.core.contract import CLOUD, Facts
-from fabfile.doctor import verdict
-from fabfile.doctor.looked import Looked
-from fabfile.flow.examining import release_names
-from fabfile.resources import auth, settings
+from fabfile.doctor import checks
+from fabfile.doctor.observation import Looked
+from fabfile.flow.inspect.survey import release_names
+from fabfile.resources import auth, service_config
 
 from .states import (
     FSID,
@@ -72,7 +72,7 @@ def options(service, known=None):
     seen = {f"{service}.conf": conf(), "cinder.head": None}
     host = "n1" if service == "nova" else "ctl"
     facts = Facts({host: seen}, known or {"uuid.volumes": FSID}, ZED)
-    (change,) = getattr(settings, service).plan(site(), facts)
+    (change,) = getattr(service_config, service).plan(site(), facts)
     described = {"kind": "file", "mode": "0640", "owner": "root", "group": service, "mtime": 0.0}
     return {**described, **conf(*change.args["edits"])}
 
@@ -208,7 +208,7 @@ def looked(change=lambda cloud: None, known=None, **more):
 
 def found(change=lambda cloud: None, site_=None, **more):
     """The findings of a cloud that was changed."""
-    return verdict.findings(site_ or site(), looked(change, **more))[0]
+    return checks.findings(site_ or site(), looked(change, **more))[0]
 
 
 def altered(cloud, host, read, change):

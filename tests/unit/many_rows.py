@@ -12,11 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from fabfile.resources import held, reconcile, rows  # noqa: E402 (its place is known now)
+from fabfile.audit import compare, database_rows, rbd_images  # noqa: E402 (its place is known now)
 
 MANY = 100_100
 FSID = "11111111-2222-3333-4444-555555555555"
-PLACES = reconcile.Places(FSID, "volumes", "images", None, "rbd")
+PLACES = compare.Places(FSID, "volumes", "images", None, "rbd")
 
 
 def lines(count, gone):
@@ -30,11 +30,11 @@ def lines(count, gone):
 
 def main():
     start = time.monotonic()
-    before = rows.rows(lines(MANY, {7, 8, 9, 10, 11}))
+    before = database_rows.rows(lines(MANY, {7, 8, 9, 10, 11}))
     ids = (uuid.UUID(int=number) for number in range(5, MANY))
-    names = held.names({"volumes": [f"volume-{name}" for name in ids], "images": []}, {})
-    after = rows.rows(lines(MANY, {7, 8, 9, 10, 11}))
-    found = reconcile.compare(PLACES, before, names, after)
+    names = rbd_images.names({"volumes": [f"volume-{name}" for name in ids], "images": []}, {})
+    after = database_rows.rows(lines(MANY, {7, 8, 9, 10, 11}))
+    found = compare.compare(PLACES, before, names, after)
     print(
         json.dumps(
             {

@@ -1,6 +1,7 @@
 """Documents of made-up sites, for tests of what is made of them."""
 
-from fabfile.doctor import places, verdict
+from fabfile.doctor import checks as doctor_checks
+from fabfile.doctor import secret_holders
 from fabfile.report import document as documents
 
 from .clouds import MADE, looked
@@ -18,9 +19,9 @@ def told(change=lambda cloud: None, site_=None, runs=(), **more):
     """The document of the healthy cloud, after change(its answers)."""
     site_ = site_ or site()
     seen = looked(change, **more)
-    found, plan = verdict.findings(site_, seen)
+    found, plan = doctor_checks.findings(site_, seen)
     return {
-        **documents.document(site_, seen, found, places.table(site_, seen), plan, ""),
+        **documents.document(site_, seen, found, secret_holders.table(site_, seen), plan, ""),
         "made": NOW,
         "by": "operator@here",
         "version": "0.1.0",

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from fabfile.core import site_file
-from fabfile.resources import site as sites
+from fabfile.model import site as sites
 
 RECORDED = Path(__file__).parents[1] / "contract" / "recorded"
 FSID = "6238f9e6-0382-4cef-a3f3-795a22ddc50e"

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from fabfile.backup import contents
 from fabfile.core.contract import BadInput, Facts
-from fabfile.resources import backup
 
 from .states import FSID, cluster, site
 
@@ -39,7 +39,7 @@ def listed(units):
 
 
 def seen(units=UNITS, installed=None, **more):
-    packages = {**dict.fromkeys([*backup.PACKAGES, *backup.TOOLS]), "age": "1", "zstd": "1"}
+    packages = {**dict.fromkeys([*contents.PACKAGES, *contents.TOOLS]), "age": "1", "zstd": "1"}
     packages.update(INSTALLED if installed is None else installed)
     return {"packages.records": packages, "units.active": listed(units), **more}
 
@@ -63,7 +63,7 @@ def manifest(**more):
 
 
 def test_units_are_those_of_openstack_in_the_order_of_their_start():
-    assert backup.active(a_site(), listed(UNITS)) == [
+    assert contents.active(a_site(), listed(UNITS)) == [
         "mariadb",
         "rabbitmq-server",
         "keystone",
@@ -75,7 +75,7 @@ def test_units_are_those_of_openstack_in_the_order_of_their_start():
 
 
 def test_services_are_stopped_the_last_to_start_first_and_the_database_stays():
-    changes = backup.Stopped(["ctl"]).plan(a_site(), facts())
+    changes = contents.Stopped(["ctl"]).plan(a_site(), facts())
     stopped = [change.args["argv"][3:] for change in changes]
     assert stopped == [
         ["cinder-volume"],
@@ -86,7 +86,7 @@ def test_services_are_stopped_the_last_to_start_first_and_the_database_stays():
         ["rabbitmq-server"],
     ]
     assert all(change.args["undo"]["guard"] for change in changes)
-    assert backup.Stopped(["ctl"]).plan(a_site(), facts(units=["mariadb", "nova-compute"])) == []
+    assert contents.Stopped(["ctl"]).plan(a_site(), facts(units=["mariadb", "nova-compute"])) == []
 
 
 def at_rest(**more):
@@ -103,7 +103,7 @@ TAKEN = {"ctl": {"folder": "/data.stackrbd-r1", "staged": "/s", "live": "/data"}
 
 
 def test_files_come_first_then_databases_queue_and_services():
-    changes = backup.PutBack(manifest(), TAKEN, "r2").plan(a_site(), at_rest())
+    changes = contents.PutBack(manifest(), TAKEN, "r2").plan(a_site(), at_rest())
     assert [(c.thing, c.verb) for c in changes] == [
         ("/etc/nova/nova.conf", "place"),
         ("/etc/mysql/my.cnf", "run"),
@@ -137,7 +137,7 @@ def test_what_is_in_place_needs_nothing_more():
             "units.active": listed(["mariadb", "rabbitmq-server", "keystone", "nova-api"]),
         }
     )
-    assert backup.PutBack(manifest(), TAKEN, "r2").plan(a_site(), done) == []
+    assert contents.PutBack(manifest(), TAKEN, "r2").plan(a_site(), done) == []
 
 
 @pytest.mark.parametrize(
@@ -153,13 +153,13 @@ def test_what_is_in_place_needs_nothing_more():
 )
 def test_a_record_that_does_not_fit_is_refused(record, installed, cause):
     with pytest.raises(BadInput, match=cause):
-        backup.refuse_unfit(a_site(), record, facts(installed=installed))
+        contents.refuse_unfit(a_site(), record, facts(installed=installed))
 
 
 @pytest.mark.parametrize("version", ["2:26.0.0-1", "2:26.9-0", "2:25.1-1"])
 def test_the_same_or_an_older_schema_fits(version):
     held = manifest(versions={"nova-common": version, "ceph-common": "99.0"})
-    backup.refuse_unfit(a_site(), held, facts())
+    contents.refuse_unfit(a_site(), held, facts())
 
 
 @pytest.mark.parametrize(
@@ -169,27 +169,27 @@ def test_a_bare_host_may_lack_what_makes_records_where_it_is_installed(bare, ins
     record = manifest(versions={"age": "1.1.1-1+b3", "zstd": "1.5.4+dfsg2-5"})
     lacking = facts(installed={"age": None, "zstd": None})
     with contextlib.nullcontext() if fits else pytest.raises(BadInput, match="ctl: age"):
-        backup.refuse_unfit(a_site(installs), record, lacking, bare)
+        contents.refuse_unfit(a_site(installs), record, lacking, bare)
 
 
 def test_nothing_is_recorded_for_nobody_or_without_the_tools():
     with pytest.raises(BadInput, match="found none; inv backup.key"):
-        backup.refuse_without_tools(a_site(recipients=[]), facts())
+        contents.refuse_without_tools(a_site(recipients=[]), facts())
     hosts = {"ceph01": {"roles": ["ceph"]}, "ctl": {"roles": ["glance", "cinder"]}}
     with pytest.raises(BadInput, match="one host with the role 'database', found none"):
         nobody = site(hosts=hosts, backup={"recipients": [RECIPIENT]})
-        backup.refuse_without_tools(nobody, facts())
+        contents.refuse_without_tools(nobody, facts())
     without = facts(installed={"age": None})
     with pytest.raises(BadInput, match="ctl: not installed: age; inv backup.tools"):
-        backup.refuse_without_tools(a_site(), without)
-    (change,) = backup.tools.plan(a_site(), without)
+        contents.refuse_without_tools(a_site(), without)
+    (change,) = contents.tools.plan(a_site(), without)
     assert change.args["packages"] == ["age"]
-    assert backup.tools.plan(a_site(), facts()) == []
-    assert backup.tools.plan(a_site(recipients=[]), without) == []
+    assert contents.tools.plan(a_site(), facts()) == []
+    assert contents.tools.plan(a_site(recipients=[]), without) == []
 
 
 def test_no_key_is_in_what_is_said_of_the_cluster():
-    found = backup.of_cluster(a_site(), facts())
+    found = contents.of_cluster(a_site(), facts())
     assert found["fsid"] == FSID
     assert "key" not in json.dumps(found["users"])
 

@@ -10,8 +10,8 @@ import xml.etree.ElementTree as ET
 
 from bench import points, report, wanted, within
 from fabfile.core.contract import Facts
+from fabfile.model import site as sites
 from fabfile.resources import auth, ceph_conf, cluster, pools
-from fabfile.resources import site as sites
 
 FIGURES = {
     "wall": 2.0,

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from fabfile.core.contract import BadInput
-from fabfile.flow import dask_engine
 from fabfile.flow.converge import Options, Run
+from fabfile.workers import dask_engine
 
 from .states import site
 

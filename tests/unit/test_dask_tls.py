@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from fabfile.core import edition
+from fabfile.core import source_digest
 from fabfile.core.contract import BadInput, Secret, Unreachable
-from fabfile.flow import dask_engine, shard
+from fabfile.workers import dask_engine, shard
 
 distributed = pytest.importorskip("distributed", reason="dask.distributed is missing: make dask")
 
@@ -55,7 +55,7 @@ def test_a_call_is_answered_by_the_worker_over_tls(carrier):
     (worker,) = carrier.workers()
     assert worker.startswith("tls://")
     name, there = carrier.call(worker, shard.here)
-    assert (name, there) == ("0", edition.digest())
+    assert (name, there) == ("0", source_digest.digest())
 
 
 def test_what_goes_wrong_there_comes_back_as_words(carrier):

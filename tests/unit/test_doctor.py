@@ -8,17 +8,17 @@ from types import SimpleNamespace
 import pytest
 
 from fabfile import namespace
+from fabfile.backup import contents as records
 from fabfile.core.answers import fits
 from fabfile.core.contract import CLOUD, Secret
 from fabfile.core.remote import reads
-from fabfile.doctor import causes, verdict
+from fabfile.doctor import checks, diagnosis
 from fabfile.doctor import hosts as machines
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, commands, folded, healthy
 from fabfile.doctor.options import setting
 from fabfile.flow.converge import Run
-from fabfile.resources import backup as records
 from fabfile.resources import chain, domains
-from fabfile.resources.settings import without
+from fabfile.resources.service_config import without
 
 from . import clouds
 from .clouds import IMAGES, MONITOR, altered, disk_xml, found, said
@@ -38,7 +38,7 @@ def test_a_healthy_cloud_yields_nothing():
 def test_the_healthy_cloud_answers_exactly_what_is_asked():
     run = SimpleNamespace(site=site())
     for name, seen in clouds.hosts().items():
-        asked = {r.id: r.verb for r in Run.questions(run, verdict.STAGES, site().host(name))}
+        asked = {r.id: r.verb for r in Run.questions(run, checks.STAGES, site().host(name))}
         assert set(seen) == set(asked), name
         assert {i for i, verb in asked.items() if not fits(verb, seen[i])} == set(), name
 
@@ -46,12 +46,12 @@ def test_the_healthy_cloud_answers_exactly_what_is_asked():
 def test_every_question_is_one_that_a_host_understands():
     run = SimpleNamespace(site=site())
     for host in site().all_hosts():
-        for read in Run.questions(run, verdict.STAGES, host):
+        for read in Run.questions(run, checks.STAGES, host):
             inspect.signature(reads.READS[read.verb]).bind(**json.loads(json.dumps(read.args)))
 
 
 def test_every_task_of_the_chain_has_causes():
-    assert {name for name, _ in chain.TASKS} == set(causes.WHY)
+    assert {name for name, _ in chain.TASKS} == set(diagnosis.WHY)
 
 
 def test_what_the_chain_says_mends_it_is_a_task_that_can_be_typed():

@@ -10,7 +10,7 @@ import pytest
 
 from fabfile.core import journal
 from fabfile.core.contract import BadInput, Change, Plan, Ref, Secret
-from fabfile.flow import recorded
+from fabfile.flow import history
 
 from .states import HOSTS, site
 
@@ -165,23 +165,23 @@ def test_a_line_that_is_no_event_is_passed_over(home, odd):
     keep("r1", GOOD + odd + b"\n")
     keep("r2", odd + b"\n")
     assert [run for run, _ in journal.runs()] == ["r1", "r0"]
-    assert recorded.history(False) == recorded.show("r1", False) == 0
-    assert recorded.last("lab")["run"] == "r1"
+    assert history.history(False) == history.show("r1", False) == 0
+    assert history.last("lab")["run"] == "r1"
 
 
 @pytest.mark.parametrize("plan", [None, b"", b"{}", b"5", b"[1]", b"null", b'[{"host": "n1"}]'])
 def test_a_plan_that_is_damaged_is_named_where_it_is_needed(home, plan):
     keep("r1", GOOD + b'{"time": 2.0, "event": "done", "host": "cloud", "step": 0}\n', plan)
-    assert recorded.show("r1", False) == 0
+    assert history.show("r1", False) == 0
     with pytest.raises(BadInput, match="plan.json: expected the plan of what the run did"):
-        recorded.undone("r1", site(name="lab"), set(HOSTS))
-    assert recorded.undone("r1", site(name="lab"), {"n1"}).cloud == []
+        history.undone("r1", site(name="lab"), set(HOSTS))
+    assert history.undone("r1", site(name="lab"), {"n1"}).cloud == []
 
 
 def test_hosts_that_are_gone_from_the_site_are_told_to_undo(home):
     keep("r1", GOOD + b'{"time": 2.0, "event": "done", "host": "n9", "step": 0}\n', b"[]")
-    assert recorded.undone("", site(name="lab"), set(HOSTS)).strangers == ["n9"]
-    assert recorded.undone("", site(name="lab"), {"n1"}).strangers == []
+    assert history.undone("", site(name="lab"), set(HOSTS)).strangers == ["n9"]
+    assert history.undone("", site(name="lab"), {"n1"}).strangers == []
 
 
 def test_a_folder_that_cannot_be_read_is_not_an_empty_one(home, monkeypatch):
@@ -190,7 +190,7 @@ def test_a_folder_that_cannot_be_read_is_not_an_empty_one(home, monkeypatch):
 
     monkeypatch.setattr(os, "listdir", closed)  # root may read everything
     with pytest.raises(BadInput, match="runs: Permission denied: expected the records of runs"):
-        recorded.history(False)
+        history.history(False)
 
 
 def test_a_plan_without_room_is_warned_of(home, capsys):

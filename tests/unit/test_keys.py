@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from fabfile.doctor import keys, looked
+from fabfile.doctor import keys, observation
 
 from .clouds import MADE, said
 from .clouds import looked as looked_at
@@ -21,7 +21,7 @@ def key(made, kind=1):
 def heads(*listed):
     """What the question of a doctor keeps of `ceph auth list --format json`."""
     text = "".join(f'{{"entity":"{who}","key":"{text}","caps":{{}}}}' for who, text in listed)
-    (read,) = [r for r in looked.reads(site(), site().admin) if r.id == "ceph.kinds"]
+    (read,) = [r for r in observation.reads(site(), site().admin) if r.id == "ceph.kinds"]
     return "\n".join(re.findall(read.args["only"], text))
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from fabfile.core import site_file
 from fabfile.core.contract import Facts, Host, Read, Unreachable
-from fabfile.flow import asking
+from fabfile.flow import gather
 from fabfile.flow.converge import Run
-from fabfile.resources import chain, client_packages, identity, release
+from fabfile.model import releases
+from fabfile.resources import chain, client_packages, secret_uuid
 
 from .states import EPHEMERAL, OTHER, cluster, conf, secret, site, user
 
@@ -45,8 +46,8 @@ def facts(site, left_out=(), **more):
         hosts.setdefault(host.name, {name: ANSWERS[name] for name in asked & set(ANSWERS)})
     hosts = {name: {**seen, **more.get(name, {})} for name, seen in hosts.items()}
     seen = Facts({name: hosts[name] for name in hosts if name not in left_out})
-    table = release.choose(site, seen, site_file.releases())[1]
-    return Facts(seen.hosts, identity.resolve(site, seen), table)
+    table = releases.choose(site, seen, site_file.releases())[1]
+    return Facts(seen.hosts, secret_uuid.resolve(site, seen), table)
 
 
 def planned(site, seen, failed=None):
@@ -86,7 +87,7 @@ def test_without_any_host_of_a_release_there_is_nothing_to_set():
 
 def test_a_host_that_says_too_little_is_none_that_has_nothing():
     asked = {Host("n1", ()): [Read("a", "owed"), Read("b", "owed")]}
-    answers = asking.Answers(asked)
+    answers = gather.Answers(asked)
     answers.heard("n1", {"t": "read", "id": "a", "value": []})
     assert {host: str(why) for host, why in answers.missing().items()} == {
         "n1": "n1: left b without an answer"
@@ -97,7 +98,7 @@ def test_a_host_that_says_too_little_is_none_that_has_nothing():
 
 def test_who_could_not_look_is_named_with_every_reason():
     asked = {Host(name, ()): [Read("a", "owed"), Read("b", "owed")] for name in ("n1", "n2")}
-    answers = asking.Answers(asked)
+    answers = gather.Answers(asked)
     answers.heard("n1", {"t": "read", "id": "a", "error": "a: no"})
     answers.heard("n1", {"t": "read", "id": "b", "value": "x"})
     answers.heard("n2", {"t": "busy", "who": "run x"})

@@ -6,11 +6,12 @@ import pytest
 from invoke.parser import Parser
 
 from fabfile import namespace
+from fabfile.audit import frozen_monitors
+from fabfile.audit.database_rows import Schemas
 from fabfile.core.contract import CLOUD, BadInput, Facts
 from fabfile.core.remote import steps
-from fabfile.resources import ceph_conf, monitors
+from fabfile.resources import ceph_conf
 from fabfile.resources.domains import READ as DOMAINS
-from fabfile.resources.rows import Schemas
 
 from .clouds import disk_xml, said
 from .states import FSID, HOSTS, cluster, conf, file, site
@@ -38,15 +39,15 @@ def facts(lines, guest=None, control=CONTROL, packages=None, connector=CONNECTOR
         {
             "ceph01": cluster(mons=LIVE),
             "ctl": {
-                monitors.ROWS: list(lines),
-                monitors.CONTROL: control,
+                frozen_monitors.ROWS: list(lines),
+                frozen_monitors.CONTROL: control,
                 "packages": packages or NOVA,
                 "host": {"hostname": "ctl"},
             },
             "n1": {
                 DOMAINS: domains if guest else {},
                 "host": {"hostname": "box1"},
-                monitors.CONNECTOR: said(f"a warning\n{connector}\n"),
+                frozen_monitors.CONNECTOR: said(f"a warning\n{connector}\n"),
             },
             **more,
         }
@@ -54,8 +55,8 @@ def facts(lines, guest=None, control=CONTROL, packages=None, connector=CONNECTOR
 
 
 def needed(seen):
-    kept = monitors.kept(seen.hosts["ctl"][monitors.ROWS])
-    return [(n.instance.id, n.what, n.volumes) for n in monitors.needs(HERE, seen, kept)]
+    kept = frozen_monitors.kept(seen.hosts["ctl"][frozen_monitors.ROWS])
+    return [(n.instance.id, n.what, n.volumes) for n in frozen_monitors.needs(HERE, seen, kept)]
 
 
 @pytest.mark.parametrize(
@@ -105,13 +106,13 @@ def test_guests_with_disks_in_another_cluster_are_not_looked_at():
 )
 def test_each_is_told_with_its_command(state, listed, words):
     seen = facts(rows(("nova", V, listed), state=state))
-    (note,) = monitors.Frozen("q").notes(HERE, seen, [])
+    (note,) = frozen_monitors.Frozen("q").notes(HERE, seen, [])
     assert note.startswith(f"instance {A} ({state}), volume {V}: ") and words in note
 
 
 def test_without_a_database_that_is_said():
     seen = Facts({"ceph01": cluster(mons=LIVE)})
-    assert "attachments were not looked at" in monitors.Frozen("").notes(site(), seen, [])[0]
+    assert "attachments were not looked at" in frozen_monitors.Frozen("").notes(site(), seen, [])[0]
 
 
 # What is done
@@ -119,7 +120,7 @@ def test_without_a_database_that_is_said():
 
 def planned(seen, **asked):
     asked = {"computes": frozenset({"n1"}), **asked}
-    changes = monitors.Frozen("q", **asked).plan(HERE, seen)
+    changes = frozen_monitors.Frozen("q", **asked).plan(HERE, seen)
     return [(c.wave, c.host, c.verb, c.args.get("instance") or c.args["argv"][-1]) for c in changes]
 
 
@@ -156,12 +157,12 @@ def test_what_is_done_where_it_is_asked_for(lines, guest, asked, expected):
 
 
 def test_the_connector_of_the_instances_own_compute_goes_by_standard_input():
-    (change,) = monitors.Frozen("q", refresh=True).plan(HERE, facts(STOPPED))
+    (change,) = frozen_monitors.Frozen("q", refresh=True).plan(HERE, facts(STOPPED))
     assert change.args["stdin"] == [CONNECTOR]
     assert change.args["argv"][:4] == ["runuser", "-u", "nova", "--"]
     assert CONNECTOR not in " ".join(change.args["argv"])
     by_name = facts(rows(("nova", V, GONE), state="stopped", host="box1"))
-    assert monitors.Frozen("q", refresh=True).plan(HERE, by_name)
+    assert frozen_monitors.Frozen("q", refresh=True).plan(HERE, by_name)
 
 
 @pytest.mark.parametrize(
@@ -199,21 +200,21 @@ def test_the_connector_of_the_instances_own_compute_goes_by_standard_input():
 )
 def test_what_cannot_be_done_is_said(seen, asked, words):
     with pytest.raises(BadInput, match=words):
-        monitors.Frozen("q", **asked).plan(HERE, seen)
+        frozen_monitors.Frozen("q", **asked).plan(HERE, seen)
 
 
 def test_only_computes_that_matter_say_their_connector():
     seen = facts(STOPPED)
-    kept = monitors.kept(STOPPED)
-    assert monitors.computes(kept, HERE, seen) == {"n1"}
-    frozen = monitors.Frozen("q", refresh=True, computes=frozenset({"n1"}))
+    kept = frozen_monitors.kept(STOPPED)
+    assert frozen_monitors.computes(kept, HERE, seen) == {"n1"}
+    frozen = frozen_monitors.Frozen("q", refresh=True, computes=frozenset({"n1"}))
     asked = {h.name: {r.id for r in frozen.reads(HERE, h)} for h in HERE.all_hosts()}
-    assert monitors.CONNECTOR in asked["n1"] and monitors.CONNECTOR not in asked["n2"]
-    assert asked["ctl"] == {monitors.ROWS, monitors.CONTROL, "packages"}
-    looking = {r.id for h in HERE.all_hosts() for r in monitors.Frozen("q").reads(HERE, h)}
-    assert not looking & {monitors.CONNECTOR, monitors.CONTROL}
+    assert frozen_monitors.CONNECTOR in asked["n1"] and frozen_monitors.CONNECTOR not in asked["n2"]
+    assert asked["ctl"] == {frozen_monitors.ROWS, frozen_monitors.CONTROL, "packages"}
+    looking = {r.id for h in HERE.all_hosts() for r in frozen_monitors.Frozen("q").reads(HERE, h)}
+    assert not looking & {frozen_monitors.CONNECTOR, frozen_monitors.CONTROL}
     assert frozen.anew(HERE) == {"ctl", "n1", "n2"}
-    assert monitors.Frozen("q").anew(HERE) == set()
+    assert frozen_monitors.Frozen("q").anew(HERE) == set()
 
 
 def test_of_a_connection_only_the_monitors_are_asked_for():
@@ -223,7 +224,7 @@ def test_of_a_connection_only_the_monitors_are_asked_for():
             ("nova", "instances", "locked"),
         }
     )
-    sql = monitors.question(Schemas("cinder", "glance", ("nova", "nova_cell0"), columns))
+    sql = frozen_monitors.question(Schemas("cinder", "glance", ("nova", "nova_cell0"), columns))
     statements = sql.strip().splitlines()
     assert [s.split(",")[0] for s in statements] == [
         "SELECT 'instance'",
@@ -238,7 +239,7 @@ def test_of_a_connection_only_the_monitors_are_asked_for():
         "$.data.hosts",
         "$.hosts",
     }
-    old = monitors.question(Schemas("cinder", "glance", ("nova",), frozenset()))
+    old = frozen_monitors.question(Schemas("cinder", "glance", ("nova",), frozenset()))
     assert "volume_attachment" not in old and "IFNULL(0, '')" in old
 
 

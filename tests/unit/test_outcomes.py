@@ -11,7 +11,7 @@ from fabfile.core.contract import (
     UnknownHostKey,
     Unreachable,
 )
-from fabfile.flow import outcomes
+from fabfile.flow.terminal import outcomes
 
 FOUR = ("n1", "n2", "n3", "n4")
 

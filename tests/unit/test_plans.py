@@ -3,7 +3,7 @@
 import pytest
 
 from fabfile.core.contract import BadInput, Facts
-from fabfile.resources import auth, identity, libvirt_secret, pools, settings
+from fabfile.resources import auth, libvirt_secret, pools, secret_uuid, service_config
 
 from .states import EPHEMERAL, FSID, OTHER, ZED, cluster, conf, secret, site, user
 
@@ -35,7 +35,7 @@ IN_CINDER = (("rbd", "rbd_user", "volumes"), ("rbd", "rbd_secret_uuid", OTHER.up
     ],
 )
 def test_the_uuid_in_use_is_adopted(seen, expected):
-    assert identity.resolve(site(), seen) == {"uuid.volumes": expected}
+    assert secret_uuid.resolve(site(), seen) == {"uuid.volumes": expected}
 
 
 def test_a_setting_that_differs_from_the_one_in_use_is_refused():
@@ -44,13 +44,13 @@ def test_a_setting_that_differs_from_the_one_in_use_is_refused():
         "images": {"rwx": ["images"]},
     }
     with pytest.raises(BadInput, match=f"expected {OTHER}, in use by cinder.conf, found {FSID}"):
-        identity.resolve(site(clients=clients), facts(cinder=IN_CINDER))
-    assert identity.resolve(site(clients=clients), facts())["uuid.volumes"] == FSID
+        secret_uuid.resolve(site(clients=clients), facts(cinder=IN_CINDER))
+    assert secret_uuid.resolve(site(clients=clients), facts())["uuid.volumes"] == FSID
 
 
 def test_computes_that_disagree_are_refused_with_the_list():
     with pytest.raises(BadInput, match=f"{OTHER}, {FSID}"):
-        identity.resolve(site(), facts(n1=secret(FSID), n2=secret(OTHER)))
+        secret_uuid.resolve(site(), facts(n1=secret(FSID), n2=secret(OTHER)))
 
 
 @pytest.mark.parametrize("in_use, setting", [((), FSID), (IN_CINDER, OTHER)])
@@ -58,7 +58,7 @@ def test_two_clients_that_would_have_one_uuid_are_refused(in_use, setting):
     vms = {**EPHEMERAL["clients"]["vms"], "secret_uuid": setting}
     clients = {**EPHEMERAL["clients"], "vms": vms}
     with pytest.raises(BadInput, match=f"^clients.vms: .* found {setting}, .* clients.volumes's"):
-        identity.resolve(site(**{**EPHEMERAL, "clients": clients}), facts(cinder=in_use))
+        secret_uuid.resolve(site(**{**EPHEMERAL, "clients": clients}), facts(cinder=in_use))
 
 
 def planned(seen, uuid=FSID):
@@ -165,7 +165,7 @@ def test_caps_by_ceph_release():
 def cinder_edits(*active):
     seen = {"cinder.conf": conf(*active), "cinder.head": None}
     known = Facts({"ctl": seen}, {"uuid.volumes": FSID}, ZED)
-    changes = settings.cinder.plan(site(), known)
+    changes = service_config.cinder.plan(site(), known)
     return {(s, k): v for c in changes for s, k, v in c.args["edits"]}
 
 

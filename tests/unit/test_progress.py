@@ -2,7 +2,7 @@
 
 import pytest
 
-from fabfile.flow.progress import MANY, Progress
+from fabfile.flow.terminal.progress import MANY, Progress
 
 
 def progress(hosts=4, wanted=2, heard=(), began=100.0):

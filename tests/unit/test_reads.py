@@ -6,7 +6,7 @@ import pytest
 
 from fabfile.core import answers
 from fabfile.core.remote import processes, reads
-from fabfile.resources.identity import SECRETS
+from fabfile.resources.secret_uuid import SECRETS
 
 from .states import FSID, OTHER, THIRD
 

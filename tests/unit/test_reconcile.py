@@ -10,10 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fabfile.core.contract import BadInput
-from fabfile.resources import held, reconcile, rows
-from fabfile.resources.held import Held
-from fabfile.resources.rows import (
+from fabfile.audit import compare, database_rows, rbd_images
+from fabfile.audit.database_rows import (
     Attachment,
     Backup,
     Disk,
@@ -23,10 +21,12 @@ from fabfile.resources.rows import (
     Snapshot,
     Volume,
 )
+from fabfile.audit.rbd_images import Held
+from fabfile.core.contract import BadInput
 
 from .states import FSID
 
-PLACES = reconcile.Places(FSID, "volumes", "images", "vms", "rbd")
+PLACES = compare.Places(FSID, "volumes", "images", "vms", "rbd")
 HOST = "ctl@rbd#rbd"
 GIB = 1 << 30
 
@@ -62,12 +62,12 @@ def some(**kinds):
 
 def names(trash=None, **pools):
     there = {pool: frozenset(found) for pool, found in {**THERE, **pools}.items()}
-    return reconcile.Names(there, trash or {})
+    return compare.Names(there, trash or {})
 
 
 def compared(before=None, seen=None, after=None):
     before = before or some()
-    return reconcile.compare(PLACES, before, seen or names(), after or before)
+    return compare.compare(PLACES, before, seen or names(), after or before)
 
 
 def told(findings):
@@ -76,7 +76,7 @@ def told(findings):
 
 def test_a_cloud_that_agrees_has_no_finding():
     assert compared() == []
-    assert reconcile.pools(PLACES, some()) == ["bak", "images", "vms", "volumes"]
+    assert compare.pools(PLACES, some()) == ["bak", "images", "vms", "volumes"]
 
 
 @pytest.mark.parametrize(
@@ -193,13 +193,13 @@ def test_a_location_of_another_cluster_is_missing_here():
 def test_names_that_are_not_openstacks_are_left_alone_and_counted():
     seen = names(volumes={*THERE["volumes"], "mine", "volume-x"}, vms={*THERE["vms"], "iso"})
     assert compared(seen=seen) == []
-    assert reconcile.foreign(PLACES, seen) == {"volumes": 2, "vms": 1}
+    assert compare.foreign(PLACES, seen) == {"volumes": 2, "vms": 1}
 
 
 def test_the_sites_own_name_templates_hold():
     places = replace(PLACES, volume_name="vol_%s")
     seen = names(volumes={f"vol_{V}", f"vol_{W}", f"vol_{S}"})
-    found = reconcile.compare(places, some(), seen, some())
+    found = compare.compare(places, some(), seen, some())
     assert [(f.kind, f.row) for f in found] == [("orphaned", S)]
 
 
@@ -229,8 +229,8 @@ def orphan(name, **answers):
     }
     given |= {f"{question} {spec}": value for question, value in answers.items()}
     findings = compared(seen=seen)
-    assert {*held.suspects(findings)} == {*given}
-    return held.looked_at(findings, given)
+    assert {*rbd_images.suspects(findings)} == {*given}
+    return rbd_images.looked_at(findings, given)
 
 
 def test_an_orphan_is_shown_with_its_size():
@@ -255,8 +255,8 @@ def test_what_went_meanwhile_or_is_kept_for_clones_is_no_finding():
 def test_an_image_that_came_meanwhile_is_not_missing():
     findings = compared(seen=names(volumes={f"volume-{V}"}))
     spec = f"volumes/volume-{W}"
-    assert held.looked_at(findings, {f"info {spec}": answer({"size": GIB})}) == []
-    assert len(held.looked_at(findings, {f"info {spec}": GONE})) == 1
+    assert rbd_images.looked_at(findings, {f"info {spec}": answer({"size": GIB})}) == []
+    assert len(rbd_images.looked_at(findings, {f"info {spec}": GONE})) == 1
 
 
 @pytest.mark.parametrize(
@@ -274,8 +274,8 @@ def test_the_trash_holds_what_waits_or_is_needed(status, children, count):
         "long volumes": answer([{"id": "5e1f", "name": f"volume-{S}", "status": status}]),
         f"children {spec}": answer(children),
     }
-    assert {*held.suspects(findings)} == {*told_}
-    found = held.looked_at(findings, told_)
+    assert {*rbd_images.suspects(findings)} == {*told_}
+    found = rbd_images.looked_at(findings, told_)
     assert [f.command for f in found] == ["rbd trash rm volumes/5e1f"] * count
 
 
@@ -290,14 +290,14 @@ OPEN = {("volumes", f"volume-{V}"): ("10.0.0.1:0/1",), ("volumes", f"volume-{W}"
 
 
 def differing(images=None, open_at=None):
-    return held.differing(
+    return rbd_images.differing(
         PLACES, some(), some(), {**IMAGES, **(images or {})}, {**OPEN, **(open_at or {})}
     )
 
 
 def test_images_that_agree_have_no_finding():
     assert differing() == []
-    assert held.to_watch(PLACES, some(), some()) == sorted(OPEN)
+    assert rbd_images.to_watch(PLACES, some(), some()) == sorted(OPEN)
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def test_what_an_image_itself_shows(images, open_at, kind, thing, command):
 def test_what_is_not_there_is_no_second_finding():
     assert differing(open_at={("volumes", f"volume-{V}"): None}) == []
     gone = {spec: one for spec, one in IMAGES.items() if spec != ("volumes", f"volume-{V}")}
-    assert held.differing(PLACES, some(), some(), gone, OPEN) == []
+    assert rbd_images.differing(PLACES, some(), some(), gone, OPEN) == []
 
 
 def test_the_listing_of_a_pool_is_read():
@@ -380,8 +380,8 @@ def test_the_listing_of_a_pool_is_read():
         ],
         indent=4,
     )
-    assert held.listed("p", text.split("\n")) == {("p", "a"): Held(7, frozenset({"s"}))}
-    assert held.listed("p", []) == {}
+    assert rbd_images.listed("p", text.split("\n")) == {("p", "a"): Held(7, frozenset({"s"}))}
+    assert rbd_images.listed("p", []) == {}
 
 
 # The questions
@@ -400,31 +400,31 @@ COLUMNS = [
 
 
 def test_databases_are_known_by_their_tables():
-    found = rows.schemas(COLUMNS)
+    found = database_rows.schemas(COLUMNS)
     assert found.names() == ["cinder", "glance", "nova", "nova_cell0"]
-    asked = rows.question(found)
+    asked = database_rows.question(found)
     assert asked.count("SELECT '") == 9
     assert "`nova_cell0`.instances" in asked
 
 
 def test_a_release_without_a_column_is_not_asked_for_it():
     old = [c for c in COLUMNS if not re.search("_name_id|migration|attachment|backups", c)]
-    asked = rows.question(rows.schemas(old))
+    asked = database_rows.question(database_rows.schemas(old))
     assert "_name_id" not in asked and "attachment" not in asked and "backups" not in asked
 
 
 @pytest.mark.parametrize("gone", ["cinder", "glance"])
 def test_a_host_without_the_databases_is_refused(gone):
     with pytest.raises(BadInput, match=f"expected one of {gone}'s, found none"):
-        rows.schemas([c for c in COLUMNS if not c.startswith(gone)])
+        database_rows.schemas([c for c in COLUMNS if not c.startswith(gone)])
 
 
 def test_a_copy_of_a_database_is_not_taken_for_it():
     copy = [c.replace("cinder", "cinder_old") for c in COLUMNS if c.startswith("cinder")]
-    assert rows.schemas([*COLUMNS, *copy]).cinder == "cinder"
+    assert database_rows.schemas([*COLUMNS, *copy]).cinder == "cinder"
     renamed = [c.replace("cinder\t", "cinder_new\t") for c in COLUMNS]
     with pytest.raises(BadInput, match="found cinder_new, cinder_old"):
-        rows.schemas([*renamed, *copy])
+        database_rows.schemas([*renamed, *copy])
 
 
 @pytest.mark.parametrize(
@@ -436,12 +436,12 @@ def test_a_copy_of_a_database_is_not_taken_for_it():
     ],
 )
 def test_cells_are_read_as_the_client_writes_them(line, expected):
-    assert list(rows.cells(line)) == expected
+    assert list(database_rows.cells(line)) == expected
 
 
 def test_rows_are_read_by_kind():
     lines = [f"volume\t{V}\t{V}\tavailable\t2\t{HOST}\t", f"disk\t{N}\t\tlocal\t0"]
-    found = rows.rows(lines)
+    found = database_rows.rows(lines)
     assert found.volume == {Volume(V, V, "available", "2", HOST, "")}
     assert found.disk == {Disk(N, "", "local", "0")}
 

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from fabfile.core.contract import Change
-from fabfile.flow import reporting
+from fabfile.flow.inspect import reporting
 from fabfile.report import canary
 from fabfile.report import document as documents
 from fabfile.report.markup import el, html

@@ -8,12 +8,12 @@ import pytest
 
 from fabfile.core import journal
 from fabfile.core.contract import BadInput, Change, Plan
-from fabfile.flow import reporting
 from fabfile.flow.converge import Options, Run
+from fabfile.flow.inspect import reporting
 
 from .clouds import hosts
 from .states import HOSTS
-from .test_examining import FakeFleet
+from .test_survey import FakeFleet
 
 FILES = {"report.html", "report.json", "junit.xml"}
 

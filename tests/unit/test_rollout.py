@@ -117,7 +117,7 @@ class Restarts:
 
 @pytest.fixture
 def fleet(tmp_path, monkeypatch):
-    monkeypatch.setattr("fabfile.flow.applying.LOOK_AGAIN", 1)
+    monkeypatch.setattr("fabfile.flow.executor.LOOK_AGAIN", 1)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     made = Fleet()
     monkeypatch.setattr(Run, "_fleet", lambda self: made)
@@ -404,7 +404,7 @@ def canary(fleet, monkeypatch):
         name = next((c for c in computes or [""] if c in flown.dies_on), None)
         return [SimpleNamespace(name=f"{name}: it is attached", ok=name is None, detail="no key")]
 
-    monkeypatch.setattr("fabfile.flow.proving.fly", fly)
+    monkeypatch.setattr("fabfile.flow.proof.verify.fly", fly)
     return flown
 
 

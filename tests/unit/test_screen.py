@@ -11,9 +11,9 @@ import time
 import pytest
 
 from fabfile.core.contract import Change, Plan
-from fabfile.flow import live, screen
-from fabfile.flow.progress import MANY, Row
-from fabfile.flow.screen import Screen
+from fabfile.flow.terminal import live, screen
+from fabfile.flow.terminal.progress import MANY, Row
+from fabfile.flow.terminal.screen import Screen
 
 FEW = {f"n{number}": 1 for number in range(3)}
 FLEET = {f"n{number}": 1 for number in range(MANY + 1)}
@@ -74,7 +74,7 @@ def test_many_hosts_have_a_line_together_and_one_for_each_failure(capsys):
 
 def test_a_log_has_a_line_now_and_then(capsys, monkeypatch):
     monkeypatch.setattr(screen, "_NEXT_LINE", 0.01)
-    monkeypatch.setattr("fabfile.flow.progress._FIRST", 0.05)
+    monkeypatch.setattr("fabfile.flow.terminal.progress._FIRST", 0.05)
     with Screen(False).at_work("read", FLEET):
         time.sleep(0.3)
     assert 2 <= capsys.readouterr().out.count("read: 0 of 21 hosts") <= 8

@@ -6,7 +6,7 @@ import pytest
 
 from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Host
-from fabfile.resources import site as sites
+from fabfile.model import site as sites
 
 from .states import EPHEMERAL, HOSTS, OTHER, THIRD, site
 

@@ -14,7 +14,7 @@ import syslog
 import threading
 import time
 
-from . import processes, reads, record
+from . import processes, reads, state
 
 BEAT, SILENCE = 5.0, 30.0
 """Seconds: how often each side says that it lives; after how long it counts as dead."""
@@ -109,7 +109,7 @@ class Asker:
 
 def hold(work, talk, gone):
     """Holds the site's lock until the asker leaves or falls silent."""
-    handle, number = record.hold_site(work["site"], work["who"])
+    handle, number = state.hold_site(work["site"], work["who"])
     try:
         talk.say(t="held", number=number)
         while not gone():
@@ -139,11 +139,11 @@ def _tell_the_system(work):
 def _do(work, talk, asker):
     gone = asker.gone
     if "pour" in work:
-        from . import recording  # noqa: PLC0415 (sent with this kind of work alone)
+        from . import backup_create  # noqa: PLC0415 (sent with this kind of work alone)
 
-        recording.pour(work, talk, asker)
+        backup_create.pour(work, talk, asker)
     elif "reads" in work:
-        record.let_others_end(work, gone)
+        state.let_others_end(work, gone)
         reads.answer(work["reads"], talk, gone)
     elif "hold" in work:
         hold(work, talk, gone)
@@ -164,7 +164,7 @@ def _one(work, asker):
     _always(talk.beat)
     try:
         _do(work, talk, asker)
-    except record.Busy as busy:
+    except state.Busy as busy:
         talk.say(t="busy", who=str(busy))
     talk.over()
     signal.alarm(0)

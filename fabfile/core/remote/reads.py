@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from . import files, options, processes, record
+from . import files, options, processes, state
 from .processes import Failed, expect, fingerprint, masked
 
 CREDENTIAL = re.compile(
@@ -222,8 +222,8 @@ def packages(names):
     out = expect(["dpkg-query", "-W", "-f", form, "--"] + list(names), (0, 1))[1]
     found = dict.fromkeys(names)
     for line in out.splitlines():
-        state, _, rest = line.partition(" ")
-        if state.startswith("ii"):
+        status, _, rest = line.partition(" ")
+        if status.startswith("ii"):
             name, _, version = rest.strip().partition(" ")
             found[name] = version
     return found
@@ -290,7 +290,7 @@ def now_of(guard):
 
 def run(run):
     """What a run did here: its steps, each with what its guard says now."""
-    steps = record.steps(run)
+    steps = state.steps(run)
     for step in steps:
         if step.get("guard"):
             step["now"] = now_of(step["guard"])
@@ -311,11 +311,11 @@ READS = {
     "each": each,
     "packages": packages,
     "units": units,
-    "owed": record.owed,
+    "owed": state.owed,
     "exists": exists,
     "disk": disk,
     "run": run,
-    "runs": record.runs,
+    "runs": state.runs,
 }
 
 

@@ -17,7 +17,7 @@ import re
 import time
 from subprocess import SubprocessError
 
-from . import files, options, reads, record
+from . import files, options, reads, state
 from .processes import Failed, call, expect
 
 
@@ -39,7 +39,7 @@ def _part(run, part, old):
         return part["secret"]
     if "staged" in part:
         return (files.read(part["staged"]) or b"").decode("utf-8", "surrogateescape")
-    return record.kept(part["run"], part["kept"]).decode("utf-8", "surrogateescape")
+    return state.kept(part["run"], part["kept"]).decode("utf-8", "surrogateescape")
 
 
 def guarded(path, before):
@@ -66,7 +66,7 @@ def _back(run, path, data, becomes=None):
         new = found["becomes"] = files.sha256(becomes)
     if data is None:
         return dict(found, verb="remove", args={"path": path, "before": new})
-    old = {"run": run, "kept": record.keep(run, data)}
+    old = {"run": run, "kept": state.keep(run, data)}
     args = dict(_owned(files.describe(path)), path=path, before=new, content=[old])
     return dict(found, verb="write", args=args)
 
@@ -186,7 +186,7 @@ def _asked(run, part):
     if not isinstance(part, dict):
         return part
     out = expect(part["old"], quiet=True, timeout=30)[1]
-    return {"run": run, "kept": record.keep(run, out.encode("utf-8"))}
+    return {"run": run, "kept": state.keep(run, out.encode("utf-8"))}
 
 
 def install(run, packages, source=None):
@@ -225,7 +225,7 @@ def restart(run, units, settle=4.0, timeout=150):
             said = (unit, settle, seen["SubState"], seen["Result"], _last_words(unit))
             raise Failed("%s came up and died within %d s (%s, %s)%s" % said)
     for unit in units:
-        record.pay(unit)
+        state.pay(unit)
 
 
 def _up(units, until, timeout):
@@ -306,22 +306,22 @@ def carry_out(work, talk, gone):
     Returns whether all were done.  Raises record.Busy where another run holds this host.
     """
     site, number, name = work["site"], work["number"], work["run"]
-    record.raise_fence(site, number)
-    lock = record.take_lock(work["who"], work["patience"], gone)
+    state.raise_fence(site, number)
+    lock = state.take_lock(work["who"], work["patience"], gone)
     try:
-        record.begin(name, work["prunes"])
+        state.begin(name, work["prunes"])
         for step in work["steps"]:
             if gone():
                 return False
-            if record.fenced(site, number):
-                raise record.Busy("a newer run than this one")
+            if state.fenced(site, number):
+                raise state.Busy("a newer run than this one")
             talk.say(t="begin", step=step["id"], waits=step["verb"] == "restart")
             try:
                 _one(name, step)
             except (Failed, files.Refused, OSError, ValueError, SubprocessError) as error:
                 why = _scrubbed(str(error), step)
                 try:
-                    record.note(name, step=step["id"], state="failed", why=why)
+                    state.note(name, step=step["id"], state="failed", why=why)
                 except OSError as full:
                     why += "; %s" % full
                 talk.say(t="failed", step=step["id"], why=why)
@@ -339,9 +339,9 @@ def _one(name, step):
     was = reads.now_of(guard) if guard else None
     label = {key: step[key] for key in ("thing", "sentence", "sign", "wave")}
     label["verb_was"] = step["verb"]
-    record.note(name, step=step["id"], state="begun", was=was, **dict(label, **back))
-    new = [unit for unit in step.get("restarts", ()) if unit not in record.owed()]
-    record.owe(new)
+    state.note(name, step=step["id"], state="begun", was=was, **dict(label, **back))
+    new = [unit for unit in step.get("restarts", ()) if unit not in state.owed()]
+    state.owe(new)
     try:
         for _ in action:
             pass
@@ -349,13 +349,13 @@ def _one(name, step):
         left = _left(guard)
         if left == {"is": was}:
             for unit in new:  # nothing was written: nothing is owed
-                record.pay(unit)
+                state.pay(unit)
         elif left:
             with contextlib.suppress(OSError):  # the cause counts more
-                record.note(name, step=step["id"], state="failed", **left)
+                state.note(name, step=step["id"], state="failed", **left)
         raise
     after = {"is": reads.now_of(guard)} if guard else {}
-    record.note(name, step=step["id"], state="done", **after)
+    state.note(name, step=step["id"], state="done", **after)
 
 
 def _left(guard):

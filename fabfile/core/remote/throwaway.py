@@ -11,7 +11,7 @@ import shutil
 import signal
 import time
 
-from . import processes, record
+from . import processes, state
 from .processes import Failed, Program
 
 SERVER, INSTALL = ("mariadbd", "mysqld"), ("mariadb-install-db", "mysql_install_db")
@@ -68,7 +68,7 @@ class Throwaway:
 
     def __init__(self, run):
         self.folder = datadir() + MARK + run
-        self._log = os.path.join(record.STATE, "throwaway.log")
+        self._log = os.path.join(state.STATE, "throwaway.log")
         self._program, self._kept = None, False
         self.login = ["--no-defaults", "--user=root", "--socket=" + os.path.join(self.folder, "s")]
 
@@ -99,7 +99,7 @@ class Throwaway:
     def _start(self):
         place = ["--datadir=" + self.folder, "--socket=" + os.path.join(self.folder, "s")]
         place += ["--pid-file=" + os.path.join(self.folder, "pid"), "--log-error=" + self._log]
-        os.makedirs(record.STATE, 0o700, exist_ok=True)
+        os.makedirs(state.STATE, 0o700, exist_ok=True)
         argv = [processes.first_of(SERVER), "--user=" + _user()] + place + list(_APART)
         open(self._log, "w").close()
         self._program = Program(argv, 7 * 86400)

@@ -1,0 +1,436 @@
+"""Monitor lists that are frozen: in the attachments of both databases, and in running guests.
+
+A running guest follows the monitor map by itself.  What it is started with, or migrated
+with, is the list that Nova keeps in block_device_mapping.connection_info (and Cinder in
+volume_attachment): once no monitor of that list is left, it cannot be.  A hard reboot writes
+that same list again; only a new attachment has the live one.  Since Xena (24),
+`nova-manage volume_attachment refresh` makes one, of an instance that is stopped.
+Source: nova/cmd/manage.py and nova/virt/block_device.py (Zed); nova LP#1741364.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from fabfile.audit import database_rows
+from fabfile.audit.database_rows import Schemas
+from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
+from fabfile.model import releases
+from fabfile.resources import ceph_conf, cluster, domains
+
+XENA = 24
+ROWS, CONTROL, CONNECTOR = "monitors.rows", "nova.control", "monitors.connector"
+_CONTROL_HOSTS = ("database", "glance", "cinder")
+"""Roles of the hosts on which nova-manage may be set up."""
+_MOST_GUESTS = 1000
+_MANAGE = ["nova-manage", "volume_attachment"]
+_AS_NOVA = ["runuser", "-u", "nova", "--"]
+_REFRESH = (
+    'umask 077; f=$(mktemp) && cat > "$f" && nova-manage volume_attachment refresh "$1" "$2" "$f"; '
+    'code=$?; rm -f "$f"; exit $code'
+)
+"""It wants the connector's file by name, and reads it as nova."""
+_STOP, _REFRESHED, _START = 1, 2, 3
+"""The waves of the three."""
+
+
+class Instance(NamedTuple):
+    """One instance: its vm_state, the nova-compute that has it, and whether it is locked."""
+
+    id: str
+    state: str
+    host: str
+    locked: bool
+
+
+class Attachment(NamedTuple):
+    """The monitors that one side keeps of one attached volume; side: 'nova' or 'cinder'."""
+
+    side: str
+    instance: str
+    volume: str
+    monitors: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the databases keep: {id: instance}, and the attachments of RBD volumes."""
+
+    instances: Mapping[str, Instance]
+    attachments: tuple[Attachment, ...]
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one instance needs for its monitor lists, and in words why.
+
+    what: 'nothing', 'refresh' (it is stopped), 'restart' (stop, refresh and start) or
+    'hard reboot' (its running domain alone is out of date).
+    volumes: those whose attachment is out of date.
+    """
+
+    instance: Instance
+    what: str
+    volumes: tuple[str, ...]
+    why: str
+
+
+# What the databases say
+
+
+def question(found: Schemas) -> str:
+    """The rows that matter: of what may hold a key, the monitors alone are read."""
+
+    def has(schema: str, table: str, column: str) -> bool:
+        return (schema, table, column) in found.columns
+
+    return "".join(f"{statement};\n" for statement in _statements(found, has))
+
+
+def _statements(found: Schemas, has: Any) -> Iterator[str]:
+    for schema in found.nova:
+        n = database_rows.quoted(schema)
+        locked = "i.locked" if has(schema, "instances", "locked") else "0"
+        yield database_rows.select(
+            "instance",
+            f"{n}.instances i",
+            "i.deleted = 0",
+            "i.uuid",
+            "i.vm_state",
+            "i.host",
+            locked,
+        )
+        yield database_rows.select(
+            "nova",
+            f"{n}.block_device_mapping b",
+            "b.deleted = 0 AND b.volume_id IS NOT NULL AND " + _of_rbd("b"),
+            "b.instance_uuid",
+            "b.volume_id",
+            _hosts("b"),
+        )
+    if has(found.cinder, "volume_attachment", "connection_info"):
+        c = database_rows.quoted(found.cinder)
+        yield database_rows.select(
+            "cinder",
+            f"{c}.volume_attachment a",
+            "a.deleted = 0 AND " + _of_rbd("a"),
+            "a.instance_uuid",
+            "a.volume_id",
+            _hosts("a"),
+        )
+
+
+def _of_rbd(table: str) -> str:
+    kind = f"JSON_EXTRACT({table}.connection_info, '$.driver_volume_type')"
+    return f"JSON_UNQUOTE({kind}) = 'rbd'"
+
+
+def _hosts(table: str) -> str:
+    """Nova nests them in 'data'; Cinder does not, in some releases."""
+    asked = [f"JSON_EXTRACT({table}.connection_info, '$.{at}')" for at in ("data.hosts", "hosts")]
+    return f"COALESCE({', '.join(asked)})"
+
+
+def kept(lines: Iterable[str]) -> Kept:
+    """The answers to question()."""
+    instances: dict[str, Instance] = {}
+    attachments: list[Attachment] = []
+    for line in lines:
+        kind, *cells = database_rows.cells(line)
+        if kind == "instance":
+            name, state, host, locked = cells
+            instances[name] = Instance(name, state, host, locked not in ("0", ""))
+        else:
+            instance, volume, told = cells
+            attachments.append(Attachment(kind, instance, volume, _addresses(told)))
+    return Kept(instances, tuple(attachments))
+
+
+def _addresses(told: str) -> frozenset[str]:
+    try:
+        found = json.loads(told or "[]")
+    except ValueError:
+        return frozenset()
+    hosts = found if isinstance(found, list) else []
+    return frozenset(str(host).strip("[]") for host in hosts)
+
+
+# What is out of date
+
+
+def live(site: Any, facts: Facts) -> frozenset[str]:
+    """The addresses of the live monitor map."""
+    named = ceph_conf.addresses(" ".join(cluster.seen(site, facts).monitors))
+    return frozenset(address.strip("[]") for address in named)
+
+
+def gone(known: Collection[str], now: Collection[str]) -> bool:
+    """Whether a list has no monitor that is still there: nothing starts with it."""
+    return bool(known) and bool(now) and not set(known) & set(now)
+
+
+def outdated(known: Collection[str], now: Collection[str]) -> bool:
+    """Whether a list is another than the live one."""
+    return bool(known) and bool(now) and set(known) != set(now)
+
+
+def needs(site: Any, facts: Facts, found: Kept) -> list[Need]:
+    """One for each instance that has anything out of date, in the order of their ids."""
+    now = live(site, facts)
+    stale: dict[str, set[str]] = {}
+    dead: set[str] = set()
+    for one in found.attachments:
+        if outdated(one.monitors, now):
+            stale.setdefault(one.instance, set()).add(one.volume)
+            dead |= {one.instance} if gone(one.monitors, now) else set()
+    frozen = {
+        domain
+        for _, domain, disk in domains.running(facts.hosts)
+        if disk.image.partition("/")[0] in site.pools and outdated(disk.monitors, now)
+    }
+    return [
+        _need(instance, tuple(sorted(stale.get(name, ()))), name in dead)
+        for name in sorted({*stale, *frozen})
+        if (instance := found.instances.get(name))
+    ]
+
+
+def _need(instance: Instance, volumes: tuple[str, ...], dead: bool) -> Need:
+    some = "none of its monitors is left" if dead else "some of its monitors are gone"
+    if not volumes:
+        return Need(
+            instance,
+            "hard reboot",
+            (),
+            "it runs on, and its attachments are up to date: "
+            "a new start has the live monitors; before a live migration, a hard "
+            "reboot",
+        )
+    if instance.state == "stopped":
+        then = "it cannot be started" if dead else "it starts as long as one is left"
+        return Need(instance, "refresh", volumes, f"{some}: {then}")
+    if instance.state == "active":
+        then = (
+            "it runs on, and can be neither started anew nor migrated"
+            if dead
+            else "it runs on, and starts and migrates as long as one is left"
+        )
+        return Need(instance, "restart", volumes, f"{some}: {then}")
+    then = "it attaches its volumes anew when it is unshelved"
+    if "shelved" not in instance.state:
+        then = "bring it to rest (stopped) first"
+    return Need(instance, "nothing", volumes, f"{some}; it is {instance.state}: {then}")
+
+
+# The resource
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """As a resource: says what each instance needs, and plans what was asked for.
+
+    sql: the question to the databases, or '' where they are not asked.
+    refresh: whether every stopped instance's attachments are made anew.
+    restart: the running instances that are stopped, refreshed and started, or rebooted.
+    computes: whose connector is wanted for that.
+    """
+
+    sql: str
+    refresh: bool = False
+    restart: tuple[str, ...] = ()
+    computes: frozenset[str] = frozenset()
+
+    def reads(self, site: Any, host: Host) -> list[Read]:
+        """The map, the rows, the running guests, and what a refresh needs."""
+        found = cluster.reads(site, host)
+        if "compute" in host.roles:
+            found.append(domains.read(_MOST_GUESTS))
+        if self.sql and host in site.with_role("database"):
+            args = {"sql": self.sql, "defaults": site.database.defaults_file}
+            found.append(Read(ROWS, "rows", args))
+        if self._asked and host in site.with_role(*_CONTROL_HOSTS):
+            found += [Read(CONTROL, "options", {"path": "/etc/nova/nova.conf"}), releases.READ]
+        if self._asked and host.name in self.computes:
+            argv = [*_AS_NOVA, *_MANAGE, "get_connector", "--json"]
+            found.append(Read(CONNECTOR, "argv", {"argv": argv, "timeout": 60}))
+        return found
+
+    def anew(self, site: Any) -> set[str]:
+        """The hosts of which another look is needed when instances were worked on."""
+        if not self._asked:
+            return set()
+        return {host.name for host in site.with_role("database", "compute")}
+
+    @property
+    def _asked(self) -> bool:
+        return self.refresh or bool(self.restart)
+
+    def plan(self, site: Any, facts: Facts) -> list[Change]:
+        """Raises BadInput for what cannot be done, with what can be."""
+        if not self._asked:
+            return []
+        found = self._kept(site, facts)
+        _refuse_unknown(found, self.restart)
+        wanted = [
+            need
+            for need in needs(site, facts, found)
+            if need.instance.id in self.restart or (self.refresh and need.what == "refresh")
+        ]
+        changes = [c for need in wanted for c in self._for(site, facts, need)]
+        due = {change.args.get("instance") for change in changes if change.verb == "server_start"}
+        for name in self.restart:
+            if found.instances[name].state == "stopped" and name not in due:
+                changes.append(_server(name, "start", _START))
+        return changes
+
+    def notes(self, site: Any, facts: Facts, changes: Sequence[Change]) -> list[str]:
+        """One for each instance: what is out of date, and what mends it."""
+        done = {c.args.get("instance") or c.thing.split()[-1] for c in changes}
+        if not self._rows(site, facts):
+            return ["attachments were not looked at: no host that was read has the role 'database'"]
+        found = needs(site, facts, self._kept(site, facts))
+        return [sentence(need) for need in found if need.instance.id not in done]
+
+    def _rows(self, site: Any, facts: Facts) -> bool:
+        return any(ROWS in facts.hosts.get(h.name, {}) for h in site.with_role("database"))
+
+    def _kept(self, site: Any, facts: Facts) -> Kept:
+        lines = [
+            line
+            for host in site.with_role("database")
+            for line in facts.hosts.get(host.name, {}).get(ROWS, ())
+        ]
+        return kept(lines)
+
+    def _for(self, site: Any, facts: Facts, need: Need) -> list[Change]:
+        name = need.instance.id
+        if not need.volumes:
+            return [_server(name, "hard_reboot", _START)]
+        if need.what == "nothing":
+            raise BadInput(f"instance {name}: {need.why}")
+        control = _control(site, facts)
+        refreshed = [_refreshed(control, facts, need, volume) for volume in need.volumes]
+        stop = [_server(name, "stop", _STOP)] if need.what == "restart" else []
+        start = [_server(name, "start", _START)] if name in self.restart else []
+        return [*stop, *refreshed, *start]
+
+
+def sentence(need: Need) -> str:
+    """One instance's need in a line, with the command for it."""
+    name = need.instance.id
+    command = {
+        "refresh": "; inv ceph.mons --refresh",
+        "restart": f"; inv ceph.mons --hard-reboot {name}",
+        "hard reboot": f"; inv ceph.mons --hard-reboot {name}",
+    }.get(need.what, "")
+    volumes = f", volume {', '.join(need.volumes)}" if need.volumes else ""
+    return f"instance {name} ({need.instance.state}){volumes}: {need.why}{command}"
+
+
+def computes(found: Kept, site: Any, facts: Facts) -> frozenset[str]:
+    """The site's computes that have an instance whose attachment is out of date."""
+    named = {need.instance.host for need in needs(site, facts, found) if need.volumes}
+    return frozenset(
+        host.name
+        for host in site.with_role("compute")
+        if {host.name, _hostname(facts, host.name)} & named
+    )
+
+
+def _hostname(facts: Facts, host: str) -> str:
+    return str(facts.hosts.get(host, {}).get("host", {}).get("hostname", ""))
+
+
+def _refuse_unknown(found: Kept, names: Iterable[str]) -> None:
+    missing = [name for name in names if name not in found.instances]
+    if missing:
+        raise BadInput(
+            f"--hard-reboot: expected the id of an instance, found {', '.join(missing)}, which "
+            "Nova does not have; openstack server list --all-projects has the ids"
+        )
+
+
+def _server(instance: str, verb: str, wave: int) -> Change:
+    words = {"stop": "stop", "start": "start, with the live monitors", "hard_reboot": "hard reboot"}
+    return Change(
+        CLOUD,
+        f"instance {instance}",
+        words[verb],
+        "!",
+        f"server_{verb}",
+        {"instance": instance},
+        wave,
+    )
+
+
+def _refreshed(control: str, facts: Facts, need: Need, volume: str) -> Change:
+    name = need.instance.id
+    if need.instance.locked:
+        raise BadInput(
+            f"instance {name} is locked, and nova-manage does not touch what is: openstack server "
+            f"unlock {name}"
+        )
+    connector = _connector(facts, need.instance.host)
+    argv = [*_AS_NOVA, "sh", "-c", _REFRESH, "refresh", name, volume]
+    args = {"argv": argv, "stdin": [connector], "timeout": 300}
+    return Change(
+        control,
+        f"attachment of volume {volume} to instance {name}",
+        "make it anew, with the live monitors",
+        "~",
+        "run",
+        args,
+        _REFRESHED,
+    )
+
+
+def _connector(facts: Facts, nova_host: str) -> str:
+    """What nova-compute's host says of itself, as JSON.  Raises BadInput."""
+    for host, seen in facts.hosts.items():
+        if CONNECTOR in seen and nova_host in (host, _hostname(facts, host)):
+            told = re.search(r"^\{.*\}\s*$", seen[CONNECTOR]["out"], re.M)
+            if told:
+                return told.group().strip()
+    raise BadInput(
+        f"{nova_host}: expected a compute of the site file that says its connector, found none; "
+        "name that host in the site file"
+    )
+
+
+def _control(site: Any, facts: Facts) -> str:
+    """The host where nova-manage can refresh.  Raises BadInput with what to do without it."""
+    without = "expected a host with nova-manage and [api_database] in nova.conf, found none"
+    for host in site.with_role(*_CONTROL_HOSTS):
+        seen = facts.hosts.get(host.name, {})
+        options = {(s, k): v for s, k, v in (seen.get(CONTROL) or {}).get("active", ())}
+        if ("api_database", "connection") not in options:
+            continue
+        _refuse_older(host.name, seen[releases.READ.id]["nova-common"])
+        if not {("cinder", "auth_type"), ("cinder", "auth_section")} & set(options):
+            raise BadInput(
+                f"{host.name}: /etc/nova/nova.conf: [cinder] auth_type: expected the account by "
+                "which nova-manage asks Cinder for a new attachment, found none; give [cinder] the "
+                "options of [keystone_authtoken] there"
+            )
+        return host.name
+    raise BadInput(f"{', '.join(_CONTROL_HOSTS)}: {without}; {WITHOUT}")
+
+
+WITHOUT = (
+    "shelve and unshelve the instance (any release), or detach and attach a volume that is not its "
+    "root disk: both make a new attachment"
+)
+"""The way of releases before Xena."""
+
+
+def _refuse_older(host: str, version: str | None) -> None:
+    major = re.match(r"(?:\d+:)?(\d+)\.", version or "")
+    if not major or int(major.group(1)) < XENA:
+        raise BadInput(
+            f"{host}: expected Nova {XENA} (Xena) or later, whose nova-manage can refresh an "
+            f"attachment, found {version or 'no nova-common'}; {WITHOUT}"
+        )

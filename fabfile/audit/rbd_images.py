@@ -1,0 +1,341 @@
+"""What the images themselves say: sizes, snapshots, watchers, clones; of suspects, or of all.
+
+Knows rbd's questions and their answers, and what they make of a finding; pure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fabfile.audit.compare import (
+    UUID,
+    Finding,
+    Names,
+    Places,
+    location,
+    runs,
+    settled,
+    told,
+    trash_id,
+)
+from fabfile.audit.database_rows import Rows, Volume
+
+_GIB = 1 << 30
+_NOT_THERE = (0, 1, 2, 22)
+Spec = tuple[str, str]
+"""(pool, image)."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """One image.  size: bytes; watchers: None where nobody asked."""
+
+    size: int
+    snapshots: frozenset[str] = frozenset()
+    watchers: tuple[str, ...] | None = None
+    children: tuple[str, ...] = ()
+
+
+# Questions, as argument lists for the first Ceph host
+
+
+def names_of(pool: str) -> list[str]:
+    """Every name in a pool, a line each."""
+    return ["rbd", "ls", "-p", pool]
+
+
+def trash_of(pool: str) -> list[str]:
+    """'id name' of all that is in a pool's trash, a line each."""
+    return ["rbd", "trash", "ls", "--all", "-p", pool]
+
+
+def all_of(pool: str) -> list[str]:
+    """Sizes and snapshots of all images of a pool, as JSON over many lines."""
+    return ["rbd", "ls", "-l", "--format", "json", "--pretty-format", "-p", pool]
+
+
+def suspects(findings: Iterable[Finding]) -> dict[str, tuple[list[str], Sequence[int]]]:
+    """{id: (argv, exit codes that are answers)}: the closer look at what was found."""
+    asked: dict[str, tuple[list[str], Sequence[int]]] = {}
+    for finding in findings:
+        spec = f"{finding.pool}/{finding.name}"
+        if finding.kind == "trash":
+            number, pool = trash_id(finding), finding.pool
+            asked[f"long {pool}"] = (
+                ["rbd", "trash", "ls", "--all", "--long", "--format", "json", "-p", pool],
+                (0,),
+            )
+            asked[f"children {spec}"] = (
+                ["rbd", "children", "-p", pool, "--image-id", number, "--format", "json"],
+                _NOT_THERE,
+            )
+        elif finding.name:
+            asked[f"info {spec}"] = (["rbd", "info", "--format", "json", spec], _NOT_THERE)
+            if finding.kind == "orphaned":
+                asked |= watching([(finding.pool, finding.name)])
+                asked[f"children {spec}"] = (
+                    ["rbd", "children", "--all", "--format", "json", spec],
+                    _NOT_THERE,
+                )
+    return asked
+
+
+def watching(specs: Iterable[Spec]) -> dict[str, tuple[list[str], Sequence[int]]]:
+    """Who has these images open."""
+    return {
+        f"status {pool}/{name}": (
+            ["rbd", "status", "--format", "json", f"{pool}/{name}"],
+            _NOT_THERE,
+        )
+        for pool, name in specs
+    }
+
+
+# Answers
+
+
+def names(lines: Mapping[str, Iterable[str]], trash: Mapping[str, Iterable[str]]) -> Names:
+    """{pool: lines} of names_of() and trash_of()."""
+    trashed = {
+        pool: {number: name for number, _, name in (line.partition(" ") for line in some)}
+        for pool, some in trash.items()
+    }
+    return Names({pool: frozenset(some) for pool, some in lines.items()}, trashed)
+
+
+def listed(pool: str, lines: Iterable[str]) -> dict[Spec, Held]:
+    """The answer to all_of()."""
+    sizes: dict[str, int] = {}
+    snapshots: dict[str, set[str]] = {}
+    for entry in json.loads("\n".join(lines) or "[]"):
+        if "snapshot" in entry:
+            snapshots.setdefault(entry["image"], set()).add(entry["snapshot"])
+        else:
+            sizes[entry["image"]] = entry["size"]
+    return {
+        (pool, name): Held(size, frozenset(snapshots.get(name, ()))) for name, size in sizes.items()
+    }
+
+
+def _document(answer: Mapping[str, Any] | None) -> Any:
+    if not answer or answer["code"] or not answer["out"].strip():
+        return None
+    return json.loads(answer["out"])
+
+
+def watchers(answer: Mapping[str, Any] | None) -> tuple[str, ...] | None:
+    """Addresses; None where the image is not there.  Before Nautilus it is a dict."""
+    status = _document(answer)
+    if status is None:
+        return None
+    found = status.get("watchers", [])
+    items = found.values() if isinstance(found, dict) else found
+    return tuple(item["address"] for item in items)
+
+
+def looked_at(findings: Iterable[Finding], answers: Mapping[str, Any]) -> list[Finding]:
+    """The findings that stand after the closer look, each with what it showed."""
+    found = []
+    for finding in findings:
+        spec = f"{finding.pool}/{finding.name}"
+        if finding.kind == "trash":
+            one = _in_trash(finding, spec, answers)
+        elif finding.kind == "orphaned":
+            one = _orphan(finding, spec, answers)
+        else:
+            there = finding.name and _document(answers.get(f"info {spec}")) is not None
+            one = None if finding.kind == "missing" and there else finding
+        if one:
+            found.append(one)
+    return found
+
+
+def _in_trash(finding: Finding, spec: str, answers: Mapping[str, Any]) -> Finding | None:
+    entries = _document(answers.get(f"long {finding.pool}")) or []
+    entry = next((e for e in entries if e["id"] == trash_id(finding)), None)
+    waits = entry is not None and "protected" in str(entry.get("status", ""))
+    if entry is None or waits or _document(answers.get(f"children {spec}")):
+        return None
+    return finding
+
+
+def _orphan(finding: Finding, spec: str, answers: Mapping[str, Any]) -> Finding | None:
+    info = _document(answers.get(f"info {spec}"))
+    if info is None:
+        return None  # it went while it was looked at
+    children = _document(answers.get(f"children {spec}")) or []
+    if finding.name.endswith(".deleted") and children:
+        return None  # Cinder keeps it for its clones
+    size = f"{info['size'] / _GIB:.2f} GiB"
+    if children:
+        return told(
+            finding,
+            f"no row names it ({size}); {len(children)} clones need it",
+            shlex.join(["rbd", "children", "--all", spec]),
+        )
+    seen = watchers(answers.get(f"status {spec}"))
+    if seen:
+        return told(
+            finding,
+            f"no row names it ({size}); it is open at {', '.join(seen)}",
+            shlex.join(["rbd", "status", spec]),
+        )
+    return told(finding, f"no row names it ({size})")
+
+
+# All images, by choice
+
+
+def to_watch(places: Places, before: Rows, after: Rows) -> list[Spec]:
+    """The images whose watchers tell something: all volumes that are there to stay."""
+    return sorted(
+        (places.volumes, places.volume_name % v.name_id)
+        for v in _ours(places, before, after)
+        if v.status in ("in-use", "available")
+    )
+
+
+def _ours(places: Places, before: Rows, after: Rows) -> list[Volume]:
+    return [v for v in before.volume & after.volume if places.owns(v.host) and settled(v)]
+
+
+def differing(
+    places: Places,
+    before: Rows,
+    after: Rows,
+    images: Mapping[Spec, Held],
+    open_at: Mapping[Spec, tuple[str, ...] | None],
+) -> list[Finding]:
+    """Sizes, snapshots and watchers against the rows; an image that is not there is no matter."""
+    found = [*_sizes(places, before, after, images), *_snapshots(places, before, after, images)]
+    found += _watched(places, before, after, open_at)
+    return sorted(found, key=lambda f: (f.kind, f.thing, f.pool, f.name, f.row))
+
+
+def _sizes(
+    places: Places, before: Rows, after: Rows, images: Mapping[Spec, Held]
+) -> Iterator[Finding]:
+    for volume in _ours(places, before, after):
+        name = places.volume_name % volume.name_id
+        held = images.get((places.volumes, name))
+        if held and volume.status != "extending" and held.size != int(volume.size or 0) * _GIB:
+            yield _other_size(places, volume, name, held.size)
+    for image in before.image & after.image:
+        at = location(places, image)
+        held = images.get((at[0], at[1])) if at else None
+        if at and held and image.status == "active" and image.size not in ("", str(held.size)):
+            yield Finding(
+                "size",
+                "image",
+                at[0],
+                at[1],
+                image.id,
+                f"{image.size} bytes in Glance, {held.size} in the pool",
+                f"openstack image set --deactivate {image.id}",
+            )
+
+
+def _other_size(places: Places, volume: Volume, name: str, size: int) -> Finding:
+    spec = f"{places.volumes}/{name}"
+    command = shlex.join(["rbd", "resize", "--size", f"{volume.size}G", spec])
+    if size > int(volume.size or 0) * _GIB:
+        command = f"openstack volume set --size {-(-size // _GIB)} {volume.id}"
+    return Finding(
+        "size",
+        "volume",
+        places.volumes,
+        name,
+        volume.id,
+        f"{volume.size} GiB in Cinder, {size / _GIB:g} GiB in the pool",
+        command,
+    )
+
+
+def _snapshots(
+    places: Places, before: Rows, after: Rows, images: Mapping[Spec, Held]
+) -> Iterator[Finding]:
+    known = {s.id for r in (before, after) for s in r.snapshot}
+    for snapshot in before.snapshot & after.snapshot:
+        volume = places.volume_name % snapshot.volume
+        held = images.get((places.volumes, volume))
+        name = places.snapshot_name % snapshot.id
+        if held and snapshot.status == "available" and name not in held.snapshots:
+            yield Finding(
+                "missing",
+                "snapshot",
+                places.volumes,
+                f"{volume}@{name}",
+                snapshot.id,
+                "it is not in its volume's image",
+                f"openstack volume snapshot delete {snapshot.id}",
+            )
+    first, _, last = places.snapshot_name.partition("%s")
+    form = re.compile(rf"{re.escape(first)}({UUID}){re.escape(last)}")
+    for (pool, image), held in images.items():
+        for name in held.snapshots if pool == places.volumes else ():
+            found = form.fullmatch(name)
+            if found and found[1] not in known:
+                away = shlex.join(["rbd", "snap", "rm", f"{pool}/{image}@{name}"])
+                yield Finding(
+                    "orphaned",
+                    "snapshot",
+                    pool,
+                    f"{image}@{name}",
+                    found[1],
+                    "no row names it",
+                    away,
+                )
+    for one in before.image & after.image:
+        at = location(places, one)
+        held = images.get((at[0], at[1])) if at else None
+        if at and held and one.status == "active" and at[2] not in held.snapshots:
+            spec = f"{at[0]}/{at[1]}@{at[2]}"
+            yield Finding(
+                "missing",
+                "snapshot",
+                at[0],
+                f"{at[1]}@{at[2]}",
+                one.id,
+                "Glance's location names it, and no clone can be made without it",
+                f"{shlex.join(['rbd', 'snap', 'create', spec])} && "
+                f"{shlex.join(['rbd', 'snap', 'protect', spec])}",
+            )
+
+
+def _watched(
+    places: Places, before: Rows, after: Rows, open_at: Mapping[Spec, tuple[str, ...] | None]
+) -> Iterator[Finding]:
+    running = {i.id for i in before.instance & after.instance if runs(i)}
+    user = {
+        a.volume: a.instance
+        for a in before.attachment & after.attachment
+        if a.status == "attached" and a.instance in running
+    }
+    for volume in _ours(places, before, after):
+        name = places.volume_name % volume.name_id
+        seen = open_at.get((places.volumes, name))
+        if volume.status == "in-use" and volume.id in user and seen == ():
+            yield Finding(
+                "attached",
+                "volume",
+                places.volumes,
+                name,
+                volume.id,
+                f"attached to instance {user[volume.id]}, and no hypervisor has it open",
+                f"openstack server reboot --hard {user[volume.id]}",
+            )
+        elif volume.status == "available" and seen:
+            yield Finding(
+                "attached",
+                "volume",
+                places.volumes,
+                name,
+                volume.id,
+                f"attached nowhere, and open at {', '.join(seen)}",
+                shlex.join(["ceph", "osd", "blocklist", "add", seen[0]]),
+            )

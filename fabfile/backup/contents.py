@@ -1,0 +1,506 @@
+"""What a record holds besides the databases, and what must be so before one is restored.
+
+Knows OpenStack's folders, packages and services, and the order in which these start; pure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fabfile.core.contract import BadInput, Change, Facts, Host, Read
+from fabfile.resources import cluster, secret_uuid
+from fabfile.resources.client_packages import SOURCE_LIST
+
+SERVICES = (
+    "keystone",
+    "glance",
+    "cinder",
+    "nova",
+    "neutron",
+    "placement",
+    "heat",
+    "barbican",
+    "octavia",
+    "designate",
+    "manila",
+    "magnum",
+    "ironic",
+    "ceilometer",
+    "gnocchi",
+    "aodh",
+    "trove",
+    "mistral",
+    "masakari",
+    "swift",
+)
+FOLDERS = (
+    *(f"/etc/{service}" for service in SERVICES),
+    "/etc/openstack-dashboard",
+    "/etc/apache2/sites-available",
+    "/etc/apache2/sites-enabled",
+    "/etc/memcached.conf",
+    "/etc/mysql",
+    "/etc/rabbitmq",
+    "/etc/haproxy",
+    "/etc/keepalived",
+    "/etc/ceph/ceph.conf",
+)
+"""Taken where they are; keystone's fernet and credential keys are below /etc/keystone.  Keyrings
+are not: the cluster has the keys, and integrate puts them back."""
+COMMANDS = {"rabbitmq.json": ["rabbitmqctl", "-q", "export_definitions", "-"]}
+HEADS = {"alembic_version": "version_num", "migrate_version": "CONCAT(repository_id, ' ', version)"}
+"""The tables in which migrations keep where they are: {table: what tells it}."""
+PACKAGES = (
+    "keystone",
+    "glance-common",
+    "cinder-common",
+    "nova-common",
+    "neutron-common",
+    "placement-common",
+    "heat-common",
+    "barbican-common",
+    "octavia-common",
+    "manila-common",
+    "mariadb-server",
+    "rabbitmq-server",
+    "ceph-common",
+)
+TOOLS = ("age", "zstd")
+"""What makes records, on every host of which one is made."""
+_ORDER = (
+    ("mariadb", "mysql"),
+    ("memcached", "epmd"),
+    ("rabbitmq-server",),
+    ("apache2", "keystone"),
+    ("glance-", "placement-", "barbican-"),
+    ("neutron-",),
+    ("nova-",),
+    ("cinder-",),
+    ("heat-", "octavia-", "designate-", "manila-", "magnum-", "haproxy"),
+)
+"""The order in which services start: the first part of their units' names."""
+DATABASE_UNITS, _QUEUE = ("mariadb", "mysql"), 2
+_STAYS = re.compile(r"nova-compute|.*-agent|.*-cleanup|.*-metadata-agent")
+"""What serves guests that run, and goes on doing so."""
+UNITS = Read(
+    "units.active",
+    "argv",
+    {
+        "argv": [
+            "systemctl",
+            "list-units",
+            "--type=service",
+            "--state=active,activating",
+            "--plain",
+            "--no-legend",
+            "--no-pager",
+        ]
+    },
+)
+
+
+def hosts(site: Any) -> list[Host]:
+    """The hosts of which records are made: databases, and the services that the site names."""
+    found: list[Host] = site.with_role("database", "glance", "cinder")
+    return found
+
+
+def rank(site: Any, unit: str) -> int | None:
+    """A unit's place in the order; None for what is not OpenStack's, or is left alone."""
+    if _STAYS.fullmatch(unit):
+        return None
+    for place, starts in enumerate(_ORDER):
+        if any(
+            unit == start or (start.endswith("-") and unit.startswith(start)) for start in starts
+        ):
+            return place
+    return len(_ORDER) - 2 if unit in site.backup.units else None
+
+
+def active(site: Any, answer: Mapping[str, Any]) -> list[str]:
+    """OpenStack's units that are at work, in the order in which they start."""
+    units = [line.split()[0].removesuffix(".service") for line in answer["out"].splitlines()]
+    ranked = [(place, u) for u in units if (place := rank(site, u)) is not None]
+    return [unit for _, unit in sorted(ranked)]
+
+
+def groups(site: Any, units: Iterable[str]) -> list[list[str]]:
+    """Units by their place in the order, the first to start first."""
+    found: dict[int, list[str]] = {}
+    for unit in sorted(units):
+        place = rank(site, unit)
+        if place is not None:
+            found.setdefault(place, []).append(unit)
+    # A unit of the site's own is there before those of its place, which may need it.
+    return [
+        part
+        for place in sorted(found)
+        for part in (
+            [u for u in found[place] if u in site.backup.units],
+            [u for u in found[place] if u not in site.backup.units],
+        )
+        if part
+    ]
+
+
+# Making one
+
+
+class Tools:
+    """As a resource: age and zstd are on every host of which records are made."""
+
+    def reads(self, site: Any, host: Host) -> list[Read]:
+        """Whether they are installed, if the site has records sealed for anybody."""
+        return [_INSTALLED] if site.backup.recipients and host in hosts(site) else []
+
+    def plan(self, site: Any, facts: Facts) -> list[Change]:
+        """Installs what is missing, if the site has records sealed for anybody."""
+        if not site.backup.recipients:
+            return []
+        source = SOURCE_LIST if site.packages.source else None
+        changes = []
+        for host in hosts(site):
+            seen = facts.hosts.get(host.name, {}).get(_INSTALLED.id, {})
+            missing = [name for name in TOOLS if name in seen and seen[name] is None]
+            if missing and site.packages.install:
+                args = {"packages": missing, "source": source}
+                words = "install " + " ".join(missing)
+                changes.append(
+                    Change(host.name, "packages for records", words, "+", "install", args, 1)
+                )
+        return changes
+
+
+_INSTALLED = Read("packages.records", "packages", {"names": sorted({*PACKAGES, *TOOLS})})
+tools = Tools()
+
+
+def reads(site: Any, host: Host) -> list[Read]:
+    """What a record says of a host, and (of the first Ceph host) of the cluster."""
+    found = cluster.reads(site, host)
+    if host in hosts(site):
+        found += [_INSTALLED, UNITS]
+    if "cinder" in host.roles:
+        conf = {"path": "/etc/cinder/cinder.conf", "plain": secret_uuid.PLAIN}
+        found.append(Read("cinder.conf", "options", conf))
+    if "compute" in host.roles:
+        listed = {"argv": ["virsh", "-q", "secret-list"]}
+        found.append(Read("secrets", "argv", listed))
+    return found
+
+
+def refuse_without_tools(site: Any, facts: Facts) -> None:
+    """Raises BadInput where no record can be made, or none of the databases."""
+    if not site.backup.recipients:
+        raise BadInput(
+            "backup.recipients: expected at least one, for whom records are sealed, "
+            "found none; inv backup.key makes a key"
+        )
+    _ = site.database_host  # exactly one holds the databases
+    for host in hosts(site):
+        missing = [name for name in TOOLS if not facts.of(host.name, _INSTALLED.id)[name]]
+        if missing:
+            raise BadInput(
+                f"{host.name}: not installed: {', '.join(missing)}; inv backup.tools "
+                "installs what is missing"
+            )
+
+
+def of_cluster(site: Any, facts: Facts) -> dict[str, Any]:
+    """The Ceph side, without keys."""
+    seen = cluster.seen(site, facts)
+    return {
+        "fsid": seen.fsid,
+        "monitors": list(seen.monitors),
+        "pools": {
+            name: {
+                key: pool.get(key)
+                for key in ("pool_id", "size", "min_size", "pg_num", "type", "application_metadata")
+            }
+            for name, pool in seen.pools.items()
+        },
+        "users": {name: user.get("caps", {}) for name, user in seen.users.items()},
+    }
+
+
+def of_host(site: Any, facts: Facts, host: str) -> dict[str, Any]:
+    """What a record says of one host besides what is taken there."""
+    seen = facts.hosts[host]
+    versions = {name: text for name, text in seen[_INSTALLED.id].items() if text}
+    found = {"versions": versions, "units": active(site, seen[UNITS.id])}
+    options = {(s, k): v for s, k, v in (seen.get("cinder.conf") or {}).get("active", ())}
+    if ("DEFAULT", "enabled_backends") in options:
+        found["backends"] = {
+            "enabled": options["DEFAULT", "enabled_backends"],
+            "host": options.get(("DEFAULT", "host"), host),
+            "backend_host": {s: v for (s, k), v in options.items() if k == "backend_host"},
+            "pools": {s: v for (s, k), v in options.items() if k == "rbd_pool"},
+        }
+    return found
+
+
+def secrets(facts: Facts) -> dict[str, list[str]]:
+    """{compute: the UUIDs that its libvirt holds}; computes that did not answer are left out."""
+    return {
+        host: re.findall(r"[0-9a-f]{8}-[0-9a-f-]{27}", seen["secrets"]["out"].lower())
+        for host, seen in facts.hosts.items()
+        if "secrets" in seen
+    }
+
+
+# Restoring one
+
+
+def refuse_unfit(site: Any, record: Mapping[str, Any], facts: Facts, bare: bool = False) -> None:
+    """Raises BadInput for a record that is not this cloud's, or too new for its packages.
+
+    bare: what makes records is installed on the way, where the site installs packages.
+    """
+    monmap = json.loads(facts.of(site.admin.name, "ceph.monmap")["out"])
+    faults = []
+    comes = {"ceph-common", *(TOOLS if bare and site.packages.install else ())}
+    if record["site"] != site.name:
+        faults.append(f"it is of the site {record['site']!r}, expected {site.name!r}")
+    if record["fsid"].lower() != monmap["fsid"].lower():
+        faults.append(
+            f"it is of the cluster {record['fsid']}, found {monmap['fsid']}: another cloud"
+        )
+    for host, held in record["hosts"].items():
+        if host not in site.hosts:
+            faults.append(f"it holds host {host}, which the site has not")
+            continue
+        installed = facts.of(host, _INSTALLED.id)
+        for package, version in held["versions"].items():
+            if package not in comes:
+                faults += _unfit(host, package, version, installed.get(package))
+    if faults:
+        raise BadInput("the record does not fit:\n  " + "\n  ".join(faults))
+
+
+def _unfit(host: str, package: str, then: str, now: str | None) -> list[str]:
+    if now is None:
+        return [
+            f"{host}: {package} ({then}) is not installed; a bare host needs its packages first"
+        ]
+    if _major(then) > _major(now):
+        return [
+            f"{host}: it has the schema of {package} {then}, found {now}: an older one cannot "
+            "read it"
+        ]
+    return []
+
+
+def _major(version: str) -> tuple[int, ...]:
+    """What changes a schema: (26,) of '3:26.2.2-1~deb12u3', (10, 11) of MariaDB's."""
+    numbers = [int(n) for n in re.findall(r"\d+", version.rpartition(":")[2].split("-")[0])]
+    return tuple(numbers[: 2 if numbers and numbers[0] in (10, 11) else 1])
+
+
+def stopped(site: Any, facts: Facts, names: Sequence[str]) -> list[Change]:
+    """The services of these hosts, stopped: the last to start first; databases stay up."""
+    changes = []
+    for host in names:
+        units = [u for u in active(site, facts.of(host, UNITS.id)) if u not in DATABASE_UNITS]
+        for group in reversed(groups(site, units)):
+            undo = {
+                "verb": "restart",
+                "args": {"units": group},
+                "guard": {"argv": ["systemctl", "is-active", "--", *group]},
+            }
+            args = {"argv": ["systemctl", "stop", "--", *group], "timeout": 180, "undo": undo}
+            changes.append(Change(host, ", ".join(group), "stop", "!", "run", args, 1))
+    return changes
+
+
+class PutBack:
+    """As a resource: files, databases and services of hosts are as a record has them.
+
+    record: its manifest; taken: {host: {'folder', 'staged', 'live'}} of what was restored
+    beside the live ones, or nothing where that is still to come.
+    """
+
+    def __init__(
+        self, record: Mapping[str, Any], taken: Mapping[str, Mapping[str, Any]], run: str
+    ) -> None:
+        self._record, self._taken, self._run = record, taken, run
+
+    def reads(self, site: Any, host: Host) -> list[Read]:
+        """Every file that the record has, as it is now; units; what waits to be put in place."""
+        if host.name not in self._record["hosts"]:
+            return []
+        taken = self._taken.get(host.name, {})
+        waiting = [taken["folder"]] if taken.get("folder") else []
+        if taken:
+            waiting += [taken["staged"], f"{taken['staged']}/said/rabbitmq.json"]
+        found = [UNITS, _INSTALLED, Read("waiting", "exists", {"paths": waiting})]
+        for path, (kind, *_) in self._record["hosts"][host.name]["files"].items():
+            if kind == "link":
+                found.append(Read(f"at {path}", "exists", {"paths": [path]}))
+            else:
+                found.append(Read(f"at {path}", "file", {"path": path, "kind": kind}))
+        return found
+
+    def plan(self, site: Any, facts: Facts) -> list[Change]:
+        """Files first, then the databases, the queue, and services in their order."""
+        changes: list[Change] = []
+        for host, held in self._record["hosts"].items():
+            seen = facts.hosts[host]
+            changes += self._files(host, held, seen)
+            databases = self._databases(host, held, seen)
+            changes += databases
+            changes += self._services(site, host, held, seen, bool(databases))
+            changes += self._queue(host, seen)
+            changes += self._cleared(host, seen)
+        return sorted(changes, key=lambda change: change.wave)
+
+    def _files(self, host: str, held: Mapping[str, Any], seen: Mapping[str, Any]) -> list[Change]:
+        changes = []
+        staged = self._taken.get(host, {}).get("staged", "")
+        for path, (kind, mode, owner, group, content) in held["files"].items():
+            now = seen[f"at {path}"]
+            if kind == "link":
+                if not now[path]:
+                    argv = ["ln", "-s", "--", content, path]
+                    changes.append(
+                        Change(host, path, f"link to {content}", "+", "run", {"argv": argv}, 1)
+                    )
+                continue
+            own = {"path": path, "mode": mode, "owner": owner, "group": group}
+            as_it_was = now and (now["mode"], now["owner"], now["group"]) == (mode, owner, group)
+            if kind == "directory":
+                if not as_it_was:
+                    sign = "~" if now else "+"
+                    changes.append(Change(host, path, f"folder, {owner}", sign, "folder", own, 1))
+            elif not as_it_was or now["sha256"] != content:
+                before = now["sha256"] if now else None
+                args = {**own, "staged": f"{staged}/files{path}", "before": before}
+                words = "as the record has it" if now else "from the record"
+                changes.append(Change(host, path, words, "~" if now else "+", "place", args, 1))
+        return changes
+
+    def _databases(
+        self, host: str, held: Mapping[str, Any], seen: Mapping[str, Any]
+    ) -> list[Change]:
+        taken = self._taken.get(host)
+        if "database" not in held or (taken and not seen["waiting"].get(taken["folder"])):
+            return []
+        count = len(held["database"]["tables"])
+        sentence = f"{len(held['database']['schemas'])} databases ({count} tables) of the record"
+        live = taken["live"] if taken else ""
+        args = {
+            "path": live,
+            "new": taken["folder"] if taken else "",
+            "old": self.old(live),
+            "unit": "mariadb",
+        }
+        sentence += ", in the place of the old ones, which are kept (mariadb rests meanwhile)"
+        return [Change(host, "databases", sentence, "~", "exchange", args, 2)]
+
+    def old(self, live: str) -> str:
+        """Where the databases are kept that were there before."""
+        return f"{live}.stackrbd-before-{self._run}"
+
+    def _queue(self, host: str, seen: Mapping[str, Any]) -> list[Change]:
+        taken = self._taken.get(host)
+        path = f"{taken['staged']}/said/rabbitmq.json" if taken else ""
+        if not path or not seen["waiting"].get(path):
+            return []
+        # By standard input: it runs as a user who may not read the file, and "-" is no name to it.
+        args = {
+            "argv": ["rabbitmqctl", "-q", "import_definitions"],
+            "stdin": [{"staged": path}],
+            "timeout": 120,
+        }
+        sentence = "users, permissions and queues of the record"
+        return [Change(host, "queue", sentence, "~", "run", args, 4)]
+
+    def _services(
+        self, site: Any, host: str, held: Mapping[str, Any], seen: Mapping[str, Any], starts: bool
+    ) -> list[Change]:
+        """Enabled and started in their order; starts: whether the databases' own step does that."""
+        at_work = active(site, seen[UNITS.id])
+        changes = []
+        for group in groups(site, [unit for unit in held["units"] if unit not in at_work]):
+            place = rank(site, group[0]) or 0
+            wave = 3 if place <= _QUEUE else 5 + place
+            words = ", ".join(group)
+            enable = {"argv": ["systemctl", "enable", "-q", "--", *group], "timeout": 120}
+            changes.append(Change(host, words, "enable", "!", "run", enable, wave))
+            if not (starts and group[0] in DATABASE_UNITS):
+                start = {"units": group, "timeout": 400}
+                changes.append(
+                    Change(host, words, "start, and watch it stand", "!", "restart", start, wave)
+                )
+        return changes
+
+    def _cleared(self, host: str, seen: Mapping[str, Any]) -> list[Change]:
+        """The record's files, taken away once all is in its place."""
+        staged = self._taken.get(host, {}).get("staged")
+        if not staged or not seen["waiting"].get(staged):
+            return []
+        args = {"argv": ["rm", "-rf", "--", staged], "timeout": 300}
+        return [Change(host, staged, "the record's files, no longer needed", "-", "run", args, 50)]
+
+
+class Stopped:
+    """As a resource: OpenStack's services of these hosts are at rest, their database is not."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    def reads(self, site: Any, host: Host) -> list[Read]:
+        """What is at work."""
+        return [UNITS] if host.name in self._names else []
+
+    def plan(self, site: Any, facts: Facts) -> list[Change]:
+        """The services stopped, the last to start first."""
+        return stopped(site, facts, self._names)
+
+
+def as_if_stopped(facts: Facts, names: Sequence[str]) -> Facts:
+    """The facts as they will be then: for a plan that is shown before."""
+    rest = {"code": 0, "out": "mariadb.service loaded active running -", "err": ""}
+    found = {
+        host: {**seen, UNITS.id: rest} if host in names else seen
+        for host, seen in facts.hosts.items()
+    }
+    return Facts(found, facts.known, facts.release)
+
+
+class Old:
+    """As a resource: no databases are left that a restore kept beside the live ones."""
+
+    def __init__(self, live: str) -> None:
+        self._folder, _, self._name = live.rstrip("/").rpartition("/")
+
+    def reads(self, site: Any, host: Host) -> list[Read]:
+        """What is there beside the live ones."""
+        if host != site.database_host:
+            return []
+        pattern = f"{self._name}.stackrbd-before-*"
+        argv = ["find", self._folder, "-maxdepth", "1", "-name", pattern]
+        return [Read("old", "argv", {"argv": argv})]
+
+    def plan(self, site: Any, facts: Facts) -> list[Change]:
+        """All of them, for good."""
+        host = site.database_host.name
+        return settled(host, sorted(facts.of(host, "old")["out"].split("\n")[:-1]))
+
+
+def settled(host: str, folders: Sequence[str]) -> list[Change]:
+    """What a restore kept of the old databases, taken away for good."""
+    return [
+        Change(
+            host,
+            folder,
+            "the databases from before a restore, for good",
+            "-",
+            "run",
+            {"argv": ["rm", "-rf", "--", folder], "timeout": 3600},
+            1,
+        )
+        for folder in folders
+    ]

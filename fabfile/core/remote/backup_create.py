@@ -1,0 +1,240 @@
+"""Makes a record of this host: files, what commands say, the dump of its databases.
+
+    files/etc/...   as they are, with owner and mode
+    said/NAME       what a command printed, or what came with the work
+    users.sql       the database's users
+    sql/000001 ...  the dump, in pieces at line ends
+    manifest.json   the last member: what all of it is
+
+One tar, through zstd and age, and out: nothing of it is ever whole in memory or in a file.
+Python 3.6, standard library alone.
+"""
+
+import json
+import os
+import re
+import stat
+import subprocess
+import tarfile
+import time
+
+from . import database, files, processes, state, transfer
+from .digests import Digests
+from .processes import Failed, Program
+
+LONGEST = 7 * 86400
+PIECE = 4 * 1024 * 1024
+TRIES = 3
+
+
+class Changed(Exception):
+    """The schema changed during the dump; args[0] says what was seen of it."""
+
+
+def pour(work, talk, asker):
+    """One record, out or in; its last message is 'poured' or 'refused'."""
+    from . import backup_restore  # noqa: PLC0415 (knows this module)
+
+    verbs = {"create": create, "restore": backup_restore.restore}
+    lock = None
+    try:
+        state.raise_fence(work["site"], work["number"])
+        lock = state.take_lock(work["who"], work["patience"], asker.gone)
+        value = verbs[work["pour"]](talk, asker, work["run"], **work["args"])
+        talk.say(t="poured", value=value)
+    except transfer.Gone:
+        pass
+    except (Failed, files.Refused, OSError, ValueError, tarfile.TarError) as error:
+        talk.say(t="refused", why=str(error))
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def create(talk, asker, run, recipients, folders, said, commands, dumped, about):
+    """Sends a record; returns its manifest.
+
+    said: {name: text}; commands: {name: argv}; dumped: None, or how the databases are asked
+    ({'defaults', 'heads'}); about: more for the manifest.
+    """
+    for attempt in range(1, TRIES + 1):
+        try:
+            making = _Making(talk, asker, recipients)
+            return making.record(folders, said, commands, dumped, dict(about, run=run))
+        except Changed as why:
+            last = str(why)
+            if attempt < TRIES:
+                talk.say(t="again", why=last)
+    raise Failed(
+        "the schema changed during each of %d dumps (%s): let the migration end first"
+        % (TRIES, last)
+    )
+
+
+class _Making:
+    """One record on its way."""
+
+    def __init__(self, talk, asker, recipients):
+        self._talk, self._asker = talk, asker
+        self._age = [processes.first_of(("age",))]
+        for recipient in recipients:
+            self._age += ["-r", recipient]
+        self._zstd = [processes.first_of(("zstd",)), "-q", "-1", "-c"]
+        self._target = None
+        self.files, self.left = {}, []  # type: ignore[var-annotated]
+
+    def record(self, folders, said, commands, dumped, about):
+        with Program(self._zstd, LONGEST, stdin=subprocess.PIPE) as zstd:  # noqa: SIM117
+            with Program(self._age, LONGEST, stdin=zstd.process.stdout) as age:
+                zstd.process.stdout.close()
+                out = transfer.Out(age.process.stdout, self._talk, self._asker.gone)
+                self._target = zstd.process.stdin
+                try:
+                    manifest = self._members(folders, said, commands, dumped, about)
+                    self._target.close()
+                    zstd.expect()
+                    age.expect()
+                except BaseException as error:
+                    if not isinstance(error, BrokenPipeError):
+                        age.process.kill()
+                    out.join()  # nothing of it goes out after this
+                    if isinstance(error, BrokenPipeError):
+                        age.expect()
+                        zstd.expect()
+                    raise
+                out.join()
+        return manifest
+
+    def _members(self, folders, said, commands, dumped, about):
+        manifest = dict(about, format=1, host=os.uname()[1], time=int(time.time()))
+        for folder in folders:
+            self._folder(folder)
+        for name, text in said.items():
+            self._member("said/" + name, text.encode("utf-8"))
+        for name, argv in commands.items():
+            self._command(name, argv)
+        if dumped:
+            manifest["database"] = self._databases(**dumped)
+        manifest["files"], manifest["left"] = self.files, self.left
+        self._member("manifest.json", json.dumps(manifest, sort_keys=True).encode("ascii"))
+        self._put(bytes(2 * tarfile.BLOCKSIZE))
+        return manifest
+
+    # Members of the tar
+
+    def _put(self, data):
+        if self._asker.gone():
+            raise transfer.Gone()
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._target.fileno(), view) :]
+
+    def _member(self, name, data, **about):
+        info = tarfile.TarInfo(name)
+        info.size, info.mode, info.mtime = len(data), 0o600, int(time.time())
+        for key, value in about.items():
+            setattr(info, key, value)
+        self._put(info.tobuf(tarfile.GNU_FORMAT))
+        self._put(data)
+        self._put(bytes(-len(data) % tarfile.BLOCKSIZE))
+
+    def _folder(self, path):
+        if os.path.isdir(path) and not os.path.islink(path):
+            self._file(path)
+            for entry in sorted(os.listdir(path)):
+                self._folder(os.path.join(path, entry))
+        elif os.path.lexists(path):
+            self._file(path)
+
+    def _file(self, path):
+        seen = os.lstat(path)
+        about = {"mode": stat.S_IMODE(seen.st_mode), "mtime": int(seen.st_mtime)}
+        described = files.describe(path) or {"mode": "0777", "owner": "root", "group": "root"}
+        owner = [described["mode"], described["owner"], described["group"]]
+        about.update(uname=owner[1], gname=owner[2])
+        if stat.S_ISLNK(seen.st_mode):
+            target = os.readlink(path)
+            about.update(type=tarfile.SYMTYPE, linkname=target)
+            self.files[path], data = ["link"] + owner + [target], b""
+        elif stat.S_ISDIR(seen.st_mode):
+            about.update(type=tarfile.DIRTYPE)
+            self.files[path], data = ["directory"] + owner + [""], b""
+        elif stat.S_ISREG(seen.st_mode):
+            data = files.read(path) or b""
+            self.files[path] = ["file"] + owner + [files.sha256(data)]
+        else:
+            return
+        self._member("files" + path, data, **about)
+
+    def _command(self, name, argv):
+        """What a command prints; one that is not here, or fails, is named."""
+        try:
+            code, out, _ = processes.call(argv, timeout=120)
+        except Failed as error:
+            self.left.append("%s: %s" % (name, error))
+            return
+        if code:  # its words may tell more than is good
+            self.left.append("%s: %s: exit code %d" % (name, argv[0], code))
+        else:
+            self._member("said/" + name, out.encode("utf-8"))
+
+    # The databases
+
+    def _databases(self, defaults, heads):
+        how = database.login(defaults)
+        found = {"version": database.version(how), "schemas": database.schemas(how)}
+        if not found["schemas"]:
+            raise Failed("the database server holds no database but its own; is it the right one?")
+        before = database.structure(how)
+        found["heads"] = database.heads(how, heads)
+        found["unsafe"] = [row[0] for row in database.answer(how, database.UNSAFE)]
+        found["loose"] = [row[0] for row in database.answer(how, database.WITHOUT_A_KEY)]
+        found["space"] = int(database.answer(how, database.SIZE + database.own() + ";")[0][0])
+        self._member("users.sql", database.users(how).encode("utf-8"))
+        digests = Digests(found["loose"])
+        found["size"] = self._dump(database.dump(how, found["schemas"]), digests)
+        if database.structure(how) != before or database.schemas(how) != found["schemas"]:
+            raise Changed("its structure is another one than before")
+        found["tables"] = digests.said()
+        found["first"] = processes.text(digests.first or b"")
+        return found
+
+    def _dump(self, argv, digests):
+        """The dump's pieces; returns how many bytes they were."""
+        size, number, parts, held = 0, 0, [], 0  # type: ignore[var-annotated]
+        with Program(argv, LONGEST) as program:
+            for data in pieces(program.process.stdout):
+                digests.feed(data)
+                size += len(data)
+                parts.append(data)
+                held += len(data)
+                cut = data.rfind(b"\n") + 1
+                if held >= PIECE and cut:
+                    number += 1
+                    parts[-1] = data[:cut]
+                    self._member("sql/%06d" % number, b"".join(parts))
+                    parts, held = [data[cut:]], len(data) - cut
+            _end_of_dump(program)
+        if held:
+            self._member("sql/%06d" % (number + 1), b"".join(parts))
+        if not digests.complete:
+            raise Failed("the dump ends without its last line")
+        return size
+
+
+def pieces(stream):
+    """What a program writes, as it comes."""
+    while True:
+        data = os.read(stream.fileno(), transfer.PIECE)
+        if not data:
+            return
+        yield data
+
+
+def _end_of_dump(program):
+    """Raises Changed where a table was altered under the dump, Failed for all else."""
+    program.process.wait()
+    said = program.faults()
+    if program.process.returncode and re.search(r"\b(1412|1146|1051|1054|1356)\b", said):
+        raise Changed(said[-200:])
+    program.expect()

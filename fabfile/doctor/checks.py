@@ -1,0 +1,43 @@
+"""All that is found of a site: what the resources plan, and what they do not know of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fabfile.doctor import (
+    backends,
+    backups,
+    ceph,
+    files,
+    hosts,
+    observation,
+    options,
+    pending_plan,
+    reachability,
+    services,
+    versions,
+)
+from fabfile.doctor.finding import ERROR, Finding, folded, words
+from fabfile.doctor.observation import Looked
+from fabfile.resources import chain
+
+STAGES = (*chain.stages(), observation)
+"""All that asks: the resources, and a doctor's own further questions."""
+ROOMS = (reachability, hosts, services, versions, ceph, files, options, backends, backups)
+
+
+def findings(site: Any, seen: Looked) -> tuple[list[Finding], pending_plan.Planned]:
+    """(all findings, folded and the worst first; what integrate would do)."""
+    plan = pending_plan.plan(site, seen)
+    found = [_doubt(code, text) for code, text in seen.doubts]
+    found += pending_plan.findings(site, seen, plan)
+    for room in ROOMS:
+        found += room.findings(site, seen)
+    return folded(found), plan
+
+
+def _doubt(code: str, text: str) -> Finding:
+    """A sentence about the site as a whole: what stands before its last clause is found."""
+    said, _, advice = text.rpartition("; ")
+    mend = (words(advice),) if said else ()
+    return Finding(ERROR, code, (), "the site", said or text, "", text, mend)

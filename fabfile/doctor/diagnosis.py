@@ -1,0 +1,493 @@
+"""Why a resource plans a change, in the field's words: a finding of each change.
+
+Knows what goes wrong with each thing and how it shows; that something is wrong is the
+resources' to say.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fabfile.core.contract import Change, Facts, Secret
+from fabfile.doctor.finding import (
+    ERROR,
+    RESTART,
+    RESTART_ALL,
+    WARNING,
+    Finding,
+    Step,
+    root,
+    task,
+    words,
+)
+from fabfile.resources import (
+    auth,
+    ceph_conf,
+    cluster,
+    keyrings,
+    libvirt_secret,
+    secret_uuid,
+    volume_hosts,
+)
+from fabfile.resources.restarts import MOVED
+
+Why = tuple[str, str, str, str, str]
+"""severity, code, found, expected, cause"""
+
+
+def finding(name: str, site: Any, facts: Facts, change: Change) -> Finding | None:
+    """What a change of the task says is wrong; None where another finding says it."""
+    why = WHY[name](site, facts, change)
+    if why is None:
+        return None
+    severity, code, found, expected, cause = why
+    return Finding(
+        severity, code, (change.host,), change.thing, found, expected, cause, _mend(name, change)
+    )
+
+
+_ON_THE_CLUSTER = ("ceph.pools", "ceph.auth")
+_TYPE = "volume type"
+
+
+def _mend(name: str, change: Change) -> tuple[Step, ...]:
+    if name == "services.restart":
+        return (RESTART,)
+    mends = task(name, name not in _ON_THE_CLUSTER and not change.thing.startswith(_TYPE))
+    return (mends, RESTART) if change.restarts else (mends,)
+
+
+# Hosts
+
+
+def _sudoers(site: Any, facts: Facts, change: Change) -> Why:
+    seen = facts.of(change.host, "sudoers")
+    found = "no file"
+    if seen:
+        found = f"{seen['owner']}:{seen['group']} {seen['mode']}, or another text"
+    return (
+        WARNING,
+        "sudoers",
+        found,
+        "the operator's own file, root:root 0440",
+        "the operator's sudo rests on something else than the site file says",
+    )
+
+
+_LACKING = {
+    "qemu-block-extra": "it has qemu's rbd driver, which nothing pulls in since Ubuntu Jammy: "
+    "guests with disks on RBD do not start",
+    "ceph-common": "cinder-volume runs the ceph program for every connection it makes",
+    "python3-rbd": "Glance's and Cinder's RBD drivers import it",
+}
+
+
+def _packages(site: Any, facts: Facts, change: Change) -> Why | None:
+    if change.verb != "install":
+        return None  # the source that they come from
+    missing = change.args["packages"]
+    cause = "; ".join(f"{n}: {_LACKING.get(n, 'the Ceph client needs it')}" for n in missing)
+    return ERROR, "packages.missing", f"not installed: {', '.join(missing)}", "installed", cause
+
+
+def _tools(site: Any, facts: Facts, change: Change) -> Why:
+    found = f"not installed: {', '.join(change.args['packages'])}"
+    return WARNING, "packages.records", found, "installed", "no record can be made here"
+
+
+def _conf(site: Any, facts: Facts, change: Change) -> Why | None:
+    if change.verb == "folder":
+        return None
+    seen = facts.of(change.host, "ceph.conf")
+    if seen is None:
+        return (
+            ERROR,
+            "ceph.conf.missing",
+            "no file",
+            "the cluster's monitors",
+            ("no client on this host finds the cluster"),
+        )
+    if change.verb == "attributes":
+        return (
+            ERROR,
+            "ceph.conf.mode",
+            f"mode {seen['mode']}",
+            "mode 0644",
+            (
+                "it is readable by root only: QEMU and the services run as users of their own, and "
+                "guests fail to start"
+            ),
+        )
+    live = ceph_conf.addresses(" ".join(cluster.seen(site, facts).monitors))
+    named = ceph_conf.addresses(" ".join(re.findall(r"^\s*mon.host\s*=(.*)$", seen["text"], re.M)))
+    found = "monitors " + (", ".join(sorted(named)) or "none")
+    expected = "monitors " + ", ".join(sorted(live))
+    if named & live:
+        return (
+            WARNING,
+            "ceph.conf.monitors",
+            found,
+            expected,
+            ("the list is out of date: clients get through while one old monitor is left"),
+        )
+    return (
+        ERROR,
+        "ceph.conf.monitors",
+        found,
+        expected,
+        ("none of the monitors is there any more: they were moved; clients hang at their start"),
+    )
+
+
+# The cluster
+
+
+def _pools(site: Any, facts: Facts, change: Change) -> Why | None:
+    name = change.thing.removeprefix("pool ")
+    there = name in cluster.seen(site, facts).pools
+    if "initialise" in change.sentence and there:
+        return (
+            WARNING,
+            "pool.application",
+            "no application",
+            "application rbd",
+            ("the pool was made without `rbd pool init`: POOL_APP_NOT_ENABLED, and later failures"),
+        )
+    if not there and "create" in change.sentence:
+        return (
+            ERROR,
+            "pool.missing",
+            "no such pool",
+            "a pool for RBD",
+            ("the services that name it do not start"),
+        )
+    return None
+
+
+def _auth(site: Any, facts: Facts, change: Change) -> Why:
+    name = change.thing.removeprefix("user client.")
+    seen = cluster.seen(site, facts)
+    wanted = auth.wanted_caps(site.clients[name], seen.release)
+    expected = "; ".join(f"{d}: {wanted[d]}" for d in sorted(wanted))
+    user = seen.users.get(f"client.{name}")
+    if user is None:
+        return (
+            ERROR,
+            "user.missing",
+            "no such cephx user",
+            expected,
+            ("every service that logs in by this name is refused"),
+        )
+    caps = user["caps"]
+    wider = auth.widened(caps, wanted)
+    lacking = [d for d in sorted(wider) if wider[d] != caps.get(d)]
+    found = "; ".join(f"{d}: {caps.get(d, '(none)')}" for d in lacking)
+    causes = [cause for d in lacking for cause in _narrow(d, caps.get(d, ""), site.clients[name])]
+    severity = WARNING if lacking == ["mgr"] else ERROR
+    return severity, "user.caps", found, expected, "; ".join(causes)
+
+
+def _narrow(daemon: str, have: str, client: Any) -> list[str]:
+    """What does not work with these caps."""
+    if daemon == "mgr":
+        return ["mgr: the tasks of the rbd_support module (trash purge, flatten) are refused"]
+    if daemon == "mon":
+        broken = "osd blacklist" not in have and "osd blocklist" not in have
+        return (
+            [
+                "mon: no osd blacklist: the exclusive lock of a crashed compute is never broken, "
+                "and its guests do not start elsewhere"
+            ]
+            if broken and "profile rbd" not in have
+            else ["mon: not those of this Ceph release"]
+        )
+    causes = []
+    if "class-read object_prefix rbd_children" not in have and "profile rbd" not in have:
+        causes.append(
+            "osd: no class-read of rbd_children: whether a snapshot has clones cannot be told, "
+            "and deleting and cloning fail"
+        )
+    for pool in client.rwx:
+        if not re.search(rf"(rwx|profile rbd) pool={re.escape(pool)}(,|$)", have):
+            causes.append(f"osd: pool {pool} cannot be written")
+    for pool in client.rx:
+        if not re.search(rf"pool={re.escape(pool)}(,|\s|$)", have):
+            causes.append(f"osd: pool {pool} cannot be read: no copy-on-write clones of images")
+    return causes or ["osd: not those of this Ceph release"]
+
+
+# Keys
+
+
+def _keyrings(site: Any, facts: Facts, change: Change) -> Why:
+    client = re.sub(r"^.*ceph\.client\.(.*)\.keyring$", r"\1", change.thing)
+    seen = facts.of(change.host, f"keyring.{client}")
+    users = cluster.seen(site, facts).users
+    key = users.get(f"client.{client}", {}).get("key", "")
+    if seen is None:
+        return (
+            ERROR,
+            "keyring.missing",
+            "no file",
+            f"the key of client.{client}",
+            ("the service has no key to log in to Ceph with"),
+        )
+    if change.verb == "attributes":
+        owner = change.args["owner"]
+        found = f"{seen['owner']}:{seen['group']} {seen['mode']}"
+        expected = f"{owner}:{owner} {keyrings.MODE}"
+        if seen["owner"] != owner:
+            return (
+                ERROR,
+                "keyring.owner",
+                found,
+                expected,
+                (f"it was written as another user: {owner} may not be able to read it"),
+            )
+        return WARNING, "keyring.mode", found, expected, "others than its service can read the key"
+    held = keyrings.held(seen["text"], client)
+    expected = f"value {short(key)}"
+    if held is None:
+        return (
+            ERROR,
+            "keyring.section",
+            f"no key under [client.{client}]",
+            expected,
+            ("librados looks for the key under the client's own heading"),
+        )
+    whose = _whose(held, users)
+    return (
+        ERROR,
+        "keyring.value",
+        f"value {short(held)}",
+        expected,
+        whose
+        or ("the key was rotated in Ceph and not here (or another cluster's file was copied)"),
+    )
+
+
+def _whose(value: str, users: Mapping[str, Any]) -> str:
+    """In words, if it is another user's key."""
+    names = [name for name, user in users.items() if user.get("key") == value]
+    return f"it is the key of {names[0]}" if names else ""
+
+
+def short(value: str) -> str:
+    """A fingerprint, as far as a person compares it."""
+    return value[:19] if value else "(none)"
+
+
+def _secret(site: Any, facts: Facts, change: Change) -> Why | None:
+    uuid = change.thing.removeprefix("libvirt secret ")
+    client = next(c for c in site.secret_clients() if facts.known[secret_uuid.known_as(c)] == uuid)
+    secrets = facts.of(change.host, secret_uuid.SECRETS.id)
+    mine = {u.lower(): answers for u, answers in secrets.items()}.get(uuid)
+    if "define" in change.sentence:
+        return _no_secret(client, uuid, secrets)
+    if mine is None:
+        return None  # the one that is to be defined
+    users = cluster.seen(site, facts).users
+    key = users.get(f"client.{client}", {}).get("key", "")
+    code, cause = _wrong_value(client, mine["value"], users, key)
+    value = mine["value"]["out"].strip() if mine["value"]["code"] == 0 else ""
+    return ERROR, f"libvirt.value.{code}", f"value {short(value)}", f"value {short(key)}", cause
+
+
+def _no_secret(client: str, uuid: str, secrets: Mapping[str, Any]) -> Why:
+    name = secret_uuid.usage_name(client)
+    taken = [
+        other
+        for other, answers in secrets.items()
+        if (libvirt_secret.usage_of(answers["xml"]["out"]) or "") == name
+    ]
+    if taken:
+        return (
+            ERROR,
+            "libvirt.uuid",
+            f"the usage name {name!r} under {taken[0].lower()}",
+            uuid,
+            (
+                "this compute has another UUID (libvirt has each usage name once): what Cinder "
+                "names is not found here, and guests cannot come here"
+            ),
+        )
+    return (
+        ERROR,
+        "libvirt.missing",
+        "no such secret",
+        uuid,
+        ("volumes cannot be attached here, and a guest that is migrated here is stuck"),
+    )
+
+
+def _wrong_value(
+    client: str, answer: Mapping[str, Any], users: Mapping[str, Any], key: str
+) -> tuple[str, str]:
+    """(what kind of wrong, the cause)."""
+    if answer["code"] != 0:
+        return "none", "the secret was defined and never got a value"
+    value, peeled = answer["out"].strip(), answer.get("peeled", "")
+    if key and peeled == key:
+        return "plain", "the key was stored with --plain: libvirt holds its text, not the key"
+    names = [client, f"client.{client}", keyrings.path_of(client), secret_uuid.usage_name(client)]
+    if {value, peeled} & {print_ for name in names for print_ in _prints(name)}:
+        return "name", "the key's name was stored, not the key"
+    if {value, peeled} & {p for text in ("None", "null", "undefined") for p in _prints(text)}:
+        return "nothing", "a template's empty value was stored as text"
+    whose = _whose(value, users)
+    if whose:
+        return "other", whose
+    return "old", "the key was rotated in Ceph and not here (or it is another cluster's)"
+
+
+def _prints(text: str) -> set[str]:
+    """The fingerprints that a text leaves, stored as it is, or taken for base64."""
+    kept = re.sub(r"[^A-Za-z0-9+/]", "", text)
+    kept = kept[: len(kept) // 4 * 4]  # base64 decoders pass over what is none
+    again = base64.b64encode(base64.b64decode(kept)).decode() if kept else text
+    return {Secret(word).fingerprint for word in (text, kept or text, again)}
+
+
+# Options
+
+_ESSENTIAL = {
+    "rbd_user": "the service logs in to Ceph by another name",
+    "rbd_secret_uuid": "the computes' libvirt is asked for another secret than the one it has",
+    "rbd_pool": "volumes are made in another pool",
+    "rbd_store_pool": "images are kept in another pool",
+    "rbd_store_user": "the service logs in to Ceph by another name",
+    "rbd_ceph_conf": "the driver reads another ceph.conf",
+    "rbd_store_ceph_conf": "the store reads another ceph.conf",
+    "volume_driver": "it is not the RBD driver",
+    "enabled_backends": "what is not listed is not started: its volumes are nobody's, or "
+    "the store's images cannot be read",
+    "default_backend": "new images go elsewhere",
+    "images_type": "ephemeral disks are kept elsewhere",
+    "images_rbd_pool": "ephemeral disks are kept in another pool",
+}
+_HARMFUL = {
+    "rados_connect_timeout": "without it, the service hangs for ever while Ceph does not answer",
+    "show_image_direct_url": "without it, volumes are copies of images and not clones",
+    "report_discard_supported": "without it, what guests free stays used",
+}
+
+
+def _options(site: Any, facts: Facts, change: Change) -> Why:
+    if change.thing.startswith(_TYPE):
+        return _type(change)
+    if change.thing.startswith((MOVED, volume_hosts.SERVICE)):
+        return _place(change)
+    if change.verb == "write":
+        return (
+            ERROR,
+            "options.head",
+            "no such line",
+            change.sentence,
+            ("the rbd program is run without a name"),
+        )
+    old = [line.removeprefix("- ") for line in change.diff if line.startswith("- ")]
+    new = [line.removeprefix("+ ") for line in change.diff if line.startswith("+ ")]
+    keys = [key for _, key, _ in change.args["edits"]]
+    if len(new) > len(old):
+        old.append(f"{len(new) - len(old)} not set")
+    known = {**_HARMFUL, **_ESSENTIAL}
+    causes = [f"{key}: {known[key]}" for key in dict.fromkeys(keys) if key in known]
+    severity = ERROR if set(keys) & set(_ESSENTIAL) else WARNING
+    cause = "; ".join(causes) or "not what this site wants; the service works with its own default"
+    return severity, "options", "; ".join(old), "; ".join(new), cause
+
+
+def _type(change: Change) -> Why:
+    return (
+        WARNING,
+        "volume.type",
+        "not bound",
+        change.sentence,
+        ("users who name no type get a volume of another backend"),
+    )
+
+
+def _place(change: Change) -> Why:
+    place = change.thing.removeprefix(MOVED).removeprefix(volume_hosts.SERVICE)
+    if change.thing.startswith(volume_hosts.SERVICE):
+        return (
+            WARNING,
+            "cinder.row",
+            f"a row of {place}",
+            "none",
+            ("the service has another name: its row stays down for ever"),
+        )
+    new = change.sentence.removeprefix("give them to ")
+    return (
+        ERROR,
+        "cinder.renamed",
+        place,
+        new,
+        (
+            "the backend's section or backend_host is renamed: no service has these volumes by the "
+            "old name"
+        ),
+    )
+
+
+def _restart(site: Any, facts: Facts, change: Change) -> Why:
+    return (
+        WARNING,
+        "restart.owed",
+        "not restarted since its files were written",
+        "restarted",
+        ("the service works with what it read at its start"),
+    )
+
+
+WHY: dict[str, Callable[[Any, Facts, Change], Why | None]] = {
+    "hosts.sudoers": _sudoers,
+    "hosts.packages": _packages,
+    "backup.tools": _tools,
+    "hosts.conf": _conf,
+    "ceph.pools": _pools,
+    "ceph.auth": _auth,
+    "ceph.keyrings": _keyrings,
+    "compute.secret": _secret,
+    "controller.glance": _options,
+    "controller.cinder": _options,
+    "compute.nova": _options,
+    "services.restart": _restart,
+}
+"""By the task that mends it."""
+
+
+def refusal(name: str, host: str, text: str, mend: tuple[str, ...]) -> Finding:
+    """What a resource refuses to alter: its own sentence, and the way on where it has one."""
+    steps = tuple(root(command) for command in mend)
+    if steps:
+        steps += (task(name),)
+        steps += (RESTART_ALL,) if name.startswith(("controller.", "compute.nova")) else ()
+    thing, found, expected, cause = _taken_apart(name, text)
+    return Finding(
+        ERROR,
+        f"refused.{name}",
+        (host,) if host else (),
+        thing,
+        found,
+        expected,
+        cause,
+        steps or (words(expected),),
+    )
+
+
+def _taken_apart(name: str, text: str) -> tuple[str, str, str, str]:
+    """(thing, found, expected, cause) of a sentence: THING: expected THIS, found THAT; ADVICE,
+    or THING: FOUND: CAUSE; ADVICE."""
+    said, _, advice = text.rpartition("; ") if "; " in text else (text, "", "")
+    thing, wants, rest = said.partition(": expected ")
+    if wants:
+        expected, _, found = rest.partition(", found ")
+        return thing, found or said, expected, advice or said
+    parts = said.split(": ", 2)
+    if len(parts) == 3:
+        return parts[0], parts[1], advice, parts[2]
+    return name, said, advice or "what the task does", said

@@ -1,0 +1,111 @@
+"""What was seen, and what could not be looked at: all that a verdict is made from.
+
+Knows the further questions that no resource asks; decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fabfile.core.contract import CLOUD, Facts, Host, Read
+from fabfile.resources import cluster, domains
+from fabfile.resources.restarts import UNITS
+from fabfile.resources.service_config import OLD_DATADIR
+
+DISKS = ("/", "/etc", "/var", "/var/log", "/var/lib/nova", "/var/lib/stackrbd")
+LIBRARIES = ("librados2", "librbd1")
+LIBVIRT = (
+    "libvirtd.service",
+    "libvirtd.socket",
+    "virtqemud.service",
+    "virtqemud.socket",
+    "virtsecretd.service",
+    "virtsecretd.socket",
+)
+MOST_GUESTS = 64
+"""Running guests of a compute whose disks are looked at: a virsh each."""
+_HEAD = r'"entity":\s*"[^"]*"|"key":\s*"A[A-Za-z0-9+/]{7}'
+"""Of a key, its type and when it was made; nothing of what is secret (fabfile/doctor/keys.py)."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One look at a whole site.
+
+    facts: the answers; known['uuid.CLIENT'] only where the UUID is beyond doubt.
+    unreachable: {host: (the kind of fault, its sentence)}.
+    errors: {(host, read id): why it could not be looked at}.
+    clocks: {host: (least, most)} seconds by which its clock is before ours.
+    here: what is known of the operator's own machine.
+    releases: the names of all OpenStack releases, the oldest first; release: the site's.
+    doubts: sentences of resources about the site as a whole (code, sentence).
+    """
+
+    facts: Facts
+    unreachable: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    errors: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    clocks: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    here: Mapping[str, Any] = field(default_factory=dict)
+    releases: tuple[str, ...] = ()
+    release: str = ""
+    hazards: tuple[Mapping[str, Any], ...] = ()
+    doubts: tuple[tuple[str, str], ...] = ()
+
+    def seen(self, host: str, read: str) -> Any:
+        """One answer, or None where there is none."""
+        return self.facts.hosts.get(host, {}).get(read)
+
+
+def reads(site: Any, host: Host) -> list[Read]:
+    """What no resource asks and a doctor wants to know."""
+    if host.name == CLOUD:
+        return []
+    found = [Read("disk", "disk", {"paths": list(DISKS)})]
+    if host == site.admin:
+        ratios = {"argv": cluster.ceph("osd", "dump"), "only": r'"[a-z]*full_ratio":\s*[0-9.]+'}
+        kinds = {"argv": cluster.ceph("auth", "list"), "only": _HEAD}
+        found.append(Read("ceph.ratios", "argv", ratios))
+        found.append(Read("ceph.kinds", "argv", kinds))
+        found.append(Read("ceph.df", "argv", {"argv": cluster.ceph("df")}))
+    roles = [role for role in UNITS if role in host.roles]
+    if not roles:
+        return found
+    names = [UNITS[role][0] for role in roles]
+    listed = [
+        "find",
+        "/etc/ceph",
+        "-maxdepth",
+        "1",
+        "-name",
+        "*.keyring",
+        "-printf",
+        r"%f %m %u %g\n",
+    ]
+    found.append(Read("units", "units", {"names": names}))
+    found.append(Read("packages", "packages", {"names": list(LIBRARIES)}))
+    found.append(Read("ceph.keyrings", "argv", {"argv": listed, "ok": [0, 1]}))
+    if "glance" in host.roles:
+        argv = ["find", OLD_DATADIR, "-maxdepth", "1", "-type", "f", "-print", "-quit"]
+        found.append(Read("glance.files", "argv", {"argv": argv, "ok": [0, 1]}))
+    if "cinder" in host.roles:
+        argv = ["grep", "-n", "CEPH_ARGS", "/etc/default/cinder-volume"]
+        found.append(Read("cinder.defaults", "argv", {"argv": argv, "ok": [0, 1, 2]}))
+    if "compute" in host.roles:
+        found += _of_a_compute()
+    return found
+
+
+def _of_a_compute() -> list[Read]:
+    shown = ["systemctl", "show", "--no-pager", "-p", "Id,LoadState,ActiveState", "--", *LIBVIRT]
+    return [Read("libvirt.daemons", "argv", {"argv": shown}), domains.read(MOST_GUESTS)]
+
+
+def calm(site: Any, facts: Facts) -> Facts:
+    """The facts of a cluster that may be worked on: its health has findings of its own."""
+    seen = facts.hosts.get(site.admin.name, {})
+    if "ceph.health" not in seen:
+        return facts
+    calm = {"code": 0, "out": '{"checks": {}}', "err": ""}
+    return replace(facts, hosts={**facts.hosts, site.admin.name: {**seen, "ceph.health": calm}})

@@ -1,0 +1,135 @@
+"""Findings from the resources' own plans: what `integrate` would do is what is wrong.
+
+Knows which task belongs to which resource, and how a plan is made where some hosts or
+some answers are missing; has no rule of its own about what must be true.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fabfile.core.contract import CLOUD, Change, Facts, Host, Refused, Stop
+from fabfile.doctor import diagnosis
+from fabfile.doctor.finding import NOTE, Finding, task
+from fabfile.doctor.observation import Looked, calm
+from fabfile.resources import chain, libvirt_secret, secret_uuid, service_config, volume_hosts
+
+_NAMES_UUIDS = (libvirt_secret, service_config.cinder, service_config.nova)
+_OF_A_RELEASE = (service_config.glance, service_config.cinder, service_config.nova, volume_hosts)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """changes: by task, all that `integrate` would do; refused: what it would not, by its text."""
+
+    changes: tuple[tuple[str, Change], ...]
+    refused: Mapping[str, Finding]
+
+
+def plan(site: Any, looked: Looked) -> Planned:
+    """Every resource's plan, as far as what was seen allows it."""
+    changes: list[tuple[str, Change]] = []
+    refused: dict[str, Finding] = {}
+    facts = calm(site, looked.facts)
+    for name, resource in chain.TASKS:
+        if _undecided(site, looked, resource):
+            continue
+        for part, only in _parts(site, _complete(site, facts, resource), resource):
+            try:
+                made = resource.plan(site, part)
+                changes += [(name, c) for c in made if only in ("", c.host)]
+            except Stop as stop:
+                # What stops every resource is said once.
+                refused.setdefault(str(stop), _refused(site, name, stop))
+    return Planned(tuple(changes), refused)
+
+
+def findings(site: Any, looked: Looked, planned: Planned) -> list[Finding]:
+    """One for each change that is not said by another; one in all for a cloud without RBD."""
+    said = {text for _, text in looked.doubts}
+    found = [one for text, one in planned.refused.items() if text not in said]
+    if planned.changes and is_unconnected(site, looked):
+        hosts = {change.host for _, change in planned.changes}
+        found.append(
+            Finding(
+                NOTE,
+                "not.integrated",
+                (),
+                "the site",
+                "no cephx user, secret or option of it",
+                "an integrated cloud",
+                f"it was never integrated: {len(planned.changes)} changes on {len(hosts)} hosts",
+                (task("integrate", limited=False),),
+            )
+        )
+        return found
+    facts = calm(site, looked.facts)
+    for name, change in planned.changes:
+        one = diagnosis.finding(name, site, facts, change)
+        found += [one] if one else []
+    return found
+
+
+def is_unconnected(site: Any, looked: Looked) -> bool:
+    """Whether nothing of the identity is anywhere yet."""
+    answer = looked.seen(site.admin.name, "ceph.users")
+    if answer is None:
+        return False
+    users = {user["entity"] for user in json.loads(answer["out"])["auth_dump"]}
+    if users & {f"client.{name}" for name in site.clients}:
+        return False
+    hosts = looked.facts.hosts.values()
+    confs = [seen.get(name) for seen in hosts for name in ("cinder.conf", "nova.conf")]
+    return not any(key == "rbd_user" for conf in confs if conf for _, key, _ in conf["active"])
+
+
+def _undecided(site: Any, looked: Looked, resource: Any) -> bool:
+    """Whether something is missing without which the resource cannot speak at all."""
+    wanted = {secret_uuid.known_as(client) for client in site.secret_clients()}
+    if resource in _NAMES_UUIDS and not wanted <= set(looked.facts.known):
+        return True
+    if resource in _OF_A_RELEASE and not looked.facts.release:
+        return True
+    reads = {read.id for read in resource.reads(site, site.admin)}
+    return not reads <= set(looked.facts.hosts.get(site.admin.name, {}))
+
+
+def _complete(site: Any, facts: Facts, resource: Any) -> Facts:
+    """The facts of those hosts that answered all that the resource asks."""
+    hosts = {}
+    for name, seen in facts.hosts.items():
+        host = Host(CLOUD, ()) if name == CLOUD else site.host(name)
+        if all(read.id in seen for read in resource.reads(site, host)):
+            hosts[name] = seen
+    return replace(facts, hosts=hosts)
+
+
+def _parts(site: Any, facts: Facts, resource: Any) -> Iterator[tuple[Facts, str]]:
+    """(facts, '') of all hosts at once; where the resource refuses a host, each for itself.
+
+    The second: the host whose changes count.
+    """
+    try:
+        resource.plan(site, facts)
+    except Stop as stop:
+        if isinstance(stop, Refused) or str(stop).partition(":")[0] in site.hosts:
+            admin = site.admin.name
+            for name in facts.hosts:
+                few = {n: seen for n, seen in facts.hosts.items() if n in (admin, name)}
+                yield replace(facts, hosts=few), name
+            return
+    yield facts, ""
+
+
+def _refused(site: Any, name: str, stop: Stop) -> Finding:
+    text = str(stop)
+    host: str = ""
+    mend: tuple[str, ...] = ()
+    if isinstance(stop, Refused):
+        host, mend = stop.host, stop.mend
+    elif text.partition(":")[0] in site.hosts:
+        host = text.partition(":")[0]
+    return diagnosis.refusal(name, host, text.removeprefix(f"{host}: "), mend)

@@ -1,0 +1,160 @@
+"""The truth table: every place that holds the RBD identity, and which one is odd.
+
+The identity is a client's name, the UUID of its libvirt secret, and its key, of which
+only fingerprints are here.  The truth is what Ceph says of the key, and the UUID that
+the resources resolve; where they cannot, what most places say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fabfile.core.contract import CLOUD
+from fabfile.doctor.observation import Looked
+from fabfile.resources import keyrings, libvirt_secret, secret_uuid
+from fabfile.resources.domains import disks
+
+
+@dataclass(frozen=True)
+class Place:
+    """One row: '' is what that place does not hold.
+
+    kind: 'Ceph', 'keyring', 'cinder.conf', 'nova.conf', 'libvirt', 'guest' or 'attachment'.
+    odd: what is not equal there, or ''.
+    """
+
+    kind: str
+    hosts: tuple[str, ...]
+    name: str
+    client: str
+    uuid: str = ""
+    usage: str = ""
+    value: str = ""
+    odd: str = ""
+
+
+def table(site: Any, looked: Looked) -> list[Place]:
+    """All rows, equal ones of several hosts as one."""
+    found: dict[Place, list[str]] = {}
+    for client in site.clients:
+        rows = list(_rows(site, looked, client))
+        known = secret_uuid.known_as(client) in looked.facts.known
+        uuid, key = _truth(site, looked, client, rows)
+        for row in rows:
+            judged = replace(row, odd=_odd(row, uuid, key, known), hosts=())
+            found.setdefault(judged, []).extend(row.hosts)
+    return [replace(row, hosts=tuple(dict.fromkeys(hosts))) for row, hosts in found.items()]
+
+
+def odd(rows: Iterable[Place]) -> list[Place]:
+    """The rows that differ."""
+    return [row for row in rows if row.odd]
+
+
+def _truth(site: Any, looked: Looked, client: str, rows: list[Place]) -> tuple[str, str]:
+    uuid = looked.facts.known.get(secret_uuid.known_as(client), "")
+    if not uuid:
+        uuid = _most(row.uuid.lower() for row in rows)
+    key = next((row.value for row in rows if row.kind == "Ceph"), "")
+    return uuid, key or _most(row.value for row in rows)
+
+
+def _most(values: Iterable[str]) -> str:
+    counted = Counter(filter(None, values)).most_common(1)
+    return counted[0][0] if counted else ""
+
+
+def _odd(row: Place, uuid: str, key: str, known: bool) -> str:
+    if known and row.kind == "libvirt" and row.uuid and row.uuid.lower() != uuid:
+        return ""  # somebody else's, with our usage name: it may stay
+    said = []
+    if row.kind == "libvirt" and not row.uuid:
+        said.append("no such secret")
+    elif row.uuid and uuid and row.uuid.lower() != uuid:
+        said.append("another UUID")
+    if row.kind in ("Ceph", "keyring") and not row.value:
+        said.append("no key")
+    elif row.kind == "libvirt" and row.uuid and not row.value:
+        said.append("no value")
+    elif row.value and key and row.value != key:
+        said.append("another value")
+    return ", ".join(said)
+
+
+def _rows(site: Any, looked: Looked, client: str) -> Iterator[Place]:
+    yield from _ceph(site, looked, client)
+    for host in site.all_hosts():
+        for name, *_ in keyrings.wanted(site, host):
+            seen = looked.facts.hosts.get(host.name, {})
+            if name == client and f"keyring.{client}" in seen:
+                file = seen[f"keyring.{client}"]
+                value = (keyrings.held(file["text"], client) or "") if file else ""
+                path = keyrings.path_of(client)
+                yield Place("keyring", (host.name,), path, client, value=value)
+    if client in site.secret_clients():
+        yield from _configured(looked, client)
+        yield from _libvirt(site, looked, client)
+        yield from _guests(looked, client)
+        yield from _attachments(looked, client)
+
+
+def _ceph(site: Any, looked: Looked, client: str) -> Iterator[Place]:
+    answer = looked.seen(site.admin.name, "ceph.users")
+    if answer:
+        users = json.loads(answer["out"])["auth_dump"]
+        key = next((u["key"] for u in users if u["entity"] == f"client.{client}"), "")
+        yield Place("Ceph", (site.admin.name,), "ceph auth", client, value=key)
+
+
+def _configured(looked: Looked, client: str) -> Iterator[Place]:
+    for host, seen in looked.facts.hosts.items():
+        for file in ("cinder.conf", "nova.conf"):
+            for section, options in sections(seen.get(file)).items():
+                if options.get("rbd_user") == client and options.get("rbd_secret_uuid"):
+                    uuid = options["rbd_secret_uuid"]
+                    yield Place(file, (host,), f"[{section}]", client, uuid=uuid)
+
+
+def sections(conf: Any) -> dict[str, dict[str, str]]:
+    """{section: {option: value}} of a file of options."""
+    found: dict[str, dict[str, str]] = {}
+    for section, key, value in (conf or {}).get("active", []):
+        found.setdefault(section, {})[key] = value
+    return found
+
+
+def _libvirt(site: Any, looked: Looked, client: str) -> Iterator[Place]:
+    wanted = looked.facts.known.get(secret_uuid.known_as(client), "")
+    for host in site.with_role("compute"):
+        secrets = looked.seen(host.name, secret_uuid.SECRETS.id)
+        if secrets is None:
+            continue
+        ours = False
+        for uuid, answers in secrets.items():
+            usage = libvirt_secret.usage_of(answers["xml"]["out"]) or ""
+            if uuid.lower() != wanted and not usage.startswith(secret_uuid.usage_name(client)):
+                continue
+            ours = ours or uuid.lower() == wanted or not wanted
+            value = answers["value"]["out"].strip() if answers["value"]["code"] == 0 else ""
+            yield Place("libvirt", (host.name,), "secret", client, uuid, usage, value)
+        if not ours:
+            yield Place("libvirt", (host.name,), "secret", client)
+
+
+def _guests(looked: Looked, client: str) -> Iterator[Place]:
+    for host, seen in looked.facts.hosts.items():
+        for domain, answers in (seen.get("domains") or {}).items():
+            uuids = {d.uuid for d in disks(answers["disks"]["out"]) if d.user == client}
+            for uuid in sorted(uuids):
+                yield Place("guest", (host,), domain, client, uuid=uuid)
+
+
+def _attachments(looked: Looked, client: str) -> Iterator[Place]:
+    for attachment in looked.seen(CLOUD, "attachments") or ():
+        if attachment["user"] == client:
+            uuid = attachment["uuid"]
+            yield Place("attachment", (CLOUD,), f"volume {attachment['volume']}", client, uuid=uuid)

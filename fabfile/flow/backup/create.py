@@ -1,0 +1,248 @@
+"""backup.create, backup.list and backup.verify: records made, shown, and tried.
+
+Brings together what a record holds (resources.backup), how it travels (pouring) and where
+it is kept (core.record_store).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from fabfile.backup import age, contents
+from fabfile.backup.store import Incoming, Outgoing, Store
+from fabfile.core import journal, site_file
+from fabfile.core.contract import BadInput, Facts, Failed, Host, Read, Stop
+from fabfile.flow.backup.transfer import poured
+from fabfile.flow.converge import Options, Run
+from fabfile.flow.terminal import outcomes
+from fabfile.flow.terminal.screen import Screen
+
+
+def store(site: Any) -> Store:
+    """Where a site's records are."""
+    return Store(site.backup.folder, site.name)
+
+
+# Making one
+
+
+def create(context: Any, flags: Mapping[str, Any]) -> int:
+    """Makes a record of the site, and prunes the oldest ones."""
+    with Run(context, Options(**flags), "backup.create") as run:
+        facts = seen(run)
+        contents.refuse_without_tools(run.site, facts)
+        with run.locked() as number:
+            name = make(run, facts, number)
+        kept = store(run.site)
+        manifest = kept.manifest(name)
+        for line in warnings(manifest):
+            run.screen.say(f"Warning: {line}")
+        gone = kept.prune(run.site.backup.keep)
+        run.screen.say(
+            f"Record {name}: {told(manifest)}" + (f"; pruned {len(gone)}" if gone else "")
+        )
+        run.screen.say(f"Try it: inv backup.verify --record {name}")
+        run.screen.json(
+            {"site": run.site.name, "record": name, "manifest": manifest, "pruned": gone}
+        )
+    return 0
+
+
+def seen(run: Run) -> Facts:
+    """What a record says of cluster and hosts; computes that do not answer are left out."""
+    asked: dict[Host, list[Read]] = {}
+    for host in run.site.all_hosts():
+        if reads := contents.reads(run.site, host):
+            asked[host] = reads
+    answers, faults = run.asked(asked)
+    needed = {host.name for host in (run.site.admin, *contents.hosts(run.site))}
+    wrong = {host: fault for host, fault in faults.items() if host in needed}
+    if wrong:
+        raise outcomes.worst(wrong)
+    for name, fault in faults.items():
+        run.screen.say(f"Warning: left out: {outcomes.cause(name, fault)}")
+    return Facts({host: one for host, one in answers.items() if host not in faults})
+
+
+def make(run: Run, facts: Facts, number: int) -> str:
+    """A record, kept whole under its final name, or not at all; returns its name.
+
+    Raises Failed, Unknown, Interrupted...; what came until then is taken away.
+    """
+    site, kept = run.site, store(run.site)
+    cluster = contents.of_cluster(site, facts)
+    head = {"format": 1, "site": site.name, "fsid": cluster["fsid"], "record": run.id}
+    part = kept.begin(run.id)
+    record = journal.Journal(run.id, site=site.name, task=run.task)
+    try:
+        pours = {host.name: Incoming(part / f"{host.name}.age") for host in contents.hosts(site)}
+        works = {
+            host: _work(site, host, {**head, **contents.of_host(site, facts, host)}, cluster)
+            for host in pours
+        }
+        run.screen.step("-", f"recording {', '.join(pours)}")
+        said = poured(run, number, "create", works, pours)
+        hosts = {host: {**said[host], **pour.close()} for host, pour in pours.items()}
+        manifest = {
+            **head,
+            "time": int(time.time()),
+            "who": journal.who(),
+            "ceph": cluster,
+            "secrets": contents.secrets(facts),
+            "hosts": hosts,
+        }
+        kept.finish(part, manifest)
+    except BaseException as error:
+        kept.drop(part)
+        code = error.code if isinstance(error, Stop) else 1
+        record.event("ended", code=code, why=str(error))
+        raise
+    record.event("ended", code=0, record=run.id)
+    return run.id
+
+
+def _work(
+    site: Any, host: str, about: Mapping[str, Any], cluster: Mapping[str, Any]
+) -> dict[str, Any]:
+    database = site.with_role("database")
+    holds = bool(database) and site.database_host.name == host
+    dumped = {"defaults": site.database.defaults_file, "heads": contents.HEADS} if holds else None
+    return {
+        "recipients": site.backup.recipients,
+        "folders": [*contents.FOLDERS, *site.backup.also],
+        "said": {"ceph.json": json.dumps(cluster, indent=1)},
+        "commands": contents.COMMANDS if holds else {},
+        "dumped": dumped,
+        "about": dict(about),
+    }
+
+
+# Showing them
+
+
+def told(manifest: Mapping[str, Any]) -> str:
+    """A record in a line."""
+    if "broken" in manifest:
+        return str(manifest["broken"])
+    hosts = manifest["hosts"]
+    tables = [t for held in hosts.values() for t in held.get("database", {}).get("tables", {})]
+    size = sum(held["size"] for held in hosts.values())
+    rows = sum(
+        rows
+        for held in hosts.values()
+        for rows, _ in held.get("database", {}).get("tables", {}).values()
+    )
+    return f"{len(hosts)} hosts, {len(tables)} tables, {rows} rows, {size / 1e6:.1f} MB sealed"
+
+
+def warnings(manifest: Mapping[str, Any]) -> list[str]:
+    """What a record could not hold as it should."""
+    found = []
+    for host, held in manifest["hosts"].items():
+        unsafe = held.get("database", {}).get("unsafe", [])
+        if unsafe:
+            found.append(
+                f"{host}: these tables' engines know no transactions; what was written "
+                f"to them during the dump may be torn: {', '.join(unsafe)}"
+            )
+        found += [f"{host}: not in the record: {line}" for line in held.get("left", [])]
+    return found
+
+
+def show(site: Any, as_json: bool) -> int:
+    """A line for each record, the newest first."""
+    screen, kept = Screen(as_json), store(site)
+    found = []
+    for name, manifest in kept.all():
+        drill = kept.verified(name)
+        stood = f"verified {_age(time.time() - drill['time'])} ago" if drill else "never verified"
+        screen.say(f"{name}  {told(manifest)}; {stood}")
+        found.append({"record": name, "verified": drill, "manifest": manifest})
+    if not found:
+        screen.say(f"no record is in {kept.path}; inv backup.create makes one")
+    screen.json({"site": site.name, "folder": str(kept.path), "records": found})
+    return 0
+
+
+def _age(seconds: float) -> str:
+    hours = int(seconds // 3600)
+    return f"{hours // 24} days" if hours >= 48 else f"{hours} hours"
+
+
+def ages(site: Any) -> dict[str, float | None]:
+    """{'newest', 'verified'}: seconds since the newest record, and since the newest tried one."""
+    kept = store(site)
+    newest = next((time.time() - m["time"] for _, m in kept.all() if "time" in m), None)
+    tried = kept.last_verified()
+    return {"newest": newest, "verified": tried[1] if tried else None}
+
+
+# Trying one
+
+
+def opened(site: Any, name: str) -> dict[str, Outgoing]:
+    """{host: its part of a record, on its way}.  Raises BadInput for a broken one, or no key."""
+    kept = store(site)
+    kept.refuse_altered(name)
+    identities = age.load_identities(site_file.expanded(site.backup.identity, "backup.identity"))
+    return {
+        host: Outgoing(kept.sealed(name, host), identities) for host in kept.manifest(name)["hosts"]
+    }
+
+
+def taken(
+    run: Run, number: int, manifest: Mapping[str, Any], pours: Mapping[str, Outgoing], keep: bool
+) -> dict[str, dict[str, Any]]:
+    """Records restored beside the live ones on their hosts, and compared.  Raises Failed."""
+    outer = ("size", "sha256")
+    works = {
+        host: {
+            "identity": pour.identity,
+            "manifest": {k: v for k, v in manifest["hosts"][host].items() if k not in outer},
+            "keep": keep,
+        }
+        for host, pour in pours.items()
+    }
+    run.screen.step("-", f"restoring into throwaway servers on {', '.join(works)}")
+    try:
+        return poured(run, number, "restore", works, pours)
+    finally:
+        for pour in pours.values():
+            pour.close()
+
+
+def verify(context: Any, flags: Mapping[str, Any], record: str) -> int:
+    """A restore drill: opened, restored into a throwaway server, compared table by table."""
+    with Run(context, Options(**flags), "backup.verify") as run:
+        kept = store(run.site)
+        name = kept.named(record)
+        manifest = kept.manifest(name)
+        refuse_other_hosts(run, manifest)
+        pours, began = opened(run.site, name), time.monotonic()
+        with run.locked() as number:
+            found = taken(run, number, manifest, pours, False)
+        seconds = round(time.monotonic() - began, 1)
+        tables = sum(one["tables"] for one in found.values())
+        if not tables:
+            raise Failed(f"record {name} holds no table")
+        kept.stood(name, tables=tables, seconds=seconds)
+        run.screen.say(
+            f"Record {name} stood its drill: {tables} tables restored and equal, in {seconds} s"
+        )
+        run.screen.json(
+            {"site": run.site.name, "record": name, "tables": tables, "seconds": seconds}
+        )
+    return 0
+
+
+def refuse_other_hosts(run: Run, manifest: Mapping[str, Any]) -> None:
+    """Raises BadInput for a record of another site, or of hosts that the site has not."""
+    strangers = [host for host in manifest["hosts"] if host not in run.site.hosts]
+    if manifest["site"] != run.site.name or strangers:
+        raise BadInput(
+            f"the record is of the site {manifest['site']!r} and of hosts "
+            f"{', '.join(manifest['hosts'])}; expected {run.site.name!r}"
+        )

@@ -1,0 +1,24 @@
+"""backup.key: the key that opens records, made on the operator's machine and left there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fabfile.backup import age
+from fabfile.core import site_file
+from fabfile.model import site as sites
+
+
+def site_of(option: str) -> Any:
+    """The checked site file, without a run."""
+    path = site_file.locate(option)
+    return sites.check(site_file.load(path), str(path))
+
+
+def make(out: str, site: str) -> int:
+    """Makes the key in a new file, and prints its recipient."""
+    path = site_file.expanded(out or site_of(site).backup.identity, "--out, backup.identity")
+    recipient = age.save_identity(path)
+    print(f"{path}: written. Keep a copy where the cloud is not: without it no record opens.")
+    print(f'[backup]\nrecipients = ["{recipient}"]')
+    return 0

@@ -1,0 +1,304 @@
+"""Carries a plan out, wave by wave, and knows for each host how far it came.
+
+A connection that is cut leaves 'unknown': the host is asked again when it answers.  A
+host whose worker is gone is looked at again, and the rest is done by another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fabfile.core import journal
+from fabfile.core.answers import unasked
+from fabfile.core.contract import (
+    CLOUD,
+    Change,
+    Failed,
+    Interrupted,
+    Locked,
+    Lost,
+    Plan,
+    Read,
+    Stop,
+    Unknown,
+    Unproved,
+)
+from fabfile.flow import gather
+from fabfile.flow.terminal import outcomes
+
+if TYPE_CHECKING:
+    from fabfile.flow.proof.gate import Gate
+
+DEADLINE = 1800
+"""Seconds that one host's part of a wave may take, a package manager's time aside."""
+PATIENCE = 45
+"""Seconds that an agent waits for one of an older run to end."""
+LOOK_AGAIN = 60
+"""Seconds for which a host that was cut off is asked again."""
+
+Numbered = Sequence[tuple[int, Change]]
+
+
+class Again(NamedTuple):
+    """A second look at hosts in the middle of a run.
+
+    changes: {host: what would be planned for it now}.  done: {host: this run's steps that were
+    done there}, by the hosts' own records.  faults: {host: why} of those that did not say.
+    number: the run's from now on, so that the hosts refuse what a lost worker still sends.
+    """
+
+    number: float
+    changes: Mapping[str, Sequence[Change]]
+    done: Mapping[str, Collection[int]]
+    faults: Mapping[str, Stop]
+
+
+class Applying:
+    """One plan on its way: what was done of it, outcomes by host."""
+
+    def __init__(
+        self,
+        run: Any,
+        plan: Plan,
+        record: journal.Journal,
+        number: int,
+        then: Mapping[str, Sequence[Read]],
+    ) -> None:
+        self.gate: Gate | None = None
+        self._run, self._plan, self._record, self._then = run, plan, record, then
+        self.seen = gather.Answers({run.site.host(name): reads for name, reads in then.items()})
+        self._common = {
+            "run": record.id,
+            "site": run.site.name,
+            "number": number,
+            "who": f"run {record.id} of {journal.who()}",
+            "patience": PATIENCE,
+            "deadline": DEADLINE,
+            "log": True,
+            "prunes": run.task != "undo",
+        }
+        self.done: dict[str, int] = {}
+        self._steps_done: set[int] = set()
+        self._begun: set[str] = set()
+
+    def all(self) -> None:
+        """Every wave, its computes in batches; more faults than are borne stop before the next.
+
+        Raises Interrupted, Unknown, Locked, Failed or Unreachable, the first that fits.
+        """
+        waves = self._plan.waves()
+        last = {host: number for number, wave in enumerate(waves) for host in wave}
+        for number, wave in enumerate(waves):
+            cloud = wave.pop(CLOUD, [])
+            there = {host: work for host, work in wave.items() if host not in self._run.failed}
+            for batch in self._run.pace.batches(there):
+                self._batch(batch, {host for host in batch if last[host] == number})
+            for step, change in cloud:
+                self._cloud(step, change)
+
+    def _batch(self, batch: Mapping[str, Numbered], ready: Collection[str]) -> None:
+        """One batch, through the gate where there is one: what does not pass is taken back."""
+        if self.gate is None:
+            self._hosts(batch, ready)
+            return
+        try:
+            self._hosts(batch, ready)
+            self.gate.passed(set(ready) - set(self._run.failed))
+        except (Failed, Unproved) as why:
+            raise self.gate.closed(set(batch), why) from why
+
+    def planned(self) -> Counter[str]:
+        """{host: how many changes}."""
+        return Counter(change.host for change in self._plan.changes)
+
+    def recap(self) -> list[str]:
+        """How far each host came; hosts that came as far are in one line."""
+        return outcomes.recap(self.planned(), self.done, self._begun, self._run.failed)
+
+    # The hosts
+
+    def _hosts(self, wave: Mapping[str, Numbered], ready: Collection[str]) -> None:
+        """One wave; ready: the hosts that are looked at again when it is done."""
+        works = {
+            host: {
+                **self._common,
+                "steps": [self._step(i, c) for i, c in changes],
+                "then": gather.as_data(self._then[host]) if host in ready else [],
+            }
+            for host, changes in wave.items()
+        }
+        cut = self._run.engine.apply(works, self._hearing(wave))
+        self._begun |= set(wave)
+        for host, fault in cut.items():
+            if not isinstance(fault, (Unknown, Interrupted)):
+                self._kept_out(host, fault)
+        lost = {h: f for h, f in cut.items() if isinstance(f, Lost) and h not in self._run.failed}
+        unknown = [host for host, f in cut.items() if isinstance(f, Unknown) and host not in lost]
+        self._run.fleet.conversations.go_on()
+        if unknown:
+            self._look_again(unknown)
+        if lost:
+            self._take_over({host: wave[host] for host in lost}, lost, ready)
+        for host, fault in self.seen.faults().items():
+            self._kept_out(host, fault)
+        self._run.go_on()
+
+    def _kept_out(self, host: str, fault: Stop) -> None:
+        """A fault that is no step's."""
+        if host not in self._run.failed:
+            self._record.event("failed", host=host, why=outcomes.cause(host, fault))
+            self._failed(host, fault)
+
+    def _failed(self, host: str, fault: Stop) -> None:
+        self._run.failed.setdefault(host, fault)
+
+    def _hearing(self, wave: Mapping[str, Numbered]) -> Callable[[str, Mapping[str, Any]], None]:
+        changes = {number: change for numbered in wave.values() for number, change in numbered}
+
+        def heard(host: str, message: Mapping[str, Any]) -> None:
+            if message["t"] == "busy":
+                self._kept_out(host, Locked(f"{host}: {message['who']} is at work there"))
+                return
+            if message["t"] in ("read", "part"):
+                self.seen.heard(host, message)
+                return
+            if message.get("step") not in changes:
+                raise unasked(host)
+            change = changes[message["step"]]
+            self._begun.add(host)
+            why = {"why": message["why"]} if "why" in message else {}
+            self._record.event(
+                message["t"], host=host, step=message["step"], thing=change.thing, **why
+            )
+            if message["t"] == "done":
+                self._steps_done.add(message["step"])
+                self._count(host, change)
+            elif message["t"] == "failed":
+                self._failed(host, Failed(f"{host}: {change.thing}: {message['why']}"))
+                self._run.screen.step(host, f"FAILED {_words(change)}")
+
+        return heard
+
+    def _look_again(self, hosts: Sequence[str]) -> None:
+        """What the hosts that were cut off say of this run, as soon as they answer."""
+        for host in hosts:
+            self._record.event("unknown", host=host)
+            self._run.screen.step(host, "UNKNOWN: the connection was cut; asking again")
+        until, said = time.monotonic() + LOOK_AGAIN, dict.fromkeys(hosts, "")
+        while not all(said.values()) and time.monotonic() < until:
+            said |= self._steps_of([host for host, text in said.items() if not text])
+            time.sleep(1)
+        for host, text in said.items():
+            known = text or "it does not answer, and what was done there is not known"
+            again = "run it again: it begins with what is"
+            self._failed(host, Unknown(f"{host}: the connection was cut; {known}; {again}"))
+
+    def _take_over(
+        self, wave: Mapping[str, Numbered], lost: Mapping[str, Stop], ready: Collection[str]
+    ) -> None:
+        """Looks at hosts whose worker is gone, and does what is still to be done there."""
+        for host, fault in lost.items():
+            self._record.event("taken over", host=host, why=outcomes.cause(host, fault))
+        again = self._run.look_again(set(wave))
+        self._common["number"] = again.number
+        rest = {host: self._rest(host, steps, again, lost[host]) for host, steps in wave.items()}
+        there = {
+            host: steps
+            for host, steps in rest.items()
+            if host not in self._run.failed and (steps or host in ready)
+        }
+        if there:
+            self._hosts(there, ready)
+
+    def _rest(self, host: str, numbered: Numbered, again: Again, lost: Stop) -> Numbered:
+        """One host's steps that are still to be done; tells what became of the others."""
+        if host in again.faults:
+            why = f"{outcomes.cause(host, lost)}, and what it did is not known"
+            why += f": {outcomes.cause(host, again.faults[host])}"
+            self._kept_out(host, Unknown(f"{host}: {why}"))
+            return []
+        now = again.changes.get(host, ())
+        left, odd = still_to_do(numbered, again.done.get(host, ()), now)
+        if odd:
+            named = ", ".join(sorted({change.thing for change in odd}))
+            self._kept_out(host, Failed(f"{host}: {named}: changed since the plan was made"))
+            return []
+        self._found_done(host, [step for step in numbered if step not in left])
+        return left
+
+    def _found_done(self, host: str, numbered: Numbered) -> None:
+        """Steps that were done, and of which the word was lost with the worker."""
+        for number, change in numbered:
+            if number not in self._steps_done:
+                self._steps_done.add(number)
+                self._record.event("done", host=host, step=number, thing=change.thing)
+                self._count(host, change)
+
+    def _steps_of(self, hosts: Sequence[str]) -> dict[str, str]:
+        """{host: what it did of this run} of those that answer."""
+        read = Read("run", "run", {"run": self._record.id})
+        answers, faults = self._run.asked({self._run.site.host(h): [read] for h in hosts}, True)
+        return {
+            host: self._found_again(host, seen["run"])
+            for host, seen in answers.items()
+            if host not in faults
+        }
+
+    def _found_again(self, host: str, steps: Sequence[Mapping[str, Any]]) -> str:
+        count = sum(step["state"] == "done" for step in steps)
+        begun = [step["thing"] for step in steps if step["state"] == "begun"]
+        self.done[host] = max(self.done.get(host, 0), count)
+        self._record.event("asked again", host=host, done=count, begun=begun)
+        unfinished = f", {', '.join(begun)} begun and not finished" if begun else ""
+        return f"it answers again: {self.done[host]} changes were made there{unfinished}"
+
+    def _step(self, number: int, change: Change) -> dict[str, Any]:
+        return {
+            "id": number,
+            "verb": change.verb,
+            "args": dict(change.args),
+            "restarts": list(change.restarts),
+            "thing": change.thing,
+            "sentence": change.sentence,
+            "sign": change.sign,
+            "wave": change.wave,
+        }
+
+    # The cloud
+
+    def _cloud(self, step: int, change: Change) -> None:
+        from fabfile.cloud import servers, volume_types  # noqa: PLC0415
+
+        self._run.fleet.conversations.go_on()
+        self._begun.add(CLOUD)
+        self._record.event("begin", host=CLOUD, step=step, thing=change.thing)
+        verbs = {**volume_types.VERBS, **servers.VERBS}
+        verbs[change.verb](self._run.connection(), **change.args)
+        self._record.event("done", host=CLOUD, step=step, thing=change.thing)
+        self._count(CLOUD, change)
+
+    def _count(self, host: str, change: Change) -> None:
+        self.done[host] = self.done.get(host, 0) + 1
+        self._run.screen.done(host, _words(change))
+
+
+def still_to_do(
+    numbered: Numbered, done: Collection[int], now: Sequence[Change]
+) -> tuple[list[tuple[int, Change]], list[Change]]:
+    """(what is left of one host's steps, those of it that would be another step now).
+
+    done: the numbers that were done.  now: what would be planned for the host.
+    A step that is neither done nor planned any more had its effect.
+    """
+    things = {(change.thing, change.verb) for change in now}
+    open_ = [step for step in numbered if step[0] not in done]
+    left = [(number, change) for number, change in open_ if change in now]
+    odd = [c for _, c in open_ if c not in now and (c.thing, c.verb) in things]
+    return left, odd
+
+
+def _words(change: Change) -> str:
+    return f"{change.sign} {change.thing}: {change.sentence}"

@@ -1,0 +1,95 @@
+"""What hosts answer to what they were asked, and whether it can be an answer.
+
+Knows reads and their shapes; does not know how a host is reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fabfile.core.answers import IN_PARTS, fits, unasked
+from fabfile.core.contract import Failed, Host, Locked, Read, Secret, Stop, Unreachable
+from fabfile.flow.terminal import outcomes
+
+DEADLINE = 120
+"""Seconds that a host may take to answer all."""
+
+
+def as_data(reads: Sequence[Read]) -> list[dict[str, Any]]:
+    """Reads as they go to an agent."""
+    return [vars(read) for read in reads]
+
+
+def works(
+    asked: Mapping[Host, Sequence[Read]], under_lock: Mapping[str, Any], deadline: int = DEADLINE
+) -> dict[str, dict[str, Any]]:
+    """{host: its work}: questions as an engine takes them."""
+    return {
+        host.name: {**under_lock, "reads": as_data(reads), "deadline": deadline}
+        for host, reads in asked.items()
+    }
+
+
+class Answers:
+    """The answers of hosts that were asked: values is {host: {read id: value}}."""
+
+    def __init__(self, asked: Mapping[Host, Sequence[Read]]) -> None:
+        self.values: dict[str, dict[str, Any]] = {host.name: {} for host in asked}
+        self._verbs = {(h.name, r.id): r.verb for h, reads in asked.items() for r in reads}
+        self._errors: dict[str, list[str]] = {}
+        self._busy: dict[str, Stop] = {}
+        self._parts: dict[tuple[str, str], list[str]] = {}
+
+    def heard(self, host: str, message: Mapping[str, Any]) -> None:
+        """One message of a host's.  Raises Unreachable for an answer to nothing."""
+        if message["t"] == "busy":
+            self._busy[host] = Locked(f"{host}: {message['who']} is at work there")
+        if message["t"] not in ("read", "part"):
+            return
+        verb = self._verbs.get((host, message["id"]))
+        if verb is None:
+            raise unasked(host)
+        if message["t"] == "part":
+            self._parts.setdefault((host, message["id"]), []).extend(message["lines"])
+            return
+        if verb in IN_PARTS and "error" not in message:
+            message = {**message, "value": self._whole(host, message)}
+        if "error" in message:
+            self._wrong(host, message["error"])
+        elif not fits(verb, message["value"]):
+            self._wrong(host, f"{message['id']}: answers something else than was asked")
+        else:
+            value = message["value"]
+            self.values[host][message["id"]] = Secret(value) if verb == "secret" else value
+
+    def _whole(self, host: str, message: Mapping[str, Any]) -> Any:
+        """The lines of all parts; None where they are not as many as the host says."""
+        lines = self._parts.pop((host, message["id"]), [])
+        return lines if len(lines) == message["value"] else None
+
+    def _wrong(self, host: str, why: str) -> None:
+        self._errors.setdefault(host, []).append(why)
+
+    def faults(self) -> dict[str, Stop]:
+        """{host: why} of those that could not look."""
+        errors = {
+            host: Failed(f"{host}: could not look: " + "\n".join(lines))
+            for host, lines in self._errors.items()
+        }
+        return {**errors, **self._busy}
+
+    def wanting(self, cut: Mapping[str, Stop]) -> dict[str, Stop]:
+        """{host: why} of all that did not answer all; cut: those that did not end.
+
+        Nothing is written by those that read: one that was cut was not reached, no more.
+        """
+        return {**self.missing(), **self.faults(), **outcomes.unreached(cut)}
+
+    def missing(self) -> dict[str, Stop]:
+        """{host: why} of those that have not answered all."""
+        return {
+            host: Unreachable(f"{host}: left {name} without an answer")
+            for host, name in self._verbs
+            if name not in self.values[host]
+        }

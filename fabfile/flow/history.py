@@ -1,0 +1,114 @@
+"""history, show and undo: what earlier runs did, from the records of both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from fabfile.core import journal
+from fabfile.core.contract import CLOUD, BadInput
+from fabfile.flow.terminal.screen import Screen
+from fabfile.resources.rollback import Undone
+
+_OUTCOMES = {
+    0: "done",
+    1: "failed",
+    4: "unreachable",
+    5: "locked",
+    6: "unproved",
+    7: "unknown",
+    130: "interrupted",
+}
+
+
+def summary(run: str, events: list[dict[str, Any]]) -> dict[str, Any]:
+    """One run in a few words: whose, on what, how much, how long, and how it ended."""
+    first, last = events[0], events[-1]
+    ended, code = last["event"] == "ended", last.get("code", 1)
+    return {
+        "run": run,
+        "site": first.get("site", ""),
+        "task": first.get("task", ""),
+        "who": first.get("who", ""),
+        "changes": sum(e["event"] == "done" for e in events),
+        "seconds": round(last["time"] - first["time"], 1),
+        "outcome": _OUTCOMES.get(code, str(code)) if ended else "not ended",
+    }
+
+
+def history(as_json: bool) -> int:
+    """A line for each run recorded here, newest first."""
+    screen = Screen(as_json)
+    found = [summary(run, events) for run, events in journal.runs()]
+    for entry in found:
+        screen.say(
+            "{run}  {site:<12} {task:<12} {outcome:<11} {changes:>3} changes  "
+            "{seconds:>6} s  {who}".format(**entry)
+        )
+    if not found:
+        screen.say(f"no runs are recorded below {journal.folder()}")
+    screen.json({"runs": found})
+    return 0
+
+
+def last(site: str) -> dict[str, Any] | None:
+    """The site's newest run that is recorded here."""
+    for run, events in journal.runs():
+        if events[0].get("site") == site:
+            return summary(run, events)
+    return None
+
+
+def show(run: str, as_json: bool) -> int:
+    """One run: what was planned, what happened, and how it ended."""
+    screen = Screen(as_json)
+    events, changes = journal.read(run)
+    entry = summary(run, events)
+    for name, value in entry.items():
+        screen.say(f"{name:<8} {value}")
+    done = {(e["host"], e.get("step")) for e in events if e["event"] == "done" and "host" in e}
+    for number, change in enumerate(changes):
+        state = "done" if (change["host"], number) in done else "-"
+        screen.say(
+            f"  {state:<5} {change['host']:<14} {change['sign']} {change['thing']}: "
+            f"{change['sentence']}"
+        )
+    if events[-1].get("why"):
+        screen.say(str(events[-1]["why"]))
+    screen.json({**entry, "plan": changes, "events": events})
+    return 0
+
+
+def undone(run: str, site: Any, limited: Collection[str]) -> Undone:
+    """The resource that takes a run back: the one named, else the site's last that wrote.
+
+    limited: the hosts that may be touched.  Raises BadInput where there is no such run.
+    """
+    if not run:
+        for name, events in journal.runs():
+            first = events[0]
+            wrote = any(e["event"] in ("done", "begin", "unknown") for e in events)
+            if first.get("site") == site.name and first.get("task") != "undo" and wrote:
+                run = name
+                break
+        else:
+            raise BadInput(
+                f"undo: no run on site {site.name!r} is recorded here; name one by --run"
+            )
+    try:
+        events, changes = journal.read(run)
+    except BadInput:
+        return Undone(run, (), limited)  # made elsewhere: the hosts know it
+    whole = set(limited) >= set(site.hosts)
+    cloud = [e for e in events if whole and e["event"] == "done" and e.get("host") == CLOUD]
+    numbers = [event.get("step", -1) for event in cloud]
+    if any(number not in range(len(changes)) for number in numbers):
+        raise BadInput(
+            f"undo: {journal.folder() / run / 'plan.json'}: expected the plan of what the run did "
+            "in the cloud's API, found it damaged or gone; take that back by hand"
+        )
+    done = [changes[number] for number in numbers]
+    types = [change for change in done if change["verb"] == "volume_type"]
+    worked = {str(e.get("host")) for e in events if e["event"] in ("begin", "done", "unknown")}
+    strangers = sorted(worked - {CLOUD, *site.hosts}) if whole else []
+    return Undone(run, types, limited, strangers)

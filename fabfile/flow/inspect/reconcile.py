@@ -1,0 +1,170 @@
+"""reconcile: asks the databases and the pools, and shows where they do not agree.
+
+What counts as a finding is the resources' to say; nothing is written anywhere.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from fabfile.audit import compare, rbd_images
+from fabfile.audit import database_rows as tables
+from fabfile.audit.compare import Finding, Places
+from fabfile.audit.database_rows import Rows
+from fabfile.core.contract import Read, Unproved
+from fabfile.flow.converge import Options, Run
+from fabfile.flow.terminal.progress import MANY
+from fabfile.resources import cluster
+
+DEADLINE = 3600
+"""Seconds that one trip may take: `rbd ls -l` opens every image of a pool."""
+_A_TRIP = 500
+"""Images that are asked about in one trip."""
+_MOST_SUSPECTS = 2000
+"""Findings that are looked at closer; of more, something else is wrong."""
+
+
+def show(context: Any, flags: Mapping[str, Any], details: bool) -> int:
+    """Prints every finding with its command.  Raises Unproved where there is any."""
+    with Run(context, Options(**flags), "reconcile") as run:
+        look = Look(run)
+        found = look.findings(details)
+        _report(run, look, found)
+        if found:
+            raise Unproved(f"{len(found)} things do not agree; nothing was changed")
+    return 0
+
+
+class Look:
+    """One look at both sides of a site."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._site = run, run.site
+        self._host = run.site.database_host
+        self.notes: list[str] = []
+        self.counts: Counter[str] = Counter()
+
+    def findings(self, details: bool) -> list[Finding]:
+        """Rows, names, rows again; then whatever is suspicious, or all images, more closely."""
+        places = self._places()
+        schemas = tables.schemas(self._lines(tables.COLUMNS))
+        before = self._rows(schemas)
+        names = self._names(compare.pools(places, before))
+        images = self._images(names) if details else {}
+        after = self._rows(schemas)
+        found = compare.compare(places, before, names, after)
+        if len(found) > _MOST_SUSPECTS:
+            self.notes.append(f"{len(found)} findings: they are shown as the names alone tell them")
+        else:
+            found = rbd_images.looked_at(found, self._told(rbd_images.suspects(found)))
+        if details:
+            open_at = self._watchers(rbd_images.to_watch(places, before, after))
+            found += rbd_images.differing(places, before, after, images, open_at)
+        self._note(places, schemas, before, names)
+        return found
+
+    def _places(self) -> Places:
+        site, run = self._site, self._run
+        monmap = Read("monmap", "argv", {"argv": cluster.ceph("mon", "dump")})
+        asked = {site.admin: [monmap]}
+        for host in site.with_role("cinder")[:1]:
+            conf = Read("cinder.conf", "options", {"path": "/etc/cinder/cinder.conf"})
+            asked[host] = [*asked.get(host, []), conf]
+        answers = run.ask(asked)
+        options = {
+            k: v
+            for seen in answers.values()
+            for s, k, v in (seen.get("cinder.conf") or {}).get("active", ())
+            if s == "DEFAULT"
+        }
+        return compare.places(site, answers[site.admin.name]["monmap"], options)
+
+    def _lines(self, sql: str) -> list[str]:
+        args = {"sql": sql, "defaults": self._site.database.defaults_file}
+        answers = self._run.ask({self._host: [Read("rows", "rows", args)]}, DEADLINE)
+        lines: list[str] = answers[self._host.name]["rows"]
+        return lines
+
+    def _rows(self, schemas: tables.Schemas) -> Rows:
+        self._run.screen.step(self._host.name, "reading rows")
+        return tables.rows(self._lines(tables.question(schemas)))
+
+    def _asked_of_ceph(self, reads: Sequence[Read]) -> Mapping[str, Any]:
+        admin = self._site.admin
+        return self._run.ask({admin: reads}, DEADLINE)[admin.name]
+
+    def _names(self, pools: Sequence[str]) -> compare.Names:
+        self._run.screen.step(self._site.admin.name, f"reading names in {', '.join(pools)}")
+        asked = [Read(f"ls {p}", "lines", {"argv": rbd_images.names_of(p)}) for p in pools]
+        asked += [Read(f"trash {p}", "lines", {"argv": rbd_images.trash_of(p)}) for p in pools]
+        seen = self._asked_of_ceph(asked)
+        return rbd_images.names(
+            {p: seen[f"ls {p}"] for p in pools}, {p: seen[f"trash {p}"] for p in pools}
+        )
+
+    def _images(self, names: compare.Names) -> dict[rbd_images.Spec, rbd_images.Held]:
+        found: dict[rbd_images.Spec, rbd_images.Held] = {}
+        for pool in names.there:
+            self._run.screen.step(self._site.admin.name, f"reading every image of {pool}")
+            args = {"argv": rbd_images.all_of(pool), "timeout": DEADLINE}
+            found |= rbd_images.listed(
+                pool, self._asked_of_ceph([Read("all", "lines", args)])["all"]
+            )
+        return found
+
+    def _told(self, asked: Mapping[str, tuple[list[str], Sequence[int]]]) -> dict[str, Any]:
+        reads = [
+            Read(name, "argv", {"argv": argv, "ok": list(ok)}) for name, (argv, ok) in asked.items()
+        ]
+        answers: dict[str, Any] = {}
+        for at in range(0, len(reads), _A_TRIP):
+            answers |= self._asked_of_ceph(reads[at : at + _A_TRIP])
+        return answers
+
+    def _watchers(
+        self, specs: Sequence[rbd_images.Spec]
+    ) -> dict[rbd_images.Spec, tuple[str, ...] | None]:
+        self._run.screen.step(self._site.admin.name, f"asking who has {len(specs)} volumes open")
+        answers = self._told(rbd_images.watching(specs))
+        return {
+            (pool, name): rbd_images.watchers(answers[f"status {pool}/{name}"])
+            for pool, name in specs
+        }
+
+    def _note(
+        self, places: Places, schemas: tables.Schemas, rows: Rows, names: compare.Names
+    ) -> None:
+        self.counts["rows"] = sum(len(some) for some in vars(rows).values())
+        self.counts["names"] = sum(map(len, names.there.values()))
+        self.notes.append(f"rows are those of {', '.join(schemas.names())}")
+        others = Counter(v.host for v in rows.volume if v.host and not places.owns(v.host))
+        for host, count in others.most_common(MANY):
+            self.notes.append(f"{count} volumes of {host} are of another backend: not looked at")
+        for pool, count in compare.foreign(places, names).items():
+            self.notes.append(f"pool {pool}: {count} names are not of OpenStack's form: left alone")
+
+
+def _report(run: Run, look: Look, found: Sequence[Finding]) -> None:
+    for one in found:
+        where = f"{one.pool}/{one.name}" if one.name else one.row
+        run.screen.say(f"{one.kind:<9} {one.thing:<9} {where}")
+        if one.name and one.row not in one.name:
+            run.screen.say(f"          row {one.row}")
+        run.screen.say(f"          {one.sentence}; to settle it: {one.command}")
+    for note in look.notes:
+        run.screen.say(f"Note: {note}")
+    run.screen.say(
+        f"{len(found)} findings in {look.counts['rows']} rows and {look.counts['names']} names"
+    )
+    run.screen.json(
+        {
+            "site": run.site.name,
+            "findings": [asdict(one) for one in found],
+            "counts": dict(look.counts),
+            "notes": look.notes,
+            "trips": run.fleet.trips,
+        }
+    )

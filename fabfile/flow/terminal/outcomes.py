@@ -1,0 +1,103 @@
+"""How each host fared, and how that is told of a thousand of them.
+
+Knows hosts' names and what was said of each; hosts of which the same is said are told
+in one line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from fabfile.core.contract import Stop, Unreachable
+from fabfile.core.text import few
+
+FEW, NAMED, MOST = 3, 8, 160
+"""Hosts with a line each; hosts named of more; letters of a cause in a recap."""
+_OWN = re.compile(r"[\w.:\[\]-]+:\d+(?!\w)|SHA256:[\w+/=]+|\S+(?= is not in known_hosts)")
+"""An address, mostly with its port, and a key's fingerprint: each host has another."""
+
+
+def told(said: Mapping[str, str]) -> list[str]:
+    """Lines of {host: what is said of it}; more than a few with the same are folded."""
+    alike: dict[str, list[str]] = {}
+    for host, text in said.items():
+        alike.setdefault(_alike(host, text), []).append(host)
+    lines = []
+    for text, hosts in alike.items():
+        if len(hosts) <= FEW:
+            lines += [f"{host}: {said[host]}" for host in hosts]
+        else:
+            lines.append(f"{len(hosts)} hosts: {text}: {named(hosts)}")
+    return lines
+
+
+def named(hosts: Sequence[str]) -> str:
+    """The hosts' names, or the first of many and how many more there are."""
+    return few(hosts, NAMED, spare=2)
+
+
+def _alike(host: str, text: str) -> str:
+    """What is said, without what is each host's own."""
+    text = _OWN.sub("it", text)
+    if host in text:
+        text = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "it", text)
+    return re.sub(r"(^|; )it:? ", r"\1", text)
+
+
+def cause(host: str, fault: Stop) -> str:
+    """A fault's text without its host's name at the head."""
+    return str(fault).removeprefix(f"{host}: ")
+
+
+def causes(faults: Mapping[str, Stop]) -> dict[str, str]:
+    """{host: its fault's text}, as the journal keeps it."""
+    return {host: cause(host, fault) for host, fault in faults.items()}
+
+
+def unreached(faults: Mapping[str, Stop]) -> dict[str, Stop]:
+    """The same, where one that was cut had nothing to write."""
+    return {
+        host: fault if isinstance(fault, Unreachable) else Unreachable(str(fault))
+        for host, fault in faults.items()
+    }
+
+
+def worst(faults: Mapping[str, Stop], more: str = "") -> Stop:
+    """All faults as one, of the kind whose exit code counts; more: what else is to be said."""
+    return _of_kind(faults, "\n".join([*told(causes(faults)), *filter(None, [more])]))
+
+
+def left(faults: Mapping[str, Stop], next_: str) -> Stop:
+    """What ends a run that went on without hosts, of which all was said before."""
+    hosts = f"{len(faults)} hosts were" if len(faults) > 1 else f"{next(iter(faults))} was"
+    return _of_kind(faults, f"{hosts} left out or failed, as said above; {next_}")
+
+
+def _of_kind(faults: Mapping[str, Stop], text: str) -> Stop:
+    most = max(faults.values(), key=lambda fault: fault.code)
+    kind: Any = Unreachable if isinstance(most, Unreachable) else type(most)
+    found: Stop = kind(text)
+    return found
+
+
+def recap(
+    planned: Mapping[str, int],
+    done: Mapping[str, int],
+    begun: Collection[str],
+    faults: Mapping[str, Stop],
+) -> list[str]:
+    """How far each host came, hosts of one outcome and cause in one line.
+
+    planned, done: numbers of changes by host.  begun: hosts whose turn had come.
+    """
+    said = {}
+    for host in {**planned, **faults}:
+        count = f"{done.get(host, 0)} of {planned[host]} done" if host in planned else ""
+        said[host] = count or "left out"
+        if host in faults:
+            said[host] += f"; {' '.join(cause(host, faults[host]).split())[:MOST]}"
+        elif host not in begun:
+            said[host] += "; not begun"
+    return told(said)

@@ -1,0 +1,439 @@
+"""The site file: what an operator may write, checked all at once.
+
+Knows every key, its form and its default; does not open files or reach hosts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from fabfile.core.contract import CLOUD, BadInput, Host
+from fabfile.resources import keyrings
+
+
+def _form(pattern: str, words: str) -> Any:
+    """A text's form, said in words where the pattern itself would not help."""
+
+    def checked(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"expected to be {words}, found {text!r}"[:300])
+        return text
+
+    return AfterValidator(checked)
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+"""A pool, a cephx client, a section, a unit: letters, digits, and - _ . inside."""
+Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,252}$")]
+Uuid = Annotated[str, Field(pattern=r"(?i)^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")]
+PlainText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=1000)]
+UserName = Annotated[
+    str,
+    _form(
+        r"[a-z_][a-z0-9_.-]{0,31}",
+        "one local user's name in lower case (ALL, a group or a domain's user needs a sudoers "
+        "file of your own)",
+    ),
+]
+"""As useradd has it, and dots: in capitals it would be an alias of sudoers, or ALL."""
+Term = Annotated[str, _form(r"[0-9]{12}([0-9]{2})?Z", "yyyymmddHHMMSSZ or yyyymmddHHMMZ, in UTC")]
+Recipient = Annotated[
+    str, _form(r"age1[02-9ac-hj-np-z]{58}", "a recipient of age (age1...; see inv backup.key)")
+]
+Service = Annotated[
+    str,
+    _form(
+        r"([A-Za-z0-9][A-Za-z0-9_.:-]{0,252}@)?[A-Za-z0-9][A-Za-z0-9_.-]{0,62}",
+        "a backend's section, or HOST@SECTION",
+    ),
+]
+"""A cinder-volume by its section, or by its whole name."""
+HostPath = Annotated[str, _form(r"/[^\x00-\x1f\x7f]{1,200}", "a path from /")]
+MOST_FORKS = 256
+MOST_AT_ONCE = 64
+SHARE = r"[0-9]{1,6}|(100|[1-9]?[0-9])%"
+_SOME = r"([1-9][0-9]{0,5}|(100|[1-9][0-9]?)%)"
+SERIAL = rf"{_SOME}(\s*,\s*{_SOME})*"
+Role = Literal["ceph", "glance", "cinder", "compute", "database"]
+ROLES = ("ceph", "glance", "cinder", "compute", "database")
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class HostTable(_Table):
+    """[hosts.NAME]"""
+
+    roles: list[Role] = Field(min_length=1)
+    address: Address | None = None
+    user: Name | None = None
+    port: int | None = Field(None, ge=1, le=65535)
+
+
+class Ssh(_Table):
+    """[ssh]"""
+
+    config: PlainText | None = None
+    sudo_password_command: list[PlainText] | None = Field(None, min_length=1)
+    forks: int = Field(16, ge=1, le=MOST_FORKS)
+
+
+class Rollout(_Table):
+    """[rollout]: what --serial and --max-fail are where they are not given."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    serial: Annotated[str, _form(SERIAL, "N or N%, or a list such as 1,10%,50%")] | None = None
+    max_fail: Annotated[str, _form(SHARE, "N, or N% of a run's computes")] = "0"
+
+
+class Dask(_Table):
+    """[dask]: whose workers do a run's work on the hosts, with --engine dask.
+
+    near: {pattern of hosts: pattern of workers' names}.
+    """
+
+    scheduler: Annotated[
+        str,
+        _form(
+            r"tls://[A-Za-z0-9_.:\[\]-]+:[0-9]{1,5}",
+            "tls://HOST:PORT (without TLS, as by tcp://, nothing is sent)",
+        ),
+    ]
+    ca: PlainText
+    cert: PlainText
+    key: PlainText
+    near: dict[PlainText, PlainText] = {}
+
+
+class Pool(_Table):
+    """[pools.NAME]: size and pg_num only for a pool that does not exist yet."""
+
+    size: int | None = Field(None, ge=1, le=10)
+    pg_num: int | None = Field(None, ge=1, le=65536)
+
+
+class Client(_Table):
+    """[clients.NAME]: rwx and rx are the pools it may write, and only read."""
+
+    rwx: list[Name] = Field(min_length=1)
+    rx: list[Name] = []
+    secret_uuid: Uuid | None = None
+
+
+class Glance(_Table):
+    """[glance]"""
+
+    client: Name = "images"
+    pool: Name = "images"
+    store: Name = "rbd"
+    show_image_direct_url: bool = True
+
+
+class Cinder(_Table):
+    """[cinder]: replaces is the backend, or the service HOST@BACKEND, whose volumes it gets."""
+
+    client: Name = "volumes"
+    pool: Name = "volumes"
+    backend: Name = "rbd"
+    backend_host: Address | None = None
+    replaces: Service | None = None
+    volume_type: Name | None = "rbd"
+
+    @model_validator(mode="after")
+    def _replaces_another(self) -> Cinder:
+        if self.replaces == self.backend:
+            raise ValueError(
+                f"replaces: expected another backend than {self.backend} (cinder.backend), whose "
+                "place it takes, found the same"
+            )
+        return self
+
+
+class Nova(_Table):
+    """[nova]: ephemeral disks stay where they are unless they are asked onto RBD."""
+
+    ephemeral: bool = False
+    client: Name = "vms"
+    pool: Name = "vms"
+
+
+class Packages(_Table):
+    """[packages]: where the Ceph client comes from, if not from the system's sources."""
+
+    install: bool = True
+    source: PlainText | None = None
+    key: PlainText | None = None
+
+    @model_validator(mode="after")
+    def _source_is_signed(self) -> Packages:
+        if self.source and not (self.key and "signed-by=" in self.source):
+            raise ValueError("a source needs [signed-by=...] and a key file")
+        return self
+
+
+class Sudoers(_Table):
+    """[sudoers]: lets one operator run everything as root without a password."""
+
+    user: UserName
+    until: Term | None = None
+
+
+class Verify(_Table):
+    """[verify]: the guest that proves it, by a cloud of clouds.yaml.
+
+    at_once: computes on which the canary is at a time.
+    """
+
+    flavor: PlainText = "m1.tiny"
+    image: PlainText | None = None
+    guest: PlainText | None = None
+    size: int = Field(5, ge=1, le=100)
+    at_once: int = Field(3, ge=1, le=MOST_AT_ONCE)
+
+
+class Database(_Table):
+    """[database]: defaults_file is on its host, and says how root logs in."""
+
+    defaults_file: PlainText | None = None
+
+
+class Backup(_Table):
+    """[backup]: for whom records are sealed (age), where they are kept, and how many.
+
+    identity: the file of the key that opens them, on the operator's machine; also: more
+    files and folders of the control hosts; units: more services that belong to them.
+    """
+
+    folder: PlainText = "~/.local/share/stackrbd/records"
+    recipients: list[Recipient] = []
+    identity: PlainText = "~/.config/stackrbd/record.key"
+    keep: int = Field(14, ge=1, le=10000)
+    also: list[HostPath] = []
+    units: list[Name] = []
+
+
+class Site(_Table):
+    """A whole site file."""
+
+    name: Name
+    fsid: Uuid | None = None
+    release: Name = "auto"
+    hosts: dict[Name, HostTable] = Field(min_length=1)
+    pools: dict[Name, Pool] = {"volumes": Pool(), "images": Pool()}
+    clients: dict[Name, Client] = {
+        "volumes": Client(rwx=["volumes"], rx=["images"]),
+        "images": Client(rwx=["images"]),
+    }
+    ssh: Ssh = Ssh()
+    rollout: Rollout = Rollout()
+    dask: Dask | None = None
+    glance: Glance = Glance()
+    cinder: Cinder = Cinder()
+    nova: Nova = Nova()
+    packages: Packages = Packages()
+    sudoers: Sudoers | None = None
+    verify: Verify = Verify()
+    database: Database = Database()
+    backup: Backup = Backup()
+    cloud: Name | None = None
+    clouds_yaml: PlainText | None = None
+
+    @model_validator(mode="after")
+    def _names_meet(self) -> Site:
+        faults = [
+            f"{where}: expected one of {', '.join(sorted(known))}, found {name!r}"
+            for where, name, known in self._references()
+            if name not in known
+        ]
+        faults += [
+            f"hosts.{name}: expected another name: {name!r} is {what} here"
+            for name, what in self._taken_names().items()
+            if name in self.hosts
+        ]
+        if not self.with_role("ceph"):
+            faults.append("hosts: no host has the role 'ceph'")
+        faults += self._shared_secrets() + self._shared_keyrings()
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    def _references(self) -> list[tuple[str, str, Any]]:
+        found = [
+            ("glance.pool", self.glance.pool, self.pools),
+            ("glance.client", self.glance.client, self.clients),
+            ("cinder.pool", self.cinder.pool, self.pools),
+            ("cinder.client", self.cinder.client, self.clients),
+        ]
+        if self.nova.ephemeral:
+            found.append(("nova.pool", self.nova.pool, self.pools))
+            found.append(("nova.client", self.nova.client, self.clients))
+        for name, client in self.clients.items():
+            for kind, pools in (("rwx", client.rwx), ("rx", client.rx)):
+                found += [(f"clients.{name}.{kind}", pool, self.pools) for pool in pools]
+        return found
+
+    def _taken_names(self) -> dict[str, str]:
+        """{a name that no host can have: what it means}."""
+        roles = {
+            role: "every host of that role"
+            for role in ROLES
+            if {host.name for host in self.with_role(role)} - {role}
+        }
+        return {CLOUD: "the cloud's own API", "here": "this machine", **roles}
+
+    def _shared_secrets(self) -> list[str]:
+        """Clients of one UUID: a libvirt secret holds one client's key."""
+        first: dict[str, str] = {}
+        return [
+            f"clients.{name}.secret_uuid: expected one of its own, found that of "
+            f"clients.{first[uuid]}; take one of the two out"
+            for name, client in self.clients.items()
+            if (uuid := (client.secret_uuid or "").lower()) and first.setdefault(uuid, name) != name
+        ]
+
+    def _shared_keyrings(self) -> list[str]:
+        """Clients that two services of one host would hold, each for itself alone.
+
+        Refused rather than made to work: librados looks in one place, the file there has one
+        owner, and a group or an ACL that lets both read it is not ours to invent.
+        """
+        faults: dict[tuple[str, str], str] = {}
+        for host in self.all_hosts():
+            holders: dict[str, str] = {}
+            for client, owner, *_ in keyrings.wanted(self, host):
+                first = holders.setdefault(client, owner)
+                if first != owner:
+                    faults.setdefault(
+                        (client, owner),
+                        (
+                            f"{owner}.client: expected another client than {first}.client on a "
+                            f"host of both ({host.name}): a keyring there is for one service "
+                            f"alone; found {client!r} for both; give {owner} a client of its own"
+                        ),
+                    )
+        return list(faults.values())
+
+    @cached_property
+    def _hosts(self) -> dict[str, Host]:
+        """Made once: every resource asks for all hosts, for every host."""
+        return {
+            name: Host(name, tuple(table.roles), table.address, table.user, table.port)
+            for name, table in self.hosts.items()
+        }
+
+    def host(self, name: str) -> Host:
+        """One host, as the rooms below know it."""
+        return self._hosts[name]
+
+    def all_hosts(self) -> list[Host]:
+        """Every host, in the file's order."""
+        return list(self._hosts.values())
+
+    def with_role(self, *roles: str) -> list[Host]:
+        """The hosts that have any of the roles, in the file's order."""
+        if roles not in self._by_roles:
+            self._by_roles[roles] = [h for h in self.all_hosts() if set(roles) & set(h.roles)]
+        return list(self._by_roles[roles])
+
+    @cached_property
+    def _by_roles(self) -> dict[tuple[str, ...], list[Host]]:
+        return {}
+
+    @cached_property
+    def admin(self) -> Host:
+        """The first Ceph host: where the cluster is asked and altered."""
+        return self.with_role("ceph")[0]
+
+    @cached_property
+    def database_host(self) -> Host:
+        """The host of OpenStack's databases.  Raises BadInput where not exactly one is named."""
+        found = self.with_role("database")
+        if len(found) != 1:
+            names = ", ".join(host.name for host in found) or "none"
+            raise BadInput(
+                f"hosts: expected one host with the role 'database', found {names}: name the one "
+                "whose MariaDB holds OpenStack's databases (of a Galera cluster, any one)"
+            )
+        return found[0]
+
+    def secret_clients(self) -> dict[str, Client]:
+        """The clients whose key the computes' libvirt holds: {name: client}."""
+        names = [self.cinder.client] + ([self.nova.client] if self.nova.ephemeral else [])
+        return {name: self.clients[name] for name in names}
+
+
+def check(raw: dict[str, Any], where: str) -> Site:
+    """A Site of a parsed TOML file.
+
+    Raises BadInput with every fault of the file, each with its key, what was
+    expected, what was found, and the nearest name for one that is not known.
+    """
+    try:
+        return Site.model_validate(raw)
+    except ValidationError as error:
+        lines = [f"{where}: {line}" for e in error.errors() for line in _fault(e, raw)]
+        raise BadInput("\n".join(lines)) from None
+
+
+def _fault(error: Any, raw: dict[str, Any]) -> list[str]:
+    path = [str(part) for part in error["loc"] if part != "[key]"]
+    key = ".".join(part if part.isprintable() else repr(part) for part in path)
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return [f"{key}: no such setting{_nearest(path)}"]
+    if kind == "missing":
+        return [f"{key}: expected a value, found none"]
+    if kind == "value_error":
+        return [f"{key}: {line}" if key else line for line in str(context["error"]).split("\n")]
+    expected = re.sub(r"^(Input|String|List|Value) should ", "expected to ", error["msg"])
+    return [f"{key}: {expected}{_found(raw, error['loc'])}"]
+
+
+def _found(raw: Any, path: Any) -> str:
+    for part in path:
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            return ""
+    try:
+        return f", found {raw!r}"[:120]
+    except ValueError:
+        return ", found a number of thousands of digits"
+
+
+def _nearest(path: list[str]) -> str:
+    known: set[str] = set()
+    tables: dict[str, type[BaseModel]] = {
+        "hosts": HostTable,
+        "ssh": Ssh,
+        "rollout": Rollout,
+        "dask": Dask,
+        "pools": Pool,
+        "clients": Client,
+        "glance": Glance,
+        "cinder": Cinder,
+        "nova": Nova,
+        "packages": Packages,
+        "sudoers": Sudoers,
+        "verify": Verify,
+        "database": Database,
+        "backup": Backup,
+    }
+    model = Site if len(path) == 1 else tables.get(path[0], Site)
+    known.update(model.model_fields)
+    near = difflib.get_close_matches(path[-1], known, 1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"

@@ -1,0 +1,225 @@
+"""Takes a run back: a plan like any other, made from what the hosts kept of that run.
+
+A step is taken back where what it left is still as it left it; where somebody changed
+it since, the whole is refused.  A pool is never deleted, nor a user whose pools hold
+images; packages stay.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
+from fabfile.resources import volume_hosts
+
+LAST_WAVE = 3
+_FILES = ("write", "remove")
+_SIGNS = {"+": "-", "-": "+", "~": "~", "!": "!"}
+
+
+@dataclass(frozen=True)
+class Undone:
+    """As a resource: the run's id, and what it did through the cloud's API (its changes).
+
+    limited: the hosts that may be touched, where not all; strangers: hosts of the run that the
+    site file does not name.
+    """
+
+    run: str
+    cloud: Sequence[dict[str, Any]] = ()
+    limited: Collection[str] | None = None
+    strangers: Sequence[str] = ()
+
+    def reads(self, site: Any, host: Host) -> list[Read]:
+        """What the run did on each host; on the first Ceph host, which pools hold images."""
+        if host.name == CLOUD:
+            return [Read("volume_types", "volume_types")] if self.cloud else []
+        found = [Read("run", "run", {"run": self.run}), Read("owed", "owed")]
+        if host == site.admin:
+            for pool in site.pools:
+                argv = ["rbd", "ls", "--format", "json", "-p", pool]
+                found.append(Read(f"images.{pool}", "argv", {"argv": argv, "ok": [0, 2]}))
+                trash = ["rbd", "trash", "ls", "--all", "--format", "json", "-p", pool]
+                found.append(Read(f"trash.{pool}", "argv", {"argv": trash, "ok": [0, 2]}))
+        return found
+
+    def closer(self, site: Any, facts: Facts) -> list[Read]:
+        """The volumes, where the run moved some from one service to another."""
+        steps = [step for seen in facts.hosts.values() for step in seen.get("run", ())]
+        return [volume_hosts.VOLUMES] if any("volumes" in step for step in steps) else []
+
+    def plan(self, site: Any, facts: Facts) -> list[Change]:
+        """The run's steps backwards, the last wave first, each restart at its end.
+
+        Raises BadInput for a run of which no host knows, and where anything that it
+        left was changed since.
+        """
+        changes: list[Change] = self._cloud(facts)
+        stale: list[str] = []
+        known = False
+        for host in site.all_hosts():
+            steps = facts.hosts.get(host.name, {}).get("run", [])
+            known = known or bool(steps)
+            if self._may_touch(host.name):
+                changes += _host(site, facts, host.name, steps, stale)
+        if not known and not self.cloud:
+            raise BadInput(f"--run: no host knows of run {self.run!r}; see inv history")
+        if stale:
+            raise BadInput(
+                "stale: since that run, this was changed by somebody else, and is not taken "
+                "back:\n  "
+                + "\n  ".join(stale)
+                + "\nput it as that run left it, or mend it by hand"
+            )
+        return sorted(changes, key=lambda change: change.wave)
+
+    def notes(self, site: Any, facts: Facts, changes: Sequence[Change]) -> list[str]:
+        """What stays."""
+        found = [
+            f"{host}: is not in the site file; what the run did there stays"
+            for host in self.strangers
+        ]
+        for host in site.all_hosts():
+            if not self._may_touch(host.name):
+                continue
+            steps = facts.hosts.get(host.name, {}).get("run", [])
+            gone = {step["thing"] for step in steps if step.get("verb") and step["sign"] == "+"}
+            for step in steps:
+                if step["state"] == "failed" or step["verb_was"] == "restart":
+                    continue
+                if not step.get("verb") and step["thing"] in gone:
+                    continue  # a secret's value goes with the secret
+                why = _stays(site, facts, step)
+                if not why and step.get("verb") == "no_folder":
+                    names = _filled(step, [c for c in changes if c.host == host.name])
+                    why = "it holds " + ", ".join(names[:5]) if names else None
+                if why:
+                    found.append(f"{host.name}: {step['thing']} ({step['sentence']}) stays: {why}")
+        return found
+
+    def _may_touch(self, host: str) -> bool:
+        return self.limited is None or host in self.limited
+
+    def _cloud(self, facts: Facts) -> list[Change]:
+        changes = []
+        for done in self.cloud:
+            args = done["args"]
+            now = facts.of(CLOUD, "volume_types").get(args["name"])
+            made = done["sign"] == "+"
+            bound = (now or {}).get("volume_backend_name")
+            if now is None or bound != args["backend_name"]:
+                continue
+            sign, sentence = ("-", "take away") if made else ("~", "unbind")
+            args = {"name": args["name"], "made": made}
+            changes.append(Change(CLOUD, done["thing"], sentence, sign, "no_volume_type", args, 0))
+        return changes
+
+
+def _host(
+    site: Any, facts: Facts, host: str, steps: Sequence[dict[str, Any]], stale: list[str]
+) -> list[Change]:
+    changes: list[Change] = []
+    restarts = []
+    for step in reversed(steps):
+        if "verb_was" not in step:
+            continue  # it failed before it began
+        if step["verb_was"] == "restart":
+            # One that failed too: the unit has seen the files that are taken back.
+            restarts.append(step)
+        elif (
+            step["state"] == "failed"
+            and not _took_effect(step)
+            or step.get("verb") == "no_folder"
+            and _filled(step, changes)
+        ):
+            continue
+        elif step.get("verb") and not _stays(site, facts, step) and _differs(facts, step):
+            if _as_left(step):
+                changes.append(_back(host, step))
+            else:
+                stale.append(f"{host}: {step['thing']}")
+    files = any(change.verb in _FILES for change in changes)
+    owed = facts.hosts.get(host, {}).get("owed", ()) if any(map(_taken_back, steps)) else ()
+    units = [u for step in restarts for u in step["args"]["units"] if files or u in owed]
+    if units:
+        owing = tuple(sorted(set(units)))
+        changes = [replace(c, restarts=owing) if c.verb in _FILES else c for c in changes]
+        waves = [c.wave for c in changes if c.verb in _FILES]
+        wave = max(waves, default=LAST_WAVE - restarts[0]["wave"])
+        sentence = "restart, and watch it stand"
+        args = {"units": sorted(set(units))}
+        changes.append(Change(host, ", ".join(args["units"]), sentence, "!", "restart", args, wave))
+    return changes
+
+
+def _filled(step: dict[str, Any], changes: Sequence[Change]) -> list[str]:
+    """What a folder holds besides what is taken away anyway."""
+    path = step["args"]["path"]
+    gone = {change.args["path"] for change in changes if change.verb == "remove"}
+    return [name for name in step.get("names", ()) if f"{path}/{name}" not in gone]
+
+
+def _taken_back(step: dict[str, Any]) -> bool:
+    """Whether it is a file that an undo, broken off before its restart, has brought back."""
+    file = step.get("verb") in _FILES
+    return file and step["state"] == "done" and bool(step["now"] == step["was"])
+
+
+def _differs(facts: Facts, step: dict[str, Any]) -> bool:
+    """Whether it is not as it was before the step.  Raises BadInput for volumes at work."""
+    if "volumes" not in step:
+        return bool(step["now"] != step["was"])
+    place, volumes = step["volumes"], facts.hosts.get(CLOUD, {}).get("volumes", ())
+    volume_hosts.refuse_at_work(place, volumes)
+    return any(volume["host"] == place for volume in volumes)
+
+
+def _took_effect(step: dict[str, Any]) -> bool:
+    """Whether a step that failed left something, and that is still there."""
+    return "is" in step and bool(step["is"] != step["was"] and step["now"] == step["is"])
+
+
+def _as_left(step: dict[str, Any]) -> bool:
+    if "volumes" in step:
+        return True
+    if step["state"] == "done":
+        return bool(step["now"] == step["is"])
+    # Begun, and nobody knows whether it was done: for a file, its content tells.
+    if step.get("becomes"):
+        return bool(step["now"]) and step["now"].endswith(step["becomes"])
+    return True
+
+
+def _back(host: str, step: dict[str, Any]) -> Change:
+    sign = _SIGNS[step["sign"]]
+    sentence = "take away what the run added" if sign == "-" else "as it was before the run"
+    return Change(
+        host,
+        step["thing"],
+        sentence,
+        sign,
+        step["verb"],
+        step["args"],
+        LAST_WAVE - step["wave"],
+        diff=(f"undo: {step['sentence']}",),
+    )
+
+
+def _stays(site: Any, facts: Facts, step: dict[str, Any]) -> str | None:
+    """Why a step is not taken back, or None."""
+    if not step.get("verb"):
+        if step["thing"].startswith("pool "):
+            return "a pool is never deleted"
+        return "it is not taken back by this tool"
+    seen = facts.hosts.get(site.admin.name, {})
+    for pool in step.get("holds", ()):
+        for kind in ("images", "trash"):
+            answer = seen.get(f"{kind}.{pool}")
+            if answer is None:
+                return f"whether pool {pool} holds images was not seen: it is not in the site file"
+            if answer["code"] == 0 and json.loads(answer["out"] or "[]"):
+                return f"pool {pool} holds images"
+    return None

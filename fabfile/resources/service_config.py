@@ -1,0 +1,298 @@
+"""The options of Glance, Cinder and Nova, beside what is there.
+
+Old stores and backends stay in force.  Which options a release needs is data
+(config/releases); this module fills it in and compares.  Source: steps 9 to 11.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read, Refused
+from fabfile.model import releases
+from fabfile.resources import cluster, secret_uuid, volume_hosts
+from fabfile.resources.restarts import UNITS
+from fabfile.resources.volume_hosts import same
+
+OLD_DATADIR = "/var/lib/glance/images"
+OLD_STORES = "file,http"
+
+
+@dataclass(frozen=True)
+class Service:
+    """One of the three services: as a resource, it reads and plans its file."""
+
+    name: str
+    role: str
+
+    def reads(self, site: Any, host: Host) -> list[Read]:
+        """The service's file (active lines) and, on computes, the release."""
+        found = (
+            cluster.reads(site, host) if self.name == "glance" else secret_uuid.reads(site, host)
+        )
+        if self.role in host.roles:
+            found.append(releases.READ)
+            file = site_file(self.name)
+            found.append(
+                Read(f"{self.name}.conf", "options", {"path": file, "plain": secret_uuid.PLAIN})
+            )
+            later = {"unit": UNITS[self.role][0], "main": file, "plain": secret_uuid.PLAIN}
+            found.append(Read(f"{self.name}.later", "later_files", later))
+            if self.name == "cinder":
+                upstart = {"path": "/etc/init/cinder-volume.conf", "text": True}
+                found.append(Read("cinder.head", "file", upstart))
+        return found
+
+    def plan(self, site: Any, facts: Facts) -> list[Change]:
+        """The edits of each host's file that are not in force there."""
+        hosts = [host for host in site.with_role(self.role) if host.name in facts.hosts]
+        if not hosts:
+            return []
+        data = facts.release[self.name]
+        words = self._words(site, facts)
+        changes: list[Change] = []
+        for host in hosts:
+            seen = facts.hosts[host.name]
+            changes += self._file(site, host.name, data, words, seen)
+            if "head" in data:
+                changes += _head(host.name, data["head"], words, seen["cinder.head"])
+        return changes
+
+    def notes(self, site: Any, facts: Facts, changes: Sequence[Change]) -> list[str]:
+        """Files of which somebody else says that they are theirs."""
+        found = []
+        for change in changes:
+            if change.verb != "edit" or change.thing != site_file(self.name):
+                continue
+            says = facts.of(change.host, f"{self.name}.conf").get("managed")
+            if says:
+                found.append(
+                    f"{change.host}: {change.thing} says {says.strip()!r}: whatever manages it "
+                    "may set these options back; give them to it too"
+                )
+        return found
+
+    def _words(self, site: Any, facts: Facts) -> dict[str, str]:
+        table = getattr(site, self.name)
+        client = site.cinder.client if self.name == "nova" and not table.ephemeral else table.client
+        return {
+            "pool": table.pool,
+            "client": client,
+            "uuid": facts.known.get(secret_uuid.known_as(client), ""),
+            "store": site.glance.store,
+            "backend": site.cinder.backend,
+            "direct_url": str(site.glance.show_image_direct_url),
+        }
+
+    def _file(
+        self, site: Any, host: str, data: Any, words: dict[str, str], answers: Any
+    ) -> list[Change]:
+        seen, later = answers[f"{self.name}.conf"], answers.get(f"{self.name}.later", {})
+        if seen is None:
+            raise BadInput(
+                f"{host}: expected {data['file']}, found no such file; is {self.name} there?"
+            )
+        now = {(same(s), k): v for s, k, v in seen["active"]}
+        words = {
+            **words,
+            "old_datadir": now.get(("glance_store", "filesystem_store_datadir"), OLD_DATADIR),
+            "old_stores": now.get(("DEFAULT", "known_stores"), OLD_STORES),
+        }
+        _keep_apart(host, data, now)
+        have = now
+        if self.name == "cinder":
+            _keep_default_backend(host, data, now)
+            listed = volume_hosts.enabled(site, answers, f"{host}: {data['file']}")
+            have = {**now, ("DEFAULT", "enabled_backends"): listed} if listed else now
+        wanted = _wanted(self._tables(site, data, now), words, have)
+        _refuse_shadows(host, data["file"], wanted, later)
+        edits = [(s, k, v) for (s, k), v in wanted.items() if not _equal(now.get((same(s), k)), v)]
+        if not edits:
+            return []
+        lines = [line for s, k, v in edits for line in _diff(s, k, now.get((same(s), k)), v)]
+        keys = ", ".join(f"{s}.{k}" for s, k, _ in edits)
+        return [
+            Change(
+                host,
+                data["file"],
+                f"set {keys}",
+                "~",
+                "edit",
+                {
+                    "path": data["file"],
+                    "edits": [list(e) for e in edits],
+                    "before": seen["sha256"],
+                    "validate": _validation(data, words),
+                },
+                UNITS[self.role][1],
+                tuple(lines),
+                restarts=(data["unit"],) if data["unit"] else (),
+            )
+        ]
+
+    def _tables(self, site: Any, data: Any, now: dict[tuple[str, str], str]) -> list[Any]:
+        """The tables of options that are written, the weakest first."""
+        absent = data.get("when_absent", {}).items()
+        tables = [extra for name, extra in absent if tuple(name.split(".", 1)) not in now]
+        tables.append(data["options"])
+        if self.name == "nova" and site.nova.ephemeral:
+            if "ephemeral" not in data:
+                raise BadInput("nova.ephemeral: expected false before Havana, found true")
+            tables.append(data["ephemeral"])
+        if self.name == "cinder" and "{backend}" in data["options"]:
+            names = {"volume_backend_name": volume_hosts.backend_name(site, now)}
+            if host := volume_hosts.backend_host(site, now):
+                names["backend_host"] = host
+            tables.append({"{backend}": names})
+        return tables
+
+
+def site_file(service: str) -> str:
+    """The service's main file, the same in every release."""
+    return {"glance": "/etc/glance/glance-api.conf"}.get(service, f"/etc/{service}/{service}.conf")
+
+
+def _diff(section: str, key: str, old: str | None, new: str) -> Iterator[str]:
+    if old is not None:
+        yield f"- [{section}] {key} = {old}"
+    yield f"+ [{section}] {key} = {new}"
+
+
+def _validation(data: Any, words: dict[str, str]) -> Any:
+    """What oslo-config-validator is told: sections named by the site are none of its own."""
+    if "namespaces" not in data:
+        return None
+    own = sorted({s.format(**words) for s in data["options"] if "{" in s})
+    return {"namespaces": list(data["namespaces"]), "exclude": own}
+
+
+def _refuse_shadows(host: str, main: str, wanted: dict[tuple[str, str], str], later: Any) -> None:
+    """Refuses to write what a file that the service reads later would set aside.
+
+    later: {path: active lines} of those files, by the running service's command line.
+    """
+    ours = {(same(s), k): v for (s, k), v in wanted.items()}
+    for path, active in later.items():
+        for section, key, value in active:
+            want = ours.get((same(section), key))
+            if want is not None and not _equal(value, want):
+                raise Refused(
+                    f"{host}: {path}: [{section}] {key} = {value}: the service reads it after "
+                    f"{main}, where {want} is to be; take the line out of {path} first",
+                    host,
+                    [without(path, section, key)],
+                )
+
+
+def without(path: str, section: str, key: str) -> str:
+    """A command for a shell that takes an option's lines out of a file."""
+    head, name = (re.sub(r"([][\\/.*^$])", r"\\\1", word) for word in (section, key))
+    edit = f"/^\\[{head}\\]/,/^\\[/{{/^{name}[ \\t]*[=:]/d}}"
+    return f"sed -i {shlex.quote(edit)} {shlex.quote(path)}"
+
+
+def _wanted(
+    tables: list[Any], words: dict[str, str], now: dict[tuple[str, str], str]
+) -> dict[tuple[str, str], str]:
+    wanted: dict[tuple[str, str], str] = {}
+    for table in tables:
+        for section, options in table.items():
+            name = section.format(**words)
+            for key, template in options.items():
+                at = (name, key)
+                value = template.format(**words)
+                if value.startswith("+"):
+                    have = wanted.get(at, now.get((same(name), key), ""))
+                    value = _added(have, value[1:])
+                wanted[at] = value
+    return wanted
+
+
+def _added(have: str, item: str) -> str:
+    items = [part.strip() for part in have.split(",") if part.strip()]
+    return ",".join(items if item in items else [*items, item])
+
+
+def _equal(old: str | None, new: str) -> bool:
+    """Equal as oslo.config reads booleans, UUIDs and lists."""
+    if old is None:
+        return False
+    return old == new or old.replace(" ", "").lower() == new.replace(" ", "").lower()
+
+
+def _keep_apart(host: str, data: Any, now: dict[tuple[str, str], str]) -> None:
+    """Refuses to write beside an option that would leave ours without effect."""
+    for name, reason in data.get("not_beside", {}).items():
+        if tuple(name.split(".", 1)) in now:
+            raise BadInput(f"{host}: {data['file']} has {name}: {reason}")
+
+
+def _keep_default_backend(host: str, data: Any, now: dict[tuple[str, str], str]) -> None:
+    """Refuses to orphan the volumes of a backend in [DEFAULT]."""
+    adds = "enabled_backends" in data["options"].get("DEFAULT", {})
+    driver = now.get(("DEFAULT", "volume_driver"))
+    if adds and driver and ("DEFAULT", "enabled_backends") not in now:
+        raise BadInput(
+            f"{host}: cinder.conf has its backend in [DEFAULT] (volume_driver = {driver}): "
+            "enabled_backends would orphan its volumes; move it to a section of its own first"
+        )
+
+
+def _head(host: str, head: Any, words: dict[str, str], seen: Any) -> list[Change]:
+    """A line at the head of a file, once."""
+    line = head["line"].format(**words)
+    if seen is None:
+        raise BadInput(f"{host}: expected {head['file']}, found no such file")
+    if line in seen["text"].splitlines():
+        return []
+    args = {
+        "path": head["file"],
+        "content": [line + "\n" + seen["text"]],
+        "mode": seen["mode"],
+        "owner": seen["owner"],
+        "group": seen["group"],
+        "before": seen["sha256"],
+    }
+    return [Change(host, head["file"], f"begin with {line}", "~", "write", args, 1, (f"+ {line}",))]
+
+
+glance = Service("glance", "glance")
+cinder = Service("cinder", "cinder")
+nova = Service("nova", "compute")
+
+
+class VolumeType:
+    """The volume type that is bound to the new backend, through Cinder's API."""
+
+    def reads(self, site: Any, host: Host) -> list[Read]:
+        """The types, once, from the cloud."""
+        asked = host.name == CLOUD and site.cloud and site.cinder.volume_type
+        return [Read("volume_types", "volume_types")] if asked else []
+
+    def plan(self, site: Any, facts: Facts) -> list[Change]:
+        """Makes the type, or binds it."""
+        name = site.cinder.volume_type
+        if "volume_types" not in facts.hosts.get(CLOUD, {}) or not name:
+            return []
+        backend = volume_hosts.bound_name(site, facts)
+        found = facts.of(CLOUD, "volume_types").get(name)
+        bound = (found or {}).get("volume_backend_name")
+        if bound == backend:
+            return []
+        if bound:
+            raise BadInput(
+                f"cinder.volume_type: {name} is bound to backend {bound}, expected {backend}; "
+                f"name another type; or, where {backend} takes that backend's place, say "
+                f"cinder.replaces = {bound!r}"
+            )
+        args = {"name": name, "backend_name": backend}
+        sentence = f"bind to backend {backend}"
+        sign = "~" if found else "+"
+        return [Change(CLOUD, f"volume type {name}", sentence, sign, "volume_type", args, wave=3)]
+
+
+volume_type = VolumeType()

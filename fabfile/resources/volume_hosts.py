@@ -1,0 +1,396 @@
+"""Which cinder-volume each volume belongs to, and what follows when that one is renamed.
+
+A volume's row names its service: host@backend#pool.  `backend` is a section of cinder.conf,
+`host` its backend_host or the host's own name, `pool` its volume_backend_name.  When one of
+the first two changes, no service has the volumes any more until `cinder-manage volume
+update_host` was said; it is said between the edit and the restart, for a cinder-volume counts
+and resumes what is its own when it starts.  The third is never changed.
+Source: cinder/cmd/manage.py, cinder/cmd/volume.py and init_host of cinder/volume/manager.py
+(Zed).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
+from fabfile.resources import secret_uuid
+from fabfile.resources.restarts import MOVED, UNITS
+
+PATH = "/etc/cinder/cinder.conf"
+DRIVER = "cinder.volume.drivers.rbd.RBDDriver"
+CEPH_CONF = "/etc/ceph/ceph.conf"
+SERVICE = "service "
+_AT_REST = ("available", "in-use", "reserved", "maintenance", "awaiting-transfer")
+_CONTROL = ["runuser", "-u", "cinder", "--", "cinder-manage"]
+"""As cinder: a log file that root begins keeps its own service out of it."""
+_PATIENCE = 900
+"""Seconds for one update_host: it writes a row at a time."""
+_NOT_THERE = 2
+VOLUMES = Read("volumes", "volumes")
+Options = Mapping[tuple[str, str], str]
+
+
+class Move(NamedTuple):
+    """All volumes of one place become another's.
+
+    host: where it is said; old, new: host@backend#pool; back: whether nobody bears the new
+    name yet, nor has a volume it, so that the way back is known.
+    """
+
+    host: str
+    old: str
+    new: str
+    back: bool
+
+
+@dataclass(frozen=True)
+class _Named:
+    """One host's services, {section: host@section}: now by its files, and by the site file."""
+
+    host: str
+    own: str
+    now: Mapping[str, str]
+    then: Mapping[str, str]
+
+
+# What is asked
+
+
+def reads(site: Any, host: Host) -> list[Read]:
+    """The options of each cinder-volume, and the services that Cinder knows."""
+    if host.name == CLOUD:
+        return [Read("volume_services", "volume_services")] if site.cloud else []
+    if "cinder" not in host.roles:
+        return []
+    later = {"unit": UNITS["cinder"][0], "main": PATH, "plain": secret_uuid.PLAIN}
+    return [
+        Read("cinder.conf", "options", {"path": PATH, "plain": secret_uuid.PLAIN}),
+        Read("cinder.later", "later_files", later),
+        Read("owed", "owed"),
+    ]
+
+
+def closer(site: Any, facts: Facts) -> list[Read]:
+    """The volumes, which may be many: asked only where a service's name is about to change."""
+    there = "volume_services" in facts.hosts.get(CLOUD, {})
+    return [VOLUMES] if there and _concerned(site, facts) else []
+
+
+# What is planned
+
+
+def plan(site: Any, facts: Facts) -> list[Change]:
+    """Gives the volumes of each name that goes to the one that comes, and takes its row away.
+
+    Raises BadInput where that cannot be known, must wait, or cannot be meant.
+    """
+    if not _concerned(site, facts):
+        return []
+    if "volumes" not in facts.hosts.get(CLOUD, {}):
+        gone = _names(_leaving(site, facts))
+        raise BadInput(
+            f"cinder: {gone} would have another name, and whether volumes are on it cannot be "
+            "seen: expected the site file's cloud and an answer of Cinder's API, found neither"
+        )
+    found = [_moved(facts, move) for move in moves(site, facts)]
+    return found + [_row_taken_away(host, service) for host, service in _rows(site, facts)]
+
+
+def notes(site: Any, facts: Facts, changes: Sequence[Change]) -> list[str]:
+    """How many volumes become another's, and what that is to their users."""
+    volumes = Counter(v["host"] for v in facts.hosts.get(CLOUD, {}).get("volumes", ()))
+    found = [
+        f"{volumes[place]} volumes on {place}: guests keep their disks; what is asked of them "
+        "until cinder-volume stands again is lost, so let nobody create or attach one now"
+        for change in changes
+        if change.thing.startswith(MOVED) and (place := change.thing.removeprefix(MOVED))
+    ]
+    return found + _beside(site, facts)
+
+
+def moves(site: Any, facts: Facts) -> list[Move]:
+    """What is to be moved, one for each place that holds volumes.
+
+    Raises BadInput where volumes are being worked on, or lie on another storage.
+    """
+    if not _concerned(site, facts) or "volumes" not in facts.hosts.get(CLOUD, {}):
+        return []
+    volumes = facts.of(CLOUD, "volumes")
+    places = dict.fromkeys(v["host"] for v in volumes if v["host"])
+    borne = {service for one in _named(site, facts) for service in one.now.values()}
+    found = []
+    for place in places:
+        named = _heir(site, facts, place)
+        if named is None:
+            continue
+        options = in_force(facts.hosts[named.host])
+        new = f"{named.then[site.cinder.backend]}#{backend_name(site, options)}"
+        refuse_at_work(place, volumes)
+        back = new.partition("#")[0] not in borne | {other.partition("#")[0] for other in places}
+        found.append(Move(named.host, place, new, back))
+    return found
+
+
+def refuse_at_work(place: str, volumes: Iterable[Mapping[str, Any]]) -> None:
+    """Raises BadInput while something is being done with a volume of the place."""
+    busy = [
+        f"{v['id']} ({v['status']})"
+        for v in volumes
+        if v["host"] == place and v["status"] not in _AT_REST and "error" not in v["status"]
+    ]
+    if busy:
+        raise BadInput(
+            f"cinder: {len(busy)} volumes on {place} are being worked on: {_names(busy)}; what "
+            "their service does would be lost: run it again when that is done"
+        )
+
+
+def update_host(old: str, new: str) -> list[str]:
+    """The argument list that gives all volumes of one place to another."""
+    return [*_CONTROL, "volume", "update_host", "--currenthost", old, "--newhost", new]
+
+
+def _moved(facts: Facts, move: Move) -> Change:
+    undo = {
+        "verb": "run",
+        "args": {"argv": update_host(move.new, move.old), "timeout": _PATIENCE},
+        "volumes": move.new,
+    }
+    args = {
+        "argv": update_host(move.old, move.new),
+        "timeout": _PATIENCE,
+        "undo": undo if move.back else None,
+    }
+    unit = facts.release["cinder"]["unit"]
+    return Change(
+        move.host,
+        MOVED + move.old,
+        f"give them to {move.new}",
+        "~",
+        "run",
+        args,
+        UNITS["cinder"][1],
+        (f"- host {move.old}", f"+ host {move.new}"),
+        restarts=(unit,) if unit else (),
+    )
+
+
+def _row_taken_away(host: str, service: str) -> Change:
+    argv = [*_CONTROL, "service", "remove", "cinder-volume", service]
+    args = {"argv": argv, "ok": [0, _NOT_THERE], "timeout": 120}
+    # The last wave: a process that has not been restarted yet would write it anew.
+    return Change(
+        host, SERVICE + service, "take its row away: nobody bears that name", "-", "run", args, 3
+    )
+
+
+def _rows(site: Any, facts: Facts) -> list[tuple[str, str]]:
+    """(where it is said, service) of the rows whose names go."""
+    known = {service["host"] for service in facts.of(CLOUD, "volume_services")}
+    leaving = sorted(known & _leaving(site, facts))
+    return [(one.host, s) for s in leaving if (one := _heir(site, facts, s))]
+
+
+def _beside(site: Any, facts: Facts) -> list[str]:
+    """Of another backend that stays and serves the same pool: a rename, or meant so."""
+    found = []
+    for host in _hosts(site, facts):
+        options = in_force(facts.hosts[host.name])
+        for section in _enabled(options):
+            mine = section in (site.cinder.backend, _replaced(site))
+            if not mine and _same_storage(site, options, section):
+                found.append(
+                    f"{host.name}: backend {section} serves pool {site.cinder.pool} too; it stays, "
+                    f"with its volumes. If {site.cinder.backend} is to take its place: "
+                    f"cinder.replaces = {section!r}"
+                )
+    return found
+
+
+# Names
+
+
+def in_force(seen: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """{(section, option): value} of cinder.conf and of what the service reads after it."""
+    lines = list((seen.get("cinder.conf") or {}).get("active", ()))
+    for active in seen.get("cinder.later", {}).values():
+        lines += active
+    return {(same(section), key): value for section, key, value in lines}
+
+
+def same(section: str) -> str:
+    """A section's name as oslo.config compares it."""
+    return section if section == "DEFAULT" else section.lower()
+
+
+def backend_host(site: Any, options: Options) -> str:
+    """The backend_host that the site's backend is to have; '' for none.
+
+    The one of the site file, else its own, else that of the backend whose place it takes.
+    """
+    own = options.get((same(site.cinder.backend), "backend_host"), "")
+    taken = options.get((same(_replaced(site)), "backend_host"), "") if _replaced(site) else ""
+    return str(site.cinder.backend_host or own or taken)
+
+
+def renamed(site: Any, options: Options, own: str) -> str:
+    """The enabled section whose place the site's backend takes on a host; '' for none."""
+    section = _replaced(site)
+    if section == site.cinder.backend or section not in _enabled(options):
+        return ""
+    explicit = "@" in (site.cinder.replaces or "")
+    return "" if explicit and _service(options, own, section) != site.cinder.replaces else section
+
+
+def enabled(site: Any, seen: Mapping[str, Any], where: str) -> str:
+    """A host's enabled_backends, the site's backend in the place of the one that it replaces.
+
+    Raises BadInput where that one's volumes lie on another storage.
+    """
+    options = in_force(seen)
+    section = renamed(site, options, _own(seen, options)) if site.cinder.replaces else ""
+    if not section:
+        return options.get(("DEFAULT", "enabled_backends"), "")
+    refuse_another_storage(site, options, section, where)
+    backend = site.cinder.backend
+    names = [backend if name == section else name for name in _enabled(options)]
+    return ",".join(dict.fromkeys(names))
+
+
+def backend_name(site: Any, options: Options) -> str:
+    """The volume_backend_name of the site's backend: the one in use is never replaced.
+
+    Its own, else that of the backend whose place it takes, else the section's name.  Volume
+    types are bound to it, and Cinder refuses to bind a type anew that volumes have.
+    """
+    for section in (site.cinder.backend, _replaced(site)):
+        if (same(section), "volume_backend_name") in options:
+            return options[same(section), "volume_backend_name"]
+    return str(site.cinder.backend)
+
+
+def bound_name(site: Any, facts: Facts) -> str:
+    """The volume_backend_name to which the site's volume type is bound."""
+    for host in _hosts(site, facts):
+        return backend_name(site, in_force(facts.hosts[host.name]))
+    return str(site.cinder.backend)
+
+
+def refuse_another_storage(site: Any, options: Options, section: str, where: str) -> None:
+    """Raises BadInput where a backend's volumes do not lie where the site's backend looks."""
+    if _same_storage(site, options, section):
+        return
+    found = ", ".join(
+        f"{key} = {options.get((same(section), key), '(none)')}"
+        for key in ("volume_driver", "rbd_pool", "rbd_ceph_conf")
+    )
+    raise BadInput(
+        f"cinder.replaces: {where}: [{section}]: expected volume_driver = {DRIVER}, rbd_pool = "
+        f"{site.cinder.pool} and rbd_ceph_conf = {CEPH_CONF}, found {found}; its volumes lie "
+        "elsewhere and cannot be given to this backend: take cinder.replaces out"
+    )
+
+
+def _same_storage(site: Any, options: Options, section: str) -> bool:
+    conf = options.get((same(section), "rbd_ceph_conf"), CEPH_CONF)
+    return (
+        options.get((same(section), "volume_driver")) == DRIVER
+        and options.get((same(section), "rbd_pool"), "rbd") == site.cinder.pool
+        and (conf or CEPH_CONF) == CEPH_CONF
+    )
+
+
+def _replaced(site: Any) -> str:
+    return str(site.cinder.replaces or "").rpartition("@")[2]
+
+
+def _enabled(options: Options) -> list[str]:
+    listed = options.get(("DEFAULT", "enabled_backends"), "").split(",")
+    return [name.strip() for name in listed if name.strip()]
+
+
+def _own(seen: Mapping[str, Any], options: Options) -> str:
+    return options.get(("DEFAULT", "host")) or str(seen["host"]["hostname"])
+
+
+def _service(options: Options, own: str, section: str) -> str:
+    return f"{options.get((same(section), 'backend_host')) or own}@{section}"
+
+
+def _hosts(site: Any, facts: Facts) -> list[Host]:
+    return [h for h in site.with_role("cinder") if facts.hosts.get(h.name, {}).get("cinder.conf")]
+
+
+def _named(site: Any, facts: Facts) -> list[_Named]:
+    """Of each host with cinder-volume; of none where this release has no backend sections."""
+    table = facts.release.get("cinder", {"options": {}})
+    if "enabled_backends" not in table["options"].get("DEFAULT", {}):
+        return []
+    found = []
+    for host in _hosts(site, facts):
+        seen = facts.hosts[host.name]
+        options = in_force(seen)
+        own = _own(seen, options)
+        now = {section: _service(options, own, section) for section in _enabled(options)}
+        gone = renamed(site, options, own)
+        then = {section: name for section, name in now.items() if section != gone}
+        backend = site.cinder.backend
+        then[backend] = f"{backend_host(site, options) or own}@{backend}"
+        found.append(_Named(host.name, own, now, then))
+    return found
+
+
+def _concerned(site: Any, facts: Facts) -> bool:
+    """Whether there may be volumes whose place is about to have another name."""
+    replaces = bool(site.cinder.replaces) and bool(_named(site, facts))
+    return replaces or bool(_leaving(site, facts))
+
+
+def _leaving(site: Any, facts: Facts) -> set[str]:
+    """Services of this site whose names nobody bears when the plan is done."""
+    named = _named(site, facts)
+    stay = {service for one in named for service in one.then.values()}
+    rows = {s["host"] for s in facts.hosts.get(CLOUD, {}).get("volume_services", ())}
+    known = rows | {service for one in named for service in one.now.values()}
+    return {service for service in known - stay if _heir(site, facts, service)}
+
+
+def _heir(site: Any, facts: Facts, place: str) -> _Named | None:
+    """The host whose backend has the volumes of a place; None where that is not ours to say.
+
+    Raises BadInput for volumes that are not known to lie in the site's pool.
+    """
+    named, service = _named(site, facts), place.partition("#")[0]
+    if not named or any(service in one.then.values() for one in named):
+        return None
+    owner, _, section = service.rpartition("@")
+    if service != site.cinder.replaces and section not in (site.cinder.backend, _replaced(site)):
+        return None
+    one = next((n for n in named if service in n.now.values() or owner == n.own), None)
+    if one is None and service == site.cinder.replaces:
+        _refuse_alive(facts, service)
+        one = named[0]
+    if one and section != site.cinder.backend:
+        options = in_force(facts.hosts[one.host])
+        refuse_another_storage(site, options, section, f"{one.host}: {PATH}")
+    return one
+
+
+def _refuse_alive(facts: Facts, service: str) -> None:
+    """Raises BadInput where a host that is not of this site serves that name."""
+    owed = any("cinder-volume" in seen.get("owed", ()) for seen in facts.hosts.values())
+    rows = facts.hosts.get(CLOUD, {}).get("volume_services", ())
+    if not owed and any(row["host"] == service and row["up"] for row in rows):
+        raise BadInput(
+            f"cinder.replaces: expected a service that is down, found {service} up on a host that "
+            "is not in the site file; stop it there, and run this again a minute later"
+        )
+
+
+def _names(names: Iterable[str]) -> str:
+    some = sorted(names)
+    return ", ".join(some[:5]) + (f" and {len(some) - 5} more" if len(some) > 5 else "")

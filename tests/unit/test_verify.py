@@ -1,0 +1,145 @@
+"""verify --canary: whom it is about, what is told and recorded of it, and how it ends."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from fabfile.cloud.checks import Check
+from fabfile.core import journal
+from fabfile.core.contract import BadInput, Interrupted, Stop, Unreachable
+from fabfile.flow.converge import Options
+from fabfile.flow.proof import verify
+
+from .test_rollout import GATED, fleet  # noqa: F401 (a fixture)
+
+
+@pytest.fixture
+def flown(fleet, monkeypatch):  # noqa: F811
+    """A canary that says what it is told to: checks, or what it raises."""
+    with open(fleet.site, "a") as site:
+        site.write(GATED + "verify.at_once = 2\n")
+    fleet.checks, fleet.raises, fleet.flights = [], None, []
+
+    def prove(connect, settings, flight, ceph, listener):
+        fleet.flights.append((settings.computes, flight.targets, flight.at_once, flight.backend))
+        for check in fleet.checks:
+            listener.go_on()
+            listener.hear(check)
+        if fleet.raises:
+            fleet.raises(listener)
+        return fleet.checks
+
+    monkeypatch.setattr("fabfile.cloud.canary.prove", prove)
+    return fleet
+
+
+def check(name, host="", ok=True, seconds=2.0, detail="it is so"):
+    return Check(f"{host}: {name}" if host else name, ok, detail, seconds, host)
+
+
+def canary(fleet, sample="", at_once="", **flags):  # noqa: F811
+    return verify.canary({}, Options(site=fleet.site, **flags), sample, at_once)
+
+
+def events():
+    return next(iter(journal.runs()))[1]
+
+
+ALL = ("both", "n1", "n2", "n3", "n4", "n5")
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        ({}, (ALL, ALL, 2, "")),
+        ({"limit": "n1,n2"}, (("n1", "n2"), ("n1", "n2"), 2, "")),
+        ({"limit": "n1"}, (("n1",), ("n1",), 2, "")),
+        ({"at_once": "7"}, (ALL, ALL, 7, "")),
+    ],
+)
+def test_whom_it_is_about(flown, words, expected):
+    assert canary(flown, **words) == 0
+    assert flown.flights == [expected]
+
+
+def test_a_sample_migrates_to_all_of_the_limit(flown):
+    canary(flown, sample="2", limit="n*")
+    ((computes, targets, *_),) = flown.flights
+    assert len(computes) == 2 and set(computes) < set(targets)
+    assert targets == ("n1", "n2", "n3", "n4", "n5")
+
+
+@pytest.mark.parametrize(
+    "words", [{"sample": "0"}, {"at_once": "0"}, {"at_once": "65"}, {"at_once": "x"}]
+)
+def test_bad_words_are_said_before_anything_is_made(flown, words):
+    with pytest.raises(BadInput, match="expected"):
+        canary(flown, **words)
+    assert flown.flights == [] and list(journal.runs()) == []
+
+
+def test_each_check_is_recorded_as_it_ends_with_its_time(flown, capsys):
+    flown.checks = [check("an image in Glance"), check("it is attached", "n1", seconds=3.5)]
+    canary(flown)
+    proved = [event for event in events() if event["event"] == "proof"]
+    assert [(p["name"], p["host"], p["seconds"]) for p in proved] == [
+        ("an image in Glance", "", 2.0),
+        ("n1: it is attached", "n1", 3.5),
+    ]
+    assert (events()[0]["task"], events()[-1]["code"]) == ("verify", 0)
+    assert "  1 of 1  it is attached: median 3.5 s, longest 3.5 s on n1\n" in (
+        capsys.readouterr().out
+    )
+
+
+def test_what_failed_is_named_and_the_exit_code_is_that_of_a_proof(flown, capsys):
+    flown.checks = [
+        check("it is attached", "n1", False, detail="Nova gave up"),
+        check("it is attached", "n2"),
+    ]
+    with pytest.raises(Stop) as stopped:
+        canary(flown)
+    assert stopped.value.code == 6
+    assert str(stopped.value) == "the canary died:\n  n1: it is attached: Nova gave up"
+    assert events()[-1]["code"] == 6 and "Nova gave up" in events()[-1]["why"]
+    out = capsys.readouterr().out
+    assert "n1             FAILED    2.0 s  it is attached: Nova gave up\n" in out
+    assert "  1 of 2  it is attached: median 2.0 s, longest 2.0 s on n2\n" in out
+
+
+def test_with_json_the_last_document_is_the_result(flown, capsys):
+    flown.checks = [check("it is attached", "n1")]
+    canary(flown, json=True)
+    *streamed, result = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["event"] for event in streamed] == ["proof", "ended"]
+    assert [one["name"] for one in result["checks"]] == ["n1: it is attached"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_at_the_next_step_and_is_recorded(flown, number):
+    def signalled(listener):
+        os.kill(os.getpid(), number)
+        for _ in range(10_000_000):
+            listener.go_on()
+
+    flown.raises = signalled
+    with pytest.raises(Interrupted, match="what the canary made is removed"):
+        canary(flown)
+    assert events()[-1]["code"] == 130
+
+
+def test_a_cloud_that_does_not_answer_is_recorded(flown):
+    def silent(listener):
+        raise Unreachable("cloud x: Keystone does not answer")
+
+    flown.raises = silent
+    with pytest.raises(Unreachable):
+        canary(flown)
+    assert events()[-1]["code"] == 4
+
+
+def test_without_means_it_says_what_is_missing(fleet):  # noqa: F811
+    with pytest.raises(BadInput, match="verify --canary: expected `cloud`"):
+        canary(fleet)
