@@ -58,7 +58,7 @@ report: install ## the site's state and its runs as a page, JSON and JUnit (OUT=
 verify: install ## prove that it works: image, volume, clone, guest
 	$(INV) verify $(FLAGS)
 
-restart: install ## restart what is owed a restart
+restart: install ## do the pending restarts
 	$(INV) services.restart $(FLAGS)
 
 lab-up: install ## start the embedded lab
@@ -76,7 +76,7 @@ browser: install $(BROWSER)/.brought ## the report in a headless Chromium, which
 $(BROWSER)/.brought:
 	@tests/unpacked.sh $(BROWSER) chromium-headless-shell
 
-test: install dask $(BROWSER)/.brought ## the tests, the lab's included (root, Debian 12)
+test: install dask lint $(BROWSER)/.brought ## style, types and the tests, the lab's included (root, Debian 12)
 	$(VENV)/bin/pytest -q tests/unit tests/contract tests/browser
 	$(VENV)/bin/pytest -q -x --timeout 1800 --durations 10 tests/lab
 
@@ -89,7 +89,7 @@ clouds: install ## clouds broken on purpose, which doctor names and mends, on th
 canary: install ## canaries that are killed, rollouts that they stop, on the lab (half an hour)
 	$(VENV)/bin/python -m pytest -q --timeout 1800 tests/canary
 
-apart: install $(APART)/.brought ## records and recovery on hosts apart, on the lab's kept cloud (root)
+apart: install $(APART)/.brought ## backups and recovery on hosts apart, on the lab's kept cloud (root)
 	@$(VENV)/bin/python -m tests.apart.chroots || { $(INV) lab.up && $(INV) lab.down; }
 	STACKRBD_APART=1 unshare --net --mount sh -c 'ip link set lo up; \
 	  exec $(VENV)/bin/python -m pytest -q --timeout 900 tests/apart'
@@ -120,6 +120,7 @@ bench-scale: install dask ## memory, dead hosts, dask workers and doctor, on N s
 	$(VENV)/bin/python -m bench --show kept --hosts 200
 	$(VENV)/bin/python -m bench --show doctor --hosts 200
 
-lint: install ## style and types
+lint: install dask ## style, form and types
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
