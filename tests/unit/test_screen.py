@@ -202,7 +202,7 @@ def test_each_document_is_a_line(capsys):
 
 
 SAID = """
-from fabfile.flow.screen import Screen
+from fabfile.flow.terminal.screen import Screen
 from pathlib import Path
 screen = Screen({as_json})
 for _ in range(1000):
