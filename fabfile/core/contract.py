@@ -202,6 +202,9 @@ class Facts:
 class Change:
     """One thing to do on one host: data, so that it can be shown, kept and undone.
 
+    thing, sentence: the words that an operator is shown; nobody parses them.
+    kind: what it is about: 'pool', 'user', 'keyring', 'restart' ...; subject: which one, by
+    its plain name: a pool's, a client's, a path, a UUID, a unit's.
     sign: '+' new, '~' altered, '-' gone, '!' a restart.
     args: the verb's arguments; Ref where a secret goes.
     diff: lines for people, secrets as fingerprints.
@@ -222,6 +225,8 @@ class Change:
     needs: tuple[str, ...] = ()
     provides: tuple[str, ...] = ()
     restarts: tuple[str, ...] = ()
+    kind: str = ""
+    subject: str = ""
 
 
 @dataclass(frozen=True)

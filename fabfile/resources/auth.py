@@ -108,6 +108,8 @@ def _create(host: str, name: str, caps: dict[str, str], pools: list[str]) -> Cha
         wave=0,
         diff=diff,
         provides=(key_of(name),),
+        kind="user",
+        subject=name,
     )
 
 
@@ -123,4 +125,15 @@ def _widen(host: str, name: str, old: dict[str, str], new: dict[str, str]) -> Ch
     }
     # 'auth caps' wants one at least: of a user that had none, they stay.
     args = {"argv": argv, "undo": back if old else None}
-    return Change(host, f"user client.{name}", sentence, "~", "run", args, 0, diff=diff)
+    return Change(
+        host,
+        f"user client.{name}",
+        sentence,
+        "~",
+        "run",
+        args,
+        0,
+        diff=diff,
+        kind="user",
+        subject=name,
+    )

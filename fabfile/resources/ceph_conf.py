@@ -52,7 +52,19 @@ def plan(site: Any, facts: Facts) -> list[Change]:
         wave = wave_of(host)
         if facts.of(host.name, "ceph.folder") is None:
             args = {"path": "/etc/ceph", "mode": "0755", "owner": "root", "group": "root"}
-            changes.append(Change(host.name, "/etc/ceph", "make", "+", "folder", args, wave))
+            changes.append(
+                Change(
+                    host.name,
+                    "/etc/ceph",
+                    "make",
+                    "+",
+                    "folder",
+                    args,
+                    wave,
+                    kind="folder",
+                    subject="/etc/ceph",
+                )
+            )
         changes += _file(host, facts.of(host.name, "ceph.conf"), seen, wave)
     return changes
 
@@ -119,7 +131,21 @@ def _file(host: Host, found: Any, seen: cluster.Cluster, wave: int) -> list[Chan
     diff = _diff(found["text"] if found else "", text)
     sentence = "monitors of the live monitor map" if found else "write, readable by QEMU"
     sign = "~" if found else "+"
-    return [Change(host.name, PATH, sentence, sign, "write", args, wave, diff, restarts=units)]
+    return [
+        Change(
+            host.name,
+            PATH,
+            sentence,
+            sign,
+            "write",
+            args,
+            wave,
+            diff,
+            restarts=units,
+            kind="ceph_conf",
+            subject=PATH,
+        )
+    ]
 
 
 class OfTheCluster:
@@ -159,7 +185,18 @@ def _monitors_alone(host: str, found: Any, text: str, seen: cluster.Cluster) -> 
     content = _parts(found["text"], text)
     args |= {"path": PATH, "content": content, "before": found["sha256"]}
     diff = (f"+ mon_host = {' '.join(seen.monitors)}",)
-    return Change(host, PATH, "monitors of the live monitor map", "~", "write", args, 0, diff)
+    return Change(
+        host,
+        PATH,
+        "monitors of the live monitor map",
+        "~",
+        "write",
+        args,
+        0,
+        diff,
+        kind="ceph_conf",
+        subject=PATH,
+    )
 
 
 def _parts(old: str, new: str) -> list[Any]:
@@ -222,4 +259,17 @@ def _mode(host: str, found: Any, wave: int) -> list[Change]:
         return []
     args = {"path": PATH, "mode": "0644", "owner": found["owner"], "group": found["group"]}
     diff = (f"- mode {found['mode']}", "+ mode 0644")
-    return [Change(host, PATH, "readable by QEMU", "~", "attributes", args, wave, diff)]
+    return [
+        Change(
+            host,
+            PATH,
+            "readable by QEMU",
+            "~",
+            "attributes",
+            args,
+            wave,
+            diff,
+            kind="ceph_conf",
+            subject=PATH,
+        )
+    ]

@@ -91,6 +91,8 @@ def plan(site: Any, facts: Facts) -> list[Change]:
                 "install",
                 {"packages": missing, "source": source},
                 wave,
+                kind="packages",
+                subject=" ".join(missing),
             )
         )
     return changes
@@ -107,5 +109,17 @@ def _source(site: Any, facts: Facts, host: str, seen: Any, wave: int) -> list[Ch
         args = {"path": path, "content": [text], "mode": "0644", "owner": "root", "group": "root"}
         sentence = "the source's key" if read == "apt.key" else "the source of the Ceph client"
         sign = "~" if old else "+"
-        changes.append(Change(host, path, sentence, sign, "write", {**args, "before": old}, wave))
+        changes.append(
+            Change(
+                host,
+                path,
+                sentence,
+                sign,
+                "write",
+                {**args, "before": old},
+                wave,
+                kind="source",
+                subject=path,
+            )
+        )
     return changes

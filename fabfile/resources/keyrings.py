@@ -96,6 +96,8 @@ def _write(
         diff=tuple([f"- key {old}"] * bool(old) + diff),
         needs=(key_of(client),),
         restarts=(unit,),
+        kind="keyring",
+        subject=client,
     )
 
 
@@ -103,4 +105,15 @@ def _attributes(host: str, client: str, owner: str, wave: int, seen: Any) -> Cha
     diff = (f"- {seen['owner']}:{seen['group']} {seen['mode']}", f"+ {owner}:{owner} {MODE}")
     args = {"path": path_of(client), "mode": MODE, "owner": owner, "group": owner}
     sentence = f"owner and group {owner}, mode {MODE}"
-    return Change(host, path_of(client), sentence, "~", "attributes", args, wave, diff=diff)
+    return Change(
+        host,
+        path_of(client),
+        sentence,
+        "~",
+        "attributes",
+        args,
+        wave,
+        diff=diff,
+        kind="keyring",
+        subject=client,
+    )

@@ -83,7 +83,17 @@ def _define(host: str, client: str, uuid: str, name: str) -> Change:
         "undo": undo,
     }
     thing = f"libvirt secret {uuid}"
-    return Change(host, thing, f"define, for client.{client}", "+", "run", args, wave=2)
+    return Change(
+        host,
+        thing,
+        f"define, for client.{client}",
+        "+",
+        "run",
+        args,
+        wave=2,
+        kind="secret",
+        subject=uuid,
+    )
 
 
 def _set_value(host: str, client: str, uuid: str, old: str | None, new: str | None) -> Change:
@@ -105,4 +115,6 @@ def _set_value(host: str, client: str, uuid: str, old: str | None, new: str | No
         wave=2,
         diff=diff,
         needs=(key_of(client),),
+        kind="secret_value",
+        subject=uuid,
     )

@@ -62,4 +62,7 @@ def _write(site: Any, host: Host, seen: Any) -> Change:
     diff = tuple(f"+ {line}" for line in content(site).splitlines())
     sentence = f"{site.sudoers.user} may run ALL as root without a password"
     sign = "~" if seen else "+"
-    return Change(host.name, str(args["path"]), sentence, sign, "write", args, wave, diff)
+    path = str(args["path"])
+    return Change(
+        host.name, path, sentence, sign, "write", args, wave, diff, kind="sudoers", subject=path
+    )

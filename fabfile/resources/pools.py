@@ -38,7 +38,15 @@ def _create(host: str, name: str, wanted: Any) -> list[Change]:
     size = f", size {wanted.size}" if wanted.size else ""
     groups = f"{wanted.pg_num} placement groups" if wanted.pg_num else "its autoscaler's pg_num"
     made = Change(
-        host, f"pool {name}", f"create, {groups}{size}", "+", "run", {"argv": argv}, wave=0
+        host,
+        f"pool {name}",
+        f"create, {groups}{size}",
+        "+",
+        "run",
+        {"argv": argv},
+        wave=0,
+        kind="pool",
+        subject=name,
     )
     changes = [made]
     if wanted.size:
@@ -46,7 +54,17 @@ def _create(host: str, name: str, wanted: Any) -> list[Change]:
         if wanted.size == 1:
             sized.append("--yes-i-really-mean-it")
         changes.append(
-            Change(host, f"pool {name}", f"size {wanted.size}", "+", "run", {"argv": sized}, wave=0)
+            Change(
+                host,
+                f"pool {name}",
+                f"size {wanted.size}",
+                "+",
+                "run",
+                {"argv": sized},
+                wave=0,
+                kind="pool",
+                subject=name,
+            )
         )
     return changes
 
@@ -54,7 +72,17 @@ def _create(host: str, name: str, wanted: Any) -> list[Change]:
 def _init(host: str, name: str) -> Change:
     argv = ["rbd", "pool", "init", name]
     sentence = "initialise for RBD (application rbd)"
-    return Change(host, f"pool {name}", sentence, "~", "run", {"argv": argv}, wave=0)
+    return Change(
+        host,
+        f"pool {name}",
+        sentence,
+        "~",
+        "run",
+        {"argv": argv},
+        wave=0,
+        kind="pool",
+        subject=name,
+    )
 
 
 def _needs_init(name: str, pool: dict[str, Any]) -> bool:

@@ -59,6 +59,8 @@ def plan(
                         "restart",
                         {"units": now},
                         wave,
+                        kind="restart",
+                        subject=" ".join(now),
                     )
                 )
     return found

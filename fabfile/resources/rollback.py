@@ -114,7 +114,19 @@ class Undone:
                 continue
             sign, sentence = ("-", "take away") if made else ("~", "unbind")
             args = {"name": args["name"], "made": made}
-            changes.append(Change(CLOUD, done["thing"], sentence, sign, "no_volume_type", args, 0))
+            changes.append(
+                Change(
+                    CLOUD,
+                    done["thing"],
+                    sentence,
+                    sign,
+                    "no_volume_type",
+                    args,
+                    0,
+                    kind="volume_type",
+                    subject=args["name"],
+                )
+            )
         return changes
 
 
@@ -151,7 +163,19 @@ def _host(
         wave = max(waves, default=LAST_WAVE - restarts[0]["wave"])
         sentence = "restart, and watch it stand"
         args = {"units": sorted(set(units))}
-        changes.append(Change(host, ", ".join(args["units"]), sentence, "!", "restart", args, wave))
+        changes.append(
+            Change(
+                host,
+                ", ".join(args["units"]),
+                sentence,
+                "!",
+                "restart",
+                args,
+                wave,
+                kind="restart",
+                subject=" ".join(args["units"]),
+            )
+        )
     return changes
 
 
@@ -205,6 +229,8 @@ def _back(host: str, step: dict[str, Any]) -> Change:
         step["args"],
         LAST_WAVE - step["wave"],
         diff=(f"undo: {step['sentence']}",),
+        kind="undo",
+        subject=step["thing"],
     )
 
 

@@ -131,6 +131,8 @@ class Service:
                 UNITS[self.role][1],
                 tuple(lines),
                 restarts=(data["unit"],) if data["unit"] else (),
+                kind="options",
+                subject=self.name,
             )
         ]
 
@@ -257,7 +259,20 @@ def _head(host: str, head: Any, words: dict[str, str], seen: Any) -> list[Change
         "group": seen["group"],
         "before": seen["sha256"],
     }
-    return [Change(host, head["file"], f"begin with {line}", "~", "write", args, 1, (f"+ {line}",))]
+    return [
+        Change(
+            host,
+            head["file"],
+            f"begin with {line}",
+            "~",
+            "write",
+            args,
+            1,
+            (f"+ {line}",),
+            kind="head",
+            subject=head["file"],
+        )
+    ]
 
 
 glance = Service("glance", "glance")
@@ -292,7 +307,19 @@ class VolumeType:
         args = {"name": name, "backend_name": backend}
         sentence = f"bind to backend {backend}"
         sign = "~" if found else "+"
-        return [Change(CLOUD, f"volume type {name}", sentence, sign, "volume_type", args, wave=3)]
+        return [
+            Change(
+                CLOUD,
+                f"volume type {name}",
+                sentence,
+                sign,
+                "volume_type",
+                args,
+                wave=3,
+                kind="volume_type",
+                subject=name,
+            )
+        ]
 
 
 volume_type = VolumeType()

@@ -176,6 +176,8 @@ def _moved(facts: Facts, move: Move) -> Change:
         UNITS["cinder"][1],
         (f"- host {move.old}", f"+ host {move.new}"),
         restarts=(unit,) if unit else (),
+        kind="volume_move",
+        subject=move.old,
     )
 
 
@@ -184,7 +186,15 @@ def _row_taken_away(host: str, service: str) -> Change:
     args = {"argv": argv, "ok": [0, _NOT_THERE], "timeout": 120}
     # The last wave: a process that has not been restarted yet would write it anew.
     return Change(
-        host, SERVICE + service, "take its row away: nobody bears that name", "-", "run", args, 3
+        host,
+        SERVICE + service,
+        "take its row away: nobody bears that name",
+        "-",
+        "run",
+        args,
+        3,
+        kind="service_row",
+        subject=service,
     )
 
 
