@@ -11,6 +11,7 @@ from fabfile.report.metrics import metrics
 from .reports import PROOF, RUNS, broken, told, verify
 
 ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FAULTS = (ROOT / "docs" / "faults.md").read_text()
 ROWS = re.findall(r"^\| (\d+) \| (.+) \| (.+) \| (.+) \|$", FAULTS, re.M)
 
@@ -19,6 +20,26 @@ def there():
     sources = [*(ROOT / "tests" / "faults").glob("*.py"), *(ROOT / "tests" / "lab").glob("*.py")]
     text = "".join(path.read_text() for path in sources)
     return set(re.findall(r"^def (test_\w+)", text, re.M))
+
+
+def named_in(page):
+    """What a page names as a file of the project, and what it links to."""
+    text = page.read_text()
+    rooms = r"(?:fabfile|config|tests|docs|lab|bench)/[\w./-]*[\w/]"
+    found = {ROOT / name for name in re.findall(rf"(?<![\w./~-]){rooms}", text)}
+    return found | {page.parent / link for link in re.findall(r"\]\(([\w./-]+)\)", text)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_a_page_names_is_there(page):
+    missing = sorted(str(path) for path in named_in(page) if not path.exists())
+    assert missing == []
+
+
+def test_a_file_that_is_missing_would_be_noticed(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("`fabfile/core/none.py`, [a](b.md), /etc/config/x, docs/own-cloud.md.")
+    assert {path.name for path in named_in(page) if not path.exists()} == {"none.py", "b.md"}
 
 
 def test_every_fault_has_its_row():
