@@ -22,7 +22,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
+
+Json = Any
+"""What JSON (or TOML) holds, its shape unchecked: for what comes in from outside alone."""
+Message = Mapping[str, Json]
+"""One message of an agent; core.answers knows the shapes."""
+Args = Mapping[str, Any]
+"""A verb's arguments by name: JSON, with a Ref or a Secret where a secret goes."""
 
 CLOUD = "cloud"
 """The pseudo-host for what is read and changed through OpenStack's API."""
@@ -127,7 +134,7 @@ class Secret:
     def __hash__(self) -> int:
         return hash(self._text)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not written anywhere")
 
     def reveal(self) -> str:
@@ -167,7 +174,7 @@ class Read:
 
     id: str
     verb: str
-    args: Mapping[str, Any] = field(default_factory=dict)
+    args: Args = field(default_factory=dict)
 
     def together(self, other: Read) -> Read:
         """One question for two of the same id: for packages, the names of both."""
@@ -177,7 +184,7 @@ class Read:
         return Read(self.id, self.verb, {"names": names})
 
 
-Seen = Mapping[str, Any]
+Seen = Mapping[str, Json]
 """One host's answers: {read id: value}."""
 
 
@@ -191,9 +198,9 @@ class Facts:
 
     hosts: Mapping[str, Seen]
     known: Mapping[str, str] = field(default_factory=dict)
-    release: Mapping[str, Any] = field(default_factory=dict)
+    release: Mapping[str, Json] = field(default_factory=dict)
 
-    def of(self, host: str, read: str) -> Any:
+    def of(self, host: str, read: str) -> Json:
         """One answer; KeyError if it was never asked (a bug, not a state)."""
         return self.hosts[host][read]
 
@@ -219,7 +226,7 @@ class Change:
     sentence: str
     sign: str
     verb: str
-    args: Mapping[str, Any]
+    args: Args
     wave: int
     diff: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
