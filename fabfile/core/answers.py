@@ -100,7 +100,7 @@ IN_PARTS = {"lines", "rows"}
 
 def unasked(host: str) -> Unreachable:
     """What is raised for a host that says something else."""
-    return Unreachable(f"{host}: answers what it was not asked")
+    return Unreachable(host=host, found="answers what it was not asked")
 
 
 def is_message(message: dict[str, Any]) -> bool:

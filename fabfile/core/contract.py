@@ -9,7 +9,11 @@ nothing of Ceph, OpenStack or SSH.
     |  `- Refused          what was found is not altered by itself
     |- Unreachable   4   a host did not answer, or sudo is not allowed there
     |  |- UnknownHostKey     its key is in no known_hosts
-    |  `- NeedsPassword      sudo asks for a password there
+    |  |- WrongHostKey       its key is another than known_hosts has
+    |  |- LoginRefused       it takes no key of this user
+    |  |- NeedsPassword      sudo asks for a password there
+    |  |- SudoRefused        sudo does not let the agent run there
+    |  `- NoPython           there is nothing that could run the agent
     |- Locked        5   somebody else is at work
     |- Unproved      6   the work was done, and the proof of it failed
     |- Unknown       7   a connection was cut; what happened must be read again
@@ -36,9 +40,40 @@ CLOUD = "cloud"
 
 
 class Stop(Exception):
-    """Ends a run; args[0] is shown to the operator, with no traceback."""
+    """Ends a run; args[0] is shown to the operator, with no traceback.
+
+    The sentence is for people alone.  Programs look at the fields: host: where, or '' for the
+    site; subject: the name of what it is about; expected, found: what should be, and what is;
+    why: what that does; advice: what a person does about it.  Without a sentence of its own, it
+    is made of them.
+    """
 
     code = 1
+
+    def __init__(  # noqa: PLR0913
+        self,
+        text: str = "",
+        *,
+        host: str = "",
+        subject: str = "",
+        expected: str = "",
+        found: str = "",
+        why: str = "",
+        advice: str = "",
+    ) -> None:
+        self.host, self.subject, self.advice = host, subject, advice
+        self.expected, self.found, self.why = expected, found, why
+        super().__init__(text or self._sentence())
+
+    def _sentence(self) -> str:
+        said = f"expected {self.expected}, found {self.found}" if self.expected else self.found
+        parts = ": ".join(filter(None, (self.host, self.subject, said, self.why)))
+        return f"{parts}; {self.advice}" if self.advice else parts
+
+    @property
+    def about(self) -> tuple[str, str, str]:
+        """What makes two of them one, whatever their words."""
+        return type(self).__name__, self.host, self.subject or str(self)
 
 
 class Failed(Stop):
@@ -54,13 +89,12 @@ class BadInput(Stop):
 class Refused(BadInput):
     """What was found must not be altered by itself.
 
-    host: where, or '' for all; mend: commands for a shell of root there, after which the
-    task goes on.
+    mend: commands for a shell of root there, after which the task goes on.
     """
 
-    def __init__(self, text: str, host: str = "", mend: Sequence[str] = ()) -> None:
-        super().__init__(text)
-        self.host, self.mend = host, tuple(mend)
+    def __init__(self, text: str = "", *, mend: Sequence[str] = (), **fields: str) -> None:
+        super().__init__(text, **fields)
+        self.mend = tuple(mend)
 
 
 class Unreachable(Stop):
@@ -75,13 +109,36 @@ class UnknownHostKey(Unreachable):
     line: what known_hosts would hold of it; fingerprint: 'SHA256:...'; file: where.
     """
 
-    def __init__(self, text: str, line: str, fingerprint: str, file: str) -> None:
-        super().__init__(text)
+    def __init__(
+        self,
+        text: str = "",
+        line: str = "",
+        fingerprint: str = "",
+        file: str = "",
+        **fields: str,
+    ) -> None:
+        super().__init__(text, **fields)
         self.line, self.fingerprint, self.file = line, fingerprint, file
+
+
+class WrongHostKey(Unreachable):
+    """Its key is another than known_hosts has, or is marked as revoked there."""
+
+
+class LoginRefused(Unreachable):
+    """It takes no key of this user."""
 
 
 class NeedsPassword(Unreachable):
     """sudo asks for a password there."""
+
+
+class SudoRefused(Unreachable):
+    """sudo does not let the agent run there."""
+
+
+class NoPython(Unreachable):
+    """There is nothing that could run the agent."""
 
 
 class Locked(Stop):

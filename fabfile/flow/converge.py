@@ -597,4 +597,9 @@ def text_of(path: str) -> str:
     try:
         return site_file.expanded(path, "packages.key").read_text("ascii")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"packages.key: {path}: expected an ASCII-armoured key: {error}") from None
+        raise BadInput(
+            f"packages.key: {path}: expected an ASCII-armoured key: {error}",
+            subject=f"packages.key: {path}",
+            expected="an ASCII-armoured key",
+            found=str(error),
+        ) from None

@@ -89,7 +89,7 @@ class Answers:
     def missing(self) -> dict[str, Stop]:
         """{host: why} of those that have not answered all."""
         return {
-            host: Unreachable(f"{host}: left {name} without an answer")
+            host: Unreachable(host=host, found=f"left {name} without an answer")
             for host, name in self._verbs
             if name not in self.values[host]
         }

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fabfile.core import known_hosts
-from fabfile.core.contract import UnknownHostKey, Unreachable
+from fabfile.core.contract import LoginRefused, UnknownHostKey, Unreachable
 from fabfile.flow.converge import Options, Run
 
 _ROUNDS = 4
@@ -37,7 +37,7 @@ def _look(run: Run) -> tuple[list[UnknownHostKey], list[str]]:
     for fault in run.fleet.group(sorted(run.limited))._do("reach").values():
         if isinstance(fault, UnknownHostKey):
             unknown[fault.line] = fault
-        elif isinstance(fault, Exception) and "refuses user" not in str(fault):
+        elif isinstance(fault, Exception) and not isinstance(fault, LoginRefused):
             others.append(str(fault))
     return list(unknown.values()), others
 

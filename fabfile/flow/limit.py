@@ -112,7 +112,8 @@ def refuse_one_host_under_two_names(answers: Mapping[str, Mapping[str, Any]]) ->
         machine = (seen["host"]["machine_id"], seen["host"]["boot_id"])
         if machine[0] and machine in names:
             raise BadInput(
-                f"hosts: {names[machine]} and {name} are one machine (machine-id {machine[0]}); "
-                "give it one entry, with all its roles"
+                subject="hosts",
+                found=f"{names[machine]} and {name} are one machine (machine-id {machine[0]})",
+                advice="give it one entry, with all its roles",
             )
         names[machine] = name

@@ -33,7 +33,7 @@ def choose(site: Any, facts: Facts, tables: Sequence[Table]) -> tuple[str, Table
     if name == "auto":
         name = _found(facts, tables)
     if name not in known:
-        raise BadInput(f"release: expected one of {', '.join(known)}, found {name!r}")
+        raise BadInput(subject="release", expected=f"one of {', '.join(known)}", found=repr(name))
     return name, _whole(known[name], known)
 
 
@@ -64,20 +64,28 @@ def _found(facts: Facts, tables: Sequence[Table]) -> str:
                 found.setdefault(major, []).append(f"{package} on {host}")
     if not found:
         raise BadInput(
-            "release: expected a package of Nova, Cinder or Glance to tell it, found none; "
-            "name the release in the site file"
+            subject="release",
+            expected="a package of Nova, Cinder or Glance to tell it",
+            found="none",
+            advice="name the release in the site file",
         )
     if len(found) > 1:
         listed = "; ".join(f"of {m}: {', '.join(where)}" for m, where in sorted(found.items()))
         raise BadInput(
-            f"release: expected packages of one release, found several (by Nova's number) {listed}"
-            "; finish the upgrade, or name the release in the site file"
+            subject="release",
+            expected="packages of one release",
+            found=f"several (by Nova's number) {listed}",
+            advice="finish the upgrade, or name the release in the site file",
         )
     (major,) = found
     for table in tables:
         if major in table["versions"]:
             return str(table["versions"][major])
-    raise BadInput(f"release: Nova {major} is not known; name the nearest release in the site file")
+    raise BadInput(
+        subject="release",
+        found=f"Nova {major} is not known",
+        advice="name the nearest release in the site file",
+    )
 
 
 def _of_nova(package: str, number: str) -> str:

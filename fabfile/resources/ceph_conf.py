@@ -218,10 +218,12 @@ def _refuse_another_cluster(host: str, text: str, seen: cluster.Cluster) -> None
     for line in _lines(text):
         if line.key == "fsid" and line.value.lower() not in ("", seen.fsid.lower()):
             raise Refused(
-                f"{host}: {PATH}: expected cluster {seen.fsid}, found {line.value}; "
-                "this host belongs to another cluster",
-                host,
-                [f"mv {PATH} {PATH}.of-another-cluster"],
+                host=host,
+                subject=PATH,
+                expected=f"cluster {seen.fsid}",
+                found=line.value,
+                advice="this host belongs to another cluster",
+                mend=[f"mv {PATH} {PATH}.of-another-cluster"],
             )
 
 

@@ -55,16 +55,31 @@ def key_path(site: Any) -> str:
     """Where the source says that its key is.  Raises BadInput if it does not say."""
     found = re.search(r"signed-by=(/[A-Za-z0-9_./-]+)", site.packages.source)
     if not found:
-        raise BadInput("packages.source: expected [signed-by=/path/to/key], found no path")
+        raise BadInput(
+            subject="packages.source", expected="[signed-by=/path/to/key]", found="no path"
+        )
     return found.group(1)
 
 
 def supported(host: str, seen: Any) -> None:
     """Raises BadInput for a system that this tool does not know."""
     if not {seen["host"]["os"], *seen["host"]["like"]} & {"debian", "ubuntu"}:
-        raise BadInput(f"{host}: expected Debian or Ubuntu, found {seen['host']['name']}")
+        found = seen["host"]["name"]
+        raise BadInput(
+            f"{host}: expected Debian or Ubuntu, found {found}",
+            host=host,
+            subject="system",
+            expected="Debian or Ubuntu",
+            found=found,
+        )
     if seen["kolla"]["/etc/kolla"]:
-        raise BadInput(f"{host}: /etc/kolla is there: containers by Kolla are not supported yet")
+        raise BadInput(
+            f"{host}: /etc/kolla is there: containers by Kolla are not supported yet",
+            host=host,
+            subject="/etc/kolla",
+            found="it is there",
+            why="containers by Kolla are not supported yet",
+        )
 
 
 def plan(site: Any, facts: Facts) -> list[Change]:

@@ -64,12 +64,23 @@ def seen(site: Any, facts: Facts) -> Cluster:
     if site.fsid and monmap["fsid"].lower() != site.fsid.lower():
         raise BadInput(
             f"{admin}: expected the cluster {site.fsid} (fsid of the site file), found "
-            f"{monmap['fsid']}: this is another cloud"
+            f"{monmap['fsid']}: this is another cloud",
+            host=admin,
+            subject="fsid",
+            expected=f"the cluster {site.fsid} (fsid of the site file)",
+            found=monmap["fsid"],
+            advice="this is another cloud",
         )
     health = _told(facts, admin, "ceph.health")
     stopping = sorted(set(health.get("checks", {})) & set(STOPPING))
     if stopping:
-        raise Failed(f"{admin}: the cluster says {', '.join(stopping)}; mend that first")
+        raise Failed(
+            f"{admin}: the cluster says {', '.join(stopping)}; mend that first",
+            host=admin,
+            subject="the cluster",
+            found=", ".join(stopping),
+            advice="mend that first",
+        )
     pools = _told(facts, admin, "ceph.pools")
     users = _told(facts, admin, "ceph.users", "auth_dump")["auth_dump"]
     return Cluster(
@@ -91,7 +102,9 @@ def _told(facts: Facts, admin: str, read: str, *names: str) -> Any:
     kind = list if read == "ceph.pools" else dict
     if not isinstance(found, kind) or any(name not in found for name in names):
         expected = " with ".join(["JSON", *filter(None, [" and ".join(names)])])
-        raise Failed(f"{admin}: {read.replace('.', ' ')}: expected {expected}, found {out[:80]!r}")
+        raise Failed(
+            host=admin, subject=read.replace(".", " "), expected=expected, found=repr(out[:80])
+        )
     return found
 
 
@@ -117,7 +130,9 @@ def release(facts: Facts, admin: str) -> int:
     majors = [int(version.group(1)) for version in found if version]
     if not majors or len(majors) < len(found):
         raise BadInput(
-            f"{admin}: ceph versions: expected the monitors' versions, as 'ceph version 16.2.15', "
-            f"found {', '.join(texts) or 'none'}"
+            host=admin,
+            subject="ceph versions",
+            expected="the monitors' versions, as 'ceph version 16.2.15'",
+            found=", ".join(texts) or "none",
         )
     return min(majors)

@@ -45,9 +45,14 @@ def _for_client(
     elif "private='yes'" in mine["xml"]["out"]:
         raise Refused(
             f"{host}: libvirt secret {wanted} is private: its value cannot be compared; "
-            f"define it anew with private='no'",
-            host,
-            [f"virsh secret-undefine {wanted}"],
+            "define it anew with private='no'",
+            host=host,
+            subject=f"libvirt secret {wanted}",
+            expected="private='no'",
+            found="private",
+            why="its value cannot be compared",
+            advice="define it anew with private='no'",
+            mend=[f"virsh secret-undefine {wanted}"],
         )
     found = mine["value"]["out"].strip() if mine and mine["value"]["code"] == 0 else None
     if found is None or found != key:

@@ -87,11 +87,16 @@ def _init(host: str, name: str) -> Change:
 
 def _needs_init(name: str, pool: dict[str, Any]) -> bool:
     if pool.get("type") == 3 or pool.get("erasure_code_profile"):
-        raise BadInput(f"pools.{name}: expected a replicated pool, found an erasure-coded one")
+        raise BadInput(
+            subject=f"pools.{name}", expected="a replicated pool", found="an erasure-coded one"
+        )
     applications = set(pool.get("application_metadata", {}))
     if applications - {"rbd"}:
         found = ", ".join(sorted(applications))
         raise BadInput(
-            f"pools.{name}: expected a pool for rbd, found one for {found}; name another"
+            subject=f"pools.{name}",
+            expected="a pool for rbd",
+            found=f"one for {found}",
+            advice="name another",
         )
     return not applications

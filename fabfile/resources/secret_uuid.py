@@ -78,8 +78,10 @@ def resolve(site: Any, facts: Facts) -> dict[str, str]:
         mine = _one(site, facts, name, client, fsid)
         for other in (n for n, theirs in found.items() if theirs == mine):
             raise BadInput(
-                f"clients.{name}: expected a secret UUID of its own, found {mine}, which is "
-                f"clients.{other}'s; set another secret_uuid for one that is not in use yet"
+                subject=f"clients.{name}",
+                expected="a secret UUID of its own",
+                found=f"{mine}, which is clients.{other}'s",
+                advice="set another secret_uuid for one that is not in use yet",
             )
         found[name] = mine
     return {known_as(name): one for name, one in found.items()}
@@ -104,13 +106,18 @@ def _one(site: Any, facts: Facts, name: str, client: Any, fsid: str) -> str:
             continue
         if setting and setting not in found:
             raise BadInput(
-                f"clients.{name}.secret_uuid: expected {_list(found)}, in use by {place}, found "
-                f"{setting}; a UUID in use is never replaced: take the setting out"
+                subject=f"clients.{name}.secret_uuid",
+                expected=f"{_list(found)}, in use by {place}",
+                found=setting,
+                advice="a UUID in use is never replaced: take the setting out",
             )
         if len(found) > 1 and not setting:
             raise BadInput(
-                f"clients.{name}: several secret UUIDs are in use by {place}: {_list(found)}; "
-                f"set clients.{name}.secret_uuid to the one that the volumes' attachments use"
+                subject=f"clients.{name}",
+                found=f"several secret UUIDs are in use by {place}",
+                why=_list(found),
+                advice=f"set clients.{name}.secret_uuid to the one that the volumes' attachments "
+                "use",
             )
         return setting or found.pop()
     if setting:

@@ -94,7 +94,12 @@ class Service:
         seen, later = answers[f"{self.name}.conf"], answers.get(f"{self.name}.later", {})
         if seen is None:
             raise BadInput(
-                f"{host}: expected {data['file']}, found no such file; is {self.name} there?"
+                f"{host}: expected {data['file']}, found no such file; is {self.name} there?",
+                host=host,
+                subject=data["file"],
+                expected="a file",
+                found="no such file",
+                advice=f"is {self.name} there?",
             )
         now = {(same(s), k): v for s, k, v in seen["active"]}
         words = {
@@ -143,7 +148,9 @@ class Service:
         tables.append(data["options"])
         if self.name == "nova" and site.nova.ephemeral:
             if "ephemeral" not in data:
-                raise BadInput("nova.ephemeral: expected false before Havana, found true")
+                raise BadInput(
+                    subject="nova.ephemeral", expected="false before Havana", found="true"
+                )
             tables.append(data["ephemeral"])
         if self.name == "cinder" and "{backend}" in data["options"]:
             names = {"volume_backend_name": volume_hosts.backend_name(site, now)}
@@ -183,10 +190,12 @@ def _refuse_shadows(host: str, main: str, wanted: dict[tuple[str, str], str], la
             want = ours.get((same(section), key))
             if want is not None and not _equal(value, want):
                 raise Refused(
-                    f"{host}: {path}: [{section}] {key} = {value}: the service reads it after "
-                    f"{main}, where {want} is to be; take the line out of {path} first",
-                    host,
-                    [without(path, section, key)],
+                    host=host,
+                    subject=path,
+                    found=f"[{section}] {key} = {value}",
+                    why=f"the service reads it after {main}, where {want} is to be",
+                    advice=f"take the line out of {path} first",
+                    mend=[without(path, section, key)],
                 )
 
 
@@ -230,7 +239,13 @@ def _keep_apart(host: str, data: Any, now: dict[tuple[str, str], str]) -> None:
     """Refuses to write beside an option that would leave ours without effect."""
     for name, reason in data.get("not_beside", {}).items():
         if tuple(name.split(".", 1)) in now:
-            raise BadInput(f"{host}: {data['file']} has {name}: {reason}")
+            raise BadInput(
+                f"{host}: {data['file']} has {name}: {reason}",
+                host=host,
+                subject=data["file"],
+                found=name,
+                why=reason,
+            )
 
 
 def _keep_default_backend(host: str, data: Any, now: dict[tuple[str, str], str]) -> None:
@@ -240,7 +255,12 @@ def _keep_default_backend(host: str, data: Any, now: dict[tuple[str, str], str])
     if adds and driver and ("DEFAULT", "enabled_backends") not in now:
         raise BadInput(
             f"{host}: cinder.conf has its backend in [DEFAULT] (volume_driver = {driver}): "
-            "enabled_backends would orphan its volumes; move it to a section of its own first"
+            "enabled_backends would orphan its volumes; move it to a section of its own first",
+            host=host,
+            subject="cinder.conf",
+            found=f"its backend in [DEFAULT] (volume_driver = {driver})",
+            why="enabled_backends would orphan its volumes",
+            advice="move it to a section of its own first",
         )
 
 
@@ -248,7 +268,13 @@ def _head(host: str, head: Any, words: dict[str, str], seen: Any) -> list[Change
     """A line at the head of a file, once."""
     line = head["line"].format(**words)
     if seen is None:
-        raise BadInput(f"{host}: expected {head['file']}, found no such file")
+        raise BadInput(
+            f"{host}: expected {head['file']}, found no such file",
+            host=host,
+            subject=head["file"],
+            expected="a file",
+            found="no such file",
+        )
     if line in seen["text"].splitlines():
         return []
     args = {
@@ -302,7 +328,12 @@ class VolumeType:
             raise BadInput(
                 f"cinder.volume_type: {name} is bound to backend {bound}, expected {backend}; "
                 f"name another type; or, where {backend} takes that backend's place, say "
-                f"cinder.replaces = {bound!r}"
+                f"cinder.replaces = {bound!r}",
+                subject="cinder.volume_type",
+                expected=f"{name} bound to backend {backend}",
+                found=f"{name} bound to backend {bound}",
+                advice=f"name another type; or, where {backend} takes that backend's place, say "
+                f"cinder.replaces = {bound!r}",
             )
         args = {"name": name, "backend_name": backend}
         sentence = f"bind to backend {backend}"

@@ -94,7 +94,11 @@ def plan(site: Any, facts: Facts) -> list[Change]:
         gone = _names(_leaving(site, facts))
         raise BadInput(
             f"cinder: {gone} would have another name, and whether volumes are on it cannot be "
-            "seen: expected the site file's cloud and an answer of Cinder's API, found neither"
+            "seen: expected the site file's cloud and an answer of Cinder's API, found neither",
+            subject="cinder",
+            expected="the site file's cloud and an answer of Cinder's API",
+            found="neither",
+            advice=f"{gone} would have another name, and whether volumes are on it cannot be seen",
         )
     found = [_moved(facts, move) for move in moves(site, facts)]
     return found + [_row_taken_away(host, service) for host, service in _rows(site, facts)]
@@ -144,8 +148,10 @@ def refuse_at_work(place: str, volumes: Iterable[Mapping[str, Any]]) -> None:
     ]
     if busy:
         raise BadInput(
-            f"cinder: {len(busy)} volumes on {place} are being worked on: {_names(busy)}; what "
-            "their service does would be lost: run it again when that is done"
+            subject="cinder",
+            found=f"{len(busy)} volumes on {place} are being worked on",
+            why=_names(busy),
+            advice="what their service does would be lost: run it again when that is done",
         )
 
 
@@ -299,9 +305,12 @@ def refuse_another_storage(site: Any, options: Options, section: str, where: str
         for key in ("volume_driver", "rbd_pool", "rbd_ceph_conf")
     )
     raise BadInput(
-        f"cinder.replaces: {where}: [{section}]: expected volume_driver = {DRIVER}, rbd_pool = "
-        f"{site.cinder.pool} and rbd_ceph_conf = {CEPH_CONF}, found {found}; its volumes lie "
-        "elsewhere and cannot be given to this backend: take cinder.replaces out"
+        subject=f"cinder.replaces: {where}: [{section}]",
+        expected=f"volume_driver = {DRIVER}, rbd_pool = {site.cinder.pool} and rbd_ceph_conf = "
+        f"{CEPH_CONF}",
+        found=found,
+        advice="its volumes lie elsewhere and cannot be given to this backend: take "
+        "cinder.replaces out",
     )
 
 
@@ -396,8 +405,10 @@ def _refuse_alive(facts: Facts, service: str) -> None:
     rows = facts.hosts.get(CLOUD, {}).get("volume_services", ())
     if not owed and any(row["host"] == service and row["up"] for row in rows):
         raise BadInput(
-            f"cinder.replaces: expected a service that is down, found {service} up on a host that "
-            "is not in the site file; stop it there, and run this again a minute later"
+            subject="cinder.replaces",
+            expected="a service that is down",
+            found=f"{service} up on a host that is not in the site file",
+            advice="stop it there, and run this again a minute later",
         )
 
 

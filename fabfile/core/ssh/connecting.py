@@ -17,7 +17,7 @@ import paramiko
 from fabric import Config, Connection
 
 from fabfile.core import known_hosts
-from fabfile.core.contract import UnknownHostKey, Unreachable
+from fabfile.core.contract import LoginRefused, UnknownHostKey, Unreachable, WrongHostKey
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
@@ -39,7 +39,7 @@ class Compare(paramiko.MissingHostKeyPolicy):
     def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
         """Raises Unreachable before anything is sent to a host that is not the known one."""
         if key.get_base64() in self._trusted.revoked:
-            raise Unreachable(f"{self._label}: its host key is marked @revoked")
+            raise WrongHostKey(host=self._label, found="its host key is marked @revoked")
         known = self._trusted.keys_of(hostname)
         if not known:
             raise self._unknown(hostname, key)
@@ -57,6 +57,8 @@ class Compare(paramiko.MissingHostKeyPolicy):
             known_hosts.line_of(hostname, key),
             fingerprint,
             str(self._trusted.files[0]),
+            host=self._label,
+            found=why,
         )
 
 
@@ -145,18 +147,29 @@ def too_busy(error: Exception) -> bool:
     )
 
 
-def cause(error: Exception, connection: Connection) -> str:
+def fault(name: str, error: Exception, connection: Connection) -> Unreachable:
+    """What an error at connecting means, of the host that the site file calls so."""
     where = f"{connection.host}:{connection.port}"
     if isinstance(error, paramiko.BadHostKeyException):
-        return f"the host key of {where} is not the one in known_hosts; nothing was sent"
+        return WrongHostKey(
+            host=name,
+            found=f"the host key of {where} is not the one in known_hosts",
+            advice="nothing was sent",
+        )
     transport = connection.client.get_transport()
     spoke = bool(transport and transport.remote_version)
     ended_at_login = spoke and "No existing session" in str(error)
     if isinstance(error, paramiko.AuthenticationException) or ended_at_login:
-        return (
-            f"{where} refuses user {connection.user}: check the key; an agent with many keys "
-            "needs IdentityFile and IdentitiesOnly in the SSH configuration"
+        return LoginRefused(
+            host=name,
+            found=f"{where} refuses user {connection.user}: check the key",
+            advice="an agent with many keys needs IdentityFile and IdentitiesOnly in the SSH "
+            "configuration",
         )
+    return Unreachable(host=name, found=_cause(error, where))
+
+
+def _cause(error: Exception, where: str) -> str:
     if "No existing session" in str(error) or "protocol banner" in str(error):
         return f"{where} takes connections but does not speak SSH within 15 s: is sshd frozen?"
     if isinstance(error, (TimeoutError, socket.timeout)):

@@ -20,7 +20,15 @@ import paramiko
 from fabric import Connection
 
 from fabfile.core import agent_program, answers, framing, known_hosts
-from fabfile.core.contract import Interrupted, NeedsPassword, Secret, Stop, Unreachable
+from fabfile.core.contract import (
+    Interrupted,
+    NeedsPassword,
+    NoPython,
+    Secret,
+    Stop,
+    SudoRefused,
+    Unreachable,
+)
 from fabfile.core.ssh import connecting
 
 BEAT, SILENCE = 5.0, 25.0
@@ -203,10 +211,10 @@ class HostConnection(Connection):
                 except Unreachable:
                     raise
                 except Exception as error:
-                    why = connecting.cause(error, self)
+                    why = connecting.fault(self.host_name, error, self)
                     self.close()
                     if attempt == _TRIES - 1 or not connecting.too_busy(error):
-                        raise Unreachable(f"{self.host_name}: {why}") from None
+                        raise why from None
                     time.sleep(random.uniform(0.3, 1.5) * (attempt + 1))  # noqa: S311 (no secret)
             connecting.notice_dead_peer(self.transport.sock)
 
@@ -221,8 +229,9 @@ class HostConnection(Connection):
             )
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise Unreachable(
-                f"{self.host_name}: bastion {self.gateway.host_name} does not get through to "
-                f"{self.host}:{self.port} ({error or type(error).__name__})"
+                host=self.host_name,
+                found=f"bastion {self.gateway.host_name} does not get through to "
+                f"{self.host}:{self.port} ({error or type(error).__name__})",
             ) from None
 
     def converse(self, works: Mapping[str, dict[str, Any]], heard: OnMessage) -> str:
@@ -278,7 +287,8 @@ class HostConnection(Connection):
                 channel.sendall((self._password.reveal() + "\n").encode("utf-8", "surrogateescape"))
         except (OSError, EOFError, paramiko.SSHException) as error:
             self.close()
-            raise Unreachable(f"{self.host_name}: {error or 'the connection was cut'}") from None
+            why = str(error or "the connection was cut")
+            raise Unreachable(host=self.host_name, found=why) from None
         return _Agent(channel, self._shared.compiled)
 
     def close(self) -> None:
@@ -367,23 +377,29 @@ def _no_agent(host: str, agent: _Agent) -> Unreachable:
     agent.channel.close()
     if "password is required" in text or "a terminal is required" in text:
         return NeedsPassword(
-            f"{host}: sudo asks for a password; run hosts.sudoers first, or name "
-            "ssh.sudo_password_command"
+            host=host,
+            found="sudo asks for a password",
+            advice="run hosts.sudoers first, or name ssh.sudo_password_command",
         )
     if "must have a tty" in text:
-        return Unreachable(
-            f"{host}: sudo wants a terminal there (requiretty); take that out for this user: "
-            "Defaults:USER !requiretty"
+        return SudoRefused(
+            host=host,
+            found="sudo wants a terminal there (requiretty)",
+            advice="take that out for this user: Defaults:USER !requiretty",
         )
     if "incorrect password" in text or "try again" in text:
-        return Unreachable(f"{host}: sudo does not accept the password")
+        return SudoRefused(host=host, found="sudo does not accept the password")
     if "not allowed" in text or "not in the sudoers" in text:
-        return Unreachable(f"{host}: sudo does not allow python3 there ({text[-200:]})")
+        said = f"sudo does not allow python3 there ({text[-200:]})"
+        return SudoRefused(host=host, found=said)
     if code == 127 or "not found" in text:
-        return Unreachable(
-            f"{host}: python3 or sudo is missing there; see inv hosts.check ({text[-200:]})"
+        return NoPython(
+            host=host,
+            found="python3 or sudo is missing there",
+            advice=f"see inv hosts.check ({text[-200:]})",
         )
     return Unreachable(
-        f"{host}: the agent did not start (exit code {code}); is the login shell a shell, "
-        f"without ForceCommand? {text[-300:]}"
+        host=host,
+        found=f"the agent did not start (exit code {code})",
+        advice=f"is the login shell a shell, without ForceCommand? {text[-300:]}",
     )

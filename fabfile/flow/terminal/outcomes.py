@@ -59,7 +59,9 @@ def causes(faults: Mapping[str, Stop]) -> dict[str, str]:
 def unreached(faults: Mapping[str, Stop]) -> dict[str, Stop]:
     """The same, where one that was cut had nothing to write."""
     return {
-        host: fault if isinstance(fault, Unreachable) else Unreachable(str(fault))
+        host: fault
+        if isinstance(fault, Unreachable)
+        else Unreachable(str(fault), host=host, found=cause(host, fault))
         for host, fault in faults.items()
     }
 
