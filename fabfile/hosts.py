@@ -42,7 +42,7 @@ def trust(context: Any, site: str = "", limit: str = "", yes: bool = False) -> N
 
 @task(help={name: HELP[name] for name in ("site",)})
 def check(context: Any, site: str = "") -> None:
-    """Look whether each host has what the agent needs (python3, sudo, systemd)."""
+    """Check that each host has what the agent needs (python3, sudo, systemd)."""
     from fabfile.flow.inspect import preflight  # noqa: PLC0415
 
     guarded(lambda: preflight.show(context, site))

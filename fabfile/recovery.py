@@ -28,7 +28,7 @@ _CLOUD = {"cloud": "the cloud's name, in place of typing it"}
 
 @command
 def tools() -> list[Any]:
-    """Install what makes records (age, zstd) on the hosts of which they are made."""
+    """Install what makes backups (age, zstd) on the hosts that are backed up."""
     from fabfile.backup import contents  # noqa: PLC0415
 
     return [contents.tools]
@@ -41,7 +41,7 @@ def tools() -> list[Any]:
     }
 )
 def key(context: Any, out: str = "", site: str = "") -> None:
-    """Make the key that opens records, and print for whom they are to be sealed."""
+    """Make the key that opens backups, and print the recipient that they are sealed for."""
     from fabfile.flow.backup import key as backup_key  # noqa: PLC0415
 
     refuse_dry(context)
@@ -50,7 +50,7 @@ def key(context: Any, out: str = "", site: str = "") -> None:
 
 @task(help=_LOOK)
 def create(context: Any, site: str = "", json: bool = False) -> None:
-    """Record databases, keys, files and the Ceph side, sealed before they leave their host."""
+    """Back up databases, keys, files and the Ceph side, sealed before they leave their host."""
     from fabfile.flow.backup import create as backup_create  # noqa: PLC0415
 
     refuse_dry(context)
@@ -59,7 +59,7 @@ def create(context: Any, site: str = "", json: bool = False) -> None:
 
 @task(name="list", help=_LOOK)
 def list_(context: Any, site: str = "", json: bool = False) -> None:
-    """List the records that are kept here, and when each last stood a drill."""
+    """List the backups that are kept here, and when each was last verified."""
     from fabfile.flow.backup import create as backup_create  # noqa: PLC0415
     from fabfile.flow.backup import key as backup_key  # noqa: PLC0415
 
@@ -68,7 +68,7 @@ def list_(context: Any, site: str = "", json: bool = False) -> None:
 
 @task(help={**_LOOK, **_RECORD})
 def verify(context: Any, record: str = "", site: str = "", json: bool = False) -> None:
-    """Restore a record into a throwaway server on its host, and compare table by table."""
+    """Restore a backup into a throwaway server on its host, and compare table by table."""
     from fabfile.flow.backup import create as backup_create  # noqa: PLC0415
 
     refuse_dry(context)
@@ -84,7 +84,7 @@ def restore(  # noqa: PLR0913, PLR0917 (flags)
     check: bool = False,
     json: bool = False,
 ) -> None:
-    """Put a record in the place of the live databases and files; what is live is kept."""
+    """Put a backup in the place of the live databases and files; what is live is kept."""
     from fabfile.flow.backup import restore as backup_restore  # noqa: PLC0415
 
     refuse_dry(context)
@@ -96,7 +96,7 @@ def restore(  # noqa: PLR0913, PLR0917 (flags)
 def settle(
     context: Any, site: str = "", check: bool = False, yes: bool = False, json: bool = False
 ) -> None:
-    """Take away, for good, the databases that restores kept from before."""
+    """Delete, for good, the databases that earlier restores kept."""
     from fabfile.flow.backup import restore as backup_restore  # noqa: PLC0415
 
     refuse_dry(context)

@@ -7,7 +7,7 @@ from fabfile.command import command
 
 @command
 def restart(all_: bool = False) -> list[Any]:
-    """Restart what a change made necessary, and watch that it stands."""
+    """Do the pending restarts, and watch that the services stay up."""
     from fabfile.resources import restarts  # noqa: PLC0415
 
     return [restarts.All() if all_ else restarts]
