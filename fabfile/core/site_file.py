@@ -49,6 +49,11 @@ def releases() -> list[dict[str, Any]]:
     return [load(path) for path in sorted((PROJECT / "config" / "releases").glob("*.toml"))]
 
 
+def platforms() -> list[dict[str, Any]]:
+    """All tables of config/platforms/."""
+    return [load(path) for path in sorted((PROJECT / "config" / "platforms").glob("*.toml"))]
+
+
 def hazards() -> list[dict[str, Any]]:
     """Options that are dead or unsafe: the rows of config/hazards.toml."""
     rows: list[dict[str, Any]] = load(PROJECT / "config" / "hazards.toml")["option"]

@@ -82,7 +82,7 @@ class Run:
     def __post_init__(self) -> None:
         self.screen = Screen(self.options.json)
         self.path = site_file.locate(self.options.site)
-        self.site = sites.check(site_file.load(self.path), str(self.path))
+        self.site = sites.check(site_file.load(self.path), str(self.path), site_file.platforms())
         limit = limits.resolved(self.site, self.options.limit)
         self.options = replace(self.options, limit=limit)
         self.limited = limits.limited(self.site, limit)

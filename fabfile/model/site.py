@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -15,12 +16,15 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
 
 from fabfile.core.contract import CLOUD, BadInput, Host
-from fabfile.resources import keyrings
+from fabfile.model import deployment, platforms, services
+from fabfile.model.deployment import Binding, Cluster, Use
+from fabfile.model.platforms import Platform
 
 
 def _form(pattern: str, words: str) -> Any:
@@ -251,6 +255,7 @@ class Site(_Table):
     backup: Backup = Backup()
     cloud: Name | None = None
     clouds_yaml: PlainText | None = None
+    _platforms: Sequence[Platform] = PrivateAttr(())
 
     @model_validator(mode="after")
     def _names_meet(self) -> Site:
@@ -314,7 +319,10 @@ class Site(_Table):
         faults: dict[tuple[str, str], str] = {}
         for host in self.all_hosts():
             holders: dict[str, str] = {}
-            for client, owner, *_ in keyrings.wanted(self, host):
+            for use in self.uses():
+                if not use.keyring or use.service.role not in host.roles:
+                    continue
+                client, owner = use.client, use.service.key
                 first = holders.setdefault(client, owner)
                 if first != owner:
                     faults.setdefault(
@@ -370,23 +378,75 @@ class Site(_Table):
             )
         return found[0]
 
+    def uses(self) -> tuple[Use, ...]:
+        """What each service uses of the cluster, on whatever hosts it runs.
+
+        Nova hands Cinder's volumes to QEMU, by libvirt's secret; of its own it has disks only
+        where they are asked onto RBD.
+        """
+        glance, cinder, nova = services.SERVICES
+        volumes = self.cinder.client, self.cinder.pool
+        uuid = self._secret_uuid(self.cinder.client)
+        found = [
+            Use(glance, self.glance.client, self.glance.pool, self.glance.store),
+            Use(cinder, *volumes, self.cinder.backend, secret_uuid=uuid),
+            Use(nova, *volumes, "libvirt", keyring=False, secret=True, secret_uuid=uuid),
+        ]
+        if self.nova.ephemeral:
+            uuid = self._secret_uuid(self.nova.client)
+            disks = self.nova.client, self.nova.pool
+            found.append(Use(nova, *disks, "libvirt", secret=True, secret_uuid=uuid))
+        return tuple(found)
+
+    def _secret_uuid(self, client: str) -> str | None:
+        """The one that the site names; of a client that it does not know, none."""
+        table = self.clients.get(client)
+        return table.secret_uuid if table else None
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The Ceph cluster that the site's services use."""
+        return Cluster("ceph", self.fsid, self.admin, self.platform_of(self.admin))
+
+    def platform_of(self, host: Host) -> Platform:
+        """How a host's services are configured, run and installed: one for all, so far."""
+        return self._platforms[0]
+
+    def bindings_of(self, host: Host) -> tuple[Binding, ...]:
+        """What uses the cluster on a host."""
+        if host not in self._bindings:
+            self._bindings[host] = deployment.bindings(
+                host, self.uses(), self.platform_of(host), self.cluster
+            )
+        return self._bindings[host]
+
+    @cached_property
+    def _bindings(self) -> dict[Host, tuple[Binding, ...]]:
+        return {}
+
+    @property
+    def bindings(self) -> tuple[Binding, ...]:
+        """What uses the cluster, on all hosts, in the file's order."""
+        return tuple(one for host in self.all_hosts() for one in self.bindings_of(host))
+
     def secret_clients(self) -> dict[str, Client]:
         """The clients whose key the computes' libvirt holds: {name: client}."""
-        names = [self.cinder.client] + ([self.nova.client] if self.nova.ephemeral else [])
-        return {name: self.clients[name] for name in names}
+        return {use.client: self.clients[use.client] for use in self.uses() if use.secret}
 
 
-def check(raw: dict[str, Any], where: str) -> Site:
-    """A Site of a parsed TOML file.
+def check(raw: dict[str, Any], where: str, tables: Sequence[Mapping[str, Any]]) -> Site:
+    """A Site of a parsed TOML file; tables: the platforms', as config/platforms/ has them.
 
     Raises BadInput with every fault of the file, each with its key, what was
     expected, what was found, and the nearest name for one that is not known.
     """
     try:
-        return Site.model_validate(raw)
+        site = Site.model_validate(raw)
     except ValidationError as error:
         lines = [f"{where}: {line}" for e in error.errors() for line in _fault(e, raw)]
         raise BadInput("\n".join(lines)) from None
+    site._platforms = [platforms.made_of(table) for table in tables]
+    return site
 
 
 def _fault(error: Any, raw: dict[str, Any]) -> list[str]:

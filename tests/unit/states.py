@@ -27,11 +27,12 @@ EPHEMERAL = {
         "vms": {"rwx": ["vms"], "rx": ["images"]},
     },
 }
+PLATFORMS = site_file.platforms()
 ZED = next(t for t in site_file.releases() if "zed" in t["versions"].values())
 
 
 def site(**more):
-    return sites.check({"name": "test", "hosts": HOSTS, **more}, "site.toml")
+    return sites.check({"name": "test", "hosts": HOSTS, **more}, "site.toml", PLATFORMS)
 
 
 def answer(value):

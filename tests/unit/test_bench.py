@@ -9,6 +9,7 @@ import threading
 import xml.etree.ElementTree as ET
 
 from bench import points, report, wanted, within
+from fabfile.core import site_file
 from fabfile.core.contract import Facts
 from fabfile.model import site as sites
 from fabfile.resources import auth, ceph_conf, cluster, pools
@@ -40,7 +41,9 @@ def document(*factors):
 
 
 def seen():
-    site = sites.check({"name": "b", "hosts": {"ceph01": {"roles": ["ceph"]}}}, "test")
+    site = sites.check(
+        {"name": "b", "hosts": {"ceph01": {"roles": ["ceph"]}}}, "test", site_file.platforms()
+    )
     files = {
         "ceph.health": "health",
         "ceph.monmap": "monmap",

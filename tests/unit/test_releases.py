@@ -68,7 +68,7 @@ def site(name="auto", **more):
         "n1": {"roles": ["compute"]},
     }
     raw = {"name": "test", "release": name, "hosts": hosts, **more}
-    return sites.check(raw, "site.toml")
+    return sites.check(raw, "site.toml", site_file.platforms())
 
 
 def conf(active=()):

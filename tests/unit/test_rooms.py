@@ -108,7 +108,7 @@ def test_no_import_is_overlooked(text, expected):
 
 MAY_IMPORT = {
     "core": (),
-    "model": (CONTRACT, "fabfile.resources.keyrings"),
+    "model": (CONTRACT,),
     "resources": (CONTRACT, "fabfile.model", "fabfile.backup.contents"),
     "audit": (CONTRACT, "fabfile.model", "fabfile.resources"),
     "backup": ("fabfile.core", "fabfile.model", "fabfile.resources", "fabfile.audit"),

@@ -301,7 +301,7 @@ def test_what_is_missing_is_named(missing):
     raw = {"name": "test", "hosts": copy.deepcopy(HOSTS)}
     del raw[missing]
     with pytest.raises(BadInput, match=f"^site.toml: {missing}: expected a value, found none$"):
-        sites.check(raw, "site.toml")
+        sites.check(raw, "site.toml", site_file.platforms())
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,9 @@ def test_a_source_is_signed(packages, right):
 
 @pytest.mark.parametrize("name", ["site.toml", "site.large.toml"])
 def test_the_shipped_sites_are_right(name):
-    found = sites.check(site_file.load(site_file.PROJECT / "config" / name), name)
+    found = sites.check(
+        site_file.load(site_file.PROJECT / "config" / name), name, site_file.platforms()
+    )
     assert found.cloud == "stackrbd-lab"
     assert {role for host in found.all_hosts() for role in host.roles} == set(sites.ROLES)
 
@@ -351,7 +353,7 @@ def test_a_number_of_thousands_of_digits(tmp_path, number):
     path = tmp_path / "site.toml"
     path.write_text(f'name = "x"\nhosts.a.roles = ["ceph"]\nhosts.a.port = {number}\n')
     with pytest.raises(BadInput, match="digits|not TOML"):
-        sites.check(site_file.load(path), str(path))
+        sites.check(site_file.load(path), str(path), site_file.platforms())
 
 
 def test_a_user_without_a_home_is_named():

@@ -12,7 +12,7 @@ from fabfile.model import site as sites
 def site_of(option: str) -> Any:
     """The checked site file, without a run."""
     path = site_file.locate(option)
-    return sites.check(site_file.load(path), str(path))
+    return sites.check(site_file.load(path), str(path), site_file.platforms())
 
 
 def make(out: str, site: str) -> int:

@@ -1,0 +1,116 @@
+"""Who uses which pool of which cluster, where: a site's bindings.
+
+Knows nothing of files and of what was seen; every resource goes through the bindings, so that
+another backend, cluster or service is another binding and no other code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fabfile.core.contract import Host
+from fabfile.model.platforms import Platform
+from fabfile.model.services import Service
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ceph cluster: admin is the host where it is asked and altered, platform that host's.
+
+    fsid: None until the cluster itself has said it.
+    """
+
+    name: str
+    fsid: str | None
+    admin: Host
+    platform: Platform
+
+    def ceph(self, *words: str) -> list[str]:
+        """An argument list for the ceph program; a cluster that is down does not hold us up."""
+        return self.platform.command("ceph", "--connect-timeout", "10", *words)
+
+    def rbd(self, *words: str) -> list[str]:
+        """An argument list for the rbd program."""
+        return self.platform.command("rbd", *words)
+
+
+@dataclass(frozen=True)
+class Use:
+    """What the site file asks for a service, on whatever hosts it runs.
+
+    section: the store's or backend's section in the service's file; keyring: whether the
+    service itself opens the pool (for attached volumes, libvirt hands the key to QEMU);
+    secret: whether libvirt holds the client's key; secret_uuid: the one that the site names.
+    """
+
+    service: Service
+    client: str
+    pool: str
+    section: str
+    keyring: bool = True
+    secret: bool = False
+    secret_uuid: str | None = None
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One service on one host that uses one pool of one cluster as one cephx client."""
+
+    service: Service
+    host: Host
+    platform: Platform
+    cluster: Cluster
+    client: str
+    pool: str
+    section: str
+    secret_uuid: str | None
+    keyring: bool
+    secret: bool
+
+    @property
+    def unit(self) -> str:
+        """What restarts the service."""
+        return self.platform.unit(self.service)
+
+    @property
+    def file(self) -> str:
+        """The service's file of options."""
+        return self.platform.file(self.service)
+
+    @property
+    def owner(self) -> str:
+        """The user as whom the service runs."""
+        return self.platform.owner(self.service)
+
+    @property
+    def conf(self) -> str:
+        """The cluster's ceph.conf on this host."""
+        return self.platform.ceph["conf"]
+
+    @property
+    def keyring_path(self) -> str:
+        """Where librados looks for the client's keyring."""
+        return self.platform.keyring(self.client)
+
+
+def bindings(
+    host: Host, uses: Iterable[Use], platform: Platform, cluster: Cluster
+) -> tuple[Binding, ...]:
+    """A host's bindings: what the site asks for each service that runs there."""
+    return tuple(
+        Binding(
+            use.service,
+            host,
+            platform,
+            cluster,
+            use.client,
+            use.pool,
+            use.section,
+            use.secret_uuid,
+            use.keyring,
+            use.secret,
+        )
+        for use in uses
+        if use.service.role in host.roles
+    )

@@ -1,0 +1,69 @@
+"""How a host's services are configured, run and installed: data of config/platforms/.
+
+Knows the form of those files; which one a host is, is the site's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from fabfile.core.contract import BadInput
+from fabfile.model.services import Service
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One file of config/platforms/.
+
+    units, files, owners, upstart: {a service's name: what it is here}.
+    commands: {a program's name: the argument list that begins it}.
+    """
+
+    name: str
+    systems: Sequence[str]
+    units: Mapping[str, str]
+    files: Mapping[str, str]
+    owners: Mapping[str, str]
+    upstart: Mapping[str, str]
+    packages: Mapping[str, Sequence[str]]
+    source: Mapping[str, str]
+    ceph: Mapping[str, str]
+    commands: Mapping[str, Sequence[str]]
+
+    def unit(self, service: Service) -> str:
+        """What restarts a service.  Raises BadInput where this platform has none."""
+        return self._known("units", self.units, service)
+
+    def file(self, service: Service) -> str:
+        """A service's main file of options.  Raises BadInput where this platform has none."""
+        return self._known("files", self.files, service)
+
+    def owner(self, service: Service) -> str:
+        """The user as whom a service runs.  Raises BadInput where this platform has none."""
+        return self._known("owners", self.owners, service)
+
+    def keyring(self, client: str) -> str:
+        """Where librados looks for a client's keyring."""
+        return self.ceph["keyring"].format(client=client)
+
+    def command(self, program: str, *words: str) -> list[str]:
+        """An argument list for a program of this platform.  Raises BadInput."""
+        if program not in self.commands:
+            raise BadInput(f"platform {self.name}: commands: expected {program}, found none")
+        return [*self.commands[program], *words]
+
+    def _known(self, what: str, table: Mapping[str, str], service: Service) -> str:
+        if service.name not in table:
+            raise BadInput(f"platform {self.name}: {what}: expected {service.name}, found none")
+        return table[service.name]
+
+
+def made_of(table: Mapping[str, Any]) -> Platform:
+    """A platform of a parsed TOML file.  Raises BadInput where it is not whole."""
+    names = {field.name for field in fields(Platform)}
+    if set(table) != names:
+        odd = ", ".join(sorted(names ^ set(table)))
+        raise BadInput(f"platform {table.get('name', '?')}: missing, or not known: {odd}")
+    return Platform(**table)

@@ -1,0 +1,60 @@
+"""The services that use a Ceph cluster: one table, a row each.
+
+Knows what a service is called in the site file, the release tables and the platforms; where
+its file is and who owns it is the platform's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fabfile.core.contract import Host
+from fabfile.model.phases import Phase
+
+
+@dataclass(frozen=True)
+class Service:
+    """One program that uses the cluster.
+
+    name: its key in a platform; role: of the hosts on which it runs; key: its table in the
+    site file and in a release; reads_conf: whether it reads ceph.conf at its start (QEMU reads
+    it for each guest, so nova-compute need not be restarted for it).
+    """
+
+    name: str
+    role: str
+    phase: Phase
+    key: str
+    reads_conf: bool = True
+
+
+SERVICES = (
+    Service("glance-api", "glance", Phase.CONTROL, "glance"),
+    Service("cinder-volume", "cinder", Phase.CONTROL, "cinder"),
+    Service("nova-compute", "compute", Phase.COMPUTE, "nova", reads_conf=False),
+)
+GLANCE_API, CINDER_VOLUME, NOVA_COMPUTE = SERVICES
+ROLES = tuple(service.role for service in SERVICES)
+"""The roles of hosts that use the cluster."""
+_BY_KEY = {service.key: service for service in SERVICES}
+
+
+def called(key: str) -> Service:
+    """The service of a table of the site file: 'glance', 'cinder' or 'nova'."""
+    return _BY_KEY[key]
+
+
+def of_roles(roles: Iterable[str]) -> tuple[Service, ...]:
+    """The services that run where these roles are, in the table's order."""
+    return tuple(service for service in SERVICES if service.role in roles)
+
+
+def on(host: Host) -> tuple[Service, ...]:
+    """The services of a host, in the table's order."""
+    return of_roles(host.roles)
+
+
+def first_phase(host: Host) -> Phase:
+    """The phase in which a host is first worked on: that of its first service."""
+    return min(service.phase for service in on(host))

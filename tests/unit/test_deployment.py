@@ -1,0 +1,85 @@
+"""Bindings: which service uses which pool as which client, on which host."""
+
+import pytest
+
+from fabfile.core.contract import BadInput
+from fabfile.model import platforms, services
+from fabfile.model.services import SERVICES, Service
+
+from .states import EPHEMERAL, OTHER, PLATFORMS, site
+
+DEBIAN = PLATFORMS[0]
+NOVA_VOLUMES = ("nova-compute", "volumes", "volumes", "libvirt", False, True)
+
+
+@pytest.mark.parametrize(
+    "host, more, expected",
+    [
+        ("ceph01", {}, []),
+        (
+            "ctl",
+            {},
+            [
+                ("glance-api", "images", "images", "rbd", True, False),
+                ("cinder-volume", "volumes", "volumes", "rbd", True, False),
+            ],
+        ),
+        ("n1", {}, [NOVA_VOLUMES]),
+        ("n1", EPHEMERAL, [NOVA_VOLUMES, ("nova-compute", "vms", "vms", "libvirt", True, True)]),
+    ],
+)
+def test_a_hosts_bindings(host, more, expected):
+    it = site(**more)
+    found = [
+        (b.service.name, b.client, b.pool, b.section, b.keyring, b.secret)
+        for b in it.bindings_of(it.host(host))
+    ]
+    assert found == expected
+
+
+def test_a_binding_knows_where_it_is_on_its_host():
+    it = site(
+        clients={
+            "volumes": {"rwx": ["volumes"], "secret_uuid": OTHER},
+            "images": {"rwx": ["images"]},
+        }
+    )
+    found = {b.service.name: b for b in it.bindings}
+    cinder = found["cinder-volume"]
+    assert (cinder.unit, cinder.file, cinder.owner) == (
+        "cinder-volume",
+        "/etc/cinder/cinder.conf",
+        "cinder",
+    )
+    assert cinder.keyring_path == "/etc/ceph/ceph.client.volumes.keyring"
+    assert (cinder.conf, cinder.secret_uuid) == ("/etc/ceph/ceph.conf", OTHER)
+    assert found["glance-api"].secret_uuid is None
+    assert cinder.cluster.admin.name == "ceph01"
+
+
+@pytest.mark.parametrize("ask", ["unit", "file", "owner"])
+def test_a_service_that_a_platform_does_not_know_is_an_error(ask):
+    stranger = Service("manila-share", "share", services.CINDER_VOLUME.phase, "manila")
+    with pytest.raises(BadInput, match="expected manila-share, found none"):
+        getattr(platforms.made_of(DEBIAN), ask)(stranger)
+
+
+def test_a_program_that_a_platform_does_not_know_is_an_error():
+    with pytest.raises(BadInput, match="expected cephadm, found none"):
+        platforms.made_of(DEBIAN).command("cephadm", "ls")
+
+
+@pytest.mark.parametrize("table", PLATFORMS, ids=lambda table: table["name"])
+def test_every_platform_knows_every_service_and_program(table):
+    found = platforms.made_of(table)
+    for service in SERVICES:
+        assert found.unit(service) and found.file(service) and found.owner(service)
+    for program in ("ceph", "rbd", "virsh", "cinder-manage"):
+        assert found.command(program)
+
+
+@pytest.mark.parametrize("change", [{"more": {}}, {"units": None}])
+def test_a_platforms_file_is_whole(change):
+    table = {key: value for key, value in {**DEBIAN, **change}.items() if value is not None}
+    with pytest.raises(BadInput, match="platform debian: missing, or not known"):
+        platforms.made_of(table)
