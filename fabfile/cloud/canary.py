@@ -12,15 +12,22 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fabfile.cloud import rbd, waiting
 from fabfile.cloud.checks import Check, Checks
+from fabfile.cloud.connection import Cloud
 from fabfile.cloud.leftovers import PREFIX, Leftovers
 from fabfile.cloud.proof import cloned, risen, watchers
 from fabfile.cloud.rbd import Ceph
 from fabfile.cloud.user import ProofSettings, User, hypervisor, placed
 from fabfile.core.contract import Unproved
+
+if TYPE_CHECKING:
+    from openstack.block_storage.v3.volume import Volume
+    from openstack.compute.v2.hypervisor import Hypervisor
+    from openstack.compute.v2.server import Server
+    from openstack.image.v2.image import Image
 
 Step = tuple[str, Callable[[], str]]
 LAST = "all of it is removed"
@@ -51,7 +58,7 @@ class Listener:
 
 
 def prove(
-    connect: Callable[[], Any],
+    connect: Callable[[], Cloud],
     settings: ProofSettings,
     flight: Flight,
     ceph: Ceph,
@@ -94,8 +101,8 @@ class _Canary:
 
     def __init__(  # noqa: PLR0913, PLR0917 (what it is made of)
         self,
-        connect: Callable[[], Any],
-        connection: Any,
+        connect: Callable[[], Cloud],
+        connection: Cloud,
         settings: ProofSettings,
         flight: Flight,
         ceph: Ceph,
@@ -105,8 +112,8 @@ class _Canary:
         self._connect, self._settings, self._flight = connect, settings, flight
         self._ceph, self._listener, self._checks = ceph, listener, checks
         self._user = User(connection, settings, listener.go_on)
-        self._image: Any = None
-        self._nodes: dict[str, Any] = {}
+        self._image: Image
+        self._nodes: dict[str, Hypervisor] = {}
 
     def all(self) -> None:
         """The shared image, then the computes, a few at a time."""
@@ -118,7 +125,7 @@ class _Canary:
         if names and not self._checks.check("Nova knows the computes", self._look):
             return
         to = destinations(names, self._flight.targets, self._up)
-        crews: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        crews: queue.SimpleQueue[Cloud] = queue.SimpleQueue()
         for _ in range(min(self._flight.at_once, len(names) or 1)):
             crews.put(self._connect())
         with ThreadPoolExecutor(self._flight.at_once) as pool:
@@ -155,7 +162,7 @@ class _Canary:
         node = self._nodes.get(name)
         return node is not None and (node.state, node.status) == ("up", "enabled")
 
-    def _one(self, crews: queue.SimpleQueue[Any], name: str, to: str) -> None:
+    def _one(self, crews: queue.SimpleQueue[Cloud], name: str, to: str) -> None:
         """The chain of one compute, and its end."""
         connection = crews.get()
         user = User(connection, self._settings, self._listener.go_on)
@@ -164,14 +171,14 @@ class _Canary:
         try:
             if name and not there:
                 self._listener.say(f"{name}: no {MIGRATION}: no other compute may take it")
-            steps = course.steps(here, there) if name else course.storage()
+            steps = course.steps(here, there) if here is not None else course.storage()
             # The generator stops at the first that fails.
             all(self._checks.check(text, act, name) for text, act in steps)
             self._checks.check(LAST, self._removing(connection, name), name, last=True)
         finally:
             crews.put(connection)
 
-    def _removing(self, connection: Any, name: str) -> Callable[[], str]:
+    def _removing(self, connection: Cloud, name: str) -> Callable[[], str]:
         leftovers = Leftovers(connection, self._settings.timeout, self._listener.say)
         own = f"{PREFIX}{self._settings.run_id}-"
         return partial(leftovers.remove, own, _end(name))
@@ -181,13 +188,13 @@ class _Course:
     """What is done on one compute; the steps answer a sentence or raise."""
 
     def __init__(
-        self, name: str, user: User, image: Any, ceph: Ceph, settings: ProofSettings
+        self, name: str, user: User, image: Image, ceph: Ceph, settings: ProofSettings
     ) -> None:
         self._name, self._user, self._image = name, user, image
         self._ceph, self._settings = ceph, settings
-        self._root: Any = None
-        self._server: Any = None
-        self._volume: Any = None
+        self._root: Volume
+        self._server: Server
+        self._volume: Volume
         self._used = 0
         self._wrote = "\0"
 
@@ -198,7 +205,7 @@ class _Course:
             ("a snapshot of it in RBD", lambda: self._snapshot(self._root)),
         ]
 
-    def steps(self, here: Any, there: Any) -> list[Step]:
+    def steps(self, here: Hypervisor, there: Hypervisor | None) -> list[Step]:
         """All of it, on this hypervisor; there: the one to migrate to, or None."""
         guest = self._settings.guest
         return [
@@ -222,7 +229,7 @@ class _Course:
         self._root = self._user.clone(self._called("root"), self._image)
         return cloned(self._root, self._image, self._ceph)
 
-    def _boot(self, here: Any) -> str:
+    def _boot(self, here: Hypervisor) -> str:
         disk = {
             "uuid": self._root.id,
             "source_type": "volume",
@@ -264,7 +271,7 @@ class _Course:
     def _rose(self) -> str:
         return risen(self._volume, self._used, self._ceph)
 
-    def _snapshot(self, volume: Any) -> str:
+    def _snapshot(self, volume: Volume) -> str:
         snapshot = self._user.snapshot(self._called("snapshot"), volume)
         name = f"snapshot-{snapshot.id}"
         found = self._ceph("snapshots", volume.id)
@@ -278,7 +285,7 @@ class _Course:
             raise Unproved(f"ceph: volume {volume.id}: {name} is there, and Cinder deleted it")
         return f"{name} of volume {volume.id} was in RBD, and is deleted"
 
-    def _migrate(self, there: Any) -> str:
+    def _migrate(self, there: Hypervisor) -> str:
         before = rbd.addresses(self._ceph("watchers", self._volume.id))
         source = self._server.hypervisor_hostname
         self._server = self._user.migrate(self._server, there)

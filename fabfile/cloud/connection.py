@@ -8,16 +8,40 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, cast
 
-from fabfile.core.contract import BadInput, Unreachable
+from fabfile.core.contract import BadInput, Json, Unreachable
+
+if TYPE_CHECKING:
+    from openstack.block_storage.v3._proxy import Proxy as BlockStorage
+    from openstack.compute.v2._proxy import Proxy as Compute
+    from openstack.config import OpenStackConfig
+    from openstack.config.cloud_region import CloudRegion
+    from openstack.connection import Connection
+    from openstack.image.v2._proxy import Proxy as Glance
 
 _ANSWER_SECONDS = 60
 # API services behind uwsgi drop idle connections without a word.
 _RETRIES = 4
 
 
-def connect(cloud_name: str, clouds_yaml: str | os.PathLike[str] | None = None) -> Any:
+class Cloud(Protocol):
+    """What is used of an openstack.connection.Connection: the APIs, of today's versions."""
+
+    @property
+    def compute(self) -> Compute:
+        """Nova."""
+
+    @property
+    def block_storage(self) -> BlockStorage:
+        """Cinder."""
+
+    @property
+    def image(self) -> Glance:
+        """Glance."""
+
+
+def connect(cloud_name: str, clouds_yaml: str | os.PathLike[str] | None = None) -> Cloud:
     """An openstack.connection.Connection that has a token.
 
     clouds_yaml: a path; None: the operator's usual places (and OS_* variables).
@@ -30,10 +54,11 @@ def connect(cloud_name: str, clouds_yaml: str | os.PathLike[str] | None = None) 
     logging.getLogger("keystoneauth").setLevel(logging.ERROR)
     connection = Connection(config=_region(cloud_name, clouds_yaml))
     _authorize(connection, cloud_name)
-    return connection
+    # openstacksdk's own type leaves open which version of Cinder's and Glance's API it is.
+    return cast(Cloud, connection)
 
 
-def _region(name: str, file: str | os.PathLike[str] | None) -> Any:
+def _region(name: str, file: str | os.PathLike[str] | None) -> CloudRegion:
     from openstack.config import OpenStackConfig  # noqa: PLC0415
     from openstack.exceptions import ConfigException  # noqa: PLC0415
 
@@ -51,7 +76,7 @@ def _region(name: str, file: str | os.PathLike[str] | None) -> Any:
         raise BadInput(f"{where}: cloud {name!r} cannot be read: {error}") from error
 
 
-def _config(kind: Any, file: str | os.PathLike[str] | None) -> Any:
+def _config(kind: type[OpenStackConfig], file: str | os.PathLike[str] | None) -> OpenStackConfig:
     from yaml import YAMLError  # noqa: PLC0415
 
     try:
@@ -62,7 +87,7 @@ def _config(kind: Any, file: str | os.PathLike[str] | None) -> Any:
         raise BadInput(f"{file or 'clouds.yaml'}: not YAML: {error}") from error
 
 
-def _defaults(config: Any, name: str) -> dict[str, Any]:
+def _defaults(config: OpenStackConfig, name: str) -> dict[str, Json]:
     """What the operator's file leaves open: how long, how often."""
     own = config.cloud_config.get("clouds", {}).get(name) or {}
     wanted = {"api_timeout": _ANSWER_SECONDS, "connect_retries": _RETRIES}
@@ -77,7 +102,7 @@ def _no_cloud(where: str, name: str, known: list[str]) -> str:
     )
 
 
-def _authorize(connection: Any, name: str) -> None:
+def _authorize(connection: Connection, name: str) -> None:
     from keystoneauth1 import exceptions  # noqa: PLC0415
 
     url = connection.config.get_auth_args().get("auth_url", "no auth_url")

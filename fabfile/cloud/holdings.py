@@ -9,23 +9,69 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from fabfile.cloud import volume_types
+from fabfile.cloud.connection import Cloud
 from fabfile.core.contract import Failed
+
+if TYPE_CHECKING:
+    from openstack.block_storage.v3.attachment import Attachment as CinderAttachment
+    from openstack.block_storage.v3.volume import Volume as CinderVolume
+
+T = TypeVar("T")
 
 MOST = 5000
 """Volumes and attachments that a doctor looks at."""
 
 
-def volumes(connection: Any) -> list[dict[str, Any]]:
-    """[{'id', 'name', 'host', 'status'}] of all projects; host: host@backend#pool, or ''."""
+class Volume(TypedDict):
+    """A volume; host: host@backend#pool, or ''."""
+
+    id: str
+    name: str
+    host: str
+    status: str
+
+
+class Service(TypedDict):
+    """A cinder-volume that Cinder has a row of."""
+
+    host: str
+    up: bool
+    enabled: bool
+
+
+class Attachment(TypedDict):
+    """An attachment of RBD: who, by which secret, and through which monitors."""
+
+    volume: str
+    instance: str
+    user: str
+    uuid: str
+    monitors: list[str]
+
+
+class Holdings(TypedDict):
+    """What a doctor wants besides.
+
+    left_out: {'volumes' or 'attachments': as many as are looked at}, where there are more.
+    """
+
+    volumes: list[Volume]
+    volume_services: list[Service]
+    attachments: list[Attachment]
+    left_out: dict[str, int]
+
+
+def volumes(connection: Cloud) -> list[Volume]:
+    """Those of all projects."""
     with _understood():
         return [_volume(v) for v in _all_volumes(connection)]
 
 
-def services(connection: Any) -> list[dict[str, Any]]:
-    """[{'host', 'up', 'enabled'}] of every cinder-volume that Cinder has a row of."""
+def services(connection: Cloud) -> list[Service]:
+    """Every cinder-volume that Cinder has a row of."""
     with _understood():
         return [
             {"host": s.host, "up": s.state == "up", "enabled": s.status == "enabled"}
@@ -34,11 +80,8 @@ def services(connection: Any) -> list[dict[str, Any]]:
         ]
 
 
-def read(connection: Any) -> dict[str, Any]:
-    """{'volumes', 'volume_services', 'attachments': [...]}: what a doctor wants besides.
-
-    'left_out': {'volumes' or 'attachments': as many as are looked at}, where there are more.
-    """
+def read(connection: Cloud) -> Holdings:
+    """All that a doctor wants besides."""
     with _understood():
         some, more = _first(_all_volumes(connection))
         attached, more_attached = _first(
@@ -56,7 +99,7 @@ def read(connection: Any) -> dict[str, Any]:
         }
 
 
-READS: dict[str, Callable[[Any], Any]] = {
+READS: dict[str, Callable[[Cloud], object]] = {
     "volume_types": volume_types.read,
     "volume_services": services,
     "volumes": volumes,
@@ -77,12 +120,11 @@ def _understood() -> Iterator[None]:
         ) from error
 
 
-def _all_volumes(connection: Any) -> Iterable[Any]:
-    found: Iterable[Any] = connection.block_storage.volumes(details=True, all_projects=True)
-    return found
+def _all_volumes(connection: Cloud) -> Iterable[CinderVolume]:
+    return connection.block_storage.volumes(details=True, all_projects=True)
 
 
-def _volume(volume: Any) -> dict[str, Any]:
+def _volume(volume: CinderVolume) -> Volume:
     return {
         "id": volume.id,
         "name": volume.name,
@@ -91,13 +133,13 @@ def _volume(volume: Any) -> dict[str, Any]:
     }
 
 
-def _first(found: Iterable[Any]) -> tuple[list[Any], bool]:
+def _first(found: Iterable[T]) -> tuple[list[T], bool]:
     """(as many as are looked at, whether there are more)."""
     some = list(islice(found, MOST + 1))
     return some[:MOST], len(some) > MOST
 
 
-def _attachment(attachment: Any) -> dict[str, Any] | None:
+def _attachment(attachment: CinderAttachment) -> Attachment | None:
     """Of an RBD attachment, who, by which secret, and through which monitors."""
     info = attachment.connection_info or {}
     data = info.get("data", info)

@@ -7,10 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from fabfile.cloud import waiting
+from fabfile.cloud.connection import Cloud
 from fabfile.core.contract import Unproved
+
+if TYPE_CHECKING:
+    from openstack.block_storage.v3.volume import Volume
+    from openstack.compute.v2.server import Server
+    from openstack.image.v2.image import Image
+    from openstack.resource import Resource
+
+    R = TypeVar("R", bound=Resource)
+P = ParamSpec("P")
 
 PREFIX = "stackrbd-proof-"
 MARK = "stackrbd_proof"
@@ -41,7 +51,7 @@ class Leftovers:
     seconds: how long any single wait may take.  say: is told what stays.
     """
 
-    def __init__(self, connection: Any, seconds: float, say: Callable[[str], None]) -> None:
+    def __init__(self, connection: Cloud, seconds: float, say: Callable[[str], None]) -> None:
         self._compute = connection.compute
         self._storage = connection.block_storage
         self._glance = connection.image
@@ -76,7 +86,7 @@ class Leftovers:
         _attempt(trouble, self._gone, "nova: server", found, self._compute.servers)
         return len(found)
 
-    def _still(self, servers: list[Any]) -> None:
+    def _still(self, servers: list[Server]) -> None:
         """An instance that is deleted while it migrates leaves half of itself on two computes."""
         wanted = {item.id: item.name for item in servers}
         waiting.until(
@@ -116,7 +126,7 @@ class Leftovers:
             _attempt(trouble, self._storage.delete_type, item)
         return len(found)
 
-    def _ours(self, items: Iterable[Any], ours: Ours) -> list[Any]:
+    def _ours(self, items: Iterable[R], ours: Ours) -> list[R]:
         named = [item for item in items if ours.named(item.name or "")]
         marked = [item for item in named if _marked(item)]
         for item in named:
@@ -124,7 +134,7 @@ class Leftovers:
                 self._say(f"proof: {item.name} ({item.id}) has no mark: it stays")
         return marked
 
-    def _at_rest(self, what: str, items: list[Any], listing: Callable[..., Any]) -> None:
+    def _at_rest(self, what: str, items: list[R], listing: Callable[[], Iterable[R]]) -> None:
         """Cinder refuses to delete what is on its way."""
         wanted = {item.id: item.name for item in items}
         waiting.until(
@@ -135,7 +145,7 @@ class Leftovers:
             end="expected it to be at rest, so that it can be deleted",
         )
 
-    def _delete_volume(self, volume: Any) -> None:
+    def _delete_volume(self, volume: Volume) -> None:
         now = self._storage.find_volume(volume.id, ignore_missing=True)
         if now is None or now.status == "deleting":
             return
@@ -143,7 +153,7 @@ class Leftovers:
         force = now.status not in ("available", "error")
         self._storage.delete_volume(now.id, ignore_missing=True, force=force)
 
-    def _delete_image(self, image: Any) -> None:
+    def _delete_image(self, image: Image) -> None:
         """Glance refuses for as long as a clone in RBD is not quite gone."""
         from openstack.exceptions import ConflictException  # noqa: PLC0415
 
@@ -162,7 +172,7 @@ class Leftovers:
             end="expected it to be deleted, it is still in use",
         )
 
-    def _gone(self, what: str, items: list[Any], listing: Callable[..., Any]) -> None:
+    def _gone(self, what: str, items: list[R], listing: Callable[[], Iterable[R]]) -> None:
         wanted = {item.id: item.name for item in items}
         waiting.until(
             f"{what} {', '.join(wanted.values())}",
@@ -174,19 +184,21 @@ class Leftovers:
         )
 
 
-def _attempt(trouble: list[str], act: Callable[..., Any], *args: Any) -> None:
+def _attempt(
+    trouble: list[str], act: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+) -> None:
     try:
-        act(*args)
+        act(*args, **kwargs)
     except waiting.expected() as error:
         trouble.append(str(error))
 
 
-def _left(wanted: dict[str, str], listing: Callable[..., Any]) -> list[Any]:
+def _left(wanted: dict[str, str], listing: Callable[[], Iterable[R]]) -> list[R]:
     # Nothing wanted, nothing asked.
     return [item for item in listing() if item.id in wanted] if wanted else []
 
 
-def _marked(item: Any) -> bool:
+def _marked(item: Resource) -> bool:
     # A volume type has no metadata of its own.
     if (getattr(item, "description", None) or "").startswith(MARK):
         return True

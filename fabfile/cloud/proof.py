@@ -9,16 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fabfile.cloud.checks import Check, Checks, Say
+from fabfile.cloud.connection import Cloud
 from fabfile.cloud.leftovers import PREFIX, Leftovers
 from fabfile.cloud.rbd import Ceph
 from fabfile.cloud.user import ProofSettings, User, placed
 from fabfile.core.contract import Unproved
 
+if TYPE_CHECKING:
+    from openstack.block_storage.v3.volume import Volume
+    from openstack.compute.v2.server import Server
+    from openstack.image.v2.image import Image
 
-def prove(connection: Any, settings: ProofSettings, ceph: Ceph, say: Say) -> list[Check]:
+
+def prove(connection: Cloud, settings: ProofSettings, ceph: Ceph, say: Say) -> list[Check]:
     """Prove it on every compute of the settings; delete all, come what may.
 
     ceph(kind, volume id): the answer as rbd.parse() gives it. A check that failed is in
@@ -44,15 +50,19 @@ class _Proof:
     """One run; its methods answer a sentence or raise."""
 
     def __init__(
-        self, user: User, settings: ProofSettings, ceph: Ceph, check: Callable[..., bool]
+        self,
+        user: User,
+        settings: ProofSettings,
+        ceph: Ceph,
+        check: Callable[[str, Callable[[], str]], bool],
     ) -> None:
         self.user = user
         self.settings = settings
         self.ceph = ceph
         self.check = check
-        self.image: Any = None
-        self.volumes: dict[str, Any] = {}
-        self.servers: dict[str, Any] = {}
+        self.image: Image
+        self.volumes: dict[str, Volume] = {}
+        self.servers: dict[str, Server] = {}
         self.used: dict[str, int] = {}
 
     def all(self) -> None:
@@ -145,7 +155,7 @@ class _Proof:
 # What Ceph must say
 
 
-def cloned(volume: Any, image: Any, ceph: Ceph) -> str:
+def cloned(volume: Volume, image: Image, ceph: Ceph) -> str:
     """A sentence where Ceph names the image as the volume's parent; else Unproved."""
     parent = ceph("parent", volume.id)
     if image.id not in parent:
@@ -158,9 +168,9 @@ def cloned(volume: Any, image: Any, ceph: Ceph) -> str:
     return f"volume {volume.id} is a clone of {parent}"
 
 
-def watchers(volume: Any, where: str, ceph: Ceph) -> list[str]:
+def watchers(volume: Volume, where: str, ceph: Ceph) -> list[str]:
     """Who watches an attached volume; Unproved if nobody does."""
-    found: list[str] = ceph("watchers", volume.id)
+    found = ceph("watchers", volume.id)
     if not found:
         raise Unproved(
             f"ceph: volume {volume.id} is attached on {where} and nobody watches "
@@ -169,7 +179,7 @@ def watchers(volume: Any, where: str, ceph: Ceph) -> list[str]:
     return found
 
 
-def risen(volume: Any, before: int, ceph: Ceph) -> str:
+def risen(volume: Volume, before: int, ceph: Ceph) -> str:
     """A sentence where a volume uses more bytes than before; else Unproved."""
     now = ceph("used", volume.id)
     if now <= before:

@@ -6,13 +6,23 @@ Knows the words to ask by and the JSON that comes back; who runs them is the cal
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol, overload
 
-from fabfile.core.contract import Failed
+from fabfile.core.contract import Failed, Json
 
-Ceph = Callable[[str, str], Any]
-"""ceph(kind, volume id): the answer, as parse() gives it."""
+
+class Ceph(Protocol):
+    """ceph(kind, volume id): the answer, as parse() gives it."""
+
+    @overload
+    def __call__(self, kind: Literal["parent"], volume: str, /) -> str: ...
+
+    @overload
+    def __call__(self, kind: Literal["watchers", "snapshots"], volume: str, /) -> list[str]: ...
+
+    @overload
+    def __call__(self, kind: Literal["used"], volume: str, /) -> int: ...
 
 
 def questions(pool: str) -> dict[str, list[str]]:
@@ -26,7 +36,7 @@ def questions(pool: str) -> dict[str, list[str]]:
     }
 
 
-def parse(kind: str, text: str) -> Any:
+def parse(kind: str, text: str) -> str | int | list[str]:
     """What rbd's JSON says: parent str ('' if none), watchers list[str], used bytes,
     snapshots list[str] (names).
 
@@ -41,25 +51,25 @@ def parse(kind: str, text: str) -> Any:
         ) from error
 
 
-def _parent(info: dict[str, Any]) -> str:
+def _parent(info: Mapping[str, Json]) -> str:
     info["name"]
     found = info.get("parent")
     return "{pool}/{image}@{snapshot}".format(**found) if found else ""
 
 
-def _watchers(status: dict[str, Any]) -> list[str]:
+def _watchers(status: Mapping[str, Json]) -> list[str]:
     found = status["watchers"]
     # Before Nautilus: {"watcher": {...}} in the place of a list.
     items = found.values() if isinstance(found, dict) else found
     return [item["address"] for item in items]
 
 
-def _used(usage: dict[str, Any]) -> int:
+def _used(usage: Mapping[str, Json]) -> int:
     # One entry for the image and one for each of its snapshots.
     return sum(item["used_size"] for item in usage["images"])
 
 
-def _snapshots(listed: list[dict[str, Any]]) -> list[str]:
+def _snapshots(listed: list[Mapping[str, Json]]) -> list[str]:
     if not isinstance(listed, list):
         raise TypeError("no list of snapshots")
     return [item["name"] for item in listed]
@@ -70,7 +80,7 @@ def addresses(watchers: list[str]) -> set[str]:
     return {watcher.rpartition(":")[0] for watcher in watchers}
 
 
-_PARSERS: dict[str, Callable[[Any], Any]] = {
+_PARSERS: dict[str, Callable[[Json], str | int | list[str]]] = {
     "parent": _parent,
     "watchers": _watchers,
     "used": _used,

@@ -6,32 +6,40 @@ Knows the states that each verb ends in; which instances, and why, is not known 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
+from fabfile.cloud.connection import Cloud
 from fabfile.core.contract import Failed
+
+if TYPE_CHECKING:
+    from openstack.compute.v2._proxy import Proxy as Compute
 
 _PATIENCE = 400
 """Seconds: a guest that does not hear the power button is given 60 s by Nova, or its image's."""
 _PAUSE = 2
 
 
-def stop(connection: Any, instance: str) -> None:
+def stop(connection: Cloud, instance: str) -> None:
     """Stops it and waits; nothing where it is stopped.  Raises Failed."""
     _brought(connection, instance, "SHUTOFF", lambda c: c.stop_server(instance))
 
 
-def start(connection: Any, instance: str) -> None:
+def start(connection: Cloud, instance: str) -> None:
     """Starts it and waits; nothing where it is up.  Raises Failed."""
     _brought(connection, instance, "ACTIVE", lambda c: c.start_server(instance))
 
 
-def hard_reboot(connection: Any, instance: str) -> None:
+def hard_reboot(connection: Cloud, instance: str) -> None:
     """Makes its domain anew and waits.  Raises Failed."""
     _brought(connection, instance, "ACTIVE", lambda c: c.reboot_server(instance, "HARD"), True)
 
 
 def _brought(
-    connection: Any, instance: str, state: str, act: Callable[[Any], Any], always: bool = False
+    connection: Cloud,
+    instance: str,
+    state: str,
+    act: Callable[[Compute], object],
+    always: bool = False,
 ) -> None:
     from openstack.exceptions import SDKException  # noqa: PLC0415
 

@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from fabfile.cloud import waiting
+from fabfile.cloud.connection import Cloud
 from fabfile.cloud.leftovers import MARK, PREFIX
-from fabfile.core.contract import Unproved
+from fabfile.core.contract import Json, Unproved
 
+if TYPE_CHECKING:
+    from openstack.block_storage.v3.snapshot import Snapshot
+    from openstack.block_storage.v3.volume import Volume
+    from openstack.compute.v2.flavor import Flavor
+    from openstack.compute.v2.hypervisor import Hypervisor
+    from openstack.compute.v2.server import Server
+    from openstack.compute.v2.server_action import ServerAction
+    from openstack.image.v2.image import Image
+    from requests import Response
+
+T = TypeVar("T")
 _GIB = 1024**3
 _CONSOLE_LINES = 60
 HEARD = 90
@@ -58,7 +69,7 @@ class User:
 
     def __init__(
         self,
-        connection: Any,
+        connection: Cloud,
         settings: ProofSettings,
         go_on: waiting.GoOn = lambda: None,
     ) -> None:
@@ -66,8 +77,26 @@ class User:
         self._storage = connection.block_storage
         self._glance = connection.image
         self._settings = settings
-        self.until = partial(waiting.until, seconds=settings.timeout, go_on=go_on)
+        self._go_on = go_on
         self._listens_until: float | None = None
+
+    def until(  # noqa: PLR0913 (as waiting.until)
+        self,
+        what: str,
+        ask: Callable[[], T],
+        done: Callable[[T], object],
+        *,
+        seconds: float | None = None,
+        fatal: tuple[str, ...] = (),
+        why: Callable[[T], str] = lambda now: "",
+        end: str = "",
+    ) -> T:
+        """waiting.until, for as long as the settings say where nothing else is said."""
+        if seconds is None:
+            seconds = self._settings.timeout
+        return waiting.until(
+            what, ask, done, seconds=seconds, fatal=fatal, why=why, end=end, go_on=self._go_on
+        )
 
     # Glance
 
@@ -75,7 +104,7 @@ class User:
         """Wait for Glance, which may have been restarted just now."""
         self.until("glance: its API", lambda: next(self._glance.images(limit=1), True), bool)
 
-    def image(self) -> Any:
+    def image(self) -> Image:
         """The image of the settings, or the guest, uploaded."""
         wanted = self._settings.image
         if wanted is None:
@@ -88,14 +117,14 @@ class User:
             )
         return found
 
-    def _upload_guest(self) -> Any:
+    def _upload_guest(self) -> Image:
         wanted = self._settings
         kernel = self._upload("kernel", wanted.guest_kernel)
         ramdisk = self._upload("ramdisk", wanted.guest_initrd)
         with_kernel = {"kernel_id": kernel.id, "ramdisk_id": ramdisk.id}
         return self._upload("disk", wanted.guest_disk, **with_kernel)
 
-    def _upload(self, what: str, path: Any, **properties: str) -> Any:
+    def _upload(self, what: str, path: str | PathLike[str] | None, **properties: str) -> Image:
         """All raw: a Nova that inspects images migrates no instance with an 'aki' or 'ari'."""
         if path is None:
             raise Unproved(
@@ -118,7 +147,7 @@ class User:
             fatal=("killed", "deleted"),
         )
 
-    def _send(self, identifier: str, path: Any) -> None:
+    def _send(self, identifier: str, path: str | PathLike[str]) -> None:
         headers = {"Content-Type": "application/octet-stream"}
         if self._settings.store:
             headers["X-Image-Meta-Store"] = self._settings.store
@@ -135,7 +164,7 @@ class User:
 
     # Cinder
 
-    def volume(self, what: str, size: int, **more: str) -> Any:
+    def volume(self, what: str, size: int, **more: str) -> Volume:
         """A volume of the settings' type, of so many GiB."""
         made = self._storage.create_volume(
             name=self._name(what),
@@ -146,12 +175,12 @@ class User:
         )
         return self.volume_when(made, "available")
 
-    def clone(self, what: str, image: Any) -> Any:
+    def clone(self, what: str, image: Image) -> Volume:
         """A volume from an image, as large as that needs."""
         size = max(1, image.min_disk or 0, math.ceil(_bytes(image) / _GIB))
         return self.volume(what, size, image_id=image.id)
 
-    def snapshot(self, what: str, volume: Any) -> Any:
+    def snapshot(self, what: str, volume: Volume) -> Snapshot:
         """A snapshot of a volume, attached or not."""
         made = self._storage.create_snapshot(
             name=self._name(what), volume_id=volume.id, is_forced=True, metadata=self._mark()
@@ -163,7 +192,7 @@ class User:
             fatal=("error",),
         )
 
-    def delete_snapshot(self, snapshot: Any, volume: Any) -> None:
+    def delete_snapshot(self, snapshot: Snapshot, volume: Volume) -> None:
         """Delete it, and wait until it is gone."""
         self._storage.delete_snapshot(snapshot)
         self.until(
@@ -196,7 +225,7 @@ class User:
         """Whether there is such a volume type."""
         return any(kind.name == name for kind in self._storage.types())
 
-    def volume_when(self, volume: Any, status: str, fatal: tuple[str, ...] = ()) -> Any:
+    def volume_when(self, volume: Volume, status: str, fatal: tuple[str, ...] = ()) -> Volume:
         """The volume, when it has this status."""
         return self.until(
             f"cinder: volume {volume.name} ({volume.id})",
@@ -214,11 +243,11 @@ class User:
 
     # Nova
 
-    def hypervisors(self) -> list[Any]:
+    def hypervisors(self) -> list[Hypervisor]:
         """All of them."""
         return list(self._compute.hypervisors(details=True))
 
-    def ready(self, name: str) -> Any:
+    def ready(self, name: str) -> Hypervisor:
         """The hypervisor of this name, once Nova hears its nova-compute; Unproved if it does not.
 
         It may have begun just now, and a restored database has the time of its record: all that
@@ -242,7 +271,7 @@ class User:
             )
         return node
 
-    def boot(self, what: str, hypervisor: str, **disk: Any) -> Any:
+    def boot(self, what: str, hypervisor: str, **disk: object) -> Server:
         """Ask for an instance on this hypervisor and no other (Nova 2.74 and later).
 
         disk: image_id, or block_device_mapping.
@@ -256,7 +285,7 @@ class User:
             **disk,
         )
 
-    def _flavor(self) -> Any:
+    def _flavor(self) -> Flavor:
         wanted = self._settings.flavor
         flavor = self._compute.find_flavor(wanted, ignore_missing=True)
         if flavor is None:
@@ -266,7 +295,7 @@ class User:
             )
         return flavor
 
-    def up(self, server: Any, where: str) -> Any:
+    def up(self, server: Server, where: str) -> Server:
         """The instance when it is ACTIVE, and (our guest) ready to see a disk come."""
         server = self.until(
             f"nova: server {server.name} on {where}",
@@ -279,7 +308,7 @@ class User:
             self.console(server, "stackrbd-guest: up")
         return server
 
-    def attach(self, server: Any, volume: Any, where: str) -> None:
+    def attach(self, server: Server, volume: Volume, where: str) -> None:
         """Attach the volume; back at 'available' means that Nova gave up.
 
         Nova has reserved it when the call returns (up to microversion 2.100).
@@ -294,7 +323,7 @@ class User:
                 f"nova-compute's log on {where}"
             ) from error
 
-    def _last_action(self, server: Any, kind: str) -> str:
+    def _last_action(self, server: Server, kind: str) -> str:
         """The end of what Nova noted about the server's last action of this kind."""
         for action in self._compute.server_actions(server):
             if action.action == kind:
@@ -302,7 +331,7 @@ class User:
                 return _event(one)
         return ""
 
-    def migrate(self, server: Any, to: Any) -> Any:
+    def migrate(self, server: Server, to: Hypervisor) -> Server:
         """The instance, after a live migration to this hypervisor."""
         self._compute.live_migrate_server(server, host=service_host(to), block_migration="auto")
         now = self.until(
@@ -321,17 +350,17 @@ class User:
             )
         return now
 
-    def detach(self, server: Any, volume: Any) -> None:
+    def detach(self, server: Server, volume: Volume) -> None:
         """Detach while the instance runs."""
         self._compute.delete_volume_attachment(server, volume)
         self.volume_when(volume, "available")
 
-    def delete_server(self, server: Any, volume: Any) -> None:
+    def delete_server(self, server: Server, volume: Volume) -> None:
         """Delete the instance, and wait until the volume that it had is free."""
         self._compute.delete_server(server)
         self.volume_when(volume, "available")
 
-    def console(self, server: Any, wanted: str, bad: str = "\0", but: str = "\0") -> str:
+    def console(self, server: Server, wanted: str, bad: str = "\0", but: str = "\0") -> str:
         """The console's line with the wanted words; Unproved at the bad ones.
 
         but: a line that was there before, and does not count.
@@ -358,7 +387,7 @@ class User:
         return {MARK: self._settings.run_id}
 
 
-def hypervisor(name: str, items: Iterable[Any]) -> Any:
+def hypervisor(name: str, items: Iterable[Hypervisor]) -> Hypervisor:
     """The hypervisor of this name, or of this nova-compute's host.  Raises Unproved."""
     found = {item.name: item for item in items}
     fitting = [key for key, item in found.items() if name in (key, service_host(item))]
@@ -372,13 +401,13 @@ def hypervisor(name: str, items: Iterable[Any]) -> Any:
     return found[fitting[0]]
 
 
-def service_host(hypervisor: Any) -> str:
+def service_host(hypervisor: Hypervisor) -> str:
     """The name of the nova-compute that a hypervisor belongs to; '' where it is not told."""
     service = getattr(hypervisor, "service_details", None) or {}
     return str(service.get("host", ""))
 
 
-def placed(image: Any, store: str | None) -> str:
+def placed(image: Image, store: str | None) -> str:
     """Where the image lies, as far as Glance tells; Unproved if it is in files."""
     stores = _words(getattr(image, "store", None)) or _words(_extra(image, "stores"))
     urls = [getattr(image, "direct_url", None) or ""]
@@ -396,18 +425,18 @@ def placed(image: Any, store: str | None) -> str:
     return f"image {image.id} is active in {told}"
 
 
-def _answer(reply: Any) -> Any:
+def _answer(reply: Response) -> Response:
     from openstack.exceptions import raise_from_response  # noqa: PLC0415
 
     raise_from_response(reply)
     return reply
 
 
-def _bytes(image: Any) -> int:
+def _bytes(image: Image) -> int:
     return max(getattr(image, "virtual_size", None) or 0, image.size or 0)
 
 
-def _event(action: Any) -> str:
+def _event(action: ServerAction) -> str:
     """The event that failed: its details (2.84: the name of the exception) and its
     traceback's last line (administrators: what was raised, or where)."""
     for event in action.events or []:
@@ -419,11 +448,11 @@ def _event(action: Any) -> str:
     return action.message or ""
 
 
-def _extra(image: Any, name: str) -> Any:
+def _extra(image: Image, name: str) -> Json:
     return (getattr(image, "properties", None) or {}).get(name)
 
 
-def _words(value: Any) -> list[str]:
+def _words(value: Json) -> list[str]:
     """['a', 'b'] of 'a,b', of a list, of None."""
     items = value.split(",") if isinstance(value, str) else value or []
     return [str(item).strip() for item in items]

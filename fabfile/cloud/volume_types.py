@@ -6,19 +6,23 @@ Knows the types and their extra specs; which ones there should be is not known h
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
+from fabfile.cloud.connection import Cloud
 from fabfile.core.contract import Failed
+
+if TYPE_CHECKING:
+    from openstack.block_storage.v3.type import Type
 
 _KEY = "volume_backend_name"
 
 
-def read(connection: Any) -> dict[str, dict[str, str]]:
+def read(connection: Cloud) -> dict[str, dict[str, str]]:
     """{name: {extra spec: value}}."""
     return {kind.name: dict(kind.extra_specs or {}) for kind in _types(connection)}
 
 
-def ensure(connection: Any, name: str, backend_name: str) -> None:
+def ensure(connection: Cloud, name: str, backend_name: str) -> None:
     """Make the type, or give it this volume_backend_name; others stay. Idempotent."""
     from openstack.exceptions import SDKException  # noqa: PLC0415
 
@@ -35,7 +39,7 @@ def ensure(connection: Any, name: str, backend_name: str) -> None:
         ) from error
 
 
-def remove(connection: Any, name: str, made: bool) -> None:
+def remove(connection: Cloud, name: str, made: bool) -> None:
     """Takes back what ensure() did: the type that was made, else the name that was set.
 
     Raises Failed where volumes still use it.
@@ -61,7 +65,7 @@ def remove(connection: Any, name: str, made: bool) -> None:
 VERBS: dict[str, Callable[..., None]] = {"volume_type": ensure, "no_volume_type": remove}
 
 
-def _types(connection: Any) -> list[Any]:
+def _types(connection: Cloud) -> list[Type]:
     from openstack.exceptions import SDKException  # noqa: PLC0415
 
     try:

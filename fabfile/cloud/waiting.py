@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 from fabfile.core.contract import Stop, Unproved
 
+T = TypeVar("T")
 GoOn = Callable[[], None]
 _PAUSE_SECONDS = 1.0
 
 
 def until(  # noqa: PLR0913 - one loop for all waits
     what: str,
-    ask: Callable[[], Any],
-    done: Callable[[Any], Any],
+    ask: Callable[[], T],
+    done: Callable[[T], object],
     *,
     seconds: float,
     fatal: tuple[str, ...] = (),
-    why: Callable[[Any], str] = lambda now: "",
+    why: Callable[[T], str] = lambda now: "",
     end: str = "",
     go_on: GoOn = lambda: None,
-) -> Any:
+) -> T:
     """Ask until it is done; Unproved, with the last answer, after so many seconds.
 
     go_on: raises Interrupted where it is to wait no more.
@@ -34,16 +35,18 @@ def until(  # noqa: PLR0913 - one loop for all waits
     deadline = time.monotonic() + seconds
     while True:
         go_on()
-        now, state = _asked(ask)
-        if state is None:
-            if done(now):
-                return now
-            state = _status(now)
+        asked = _asked(ask)
+        if asked[1] is None:
+            if done(asked[0]):
+                return asked[0]
+            state = _status(asked[0])
             if any(word in fatal for word in state.split(", ")):
-                raise Unproved(f"{what}: {_because(state, why, now)}")
+                raise Unproved(f"{what}: {_because(state, why, asked[0])}")
+        else:
+            state = asked[1]
         if time.monotonic() > deadline:
             late = f"not there after {seconds:.0f} s; last: "
-            found = f"{late}{_because(state, why, now)}"
+            found = f"{late}{_because(state, why, asked[0])}"
             raise Unproved("; ".join(filter(None, (f"{what}: {found}", end))))
         time.sleep(_PAUSE_SECONDS)
 
@@ -56,7 +59,7 @@ def expected() -> tuple[type[Exception], ...]:
     return Stop, OSError, SDKException, ClientException
 
 
-def _asked(ask: Callable[[], Any]) -> tuple[Any, str | None]:
+def _asked(ask: Callable[[], T]) -> tuple[T, None] | tuple[None, str]:
     """(answer, None), or (None, why not) while a service is just not answering."""
     from keystoneauth1.exceptions import ConnectFailure  # noqa: PLC0415
     from openstack.exceptions import HttpException  # noqa: PLC0415
@@ -72,12 +75,12 @@ def _asked(ask: Callable[[], Any]) -> tuple[Any, str | None]:
         raise
 
 
-def _because(state: str, why: Callable[[Any], str], now: Any) -> str:
+def _because(state: str, why: Callable[[T], str], now: T | None) -> str:
     reason = why(now) if now is not None else ""
     return f"{state}: {reason}" if reason else state
 
 
-def _status(answer: Any) -> str:
+def _status(answer: object) -> str:
     """The status of one thing or of several, or the last lines of a console."""
     if not isinstance(answer, list):
         return str(getattr(answer, "status", answer))
