@@ -85,21 +85,7 @@ _ORDER = (
 DATABASE_UNITS, _QUEUE = ("mariadb", "mysql"), 2
 _STAYS = re.compile(r"nova-compute|.*-agent|.*-cleanup|.*-metadata-agent")
 """What serves guests that run, and goes on doing so."""
-UNITS = Read(
-    "units.active",
-    "argv",
-    {
-        "argv": [
-            "systemctl",
-            "list-units",
-            "--type=service",
-            "--state=active,activating",
-            "--plain",
-            "--no-legend",
-            "--no-pager",
-        ]
-    },
-)
+UNITS = Read("units.active", "running_units")
 
 
 def hosts(site: Any) -> list[Host]:
@@ -120,9 +106,8 @@ def rank(site: Any, unit: str) -> int | None:
     return len(_ORDER) - 2 if unit in site.backup.units else None
 
 
-def active(site: Any, answer: Mapping[str, Any]) -> list[str]:
-    """OpenStack's units that are at work, in the order in which they start."""
-    units = [line.split()[0].removesuffix(".service") for line in answer["out"].splitlines()]
+def active(site: Any, units: Sequence[str]) -> list[str]:
+    """OpenStack's units of those at work, in the order in which they start."""
     ranked = [(place, u) for u in units if (place := rank(site, u)) is not None]
     return [unit for _, unit in sorted(ranked)]
 
@@ -305,13 +290,8 @@ def stopped(site: Any, facts: Facts, names: Sequence[str]) -> list[Change]:
     for host in names:
         units = [u for u in active(site, facts.of(host, UNITS.id)) if u not in DATABASE_UNITS]
         for group in reversed(groups(site, units)):
-            undo = {
-                "verb": "restart",
-                "args": {"units": group},
-                "guard": {"argv": ["systemctl", "is-active", "--", *group]},
-            }
-            args = {"argv": ["systemctl", "stop", "--", *group], "timeout": 180, "undo": undo}
-            changes.append(Change(host, ", ".join(group), "stop", "!", "run", args, 1))
+            args = {"units": group, "timeout": 180}
+            changes.append(Change(host, ", ".join(group), "stop", "!", "stop", args, 1))
     return changes
 
 
@@ -427,8 +407,7 @@ class PutBack:
             place = rank(site, group[0]) or 0
             wave = 3 if place <= _QUEUE else 5 + place
             words = ", ".join(group)
-            enable = {"argv": ["systemctl", "enable", "-q", "--", *group], "timeout": 120}
-            changes.append(Change(host, words, "enable", "!", "run", enable, wave))
+            changes.append(Change(host, words, "enable", "!", "enable", {"units": group}, wave))
             if not (starts and group[0] in DATABASE_UNITS):
                 start = {"units": group, "timeout": 400}
                 changes.append(
@@ -462,9 +441,8 @@ class Stopped:
 
 def as_if_stopped(facts: Facts, names: Sequence[str]) -> Facts:
     """The facts as they will be then: for a plan that is shown before."""
-    rest = {"code": 0, "out": "mariadb.service loaded active running -", "err": ""}
     found = {
-        host: {**seen, UNITS.id: rest} if host in names else seen
+        host: {**seen, UNITS.id: ["mariadb"]} if host in names else seen
         for host, seen in facts.hosts.items()
     }
     return Facts(found, facts.known, facts.release)

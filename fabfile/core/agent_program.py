@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-READING = ("files", "options", "processes", "state", "reads", "agent")
+READING = ("files", "options", "processes", "state", "units", "packages", "reads", "agent")
 WRITING = ("steps",)
 DATABASE = ("database",)
 """The agent's modules: those of every agent, and those that are sent before steps alone, or

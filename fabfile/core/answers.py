@@ -69,6 +69,7 @@ _SHAPES: dict[str, Any] = {
     "each": _each(_each(_told)),
     "packages": _each(lambda value: value is None or isinstance(value, str)),
     "units": _each(lambda value: isinstance(value, dict)),
+    "running_units": _names,
     "owed": _names,
     "disk": _each(lambda value: isinstance(value, list) and all(type(n) is int for n in value)),
     "exists": _each(lambda value: isinstance(value, bool)),

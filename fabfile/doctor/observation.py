@@ -98,8 +98,7 @@ def reads(site: Any, host: Host) -> list[Read]:
 
 
 def _of_a_compute() -> list[Read]:
-    shown = ["systemctl", "show", "--no-pager", "-p", "Id,LoadState,ActiveState", "--", *LIBVIRT]
-    return [Read("libvirt.daemons", "argv", {"argv": shown}), domains.read(MOST_GUESTS)]
+    return [Read("libvirt.daemons", "units", {"names": list(LIBVIRT)}), domains.read(MOST_GUESTS)]
 
 
 def calm(site: Any, facts: Facts) -> Facts:

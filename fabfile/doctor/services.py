@@ -111,9 +111,8 @@ def daemons(seen: Any) -> str:
 
 
 def _active(seen: Any) -> set[str]:
-    blocks = seen["libvirt.daemons"]["out"].split("\n\n")
-    told = [dict(line.split("=", 1) for line in b.splitlines() if "=" in line) for b in blocks]
-    return {t["Id"] for t in told if t.get("ActiveState") == "active" and "Id" in t}
+    shown = seen["libvirt.daemons"]
+    return {name for name, unit in shown.items() if unit.get("ActiveState") == "active"}
 
 
 def _daemons(host: str, seen: Any) -> Iterator[Finding]:

@@ -81,9 +81,9 @@ DAEMONS = {"libvirtd.service": "active", "libvirtd.socket": "active"}
 
 
 def daemons(**states):
-    """systemctl's answer; libvirtd__socket stands for libvirtd.socket."""
+    """What units were seen; libvirtd__socket stands for libvirtd.socket."""
     told = {name.replace("__", "."): state for name, state in states.items()} or DAEMONS
-    return said("\n\n".join(f"Id={n}\nLoadState=loaded\nActiveState={s}" for n, s in told.items()))
+    return {name: {"LoadState": "loaded", "ActiveState": state} for name, state in told.items()}
 
 
 def disk_xml(uuid=FSID, user_="volumes", monitors=(MONITOR,), image="volumes/volume-1"):

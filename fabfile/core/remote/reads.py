@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from . import files, options, processes, state
+from . import files, options, packages, processes, state, units
 from .processes import Failed, expect, fingerprint, masked
 
 CREDENTIAL = re.compile(
@@ -112,9 +112,8 @@ def later_files(unit, main, plain=()):
 
 
 def _command_line(unit):
-    shown = expect(["systemctl", "show", "-p", "MainPID", "--", unit + ".service"])[1]
-    pid = shown.strip().partition("=")[2]
-    if pid in ("", "0"):
+    pid = units.main_process(unit)
+    if not pid:
         return []
     try:
         with open("/proc/%s/cmdline" % pid, "rb") as stream:
@@ -216,39 +215,6 @@ def each(argv, match, then, timeout=30, most=64, all=False):
     }
 
 
-def packages(names):
-    """{package: version, or None where it is not installed} by dpkg."""
-    form = "${db:Status-Abbrev} ${Package} ${Version}\n"
-    out = expect(["dpkg-query", "-W", "-f", form, "--"] + list(names), (0, 1))[1]
-    found = dict.fromkeys(names)
-    for line in out.splitlines():
-        status, _, rest = line.partition(" ")
-        if status.startswith("ii"):
-            name, _, version = rest.strip().partition(" ")
-            found[name] = version
-    return found
-
-
-UNIT = [
-    "LoadState",
-    "ActiveState",
-    "SubState",
-    "Result",
-    "MainPID",
-    "NRestarts",
-    "Job",
-    "ActiveEnterTimestampMonotonic",
-]
-
-
-def units(names):
-    """{unit: its systemd properties}; a unit that is not there has LoadState not-found."""
-    asked = ["systemctl", "show", "--no-pager", "-p", "Id," + ",".join(UNIT), "--"]
-    blocks = expect(asked + [n + ".service" for n in names])[1].split("\n\n")
-    seen = [dict(line.split("=", 1) for line in b.splitlines() if "=" in line) for b in blocks]
-    return dict(zip(names, seen))
-
-
 def exists(paths):
     """{path: whether something is there}."""
     return {path: os.path.lexists(path) for path in paths}
@@ -272,8 +238,11 @@ def disk(paths):
 def now_of(guard):
     """The digest of what a guard names, as it is now; None where nothing is.
 
-    guard: {'path': file} or {'argv': command, 'absent': what it says where nothing is}.
+    guard: {'path': file}, {'units': services that are to be at work} or
+    {'argv': command, 'absent': what it says where nothing is}.
     """
+    if "units" in guard:
+        return "active" if units.all_active(guard["units"]) else None
     if "path" in guard:
         seen = files.describe(guard["path"])
         if seen is None:
@@ -309,8 +278,9 @@ READS = {
     "rows": rows,
     "secret": secret,
     "each": each,
-    "packages": packages,
-    "units": units,
+    "packages": packages.versions,
+    "units": units.show,
+    "running_units": units.running,
     "owed": state.owed,
     "exists": exists,
     "disk": disk,

@@ -18,6 +18,8 @@ import time
 from subprocess import SubprocessError
 
 from . import files, options, reads, state
+from . import packages as packages_of_host
+from . import units as units_of_host
 from .processes import Failed, call, expect
 
 
@@ -129,7 +131,7 @@ def exchange(run, path, new, old, unit):
         raise Failed("%s: expected a folder, and nothing at %s" % (new, old))
     args = {"path": path, "new": old, "old": new, "unit": unit}
     yield {"verb": "exchange", "args": args, "guard": {"path": old}}
-    expect(["systemctl", "stop", "--", unit + ".service"], timeout=900)
+    units_of_host.stop([unit], timeout=900)
     try:
         files.exchange(path, new, old)
     except OSError as error:
@@ -192,14 +194,7 @@ def _asked(run, part):
 def install(run, packages, source=None):
     """Installs packages; where a source list is named, only that one is refreshed."""
     yield {}
-    apt = ["apt-get", "-q", "-y"]
-    apt += ["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::http::Timeout=20"]
-    if source:
-        only = ["-o", "Dir::Etc::sourcelist=" + source, "-o", "Dir::Etc::sourceparts=-"]
-        expect(apt + only + ["-o", "APT::Get::List-Cleanup=0", "update"], timeout=180)
-    quiet = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
-    wanted = ["--no-install-recommends", "install", "--"] + list(packages)
-    expect(apt + quiet + wanted, killable=False)
+    packages_of_host.install(packages, source)
 
 
 _MOST_RESTARTS = 3
@@ -212,20 +207,30 @@ def restart(run, units, settle=4.0, timeout=150):
     settle: seconds that a unit must stay up with the same process.
     """
     yield {"verb": "restart", "args": {"units": units}}
-    names = [u + ".service" for u in units]
-    for unit, seen in reads.units(units).items():
+    for unit, seen in units_of_host.show(units).items():
         if seen["LoadState"] != "loaded":
             raise Failed("%s: no such unit here (%s)" % (unit, seen["LoadState"]))
-    call(["systemctl", "reset-failed", "--"] + names)
-    expect(["systemctl", "restart", "--no-block", "--"] + names)
+    units_of_host.begin_restart(units)
     up = _up(units, time.monotonic() + timeout, timeout)
     _stay(up, time.monotonic() + settle)
-    for unit, seen in reads.units(units).items():
+    for unit, seen in units_of_host.show(units).items():
         if _fell(seen) or _process(seen) != up[unit]:
             said = (unit, settle, seen["SubState"], seen["Result"], _last_words(unit))
             raise Failed("%s came up and died within %d s (%s, %s)%s" % said)
     for unit in units:
         state.pay(unit)
+
+
+def stop(run, units, timeout=180):
+    """Stops units together; they are started again when it is taken back."""
+    yield {"verb": "restart", "args": {"units": units}, "guard": {"units": units}}
+    units_of_host.stop(units, timeout)
+
+
+def enable(run, units):
+    """Has units start with the host."""
+    yield {}
+    units_of_host.enable(units)
 
 
 def _up(units, until, timeout):
@@ -234,7 +239,7 @@ def _up(units, until, timeout):
     while True:
         time.sleep(pause)
         pause = min(2.0, pause * 1.6)  # a look is a program's start, on every host at once
-        seen = reads.units(units)
+        seen = units_of_host.show(units)
         for unit in units:
             again = int(seen[unit].get("NRestarts") or 0)
             fell = seen[unit]["ActiveState"] == "failed" or (unit in up and _fell(seen[unit]))
@@ -271,8 +276,8 @@ def _settled(seen):
 
 
 def _last_words(unit):
-    out = call(["journalctl", "-u", unit, "-n", "4", "-o", "cat", "--no-pager"])[1]
-    lines = [line for line in out.splitlines() if not reads.CREDENTIAL.search(line)]
+    lines = units_of_host.last_lines(unit)
+    lines = [line for line in lines if not reads.CREDENTIAL.search(line)]
     return "; its last words: " + " | ".join(lines)[-400:] if lines else ""
 
 
@@ -288,6 +293,8 @@ STEPS = {
     "run": run,
     "install": install,
     "restart": restart,
+    "stop": stop,
+    "enable": enable,
 }
 
 
