@@ -1,16 +1,22 @@
 """ceph.*: pools, users and keyrings."""
 
-from typing import Any
+from __future__ import annotations
 
-from invoke import task
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from fabfile.command import HELP, command, guarded, refuse_dry
+from fabfile.command import command
+
+if TYPE_CHECKING:
+    from invoke import Context
+
+    from fabfile.flow.session import Options
 
 
 @command
 def pools() -> list[Any]:
     """Create the pools and initialise them for RBD."""
-    from fabfile.resources import pools as resource  # noqa: PLC0415
+    from fabfile.resources import pools as resource  # noqa: PLC0415 (start-up time)
 
     return [resource]
 
@@ -18,7 +24,7 @@ def pools() -> list[Any]:
 @command
 def auth() -> list[Any]:
     """Create the cephx users; widen the caps of existing ones."""
-    from fabfile.resources import auth as resource  # noqa: PLC0415
+    from fabfile.resources import auth as resource  # noqa: PLC0415 (start-up time)
 
     return [resource]
 
@@ -26,33 +32,26 @@ def auth() -> list[Any]:
 @command
 def keyrings() -> list[Any]:
     """Put each keyring on the hosts that need it, for its service alone."""
-    from fabfile.resources import keyrings as resource  # noqa: PLC0415
+    from fabfile.resources import keyrings as resource  # noqa: PLC0415 (start-up time)
 
     return [resource]
 
 
-@task(
-    iterable=["hard_reboot"],
-    help={
-        **{name: HELP[name] for name in ("site", "limit", "check", "diff", "yes", "json")},
+@command(
+    flags=("site", "limit", "check", "diff", "yes", "json", "refresh", "hard_reboot"),
+    texts={
         "refresh": "make the attachments of stopped instances anew (Nova 24, Xena, or later)",
         "hard_reboot": "an instance (its id) that is stopped, refreshed and started; repeatable",
     },
+    iterable=["hard_reboot"],
 )
-def mons(  # noqa: PLR0913, PLR0917 (flags)
-    context: Any,
-    site: str = "",
-    limit: str = "",
-    check: bool = False,
-    diff: bool = False,
-    yes: bool = False,
-    json: bool = False,
+def mons(
+    context: Context,
+    options: Options,
     refresh: bool = False,
-    hard_reboot: Any = None,
-) -> None:
+    hard_reboot: Sequence[str] | None = None,
+) -> int:
     """After monitors were moved: ceph.conf everywhere, and what attachments and guests need."""
-    from fabfile.flow import move_monitors  # noqa: PLC0415
+    from fabfile.flow import move_monitors  # noqa: PLC0415 (start-up time)
 
-    refuse_dry(context)
-    flags = {"site": site, "limit": limit, "check": check, "diff": diff, "yes": yes, "json": json}
-    guarded(lambda: move_monitors.follow(context, flags, refresh, tuple(hard_reboot or ())))
+    return move_monitors.follow(context, options, refresh, tuple(hard_reboot or ()))

@@ -1,53 +1,53 @@
-"""The one decorator: common flags, exit codes, and no traceback for what is no bug.
+"""The one decorator: flags, exit codes, and no traceback for what is no bug.
 
-A task's body answers which resources it is about; all else is the flow's.
+A task's body answers which resources it is about, or does its work by the flow.
 Loads nothing but Invoke: `inv --list` must stay quick.
 """
 
+from __future__ import annotations
+
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from invoke import Exit, Task, task
+from invoke import Context, Exit, task
 
-HELP = {
-    "site": "the site file (else STACKRBD_SITE, else config/site.toml)",
-    "limit": "hosts to touch: names, globs, roles or @failed by commas; '!' takes away",
-    "check": "show what would be done, change nothing; exits 2 if there is something",
-    "diff": "show what changes inside each file and object",
-    "yes": "do it without asking",
-    "json": "print JSON on standard output, a document a line; the last is the result",
-    "forks": "hosts at a time (else ssh.forks of the site file)",
-    "serial": "computes a batch: N, N% or a list such as 1,10%,50% (the last one repeats)",
-    "max_fail": "computes (N or N%) that may fail or be unreachable while the rest goes on",
-    "canary": "prove each batch by the canary before the next; the first that fails is undone",
-    "engine": "where hosts are worked on from: local (else), or dask: the workers of [dask]",
+if TYPE_CHECKING:
+    from fabfile.flow.converge import Converger
+    from fabfile.flow.engine import Engine
+    from fabfile.flow.session import Options, Session
+
+FLAGS: Mapping[str, tuple[str | bool, str]] = {
+    "site": ("", "the site file (else STACKRBD_SITE, else config/site.toml)"),
+    "limit": ("", "hosts to touch: names, globs, roles or @failed by commas; '!' takes away"),
+    "check": (False, "show what would be done, change nothing; exits 2 if there is something"),
+    "diff": (False, "show what changes inside each file and object"),
+    "yes": (False, "do it without asking"),
+    "json": (False, "print JSON on standard output, a document a line; the last is the result"),
+    "forks": ("", "hosts at a time (else ssh.forks of the site file)"),
+    "serial": ("", "computes a batch: N, N% or a list such as 1,10%,50% (the last one repeats)"),
+    "max_fail": (
+        "",
+        "computes (N or N%) that may fail or be unreachable while the rest goes on",
+    ),
+    "engine": ("", "where hosts are worked on from: local (else), or dask: the workers of [dask]"),
+    "canary": (
+        False,
+        "prove each batch by the canary before the next; the first that fails is undone",
+    ),
 }
-_FLAGS = [
-    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
-    for name, default in (
-        ("site", ""),
-        ("limit", ""),
-        ("check", False),
-        ("diff", False),
-        ("yes", False),
-        ("json", False),
-        ("forks", ""),
-        ("serial", ""),
-        ("max_fail", ""),
-        ("engine", ""),
-        ("canary", False),
-    )
-]
-Body = Callable[..., Sequence[Any]]
+"""The flags that tasks have in common: {name: (default, help)}; fields of Options."""
+_GIVEN = ("context", "options")
+"""The parameters of a task's function that are no flags."""
 
 
 def guarded(action: Callable[[], int]) -> None:
     """Runs an action; a Stop becomes its sentence and its exit code."""
-    from fabfile.core.contract import Interrupted, Stop  # noqa: PLC0415
-    from fabfile.core.text import clean  # noqa: PLC0415
-    from fabfile.flow import interrupts  # noqa: PLC0415
+    from fabfile.core.contract import Interrupted, Stop  # noqa: PLC0415 (start-up time)
+    from fabfile.core.text import clean  # noqa: PLC0415 (start-up time)
+    from fabfile.flow import interrupts  # noqa: PLC0415 (start-up time)
 
     interrupts.raising()
     try:
@@ -60,34 +60,94 @@ def guarded(action: Callable[[], int]) -> None:
         raise Exit(code=code)
 
 
-def refuse_dry(context: Any) -> None:
+def refuse_dry(context: Context) -> None:
     """Invoke's own --dry skips only some of the work: refused in words."""
     if context.config.run.dry:
         raise Exit("stackrbd: Invoke's --dry would still write; use --check", code=3)
 
 
-def command(body: Body) -> Task[Any]:
-    """Makes a task of a function that returns the resources to converge."""
+def command(
+    body: Callable[..., Any] | None = None,
+    *,
+    flags: Sequence[str] = (),
+    texts: Mapping[str, str] | None = None,
+    local: bool = False,
+    **more: Any,
+) -> Any:
+    """Makes a task of a function that returns the resources to converge.
+
+    flags: then the function does the work itself, by (context, options, own parameters), and
+    returns the exit code; the common flags named here are its options.  Where own ones are
+    among them, they stand there, else first: Invoke gives short names in this order.
+    texts: of own flags, or in place of the common ones'.  local: it asks no host, so that
+    --dry is harmless.  more: goes to Invoke's task.
+    """
+    if body is None:
+        return functools.partial(command, flags=flags, texts=texts, local=local, **more)
+    act = body if flags else _converging(body)
+    own = [p for p in inspect.signature(body).parameters.values() if p.name not in _GIVEN]
+    parameters = _signature(own, flags or tuple(FLAGS))
 
     @functools.wraps(body)
-    def run(context: Any, **flags: Any) -> None:
-        refuse_dry(context)
-        own = {n: flags.pop(n) for n in list(flags) if n in inspect.signature(body).parameters}
-        guarded(lambda: _converge(context, body.__name__, body(**own), flags))
+    def run(context: Context, **given: Any) -> None:
+        from fabfile.flow.session import Options  # noqa: PLC0415 (start-up time)
 
-    own_flags = list(inspect.signature(body).parameters.values())
-    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    run.__signature__ = inspect.Signature([context, *own_flags, *_FLAGS])  # type: ignore[attr-defined]
+        if not local:
+            refuse_dry(context)
+        common = {n: given.pop(n) for n in list(given) if n not in {p.name for p in own}}
+        guarded(lambda: act(context, Options(**common), **given))
+
+    first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    run.__signature__ = inspect.Signature([first, *parameters])  # type: ignore[attr-defined]
     del run.__wrapped__  # type: ignore[attr-defined]
-    shown = {n: h for n, h in HELP.items()}
-    if "all_" in inspect.signature(body).parameters:
-        shown["all"] = "all units of the site's roles, changed or not"
-    made: Task[Any] = task(help=shown)(run)
-    return made
+    shown = {p.name: FLAGS[p.name][1] for p in parameters if p.name in FLAGS} | dict(texts or {})
+    return task(help=shown, **more)(run)
 
 
-def _converge(context: Any, task: str, stages: Sequence[Any], flags: dict[str, Any]) -> int:
-    from fabfile.flow.converge import Options, Run  # noqa: PLC0415
+def _converging(body: Callable[..., Sequence[Any]]) -> Callable[..., int]:
+    def act(context: Context, options: Options, **own: Any) -> int:
+        with converging(context, options, body.__name__) as converger:
+            return converger.report(converger.converge(body(**own)))
 
-    with Run(context, Options(**flags), task) as run:
-        return run.report(run.converge(stages))
+    return act
+
+
+def _signature(
+    own: Sequence[inspect.Parameter], flags: Sequence[str]
+) -> Sequence[inspect.Parameter]:
+    """Own and common flags, in the order in which Invoke is to see them."""
+    named = {p.name: p for p in own}
+    found = [p for p in own if p.name not in flags]
+    for name in flags:
+        found.append(
+            named.get(name)
+            or inspect.Parameter(
+                name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=FLAGS[name][0]
+            )
+        )
+    return [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in found]
+
+
+# What --engine and --canary ask for
+
+
+@contextlib.contextmanager
+def converging(context: Any, options: Options, name: str) -> Iterator[Converger]:
+    """A converger over a session of its own, with the engine and the gate of the options.
+
+    name: the task's.  Raises BadInput.
+    """
+    from fabfile.flow.converge import Converger  # noqa: PLC0415 (start-up time)
+    from fabfile.flow.proof import gate, verify  # noqa: PLC0415 (start-up time)
+    from fabfile.flow.session import open_session  # noqa: PLC0415 (start-up time)
+
+    with open_session(context, options, name, {"dask": _dask}) as session:
+        if options.canary:
+            verify.refuse_without_means(session.site, "--canary")
+        yield Converger(session, gate.CanaryGate if options.canary else None)
+
+
+def _dask(session: Session) -> Engine:
+    from fabfile.workers import dask_engine, pool  # noqa: PLC0415 (an extra, slow to load)
+
+    return pool.Elsewhere(dask_engine.Dask(session.site.dask), session)

@@ -1,52 +1,45 @@
 """doctor, status and report: what is wrong, what there is, what was done; all look only."""
 
-from typing import Any
+from __future__ import annotations
 
-from invoke import task
+from typing import TYPE_CHECKING
 
-from fabfile.command import HELP, guarded, refuse_dry
+from fabfile.command import command
 
-_FLAGS = {name: HELP[name] for name in ("site", "json")} | {"limit": "hosts to look at"}
+if TYPE_CHECKING:
+    from invoke import Context
+
+    from fabfile.flow.session import Options
+
+_LIMIT = {"limit": "hosts to look at"}
 
 
-@task(help=_FLAGS)
-def doctor(context: Any, site: str = "", limit: str = "", json: bool = False) -> None:
+@command(flags=("site", "limit", "json"), texts=_LIMIT)
+def doctor(context: Context, options: Options) -> int:
     """Say what is wrong, why, and which command mends it; writes nothing on any host."""
-    from fabfile.flow.converge import Options  # noqa: PLC0415
-    from fabfile.flow.inspect import survey  # noqa: PLC0415
+    from fabfile.flow.inspect import survey  # noqa: PLC0415 (start-up time)
 
-    refuse_dry(context)
-    guarded(lambda: survey.doctor(context, Options(site, limit, json=json)))
+    return survey.doctor(context, options)
 
 
-@task(help=_FLAGS)
-def status(context: Any, site: str = "", limit: str = "", json: bool = False) -> None:
+@command(flags=("site", "limit", "json"), texts=_LIMIT)
+def status(context: Context, options: Options) -> int:
     """Show the site: roles, versions, pools, drift, the last run, who holds which secret."""
-    from fabfile.flow.converge import Options  # noqa: PLC0415
-    from fabfile.flow.inspect import survey  # noqa: PLC0415
+    from fabfile.flow.inspect import survey  # noqa: PLC0415 (start-up time)
 
-    refuse_dry(context)
-    guarded(lambda: survey.status(context, Options(site, limit, json=json)))
+    return survey.status(context, options)
 
 
-@task(
-    help={
-        **_FLAGS,
+@command(
+    flags=("site", "limit", "out", "prom", "json"),
+    texts={
+        **_LIMIT,
         "out": "the folder for report.html, report.json and junit.xml",
         "prom": "write metrics for the node exporter into this file (name.prom)",
-    }
+    },
 )
-def report(  # noqa: PLR0913, PLR0917 (flags)
-    context: Any,
-    site: str = "",
-    limit: str = "",
-    out: str = "",
-    prom: str = "",
-    json: bool = False,
-) -> None:
+def report(context: Context, options: Options, out: str = "", prom: str = "") -> int:
     """Write the site's state and its runs as one page, with JSON and JUnit; or as metrics."""
-    from fabfile.flow.converge import Options  # noqa: PLC0415
-    from fabfile.flow.inspect import reporting  # noqa: PLC0415
+    from fabfile.flow.inspect import reporting  # noqa: PLC0415 (start-up time)
 
-    refuse_dry(context)
-    guarded(lambda: reporting.report(context, Options(site, limit, json=json), out, prom))
+    return reporting.report(context, options, out, prom)

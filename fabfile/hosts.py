@@ -1,16 +1,21 @@
 """hosts.*: what a host needs before it can use the cluster."""
 
-from typing import Any
+from __future__ import annotations
 
-from invoke import task
+from typing import TYPE_CHECKING, Any
 
-from fabfile.command import HELP, command, guarded, refuse_dry
+from fabfile.command import command
+
+if TYPE_CHECKING:
+    from invoke import Context
+
+    from fabfile.flow.session import Options
 
 
 @command
 def sudoers() -> list[Any]:
     """Let the operator run ALL as root without a password (may ask for it once)."""
-    from fabfile.resources import operator_sudo  # noqa: PLC0415
+    from fabfile.resources import operator_sudo  # noqa: PLC0415 (start-up time)
 
     return [operator_sudo]
 
@@ -18,7 +23,7 @@ def sudoers() -> list[Any]:
 @command
 def packages() -> list[Any]:
     """Install the Ceph client from its signed source."""
-    from fabfile.resources import client_packages  # noqa: PLC0415
+    from fabfile.resources import client_packages  # noqa: PLC0415 (start-up time)
 
     return [client_packages]
 
@@ -26,23 +31,22 @@ def packages() -> list[Any]:
 @command
 def conf() -> list[Any]:
     """Make /etc/ceph and ceph.conf from the live monitor map."""
-    from fabfile.resources import ceph_conf  # noqa: PLC0415
+    from fabfile.resources import ceph_conf  # noqa: PLC0415 (start-up time)
 
     return [ceph_conf]
 
 
-@task(help={**{n: HELP[n] for n in ("site", "limit")}, "yes": "the fingerprints were compared"})
-def trust(context: Any, site: str = "", limit: str = "", yes: bool = False) -> None:
+@command(flags=("site", "limit", "yes"), texts={"yes": "the fingerprints were compared"})
+def trust(context: Context, options: Options) -> int:
     """Take unknown hosts' keys into known_hosts, after their fingerprints were compared."""
-    from fabfile.flow import host_keys  # noqa: PLC0415
+    from fabfile.flow import host_keys  # noqa: PLC0415 (start-up time)
 
-    refuse_dry(context)
-    guarded(lambda: host_keys.trust(context, site, limit, yes))
+    return host_keys.trust(context, options)
 
 
-@task(help={name: HELP[name] for name in ("site",)})
-def check(context: Any, site: str = "") -> None:
+@command(flags=("site",), local=True)
+def check(context: Context, options: Options) -> int:
     """Check that each host has what the agent needs (python3, sudo, systemd)."""
-    from fabfile.flow.inspect import preflight  # noqa: PLC0415
+    from fabfile.flow.inspect import preflight  # noqa: PLC0415 (start-up time)
 
-    guarded(lambda: preflight.show(context, site))
+    return preflight.show(context, options)

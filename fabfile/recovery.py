@@ -1,121 +1,96 @@
 """backup.*, reconcile and recover: the databases beside the pools, kept and brought back."""
 
-from typing import Any
+from __future__ import annotations
 
-from invoke import task
+from typing import TYPE_CHECKING, Any
 
-from fabfile.command import HELP, command, guarded, refuse_dry
+from fabfile.command import command
 
+if TYPE_CHECKING:
+    from invoke import Context
 
-@task(
-    help={
-        **{name: HELP[name] for name in ("site", "json")},
-        "details": "ask every image for its size, snapshots and watchers (minutes for thousands)",
-    }
-)
-def reconcile(context: Any, site: str = "", json: bool = False, details: bool = False) -> None:
-    """Compare the databases' rows with what the pools hold, both ways; change nothing."""
-    from fabfile.flow.inspect import reconcile as comparison  # noqa: PLC0415
+    from fabfile.flow.session import Options
 
-    refuse_dry(context)
-    guarded(lambda: comparison.show(context, {"site": site, "json": json}, details))
-
-
-_LOOK = {name: HELP[name] for name in ("site", "json")}
 _RECORD = {"record": "its name in inv backup.list (else the last one)"}
 _CLOUD = {"cloud": "the cloud's name, in place of typing it"}
+
+
+@command(
+    flags=("site", "json", "details"),
+    texts={
+        "details": "ask every image for its size, snapshots and watchers (minutes for thousands)"
+    },
+)
+def reconcile(context: Context, options: Options, details: bool = False) -> int:
+    """Compare the databases' rows with what the pools hold, both ways; change nothing."""
+    from fabfile.flow.inspect import reconcile as comparison  # noqa: PLC0415 (start-up time)
+
+    return comparison.show(context, options, details)
 
 
 @command
 def tools() -> list[Any]:
     """Install what makes backups (age, zstd) on the hosts that are backed up."""
-    from fabfile.backup import contents  # noqa: PLC0415
+    from fabfile.backup import contents  # noqa: PLC0415 (start-up time)
 
     return [contents.tools]
 
 
-@task(
-    help={
-        "out": "the new file, for its owner alone (else backup.identity of the site file)",
-        "site": HELP["site"],
-    }
+@command(
+    flags=("site",),
+    texts={"out": "the new file, for its owner alone (else backup.identity of the site file)"},
 )
-def key(context: Any, out: str = "", site: str = "") -> None:
+def key(context: Context, options: Options, out: str = "") -> int:
     """Make the key that opens backups, and print the recipient that they are sealed for."""
-    from fabfile.flow.backup import key as backup_key  # noqa: PLC0415
+    from fabfile.flow.backup import key as backup_key  # noqa: PLC0415 (start-up time)
 
-    refuse_dry(context)
-    guarded(lambda: backup_key.make(out, site))
+    return backup_key.make(out, options.site)
 
 
-@task(help=_LOOK)
-def create(context: Any, site: str = "", json: bool = False) -> None:
+@command(flags=("site", "json"))
+def create(context: Context, options: Options) -> int:
     """Back up databases, keys, files and the Ceph side, sealed before they leave their host."""
-    from fabfile.flow.backup import create as backup_create  # noqa: PLC0415
+    from fabfile.flow.backup import create as backup_create  # noqa: PLC0415 (start-up time)
 
-    refuse_dry(context)
-    guarded(lambda: backup_create.create(context, {"site": site, "json": json}))
+    return backup_create.create(context, options)
 
 
-@task(name="list", help=_LOOK)
-def list_(context: Any, site: str = "", json: bool = False) -> None:
+@command(flags=("site", "json"), name="list", local=True)
+def list_(context: Context, options: Options) -> int:
     """List the backups that are kept here, and when each was last verified."""
-    from fabfile.flow.backup import create as backup_create  # noqa: PLC0415
-    from fabfile.flow.backup import key as backup_key  # noqa: PLC0415
+    from fabfile.flow.backup import create as backup_create  # noqa: PLC0415 (start-up time)
+    from fabfile.flow.backup import key as backup_key  # noqa: PLC0415 (start-up time)
 
-    guarded(lambda: backup_create.show(backup_key.site_of(site), json))
+    return backup_create.show(backup_key.site_of(options.site), options.json)
 
 
-@task(help={**_LOOK, **_RECORD})
-def verify(context: Any, record: str = "", site: str = "", json: bool = False) -> None:
+@command(flags=("site", "json"), texts=_RECORD)
+def verify(context: Context, options: Options, record: str = "") -> int:
     """Restore a backup into a throwaway server on its host, and compare table by table."""
-    from fabfile.flow.backup import create as backup_create  # noqa: PLC0415
+    from fabfile.flow.backup import create as backup_create  # noqa: PLC0415 (start-up time)
 
-    refuse_dry(context)
-    guarded(lambda: backup_create.verify(context, {"site": site, "json": json}, record))
+    return backup_create.verify(context, options, record)
 
 
-@task(help={**_LOOK, **_RECORD, **_CLOUD, "check": HELP["check"]})
-def restore(  # noqa: PLR0913, PLR0917 (flags)
-    context: Any,
-    record: str = "",
-    cloud: str = "",
-    site: str = "",
-    check: bool = False,
-    json: bool = False,
-) -> None:
+@command(flags=("site", "check", "json"), texts={**_RECORD, **_CLOUD})
+def restore(context: Context, options: Options, record: str = "", cloud: str = "") -> int:
     """Put a backup in the place of the live databases and files; what is live is kept."""
-    from fabfile.flow.backup import restore as backup_restore  # noqa: PLC0415
+    from fabfile.flow.backup import restore as backup_restore  # noqa: PLC0415 (start-up time)
 
-    refuse_dry(context)
-    flags = {"site": site, "check": check, "json": json}
-    guarded(lambda: backup_restore.restore(context, flags, record, cloud))
+    return backup_restore.restore(context, options, record, cloud)
 
 
-@task(help={**_LOOK, "yes": HELP["yes"], "check": HELP["check"]})
-def settle(
-    context: Any, site: str = "", check: bool = False, yes: bool = False, json: bool = False
-) -> None:
+@command(flags=("site", "check", "yes", "json"))
+def settle(context: Context, options: Options) -> int:
     """Delete, for good, the databases that earlier restores kept."""
-    from fabfile.flow.backup import restore as backup_restore  # noqa: PLC0415
+    from fabfile.flow.backup import restore as backup_restore  # noqa: PLC0415 (start-up time)
 
-    refuse_dry(context)
-    flags = {"site": site, "check": check, "yes": yes, "json": json}
-    guarded(lambda: backup_restore.settle(context, flags))
+    return backup_restore.settle(context, options)
 
 
-@task(help={**_LOOK, **_RECORD, **_CLOUD, "check": HELP["check"]})
-def recover(  # noqa: PLR0913, PLR0917 (flags)
-    context: Any,
-    record: str = "",
-    cloud: str = "",
-    site: str = "",
-    check: bool = False,
-    json: bool = False,
-) -> None:
+@command(flags=("site", "check", "json"), texts={**_RECORD, **_CLOUD})
+def recover(context: Context, options: Options, record: str = "", cloud: str = "") -> int:
     """Bring back a lost controller: restore onto a bare host, integrate, reconcile, verify."""
-    from fabfile.flow.backup import restore as backup_restore  # noqa: PLC0415
+    from fabfile.flow.backup import restore as backup_restore  # noqa: PLC0415 (start-up time)
 
-    refuse_dry(context)
-    flags = {"site": site, "check": check, "json": json}
-    guarded(lambda: backup_restore.recover(context, flags, record, cloud))
+    return backup_restore.recover(context, options, record, cloud)

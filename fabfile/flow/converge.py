@@ -6,12 +6,9 @@ host is reached is core's.
 
 from __future__ import annotations
 
-import contextlib
-import getpass
 import json
-import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fabfile import context as travelling
@@ -23,118 +20,44 @@ from fabfile.core.contract import (
     Change,
     Facts,
     Host,
-    NeedsPassword,
     Plan,
     Read,
-    Secret,
     Seen,
     Stop,
     Unproved,
 )
-from fabfile.flow import engine, gather, history, interrupts, rollout
+from fabfile.flow import gather, history
 from fabfile.flow import limit as limits
-from fabfile.flow.executor import PATIENCE, Again, Applying
+from fabfile.flow.executor import Again, Executor, Gate
+from fabfile.flow.session import Session
 from fabfile.flow.terminal import outcomes
-from fabfile.flow.terminal.screen import Screen, answer, attended
 from fabfile.model import releases
-from fabfile.model import site as sites
 from fabfile.resources import secret_uuid
 
-LOCK_DEADLINE = 86400
 _TAKEN_OVER = 0.001
 """What is added to a run's number where a worker was lost; the next run's is 1 higher."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """The flags that all tasks have in common."""
+class Converger:
+    """One task's stages at work on the hosts of a session: facts, plan and outcome of a run.
 
-    site: str = ""
-    limit: str = ""
-    check: bool = False
-    diff: bool = False
-    yes: bool = False
-    json: bool = False
-    forks: str = ""
-    serial: str = ""
-    max_fail: str = ""
-    engine: str = ""
-    canary: bool = False
-
-    @property
-    def words_of_site(self) -> str:
-        """' --site FILE' for a command that is to be typed, where the operator gave one."""
-        return f" --site {shlex.quote(self.site)}" if self.site else ""
-
-
-@dataclass
-class Run:
-    """One task at work on one site: connections, facts and keys of this run.
-
-    failed: the hosts that it goes on without, and why.
+    gate: makes what has to be passed between two batches, where there is such a thing.
+    failed: the hosts that it goes on without, and why; those that others left before it.
     """
 
-    context: Any
-    options: Options
-    task: str = ""
-    screen: Screen = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.screen = Screen(self.options.json)
-        self.path = site_file.locate(self.options.site)
-        self.site = sites.check(site_file.load(self.path), str(self.path), site_file.platforms())
-        limit = limits.resolved(self.site, self.options.limit)
-        self.options = replace(self.options, limit=limit)
-        self.limited = limits.limited(self.site, limit)
-        self.pace = rollout.of(
-            self.site,
-            self.limited,
-            self.options.forks,
-            self.options.serial,
-            self.options.max_fail,
-            self.options.canary,
-        )
-        if self.options.canary:
-            self._refuse_without_canary()
-        self.failed: dict[str, Stop] = {}
+    def __init__(
+        self,
+        session: Session,
+        gate: Callable[[Converger, journal.Journal], Gate] | None = None,
+        failed: dict[str, Stop] | None = None,
+    ) -> None:
+        self.session, self._make_gate = session, gate
+        self.site, self.screen = session.site, session.screen
+        self.failed: dict[str, Stop] = {} if failed is None else failed
+        self.facts = Facts({})
         self._record: journal.Journal | None = None
         self._tables = site_file.releases()
-        self.fleet = self._fleet()
-        self.id = journal.new_id()
-        self.engine = self._engine()
-        self.facts = Facts({})
-        self._under_lock: dict[str, Any] = {}
         self._stages: Sequence[Any] = ()
-
-    def _refuse_without_canary(self) -> None:
-        from fabfile.flow.proof import verify  # noqa: PLC0415 (it proves by runs)
-
-        verify.refuse_without_means(self.site, "--canary")
-
-    def __enter__(self) -> Run:
-        return self
-
-    def __exit__(self, *why: object) -> None:
-        """Closes every connection that was opened."""
-        self.close()
-
-    def close(self) -> None:
-        """Closes every connection that was opened."""
-        self.engine.close()
-        self.fleet.close()
-
-    def _fleet(self) -> Any:
-        return engine.fleet(self.site.all_hosts(), self.site.ssh, self.pace.forks)
-
-    def _engine(self) -> engine.Engine:
-        """What --engine asks for.  Raises BadInput."""
-        if self.options.engine in ("", "local"):
-            return engine.Local(self.fleet, self.site.admin)
-        if self.options.engine != "dask":
-            raise BadInput(f"--engine: expected local or dask, found {self.options.engine!r}")
-        from fabfile.workers import dask_engine, pool  # noqa: PLC0415 (an extra, slow to load)
-
-        return pool.Elsewhere(dask_engine.Dask(self.site.dask), self)
 
     # Probe
 
@@ -144,10 +67,10 @@ class Run:
         seen: hosts' answers that are still true, so that these are not asked again.
         """
         admin = self.site.admin
-        scope = [h for h in self.site.all_hosts() if self.in_scope(h)]
+        scope = [h for h in self.site.all_hosts() if self._in_scope(h)]
         out = {CLOUD, *self.failed}
         answers = {name: dict(known) for name, known in (seen or {}).items() if name not in out}
-        asked = {h: self.questions(stages, h) for h in scope}
+        asked = {h: gather.questions(self.site, stages, h) for h in scope}
         ids = {read.id for reads in asked.values() for read in reads}
         asked = {h: reads for h, reads in asked.items() if h.name not in answers}
         if asked:
@@ -155,155 +78,42 @@ class Run:
         cluster_side = {admin: asked.pop(admin, [])}
         for part in (cluster_side, asked):
             answers |= self._read({h: reads for h, reads in part.items() if reads})
-        asked_of_cloud = self.questions(stages, Host(CLOUD, ())) if self.site.cloud else []
+        asked_of_cloud = (
+            gather.questions(self.site, stages, Host(CLOUD, ())) if self.site.cloud else []
+        )
         if asked_of_cloud:
-            answers[CLOUD] = self._ask_cloud(asked_of_cloud)
+            answers[CLOUD] = self.session.ask_cloud(asked_of_cloud)
         facts = Facts(answers)
         limits.refuse_where_input_is_kept(answers)
         limits.refuse_one_host_under_two_names(answers)
         known = {"apt.key": text_of(self.site.packages.key)} if self.site.packages.key else {}
         if ids & secret_uuid.IDS:
             known |= secret_uuid.resolve(self.site, facts)
-        travelling.remember(self.context, known)
+        travelling.remember(self.session.context, known)
         asks = releases.asked(facts)
         table = releases.choose(self.site, facts, self._tables)[1] if asks else {}
-        facts = self.facts = Facts(answers, travelling.recall(self.context), table)
+        facts = self.facts = Facts(answers, travelling.recall(self.session.context), table)
         closer = [r for s in stages if hasattr(s, "closer") for r in s.closer(self.site, facts)]
         if closer and self.site.cloud:
-            answers[CLOUD] = {**answers.get(CLOUD, {}), **self._ask_cloud(closer)}
+            answers[CLOUD] = {**answers.get(CLOUD, {}), **self.session.ask_cloud(closer)}
         return self.facts
 
-    def questions(self, stages: Sequence[Any], host: Host) -> list[Read]:
-        """What all stages have to know of a host, each thing once."""
-        asked: dict[str, Read] = {}
-        for read in (read for stage in stages for read in stage.reads(self.site, host)):
-            asked[read.id] = read.together(asked.get(read.id, read))
-        if host.name != CLOUD:
-            asked["host"] = Read("host", "host")
-        return list(asked.values())
-
-    def in_scope(self, host: Host) -> bool:
-        """Whether it is read: the limited ones, and where the identity is told."""
-        return host.name not in self.failed and (
-            host.name in self.limited
-            or host == self.site.admin
-            or bool({"glance", "cinder"} & set(host.roles))
-        )
+    def _in_scope(self, host: Host) -> bool:
+        """Whether it is read: those of the session, but the ones that failed."""
+        return host.name not in self.failed and self.session.in_scope(host)
 
     def _read(self, asked: Mapping[Host, Sequence[Read]]) -> dict[str, dict[str, Any]]:
         """As ask(), but goes on without the hosts that may fail."""
-        answers, faults = self.asked(asked)
+        answers, faults = self.session.asked(asked)
         self.leave_out(faults)
         return {name: seen for name, seen in answers.items() if name not in faults}
 
     def leave_out(self, faults: Mapping[str, Stop]) -> None:
         """Goes on without these hosts.  Raises what kept them, where that is not borne."""
         self.failed |= faults
-        self.go_on()
+        self.session.rollout.raise_if_stopped(self.failed)
         for host, why in outcomes.causes(faults).items():
             self.screen.event("left out", host=host, why=why)
-
-    def go_on(self) -> None:
-        """Raises the hosts' faults as one, where they are more than --max-fail allows."""
-        if not self.failed or self.pace.bears(self.failed):
-            return
-        allowed = self.pace.allowed
-        raise outcomes.worst(
-            self.failed,
-            f"--max-fail bears {allowed} computes that fail, and no other host" if allowed else "",
-        )
-
-    def ask(
-        self, asked: Mapping[Host, Sequence[Read]], deadline: int = gather.DEADLINE
-    ) -> dict[str, dict[str, Any]]:
-        """{host: {read id: value}}; a read 'secret' comes back as a Secret.
-
-        Raises Unreachable, Locked, Interrupted, or Failed for what could not look.
-        """
-        answers, faults = self.asked(asked, deadline=deadline)
-        if faults:
-            raise outcomes.worst(faults)
-        return answers
-
-    def asked(
-        self,
-        asked: Mapping[Host, Sequence[Read]],
-        quietly: bool = False,
-        deadline: int = gather.DEADLINE,
-    ) -> tuple[dict[str, dict[str, Any]], dict[str, Stop]]:
-        """As ask(), and {host: why} of those that did not answer all.  Raises Interrupted.
-
-        quietly: does not ask for a password.
-        """
-        answers = gather.Answers(asked)
-        cut = self.hear(asked, answers, quietly, deadline)
-        return answers.values, answers.wanting(cut)
-
-    def hear(
-        self,
-        asked: Mapping[Host, Sequence[Read]],
-        answers: gather.Answers,
-        quietly: bool = False,
-        deadline: int = gather.DEADLINE,
-    ) -> dict[str, Stop]:
-        """Lets answers hear what the hosts say; {host: why} of those that did not come to an end.
-
-        Raises Interrupted.  quietly: does not ask for a password.
-        """
-        works = gather.works(asked, self._under_lock, deadline)
-        with self.finishing():
-            cut = self._work(works, answers)
-            needy = [n for n, fault in cut.items() if isinstance(fault, NeedsPassword)]
-            if needy and not quietly and attended():
-                self._ask_password(needy)
-                for name in needy:
-                    del cut[name]
-                cut |= self._work({name: works[name] for name in needy}, answers)
-        self.fleet.conversations.go_on()
-        return cut
-
-    def _work(
-        self, works: Mapping[str, dict[str, Any]], answers: gather.Answers
-    ) -> dict[str, Stop]:
-        """Asks hosts, while the screen shows how many have answered."""
-        wanted = {host: len(work["reads"]) for host, work in works.items()}
-        with self.screen.at_work("read", wanted) as told:
-
-            def heard(host: str, message: Mapping[str, Any]) -> None:
-                answers.heard(host, message)
-                told(host, str(message["t"]))
-
-            found = self.engine.probe(works, heard)
-            for host in found:
-                told(host, "failed")
-            return found
-
-    def _ask_password(self, hosts: Sequence[str]) -> None:
-        """Once, for all hosts; it goes to sudo's standard input and nowhere else."""
-        try:
-            typed = getpass.getpass(f"sudo's password on {', '.join(hosts)}: ")
-        except EOFError:
-            raise BadInput("sudo: no password was typed; nothing was written") from None
-        self.fleet.give(Secret(typed))
-
-    def finishing(self) -> Any:
-        """While this holds, a signal ends the work at the next step's end, and is raised then."""
-        return interrupts.finishing(
-            self.fleet.conversations.stop, self.screen.say, self.screen.leave
-        )
-
-    def connection(self) -> Any:
-        """The site's cloud, by openstacksdk."""
-        from fabfile.cloud import connection  # noqa: PLC0415
-
-        return connection.connect(str(self.site.cloud), self.site.clouds_yaml)
-
-    def _ask_cloud(self, asked: Sequence[Read]) -> dict[str, Any]:
-        from fabfile.cloud import holdings  # noqa: PLC0415
-
-        connection = self.connection()
-        known = [read for read in asked if read.verb in holdings.READS]  # the rest: any host's
-        return {read.id: holdings.READS[read.verb](connection) for read in known}
 
     # Plan
 
@@ -321,23 +131,25 @@ class Run:
         return Plan(tuple(changes), tuple(notes), outcomes.causes(self.failed))
 
     def _may_touch(self, change: Change) -> bool:
-        return change.host in self.limited or (change.host == CLOUD and not self.options.limit)
+        return change.host in self.session.limited or (
+            change.host == CLOUD and not self.session.options.limit
+        )
 
     # The whole
 
-    def look(self, stages: Sequence[Any]) -> Plan:
+    def preview(self, stages: Sequence[Any]) -> Plan:
         """The plan, shown; nothing is written anywhere."""
         try:
             plan = self.plan(stages, self.probe(stages))
         except Stop as stop:
             stop.args = (f"{stop}\nnothing was written anywhere",)
             raise
-        for warning in self.engine.warnings():
+        for warning in self.session.engine.warnings():
             self.screen.say(f"Warning: {warning}")
         shown = {"changes": _as_shown(plan), "notes": plan.notes, "left_out": plan.left_out}
         self.screen.event("plan", site=self.site.name, **shown)
         if plan:
-            self.screen.plan(plan, self.options.diff)
+            self.screen.plan(plan, self.session.options.diff)
         else:
             self.screen.nothing(plan)
         return plan
@@ -347,22 +159,22 @@ class Run:
 
         Raises Stop; with --check, nothing is written.
         """
-        if self.options.yes and not self.options.check:
-            with self.locked() as number:
-                plan = self.look(stages)
+        if self.session.options.yes and not self.session.options.check:
+            with self.session.locked() as number:
+                plan = self.preview(stages)
                 return self.apply(stages, plan, number) if plan else plan
-        plan = self.look(stages)
-        if self.options.check or not plan:
+        plan = self.preview(stages)
+        if self.session.options.check or not plan:
             return plan
-        self.confirm()
+        self.session.confirm()
         return self.carry_out(stages, journal.as_data(plan.changes))
 
     def apply_kept(self, stages: Sequence[Any], kept: Sequence[Mapping[str, Any]]) -> Plan:
         """A kept plan: shown and asked for (unless --yes), then carried out, or stale."""
-        if not self.options.yes:
-            now = self.look(stages)
+        if not self.session.options.yes:
+            now = self.preview(stages)
             _refuse_stale([c for c in kept if c.get("host") not in self.failed], now)
-            self.confirm()
+            self.session.confirm()
         return self.carry_out(stages, kept)
 
     def carry_out(self, stages: Sequence[Any], expected: Sequence[Mapping[str, Any]]) -> Plan:
@@ -371,7 +183,7 @@ class Run:
         expected: the plan's changes, as the journal writes them.
         Raises BadInput ('stale') where the plan would now be another one.
         """
-        with self.locked() as number:
+        with self.session.locked() as number:
             shown = set(self.failed)
             plan = self.plan(stages, self.probe(stages))
             new = {host: why for host, why in plan.left_out.items() if host not in shown}
@@ -379,39 +191,14 @@ class Run:
             _refuse_stale([c for c in expected if c.get("host") not in self.failed], plan)
             return self.apply(stages, plan, number)
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[int]:
-        """Holds the site's lock, and gives this run's number.  Raises Locked."""
-        who = f"run {self.id} ({self.task}) of {journal.who()}"
-        work = {"hold": True, "site": self.site.name, "who": who, "deadline": LOCK_DEADLINE}
-        admin = self.site.admin.name
-        try:
-            hold = self.fleet.hold(admin, work)
-        except NeedsPassword:
-            if not attended():
-                raise
-            self._ask_password([admin])
-            hold = self.fleet.hold(admin, work)
-        self._under_lock = {
-            "site": self.site.name,
-            "number": hold.number,
-            "who": who,
-            "patience": PATIENCE,
-        }
-        try:
-            yield hold.number
-        finally:
-            self._under_lock = {}
-            hold.release()
-
     def _recorded(self, **what: Any) -> journal.Journal:
         """A record of this run on this side, and the hosts that it goes on without."""
         record = journal.Journal(
-            self.id,
+            self.session.id,
             site=self.site.name,
-            file=str(self.path.resolve()),
-            task=self.task,
-            limit=self.options.limit,
+            file=str(self.session.path.resolve()),
+            task=self.session.task,
+            limit=self.session.options.limit,
             **what,
         )
         for host, fault in self.failed.items():
@@ -427,12 +214,9 @@ class Run:
         record = self._record = self._recorded(number=number)
         record.plan(plan)
         again = [getattr(stage, "afterwards", stage) for stage in stages]
-        then = {name: self.questions(again, self.site.host(name)) for name in plan.hosts()}
-        work, self._stages = Applying(self, plan, record, number, then), stages
-        if self.options.canary:
-            work.gate = self._gate(record)
+        work, self._stages = self._executor(plan, record, number, again), stages
         try:
-            with self.finishing(), self.screen.at_work("done", work.planned()):
+            with self.session.finishing(), self.screen.at_work("done", work.planned()):
                 work.all()
             left = self.plan(again, self.probe(again, self._still_true(again, work.seen.values)))
             record.event("verified", left=len(left.changes))
@@ -443,17 +227,31 @@ class Run:
             self._ended(record, work, stop.code, str(stop))
             raise
         self._ended(record, work, max((fault.code for fault in self.failed.values()), default=0))
-        self.screen.say(
-            f"Done: {sum(work.done.values())} changes, at most {max(self.fleet.trips.values())} "
-            f"round trips a host. "
-            + ("" if self.task == "undo" else f"To take them back: inv undo --run {self.id}")
-        )
+        self._say_done(work)
         return plan
 
-    def _gate(self, record: journal.Journal) -> Any:
-        from fabfile.flow.proof.gate import Gate  # noqa: PLC0415 (it proves by runs)
+    def _executor(
+        self, plan: Plan, record: journal.Journal, number: int, again: Sequence[Any]
+    ) -> Executor:
+        site = self.site
+        return Executor(
+            self.session,
+            plan,
+            record,
+            number,
+            {name: gather.questions(site, again, site.host(name)) for name in plan.hosts()},
+            self.failed,
+            self.resurvey,
+            self._make_gate(self, record) if self._make_gate else None,
+        )
 
-        return Gate(self, record)
+    def _say_done(self, work: Executor) -> None:
+        task, run = self.session.task, self.session.id
+        self.screen.say(
+            f"Done: {sum(work.done.values())} changes, at most "
+            f"{max(self.session.fleet.trips.values())} round trips a host. "
+            + ("" if task == "undo" else f"To take them back: inv undo --run {run}")
+        )
 
     def take_back(self, hosts: Collection[str]) -> Plan:
         """What this run did on these hosts, undone as inv undo does it, by a run of its own.
@@ -461,7 +259,7 @@ class Run:
         Under this one's lock, and over its connections.  Raises Stop.
         """
         options = replace(
-            self.options,
+            self.session.options,
             limit=",".join(sorted(hosts)),
             check=False,
             diff=False,
@@ -471,15 +269,13 @@ class Run:
             engine="",
             canary=False,
         )
-        back = Run(self.context, options, "undo")
-        back.close()
-        back.fleet, back.screen, back._under_lock = self.fleet, self.screen, self._under_lock
-        back.engine = engine.Local(self.fleet, self.site.admin)
-        stages = [history.undone(self.id, self.site, back.limited)]
+        session = self.session.sharing(options, "undo")
+        back = Converger(session)
+        stages = [history.undone(self.session.id, self.site, session.limited)]
         plan = back.plan(stages, back.probe(stages))
         if plan:
             self.screen.plan(plan, False)
-            back.apply(stages, plan, self._under_lock["number"])
+            back.apply(stages, plan, session.under_lock["number"])
         return plan
 
     def _still_true(
@@ -490,16 +286,16 @@ class Run:
         known = {name: found for name, found in self.facts.hosts.items() if name not in anew}
         return {**known, **{name: found for name, found in seen.items() if name not in anew}}
 
-    def look_again(self, hosts: Collection[str]) -> Again:
+    def resurvey(self, hosts: Collection[str]) -> Again:
         """What hosts say in the middle of this run, and what would be planned for them."""
-        stages, lock = self._stages, self._under_lock
+        stages, lock = self._stages, self.session.under_lock
         lock["number"] = round(lock["number"] + _TAKEN_OVER, 3)
-        this = Read("this run", "run", {"run": self.id})
+        this = Read("this run", "run", {"run": self.session.id})
         asked = {
-            host: [*self.questions(stages, host), this]
+            host: [*gather.questions(self.site, stages, host), this]
             for host in map(self.site.host, sorted(hosts))
         }
-        answers, faults = self.asked(asked, quietly=True)
+        answers, faults = self.session.asked(asked, quietly=True)
         seen = {host: found for host, found in answers.items() if host not in faults}
         done = {
             host: {s["step"] for s in found["this run"] if s["state"] == "done"}
@@ -511,32 +307,19 @@ class Run:
             changes.setdefault(change.host, []).append(change)
         return Again(lock["number"], changes, done, faults)
 
-    def _ended(self, record: journal.Journal, work: Applying, code: int, why: str = "") -> None:
+    def _ended(self, record: journal.Journal, work: Executor, code: int, why: str = "") -> None:
         more = {"why": why} if why else {}
         failed = outcomes.causes(self.failed)
         record.event("ended", code=code, done=work.done, failed=failed, **more)
         for line in work.recap():
             self.screen.say(f"  {line}")
 
-    def confirm(
-        self,
-        question: str = "Do this?",
-        alone: str = "nobody is there to ask: give --yes, or --check to look only",
-    ) -> None:
-        """Asks the operator.  Raises BadInput where nobody is there (alone), or says no."""
-        if self.options.yes:
-            return
-        if not attended():
-            raise BadInput(alone)
-        if answer(f"{question} Only 'yes' goes on: ") != "yes":
-            raise BadInput("not confirmed; nothing was written")
-
     def report(self, plan: Plan) -> int:
         """Prints --json's result; the exit code.
 
         Raises what kept hosts from being read or worked on, if there are any.
         """
-        pending = self.options.check and bool(plan)
+        pending = self.session.options.check and bool(plan)
         self.screen.json(
             {
                 "site": self.site.name,
@@ -544,8 +327,8 @@ class Run:
                 "pending": pending,
                 "changes": _as_shown(plan),
                 "notes": plan.notes,
-                "run": self.id if plan and not pending else None,
-                "trips": self.fleet.trips,
+                "run": self.session.id if plan and not pending else None,
+                "trips": self.session.fleet.trips,
                 "failed": outcomes.causes(self.failed),
             }
         )
@@ -555,7 +338,7 @@ class Run:
 
     def _without(self) -> Stop:
         """That hosts are left; recorded, so that --limit @failed finds them."""
-        if self.options.check:
+        if self.session.options.check:
             return outcomes.left(self.failed, "nothing was written anywhere")
         if not self._record:
             self._record = self._recorded()

@@ -1,10 +1,10 @@
 """Where a run's hosts are worked on: two functions, and the engine of this process.
 
-    probe(works, heard)    asks hosts; writes nothing
-    apply(works, heard)    carries out part of a plan
+    probe(works, on_message)    asks hosts; writes nothing
+    apply(works, on_message)    carries out part of a plan
 
-works: {host: work}, as an agent takes it, with a Ref where a secret goes; heard(host,
-message) is called with each of their messages, never twice at a time.  Both answer {host:
+works: {host: work}, as an agent takes it, with a Ref where a secret goes; on_message(
+host, message) is called with each of their messages, never twice at a time.  Both answer {host:
 why} of those that did not end; a fault `Lost` is that of a host whose worker is gone.  An
 engine looks up the secrets itself, over its own connections: no work holds one.
 """
@@ -12,7 +12,7 @@ engine looks up the secrets itself, over its own connections: no work holds one.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from fabfile.core import site_file
@@ -22,6 +22,7 @@ from fabfile.flow.terminal import outcomes
 from fabfile.resources import auth
 
 Works = Mapping[str, Mapping[str, Any]]
+OnMessage = Callable[[str, Mapping[str, Any]], None]
 _LOCK = ("site", "number", "who", "patience")
 """What a work says of the lock that it is done under."""
 
@@ -29,10 +30,10 @@ _LOCK = ("site", "number", "who", "patience")
 class Engine(Protocol):
     """What a run asks for: this process's own pool, or workers elsewhere."""
 
-    def probe(self, works: Works, heard: Any) -> dict[str, Stop]:
+    def probe(self, works: Works, on_message: OnMessage) -> dict[str, Stop]:
         """Asks hosts."""
 
-    def apply(self, works: Works, heard: Any) -> dict[str, Stop]:
+    def apply(self, works: Works, on_message: OnMessage) -> dict[str, Stop]:
         """Carries out part of a plan.  Raises Stop where nothing of it was begun."""
 
     def warnings(self) -> Sequence[str]:
@@ -49,12 +50,12 @@ class Local:
         self.fleet, self._admin = fleet, admin
         self._keys: dict[str, Secret] = {}
 
-    def probe(self, works: Works, heard: Any) -> dict[str, Stop]:
+    def probe(self, works: Works, on_message: OnMessage) -> dict[str, Stop]:
         """See the module."""
-        faults: dict[str, Stop] = self.fleet.work(works, heard)
+        faults: dict[str, Stop] = self.fleet.work(works, on_message)
         return faults
 
-    def apply(self, works: Works, heard: Any) -> dict[str, Stop]:
+    def apply(self, works: Works, on_message: OnMessage) -> dict[str, Stop]:
         """See the module.  Raises what keeps a key from being fetched."""
         self._fetch(works)
         faults: dict[str, Stop] = self.fleet.work(
@@ -62,7 +63,7 @@ class Local:
                 host: {**work, "steps": _put_in(work["steps"], self._keys)}
                 for host, work in works.items()
             },
-            heard,
+            on_message,
         )
         return faults
 
@@ -78,9 +79,9 @@ class Local:
             return
         work = next(iter(works.values()))
         asked = {self._admin: reads}
-        answers = gather.Answers(asked)
+        answers = gather.FactCollector(asked)
         lock = {name: work[name] for name in _LOCK}
-        wanting = answers.wanting(self.fleet.work(gather.works(asked, lock), answers.heard))
+        wanting = answers.wanting(self.fleet.work(gather.works(asked, lock), answers.on_message))
         self.fleet.conversations.go_on()
         if wanting:
             raise outcomes.worst(wanting)

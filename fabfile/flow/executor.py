@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from fabfile.core import journal
 from fabfile.core.answers import unasked
@@ -27,16 +27,12 @@ from fabfile.core.contract import (
     Unproved,
 )
 from fabfile.flow import gather
+from fabfile.flow.session import PATIENCE, Session
 from fabfile.flow.terminal import outcomes
-
-if TYPE_CHECKING:
-    from fabfile.flow.proof.gate import Gate
 
 DEADLINE = 1800
 """Seconds that one host's part of a wave may take, a package manager's time aside."""
-PATIENCE = 45
-"""Seconds that an agent waits for one of an older run to end."""
-LOOK_AGAIN = 60
+ASK_AGAIN = 60
 """Seconds for which a host that was cut off is asked again."""
 
 Numbered = Sequence[tuple[int, Change]]
@@ -56,29 +52,48 @@ class Again(NamedTuple):
     faults: Mapping[str, Stop]
 
 
-class Applying:
-    """One plan on its way: what was done of it, outcomes by host."""
+class Gate(Protocol):
+    """What a batch has to pass before the next one begins."""
 
-    def __init__(
+    def passed(self, hosts: Collection[str]) -> None:
+        """Tries the hosts on which all was done.  Raises Unproved where it does not pass."""
+
+    def closed(self, hosts: Collection[str], why: Stop) -> Stop:
+        """Takes a batch back; what ends the run."""
+
+
+class Executor:
+    """One plan on its way: what was done of it, outcomes by host.
+
+    then: {host: what is read there once all is done}.  failed: {host: why} of those that the
+    run goes on without; more come in here.  resurvey: looks at hosts whose worker is gone.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 (the parts of a run)
         self,
-        run: Any,
+        session: Session,
         plan: Plan,
         record: journal.Journal,
         number: int,
         then: Mapping[str, Sequence[Read]],
+        failed: dict[str, Stop],
+        resurvey: Callable[[Collection[str]], Again],
+        gate: Gate | None = None,
     ) -> None:
-        self.gate: Gate | None = None
-        self._run, self._plan, self._record, self._then = run, plan, record, then
-        self.seen = gather.Answers({run.site.host(name): reads for name, reads in then.items()})
+        self._session, self._plan, self._record, self._then = session, plan, record, then
+        self._failures, self._resurvey, self._gate = failed, resurvey, gate
+        self.seen = gather.FactCollector(
+            {session.site.host(name): reads for name, reads in then.items()}
+        )
         self._common = {
             "run": record.id,
-            "site": run.site.name,
+            "site": session.site.name,
             "number": number,
             "who": f"run {record.id} of {journal.who()}",
             "patience": PATIENCE,
             "deadline": DEADLINE,
             "log": True,
-            "prunes": run.task != "undo",
+            "prunes": session.task != "undo",
         }
         self.done: dict[str, int] = {}
         self._steps_done: set[int] = set()
@@ -93,22 +108,22 @@ class Applying:
         last = {host: number for number, wave in enumerate(waves) for host in wave}
         for number, wave in enumerate(waves):
             cloud = wave.pop(CLOUD, [])
-            there = {host: work for host, work in wave.items() if host not in self._run.failed}
-            for batch in self._run.pace.batches(there):
+            there = {host: work for host, work in wave.items() if host not in self._failures}
+            for batch in self._session.rollout.batches(there):
                 self._batch(batch, {host for host in batch if last[host] == number})
             for step, change in cloud:
                 self._cloud(step, change)
 
     def _batch(self, batch: Mapping[str, Numbered], ready: Collection[str]) -> None:
         """One batch, through the gate where there is one: what does not pass is taken back."""
-        if self.gate is None:
+        if self._gate is None:
             self._hosts(batch, ready)
             return
         try:
             self._hosts(batch, ready)
-            self.gate.passed(set(ready) - set(self._run.failed))
+            self._gate.passed(set(ready) - set(self._failures))
         except (Failed, Unproved) as why:
-            raise self.gate.closed(set(batch), why) from why
+            raise self._gate.closed(set(batch), why) from why
 
     def planned(self) -> Counter[str]:
         """{host: how many changes}."""
@@ -116,7 +131,7 @@ class Applying:
 
     def recap(self) -> list[str]:
         """How far each host came; hosts that came as far are in one line."""
-        return outcomes.recap(self.planned(), self.done, self._begun, self._run.failed)
+        return outcomes.recap(self.planned(), self.done, self._begun, self._failures)
 
     # The hosts
 
@@ -130,40 +145,40 @@ class Applying:
             }
             for host, changes in wave.items()
         }
-        cut = self._run.engine.apply(works, self._hearing(wave))
+        cut = self._session.engine.apply(works, self._listener(wave))
         self._begun |= set(wave)
         for host, fault in cut.items():
             if not isinstance(fault, (Unknown, Interrupted)):
                 self._kept_out(host, fault)
-        lost = {h: f for h, f in cut.items() if isinstance(f, Lost) and h not in self._run.failed}
+        lost = {h: f for h, f in cut.items() if isinstance(f, Lost) and h not in self._failures}
         unknown = [host for host, f in cut.items() if isinstance(f, Unknown) and host not in lost]
-        self._run.fleet.conversations.go_on()
+        self._session.fleet.conversations.go_on()
         if unknown:
-            self._look_again(unknown)
+            self._ask_again(unknown)
         if lost:
             self._take_over({host: wave[host] for host in lost}, lost, ready)
         for host, fault in self.seen.faults().items():
             self._kept_out(host, fault)
-        self._run.go_on()
+        self._session.rollout.raise_if_stopped(self._failures)
 
     def _kept_out(self, host: str, fault: Stop) -> None:
         """A fault that is no step's."""
-        if host not in self._run.failed:
+        if host not in self._failures:
             self._record.event("failed", host=host, why=outcomes.cause(host, fault))
             self._failed(host, fault)
 
     def _failed(self, host: str, fault: Stop) -> None:
-        self._run.failed.setdefault(host, fault)
+        self._failures.setdefault(host, fault)
 
-    def _hearing(self, wave: Mapping[str, Numbered]) -> Callable[[str, Mapping[str, Any]], None]:
+    def _listener(self, wave: Mapping[str, Numbered]) -> Callable[[str, Mapping[str, Any]], None]:
         changes = {number: change for numbered in wave.values() for number, change in numbered}
 
-        def heard(host: str, message: Mapping[str, Any]) -> None:
+        def on_message(host: str, message: Mapping[str, Any]) -> None:
             if message["t"] == "busy":
                 self._kept_out(host, Locked(f"{host}: {message['who']} is at work there"))
                 return
             if message["t"] in ("read", "part"):
-                self.seen.heard(host, message)
+                self.seen.on_message(host, message)
                 return
             if message.get("step") not in changes:
                 raise unasked(host)
@@ -178,20 +193,20 @@ class Applying:
                 self._count(host, change)
             elif message["t"] == "failed":
                 self._failed(host, Failed(f"{host}: {change.thing}: {message['why']}"))
-                self._run.screen.step(host, f"FAILED {_words(change)}")
+                self._session.screen.step(host, f"FAILED {_words(change)}")
 
-        return heard
+        return on_message
 
-    def _look_again(self, hosts: Sequence[str]) -> None:
+    def _ask_again(self, hosts: Sequence[str]) -> None:
         """What the hosts that were cut off say of this run, as soon as they answer."""
         for host in hosts:
             self._record.event("unknown", host=host)
-            self._run.screen.step(host, "UNKNOWN: the connection was cut; asking again")
-        until, said = time.monotonic() + LOOK_AGAIN, dict.fromkeys(hosts, "")
-        while not all(said.values()) and time.monotonic() < until:
-            said |= self._steps_of([host for host, text in said.items() if not text])
+            self._session.screen.step(host, "UNKNOWN: the connection was cut; asking again")
+        until, found = time.monotonic() + ASK_AGAIN, dict.fromkeys(hosts, "")
+        while not all(found.values()) and time.monotonic() < until:
+            found |= self._steps_of([host for host, text in found.items() if not text])
             time.sleep(1)
-        for host, text in said.items():
+        for host, text in found.items():
             known = text or "it does not answer, and what was done there is not known"
             again = "run it again: it begins with what is"
             self._failed(host, Unknown(f"{host}: the connection was cut; {known}; {again}"))
@@ -202,13 +217,13 @@ class Applying:
         """Looks at hosts whose worker is gone, and does what is still to be done there."""
         for host, fault in lost.items():
             self._record.event("taken over", host=host, why=outcomes.cause(host, fault))
-        again = self._run.look_again(set(wave))
+        again = self._resurvey(set(wave))
         self._common["number"] = again.number
         rest = {host: self._rest(host, steps, again, lost[host]) for host, steps in wave.items()}
         there = {
             host: steps
             for host, steps in rest.items()
-            if host not in self._run.failed and (steps or host in ready)
+            if host not in self._failures and (steps or host in ready)
         }
         if there:
             self._hosts(there, ready)
@@ -240,7 +255,9 @@ class Applying:
     def _steps_of(self, hosts: Sequence[str]) -> dict[str, str]:
         """{host: what it did of this run} of those that answer."""
         read = Read("run", "run", {"run": self._record.id})
-        answers, faults = self._run.asked({self._run.site.host(h): [read] for h in hosts}, True)
+        answers, faults = self._session.asked(
+            {self._session.site.host(h): [read] for h in hosts}, True
+        )
         return {
             host: self._found_again(host, seen["run"])
             for host, seen in answers.items()
@@ -270,19 +287,19 @@ class Applying:
     # The cloud
 
     def _cloud(self, step: int, change: Change) -> None:
-        from fabfile.cloud import servers, volume_types  # noqa: PLC0415
+        from fabfile.cloud import servers, volume_types  # noqa: PLC0415 (the cloud's modules load late)
 
-        self._run.fleet.conversations.go_on()
+        self._session.fleet.conversations.go_on()
         self._begun.add(CLOUD)
         self._record.event("begin", host=CLOUD, step=step, thing=change.thing)
         verbs = {**volume_types.VERBS, **servers.VERBS}
-        verbs[change.verb](self._run.connection(), **change.args)
+        verbs[change.verb](self._session.connection(), **change.args)
         self._record.event("done", host=CLOUD, step=step, thing=change.thing)
         self._count(CLOUD, change)
 
     def _count(self, host: str, change: Change) -> None:
         self.done[host] = self.done.get(host, 0) + 1
-        self._run.screen.done(host, _words(change))
+        self._session.screen.done(host, _words(change))
 
 
 def still_to_do(

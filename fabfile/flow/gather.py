@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fabfile.core.answers import IN_PARTS, fits, unasked
-from fabfile.core.contract import Failed, Host, Locked, Read, Secret, Stop, Unreachable
+from fabfile.core.contract import CLOUD, Failed, Host, Locked, Read, Secret, Stop, Unreachable
 from fabfile.flow.terminal import outcomes
+from fabfile.model.site import Site
 
 DEADLINE = 120
 """Seconds that a host may take to answer all."""
@@ -19,6 +20,16 @@ DEADLINE = 120
 def as_data(reads: Sequence[Read]) -> list[dict[str, Any]]:
     """Reads as they go to an agent."""
     return [vars(read) for read in reads]
+
+
+def questions(site: Site, stages: Sequence[Any], host: Host) -> list[Read]:
+    """What all stages have to know of a host, each thing once."""
+    asked: dict[str, Read] = {}
+    for read in (read for stage in stages for read in stage.reads(site, host)):
+        asked[read.id] = read.together(asked.get(read.id, read))
+    if host.name != CLOUD:
+        asked["host"] = Read("host", "host")
+    return list(asked.values())
 
 
 def works(
@@ -31,7 +42,7 @@ def works(
     }
 
 
-class Answers:
+class FactCollector:
     """The answers of hosts that were asked: values is {host: {read id: value}}."""
 
     def __init__(self, asked: Mapping[Host, Sequence[Read]]) -> None:
@@ -41,7 +52,7 @@ class Answers:
         self._busy: dict[str, Stop] = {}
         self._parts: dict[tuple[str, str], list[str]] = {}
 
-    def heard(self, host: str, message: Mapping[str, Any]) -> None:
+    def on_message(self, host: str, message: Mapping[str, Any]) -> None:
         """One message of a host's.  Raises Unreachable for an answer to nothing."""
         if message["t"] == "busy":
             self._busy[host] = Locked(f"{host}: {message['who']} is at work there")

@@ -7,34 +7,34 @@ from typing import Any
 
 from fabfile.core import known_hosts
 from fabfile.core.contract import LoginRefused, UnknownHostKey, Unreachable
-from fabfile.flow.converge import Options, Run
+from fabfile.flow.session import Options, Session, open_session
 
 _ROUNDS = 4
 """A bastion's key comes first, then those of the hosts behind it."""
 
 
-def trust(context: Any, site: str, limit: str, yes: bool) -> int:
+def trust(context: Any, options: Options) -> int:
     """Shows every unknown key's fingerprint, asks, and appends the lines.
 
     Raises Unreachable for hosts that cannot be reached for another reason; a changed or
     revoked key is never taken.
     """
     for _ in range(_ROUNDS):
-        with Run(context, Options(site=site, limit=limit, yes=yes)) as run:
-            unknown, others = _look(run)
+        with open_session(context, options) as session:
+            unknown, others = _look(session)
         if not unknown:
             break
-        _take(run, unknown)
+        _take(session, unknown)
     if others:
         raise Unreachable("\n".join(others))
-    run.screen.say("Every host's key is in known_hosts.")
+    session.screen.say("Every host's key is in known_hosts.")
     return 0
 
 
-def _look(run: Run) -> tuple[list[UnknownHostKey], list[str]]:
+def _look(session: Session) -> tuple[list[UnknownHostKey], list[str]]:
     unknown: dict[str, UnknownHostKey] = {}
     others: list[str] = []
-    for fault in run.fleet.group(sorted(run.limited))._do("reach").values():
+    for fault in session.fleet.group(sorted(session.limited))._do("reach").values():
         if isinstance(fault, UnknownHostKey):
             unknown[fault.line] = fault
         elif isinstance(fault, Exception) and not isinstance(fault, LoginRefused):
@@ -42,15 +42,15 @@ def _look(run: Run) -> tuple[list[UnknownHostKey], list[str]]:
     return list(unknown.values()), others
 
 
-def _take(run: Run, unknown: list[UnknownHostKey]) -> None:
+def _take(session: Session, unknown: list[UnknownHostKey]) -> None:
     for fault in unknown:
         name, kind, _ = fault.line.split(" ", 2)
-        run.screen.say(f"  {name:<24} {kind:<20} {fault.fingerprint}")
-    run.screen.say("Compare with each host's own: ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub")
-    run.confirm(
+        session.screen.say(f"  {name:<24} {kind:<20} {fault.fingerprint}")
+    session.screen.say("Compare with each host's own: ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub")
+    session.confirm(
         "Are these the hosts' keys?",
         "nobody is there to compare them: give --yes if that was done",
     )
     for file in {fault.file for fault in unknown}:
         known_hosts.add(Path(file), [f.line for f in unknown if f.file == file])
-        run.screen.say(f"{file}: {sum(f.file == file for f in unknown)} lines added")
+        session.screen.say(f"{file}: {sum(f.file == file for f in unknown)} lines added")

@@ -6,61 +6,63 @@ resources' to say.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fabfile.audit import database_rows, frozen_monitors
 from fabfile.core.contract import BadInput, Facts, Read
-from fabfile.flow.converge import Options, Run
+from fabfile.flow.converge import Converger
+from fabfile.flow.session import Options, Session, open_session
 from fabfile.resources import ceph_conf, cluster, restarts
 
 
-def follow(context: Any, flags: Mapping[str, Any], refresh: bool, restart: Sequence[str]) -> int:
+def follow(context: Any, options: Options, refresh: bool, restart: Sequence[str]) -> int:
     """The task; restart: ids of instances.  Raises BadInput where it cannot be done."""
-    with Run(context, Options(**flags), "ceph.mons") as run:
-        _refuse(run, refresh or bool(restart))
-        frozen = _frozen(run, refresh, tuple(dict.fromkeys(restart)))
+    with open_session(context, options, "ceph.mons") as session:
+        _refuse(session, refresh or bool(restart))
+        frozen = _frozen(session, refresh, tuple(dict.fromkeys(restart)))
+        converger = Converger(session)
         stages = [ceph_conf, ceph_conf.of_the_cluster, restarts, frozen]
-        return run.report(run.converge(stages))
+        return converger.report(converger.converge(stages))
 
 
-def _refuse(run: Run, asked: bool) -> None:
+def _refuse(session: Session, asked: bool) -> None:
     if not asked:
         return
-    if run.options.limit:
+    if session.options.limit:
         raise BadInput(
             "--limit: expected none beside --refresh and --hard-reboot, which are about instances "
             "and not hosts"
         )
-    if not run.site.cloud:
+    if not session.site.cloud:
         raise BadInput(
             "cloud: expected the name of a cloud of clouds.yaml, by whose API instances "
             "are stopped and started, found none in the site file"
         )
-    _ = run.site.database_host
+    _ = session.site.database_host
 
 
-def _frozen(run: Run, refresh: bool, restart: tuple[str, ...]) -> frozen_monitors.Frozen:
-    if not run.site.with_role("database"):
+def _frozen(session: Session, refresh: bool, restart: tuple[str, ...]) -> frozen_monitors.Frozen:
+    if not session.site.with_role("database"):
         return frozen_monitors.Frozen("")
-    schemas = database_rows.schemas(_lines(run, database_rows.COLUMNS))
+    schemas = database_rows.schemas(_lines(session, database_rows.COLUMNS))
     sql = frozen_monitors.question(schemas)
     if not (refresh or restart):
         return frozen_monitors.Frozen(sql)
-    return frozen_monitors.Frozen(sql, refresh, restart, _computes(run, sql))
+    return frozen_monitors.Frozen(sql, refresh, restart, _computes(session, sql))
 
 
-def _computes(run: Run, sql: str) -> frozenset[str]:
+def _computes(session: Session, sql: str) -> frozenset[str]:
     """The computes whose connector a refresh needs: asking for one takes seconds."""
-    site = run.site
+    site = session.site
     asked = {host: [Read("host", "host")] for host in site.with_role("compute")}
     asked[site.admin] = [*asked.get(site.admin, []), *cluster.reads(site, site.admin)]
-    facts = Facts(run.ask(asked))
-    return frozen_monitors.computes(frozen_monitors.kept(_lines(run, sql)), site, facts)
+    facts = Facts(session.ask(asked))
+    return frozen_monitors.computes(frozen_monitors.kept(_lines(session, sql)), site, facts)
 
 
-def _lines(run: Run, sql: str) -> list[str]:
-    host = run.site.database_host
-    args = {"sql": sql, "defaults": run.site.database.defaults_file}
-    lines: list[str] = run.ask({host: [Read("rows", "rows", args)]})[host.name]["rows"]
+def _lines(session: Session, sql: str) -> list[str]:
+    host = session.site.database_host
+    args = {"sql": sql, "defaults": session.site.database.defaults_file}
+    lines: list[str] = session.ask({host: [Read("rows", "rows", args)]})[host.name]["rows"]
     return lines

@@ -16,6 +16,7 @@ from typing import Any
 
 from fabfile.core import journal, site_file
 from fabfile.core.contract import BadInput, Plan, Stop, Unreachable
+from fabfile.flow.session import Session
 
 FORMAT = 1
 _LATER: dict[str, Any] = {"max_fail": "", "left_out": {}}
@@ -40,15 +41,15 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def save(out: str, run: Any, plan: Plan) -> None:
+def save(out: str, session: Session, plan: Plan) -> None:
     """Writes the plan for its owner alone.  Raises BadInput where a file is already."""
     document = {
         "stackrbd plan": FORMAT,
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "by": journal.who(),
-        "site": {"file": str(run.path.resolve()), "sha256": digest(run.path)},
-        "limit": run.options.limit,
-        "max_fail": run.options.max_fail,
+        "site": {"file": str(session.path.resolve()), "sha256": digest(session.path)},
+        "limit": session.options.limit,
+        "max_fail": session.options.max_fail,
         "left_out": plan.left_out,
         "changes": journal.as_data(plan.changes),
     }
@@ -65,7 +66,7 @@ def save(out: str, run: Any, plan: Plan) -> None:
     except OSError as error:
         path.unlink()
         raise BadInput(f"--out: {path}: {error.strerror}; nothing was kept") from None
-    run.screen.say(f"The plan is in {path}. To do it: inv apply {path}")
+    session.screen.say(f"The plan is in {path}. To do it: inv apply {path}")
 
 
 def load(name: str) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from fabfile.core.contract import BadInput
-from fabfile.model.site import MOST_FORKS, SERIAL, SHARE
+from fabfile.core.contract import BadInput, Stop
+from fabfile.flow.terminal import outcomes
+from fabfile.model.site import MOST_FORKS, SERIAL, SHARE, Site
 
 Work = TypeVar("Work")
 GATED = "1,10%,50%"
@@ -20,8 +21,8 @@ GATED = "1,10%,50%"
 
 
 @dataclass(frozen=True)
-class Pace:
-    """A run's pace.
+class Rollout:
+    """How a run goes over its hosts.
 
     forks: hosts at a time.  serial: the words of --serial, or ''.
     computes: the run's hosts that are taken in batches; spare: those of them that are
@@ -46,19 +47,29 @@ class Pace:
             rest = rest[size:]
         return found
 
-    def bears(self, failed: Collection[str]) -> bool:
+    def tolerates(self, failed: Collection[str]) -> bool:
         """Whether a run goes on although these hosts failed."""
         return set(failed) <= self.spare and len(failed) <= self.allowed
 
+    def raise_if_stopped(self, failed: Mapping[str, Stop]) -> None:
+        """Raises the hosts' faults as one, where they are more than --max-fail allows."""
+        if not failed or self.tolerates(failed):
+            return
+        allowed = self.allowed
+        raise outcomes.worst(
+            failed,
+            f"--max-fail bears {allowed} computes that fail, and no other host" if allowed else "",
+        )
+
 
 def of(  # noqa: PLR0913, PLR0917 (flags)
-    site: Any,
+    site: Site,
     limited: Collection[str],
     forks: str,
     serial: str,
     max_fail: str,
     gated: bool = False,
-) -> Pace:
+) -> Rollout:
     """The pace by the flags; where one is empty, by the site file.  Raises BadInput.
 
     gated: there is a gate between batches, so that without a word there are some.
@@ -67,7 +78,7 @@ def of(  # noqa: PLR0913, PLR0917 (flags)
     serial = serial or site.rollout.serial or (GATED if gated else "")
     if serial:
         sizes(serial, 1)
-    return Pace(
+    return Rollout(
         forks=_forks(forks) if forks else site.ssh.forks,
         serial=serial,
         computes=frozenset(host.name for host in here),

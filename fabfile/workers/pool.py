@@ -18,7 +18,8 @@ from typing import Any, Protocol
 from fabfile.core import source_digest
 from fabfile.core.contract import BadInput, Lost, Stop, Unreachable
 from fabfile.core.ssh import conversing
-from fabfile.flow.engine import Works
+from fabfile.flow.engine import OnMessage, Works
+from fabfile.flow.session import Session
 from fabfile.workers import assign, shard
 
 _LOOK = 2.0
@@ -46,8 +47,9 @@ class Carrier(Protocol):
 class Elsewhere:
     """The workers of one run; the site's lock stays with the run's own fleet."""
 
-    def __init__(self, carrier: Carrier, run: Any) -> None:
-        self._carrier, self._run = carrier, run
+    def __init__(self, carrier: Carrier, session: Session) -> None:
+        self._carrier, self._session = carrier, session
+        self._near = session.site.dask.near if session.site.dask else {}
         self._fit: dict[str, str] = {}
         self._at: dict[str, str] = {}
         self._gone: set[str] = set()
@@ -81,18 +83,20 @@ class Elsewhere:
             return name, f"another stackrbd: expected {here}, found {there}; start it from a copy"
         return name, ""
 
-    def probe(self, works: Works, heard: Any) -> dict[str, Stop]:
+    def probe(self, works: Works, on_message: OnMessage) -> dict[str, Stop]:
         """See engine.  Hosts whose worker dies are asked by another."""
-        faults = self.apply(works, heard, "probe")
+        faults = self.apply(works, on_message, "probe")
         again = {host: works[host] for host, f in faults.items() if isinstance(f, Lost)}
         if again:
-            faults = {h: f for h, f in faults.items() if h not in again} | self.probe(again, heard)
+            faults = {h: f for h, f in faults.items() if h not in again} | self.probe(
+                again, on_message
+            )
         return faults
 
-    def apply(self, works: Works, heard: Any, phase: str = "apply") -> dict[str, Stop]:
+    def apply(self, works: Works, on_message: OnMessage, phase: str = "apply") -> dict[str, Stop]:
         """See engine."""
         self._greet()
-        shares = assign.shared_out(works, self._fit, self._at, self._run.site.dask.near)
+        shares = assign.shared_out(works, self._fit, self._at, self._near)
         if not shares:
             return {h: Unreachable(f"{h}: no worker is left to reach it") for h in works}
         inbox: Inbox = queue.Queue()
@@ -100,21 +104,21 @@ class Elsewhere:
             self._at |= dict.fromkeys(hosts, worker)
             order = self._order(phase, {host: works[host] for host in hosts})
             threading.Thread(target=self._follow, args=(worker, order, inbox), daemon=True).start()
-        trips = self._run.fleet.trips
+        trips = self._session.fleet.trips
         trips |= {host: trips.get(host, 0) + 1 for host in works}
-        return self._followed(shares, assign.Awaited(works), inbox, heard)
+        return self._followed(shares, assign.Awaited(works), inbox, on_message)
 
     def _order(self, phase: str, works: Works) -> shard.Order:
-        site, forks = self._run.site, self._run.pace.forks
+        site, forks = self._session.site, self._session.rollout.forks
         hosts = tuple(site.host(name) for name in works)
-        return shard.Order(self._run.id, phase, works, hosts, site.admin, site.ssh, forks)
+        return shard.Order(self._session.id, phase, works, hosts, site.admin, site.ssh, forks)
 
     def _follow(self, worker: str, order: shard.Order, inbox: Inbox) -> None:
         """In a thread: orders a shard, and asks for its news until it is over."""
         try:
             self._carrier.call(worker, shard.begin, order)
             while worker not in self._gone:
-                stopping = self._run.fleet.conversations.stopping
+                stopping = self._session.fleet.conversations.stopping
                 news = self._carrier.call(worker, shard.news, order.run, stopping)
                 inbox.put((worker, news))
                 if news.faults is not None:
@@ -127,7 +131,7 @@ class Elsewhere:
         shares: Mapping[str, Sequence[str]],
         awaited: assign.Awaited,
         inbox: Inbox,
-        heard: Any,
+        on_message: OnMessage,
     ) -> dict[str, Stop]:
         """Passes on what the workers say, until each is over or gone."""
         faults: dict[str, Stop] = {}
@@ -143,7 +147,7 @@ class Elsewhere:
                     gone[worker] = str(news)
                 elif worker in spoke:
                     spoke[worker] = time.monotonic()
-                    faults |= self._heard(shares[worker], news, awaited, heard)
+                    faults |= self._pass_on(shares[worker], news, awaited, on_message)
                     if news.faults is not None:
                         del spoke[worker]
             if inbox.empty() and time.monotonic() - looked > _LOOK:
@@ -161,8 +165,8 @@ class Elsewhere:
         left = set(spoke) - self._carrier.workers()
         return dict.fromkeys(silent, "it is silent") | dict.fromkeys(left, "nobody has it any more")
 
-    def _heard(
-        self, hosts: Sequence[str], news: shard.News, awaited: assign.Awaited, heard: Any
+    def _pass_on(
+        self, hosts: Sequence[str], news: shard.News, awaited: assign.Awaited, on_message: OnMessage
     ) -> dict[str, Stop]:
         """Passes on one worker's news; {host: why} of those that are over with a fault."""
         faults: dict[str, Stop] = {}
@@ -172,7 +176,7 @@ class Elsewhere:
             faults |= news.faults
         for host, message in said:
             try:
-                heard(host, message)
+                on_message(host, message)
             except Stop as stop:
                 faults.setdefault(host, stop)
         self._warnings |= dict.fromkeys(news.warnings)
@@ -181,7 +185,7 @@ class Elsewhere:
     def _lost(self, worker: str, why: str, hosts: Sequence[str]) -> dict[str, Stop]:
         name = self._fit.get(worker, worker)
         self._gone.add(worker)
-        self._run.screen.step(
+        self._session.screen.step(
             "-", f"worker {name} is gone ({why}); {len(hosts)} hosts were with it"
         )
         return {h: Lost(f"{h}: worker {name}, which was at work there, is gone") for h in hosts}
@@ -194,5 +198,5 @@ class Elsewhere:
         """Leaves nothing behind, here or with the workers."""
         for worker in self._fit:
             with contextlib.suppress(Exception):  # whoever is gone has nothing to be closed
-                self._carrier.call(worker, shard.end, self._run.id)
+                self._carrier.call(worker, shard.end, self._session.id)
         self._carrier.close()

@@ -2,9 +2,10 @@
 
 import itertools
 
+from fabfile.command import converging
 from fabfile.core import journal
 from fabfile.core.contract import Read, Stop
-from fabfile.flow.converge import Options, Run
+from fabfile.flow.session import Options
 
 
 class StandIn:
@@ -50,7 +51,7 @@ def at_home(tmp_path, monkeypatch, text):
 
 def outcome(resource, **flags):
     """The exit code of a task that converges a resource, and what ended it."""
-    with Run({}, Options(**{"yes": True, **flags}), "integrate") as made:
+    with converging({}, Options(**{"yes": True, **flags}), "integrate") as made:
         try:
             return made.report(made.converge([resource])), ""
         except Stop as stop:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from fabfile.core.contract import BadInput
-from fabfile.flow.converge import Options, Run
+from fabfile.flow.session import Options, open_session
 from fabfile.workers import dask_engine
 
 from .states import site
@@ -45,12 +45,12 @@ def test_a_tables_faults_are_named():
 def test_another_engine_is_none(tmp_path):
     (tmp_path / "site.toml").write_text('name = "x"\nhosts.c.roles = ["ceph"]\n')
     with pytest.raises(BadInput, match="--engine: expected local or dask, found 'desk'"):
-        Run({}, Options(site=str(tmp_path / "site.toml"), engine="desk"))
+        open_session({}, Options(site=str(tmp_path / "site.toml"), engine="desk"))
 
 
 def test_the_local_pool_loads_nothing_of_dask():
     words = "import sys; from fabfile.flow import converge, engine; from fabfile.core import ssh; "
     words += "print([m for m in sys.modules if m.split('.')[0] in ('dask', 'distributed') or "
-    words += "m.endswith(('dask_engine', 'elsewhere', 'shard'))])"
+    words += "m.endswith(('dask_engine', 'pool', 'shard'))])"
     argv = [sys.executable, "-c", words]
     assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -3,7 +3,6 @@
 import base64
 import inspect
 import json
-from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +15,7 @@ from fabfile.doctor import checks, diagnosis
 from fabfile.doctor import hosts as machines
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, commands, folded, healthy
 from fabfile.doctor.options import setting
-from fabfile.flow.converge import Run
+from fabfile.flow import gather
 from fabfile.resources import chain, domains
 from fabfile.resources.service_config import without
 
@@ -36,17 +35,15 @@ def test_a_healthy_cloud_yields_nothing():
 
 
 def test_the_healthy_cloud_answers_exactly_what_is_asked():
-    run = SimpleNamespace(site=site())
     for name, seen in clouds.hosts().items():
-        asked = {r.id: r.verb for r in Run.questions(run, checks.STAGES, site().host(name))}
+        asked = {r.id: r.verb for r in gather.questions(site(), checks.STAGES, site().host(name))}
         assert set(seen) == set(asked), name
         assert {i for i, verb in asked.items() if not fits(verb, seen[i])} == set(), name
 
 
 def test_every_question_is_one_that_a_host_understands():
-    run = SimpleNamespace(site=site())
     for host in site().all_hosts():
-        for read in Run.questions(run, checks.STAGES, host):
+        for read in gather.questions(site(), checks.STAGES, host):
             inspect.signature(reads.READS[read.verb]).bind(**json.loads(json.dumps(read.args)))
 
 

@@ -7,7 +7,7 @@ import pytest
 from fabfile.core import site_file
 from fabfile.core.contract import Facts, Host, Read, Unreachable
 from fabfile.flow import gather
-from fabfile.flow.converge import Run
+from fabfile.flow.converge import Converger
 from fabfile.model import releases
 from fabfile.resources import chain, client_packages, secret_uuid
 
@@ -52,7 +52,7 @@ def facts(site, left_out=(), **more):
 
 def planned(site, seen, failed=None):
     run = SimpleNamespace(site=site, failed=failed or {}, _may_touch=lambda change: True)
-    return Run.plan(run, chain.stages(), seen)
+    return Converger.plan(run, chain.stages(), seen)
 
 
 @pytest.mark.parametrize("more", SITES)
@@ -87,21 +87,21 @@ def test_without_any_host_of_a_release_there_is_nothing_to_set():
 
 def test_a_host_that_says_too_little_is_none_that_has_nothing():
     asked = {Host("n1", ()): [Read("a", "owed"), Read("b", "owed")]}
-    answers = gather.Answers(asked)
-    answers.heard("n1", {"t": "read", "id": "a", "value": []})
+    answers = gather.FactCollector(asked)
+    answers.on_message("n1", {"t": "read", "id": "a", "value": []})
     assert {host: str(why) for host, why in answers.missing().items()} == {
         "n1": "n1: left b without an answer"
     }
-    answers.heard("n1", {"t": "read", "id": "b", "value": []})
+    answers.on_message("n1", {"t": "read", "id": "b", "value": []})
     assert answers.missing() == answers.faults() == {}
 
 
 def test_who_could_not_look_is_named_with_every_reason():
     asked = {Host(name, ()): [Read("a", "owed"), Read("b", "owed")] for name in ("n1", "n2")}
-    answers = gather.Answers(asked)
-    answers.heard("n1", {"t": "read", "id": "a", "error": "a: no"})
-    answers.heard("n1", {"t": "read", "id": "b", "value": "x"})
-    answers.heard("n2", {"t": "busy", "who": "run x"})
+    answers = gather.FactCollector(asked)
+    answers.on_message("n1", {"t": "read", "id": "a", "error": "a: no"})
+    answers.on_message("n1", {"t": "read", "id": "b", "value": "x"})
+    answers.on_message("n2", {"t": "busy", "who": "run x"})
     said = {host: (fault.code, str(fault)) for host, fault in answers.faults().items()}
     assert said == {
         "n1": (1, "n1: could not look: a: no\nb: answers something else than was asked"),

@@ -10,7 +10,8 @@ import pytest
 from fabfile.core import journal
 from fabfile.core.contract import BadInput, Change, Plan, Ref
 from fabfile.flow import plan_file
-from fabfile.flow.converge import Options, _refuse_stale
+from fabfile.flow.converge import _refuse_stale
+from fabfile.flow.session import Options
 
 CHANGE = Change("n1", "a file", "write", "~", "write", {"content": ["k = ", Ref("key:x")]}, 2)
 

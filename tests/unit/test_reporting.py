@@ -8,8 +8,9 @@ import pytest
 
 from fabfile.core import journal
 from fabfile.core.contract import BadInput, Change, Plan
-from fabfile.flow.converge import Options, Run
+from fabfile.flow import session
 from fabfile.flow.inspect import reporting
+from fabfile.flow.session import Options
 
 from .clouds import hosts
 from .states import HOSTS
@@ -33,7 +34,7 @@ def reported(tmp_path, monkeypatch, capsys):
         for seen in cloud.values():
             seen["host"].update(time=time.time(), monotonic=time.time() - 1e6)
         fleets.append(FakeFleet(cloud, gone))
-        monkeypatch.setattr(Run, "_fleet", lambda self: fleets[-1])
+        monkeypatch.setattr(session, "_fleet", lambda *_: fleets[-1])
         capsys.readouterr()
         code = reporting.report({}, Options(str(file), json=True), str(out), str(prom))
         return code, json.loads(capsys.readouterr().out)

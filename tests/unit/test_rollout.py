@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from fabfile.command import converging
 from fabfile.core import journal
 from fabfile.core.contract import (
     BadInput,
@@ -19,8 +20,8 @@ from fabfile.core.contract import (
     Unproved,
     Unreachable,
 )
-from fabfile.flow import plan_file
-from fabfile.flow.converge import Options, Run
+from fabfile.flow import plan_file, session
+from fabfile.flow.session import Options
 
 from . import fleets
 
@@ -117,11 +118,11 @@ class Restarts:
 
 @pytest.fixture
 def fleet(tmp_path, monkeypatch):
-    monkeypatch.setattr("fabfile.flow.executor.LOOK_AGAIN", 1)
+    monkeypatch.setattr("fabfile.flow.executor.ASK_AGAIN", 1)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     made = Fleet()
-    monkeypatch.setattr(Run, "_fleet", lambda self: made)
-    monkeypatch.setattr(Run, "confirm", lambda self: made.then())
+    monkeypatch.setattr(session, "_fleet", lambda *_: made)
+    monkeypatch.setattr(session.Session, "confirm", lambda self: made.then())
     made.site = fleets.at_home(tmp_path, monkeypatch, SITE)
     return made
 
@@ -286,19 +287,19 @@ def test_a_kept_plan_leaves_out_whom_it_left_out(fleet, tmp_path, yes):
     fleet.dead["n3"] = "does not answer"
     kept = str(tmp_path / "plan.json")
     options = Options(site=fleet.site, check=True, max_fail="2")
-    with Run({}, options, "plan") as made:
-        plan_file.save(kept, made, made.look([Restarts]))
+    with converging({}, options, "plan") as made:
+        plan_file.save(kept, made.session, made.preview([Restarts]))
     fleet.dead = {"n4": "refuses user x"}
     document = plan_file.load(kept)
     options = Options(plan_file.site_of(document), yes=yes, max_fail=document["max_fail"])
-    with Run({}, options, "apply") as made, pytest.raises(Unreachable, match="2 hosts were"):
+    with converging({}, options, "apply") as made, pytest.raises(Unreachable, match="2 hosts were"):
         made.leave_out(plan_file.left_out(document))
         made.report(made.apply_kept([Restarts], document["changes"]))
     assert fleet.wrote == [["ctl"], ["both", "n1", "n2", "n5"]]
 
 
 def test_more_left_out_than_borne_ends_before_it_begins(fleet):
-    with Run({}, Options(site=fleet.site), "apply") as made, pytest.raises(Unreachable):
+    with converging({}, Options(site=fleet.site), "apply") as made, pytest.raises(Unreachable):
         made.leave_out({"n3": Unreachable("n3: does not answer")})
 
 
@@ -329,16 +330,16 @@ def test_json_is_a_document_a_line_and_the_last_one_is_the_result(fleet, capsys)
 @pytest.mark.parametrize("limit", ["@failed", "n1,@failed"])
 def test_nobody_failed(fleet, limit):
     with pytest.raises(BadInput, match="@failed: expected a run on site 'x'"):
-        Run({}, Options(site=fleet.site, limit=limit))
+        session.open_session({}, Options(site=fleet.site, limit=limit))
     run(fleet)
     with pytest.raises(BadInput, match="the last here, left no host behind"):
-        Run({}, Options(site=fleet.site, limit=limit))
+        session.open_session({}, Options(site=fleet.site, limit=limit))
 
 
 def test_bad_flags_are_said_before_anything_is_read(fleet):
     for flags in ({"serial": "x"}, {"max_fail": "x"}, {"forks": "x"}):
         with pytest.raises(BadInput, match="expected"):
-            Run({}, Options(site=fleet.site, **flags))
+            session.open_session({}, Options(site=fleet.site, **flags))
 
 
 def test_what_could_not_look_is_no_absence(fleet, monkeypatch):
@@ -346,10 +347,10 @@ def test_what_could_not_look_is_no_absence(fleet, monkeypatch):
         say(t="read", id=read["id"], **({"error": "no virsh"} if host == "n2" else {"value": []}))
 
     monkeypatch.setattr(Fleet, "answer", deaf)
-    with Run({}, Options(site=fleet.site), "x") as made:
+    with converging({}, Options(site=fleet.site), "x") as made:
         asked = {made.site.host(name): [Read("owed", "owed")] for name in ("n1", "n2")}
         with pytest.raises(Failed, match="n2: could not look: no virsh"):
-            made.ask(asked)
+            made.session.ask(asked)
 
 
 # The gate
@@ -394,7 +395,7 @@ def canary(fleet, monkeypatch):
     """
     with open(fleet.site, "a") as site:
         site.write(GATED)
-    monkeypatch.setattr(Run, "_ask_cloud", lambda self, reads: {})
+    monkeypatch.setattr(session.Session, "ask_cloud", lambda self, reads: {})
     flown = SimpleNamespace(flights=[], dies_on=set(), raises=None)
 
     def fly(run, record, computes, targets, at_once, backend):
@@ -404,7 +405,7 @@ def canary(fleet, monkeypatch):
         name = next((c for c in computes or [""] if c in flown.dies_on), None)
         return [SimpleNamespace(name=f"{name}: it is attached", ok=name is None, detail="no key")]
 
-    monkeypatch.setattr("fabfile.flow.proof.verify.fly", fly)
+    monkeypatch.setattr("fabfile.flow.proof.verify.run_canary", fly)
     return flown
 
 
@@ -500,5 +501,5 @@ def test_without_the_flag_nothing_is_proved(fleet, canary):
 
 def test_without_means_to_prove_it_nothing_is_read(fleet):
     with pytest.raises(BadInput, match="--canary: expected `cloud` and cinder.volume_type"):
-        Run({}, Options(site=fleet.site, canary=True))
+        fleets.outcome(Restarts, site=fleet.site, canary=True)
     assert fleet.read == []

@@ -97,7 +97,7 @@ def test_the_others_of_a_wave_come_first_and_its_computes_in_batches(serial, wav
     ],
 )
 def test_so_many_computes_may_fail_and_no_other_host(max_fail, failed, goes_on):
-    assert paced(max_fail=max_fail).bears(failed) is goes_on
+    assert paced(max_fail=max_fail).tolerates(failed) is goes_on
 
 
 def test_a_share_is_of_the_computes_that_the_run_is_about():

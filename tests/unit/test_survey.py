@@ -9,9 +9,10 @@ from fabfile.core import site_file
 from fabfile.core.contract import Host, Read, Unreachable
 from fabfile.doctor import checks
 from fabfile.doctor.summary import summary
-from fabfile.flow.converge import Options, Run
+from fabfile.flow import session
 from fabfile.flow.inspect import listing, survey
-from fabfile.flow.inspect.survey import Heard, release_names
+from fabfile.flow.inspect.survey import TimedCollector, release_names
+from fabfile.flow.session import Options
 from fabfile.flow.terminal.screen import Screen
 
 from .clouds import found, hosts, looked
@@ -25,9 +26,9 @@ MACHINE = {"os": "", "name": "", "machine_id": "", "boot_id": "", "hostname": ""
 def hearing(monkeypatch, began, came, *messages):
     times = iter([began, *[came] * 9])
     monkeypatch.setattr("time.time", lambda: next(times))
-    heard = Heard(ASKED)
+    heard = TimedCollector(ASKED)
     for message in messages:
-        heard.heard("n1", {"t": "read", **message})
+        heard.on_message("n1", {"t": "read", **message})
     return heard
 
 
@@ -44,7 +45,7 @@ def test_what_could_not_be_looked_at_is_known_by_its_read(monkeypatch):
     assert "something else" in heard.errors["n1", "host"]
     assert heard.clocks() == {}
     with pytest.raises(Unreachable):
-        heard.heard("n1", {"t": "read", "id": "never", "value": 1})
+        heard.on_message("n1", {"t": "read", "id": "never", "value": 1})
 
 
 def test_releases_in_the_order_of_time():
@@ -179,7 +180,7 @@ def inspected(tmp_path, monkeypatch, capsys):
         now = time.time()
         for seen in cloud.values():
             seen["host"].update(time=now, monotonic=now - 1e6)
-        monkeypatch.setattr(Run, "_fleet", lambda self: FakeFleet(cloud, gone))
+        monkeypatch.setattr(session, "_fleet", lambda *_: FakeFleet(cloud, gone))
         code = task({}, Options(str(file), json=True))
         return code, json.loads(capsys.readouterr().out)
 

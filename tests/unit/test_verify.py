@@ -9,8 +9,8 @@ import pytest
 from fabfile.cloud.checks import Check
 from fabfile.core import journal
 from fabfile.core.contract import BadInput, Interrupted, Stop, Unreachable
-from fabfile.flow.converge import Options
 from fabfile.flow.proof import verify
+from fabfile.flow.session import Options
 
 from .test_rollout import GATED, fleet  # noqa: F401 (a fixture)
 

@@ -6,7 +6,8 @@ import pytest
 
 from fabfile.cloud import holdings
 from fabfile.core.contract import CLOUD, BadInput, Facts, Host
-from fabfile.flow.converge import Run
+from fabfile.flow import gather
+from fabfile.flow.session import Session
 from fabfile.resources import chain, restarts, service_config, volume_hosts
 from fabfile.resources.rollback import Undone
 
@@ -255,11 +256,11 @@ def test_volumes_are_asked_for_only_where_a_name_changes():
 def test_of_all_stages_the_cloud_is_asked_what_it_can_answer(monkeypatch):
     stages, cloud = chain.stages(), Host(CLOUD, ())
     one = site(cloud="c", sudoers={"user": "op"})
-    asked = Run.questions(SimpleNamespace(site=one), stages, cloud)
+    asked = gather.questions(one, stages, cloud)
     assert {read.verb for read in asked} == {"file", "volume_types", "volume_services"}
     monkeypatch.setattr(holdings, "READS", dict.fromkeys(holdings.READS, lambda _: "answer"))
     run = SimpleNamespace(connection=lambda: None)
-    assert set(Run._ask_cloud(run, asked)) == {"volume_types", "volume_services"}
+    assert set(Session.ask_cloud(run, asked)) == {"volume_types", "volume_services"}
 
 
 def test_a_release_without_sections_has_no_backend_to_rename():

@@ -13,6 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from fabfile import command
+from fabfile.command import converging
 from fabfile.core import journal, source_digest
 from fabfile.core.contract import (
     BadInput,
@@ -23,8 +25,8 @@ from fabfile.core.contract import (
     UnknownHostKey,
     Unreachable,
 )
-from fabfile.flow import engine
-from fabfile.flow.converge import Options, Run
+from fabfile.flow import engine, session
+from fabfile.flow.session import Options
 from fabfile.workers import pool, shard
 
 from . import fleets
@@ -200,14 +202,19 @@ def world(tmp_path, monkeypatch):
         return made.fleets[-1]
 
     monkeypatch.setattr(engine, "fleet", fleet)
-    monkeypatch.setattr(Run, "_fleet", lambda self: control)
-    monkeypatch.setattr(Run, "_engine", lambda self: pool.Elsewhere(made.carrier, self))
+    monkeypatch.setattr(session, "_fleet", lambda *_: control)
+    monkeypatch.setattr(command, "_dask", lambda one: pool.Elsewhere(made.carrier, one))
     yield made
     assert made.carrier.closed
 
 
 def run(world, **flags):
-    return fleets.outcome(Restarts, site=world.site, **flags)
+    return fleets.outcome(Restarts, site=world.site, engine="dask", **flags)
+
+
+def opened(world):
+    with converging({}, Options(site=world.site, engine="dask"), "x") as made:
+        return made
 
 
 def once(world):
@@ -234,12 +241,12 @@ def test_a_secret_among_the_works_ends_the_run_before_it_leaves(world, monkeypat
         "plan",
         lambda site, facts: [Change("n1", "u", "s", "!", "restart", {"key": Secret(KEY)}, 2)],
     )
-    with Run({}, Options(site=world.site, yes=True), "x") as made:
+    with converging({}, Options(site=world.site, yes=True, engine="dask"), "x") as made:
         facts = made.probe([Restarts])
         plan = made.plan([Restarts], facts)
         step = {"id": 0, "args": dict(plan.changes[0].args)}
         with pytest.raises(TypeError, match="a secret is not written anywhere"):
-            made.engine.apply({"n1": {"steps": [step]}}, None)
+            made.session.engine.apply({"n1": {"steps": [step]}}, None)
     assert KEY.encode() not in b"".join(world.carrier.bytes)
 
 
@@ -296,21 +303,21 @@ def test_when_no_worker_is_left_while_all_are_asked_nothing_was_written(world):
 
 def test_a_silent_worker_counts_as_gone(world, monkeypatch):
     monkeypatch.setattr(pool.conversing, "SILENCE", 0.6)
-    with Run({}, Options(site=world.site, yes=True), "x") as made:
+    with converging({}, Options(site=world.site, yes=True, engine="dask"), "x") as made:
         world.carrier.frozen.add("a")
         made.probe([Restarts])
-        assert made.engine._gone == {"a"}
+        assert made.session.engine._gone == {"a"}
 
 
 def test_a_worker_that_nobody_asks_stops_and_forgets(world, monkeypatch):
     monkeypatch.setattr(shard.conversing, "SILENCE", 0.5)
     world.slow = 1.2
-    with Run({}, Options(site=world.site, yes=True), "x") as made:
+    with converging({}, Options(site=world.site, yes=True, engine="dask"), "x") as made:
         made.probe([Restarts])
         steps = [{"id": 0, "args": {"key": Ref("key:client.volumes")}}]
         lock = {"site": "x", "number": 1, "who": "w", "patience": 1}
         works = {host: {**lock, "steps": steps} for host in HOSTS}
-        shard.begin(replace(made.engine._order("apply", works), run="alone"))
+        shard.begin(replace(made.session.engine._order("apply", works), run="alone"))
         until = time.monotonic() + 15
         while "alone" in shard._working and time.monotonic() < until:
             time.sleep(0.1)
@@ -359,11 +366,11 @@ def test_a_worker_of_another_edition_is_refused(world, met, words):
         world.carrier.workers = lambda: {"a", "b"}
         world.carrier.alive = {"b"}
     with pytest.raises(BadInput) as caught:
-        Run({}, Options(site=world.site), "x")
+        opened(world)
     assert words in str(caught.value)
 
 
 def test_where_no_worker_is_nothing_begins(world):
     world.carrier.alive.clear()
     with pytest.raises(Unreachable, match="no worker is there"):
-        Run({}, Options(site=world.site), "x")
+        opened(world)

@@ -16,7 +16,7 @@ from fabfile.backup.store import Incoming, Outgoing, Store
 from fabfile.core import journal, site_file
 from fabfile.core.contract import BadInput, Facts, Failed, Host, Read, Stop
 from fabfile.flow.backup.transfer import poured
-from fabfile.flow.converge import Options, Run
+from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal import outcomes
 from fabfile.flow.terminal.screen import Screen
 
@@ -29,62 +29,62 @@ def store(site: Any) -> Store:
 # Making one
 
 
-def create(context: Any, flags: Mapping[str, Any]) -> int:
+def create(context: Any, options: Options) -> int:
     """Makes a record of the site, and prunes the oldest ones."""
-    with Run(context, Options(**flags), "backup.create") as run:
-        facts = seen(run)
-        contents.refuse_without_tools(run.site, facts)
-        with run.locked() as number:
-            name = make(run, facts, number)
-        kept = store(run.site)
+    with open_session(context, options, "backup.create") as session:
+        facts = seen(session)
+        contents.refuse_without_tools(session.site, facts)
+        with session.locked() as number:
+            name = make(session, facts, number)
+        kept = store(session.site)
         manifest = kept.manifest(name)
         for line in warnings(manifest):
-            run.screen.say(f"Warning: {line}")
-        gone = kept.prune(run.site.backup.keep)
-        run.screen.say(
+            session.screen.say(f"Warning: {line}")
+        gone = kept.prune(session.site.backup.keep)
+        session.screen.say(
             f"Record {name}: {told(manifest)}" + (f"; pruned {len(gone)}" if gone else "")
         )
-        run.screen.say(f"Try it: inv backup.verify --record {name}")
-        run.screen.json(
-            {"site": run.site.name, "record": name, "manifest": manifest, "pruned": gone}
+        session.screen.say(f"Try it: inv backup.verify --record {name}")
+        session.screen.json(
+            {"site": session.site.name, "record": name, "manifest": manifest, "pruned": gone}
         )
     return 0
 
 
-def seen(run: Run) -> Facts:
+def seen(session: Session) -> Facts:
     """What a record says of cluster and hosts; computes that do not answer are left out."""
     asked: dict[Host, list[Read]] = {}
-    for host in run.site.all_hosts():
-        if reads := contents.reads(run.site, host):
+    for host in session.site.all_hosts():
+        if reads := contents.reads(session.site, host):
             asked[host] = reads
-    answers, faults = run.asked(asked)
-    needed = {host.name for host in (run.site.admin, *contents.hosts(run.site))}
+    answers, faults = session.asked(asked)
+    needed = {host.name for host in (session.site.admin, *contents.hosts(session.site))}
     wrong = {host: fault for host, fault in faults.items() if host in needed}
     if wrong:
         raise outcomes.worst(wrong)
     for name, fault in faults.items():
-        run.screen.say(f"Warning: left out: {outcomes.cause(name, fault)}")
+        session.screen.say(f"Warning: left out: {outcomes.cause(name, fault)}")
     return Facts({host: one for host, one in answers.items() if host not in faults})
 
 
-def make(run: Run, facts: Facts, number: int) -> str:
+def make(session: Session, facts: Facts, number: int) -> str:
     """A record, kept whole under its final name, or not at all; returns its name.
 
     Raises Failed, Unknown, Interrupted...; what came until then is taken away.
     """
-    site, kept = run.site, store(run.site)
+    site, kept = session.site, store(session.site)
     cluster = contents.of_cluster(site, facts)
-    head = {"format": 1, "site": site.name, "fsid": cluster["fsid"], "record": run.id}
-    part = kept.begin(run.id)
-    record = journal.Journal(run.id, site=site.name, task=run.task)
+    head = {"format": 1, "site": site.name, "fsid": cluster["fsid"], "record": session.id}
+    part = kept.begin(session.id)
+    record = journal.Journal(session.id, site=site.name, task=session.task)
     try:
         pours = {host.name: Incoming(part / f"{host.name}.age") for host in contents.hosts(site)}
         works = {
             host: _work(site, host, {**head, **contents.of_host(site, facts, host)}, cluster)
             for host in pours
         }
-        run.screen.step("-", f"recording {', '.join(pours)}")
-        said = poured(run, number, "create", works, pours)
+        session.screen.step("-", f"recording {', '.join(pours)}")
+        said = poured(session, number, "create", works, pours)
         hosts = {host: {**said[host], **pour.close()} for host, pour in pours.items()}
         manifest = {
             **head,
@@ -100,8 +100,8 @@ def make(run: Run, facts: Facts, number: int) -> str:
         code = error.code if isinstance(error, Stop) else 1
         record.event("ended", code=code, why=str(error))
         raise
-    record.event("ended", code=0, record=run.id)
-    return run.id
+    record.event("ended", code=0, record=session.id)
+    return session.id
 
 
 def _work(
@@ -194,7 +194,11 @@ def opened(site: Any, name: str) -> dict[str, Outgoing]:
 
 
 def taken(
-    run: Run, number: int, manifest: Mapping[str, Any], pours: Mapping[str, Outgoing], keep: bool
+    session: Session,
+    number: int,
+    manifest: Mapping[str, Any],
+    pours: Mapping[str, Outgoing],
+    keep: bool,
 ) -> dict[str, dict[str, Any]]:
     """Records restored beside the live ones on their hosts, and compared.  Raises Failed."""
     outer = ("size", "sha256")
@@ -206,43 +210,43 @@ def taken(
         }
         for host, pour in pours.items()
     }
-    run.screen.step("-", f"restoring into throwaway servers on {', '.join(works)}")
+    session.screen.step("-", f"restoring into throwaway servers on {', '.join(works)}")
     try:
-        return poured(run, number, "restore", works, pours)
+        return poured(session, number, "restore", works, pours)
     finally:
         for pour in pours.values():
             pour.close()
 
 
-def verify(context: Any, flags: Mapping[str, Any], record: str) -> int:
+def verify(context: Any, options: Options, record: str) -> int:
     """A restore drill: opened, restored into a throwaway server, compared table by table."""
-    with Run(context, Options(**flags), "backup.verify") as run:
-        kept = store(run.site)
+    with open_session(context, options, "backup.verify") as session:
+        kept = store(session.site)
         name = kept.named(record)
         manifest = kept.manifest(name)
-        refuse_other_hosts(run, manifest)
-        pours, began = opened(run.site, name), time.monotonic()
-        with run.locked() as number:
-            found = taken(run, number, manifest, pours, False)
+        refuse_other_hosts(session, manifest)
+        pours, began = opened(session.site, name), time.monotonic()
+        with session.locked() as number:
+            found = taken(session, number, manifest, pours, False)
         seconds = round(time.monotonic() - began, 1)
         tables = sum(one["tables"] for one in found.values())
         if not tables:
             raise Failed(f"record {name} holds no table")
         kept.stood(name, tables=tables, seconds=seconds)
-        run.screen.say(
+        session.screen.say(
             f"Record {name} stood its drill: {tables} tables restored and equal, in {seconds} s"
         )
-        run.screen.json(
-            {"site": run.site.name, "record": name, "tables": tables, "seconds": seconds}
+        session.screen.json(
+            {"site": session.site.name, "record": name, "tables": tables, "seconds": seconds}
         )
     return 0
 
 
-def refuse_other_hosts(run: Run, manifest: Mapping[str, Any]) -> None:
+def refuse_other_hosts(session: Session, manifest: Mapping[str, Any]) -> None:
     """Raises BadInput for a record of another site, or of hosts that the site has not."""
-    strangers = [host for host in manifest["hosts"] if host not in run.site.hosts]
-    if manifest["site"] != run.site.name or strangers:
+    strangers = [host for host in manifest["hosts"] if host not in session.site.hosts]
+    if manifest["site"] != session.site.name or strangers:
         raise BadInput(
             f"the record is of the site {manifest['site']!r} and of hosts "
-            f"{', '.join(manifest['hosts'])}; expected {run.site.name!r}"
+            f"{', '.join(manifest['hosts'])}; expected {session.site.name!r}"
         )

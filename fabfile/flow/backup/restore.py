@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fabfile.audit import database_rows
 from fabfile.backup import contents
-from fabfile.core import journal
 from fabfile.core.contract import (
     CHANGES_PENDING,
     BadInput,
@@ -24,43 +24,46 @@ from fabfile.core.contract import (
     Stop,
     Unproved,
 )
+from fabfile.flow import gather
 from fabfile.flow.backup import create
-from fabfile.flow.converge import Options, Run
+from fabfile.flow.converge import Converger
 from fabfile.flow.inspect import reconcile
 from fabfile.flow.proof import verify
+from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal.screen import answer, attended
 from fabfile.resources import chain, client_packages, cluster
 
 _APART = ".stackrbd-"
 
 
-def restore(context: Any, flags: Mapping[str, Any], record: str, cloud: str) -> int:
+def restore(context: Any, options: Options, record: str, cloud: str) -> int:
     """Puts a record in the place of the live databases and files."""
-    with Run(context, Options(**flags), "backup.restore") as run:
-        return Restoring(run, record, bare=False).all(cloud)
+    with open_session(context, options, "backup.restore") as session:
+        return Restoring(session, record, bare=False).all(cloud)
 
 
-def recover(context: Any, flags: Mapping[str, Any], record: str, cloud: str) -> int:
+def recover(context: Any, options: Options, record: str, cloud: str) -> int:
     """A lost controller: restore onto a bare host with packages, integrate, reconcile, verify."""
     began = time.monotonic()
-    with Run(context, Options(**flags), "recover") as run:
-        said, site = run.screen.say, run.site
-        code = Restoring(run, record, bare=True).all(cloud)
+    with open_session(context, options, "recover") as session:
+        said, site = session.screen.say, session.site
+        code = Restoring(session, record, bare=True).all(cloud)
         if code:
             return code
     said(f"recover: restored after {_minutes(began)}; now integrate")
-    options = {"site": flags.get("site", ""), "json": flags.get("json", False)}
-    with Run(context, Options(**options, yes=True), "integrate") as run:
-        run.report(run.converge(chain.stages()))
+    looking = Options(site=options.site, json=options.json)
+    with open_session(context, replace(looking, yes=True), "integrate") as session:
+        converger = Converger(session)
+        converger.report(converger.converge(chain.stages()))
     said(f"recover: integrated after {_minutes(began)}; now reconcile")
     left: Unproved | None = None
     try:
-        reconcile.show(context, options, details=False)
+        reconcile.show(context, looking, details=False)
     except Unproved as unproved:
         left = unproved  # whatever came or went since the record was made; said to the last
     if site.cloud:
         said(f"recover: reconciled after {_minutes(began)}; now verify")
-        verify.prove(context, options["site"], "", options["json"])
+        verify.prove(context, looking)
     said(f"recover: all of it took {_minutes(began)}")
     if left:
         raise left
@@ -78,13 +81,14 @@ class Restoring:
     bare: the hosts may hold nothing yet, or nothing that is worth a safety record.
     """
 
-    def __init__(self, run: Run, record: str, bare: bool) -> None:
-        self._run, self._bare = run, bare
-        self._store = create.store(run.site)
+    def __init__(self, session: Session, record: str, bare: bool) -> None:
+        self._session, self._bare = session, bare
+        self._store = create.store(session.site)
         self.name = self._store.named(record)
         self.manifest = self._store.manifest(self.name)
-        create.refuse_other_hosts(run, self.manifest)
+        create.refuse_other_hosts(session, self.manifest)
         self._hosts = list(self.manifest["hosts"])
+        self._failed: dict[str, Stop] = {}
         self._units: dict[str, Any] = {}  # what was at work before anything was stopped
 
     def all(self, cloud: str) -> int:
@@ -93,28 +97,28 @@ class Restoring:
         cloud: its name, in place of typing it.  Raises Stop; what is live is untouched until
         the last step but one, and is kept.
         """
-        run = self._run
-        pours = create.opened(run.site, self.name)  # broken, or no key: known before all else
+        session = self._session
+        pours = create.opened(session.site, self.name)  # broken, or no key: known before all else
         facts = self._facts()
-        contents.refuse_unfit(run.site, self.manifest, facts, self._bare)
+        contents.refuse_unfit(session.site, self.manifest, facts, self._bare)
         holds = self._holds_something()
         self._show(facts)
-        if run.options.check:
+        if session.options.check:
             return CHANGES_PENDING
         self._confirm(cloud)
-        with run.locked() as number:
+        with session.locked() as number:
             if self._bare:
                 self._converge([client_packages, contents.tools], number)
             began = time.monotonic()
-            taken = self._located(create.taken(run, number, self.manifest, pours, True))
-            run.screen.step("-", f"restored and equal after {time.monotonic() - began:.0f} s")
+            taken = self._located(create.taken(session, number, self.manifest, pours, True))
+            session.screen.step("-", f"restored and equal after {time.monotonic() - began:.0f} s")
             stops = self._converge([contents.Stopped(self._hosts)], number)
             try:
                 if holds:
                     self._keep_safe(number)
-                run.id = journal.new_id()
-                put = contents.PutBack(self.manifest, taken, run.id)
-                self._apply([put], number)
+                last = self._new_run()
+                put = contents.PutBack(self.manifest, taken, last.id)
+                self._apply(last, [put], number)
             except Stop as stop:
                 again = f"; what was stopped: inv undo --run {stops}" if stops else ""
                 stop.args = (
@@ -122,19 +126,19 @@ class Restoring:
                     f"them (.stackrbd-before-*){again}",
                 )
                 raise
-        self._say_what_is_kept(taken)
+        self._say_what_is_kept(taken, last.id)
         return 0
 
     # Look
 
     def _facts(self) -> Facts:
-        run, site = self._run, self._run.site
-        stages: list[Any] = [contents.PutBack(self.manifest, {}, run.id)]
+        session, site = self._session, self._session.site
+        stages: list[Any] = [contents.PutBack(self.manifest, {}, session.id)]
         asked: dict[Host, list[Read]] = {
-            site.host(name): run.questions(stages, site.host(name)) for name in self._hosts
+            site.host(name): gather.questions(site, stages, site.host(name)) for name in self._hosts
         }
         asked[site.admin] = [*asked.get(site.admin, []), *cluster.reads(site, site.admin)]
-        facts = Facts(run.ask(asked))
+        facts = Facts(session.ask(asked))
         self._units = {name: facts.of(name, contents.UNITS.id) for name in self._hosts}
         return facts
 
@@ -143,9 +147,9 @@ class Restoring:
 
         Raises Failed where that is not known, unless bare hosts are expected.
         """
-        run, host = self._run, self._run.site.database_host
-        args = {"sql": database_rows.SCHEMAS, "defaults": run.site.database.defaults_file}
-        answers, faults = run.asked({host: [Read("schemas", "rows", args)]})
+        session, host = self._session, self._session.site.database_host
+        args = {"sql": database_rows.SCHEMAS, "defaults": session.site.database.defaults_file}
+        answers, faults = session.asked({host: [Read("schemas", "rows", args)]})
         if faults and not self._bare:
             raise Failed(
                 f"{faults[host.name]}\nno safety record can be made of what is there; "
@@ -165,16 +169,16 @@ class Restoring:
         return bool(answers[host.name].get("schemas"))
 
     def _show(self, facts: Facts) -> None:
-        run, site = self._run, self._run.site
+        session, site = self._session, self._session.site
         changes = contents.stopped(site, facts, self._hosts)
         rest = contents.as_if_stopped(facts, self._hosts)
-        changes += contents.PutBack(self.manifest, {}, run.id).plan(site, rest)
-        run.screen.say(f"Record {self.name}: {create.told(self.manifest)}")
-        run.screen.plan(Plan(tuple(changes)), run.options.diff)
+        changes += contents.PutBack(self.manifest, {}, session.id).plan(site, rest)
+        session.screen.say(f"Record {self.name}: {create.told(self.manifest)}")
+        session.screen.plan(Plan(tuple(changes)), session.options.diff)
 
     def _confirm(self, cloud: str) -> None:
         """The cloud's name, typed: nothing less puts a record in place."""
-        name, given = self._run.site.name, cloud
+        name, given = self._session.site.name, cloud
         if not given:
             if not attended():
                 raise BadInput("nobody is there to type the cloud's name: give --cloud NAME")
@@ -190,50 +194,56 @@ class Restoring:
             for host, one in found.items()
         }
 
+    def _new_run(self) -> Session:
+        """The session of a run of its own, under the lock that is held."""
+        return self._session.sharing(self._session.options, self._session.task)
+
     def _converge(self, stages: list[Any], number: int) -> str:
         """A run of its own, under the lock that is held; its id, or nothing to do."""
-        self._run.id = journal.new_id()
-        return self._apply(stages, number)
+        return self._apply(self._new_run(), stages, number)
 
-    def _apply(self, stages: list[Any], number: int) -> str:
-        run = self._run
-        plan = run.plan(stages, run.probe(stages))
+    def _apply(self, session: Session, stages: list[Any], number: int) -> str:
+        converger = Converger(session, failed=self._failed)
+        plan = converger.plan(stages, converger.probe(stages))
         if not plan:
             return ""
-        run.apply(stages, plan, number)
-        return run.id
+        converger.apply(stages, plan, number)
+        return session.id
 
     def _keep_safe(self, number: int) -> None:
         """A record of what is live, now that nobody writes to it any more."""
-        run = self._run
-        run.id = journal.new_id()
-        run.screen.step("-", f"a safety record of what is live: {run.id}")
-        facts = create.seen(run)
+        session = self._new_run()
+        session.screen.step("-", f"a safety record of what is live: {session.id}")
+        facts = create.seen(session)
         hosts = {
             name: {**seen, contents.UNITS.id: self._units.get(name, seen.get(contents.UNITS.id))}
             for name, seen in facts.hosts.items()
         }
-        create.make(run, Facts(hosts, facts.known), number)
+        create.make(session, Facts(hosts, facts.known), number)
 
-    def _say_what_is_kept(self, taken: Mapping[str, Mapping[str, Any]]) -> None:
-        run = self._run
+    def _say_what_is_kept(self, taken: Mapping[str, Mapping[str, Any]], run: str) -> None:
+        screen = self._session.screen
         kept = [
-            f"{host}: {one['live']}.stackrbd-before-{run.id}"
+            f"{host}: {one['live']}.stackrbd-before-{run}"
             for host, one in taken.items()
             if one["folder"]
         ]
         for line in kept:
-            run.screen.say(f"Kept, the databases from before: {line}")
-        run.screen.say(
-            f"To go back: inv undo --run {run.id}; to take them away for good: inv backup.settle"
+            screen.say(f"Kept, the databases from before: {line}")
+        screen.say(
+            f"To go back: inv undo --run {run}; to take them away for good: inv backup.settle"
         )
-        run.screen.json({"site": run.site.name, "record": self.name, "run": run.id, "kept": kept})
+        screen.json(
+            {"site": self._session.site.name, "record": self.name, "run": run, "kept": kept}
+        )
 
 
-def settle(context: Any, flags: Mapping[str, Any]) -> int:
+def settle(context: Any, options: Options) -> int:
     """Takes away, for good, what restores kept of older databases."""
-    with Run(context, Options(**flags), "backup.settle") as run:
-        host = run.site.database_host
-        args = {"sql": "SELECT @@datadir;", "defaults": run.site.database.defaults_file}
-        answers = run.ask({host: [Read("datadir", "rows", args)]})
-        return run.report(run.converge([contents.Old(answers[host.name]["datadir"][0])]))
+    with open_session(context, options, "backup.settle") as session:
+        host = session.site.database_host
+        args = {"sql": "SELECT @@datadir;", "defaults": session.site.database.defaults_file}
+        answers = session.ask({host: [Read("datadir", "rows", args)]})
+        converger = Converger(session)
+        old = contents.Old(answers[host.name]["datadir"][0])
+        return converger.report(converger.converge([old]))

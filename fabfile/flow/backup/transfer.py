@@ -10,7 +10,7 @@ from typing import Any
 
 from fabfile.core import journal
 from fabfile.core.contract import Failed, Locked, Stop, Unknown
-from fabfile.flow.executor import PATIENCE
+from fabfile.flow.session import PATIENCE, Session
 from fabfile.flow.terminal import outcomes
 
 DEADLINE = 7 * 86400
@@ -19,7 +19,7 @@ _STAGES = {"compare": "restored; comparing table by table"}
 
 
 def poured(
-    run: Any,
+    session: Session,
     number: int,
     verb: str,
     works: Mapping[str, Mapping[str, Any]],
@@ -32,7 +32,7 @@ def poured(
     values: dict[str, dict[str, Any]] = {}
     faults: dict[str, Stop] = {}
 
-    def heard(host: str, message: Mapping[str, Any]) -> None:
+    def on_message(host: str, message: Mapping[str, Any]) -> None:
         kind = message["t"]
         if kind == "poured":
             values[host] = message["value"]
@@ -42,23 +42,25 @@ def poured(
             faults[host] = Locked(f"{host}: {message['who']} is at work there")
         elif kind == "again":
             pours[host].restart()
-            run.screen.step(host, f"the schema changed ({message['why']}): dumped again")
+            session.screen.step(host, f"the schema changed ({message['why']}): dumped again")
         elif kind == "stage":
-            run.screen.step(host, _STAGES.get(message["what"], message["what"]))
+            session.screen.step(host, _STAGES.get(message["what"], message["what"]))
 
-    who = f"run {run.id} ({run.task}) of {journal.who()}"
+    who = f"run {session.id} ({session.task}) of {journal.who()}"
     common = {
         "pour": verb,
-        "site": run.site.name,
+        "site": session.site.name,
         "number": number,
         "who": who,
-        "run": run.id,
+        "run": session.id,
         "patience": PATIENCE,
         "deadline": DEADLINE,
     }
-    with run.finishing():
-        cut = run.fleet.work(
-            {host: {**common, "args": dict(args)} for host, args in works.items()}, heard, pours
+    with session.finishing():
+        cut = session.fleet.work(
+            {host: {**common, "args": dict(args)} for host, args in works.items()},
+            on_message,
+            pours,
         )
     # Nothing live is written: a host that was cut off was not reached, no more.
     lost = {host: fault for host, fault in cut.items() if isinstance(fault, Unknown)}
@@ -68,5 +70,5 @@ def poured(
             faults[host] = Failed(f"{host}: ended without a word")
     if faults:
         raise outcomes.worst(faults)
-    run.fleet.conversations.go_on()
+    session.fleet.conversations.go_on()
     return values

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from fabfile.core.contract import Unreachable
-from fabfile.flow.converge import Options, Run
+from fabfile.flow.session import Options, open_session
 
 PROGRAMS = ("python3", "sudo", "systemctl")
 
@@ -29,17 +29,17 @@ def _patchwork() -> Any:
     return environment
 
 
-def show(context: Any, site: str) -> int:
+def show(context: Any, options: Options) -> int:
     """Prints a line a host; raises Unreachable if one cannot be worked on."""
     have, lacking = _patchwork().have_program, []
-    with Run(context, Options(site=site)) as run:
-        group = run.fleet.group(run.site.hosts)
+    with open_session(context, options) as session:
+        group = session.fleet.group(session.site.hosts)
         for connection, fault in group._do("reach").items():
             if fault is not None:
                 lacking.append(str(fault))
                 continue
             missing = [p for p in PROGRAMS if not have(connection, p)]
-            run.screen.step(
+            session.screen.step(
                 connection.host_name, f"lacks {', '.join(missing)}" if missing else "ready"
             )
             lacking += [f"{connection.host_name}: lacks {p}" for p in missing]

@@ -15,7 +15,7 @@ from fabfile.audit import database_rows as tables
 from fabfile.audit.compare import Finding, Places
 from fabfile.audit.database_rows import Rows
 from fabfile.core.contract import Read, Unproved
-from fabfile.flow.converge import Options, Run
+from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal.progress import MANY
 from fabfile.resources import cluster
 
@@ -27,12 +27,12 @@ _MOST_SUSPECTS = 2000
 """Findings that are looked at closer; of more, something else is wrong."""
 
 
-def show(context: Any, flags: Mapping[str, Any], details: bool) -> int:
+def show(context: Any, options: Options, details: bool) -> int:
     """Prints every finding with its command.  Raises Unproved where there is any."""
-    with Run(context, Options(**flags), "reconcile") as run:
-        look = Look(run)
+    with open_session(context, options, "reconcile") as session:
+        look = Look(session)
         found = look.findings(details)
-        _report(run, look, found)
+        _report(session, look, found)
         if found:
             raise Unproved(f"{len(found)} things do not agree; nothing was changed")
     return 0
@@ -41,9 +41,9 @@ def show(context: Any, flags: Mapping[str, Any], details: bool) -> int:
 class Look:
     """One look at both sides of a site."""
 
-    def __init__(self, run: Run) -> None:
-        self._run, self._site = run, run.site
-        self._host = run.site.database_host
+    def __init__(self, session: Session) -> None:
+        self._session, self._site = session, session.site
+        self._host = session.site.database_host
         self.notes: list[str] = []
         self.counts: Counter[str] = Counter()
 
@@ -67,13 +67,13 @@ class Look:
         return found
 
     def _places(self) -> Places:
-        site, run = self._site, self._run
+        site = self._site
         monmap = Read("monmap", "argv", {"argv": cluster.ceph("mon", "dump")})
         asked = {site.admin: [monmap]}
         for host in site.with_role("cinder")[:1]:
             conf = Read("cinder.conf", "options", {"path": "/etc/cinder/cinder.conf"})
             asked[host] = [*asked.get(host, []), conf]
-        answers = run.ask(asked)
+        answers = self._session.ask(asked)
         options = {
             k: v
             for seen in answers.values()
@@ -84,20 +84,20 @@ class Look:
 
     def _lines(self, sql: str) -> list[str]:
         args = {"sql": sql, "defaults": self._site.database.defaults_file}
-        answers = self._run.ask({self._host: [Read("rows", "rows", args)]}, DEADLINE)
+        answers = self._session.ask({self._host: [Read("rows", "rows", args)]}, DEADLINE)
         lines: list[str] = answers[self._host.name]["rows"]
         return lines
 
     def _rows(self, schemas: tables.Schemas) -> Rows:
-        self._run.screen.step(self._host.name, "reading rows")
+        self._session.screen.step(self._host.name, "reading rows")
         return tables.rows(self._lines(tables.question(schemas)))
 
     def _asked_of_ceph(self, reads: Sequence[Read]) -> Mapping[str, Any]:
         admin = self._site.admin
-        return self._run.ask({admin: reads}, DEADLINE)[admin.name]
+        return self._session.ask({admin: reads}, DEADLINE)[admin.name]
 
     def _names(self, pools: Sequence[str]) -> compare.Names:
-        self._run.screen.step(self._site.admin.name, f"reading names in {', '.join(pools)}")
+        self._session.screen.step(self._site.admin.name, f"reading names in {', '.join(pools)}")
         asked = [Read(f"ls {p}", "lines", {"argv": rbd_images.names_of(p)}) for p in pools]
         asked += [Read(f"trash {p}", "lines", {"argv": rbd_images.trash_of(p)}) for p in pools]
         seen = self._asked_of_ceph(asked)
@@ -108,7 +108,7 @@ class Look:
     def _images(self, names: compare.Names) -> dict[rbd_images.Spec, rbd_images.Held]:
         found: dict[rbd_images.Spec, rbd_images.Held] = {}
         for pool in names.there:
-            self._run.screen.step(self._site.admin.name, f"reading every image of {pool}")
+            self._session.screen.step(self._site.admin.name, f"reading every image of {pool}")
             args = {"argv": rbd_images.all_of(pool), "timeout": DEADLINE}
             found |= rbd_images.listed(
                 pool, self._asked_of_ceph([Read("all", "lines", args)])["all"]
@@ -127,7 +127,9 @@ class Look:
     def _watchers(
         self, specs: Sequence[rbd_images.Spec]
     ) -> dict[rbd_images.Spec, tuple[str, ...] | None]:
-        self._run.screen.step(self._site.admin.name, f"asking who has {len(specs)} volumes open")
+        self._session.screen.step(
+            self._site.admin.name, f"asking who has {len(specs)} volumes open"
+        )
         answers = self._told(rbd_images.watching(specs))
         return {
             (pool, name): rbd_images.watchers(answers[f"status {pool}/{name}"])
@@ -147,24 +149,24 @@ class Look:
             self.notes.append(f"pool {pool}: {count} names are not of OpenStack's form: left alone")
 
 
-def _report(run: Run, look: Look, found: Sequence[Finding]) -> None:
+def _report(session: Session, look: Look, found: Sequence[Finding]) -> None:
     for one in found:
         where = f"{one.pool}/{one.name}" if one.name else one.row
-        run.screen.say(f"{one.kind:<9} {one.thing:<9} {where}")
+        session.screen.say(f"{one.kind:<9} {one.thing:<9} {where}")
         if one.name and one.row not in one.name:
-            run.screen.say(f"          row {one.row}")
-        run.screen.say(f"          {one.sentence}; to settle it: {one.command}")
+            session.screen.say(f"          row {one.row}")
+        session.screen.say(f"          {one.sentence}; to settle it: {one.command}")
     for note in look.notes:
-        run.screen.say(f"Note: {note}")
-    run.screen.say(
+        session.screen.say(f"Note: {note}")
+    session.screen.say(
         f"{len(found)} findings in {look.counts['rows']} rows and {look.counts['names']} names"
     )
-    run.screen.json(
+    session.screen.json(
         {
-            "site": run.site.name,
+            "site": session.site.name,
             "findings": [asdict(one) for one in found],
             "counts": dict(look.counts),
             "notes": look.notes,
-            "trips": run.fleet.trips,
+            "trips": session.fleet.trips,
         }
     )

@@ -15,8 +15,8 @@ from fabfile.core import atomic_write, journal, site_file
 from fabfile.core.contract import BadInput
 from fabfile.doctor import checks, secret_holders
 from fabfile.flow import history
-from fabfile.flow.converge import Options, Run
 from fabfile.flow.inspect import survey
+from fabfile.flow.session import Options, Session, open_session
 from fabfile.report import document as documents
 from fabfile.report.junit import junit
 from fabfile.report.metrics import metrics
@@ -35,9 +35,9 @@ def report(context: Any, options: Options, out: str, prom: str) -> int:
     Raises BadInput for a folder that is not fit, before anything is looked at.
     """
     metric = _metric_file(prom) if prom else None
-    with Run(context, options, "report") as run:
-        folder = None if prom and not out else _folder(run.site.name, out)
-        told = look(run)
+    with open_session(context, options, "report") as session:
+        folder = None if prom and not out else _folder(session.site.name, out)
+        told = look(session)
         files = {folder / name: text for name, text in texts(told).items()} if folder else {}
         if folder:
             atomic_write.write("--out", files, OWN)
@@ -45,12 +45,12 @@ def report(context: Any, options: Options, out: str, prom: str) -> int:
             atomic_write.write("--prom", {metric: metrics(told)}, READABLE)
             files[metric] = ""
         for path in files:
-            run.screen.say(f"{path}: written")
+            session.screen.say(f"{path}: written")
         said = "Healthy" if told["healthy"] else "Not healthy"
-        run.screen.say(f"{said}: {documents.sentence(told)}; see inv doctor")
-        run.screen.json(
+        session.screen.say(f"{said}: {documents.sentence(told)}; see inv doctor")
+        session.screen.json(
             {
-                "site": run.site.name,
+                "site": session.site.name,
                 "healthy": told["healthy"],
                 "counts": told["counts"],
                 "drift": told["drift"],
@@ -60,18 +60,18 @@ def report(context: Any, options: Options, out: str, prom: str) -> int:
     return 0
 
 
-def look(run: Run) -> dict[str, Any]:
+def look(session: Session) -> dict[str, Any]:
     """The whole document of a site: what is, and what was done."""
-    seen = survey.look(run)
-    found, plan = checks.findings(run.site, seen)
-    rows = secret_holders.table(run.site, seen)
+    seen = survey.look(session)
+    found, plan = checks.findings(session.site, seen)
+    rows = secret_holders.table(session.site, seen)
     return {
-        **documents.document(run.site, seen, found, rows, plan, run.options.words_of_site),
+        **documents.document(session.site, seen, found, rows, plan, session.options.words_of_site),
         "made": time.time(),
         "by": journal.who(),
         "version": _version(),
-        "file": str(run.path),
-        "runs": runs(run.site.name),
+        "file": str(session.path),
+        "runs": runs(session.site.name),
     }
 
 

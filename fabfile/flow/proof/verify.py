@@ -16,12 +16,12 @@ from fabfile.core.contract import BadInput, Failed, Interrupted, Read, Stop, Unp
 from fabfile.core.journal import Journal
 from fabfile.flow import interrupts
 from fabfile.flow import limit as limits
-from fabfile.flow.converge import Options, Run
+from fabfile.flow.session import Options, Session, open_session
 from fabfile.model.site import MOST_AT_ONCE
 from fabfile.report import canary as told
 
 
-def prove(context: Any, site: str, limit: str, as_json: bool) -> int:
+def prove(context: Any, options: Options) -> int:
     """Runs the proof and prints its checks.
 
     Raises Unproved naming the first thing that did not work; all that was made for
@@ -29,20 +29,20 @@ def prove(context: Any, site: str, limit: str, as_json: bool) -> int:
     """
     from fabfile.cloud import proof  # noqa: PLC0415
 
-    with Run(context, Options(site=site, limit=limit, json=as_json), "verify") as run:
-        record = Journal(run.id, site=run.site.name, task="verify")
+    with open_session(context, options, "verify") as session:
+        record = Journal(session.id, site=session.site.name, task="verify")
         try:
-            refuse_without_means(run.site, "verify")
+            refuse_without_means(session.site, "verify")
             # The lock: what it finds of another proof is then dead, and may be removed.
-            with run.locked():
+            with session.locked():
                 _report(
-                    run,
+                    session,
                     record,
                     proof.prove(
-                        run.connection(),
-                        _settings(run, _computes(run)),
-                        lambda kind, volume: _ceph(run, kind, volume),
-                        lambda text: run.screen.step("verify", text),
+                        session.connection(),
+                        _settings(session, _computes(session)),
+                        lambda kind, volume: _ceph(session, kind, volume),
+                        lambda text: session.screen.step("verify", text),
                     ),
                 )
             record.event("ended", code=0)
@@ -52,13 +52,13 @@ def prove(context: Any, site: str, limit: str, as_json: bool) -> int:
     return 0
 
 
-def _report(run: Run, record: Journal, found: Sequence[Any]) -> None:
+def _report(session: Session, record: Journal, found: Sequence[Any]) -> None:
     """Shows and records each check.  Raises Unproved where one failed."""
     for check in found:
         record.event("proof", **asdict(check))
         word = "ok" if check.ok else "NOT"
-        run.screen.say(f"  {word:<4}{check.seconds:6.1f} s  {check.name}: {check.detail}")
-    run.screen.json({"site": run.site.name, "checks": [asdict(c) for c in found]})
+        session.screen.say(f"  {word:<4}{check.seconds:6.1f} s  {check.name}: {check.detail}")
+    session.screen.json({"site": session.site.name, "checks": [asdict(c) for c in found]})
     if not all(check.ok for check in found):
         raise Unproved("the proof failed; see the lines above that begin with NOT")
 
@@ -68,28 +68,28 @@ def _report(run: Run, record: Journal, found: Sequence[Any]) -> None:
 
 def canary(context: Any, options: Options, sample: str, at_once: str) -> int:
     """Flies the canary on the computes of --limit, or some of them, under the site's lock."""
-    with Run(context, options, "verify") as run:
-        refuse_without_means(run.site, "verify --canary")
-        here = _computes(run)
-        computes = limits.sampled(here, sample, run.id)
-        number = _at_once(at_once) if at_once else run.site.verify.at_once
-        with run.locked():
-            record = Journal(run.id, site=run.site.name, task="verify", limit=options.limit)
-            record.heard = run.screen.heard
+    with open_session(context, options, "verify") as session:
+        refuse_without_means(session.site, "verify --canary")
+        here = _computes(session)
+        computes = limits.sampled(here, sample, session.id)
+        number = _at_once(at_once) if at_once else session.site.verify.at_once
+        with session.locked():
+            record = Journal(session.id, site=session.site.name, task="verify", limit=options.limit)
+            record.heard = session.screen.heard
             try:
-                found = fly(run, record, computes, here, number)
+                found = run_canary(session, record, computes, here, number)
             except Stop as stop:
                 record.event("ended", code=stop.code, why=str(stop))
                 raise
             died = failures(found)
             why = {"why": died} if died else {}
             record.event("ended", code=Unproved.code if died else 0, **why)
-        _recap(run, found)
+        _recap(session, found)
     return 0
 
 
-def fly(  # noqa: PLR0913, PLR0917 (what a flight is)
-    run: Run,
+def run_canary(  # noqa: PLR0913, PLR0917 (what a flight is)
+    session: Session,
     record: Journal,
     computes: Sequence[str],
     targets: Sequence[str],
@@ -110,18 +110,18 @@ def fly(  # noqa: PLR0913, PLR0917 (what a flight is)
 
     def ceph(kind: str, volume: str) -> Any:
         with asking:
-            return _ceph(run, kind, volume)
+            return _ceph(session, kind, volume)
 
     def hear(check: Any) -> None:
         record.event("proof", **asdict(check))
         text = f"{check.seconds:6.1f} s  {told.step(asdict(check))}: {check.detail}"
-        show = run.screen.done if check.ok else run.screen.step
+        show = session.screen.done if check.ok else session.screen.step
         show(check.host or "canary", text if check.ok else f"FAILED {text}")
 
-    say = run.screen.say
+    say = session.screen.say
     with (
-        interrupts.finishing(stopping.set, say, run.screen.leave),
-        run.screen.at_work("canary", dict.fromkeys(computes, 1)) as on_screen,
+        interrupts.finishing(stopping.set, say, session.screen.leave),
+        session.screen.at_work("canary", dict.fromkeys(computes, 1)) as on_screen,
     ):
 
         def heard(check: Any) -> None:
@@ -133,10 +133,10 @@ def fly(  # noqa: PLR0913, PLR0917 (what a flight is)
 
         flight = Flight(tuple(targets), at_once, backend)
         listener = Listener(heard, say, go_on)
-        return prove(run.connection, _settings(run, computes), flight, ceph, listener)
+        return prove(session.connection, _settings(session, computes), flight, ceph, listener)
 
 
-def _recap(run: Run, found: Sequence[Any]) -> None:
+def _recap(session: Session, found: Sequence[Any]) -> None:
     """What it came to, by step.  Raises Unproved where a check failed."""
     checks = [asdict(check) for check in found]
     for one in told.steps(checks):
@@ -145,10 +145,10 @@ def _recap(run: Run, found: Sequence[Any]) -> None:
             if one["on"]
             else "nowhere"
         )
-        run.screen.say(
+        session.screen.say(
             f"  {one['computes'] - len(one['failed'])} of {one['computes']}  {one['step']}: {times}"
         )
-    run.screen.json({"site": run.site.name, "checks": checks})
+    session.screen.json({"site": session.site.name, "checks": checks})
     died = failures(found)
     if died:
         raise Unproved(f"the canary died:\n  {died}")
@@ -165,8 +165,8 @@ def _at_once(word: str) -> int:
     return int(word)
 
 
-def _computes(run: Run) -> list[str]:
-    return [host.name for host in run.site.with_role("compute") if host.name in run.limited]
+def _computes(session: Session) -> list[str]:
+    return [host.name for host in session.site.with_role("compute") if host.name in session.limited]
 
 
 # What both need
@@ -182,16 +182,16 @@ def refuse_without_means(site: Any, what: str) -> None:
         )
 
 
-def _settings(run: Run, computes: Sequence[str]) -> Any:
+def _settings(session: Session, computes: Sequence[str]) -> Any:
     from fabfile.cloud.user import ProofSettings  # noqa: PLC0415
 
-    site = run.site
+    site = session.site
     guest = site_file.expanded(site.verify.guest, "verify.guest") if site.verify.guest else None
     return ProofSettings(
         volume_type=str(site.cinder.volume_type),
         flavor=site.verify.flavor,
         computes=tuple(computes),
-        run_id=run.id.rsplit("-", 1)[1],
+        run_id=session.id.rsplit("-", 1)[1],
         size=site.verify.size,
         image=site.verify.image,
         guest_kernel=guest / "vmlinuz" if guest else None,
@@ -201,14 +201,14 @@ def _settings(run: Run, computes: Sequence[str]) -> Any:
     )
 
 
-def _ceph(run: Run, kind: str, volume: str) -> Any:
+def _ceph(session: Session, kind: str, volume: str) -> Any:
     """What Ceph says of a volume: its parent, its watchers, its used bytes, its snapshots."""
     from fabfile.cloud import rbd  # noqa: PLC0415
 
-    template = rbd.questions(run.site.cinder.pool)[kind]
+    template = rbd.questions(session.site.cinder.pool)[kind]
     argv = [word.replace("{}", volume) for word in template]
-    admin = run.site.admin
-    answers = run.ask({admin: [Read("rbd", "argv", {"argv": argv})]})
+    admin = session.site.admin
+    answers = session.ask({admin: [Read("rbd", "argv", {"argv": argv})]})
     if not answers[admin.name]:
         raise Failed(f"{admin.name}: no answer to {' '.join(argv)}")
     return rbd.parse(kind, answers[admin.name]["rbd"]["out"])

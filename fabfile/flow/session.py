@@ -1,0 +1,302 @@
+"""One task's session with a site: its connections, its screen, its lock, its cloud.
+
+Knows how hosts and the cloud are asked; what is planned and done with the answers is the
+converger's matter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fabfile.core import journal, site_file
+from fabfile.core.contract import BadInput, Host, NeedsPassword, Read, Secret, Stop
+from fabfile.flow import engine as engines
+from fabfile.flow import gather, interrupts, rollout
+from fabfile.flow import limit as limits
+from fabfile.flow.terminal import outcomes
+from fabfile.flow.terminal.screen import Screen, answer, attended
+from fabfile.model import site as sites
+
+if TYPE_CHECKING:
+    from fabfile.core.ssh import Fleet  # Fabric is slow to load
+    from fabfile.model.site import Site
+
+LOCK_DEADLINE = 86400
+PATIENCE = 45
+"""Seconds that an agent waits for one of an older run to end."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The flags that all tasks have in common."""
+
+    site: str = ""
+    limit: str = ""
+    check: bool = False
+    diff: bool = False
+    yes: bool = False
+    json: bool = False
+    forks: str = ""
+    serial: str = ""
+    max_fail: str = ""
+    engine: str = ""
+    canary: bool = False
+
+    @property
+    def words_of_site(self) -> str:
+        """' --site FILE' for a command that is to be typed, where the operator gave one."""
+        return f" --site {shlex.quote(self.site)}" if self.site else ""
+
+
+@dataclass
+class Session:
+    """A site, the hosts of --limit, and all that it takes to ask them.
+
+    context: what travels between tasks.  id: the run's, under which it is recorded.
+    under_lock: what a work says of the lock that it is done under; empty without one.
+    """
+
+    context: Any
+    options: Options
+    task: str
+    path: Path
+    site: Site
+    screen: Screen
+    limited: set[str]
+    rollout: rollout.Rollout
+    fleet: Fleet
+    id: str
+    under_lock: dict[str, Any] = field(default_factory=dict)
+    engine: engines.Engine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.engine = engines.Local(self.fleet, self.site.admin)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        """Closes every connection that was opened."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes every connection that was opened."""
+        self.engine.close()
+        self.fleet.close()
+
+    def sharing(self, options: Options, task: str) -> Session:
+        """A run of its own over the same connections and under the same lock.
+
+        Its hosts are worked on from here.  Whoever opened this one closes both.
+        """
+        limited, paced = _scope(self.site, options)
+        return replace(
+            self,
+            options=options,
+            task=task,
+            id=journal.new_id(),
+            limited=limited,
+            rollout=paced,
+        )
+
+    def in_scope(self, host: Host) -> bool:
+        """Whether it is read: the limited ones, and where the identity is told."""
+        return (
+            host.name in self.limited
+            or host == self.site.admin
+            or bool({"glance", "cinder"} & set(host.roles))
+        )
+
+    # Hosts
+
+    def ask(
+        self, asked: Mapping[Host, Sequence[Read]], deadline: int = gather.DEADLINE
+    ) -> dict[str, dict[str, Any]]:
+        """{host: {read id: value}}; a read 'secret' comes back as a Secret.
+
+        Raises Unreachable, Locked, Interrupted, or Failed for what could not look.
+        """
+        answers, faults = self.asked(asked, deadline=deadline)
+        if faults:
+            raise outcomes.worst(faults)
+        return answers
+
+    def asked(
+        self,
+        asked: Mapping[Host, Sequence[Read]],
+        quietly: bool = False,
+        deadline: int = gather.DEADLINE,
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, Stop]]:
+        """As ask(), and {host: why} of those that did not answer all.  Raises Interrupted.
+
+        quietly: does not ask for a password.
+        """
+        facts = gather.FactCollector(asked)
+        cut = self.dispatch(asked, facts, quietly, deadline)
+        return facts.values, facts.wanting(cut)
+
+    def dispatch(
+        self,
+        asked: Mapping[Host, Sequence[Read]],
+        facts: gather.FactCollector,
+        quietly: bool = False,
+        deadline: int = gather.DEADLINE,
+    ) -> dict[str, Stop]:
+        """Asks hosts and collects what they answer; {host: why} of those that did not end.
+
+        Raises Interrupted.  quietly: does not ask for a password.
+        """
+        works = gather.works(asked, self.under_lock, deadline)
+        with self.finishing():
+            cut = self._probe(works, facts)
+            needy = [n for n, fault in cut.items() if isinstance(fault, NeedsPassword)]
+            if needy and not quietly and attended():
+                self._ask_password(needy)
+                for name in needy:
+                    del cut[name]
+                cut |= self._probe({name: works[name] for name in needy}, facts)
+        self.fleet.conversations.go_on()
+        return cut
+
+    def _probe(
+        self, works: Mapping[str, dict[str, Any]], facts: gather.FactCollector
+    ) -> dict[str, Stop]:
+        """Asks hosts, while the screen shows how many have answered."""
+        wanted = {host: len(work["reads"]) for host, work in works.items()}
+        with self.screen.at_work("read", wanted) as on_progress:
+
+            def on_message(host: str, message: Mapping[str, Any]) -> None:
+                facts.on_message(host, message)
+                on_progress(host, str(message["t"]))
+
+            found = self.engine.probe(works, on_message)
+            for host in found:
+                on_progress(host, "failed")
+            return found
+
+    def _ask_password(self, hosts: Sequence[str]) -> None:
+        """Once, for all hosts; it goes to sudo's standard input and nowhere else."""
+        try:
+            typed = getpass.getpass(f"sudo's password on {', '.join(hosts)}: ")
+        except EOFError:
+            raise BadInput("sudo: no password was typed; nothing was written") from None
+        self.fleet.give(Secret(typed))
+
+    def finishing(self) -> contextlib.AbstractContextManager[None]:
+        """While this holds, a signal ends the work at the next step's end, and is raised then."""
+        return interrupts.finishing(
+            self.fleet.conversations.stop, self.screen.say, self.screen.leave
+        )
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[int]:
+        """Holds the site's lock, and gives this run's number.  Raises Locked."""
+        who = f"run {self.id} ({self.task}) of {journal.who()}"
+        work = {"hold": True, "site": self.site.name, "who": who, "deadline": LOCK_DEADLINE}
+        admin = self.site.admin.name
+        try:
+            hold = self.fleet.hold(admin, work)
+        except NeedsPassword:
+            if not attended():
+                raise
+            self._ask_password([admin])
+            hold = self.fleet.hold(admin, work)
+        self.under_lock |= {
+            "site": self.site.name,
+            "number": hold.number,
+            "who": who,
+            "patience": PATIENCE,
+        }
+        try:
+            yield hold.number
+        finally:
+            self.under_lock.clear()
+            hold.release()
+
+    # The cloud
+
+    def connection(self) -> Any:
+        """The site's cloud, by openstacksdk."""
+        from fabfile.cloud import connection  # noqa: PLC0415 (the cloud's modules load late)
+
+        return connection.connect(str(self.site.cloud), self.site.clouds_yaml)
+
+    def ask_cloud(self, asked: Sequence[Read]) -> dict[str, Any]:
+        """{read id: value} of what the cloud's API can answer."""
+        from fabfile.cloud import holdings  # noqa: PLC0415 (the cloud's modules load late)
+
+        connection = self.connection()
+        known = [read for read in asked if read.verb in holdings.READS]  # the rest: any host's
+        return {read.id: holdings.READS[read.verb](connection) for read in known}
+
+    # The operator
+
+    def confirm(
+        self,
+        question: str = "Do this?",
+        alone: str = "nobody is there to ask: give --yes, or --check to look only",
+    ) -> None:
+        """Asks the operator.  Raises BadInput where nobody is there (alone), or says no."""
+        if self.options.yes:
+            return
+        if not attended():
+            raise BadInput(alone)
+        if answer(f"{question} Only 'yes' goes on: ") != "yes":
+            raise BadInput("not confirmed; nothing was written")
+
+
+Engines = Mapping[str, Callable[[Session], engines.Engine]]
+"""{a word of --engine: what makes that engine}, beside this process's own."""
+
+
+def open_session(
+    context: Any, options: Options, task: str = "", others: Engines | None = None
+) -> Session:
+    """A session on the site that the options name; connects to nothing yet.
+
+    others: engines beside this process's own.  Raises BadInput.
+    """
+    path = site_file.locate(options.site)
+    site = sites.check(site_file.load(path), str(path), site_file.platforms())
+    options = replace(options, limit=limits.resolved(site, options.limit))
+    limited, paced = _scope(site, options)
+    session = Session(
+        context,
+        options,
+        task,
+        path,
+        site,
+        Screen(options.json),
+        limited,
+        paced,
+        _fleet(site, paced.forks),
+        journal.new_id(),
+    )
+    if options.engine not in ("", "local"):
+        session.engine = _other(options.engine, others or {})(session)
+    return session
+
+
+def _scope(site: Site, options: Options) -> tuple[set[str], rollout.Rollout]:
+    """The hosts of --limit, and how many of them at a time."""
+    limited = limits.limited(site, options.limit)
+    paced = rollout.of(
+        site, limited, options.forks, options.serial, options.max_fail, options.canary
+    )
+    return limited, paced
+
+
+def _fleet(site: Site, forks: int) -> Fleet:
+    return engines.fleet(site.all_hosts(), site.ssh, forks)
+
+
+def _other(word: str, others: Engines) -> Callable[[Session], engines.Engine]:
+    if word not in others:
+        raise BadInput(f"--engine: expected local or dask, found {word!r}")
+    return others[word]
