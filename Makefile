@@ -77,7 +77,7 @@ $(BROWSER)/.brought:
 	@tests/unpacked.sh $(BROWSER) chromium-headless-shell
 
 test: install dask lint $(BROWSER)/.brought ## style, types and the tests, the lab's included (root, Debian 12)
-	$(VENV)/bin/pytest -q tests/unit tests/contract tests/browser
+	$(VENV)/bin/pytest -q tests/unit tests/contract tests/browser tests/bench
 	$(VENV)/bin/pytest -q -x --timeout 1800 --durations 10 tests/lab
 
 faults: install ## every fault of docs/faults.md, on the lab (most of an hour)

@@ -186,6 +186,21 @@ class Fleet:
         """How many there were on all hosts."""
         return sum(len(_restarts(host)) for host in self.computes)
 
+    def restarted(self, host: Simulated) -> int:
+        """How many restarts there were on a host."""
+        return len(_restarts(host))
+
+    def altered(self, host: Simulated) -> list[str]:
+        """The files (secrets are files here) that are not as the hosts' common layer has them."""
+        upper, base = host.at / "upper", RUN / "base"
+        found = []
+        for shown in _SHOWN[:-1]:
+            for path in [upper / shown, *(upper / shown).rglob("*")]:
+                name = path.relative_to(upper)
+                if path.is_file() and not _same(path, base / name):
+                    found.append(str(name))
+        return found
+
     def end_state(self, computes: Sequence[Simulated] = ()) -> str:
         """The computes' (or these computes') one state as a digest.
 
@@ -204,6 +219,14 @@ class Fleet:
 
 def _restarts(host: Simulated) -> list[str]:
     return (host.at / "upper" / _STATE / "restarts").read_text().splitlines()
+
+
+def _same(path: Path, before: Path) -> bool:
+    """Whether a file is as the hosts' common layer has it: bytes, mode and owner."""
+    if not before.is_file() or path.read_bytes() != before.read_bytes():
+        return False
+    now, then = path.stat(), before.stat()
+    return (now.st_mode, now.st_uid, now.st_gid) == (then.st_mode, then.st_uid, then.st_gid)
 
 
 def _log(host: Simulated) -> str:

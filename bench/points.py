@@ -33,10 +33,10 @@ EACH = 10
 LEFT = RUN / "left-over.json"
 
 
-def _task(*more: str, kept: int | None = None) -> list[str]:
+def _task(*more: str, kept: int | None = None, task: str = "integrate") -> list[str]:
     own = [str(LEFT), *(["--kept", str(kept)] if kept is not None else [])]
-    task = ["integrate", "--yes", "--site", str(ways.SITE), *more]
-    return [sys.executable, "-m", "bench.within", *own, "--", *task]
+    words = [task, "--yes", "--site", str(ways.SITE), *more]
+    return [sys.executable, "-m", "bench.within", *own, "--", *words]
 
 
 def _cost(
@@ -122,6 +122,28 @@ def _fleet(computes: int, forks: int, more: str = "") -> fleet.Fleet:
     hosts = fleet.Fleet(computes, measured.enter(measured.HOSTS))
     ways.write_files(hosts.hosts, forks, more)
     return hosts
+
+
+# A run, and its way back
+
+
+def undo(computes: int, forks: int) -> None:
+    """After an undo every host's files and secrets are again as they were."""
+    hosts = _fleet(computes, forks)
+    with hosts.up():
+        _cost(hosts, _task(), "integrate")
+        hosts.end_state()
+        changed = [host for host in hosts.computes if hosts.altered(host)]
+        _demand(changed == hosts.computes, f"a run changes all {computes} hosts: {len(changed)}")
+        _, said = _cost(hosts, _task(), "converged")
+        _demand("Nothing to do" in said, "a second run finds nothing to do")
+        hosts.end_state()
+        cost, _ = _cost(hosts, _task(task="undo"), "undo")
+        _say(_shown("undo", cost, computes))
+        left = {what for host in hosts.computes for what in hosts.altered(host)}
+        _demand(not left, f"no file and no secret of the run is left: {sorted(left)}")
+        again = {hosts.restarted(host) for host in hosts.computes}
+        _demand(again == {2}, f"each was restarted once more: {again}")
 
 
 # Both ways of keeping connections
@@ -404,6 +426,7 @@ def _holds(pid: int, text: str) -> bool:
 
 POINTS: dict[str, Callable[[int, int], None]] = {
     "scale": scale,
+    "undo": undo,
     "kept": kept,
     "faulty": faulty,
     "dask": dask,

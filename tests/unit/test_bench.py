@@ -2,17 +2,21 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
 import xml.etree.ElementTree as ET
 
+import pytest
+
 from bench import points, report, wanted, within
+from bench.places import PROJECT
 from fabfile.core import site_file
 from fabfile.core.contract import Facts
 from fabfile.model import site as sites
-from fabfile.resources import auth, ceph_conf, cluster, pools
+from fabfile.resources import auth, ceph_conf, cluster, libvirt_secret, pools
 
 FIGURES = {
     "wall": 2.0,
@@ -110,3 +114,13 @@ def test_a_text_in_a_processes_memory_is_found():
         assert points._holds(child.pid, key)
         assert not points._holds(child.pid, other)
         child.kill()
+
+
+@pytest.mark.parametrize("verb", ["secret-dumpxml", "secret-get-value", "secret-undefine"])
+def test_the_virsh_stand_in_says_that_a_secret_is_absent_as_an_undo_knows_it(verb):
+    virsh = PROJECT / "bench" / "standins" / "virsh"
+    done = subprocess.run(
+        ["sh", virsh, "-q", verb, wanted.FSID], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert re.search(libvirt_secret.ABSENT, done.stderr, re.IGNORECASE)
