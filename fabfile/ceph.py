@@ -40,7 +40,7 @@ def keyrings() -> list[Any]:
 @command(
     flags=("site", "limit", "check", "diff", "yes", "json", "refresh", "hard_reboot"),
     texts={
-        "refresh": "make the attachments of stopped instances anew (Nova 24, Xena, or later)",
+        "refresh": "make the attachments of stopped instances again (Nova 24, Xena, or later)",
         "hard_reboot": "an instance (its id) that is stopped, refreshed and started; repeatable",
     },
     iterable=["hard_reboot"],
