@@ -26,7 +26,8 @@ def named_in(page):
     """What a page names as a file of the project, and what it links to."""
     text = page.read_text()
     rooms = r"(?:fabfile|config|tests|docs|lab|bench)/[\w./-]*[\w/]"
-    found = {ROOT / name for name in re.findall(rf"(?<![\w./~-]){rooms}", text)}
+    names = re.findall(rf"(?<![\w./~-]){rooms}", text)
+    found = {ROOT / name for name in names if "NAME" not in name}  # NAME: the reader's own
     return found | {page.parent / link for link in re.findall(r"\]\(([\w./-]+)\)", text)}
 
 
