@@ -175,9 +175,10 @@ def _wrap_key(private: bytes, other: bytes, share: bytes, recipient: bytes) -> b
 
 
 def _derived(secret: bytes, salt: bytes, info: bytes) -> bytes:
-    """HKDF-SHA-256, one block of it: RFC 5869."""
-    key = hmac.digest(salt or bytes(32), secret, "sha256")
-    return hmac.digest(key, info + b"\x01", "sha256")
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+
+    return HKDF(SHA256(), 32, salt or None, info).derive(secret)
 
 
 def _mac(file_key: bytes, head: bytes) -> bytes:
@@ -198,7 +199,9 @@ def _unbase64(text: bytes) -> bytes:
     return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
 
 
-# Bech32, BIP 173: how age writes keys
+# Bech32, BIP 173: how age writes keys.  Ours, because the packages of it on PyPI are of 2020
+# (bech32) or bring a whole wallet along (bip-utils); pyrage, age itself, makes and reads keys,
+# but seals no header anew without the payload.
 
 
 def _bech32(name: str, data: bytes) -> str:

@@ -29,7 +29,7 @@ _PART = ".partial"
 
 
 class Incoming:
-    """What a host sends, on its way into a file; a Pour."""
+    """What a host sends, on its way into a file; a ByteStream."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -70,7 +70,7 @@ class Incoming:
 
 
 class Outgoing:
-    """A kept file on its way to a host, sealed for it anew; a Pour."""
+    """A kept file on its way to a host, sealed for it anew; a ByteStream."""
 
     def __init__(self, path: Path, identities: list[Secret]) -> None:
         self._stream: BinaryIO = path.open("rb")
@@ -123,7 +123,7 @@ class Store:
         """The manifest beside what came, and the final name.  Raises Failed."""
         final = part.with_name(part.name.removesuffix(_PART))
         try:
-            _put(part / "manifest.json", manifest)
+            _save_json(part / "manifest.json", manifest)
             part.rename(final)
             atomic_write.sync(self.path)
         except OSError as error:
@@ -196,7 +196,7 @@ class Store:
         """Notes that a drill was passed.  Raises Failed where that cannot be written."""
         path = self.path / name / "verified.json"
         try:
-            _put(path, {"time": int(time.time()), **what})
+            _save_json(path, {"time": int(time.time()), **what})
         except OSError as error:
             raise Failed(
                 f"{path}: {error.strerror}; the drill was passed, and is not noted"
@@ -258,5 +258,5 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _put(path: Path, value: Mapping[str, Any]) -> None:
+def _save_json(path: Path, value: Mapping[str, Any]) -> None:
     atomic_write.put(path, json.dumps(value, indent=1, sort_keys=True), 0o600)

@@ -20,8 +20,15 @@ WRITING = ("steps",)
 DATABASE = ("database",)
 """The agent's modules: those of every agent, and those that are sent before steps alone, or
 before questions to a database, for to compile them takes a host's time."""
-RECORDS = ("transfer", "digests", "throwaway", "backup_create", "backup_restore")
-EVERY = (*READING, *WRITING, *DATABASE, *RECORDS)
+BACKUP = (
+    "transfer",
+    "digests",
+    "throwaway",
+    "backup_create",
+    "backup_restore",
+    "backup_work",
+)
+EVERY = (*READING, *WRITING, *DATABASE, *BACKUP)
 _REMOTE = Path(__file__).parent / "remote"
 OTHER_PYTHON = 77
 """The exit code of a host whose Python cannot run what was compiled here."""
@@ -80,8 +87,8 @@ def needed_for(work: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
     needed: list[tuple[str, ...]] = [READING]
     if "steps" in work:
         needed.append(WRITING)
-    if "rows" in asked or "pour" in work:
+    if "rows" in asked or "transfer" in work:
         needed.append(DATABASE)
-    if "pour" in work:
-        needed.append(RECORDS)
+    if "transfer" in work:
+        needed.append(BACKUP)
     return tuple(needed)

@@ -69,7 +69,11 @@ def _newer(site: Any, host: Any, seen: Any) -> Iterator[Finding]:
         state = seen.get("units", {}).get(unit, {}) if role in host.roles else {}
         told = str(state.get("ActiveEnterTimestampMonotonic", ""))
         since = int(told) / 1e6 if told.isdigit() else 0.0
-        if not since or state.get("ActiveState") != "active" or unit in seen.get("owed", ()):
+        if (
+            not since
+            or state.get("ActiveState") != "active"
+            or unit in seen.get("pending_restarts", ())
+        ):
             continue
         began = clock["time"] - clock["monotonic"] + since
         newer = [

@@ -23,7 +23,7 @@ MOVED = "volumes on "
 
 
 def _owed(site: Any, host: Host) -> list[Read]:
-    return [Read("owed", "owed")] if set(host.roles) & set(UNITS) else []
+    return [Read("pending_restarts", "pending_restarts")] if set(host.roles) & set(UNITS) else []
 
 
 def reads(site: Any, host: Host) -> list[Read]:
@@ -42,10 +42,10 @@ def plan(
         needed.setdefault(change.host, set()).update(change.restarts)
     for host in site.all_hosts():
         seen = facts.hosts.get(host.name)
-        if seen is None or "owed" not in seen:
+        if seen is None or "pending_restarts" not in seen:
             continue
         units = [UNITS[role][0] for role in host.roles if role in UNITS]
-        due = set(seen["owed"]) | needed.get(host.name, set())
+        due = set(seen["pending_restarts"]) | needed.get(host.name, set())
         due = {u for u in units if everything or u in due}
         for wave in (1, 2):
             now = [u for u, w in UNITS.values() if u in due and w == wave]

@@ -37,7 +37,10 @@ class Undone:
         """What the run did on each host; on the first Ceph host, which pools hold images."""
         if host.name == CLOUD:
             return [Read("volume_types", "volume_types")] if self.cloud else []
-        found = [Read("run", "run", {"run": self.run}), Read("owed", "owed")]
+        found = [
+            Read("run", "run", {"run": self.run}),
+            Read("pending_restarts", "pending_restarts"),
+        ]
         if host == site.admin:
             for pool in site.pools:
                 argv = ["rbd", "ls", "--format", "json", "-p", pool]
@@ -154,7 +157,11 @@ def _host(
             else:
                 stale.append(f"{host}: {step['thing']}")
     files = any(change.verb in _FILES for change in changes)
-    owed = facts.hosts.get(host, {}).get("owed", ()) if any(map(_taken_back, steps)) else ()
+    owed = (
+        facts.hosts.get(host, {}).get("pending_restarts", ())
+        if any(map(_taken_back, steps))
+        else ()
+    )
     units = [u for step in restarts for u in step["args"]["units"] if files or u in owed]
     if units:
         owing = tuple(sorted(set(units)))

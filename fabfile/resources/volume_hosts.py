@@ -70,7 +70,7 @@ def reads(site: Any, host: Host) -> list[Read]:
     return [
         Read("cinder.conf", "options", {"path": PATH, "plain": secret_uuid.PLAIN}),
         Read("cinder.later", "later_files", later),
-        Read("owed", "owed"),
+        Read("pending_restarts", "pending_restarts"),
     ]
 
 
@@ -401,7 +401,7 @@ def _heir(site: Any, facts: Facts, place: str) -> _Named | None:
 
 def _refuse_alive(facts: Facts, service: str) -> None:
     """Raises BadInput where a host that is not of this site serves that name."""
-    owed = any("cinder-volume" in seen.get("owed", ()) for seen in facts.hosts.values())
+    owed = any("cinder-volume" in seen.get("pending_restarts", ()) for seen in facts.hosts.values())
     rows = facts.hosts.get(CLOUD, {}).get("volume_services", ())
     if not owed and any(row["host"] == service and row["up"] for row in rows):
         raise BadInput(

@@ -136,7 +136,9 @@ class HostAgent(Agent):
 
     def bring(self):
         """The modules that a record needs, as they come before one."""
-        more = [name for names in agent_program.needed_for({"pour": "create"}) for name in names]
+        more = [
+            name for names in agent_program.needed_for({"transfer": "create"}) for name in names
+        ]
         more = [name for name in more if name not in agent_program.READING]
         altered = [(n, self._altered(text, 30.0)) for n, text in agent_program.sources(more)]
         self.process.stdin.write(agent_program.as_code(altered))
@@ -160,7 +162,7 @@ class HostAgent(Agent):
             "about": {"site": "lab"},
             **more,
         }
-        self.give(pour="create", args=args)
+        self.give(transfer="create", args=args)
         return self.take()
 
     def take(self):
@@ -169,7 +171,7 @@ class HostAgent(Agent):
         while True:
             line = self.process.stdout.readline()
             message = message_of(line)
-            if message is None or message["t"] in ("poured", "refused"):
+            if message is None or message["t"] in ("transferred", "refused"):
                 break
             if message["t"] == "bytes":
                 data += self.process.stdout.read(message["size"])
@@ -182,7 +184,7 @@ class HostAgent(Agent):
     def restore(self, data, manifest, identity, keep=False):
         """Sends a record; (what came of it, why not)."""
         secret = {"secret": identity.reveal()}
-        self.give(pour="restore", args={"identity": secret, "manifest": manifest, "keep": keep})
+        self.give(transfer="restore", args={"identity": secret, "manifest": manifest, "keep": keep})
         pieces = iter([data[at : at + 100_000] for at in range(0, len(data), 100_000)])
         for line in self.process.stdout:
             message = message_of(line)
@@ -190,7 +192,7 @@ class HostAgent(Agent):
                 piece = next(pieces, b"")
                 self.process.stdin.write(b"bytes:%d\n" % len(piece) + piece)
                 self.process.stdin.flush()
-            elif message["t"] in ("poured", "refused"):
+            elif message["t"] in ("transferred", "refused"):
                 return message.get("value"), message.get("why")
         return None, "cut"
 

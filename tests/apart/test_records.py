@@ -211,7 +211,7 @@ def test_a_dump_that_is_broken_off_leaves_nothing(filled, agent, key, way):
     before = filled.all()
     for _ in range(KILLS):
         host = agent()
-        host.give(pour="create", args=arguments(filled, key))
+        host.give(transfer="create", args=arguments(filled, key))
         time.sleep(random.uniform(0.05, 1.2))
         if way == "kill":
             host.process.kill()

@@ -422,7 +422,9 @@ BROKEN = [
     ),
     Cloud(
         "restart-owed",
-        {CTL: "mkdir -p /var/lib/stackrbd/owed; touch /var/lib/stackrbd/owed/cinder-volume"},
+        {
+            CTL: "d=/var/lib/stackrbd/pending_restarts; mkdir -p $d; touch $d/cinder-volume"
+        },
         ("restart.owed",),
         CTL,
         "at its start",

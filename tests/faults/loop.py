@@ -134,7 +134,7 @@ def state():
             f"{files} | sort | xargs -d '\\n' cat; "
             "virsh -q secret-list 2>/dev/null; "
             "for u in $(virsh -q secret-list 2>/dev/null | awk '{print $1}'); do "
-            "virsh -q secret-get-value $u; done; ls /var/lib/stackrbd/owed 2>/dev/null; true"
+            "virsh -q secret-get-value $u; done; ls /var/lib/stackrbd/pending_restarts 2>/dev/null; true"
         )
         found = on(host, script=script)
         for key, name in names.items():
@@ -261,7 +261,10 @@ def could_not_start(point):
 
 
 def owed():
-    return {h: on(h, script="ls /var/lib/stackrbd/owed 2>/dev/null; true").split() for h in CLIENTS}
+    return {
+        h: on(h, script="ls /var/lib/stackrbd/pending_restarts 2>/dev/null; true").split()
+        for h in CLIENTS
+    }
 
 
 # Runs

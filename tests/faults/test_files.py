@@ -22,11 +22,11 @@ LEFT = "find /etc/nova -name '.stackrbd-*'"
 def fails_and_leaves(host="compute01"):
     """compute.nova fails there; what it said.  The file stays, and no restart is owed."""
     before = nova_conf(host)
-    owed = on(host, "ls", "/var/lib/stackrbd/owed")
+    owed = on(host, "ls", "/var/lib/stackrbd/pending_restarts")
     said = refused(1, "compute.nova", "--yes")
     assert nova_conf(host) == before
     assert on(host, script=LEFT) == ""
-    assert on(host, "ls", "/var/lib/stackrbd/owed") == owed
+    assert on(host, "ls", "/var/lib/stackrbd/pending_restarts") == owed
     return said
 
 

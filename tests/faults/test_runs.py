@@ -123,7 +123,7 @@ DAMAGE = [
         "for u in $(virsh -q secret-list | cut -d' ' -f2); do virsh secret-undefine $u; done",
     ),
     ("ceph01", "ceph auth caps client.images mon 'profile rbd'"),
-    ("compute01", "touch /var/lib/stackrbd/owed/nova-compute"),
+    ("compute01", "touch /var/lib/stackrbd/pending_restarts/nova-compute"),
     ("controller01", "rm /etc/sudoers.d/90-stackrbd-operator"),
 ]
 
@@ -190,7 +190,7 @@ def test_10_a_host_that_goes_down_and_comes_back(cloud):
     )
     assert run.end() in (4, 7), run.text
     time.sleep(5)
-    assert "nova-compute" in on("compute01", "ls", "/var/lib/stackrbd/owed")
+    assert "nova-compute" in on("compute01", "ls", "/var/lib/stackrbd/pending_restarts")
     mended()
 
 

@@ -22,7 +22,7 @@ def unit(settings, host="compute01"):
 
 
 def owed(host="compute01"):
-    return on(host, "ls", "/var/lib/stackrbd/owed").split()
+    return on(host, "ls", "/var/lib/stackrbd/pending_restarts").split()
 
 
 def test_39_a_service_that_dies_after_a_while_is_a_failure(cloud):

@@ -113,7 +113,7 @@ def service_host(number, **more):
         "kolla": {"/etc/kolla": False},
         "ceph.folder": FOLDER,
         "ceph.conf": file(CEPH_CONF),
-        "owed": [],
+        "pending_restarts": [],
         "disk": DISK,
         "ceph.keyrings": said(),
         **more,

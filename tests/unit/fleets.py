@@ -31,13 +31,13 @@ class StandIn:
 
 def owed(site, host):
     """The reads of a resource that restarts what is owed."""
-    return [Read("owed", "owed")] if host.name != "ceph01" else []
+    return [Read("pending_restarts", "pending_restarts")] if host.name != "ceph01" else []
 
 
 def owing(site, facts):
     """The hosts that owe a restart."""
     found = site.all_hosts()
-    return [host for host in found if facts.hosts.get(host.name, {}).get("owed")]
+    return [host for host in found if facts.hosts.get(host.name, {}).get("pending_restarts")]
 
 
 def at_home(tmp_path, monkeypatch, text):

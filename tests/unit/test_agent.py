@@ -328,7 +328,7 @@ def test_a_restart_is_owed_before_the_write(agent, tmp_path):
     slow = step(0, "run", ["nova-compute"], **sh("sleep 5"))
     running = agent(steps=[slow])
     running.hear()
-    owed = running.state / "owed" / "nova-compute"
+    owed = running.state / "pending_restarts" / "nova-compute"
     until = time.monotonic() + 4
     while not owed.exists() and time.monotonic() < until:
         time.sleep(0.05)
@@ -347,7 +347,7 @@ def test_nothing_is_owed_for_a_write_that_was_refused(agent, tmp_path):
     }
     running = agent(steps=[step(0, "write", ["nova-compute"], **refused)])
     assert running.all()[-1]["t"] == "failed"
-    assert list((running.state / "owed").iterdir()) == []
+    assert list((running.state / "pending_restarts").iterdir()) == []
 
 
 def test_what_it_keeps_is_for_root_alone(agent, tmp_path):
@@ -531,7 +531,7 @@ def test_what_a_failed_step_left_is_kept_and_its_cause_is_told(agent, tmp_path, 
     (kept,) = steps_of(agent)
     assert kept["state"] == "failed" and kept["why"] == said[-1]["why"]
     assert ("is" in kept) == bool(left)
-    assert (tmp_path / "state/owed/u").exists() == (left is not False)
+    assert (tmp_path / "state/pending_restarts/u").exists() == (left is not False)
 
 
 @pytest.mark.parametrize("number", [None, "x", [], {}])

@@ -19,9 +19,9 @@ def store(tmp_path):
 
 def keep(store, name, data=b"sealed", **more):
     part = store.begin(name)
-    pour = Incoming(part / "ctl.age")
-    pour.take(data)
-    held = {**pour.close(), "files": {}}
+    stream = Incoming(part / "ctl.age")
+    stream.take(data)
+    held = {**stream.close(), "files": {}}
     manifest = {"format": 1, "site": "lab", "time": time.time(), "hosts": {"ctl": held}, **more}
     return store.finish(part, manifest)
 
@@ -54,24 +54,24 @@ def test_what_was_broken_off_is_no_record_and_is_cleared(store):
 
 def test_what_is_sent_again_takes_the_place_of_what_came(store):
     part = store.begin("r")
-    pour = Incoming(part / "ctl.age")
-    pour.take(b"x" * 1000)
-    pour.restart()
-    pour.take(b"abc")
-    assert pour.close()["size"] == 3
+    stream = Incoming(part / "ctl.age")
+    stream.take(b"x" * 1000)
+    stream.restart()
+    stream.take(b"abc")
+    assert stream.close()["size"] == 3
     assert (part / "ctl.age").read_bytes() == b"abc"
 
 
 def test_a_full_disk_is_a_failure_with_its_cause(store, monkeypatch):
-    pour = Incoming(store.begin("r") / "ctl.age")
+    stream = Incoming(store.begin("r") / "ctl.age")
 
     class Full:
         def write(self, data):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pour, "_stream", Full())
+    monkeypatch.setattr(stream, "_stream", Full())
     with pytest.raises(Failed, match="No space left"):
-        pour.take(b"x")
+        stream.take(b"x")
 
 
 @pytest.mark.parametrize(
@@ -130,12 +130,12 @@ def test_a_drill_that_cannot_be_noted_is_a_failure_with_its_cause(store):
 def test_a_kept_file_goes_out_under_a_key_of_one_time(store):
     made = age_format._sealed(b"k" * 16, 0)
     keep(store, "r", made.header + b"payload" * 100_000)
-    pour = Outgoing(store.sealed("r", "ctl"), [made.identity])
-    pieces = list(iter(pour.give, b""))
-    pour.close()
+    stream = Outgoing(store.sealed("r", "ctl"), [made.identity])
+    pieces = list(iter(stream.give, b""))
+    stream.close()
     assert b"".join(pieces).endswith(b"payload")
     assert max(map(len, pieces)) <= backup_store.PIECE
-    assert made.identity != pour.identity
+    assert made.identity != stream.identity
     again = age_format.reseal(store.sealed("r", "ctl").open("rb"), [made.identity], "r")
     assert len(b"".join(pieces)) == len(again.header) + 700_000
 

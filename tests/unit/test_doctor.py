@@ -165,7 +165,7 @@ def later(cloud):
 
 
 def owed(cloud):
-    cloud["ctl"]["owed"] = ["cinder-volume"]
+    cloud["ctl"]["pending_restarts"] = ["cinder-volume"]
 
 
 def lacks(package):

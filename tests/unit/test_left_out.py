@@ -25,7 +25,7 @@ ANSWERS = {
     "keyring.volumes": None,
     "keyring.vms": None,
     "libvirt.secrets": {},
-    "owed": ["nova-compute"],
+    "pending_restarts": ["nova-compute"],
     "guests": {"code": 0, "out": "", "err": ""},
     "cinder.head": None,
     "glance.later": {},
@@ -86,7 +86,7 @@ def test_without_any_host_of_a_release_there_is_nothing_to_set():
 
 
 def test_a_host_that_says_too_little_is_none_that_has_nothing():
-    asked = {Host("n1", ()): [Read("a", "owed"), Read("b", "owed")]}
+    asked = {Host("n1", ()): [Read("a", "pending_restarts"), Read("b", "pending_restarts")]}
     answers = gather.FactCollector(asked)
     answers.on_message("n1", {"t": "read", "id": "a", "value": []})
     assert {host: str(why) for host, why in answers.missing().items()} == {
@@ -97,7 +97,10 @@ def test_a_host_that_says_too_little_is_none_that_has_nothing():
 
 
 def test_who_could_not_look_is_named_with_every_reason():
-    asked = {Host(name, ()): [Read("a", "owed"), Read("b", "owed")] for name in ("n1", "n2")}
+    asked = {
+        Host(name, ()): [Read("a", "pending_restarts"), Read("b", "pending_restarts")]
+        for name in ("n1", "n2")
+    }
     answers = gather.FactCollector(asked)
     answers.on_message("n1", {"t": "read", "id": "a", "error": "a: no"})
     answers.on_message("n1", {"t": "read", "id": "b", "value": "x"})

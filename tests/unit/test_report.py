@@ -160,7 +160,7 @@ def hostile_document():
         hostile,
         runs=runs,
         unreachable=gone,
-        errors={("n1", "owed"): HOSTILE},
+        errors={("n1", "pending_restarts"): HOSTILE},
         doubts=((HOSTILE, HOSTILE),),
     )
     return {**document, "by": HOSTILE, "file": HOSTILE, "version": HOSTILE}

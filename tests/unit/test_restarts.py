@@ -15,7 +15,7 @@ def change(host, *units):
 
 
 def facts(**owed):
-    return Facts({host: {"owed": list(units)} for host, units in owed.items()})
+    return Facts({host: {"pending_restarts": list(units)} for host, units in owed.items()})
 
 
 def planned(changes, resource=restarts, hosts=HOSTS):
@@ -50,7 +50,7 @@ def test_restarted_is_what_changes_or_is_owed(changes, owed, expected):
 
 
 def test_a_host_that_was_not_asked_is_not_restarted():
-    seen = Facts({"n1": {"owed": []}, "n2": {}})
+    seen = Facts({"n1": {"pending_restarts": []}, "n2": {}})
     changes = [change(host, "nova-compute") for host in ("n1", "n2", "ctl")]
     assert planned(lambda r, s: r.plan(s, seen, changes)) == [("n1", ["nova-compute"], 2)]
 
@@ -78,7 +78,8 @@ def test_a_restart_is_a_step_of_the_agent():
 
 
 @pytest.mark.parametrize(
-    "host, asked", [("ceph01", []), ("ctl", ["owed"]), ("n1", ["owed", "argv"])]
+    "host, asked",
+    [("ceph01", []), ("ctl", ["pending_restarts"]), ("n1", ["pending_restarts", "argv"])],
 )
 def test_hosts_with_services_are_asked_what_they_owe(host, asked):
     assert [r.verb for r in restarts.reads(site(), site().host(host))] == asked

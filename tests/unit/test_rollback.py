@@ -180,10 +180,10 @@ def test_the_volume_type_goes_first_where_it_is_still_ours(now, expected):
 
 def test_every_host_is_asked_and_the_first_ceph_host_for_images_too():
     asked = {h.name: [r.id for r in Undone("r1").reads(site(), h)] for h in site().all_hosts()}
-    assert asked["n1"] == ["run", "owed"]
+    assert asked["n1"] == ["run", "pending_restarts"]
     assert asked["ceph01"] == [
         "run",
-        "owed",
+        "pending_restarts",
         "images.volumes",
         "trash.volumes",
         "images.images",
@@ -201,7 +201,7 @@ def test_restarts_that_are_owed_when_files_come_back_are_noted_first():
 
 def test_an_undo_that_was_broken_off_before_its_restart_goes_on_there():
     seen = facts(n1=[{**WROTE, "now": "0640 aa"}, RESTARTED])
-    seen.hosts["n1"]["owed"] = ["nova-compute"]
+    seen.hosts["n1"]["pending_restarts"] = ["nova-compute"]
     assert [thing for _, thing, *_ in planned(seen)] == ["nova-compute"]
 
 

@@ -89,7 +89,7 @@ class Fleet(fleets.StandIn):
 
     def values(self, host):
         return {
-            "owed": self.owed.get(host, []),
+            "pending_restarts": self.owed.get(host, []),
             "run": self.kept.get(host, []),
             "argv": {"code": 0, "out": "[]", "err": ""},
         }
@@ -348,7 +348,10 @@ def test_what_could_not_look_is_no_absence(fleet, monkeypatch):
 
     monkeypatch.setattr(Fleet, "answer", deaf)
     with converging({}, Options(site=fleet.site), "x") as made:
-        asked = {made.site.host(name): [Read("owed", "owed")] for name in ("n1", "n2")}
+        asked = {
+            made.site.host(name): [Read("pending_restarts", "pending_restarts")]
+            for name in ("n1", "n2")
+        }
         with pytest.raises(Failed, match="n2: could not look: no virsh"):
             made.session.ask(asked)
 

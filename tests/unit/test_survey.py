@@ -19,7 +19,7 @@ from .clouds import found, hosts, looked
 from .states import FSID, HOSTS, OTHER, THIRD, conf, secret, site
 
 N1 = Host("n1", ("compute",))
-ASKED = {N1: [Read("host", "host"), Read("owed", "owed")]}
+ASKED = {N1: [Read("host", "host"), Read("pending_restarts", "pending_restarts")]}
 MACHINE = {"os": "", "name": "", "machine_id": "", "boot_id": "", "hostname": "", "time": 1000.0}
 
 
@@ -39,9 +39,13 @@ def test_a_clock_is_between_the_asking_and_the_answer(monkeypatch):
 
 def test_what_could_not_be_looked_at_is_known_by_its_read(monkeypatch):
     heard = hearing(
-        monkeypatch, 0.0, 1.0, {"id": "owed", "error": "no"}, {"id": "host", "value": {"time": 1}}
+        monkeypatch,
+        0.0,
+        1.0,
+        {"id": "pending_restarts", "error": "no"},
+        {"id": "host", "value": {"time": 1}},
     )
-    assert heard.errors["n1", "owed"] == "no"
+    assert heard.errors["n1", "pending_restarts"] == "no"
     assert "something else" in heard.errors["n1", "host"]
     assert heard.clocks() == {}
     with pytest.raises(Unreachable):
@@ -103,7 +107,7 @@ def a_private_secret(cloud):
         ),
         (
             lambda c: c["n1"].update({"libvirt.secrets": {}}),
-            {"errors": {("n2", "owed"): "no"}},
+            {"errors": {("n2", "pending_restarts"): "no"}},
             ["2 changes on n1 (compute.secret); see inv plan", "unknown on n2; see inv doctor"],
         ),
         (a_private_secret, {}, ["unknown on n1; see inv doctor"]),

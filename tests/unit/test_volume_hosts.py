@@ -36,7 +36,7 @@ def controller(*lines, enabled="lvm,rbd", own="ctl", later=(), owed=()):
         "cinder.later": {"/later": list(later)} if later else {},
         "cinder.head": None,
         "host": {"hostname": own},
-        "owed": list(owed),
+        "pending_restarts": list(owed),
     }
 
 

@@ -108,7 +108,7 @@ class WorkersFleet(fleets.StandIn):
     def values(self, host):
         told = {"thing": "t", "sentence": "s", "sign": "!", "verb_was": "restart", "wave": 2}
         return {
-            "owed": self.world.owed.get(host, []),
+            "pending_restarts": self.world.owed.get(host, []),
             "secret": KEY,
             "run": [{**told, **step} for step in self.world.steps.get(host, [])],
         }

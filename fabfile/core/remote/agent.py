@@ -33,7 +33,7 @@ class Conversation:
             self._stream.write(line.encode("ascii"))
             self._stream.flush()
 
-    def pour(self, data):
+    def send_bytes(self, data):
         """Bytes as they are, behind a message that says how many."""
         line = '%s {"t": "bytes", "size": %d}\n' % (self._nonce, len(data))
         with self._lock:
@@ -138,10 +138,10 @@ def _tell_the_system(work):
 
 def _do(work, talk, asker):
     gone = asker.gone
-    if "pour" in work:
-        from . import backup_create  # noqa: PLC0415 (sent with this kind of work alone)
+    if "transfer" in work:
+        from . import backup_work  # noqa: PLC0415 (sent with this kind of work alone)
 
-        backup_create.pour(work, talk, asker)
+        backup_work.carry_out(work, talk, asker)
     elif "reads" in work:
         state.let_others_end(work, gone)
         reads.answer(work["reads"], talk, gone)

@@ -18,37 +18,16 @@ import subprocess
 import tarfile
 import time
 
-from . import database, files, processes, state, transfer
+from . import database, files, processes, transfer
 from .digests import Digests
 from .processes import Failed, Program
 
-LONGEST = 7 * 86400
 PIECE = 4 * 1024 * 1024
 TRIES = 3
 
 
 class Changed(Exception):
     """The schema changed during the dump; args[0] says what was seen of it."""
-
-
-def pour(work, talk, asker):
-    """One record, out or in; its last message is 'poured' or 'refused'."""
-    from . import backup_restore  # noqa: PLC0415 (knows this module)
-
-    verbs = {"create": create, "restore": backup_restore.restore}
-    lock = None
-    try:
-        state.raise_fence(work["site"], work["number"])
-        lock = state.take_lock(work["who"], work["patience"], asker.gone)
-        value = verbs[work["pour"]](talk, asker, work["run"], **work["args"])
-        talk.say(t="poured", value=value)
-    except transfer.Gone:
-        pass
-    except (Failed, files.Refused, OSError, ValueError, tarfile.TarError) as error:
-        talk.say(t="refused", why=str(error))
-    finally:
-        if lock is not None:
-            os.close(lock)
 
 
 def create(talk, asker, run, recipients, folders, said, commands, dumped, about):
@@ -84,8 +63,8 @@ class _Making:
         self.files, self.left = {}, []  # type: ignore[var-annotated]
 
     def record(self, folders, said, commands, dumped, about):
-        with Program(self._zstd, LONGEST, stdin=subprocess.PIPE) as zstd:  # noqa: SIM117
-            with Program(self._age, LONGEST, stdin=zstd.process.stdout) as age:
+        with Program(self._zstd, transfer.LONGEST, stdin=subprocess.PIPE) as zstd:  # noqa: SIM117
+            with Program(self._age, transfer.LONGEST, stdin=zstd.process.stdout) as age:
                 zstd.process.stdout.close()
                 out = transfer.Out(age.process.stdout, self._talk, self._asker.gone)
                 self._target = zstd.process.stdin
@@ -125,9 +104,7 @@ class _Making:
     def _put(self, data):
         if self._asker.gone():
             raise transfer.Gone()
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._target.fileno(), view) :]
+        transfer.write_all(self._target, data)
 
     def _member(self, name, data, **about):
         info = tarfile.TarInfo(name)
@@ -202,8 +179,8 @@ class _Making:
     def _dump(self, argv, digests):
         """The dump's pieces; returns how many bytes they were."""
         size, number, parts, held = 0, 0, [], 0  # type: ignore[var-annotated]
-        with Program(argv, LONGEST) as program:
-            for data in pieces(program.process.stdout):
+        with Program(argv, transfer.LONGEST) as program:
+            for data in transfer.pieces(program.process.stdout):
                 digests.feed(data)
                 size += len(data)
                 parts.append(data)
@@ -220,15 +197,6 @@ class _Making:
         if not digests.complete:
             raise Failed("the dump ends without its last line")
         return size
-
-
-def pieces(stream):
-    """What a program writes, as it comes."""
-    while True:
-        data = os.read(stream.fileno(), transfer.PIECE)
-        if not data:
-            return
-        yield data
 
 
 def _end_of_dump(program):

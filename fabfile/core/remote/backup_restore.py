@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 import time
 
-from . import backup_create, database, processes, state, transfer
+from . import database, processes, state, transfer
 from .digests import Digests, differing
 from .processes import Failed, Program
 from .throwaway import Throwaway, datadir
@@ -58,15 +58,13 @@ class _Taking:
             _refuse_older(database.version(server.login), held)
             self._digests = Digests(held["loose"])
             argv = database.client(server.login, "--batch", "--max-allowed-packet=1G")
-            with Program(argv, backup_create.LONGEST, stdin=subprocess.PIPE) as self._load:
+            with Program(argv, transfer.LONGEST, stdin=subprocess.PIPE) as self._load:
                 self._receive(identity)
             self._compare("the record's dump", held["tables"], self._digests)
             self._talk.say(t="stage", what="compare")
             again = Digests(held["loose"])
-            with Program(
-                database.dump(server.login, held["schemas"]), backup_create.LONGEST
-            ) as dump:
-                for data in backup_create.pieces(dump.process.stdout):
+            with Program(database.dump(server.login, held["schemas"]), transfer.LONGEST) as dump:
+                for data in transfer.pieces(dump.process.stdout):
                     again.feed(data)
                     if self._asker.gone():
                         raise transfer.Gone()
@@ -113,12 +111,12 @@ class _Taking:
         os.close(write)
         age = [processes.first_of(("age",)), "-d", "-i", "/dev/fd/%d" % read]
         try:
-            opened = Program(age, backup_create.LONGEST, stdin=subprocess.PIPE, fds=(read,))
+            opened = Program(age, transfer.LONGEST, stdin=subprocess.PIPE, fds=(read,))
         finally:
             os.close(read)
         with opened:
             zstd = [processes.first_of(("zstd",)), "-q", "-d", "-c"]
-            with Program(zstd, backup_create.LONGEST, stdin=opened.process.stdout) as plain:
+            with Program(zstd, transfer.LONGEST, stdin=opened.process.stdout) as plain:
                 opened.process.stdout.close()
                 coming = transfer.In(opened.process.stdin, self._talk, self._asker)
                 try:
@@ -160,7 +158,7 @@ class _Taking:
             for data in iter(lambda: source.read(transfer.PIECE), b""):
                 if self._digests:
                     self._digests.feed(data)
-                    _put(self._load.process.stdin, data)
+                    transfer.write_all(self._load.process.stdin, data)
         elif member.name == "manifest.json":
             self._inner = json.loads(tar.extractfile(member).read().decode("ascii"))
         elif top in ("files", "said", "users.sql"):
@@ -192,12 +190,6 @@ class _Whole:
             parts.append(data)
             size -= len(data)
         return b"".join(parts)
-
-
-def _put(stream, data):
-    view = memoryview(data)
-    while view:
-        view = view[os.write(stream.fileno(), view) :]
 
 
 def _until_ended(programs):

@@ -281,7 +281,7 @@ READS = {
     "packages": packages.versions,
     "units": units.show,
     "running_units": units.running,
-    "owed": state.owed,
+    "pending_restarts": state.pending_restarts,
     "exists": exists,
     "disk": disk,
     "run": run,

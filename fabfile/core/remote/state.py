@@ -2,7 +2,7 @@
 
     lock            held by the one agent that may write
     fence           {site: number of the newest run that came here}
-    owed/UNIT       a restart that a write made necessary and that was not done yet
+    pending_restarts/UNIT  a restart that a write made necessary and that was not done yet
     runs/ID/        steps.jsonl, and old contents, named by their sha256
     sites/NAME      on the first Ceph host: who is at work on the site
 
@@ -37,14 +37,14 @@ def _open(path):
     return os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
 
 
-def _put(handle, value):
+def _save(handle, value):
     data = json.dumps(value).encode("ascii")
     os.ftruncate(handle, 0)
     os.pwrite(handle, data, 0)
     os.fsync(handle)
 
 
-def _get(handle):
+def _load(handle):
     try:
         value = json.loads(os.pread(handle, 65536, 0).decode("utf-8"))
     except ValueError:
@@ -65,13 +65,13 @@ def raise_fence(site, number):
     handle = _open(os.path.join(_folder(), "fence"))
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        known = _get(handle)
+        known = _load(handle)
         newest = _number(known, site)
         if newest > number:
             raise Busy("a newer run has been here: number %s, this one's is %s" % (newest, number))
         if newest < number:
             known[site] = number
-            _put(handle, known)
+            _save(handle, known)
     finally:
         os.close(handle)
 
@@ -80,7 +80,7 @@ def fenced(site, number):
     """Whether a newer run came here since."""
     handle = _open(os.path.join(_folder(), "fence"))
     try:
-        return _number(_get(handle), site) > number
+        return _number(_load(handle), site) > number
     finally:
         os.close(handle)
 
@@ -118,34 +118,51 @@ def hold_site(site, who):
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise Busy(_get(handle).get("who", "another run"))
+        raise Busy(_load(handle).get("who", "another run"))
     # The clock, where the last number is gone (another first host, a disk that was full).
-    number = max(_number(_get(handle), "number") + 1, int(time.time()))
-    _put(handle, {"number": number, "who": who, "since": time.time()})
+    number = max(_number(_load(handle), "number") + 1, int(time.time()))
+    _save(handle, {"number": number, "who": who, "since": time.time()})
     return handle, number
 
 
-# Restarts that are owed
+# Restarts that writes made necessary
+
+_PENDING, _PENDING_BEFORE = "pending_restarts", "owed"
+"""The folder of their names, and that of an earlier version, which an upgrade may find."""
 
 
-def owed():
-    """The units whose restart was made necessary by a write and is still owed."""
-    folder = os.path.join(STATE, "owed")
-    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+def _names(folder):
+    path = os.path.join(STATE, folder)
+    return os.listdir(path) if os.path.isdir(path) else []
 
 
-def owe(units):
+def pending_restarts():
+    """The units whose restart was made necessary by a write and was not done yet."""
+    return sorted({*_names(_PENDING), *_names(_PENDING_BEFORE)})
+
+
+def mark_restart(units):
     """Notes, before a write, which restarts it will make necessary."""
     for unit in units:
-        os.close(_open(os.path.join(_folder("owed"), os.path.basename(unit))))
+        os.close(_open(os.path.join(_pending(), os.path.basename(unit))))
 
 
-def pay(unit):
+def clear_restart(unit):
     """The restart was done."""
     try:
-        os.unlink(os.path.join(STATE, "owed", os.path.basename(unit)))
+        os.unlink(os.path.join(_pending(), os.path.basename(unit)))
     except FileNotFoundError:
         pass
+
+
+def _pending():
+    """The folder, with what an earlier version noted; for those who may write here."""
+    folder, before = _folder(_PENDING), os.path.join(STATE, _PENDING_BEFORE)
+    for name in _names(_PENDING_BEFORE):
+        os.rename(os.path.join(before, name), os.path.join(folder, name))
+    if os.path.isdir(before):
+        os.rmdir(before)
+    return folder
 
 
 # Runs

@@ -218,7 +218,7 @@ def restart(run, units, settle=4.0, timeout=150):
             said = (unit, settle, seen["SubState"], seen["Result"], _last_words(unit))
             raise Failed("%s came up and died within %d s (%s, %s)%s" % said)
     for unit in units:
-        state.pay(unit)
+        state.clear_restart(unit)
 
 
 def stop(run, units, timeout=180):
@@ -347,16 +347,16 @@ def _one(name, step):
     label = {key: step[key] for key in ("thing", "sentence", "sign", "wave")}
     label["verb_was"] = step["verb"]
     state.note(name, step=step["id"], state="begun", was=was, **dict(label, **back))
-    new = [unit for unit in step.get("restarts", ()) if unit not in state.owed()]
-    state.owe(new)
+    new = [unit for unit in step.get("restarts", ()) if unit not in state.pending_restarts()]
+    state.mark_restart(new)
     try:
         for _ in action:
             pass
     except Exception:
         left = _left(guard)
         if left == {"is": was}:
-            for unit in new:  # nothing was written: nothing is owed
-                state.pay(unit)
+            for unit in new:  # nothing was written: no restart is due
+                state.clear_restart(unit)
         elif left:
             with contextlib.suppress(OSError):  # the cause counts more
                 state.note(name, step=step["id"], state="failed", **left)

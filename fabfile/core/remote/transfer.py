@@ -10,6 +10,8 @@ import threading
 from .processes import Failed
 
 PIECE = 256 * 1024
+LONGEST = 7 * 86400
+"""Seconds: a large database takes hours."""
 AHEAD = 6
 """Pieces that are asked for before the first of them is used up: a slow line stays full."""
 
@@ -42,7 +44,7 @@ class Out(_Pump):
                 data = os.read(self._stream.fileno(), PIECE)
                 if not data or self._gone():
                     return
-                self._talk.pour(data)
+                self._talk.send_bytes(data)
                 self.size += len(data)
         except OSError as error:
             self._error = error
@@ -69,9 +71,7 @@ class In(_Pump):
                 data = self._asker.piece()
                 if not data:
                     break
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(self._target.fileno(), view) :]
+                write_all(self._target, data)
                 self.size += len(data)
                 self._talk.say(t="want")
         except OSError as error:
@@ -83,6 +83,22 @@ class In(_Pump):
         self._thread.join()
         if self._asker.gone():
             raise Gone()
+
+
+def write_all(stream, data):
+    """All of it into a pipe, which may take less at a time."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(stream.fileno(), view) :]
+
+
+def pieces(stream):
+    """What a program writes, as it comes."""
+    while True:
+        data = os.read(stream.fileno(), PIECE)
+        if not data:
+            return
+        yield data
 
 
 class Cut(Failed):

@@ -21,7 +21,7 @@ from fabric.group import Group, GroupResult
 from fabfile.core import known_hosts
 from fabfile.core.contract import BadInput, Host, Locked, Secret, Stop, Unknown
 from fabfile.core.ssh import connecting
-from fabfile.core.ssh.conversing import HostConnection, OnMessage, Pour, Shared
+from fabfile.core.ssh.conversing import ByteStream, HostConnection, OnMessage, Shared
 
 _WAITING = 8
 """Times forks: the hosts that may be at work or wait for a service to stand."""
@@ -280,11 +280,11 @@ class Fleet:
         self,
         works: Mapping[str, dict[str, Any]],
         heard: OnMessage,
-        pours: Mapping[str, Pour] | None = None,
+        streams: Mapping[str, ByteStream] | None = None,
     ) -> dict[str, Stop]:
         """Gives every host its work at once; {host: why} for those that did not end.
 
-        pours: {host: what takes the bytes that its work sends, and gives those that it wants}.
+        streams: {host: what takes the bytes that its work sends, and gives those that it wants}.
         """
 
         def one_at_a_time(host: str, message: Mapping[str, Any]) -> None:
@@ -295,7 +295,7 @@ class Fleet:
         for name in works:
             self.trips[name] = self.trips.get(name, 0) + 1
         for name in works:
-            self._connection(name).pour = (pours or {}).get(name)
+            self._connection(name).stream = (streams or {}).get(name)
         for connection, result in self.group(works).converse(works, one_at_a_time).items():
             if isinstance(result, Stop):
                 faults[connection.host_name] = result

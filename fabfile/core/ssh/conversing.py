@@ -40,7 +40,7 @@ _LONGEST_COMPLAINT = 4000
 OnMessage = Callable[[str, Mapping[str, Any]], None]
 
 
-class Pour(Protocol):
+class ByteStream(Protocol):
     """The other end of a stream of bytes from or to a host, on this machine."""
 
     def take(self, data: bytes) -> None:
@@ -168,7 +168,7 @@ class HostConnection(Connection):
     _opening: Any = None
     _agent: _Agent | None = None
     _holding: bool = False
-    pour: Pour | None = None
+    stream: ByteStream | None = None
 
     def prepare(
         self,
@@ -325,8 +325,8 @@ class HostConnection(Connection):
                 spoke, data = now, data if _beat(channel) else data or b""
             for message in frames.fed(data or b""):
                 started, last = True, now
-                if message["t"] in ("bytes", "want") and self.pour:
-                    _poured(self.pour, channel, message)
+                if message["t"] in ("bytes", "want") and self.stream:
+                    _moved(self.stream, channel, message)
                     continue
                 if not answers.is_message(message):
                     raise answers.unasked(self.host_name)
@@ -340,15 +340,15 @@ class HostConnection(Connection):
         return "cut" if started else "nothing"
 
 
-def _poured(pour: Pour, channel: Any, message: Mapping[str, Any]) -> None:
+def _moved(stream: ByteStream, channel: Any, message: Mapping[str, Any]) -> None:
     """Takes bytes that the agent sends, or sends it the next that it wants.
 
     Nobody else sends on this channel meanwhile, so that nothing comes between.
     """
     if message["t"] == "bytes":
-        pour.take(message["data"])
+        stream.take(message["data"])
         return
-    data = pour.give()
+    data = stream.give()
     unsent = memoryview(b"bytes:%d\n" % len(data) + data)
     until = time.monotonic() + SILENCE
     while unsent and time.monotonic() < until:

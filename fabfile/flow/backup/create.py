@@ -1,6 +1,6 @@
 """backup.create, backup.list and backup.verify: records made, shown, and tried.
 
-Brings together what a record holds (resources.backup), how it travels (pouring) and where
+Brings together what a record holds (resources.backup), how it travels (transfer) and where
 it is kept (core.record_store).
 """
 
@@ -15,7 +15,7 @@ from fabfile.backup import age, contents
 from fabfile.backup.store import Incoming, Outgoing, Store
 from fabfile.core import journal, site_file
 from fabfile.core.contract import BadInput, Facts, Failed, Host, Read, Stop
-from fabfile.flow.backup.transfer import poured
+from fabfile.flow.backup.transfer import transferred
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal import outcomes
 from fabfile.flow.terminal.screen import Screen
@@ -78,14 +78,14 @@ def make(session: Session, facts: Facts, number: int) -> str:
     part = kept.begin(session.id)
     record = journal.Journal(session.id, site=site.name, task=session.task)
     try:
-        pours = {host.name: Incoming(part / f"{host.name}.age") for host in contents.hosts(site)}
+        streams = {host.name: Incoming(part / f"{host.name}.age") for host in contents.hosts(site)}
         works = {
             host: _work(site, host, {**head, **contents.of_host(site, facts, host)}, cluster)
-            for host in pours
+            for host in streams
         }
-        session.screen.step("-", f"recording {', '.join(pours)}")
-        said = poured(session, number, "create", works, pours)
-        hosts = {host: {**said[host], **pour.close()} for host, pour in pours.items()}
+        session.screen.step("-", f"recording {', '.join(streams)}")
+        said = transferred(session, number, "create", works, streams)
+        hosts = {host: {**said[host], **stream.close()} for host, stream in streams.items()}
         manifest = {
             **head,
             "time": int(time.time()),
@@ -197,25 +197,25 @@ def taken(
     session: Session,
     number: int,
     manifest: Mapping[str, Any],
-    pours: Mapping[str, Outgoing],
+    streams: Mapping[str, Outgoing],
     keep: bool,
 ) -> dict[str, dict[str, Any]]:
     """Records restored beside the live ones on their hosts, and compared.  Raises Failed."""
     outer = ("size", "sha256")
     works = {
         host: {
-            "identity": pour.identity,
+            "identity": stream.identity,
             "manifest": {k: v for k, v in manifest["hosts"][host].items() if k not in outer},
             "keep": keep,
         }
-        for host, pour in pours.items()
+        for host, stream in streams.items()
     }
     session.screen.step("-", f"restoring into throwaway servers on {', '.join(works)}")
     try:
-        return poured(session, number, "restore", works, pours)
+        return transferred(session, number, "restore", works, streams)
     finally:
-        for pour in pours.values():
-            pour.close()
+        for stream in streams.values():
+            stream.close()
 
 
 def verify(context: Any, options: Options, record: str) -> int:
@@ -225,9 +225,9 @@ def verify(context: Any, options: Options, record: str) -> int:
         name = kept.named(record)
         manifest = kept.manifest(name)
         refuse_other_hosts(session, manifest)
-        pours, began = opened(session.site, name), time.monotonic()
+        streams, began = opened(session.site, name), time.monotonic()
         with session.locked() as number:
-            found = taken(session, number, manifest, pours, False)
+            found = taken(session, number, manifest, streams, False)
         seconds = round(time.monotonic() - began, 1)
         tables = sum(one["tables"] for one in found.values())
         if not tables:

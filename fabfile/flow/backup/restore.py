@@ -98,7 +98,7 @@ class Restoring:
         the last step but one, and is kept.
         """
         session = self._session
-        pours = create.opened(session.site, self.name)  # broken, or no key: known before all else
+        streams = create.opened(session.site, self.name)  # broken, or no key: known before all else
         facts = self._facts()
         contents.refuse_unfit(session.site, self.manifest, facts, self._bare)
         holds = self._holds_something()
@@ -110,7 +110,7 @@ class Restoring:
             if self._bare:
                 self._converge([client_packages, contents.tools], number)
             began = time.monotonic()
-            taken = self._located(create.taken(session, number, self.manifest, pours, True))
+            taken = self._located(create.taken(session, number, self.manifest, streams, True))
             session.screen.step("-", f"restored and equal after {time.monotonic() - began:.0f} s")
             stops = self._converge([contents.Stopped(self._hosts)], number)
             try:

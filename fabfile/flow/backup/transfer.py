@@ -18,37 +18,37 @@ DEADLINE = 7 * 86400
 _STAGES = {"compare": "restored; comparing table by table"}
 
 
-def poured(
+def transferred(
     session: Session,
     number: int,
     verb: str,
     works: Mapping[str, Mapping[str, Any]],
-    pours: Mapping[str, Any],
+    streams: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:
     """{host: what came of it}.  Raises the hosts' faults as one.
 
-    verb: 'create' or 'restore'; works: {host: its arguments}; pours: {host: the other end}.
+    verb: 'create' or 'restore'; works: {host: its arguments}; streams: {host: the other end}.
     """
     values: dict[str, dict[str, Any]] = {}
     faults: dict[str, Stop] = {}
 
     def on_message(host: str, message: Mapping[str, Any]) -> None:
         kind = message["t"]
-        if kind == "poured":
+        if kind == "transferred":
             values[host] = message["value"]
         elif kind == "refused":
             faults[host] = Failed(f"{host}: {message['why']}")
         elif kind == "busy":
             faults[host] = Locked(f"{host}: {message['who']} is at work there")
         elif kind == "again":
-            pours[host].restart()
+            streams[host].restart()
             session.screen.step(host, f"the schema changed ({message['why']}): dumped again")
         elif kind == "stage":
             session.screen.step(host, _STAGES.get(message["what"], message["what"]))
 
     who = f"run {session.id} ({session.task}) of {journal.who()}"
     common = {
-        "pour": verb,
+        "transfer": verb,
         "site": session.site.name,
         "number": number,
         "who": who,
@@ -60,7 +60,7 @@ def poured(
         cut = session.fleet.work(
             {host: {**common, "args": dict(args)} for host, args in works.items()},
             on_message,
-            pours,
+            streams,
         )
     # Nothing live is written: a host that was cut off was not reached, no more.
     lost = {host: fault for host, fault in cut.items() if isinstance(fault, Unknown)}
