@@ -12,10 +12,10 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from fabfile.audit.database_rows import Backup, Image, Instance, Rows, Volume
-from fabfile.core.contract import BadInput
+from fabfile.core.contract import BadInput, Json
+from fabfile.model.site import Site
 
 UUID = r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
 _HAVE_AN_IMAGE = {
@@ -87,7 +87,7 @@ class Finding:
     command: str
 
 
-def places(site: Any, monmap: Mapping[str, Any], options: Mapping[str, str]) -> Places:
+def places(site: Site, monmap: Mapping[str, Json], options: Mapping[str, str]) -> Places:
     """A site's places; monmap: Ceph's answer; options: cinder.conf's [DEFAULT].
 
     Raises BadInput for another cluster than the site's.

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fabfile.audit import database_rows
 from fabfile.audit.database_rows import Schemas
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
 from fabfile.model import releases
+from fabfile.model.site import Site
 from fabfile.resources import ceph_conf, cluster, domains
 
 XENA = 24
@@ -91,7 +92,7 @@ def question(found: Schemas) -> str:
     return "".join(f"{statement};\n" for statement in _statements(found, has))
 
 
-def _statements(found: Schemas, has: Any) -> Iterator[str]:
+def _statements(found: Schemas, has: Callable[[str, str, str], bool]) -> Iterator[str]:
     for schema in found.nova:
         n = database_rows.quoted(schema)
         locked = "i.locked" if has(schema, "instances", "locked") else "0"
@@ -162,7 +163,7 @@ def _addresses(told: str) -> frozenset[str]:
 # What is out of date
 
 
-def live(site: Any, facts: Facts) -> frozenset[str]:
+def live(site: Site, facts: Facts) -> frozenset[str]:
     """The addresses of the live monitor map."""
     named = ceph_conf.addresses(" ".join(cluster.seen(site, facts).monitors))
     return frozenset(address.strip("[]") for address in named)
@@ -178,7 +179,7 @@ def outdated(known: Collection[str], now: Collection[str]) -> bool:
     return bool(known) and bool(now) and set(known) != set(now)
 
 
-def needs(site: Any, facts: Facts, found: Kept) -> list[Need]:
+def needs(site: Site, facts: Facts, found: Kept) -> list[Need]:
     """One for each instance that has anything out of date, in the order of their ids."""
     now = live(site, facts)
     stale: dict[str, set[str]] = {}
@@ -244,7 +245,7 @@ class Frozen:
     restart: tuple[str, ...] = ()
     computes: frozenset[str] = frozenset()
 
-    def reads(self, site: Any, host: Host) -> list[Read]:
+    def reads(self, site: Site, host: Host) -> list[Read]:
         """The map, the rows, the running guests, and what a refresh needs."""
         found = cluster.reads(site, host)
         if "compute" in host.roles:
@@ -259,7 +260,7 @@ class Frozen:
             found.append(Read(CONNECTOR, "argv", {"argv": argv, "timeout": 60}))
         return found
 
-    def anew(self, site: Any) -> set[str]:
+    def anew(self, site: Site) -> set[str]:
         """The hosts of which another look is needed when instances were worked on."""
         if not self._asked:
             return set()
@@ -269,7 +270,7 @@ class Frozen:
     def _asked(self) -> bool:
         return self.refresh or bool(self.restart)
 
-    def plan(self, site: Any, facts: Facts) -> list[Change]:
+    def plan(self, site: Site, facts: Facts) -> list[Change]:
         """Raises BadInput for what cannot be done, with what can be."""
         if not self._asked:
             return []
@@ -287,7 +288,7 @@ class Frozen:
                 changes.append(_server(name, "start", _START))
         return changes
 
-    def notes(self, site: Any, facts: Facts, changes: Sequence[Change]) -> list[str]:
+    def notes(self, site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
         """One for each instance: what is out of date, and what mends it."""
         done = {c.args.get("instance") or c.thing.split()[-1] for c in changes}
         if not self._rows(site, facts):
@@ -295,10 +296,10 @@ class Frozen:
         found = needs(site, facts, self._kept(site, facts))
         return [sentence(need) for need in found if need.instance.id not in done]
 
-    def _rows(self, site: Any, facts: Facts) -> bool:
+    def _rows(self, site: Site, facts: Facts) -> bool:
         return any(ROWS in facts.hosts.get(h.name, {}) for h in site.with_role("database"))
 
-    def _kept(self, site: Any, facts: Facts) -> Kept:
+    def _kept(self, site: Site, facts: Facts) -> Kept:
         lines = [
             line
             for host in site.with_role("database")
@@ -306,7 +307,7 @@ class Frozen:
         ]
         return kept(lines)
 
-    def _for(self, site: Any, facts: Facts, need: Need) -> list[Change]:
+    def _for(self, site: Site, facts: Facts, need: Need) -> list[Change]:
         name = need.instance.id
         if not need.volumes:
             return [_server(name, "hard_reboot", _START)]
@@ -331,7 +332,7 @@ def sentence(need: Need) -> str:
     return f"instance {name} ({need.instance.state}){volumes}: {need.why}{command}"
 
 
-def computes(found: Kept, site: Any, facts: Facts) -> frozenset[str]:
+def computes(found: Kept, site: Site, facts: Facts) -> frozenset[str]:
     """The site's computes that have an instance whose attachment is out of date."""
     named = {need.instance.host for need in needs(site, facts, found) if need.volumes}
     return frozenset(
@@ -401,7 +402,7 @@ def _connector(facts: Facts, nova_host: str) -> str:
     )
 
 
-def _control(site: Any, facts: Facts) -> str:
+def _control(site: Site, facts: Facts) -> str:
     """The host where nova-manage can refresh.  Raises BadInput with what to do without it."""
     without = "expected a host with nova-manage and [api_database] in nova.conf, found none"
     for host in site.with_role(*_CONTROL_HOSTS):

@@ -10,7 +10,6 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fabfile.audit.compare import (
     UUID,
@@ -24,6 +23,7 @@ from fabfile.audit.compare import (
     trash_id,
 )
 from fabfile.audit.database_rows import Rows, Volume
+from fabfile.core.contract import Json
 
 _GIB = 1 << 30
 _NOT_THERE = (0, 1, 2, 22)
@@ -122,13 +122,13 @@ def listed(pool: str, lines: Iterable[str]) -> dict[Spec, Held]:
     }
 
 
-def _document(answer: Mapping[str, Any] | None) -> Any:
+def _document(answer: Mapping[str, Json] | None) -> Json:
     if not answer or answer["code"] or not answer["out"].strip():
         return None
     return json.loads(answer["out"])
 
 
-def watchers(answer: Mapping[str, Any] | None) -> tuple[str, ...] | None:
+def watchers(answer: Mapping[str, Json] | None) -> tuple[str, ...] | None:
     """Addresses; None where the image is not there.  Before Nautilus it is a dict."""
     status = _document(answer)
     if status is None:
@@ -138,7 +138,7 @@ def watchers(answer: Mapping[str, Any] | None) -> tuple[str, ...] | None:
     return tuple(item["address"] for item in items)
 
 
-def looked_at(findings: Iterable[Finding], answers: Mapping[str, Any]) -> list[Finding]:
+def looked_at(findings: Iterable[Finding], answers: Mapping[str, Json]) -> list[Finding]:
     """The findings that stand after the closer look, each with what it showed."""
     found = []
     for finding in findings:
@@ -155,7 +155,7 @@ def looked_at(findings: Iterable[Finding], answers: Mapping[str, Any]) -> list[F
     return found
 
 
-def _in_trash(finding: Finding, spec: str, answers: Mapping[str, Any]) -> Finding | None:
+def _in_trash(finding: Finding, spec: str, answers: Mapping[str, Json]) -> Finding | None:
     entries = _document(answers.get(f"long {finding.pool}")) or []
     entry = next((e for e in entries if e["id"] == trash_id(finding)), None)
     waits = entry is not None and "protected" in str(entry.get("status", ""))
@@ -164,7 +164,7 @@ def _in_trash(finding: Finding, spec: str, answers: Mapping[str, Any]) -> Findin
     return finding
 
 
-def _orphan(finding: Finding, spec: str, answers: Mapping[str, Any]) -> Finding | None:
+def _orphan(finding: Finding, spec: str, answers: Mapping[str, Json]) -> Finding | None:
     info = _document(answers.get(f"info {spec}"))
     if info is None:
         return None  # it went while it was looked at

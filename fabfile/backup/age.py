@@ -13,7 +13,11 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:  # slow to load
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
 
 from fabfile.core.contract import BadInput, Secret
 
@@ -185,7 +189,7 @@ def _mac(file_key: bytes, head: bytes) -> bytes:
     return hmac.digest(_derived(file_key, b"", b"header"), head, "sha256")
 
 
-def _cipher(key: bytes) -> Any:
+def _cipher(key: bytes) -> ChaCha20Poly1305:
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305  # noqa: PLC0415
 
     return ChaCha20Poly1305(key)

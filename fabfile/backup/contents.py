@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from fabfile.core.contract import BadInput, Change, Facts, Host, Read
+from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read
+from fabfile.model.site import Site
 from fabfile.resources import cluster, secret_uuid
 from fabfile.resources.client_packages import SOURCE_LIST
 
@@ -88,13 +88,13 @@ _STAYS = re.compile(r"nova-compute|.*-agent|.*-cleanup|.*-metadata-agent")
 UNITS = Read("units.active", "running_units")
 
 
-def hosts(site: Any) -> list[Host]:
+def hosts(site: Site) -> list[Host]:
     """The hosts of which records are made: databases, and the services that the site names."""
     found: list[Host] = site.with_role("database", "glance", "cinder")
     return found
 
 
-def rank(site: Any, unit: str) -> int | None:
+def rank(site: Site, unit: str) -> int | None:
     """A unit's place in the order; None for what is not OpenStack's, or is left alone."""
     if _STAYS.fullmatch(unit):
         return None
@@ -106,13 +106,13 @@ def rank(site: Any, unit: str) -> int | None:
     return len(_ORDER) - 2 if unit in site.backup.units else None
 
 
-def active(site: Any, units: Sequence[str]) -> list[str]:
+def active(site: Site, units: Sequence[str]) -> list[str]:
     """OpenStack's units of those at work, in the order in which they start."""
     ranked = [(place, u) for u in units if (place := rank(site, u)) is not None]
     return [unit for _, unit in sorted(ranked)]
 
 
-def groups(site: Any, units: Iterable[str]) -> list[list[str]]:
+def groups(site: Site, units: Iterable[str]) -> list[list[str]]:
     """Units by their place in the order, the first to start first."""
     found: dict[int, list[str]] = {}
     for unit in sorted(units):
@@ -137,11 +137,11 @@ def groups(site: Any, units: Iterable[str]) -> list[list[str]]:
 class Tools:
     """As a resource: age and zstd are on every host of which records are made."""
 
-    def reads(self, site: Any, host: Host) -> list[Read]:
+    def reads(self, site: Site, host: Host) -> list[Read]:
         """Whether they are installed, if the site has records sealed for anybody."""
         return [_INSTALLED] if site.backup.recipients and host in hosts(site) else []
 
-    def plan(self, site: Any, facts: Facts) -> list[Change]:
+    def plan(self, site: Site, facts: Facts) -> list[Change]:
         """Installs what is missing, if the site has records sealed for anybody."""
         if not site.backup.recipients:
             return []
@@ -163,7 +163,7 @@ _INSTALLED = Read("packages.records", "packages", {"names": sorted({*PACKAGES, *
 tools = Tools()
 
 
-def reads(site: Any, host: Host) -> list[Read]:
+def reads(site: Site, host: Host) -> list[Read]:
     """What a record says of a host, and (of the first Ceph host) of the cluster."""
     found = cluster.reads(site, host)
     if host in hosts(site):
@@ -177,7 +177,7 @@ def reads(site: Any, host: Host) -> list[Read]:
     return found
 
 
-def refuse_without_tools(site: Any, facts: Facts) -> None:
+def refuse_without_tools(site: Site, facts: Facts) -> None:
     """Raises BadInput where no record can be made, or none of the databases."""
     if not site.backup.recipients:
         raise BadInput(
@@ -194,7 +194,7 @@ def refuse_without_tools(site: Any, facts: Facts) -> None:
             )
 
 
-def of_cluster(site: Any, facts: Facts) -> dict[str, Any]:
+def of_cluster(site: Site, facts: Facts) -> dict[str, Json]:
     """The Ceph side, without keys."""
     seen = cluster.seen(site, facts)
     return {
@@ -211,7 +211,7 @@ def of_cluster(site: Any, facts: Facts) -> dict[str, Any]:
     }
 
 
-def of_host(site: Any, facts: Facts, host: str) -> dict[str, Any]:
+def of_host(site: Site, facts: Facts, host: str) -> dict[str, Json]:
     """What a record says of one host besides what is taken there."""
     seen = facts.hosts[host]
     versions = {name: text for name, text in seen[_INSTALLED.id].items() if text}
@@ -239,7 +239,7 @@ def secrets(facts: Facts) -> dict[str, list[str]]:
 # Restoring one
 
 
-def refuse_unfit(site: Any, record: Mapping[str, Any], facts: Facts, bare: bool = False) -> None:
+def refuse_unfit(site: Site, record: Mapping[str, Json], facts: Facts, bare: bool = False) -> None:
     """Raises BadInput for a record that is not this cloud's, or too new for its packages.
 
     bare: what makes records is installed on the way, where the site installs packages.
@@ -284,7 +284,7 @@ def _major(version: str) -> tuple[int, ...]:
     return tuple(numbers[: 2 if numbers and numbers[0] in (10, 11) else 1])
 
 
-def stopped(site: Any, facts: Facts, names: Sequence[str]) -> list[Change]:
+def stopped(site: Site, facts: Facts, names: Sequence[str]) -> list[Change]:
     """The services of these hosts, stopped: the last to start first; databases stay up."""
     changes = []
     for host in names:
@@ -303,11 +303,11 @@ class PutBack:
     """
 
     def __init__(
-        self, record: Mapping[str, Any], taken: Mapping[str, Mapping[str, Any]], run: str
+        self, record: Mapping[str, Json], taken: Mapping[str, Mapping[str, Json]], run: str
     ) -> None:
         self._record, self._taken, self._run = record, taken, run
 
-    def reads(self, site: Any, host: Host) -> list[Read]:
+    def reads(self, site: Site, host: Host) -> list[Read]:
         """Every file that the record has, as it is now; units; what waits to be put in place."""
         if host.name not in self._record["hosts"]:
             return []
@@ -323,7 +323,7 @@ class PutBack:
                 found.append(Read(f"at {path}", "file", {"path": path, "kind": kind}))
         return found
 
-    def plan(self, site: Any, facts: Facts) -> list[Change]:
+    def plan(self, site: Site, facts: Facts) -> list[Change]:
         """Files first, then the databases, the queue, and services in their order."""
         changes: list[Change] = []
         for host, held in self._record["hosts"].items():
@@ -336,7 +336,7 @@ class PutBack:
             changes += self._cleared(host, seen)
         return sorted(changes, key=lambda change: change.wave)
 
-    def _files(self, host: str, held: Mapping[str, Any], seen: Mapping[str, Any]) -> list[Change]:
+    def _files(self, host: str, held: Mapping[str, Json], seen: Mapping[str, Json]) -> list[Change]:
         changes = []
         staged = self._taken.get(host, {}).get("staged", "")
         for path, (kind, mode, owner, group, content) in held["files"].items():
@@ -362,7 +362,7 @@ class PutBack:
         return changes
 
     def _databases(
-        self, host: str, held: Mapping[str, Any], seen: Mapping[str, Any]
+        self, host: str, held: Mapping[str, Json], seen: Mapping[str, Json]
     ) -> list[Change]:
         taken = self._taken.get(host)
         if "database" not in held or (taken and not seen["waiting"].get(taken["folder"])):
@@ -383,7 +383,7 @@ class PutBack:
         """Where the databases are kept that were there before."""
         return f"{live}.stackrbd-before-{self._run}"
 
-    def _queue(self, host: str, seen: Mapping[str, Any]) -> list[Change]:
+    def _queue(self, host: str, seen: Mapping[str, Json]) -> list[Change]:
         taken = self._taken.get(host)
         path = f"{taken['staged']}/said/rabbitmq.json" if taken else ""
         if not path or not seen["waiting"].get(path):
@@ -398,7 +398,12 @@ class PutBack:
         return [Change(host, "queue", sentence, "~", "run", args, 4)]
 
     def _services(
-        self, site: Any, host: str, held: Mapping[str, Any], seen: Mapping[str, Any], starts: bool
+        self,
+        site: Site,
+        host: str,
+        held: Mapping[str, Json],
+        seen: Mapping[str, Json],
+        starts: bool,
     ) -> list[Change]:
         """Enabled and started in their order; starts: whether the databases' own step does that."""
         at_work = active(site, seen[UNITS.id])
@@ -415,7 +420,7 @@ class PutBack:
                 )
         return changes
 
-    def _cleared(self, host: str, seen: Mapping[str, Any]) -> list[Change]:
+    def _cleared(self, host: str, seen: Mapping[str, Json]) -> list[Change]:
         """The record's files, taken away once all is in its place."""
         staged = self._taken.get(host, {}).get("staged")
         if not staged or not seen["waiting"].get(staged):
@@ -430,11 +435,11 @@ class Stopped:
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
 
-    def reads(self, site: Any, host: Host) -> list[Read]:
+    def reads(self, site: Site, host: Host) -> list[Read]:
         """What is at work."""
         return [UNITS] if host.name in self._names else []
 
-    def plan(self, site: Any, facts: Facts) -> list[Change]:
+    def plan(self, site: Site, facts: Facts) -> list[Change]:
         """The services stopped, the last to start first."""
         return stopped(site, facts, self._names)
 
@@ -454,7 +459,7 @@ class Old:
     def __init__(self, live: str) -> None:
         self._folder, _, self._name = live.rstrip("/").rpartition("/")
 
-    def reads(self, site: Any, host: Host) -> list[Read]:
+    def reads(self, site: Site, host: Host) -> list[Read]:
         """What is there beside the live ones."""
         if host != site.database_host:
             return []
@@ -462,7 +467,7 @@ class Old:
         argv = ["find", self._folder, "-maxdepth", "1", "-name", pattern]
         return [Read("old", "argv", {"argv": argv})]
 
-    def plan(self, site: Any, facts: Facts) -> list[Change]:
+    def plan(self, site: Site, facts: Facts) -> list[Change]:
         """All of them, for good."""
         host = site.database_host.name
         return settled(host, sorted(facts.of(host, "old")["out"].split("\n")[:-1]))

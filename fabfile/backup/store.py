@@ -17,11 +17,11 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from fabfile.backup import age
 from fabfile.core import atomic_write, site_file
-from fabfile.core.contract import BadInput, Failed, Secret
+from fabfile.core.contract import BadInput, Failed, Json, Secret
 
 PIECE = 256 * 1024
 _NAME = re.compile(r"^[A-Za-z0-9_.-]{1,80}$")
@@ -58,7 +58,7 @@ class Incoming:
         self._stream.truncate()
         self._digest, self.size = hashlib.sha256(), 0
 
-    def close(self) -> dict[str, Any]:
+    def close(self) -> dict[str, Json]:
         """On the disk; {'size', 'sha256'}.  Raises Failed where that did not work."""
         try:
             os.fsync(self._stream.fileno())
@@ -119,7 +119,7 @@ class Store:
         """A record that did not become one."""
         shutil.rmtree(part, ignore_errors=True)
 
-    def finish(self, part: Path, manifest: Mapping[str, Any]) -> Path:
+    def finish(self, part: Path, manifest: Mapping[str, Json]) -> Path:
         """The manifest beside what came, and the final name.  Raises Failed."""
         final = part.with_name(part.name.removesuffix(_PART))
         try:
@@ -141,7 +141,7 @@ class Store:
 
     # Finding one
 
-    def all(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def all(self) -> Iterator[tuple[str, dict[str, Json]]]:
         """(name, manifest), the newest first; a manifest that cannot be read is {'broken'}."""
         for path in sorted(self.path.glob("*"), reverse=True):
             if path.is_dir() and not path.name.endswith(_PART):
@@ -161,11 +161,11 @@ class Store:
                 return found
         raise BadInput(f"no record is in {self.path}; inv backup.create makes one")
 
-    def manifest(self, name: str) -> dict[str, Any]:
+    def manifest(self, name: str) -> dict[str, Json]:
         """What a record says that it is.  Raises BadInput where that cannot be read."""
         path = self.path / name / "manifest.json"
         try:
-            found = json.loads(path.read_text("utf-8"))
+            found: dict[str, Json] = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise BadInput(f"{path}: the record is broken: {error}") from None
         if not _is_manifest(found):
@@ -192,7 +192,7 @@ class Store:
 
     # Drills
 
-    def stood(self, name: str, **what: Any) -> None:
+    def stood(self, name: str, **what: Json) -> None:
         """Notes that a drill was passed.  Raises Failed where that cannot be written."""
         path = self.path / name / "verified.json"
         try:
@@ -202,7 +202,7 @@ class Store:
                 f"{path}: {error.strerror}; the drill was passed, and is not noted"
             ) from None
 
-    def verified(self, name: str) -> dict[str, Any] | None:
+    def verified(self, name: str) -> dict[str, Json] | None:
         """The last drill that a record stood."""
         try:
             found = json.loads((self.path / name / "verified.json").read_text("utf-8"))
@@ -219,7 +219,7 @@ class Store:
         return None
 
 
-def _is_manifest(found: Any) -> bool:
+def _is_manifest(found: object) -> bool:
     """Whether it says what is read of a manifest; of one that was damaged, it may not."""
     return (
         isinstance(found, dict)
@@ -232,7 +232,7 @@ def _is_manifest(found: Any) -> bool:
     )
 
 
-def _is_held(held: Any) -> bool:
+def _is_held(held: object) -> bool:
     """As _is_manifest, for one host's part."""
     if not isinstance(held, dict):
         return False
@@ -258,5 +258,5 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _save_json(path: Path, value: Mapping[str, Any]) -> None:
+def _save_json(path: Path, value: Mapping[str, Json]) -> None:
     atomic_write.put(path, json.dumps(value, indent=1, sort_keys=True), 0o600)

@@ -13,7 +13,8 @@ import marshal
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from fabfile.core.contract import Json
 
 READING = ("files", "options", "processes", "state", "units", "packages", "reads", "agent")
 WRITING = ("steps",)
@@ -81,7 +82,7 @@ def packed(names: tuple[str, ...], compiled: bool) -> bytes:
     return (as_code if compiled else as_text)(sources(names))
 
 
-def needed_for(work: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+def needed_for(work: Mapping[str, Json]) -> tuple[tuple[str, ...], ...]:
     """The modules that an agent needs for a piece of work."""
     asked = {read["verb"] for read in work.get("reads", ())}
     needed: list[tuple[str, ...]] = [READING]

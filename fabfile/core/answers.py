@@ -6,21 +6,24 @@ not believed.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
-from fabfile.core.contract import Unreachable
+from fabfile.core.contract import Json, Unreachable
+
+Fits = Callable[[Json], bool]
+"""Whether a value has a shape."""
 
 
-def _texts(value: Any, *names: str) -> bool:
+def _texts(value: Json, *names: str) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(n), str) for n in names)
 
 
-def _told(value: Any) -> bool:
+def _told(value: Json) -> bool:
     """A command's answer."""
     return _texts(value, "out", "err") and isinstance(value.get("code"), int)
 
 
-def _described(value: Any) -> bool:
+def _described(value: Json) -> bool:
     """What a path is, or that nothing is there."""
     if value is None:
         return True
@@ -28,7 +31,7 @@ def _described(value: Any) -> bool:
     return named and all(isinstance(value.get(n, ""), str) for n in ("sha256", "text"))
 
 
-def _lines(value: Any) -> bool:
+def _lines(value: Json) -> bool:
     """Active lines: [[section, key, value]]."""
     return isinstance(value, list) and all(
         isinstance(line, list) and len(line) == 3 and all(isinstance(w, str) for w in line)
@@ -36,11 +39,11 @@ def _lines(value: Any) -> bool:
     )
 
 
-def _names(value: Any) -> bool:
+def _names(value: Json) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
-def _steps(value: Any) -> bool:
+def _steps(value: Json) -> bool:
     return isinstance(value, list) and all(
         _texts(s, "state", "thing", "sentence", "sign", "verb_was")
         and isinstance(s.get("wave"), int)
@@ -50,11 +53,11 @@ def _steps(value: Any) -> bool:
     )
 
 
-def _each(fits: Any) -> Any:
+def _each(fits: Fits) -> Fits:
     return lambda value: isinstance(value, dict) and all(map(fits, value.values()))
 
 
-_SHAPES: dict[str, Any] = {
+_SHAPES: dict[str, Fits] = {
     "host": lambda value: (
         _texts(value, "os", "name", "machine_id", "boot_id", "hostname")
         and all(isinstance(value.get(name, 0.0), float) for name in ("time", "monotonic"))
@@ -104,7 +107,7 @@ def unasked(host: str) -> Unreachable:
     return Unreachable(host=host, found="answers what it was not asked")
 
 
-def is_message(message: dict[str, Any]) -> bool:
+def is_message(message: dict[str, Json]) -> bool:
     """Whether the agent says such things at all."""
     fields = _MESSAGES.get(str(message["t"]))
     if fields is None or (message["t"] == "read" and not {"value", "error"} & set(message)):
@@ -114,7 +117,7 @@ def is_message(message: dict[str, Any]) -> bool:
     return all(isinstance(message.get(name), kind) for name, kind in fields.items())
 
 
-def fits(verb: str, value: Any) -> bool:
+def fits(verb: str, value: Json) -> bool:
     """Whether the value can be an answer to a read of that verb."""
     try:
         return bool(_SHAPES[verb](value))

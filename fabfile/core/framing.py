@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+
+from fabfile.core.contract import Json
 
 LARGEST_PIECE = 4 * 1024 * 1024
 
@@ -33,11 +34,11 @@ class Frames:
         return bool(self._wanted) or self._rest.startswith(self._nonce)
 
     @property
-    def unheard(self) -> int:
+    def longest_noise(self) -> int:
         """The longest stretch, in bytes, of what is no message."""
         return max(self.noise, len(self._rest))
 
-    def fed(self, data: bytes) -> Iterator[dict[str, Any]]:
+    def feed(self, data: bytes) -> Iterator[dict[str, Json]]:
         """The messages that are whole now; {'t': 'bytes', 'data': ...} for bytes."""
         while data:
             if self._wanted:
@@ -65,7 +66,7 @@ class Frames:
         self._wanted -= len(piece)
         return data[len(piece) :]
 
-    def _message(self, line: bytes) -> dict[str, Any] | None:
+    def _message(self, line: bytes) -> dict[str, Json] | None:
         """The agent's message in a line; None for what somebody else printed there."""
         _, found, text = line.partition(self._nonce + b" ")
         try:
@@ -78,5 +79,5 @@ class Frames:
         return None
 
 
-def _is_size(value: Any) -> bool:
+def _is_size(value: object) -> bool:
     return isinstance(value, int) and 0 < value <= LARGEST_PIECE

@@ -19,9 +19,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
 
-from fabfile.core.contract import BadInput, Change, Plan, Ref
+from fabfile.core.contract import BadInput, Change, Json, Plan, Ref
 
 MOST_RUNS, MOST_DAYS = 200, 365
 _RUN = re.compile(r"^[A-Za-z0-9_.-]{1,80}$")
@@ -48,7 +47,7 @@ def who() -> str:
     return f"{user}@{socket.gethostname()}" + (f" from {client}" if client else "")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> dict[str, str]:
     if isinstance(value, Ref):
         return {"ref": value.name}
     raise TypeError(f"{type(value).__name__} does not go into the journal: it may be a secret")
@@ -57,12 +56,12 @@ def _plain(value: Any) -> Any:
 class Journal:
     """One run: its id, its plan, its events as they happen.
 
-    heard: is told each event too, when it is written.
+    on_event: called with each event, when it is written.
     """
 
-    heard: Callable[[Mapping[str, Any]], None] | None = None
+    on_event: Callable[[Mapping[str, Json]], None] | None = None
 
-    def __init__(self, run: str, **what: Any) -> None:
+    def __init__(self, run: str, **what: Json) -> None:
         self.id, self.path = run, folder() / run
         self._warned = False
         _prune()
@@ -96,12 +95,12 @@ class Journal:
         except OSError as error:
             self._warn(error)
 
-    def event(self, kind: str, **what: Any) -> None:
+    def event(self, kind: str, **what: Json) -> None:
         """Appends one event, whole lines only."""
         line = {"time": round(time.time(), 3), "event": kind, **what}
         self._append("events.jsonl", json.dumps(line, default=_plain) + "\n")
-        if self.heard:
-            self.heard(line)
+        if self.on_event:
+            self.on_event(line)
 
     def plan(self, plan: Plan) -> None:
         """Keeps what is going to be done."""
@@ -110,11 +109,11 @@ class Journal:
         self._append("plan.json", f"[\n{lines}\n]\n")
 
 
-def as_data(changes: Sequence[Change]) -> list[dict[str, Any]]:
+def as_data(changes: Sequence[Change]) -> list[dict[str, Json]]:
     """Changes as JSON has them; a Ref is {'ref': name}, as in events."""
     # Not asdict(): it would take the Refs apart itself.
     text = json.dumps([vars(c) for c in changes], default=_plain)
-    data: list[dict[str, Any]] = json.loads(text)
+    data: list[dict[str, Json]] = json.loads(text)
     return data
 
 
@@ -133,7 +132,7 @@ def _prune() -> None:
 # Reading what was recorded
 
 
-def runs() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def runs() -> Iterator[tuple[str, list[dict[str, Json]]]]:
     """(id, events) of every run recorded here, newest first."""
     try:
         names = sorted(os.listdir(folder()), reverse=True)
@@ -150,7 +149,7 @@ def runs() -> Iterator[tuple[str, list[dict[str, Any]]]]:
             yield name, events
 
 
-def read(run: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def read(run: str) -> tuple[list[dict[str, Json]], list[dict[str, Json]]]:
     """(events, planned changes) of a run.  Raises BadInput for one not recorded here."""
     path = folder() / run
     events = _events(path) if _RUN.match(run) else []
@@ -163,14 +162,14 @@ def read(run: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return events, changes if _is_plan(changes) else []
 
 
-def _is_plan(changes: Any) -> bool:
+def _is_plan(changes: object) -> bool:
     names = [field.name for field in fields(Change) if field.default is MISSING]
     return isinstance(changes, list) and all(
         isinstance(change, dict) and set(names) <= set(change) for change in changes
     )
 
 
-def _events(path: Path) -> list[dict[str, Any]]:
+def _events(path: Path) -> list[dict[str, Json]]:
     try:
         lines = (path / "events.jsonl").read_bytes().splitlines()
     except OSError:
@@ -186,7 +185,7 @@ def _events(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _is_event(event: Any) -> bool:
+def _is_event(event: object) -> bool:
     return (
         isinstance(event, dict)
         and isinstance(event.get("event"), str)

@@ -17,11 +17,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 _HASHED = re.compile(r"\|1\|([A-Za-z0-9+/]{27}=)\|([A-Za-z0-9+/]{27}=)")
 """A salt and a SHA-1, 20 bytes each, in base64."""
 _UNUSUAL = re.compile(r"[|*?!]")
+
+
+class HostKey(Protocol):
+    """What is asked of a key, which is one of Paramiko's."""
+
+    def get_name(self) -> str:
+        """Its type."""
+
+    def get_base64(self) -> str:
+        """As a line has it."""
+
+    def asbytes(self) -> bytes:
+        """As it is signed and compared."""
 
 
 @dataclass
@@ -32,13 +45,13 @@ class KnownHosts:
     files: where the lines came from; the first is where a new one would go.
     """
 
-    keys: list[tuple[str, Any]] = field(default_factory=list)
+    keys: list[tuple[str, HostKey]] = field(default_factory=list)
     revoked: set[str] = field(default_factory=set)
     authorities: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
-    def keys_of(self, name: str) -> list[Any]:
+    def keys_of(self, name: str) -> list[HostKey]:
         """Every key that a host ('name' or '[name]:port') may show, of any type."""
         near = sorted([*self._plain.get(name.lower(), ()), *self._others])
         return [self.keys[n][1] for n in near if _is_for(self.keys[n][0], name)]
@@ -125,7 +138,7 @@ def _take(found: KnownHosts, words: list[str], where: str) -> None:
         found.keys.append((names, key))
 
 
-def _key(kind: str, text: str) -> Any:
+def _key(kind: str, text: str) -> HostKey | None:
     """The key of a line; None where there is none of that type."""
     from paramiko.hostkeys import HostKeyEntry  # noqa: PLC0415
 
@@ -133,16 +146,17 @@ def _key(kind: str, text: str) -> Any:
         entry = HostKeyEntry.from_line(f"x {kind} {text}")
     except Exception:  # what a damaged key makes its parser raise has no common class
         return None
-    return entry.key if entry and entry.key.get_name() == kind else None
+    key: HostKey | None = entry.key if entry else None
+    return key if key and key.get_name() == kind else None
 
 
-def fingerprint(key: Any) -> str:
+def fingerprint(key: HostKey) -> str:
     """A key as ssh shows it: 'SHA256:...'."""
     digest = hashlib.sha256(key.asbytes()).digest()
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
-def line_of(name: str, key: Any) -> str:
+def line_of(name: str, key: HostKey) -> str:
     """The known_hosts line of a host ('name' or '[name]:port')."""
     return f"{name} {key.get_name()} {key.get_base64()}"
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
-from fabfile.core.contract import BadInput
+from fabfile.core.contract import BadInput, Json
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -27,7 +26,7 @@ def locate(option: str) -> Path:
     return PROJECT / "config" / "site.toml"
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> dict[str, Json]:
     """A TOML file as a dict.  Raises BadInput with file, line and cause."""
     import tomli  # noqa: PLC0415
 
@@ -44,19 +43,19 @@ def load(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path}: not TOML: {error}{hint}") from None
 
 
-def releases() -> list[dict[str, Any]]:
+def releases() -> list[dict[str, Json]]:
     """All tables of config/releases/."""
     return [load(path) for path in sorted((PROJECT / "config" / "releases").glob("*.toml"))]
 
 
-def platforms() -> list[dict[str, Any]]:
+def platforms() -> list[dict[str, Json]]:
     """All tables of config/platforms/."""
     return [load(path) for path in sorted((PROJECT / "config" / "platforms").glob("*.toml"))]
 
 
-def hazards() -> list[dict[str, Any]]:
+def hazards() -> list[dict[str, Json]]:
     """Options that are dead or unsafe: the rows of config/hazards.toml."""
-    rows: list[dict[str, Any]] = load(PROJECT / "config" / "hazards.toml")["option"]
+    rows: list[dict[str, Json]] = load(PROJECT / "config" / "hazards.toml")["option"]
     return rows
 
 

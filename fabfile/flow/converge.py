@@ -203,7 +203,7 @@ class Converger:
         )
         for host, fault in self.failed.items():
             record.event("left out", host=host, why=outcomes.cause(host, fault))
-        record.heard = self.screen.heard
+        record.on_event = self.screen.heard
         return record
 
     def apply(self, stages: Sequence[Any], plan: Plan, number: int) -> Plan:

@@ -422,9 +422,7 @@ BROKEN = [
     ),
     Cloud(
         "restart-owed",
-        {
-            CTL: "d=/var/lib/stackrbd/pending_restarts; mkdir -p $d; touch $d/cinder-volume"
-        },
+        {CTL: "d=/var/lib/stackrbd/pending_restarts; mkdir -p $d; touch $d/cinder-volume"},
         ("restart.owed",),
         CTL,
         "at its start",

@@ -43,7 +43,7 @@ class Host(conversing.HostConnection):
         agent.compiled = self._shared.compiled
         return agent
 
-    def _heard_of(self, agent, heard, holds):
+    def _dispatch(self, agent, heard, holds):
         return agent.said
 
 

@@ -27,7 +27,7 @@ STREAM = (
 def test_bytes_are_not_taken_for_messages(size):
     frames, found = Frames(NONCE), []
     for at in range(0, len(STREAM), size):
-        found += frames.fed(STREAM[at : at + size])
+        found += frames.feed(STREAM[at : at + size])
     assert [message["t"] for message in found] == ["read", "bytes", "beat", "end"]
     assert found[1]["data"] == PIECE
     assert frames.noise == len(b"noise\nmore noise\n")
@@ -37,21 +37,21 @@ def test_bytes_are_not_taken_for_messages(size):
 @pytest.mark.parametrize("size", [b"0", b"-1", b"99999999999", b'"7"', b"null"])
 def test_a_size_that_cannot_be_meant_is_a_message_and_no_bytes(size):
     frames = Frames(NONCE)
-    (message,) = frames.fed(said(b'{"t": "bytes", "size": %s}' % size))
+    (message,) = frames.feed(said(b'{"t": "bytes", "size": %s}' % size))
     assert "data" not in message
 
 
 def test_something_begun_counts_as_speaking():
     frames = Frames(NONCE)
-    assert list(frames.fed(said(b'{"t": "bytes", "size": 5}') + b"ab")) == []
+    assert list(frames.feed(said(b'{"t": "bytes", "size": 5}') + b"ab")) == []
     assert frames.speaking
-    (message,) = frames.fed(b"cde")
+    (message,) = frames.feed(b"cde")
     assert message["data"] == b"abcde"
     assert not frames.speaking
-    assert list(frames.fed(NONCE[:3])) == []
-    assert frames.unheard == len(b"") + 3
+    assert list(frames.feed(NONCE[:3])) == []
+    assert frames.longest_noise == len(b"") + 3
 
 
 def test_no_depth_of_brackets_is_a_message():
     frames = Frames(NONCE)
-    assert list(frames.fed(said(b"[" * 200_000) + said(b'{"t": "end"}'))) == [{"t": "end"}]
+    assert list(frames.feed(said(b"[" * 200_000) + said(b'{"t": "end"}'))) == [{"t": "end"}]

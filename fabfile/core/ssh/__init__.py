@@ -12,14 +12,13 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import paramiko
-from fabric import Config, Connection
+from fabric import Config
 from fabric.group import Group, GroupResult
 
 from fabfile.core import known_hosts
-from fabfile.core.contract import BadInput, Host, Locked, Secret, Stop, Unknown
+from fabfile.core.contract import BadInput, Host, Json, Locked, Message, Secret, Stop, Unknown
 from fabfile.core.ssh import connecting
 from fabfile.core.ssh.conversing import ByteStream, HostConnection, OnMessage, Shared
 
@@ -41,14 +40,14 @@ class RoleGroup(Group):
     forks = 16
     keeps = True
 
-    def _do(self, method: str, *args: Any, **kwargs: Any) -> GroupResult:
+    def _do(self, method: str, *args: object, **kwargs: object) -> GroupResult:
         """{connection: result or exception}; unlike Fabric's own, it never raises."""
         return self._each(lambda c: getattr(c, method)(*args, **kwargs), self.forks)
 
-    def _each(self, action: Callable[[Any], Any], threads: int) -> GroupResult:
+    def _each(self, action: Callable[[HostConnection], object], threads: int) -> GroupResult:
         results = GroupResult()
 
-        def one(connection: Connection) -> Any:
+        def one(connection: HostConnection) -> object:
             try:
                 return action(connection)
             except Exception as error:
@@ -59,17 +58,17 @@ class RoleGroup(Group):
                 results[connection] = result
         return results
 
-    def converse(self, works: Mapping[str, dict[str, Any]], heard: OnMessage) -> GroupResult:
+    def converse(self, works: Mapping[str, dict[str, Json]], on_message: OnMessage) -> GroupResult:
         """HostConnection.converse on every member; one that only waits lets the next begin."""
         places = threading.Semaphore(self.forks)
         waiting = _WAITING if any("steps" in work for work in works.values()) else 1
 
         def one(connection: HostConnection) -> str:
             with _Place(places) as place:
-                said = connection.converse(works, place.hearing(heard))
+                ending = connection.converse(works, place.watching(on_message))
             if not self.keeps:
                 connection.rest()
-            return said
+            return ending
 
         return self._each(one, self.forks * waiting)
 
@@ -92,13 +91,13 @@ class _Place:
             self._left = True
             self._places.release()
 
-    def hearing(self, heard: OnMessage) -> OnMessage:
-        """As heard, and leaves the place at the first message that has 'waits'."""
+    def watching(self, on_message: OnMessage) -> OnMessage:
+        """Passes messages on, and leaves the place at the first message that has 'waits'."""
 
-        def also(host: str, message: Mapping[str, Any]) -> None:
+        def also(host: str, message: Message) -> None:
             if message.get("waits"):
                 self._leave()
-            heard(host, message)
+            on_message(host, message)
 
         return also
 
@@ -117,7 +116,7 @@ def _room_for(connections: int) -> bool:
 class Hold:
     """The site's lock, held by an agent of its own until release()."""
 
-    def __init__(self, fleet: Fleet, host: str, work: dict[str, Any]) -> None:
+    def __init__(self, fleet: Fleet, host: str, work: dict[str, Json]) -> None:
         self.number, self._fleet = 0, fleet
         self._why: Stop | None = None
         self._known, self._released = threading.Event(), False
@@ -131,7 +130,7 @@ class Hold:
             self._thread.join(10)
             raise self._why
 
-    def _hold(self, connection: HostConnection, works: Mapping[str, dict[str, Any]]) -> None:
+    def _hold(self, connection: HostConnection, works: Mapping[str, dict[str, Json]]) -> None:
         try:
             connection.converse(works, self._heard)
         except Stop as stop:
@@ -145,7 +144,7 @@ class Hold:
             lost = Unknown("the site's lock was lost: the connection to its host was cut")
             self._fleet.conversations.stop(lost)
 
-    def _heard(self, host: str, message: Mapping[str, Any]) -> None:
+    def _heard(self, host: str, message: Message) -> None:
         if message["t"] == "held":
             self.number = int(message["number"])
         elif message["t"] == "busy":
@@ -196,7 +195,7 @@ class Fleet:
         """Lines of known_hosts that could not be used."""
         return [w for known in self._known.values() for w in known.warnings]
 
-    def _trusted(self, looked_up: Mapping[str, Any]) -> known_hosts.KnownHosts:
+    def _trusted(self, looked_up: Mapping[str, Json]) -> known_hosts.KnownHosts:
         named = looked_up.get("userknownhostsfile", "~/.ssh/known_hosts").split()
         system = looked_up.get("globalknownhostsfile", "/etc/ssh/ssh_known_hosts").split()
         paths = (*named, *system)
@@ -264,7 +263,7 @@ class Fleet:
 
     def group(self, names: Iterable[str]) -> RoleGroup:
         """The named hosts as a Fabric group with a bounded pool."""
-        group = RoleGroup.from_connections([self._connection(n) for n in names])
+        group: RoleGroup = RoleGroup.from_connections([self._connection(n) for n in names])
         group.forks, group.keeps = self._forks, self._keeps()
         return group
 
@@ -272,14 +271,14 @@ class Fleet:
         """Whether a connection to each host can be kept."""
         return len(self.hosts) <= _MOST_KEPT and _room_for(len(self.hosts))
 
-    def hold(self, host: str, work: dict[str, Any]) -> Hold:
+    def hold(self, host: str, work: dict[str, Json]) -> Hold:
         """Takes the site's lock there.  Raises Locked, or Unreachable."""
         return Hold(self, host, work)
 
     def work(
         self,
-        works: Mapping[str, dict[str, Any]],
-        heard: OnMessage,
+        works: Mapping[str, dict[str, Json]],
+        on_message: OnMessage,
         streams: Mapping[str, ByteStream] | None = None,
     ) -> dict[str, Stop]:
         """Gives every host its work at once; {host: why} for those that did not end.
@@ -287,9 +286,9 @@ class Fleet:
         streams: {host: what takes the bytes that its work sends, and gives those that it wants}.
         """
 
-        def one_at_a_time(host: str, message: Mapping[str, Any]) -> None:
+        def one_at_a_time(host: str, message: Message) -> None:
             with self._lock:
-                heard(host, message)
+                on_message(host, message)
 
         faults: dict[str, Stop] = {}
         for name in works:

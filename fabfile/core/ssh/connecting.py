@@ -11,13 +11,12 @@ import copy
 import logging
 import socket
 import threading
-from typing import Any
 
 import paramiko
 from fabric import Config, Connection
 
 from fabfile.core import known_hosts
-from fabfile.core.contract import LoginRefused, UnknownHostKey, Unreachable, WrongHostKey
+from fabfile.core.contract import Json, LoginRefused, UnknownHostKey, Unreachable, WrongHostKey
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
@@ -25,6 +24,9 @@ MOMENT = 1.0
 """Seconds for what takes none: a thread whose connection was shut down ends."""
 IDLE = 30.0
 """Seconds between two looks of a connection's thread, of which a kept one is nothing but."""
+
+ReadKeys = dict[tuple[str, type[paramiko.PKey], str | None], "paramiko.PKey | Exception"]
+"""Private keys by file, type and password; or why one could not be read."""
 
 
 class Compare(paramiko.MissingHostKeyPolicy):
@@ -36,7 +38,9 @@ class Compare(paramiko.MissingHostKeyPolicy):
     def __init__(self, label: str, trusted: known_hosts.KnownHosts) -> None:
         self._label, self._trusted = label, trusted
 
-    def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
+    def missing_host_key(
+        self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
+    ) -> None:
         """Raises Unreachable before anything is sent to a host that is not the known one."""
         if key.get_base64() in self._trusted.revoked:
             raise WrongHostKey(host=self._label, found="its host key is marked @revoked")
@@ -46,7 +50,7 @@ class Compare(paramiko.MissingHostKeyPolicy):
         if key.get_base64() not in {k.get_base64() for k in known}:
             raise paramiko.BadHostKeyException(hostname, key, known[0])
 
-    def _unknown(self, hostname: str, key: Any) -> UnknownHostKey:
+    def _unknown(self, hostname: str, key: paramiko.PKey) -> UnknownHostKey:
         fingerprint = known_hosts.fingerprint(key)
         why = f"{hostname} is not in known_hosts; it shows {key.get_name()} {fingerprint}"
         if self._trusted.has_authority(hostname):
@@ -71,9 +75,9 @@ class SSHConfig(paramiko.SSHConfig):
     def __init__(self, parsed: paramiko.SSHConfig) -> None:
         super().__init__()
         self._config = parsed._config
-        self._found: dict[str, Any] = {}
+        self._found: dict[str, paramiko.SSHConfigDict] = {}
 
-    def lookup(self, hostname: str) -> Any:
+    def lookup(self, hostname: str) -> paramiko.SSHConfigDict:
         """Paramiko's answer, of which each asker gets a copy."""
         if hostname not in self._found:
             self._found[hostname] = super().lookup(hostname)
@@ -86,7 +90,7 @@ class SharingConfig(Config):
     Fabric's own reads the files anew for each copy, and adds them to what it has.
     """
 
-    def _clone_init_kwargs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def _clone_init_kwargs(self, *args: object, **kwargs: object) -> dict[str, Json]:
         # Not Fabric's, which copies all stanzas; Invoke's, which it extends.
         known = super(Config, self)._clone_init_kwargs(*args, **kwargs)
         return {**known, "ssh_config": self.base_ssh_config}
@@ -98,9 +102,11 @@ class Client(paramiko.SSHClient):
     An RSA key takes 140 ms to read; a file is tried as each type of key in turn.
     """
 
-    keys: dict[tuple[Any, ...], Any]
+    keys: ReadKeys
 
-    def _key_from_filepath(self, filename: str, klass: Any, password: Any) -> Any:
+    def _key_from_filepath(
+        self, filename: str, klass: type[paramiko.PKey], password: str | None
+    ) -> paramiko.PKey:
         at = (filename, klass, password)
         if at not in self.keys:
             try:
@@ -129,7 +135,7 @@ class Transport(paramiko.Transport):
         super().close()
 
 
-def notice_dead_peer(sock: Any) -> None:
+def notice_dead_peer(sock: object) -> None:
     if isinstance(sock, socket.socket):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)

@@ -14,7 +14,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import paramiko
 from fabric import Connection
@@ -22,6 +22,8 @@ from fabric import Connection
 from fabfile.core import agent_program, answers, framing, known_hosts
 from fabfile.core.contract import (
     Interrupted,
+    Json,
+    Message,
     NeedsPassword,
     NoPython,
     Secret,
@@ -37,7 +39,7 @@ _TRIES = 4
 """Connections begun anew where an sshd that is too busy closed one (MaxStartups)."""
 _LARGEST_LINE = 8 * 1024 * 1024
 _LONGEST_COMPLAINT = 4000
-OnMessage = Callable[[str, Mapping[str, Any]], None]
+OnMessage = Callable[[str, Message], None]
 
 
 class ByteStream(Protocol):
@@ -50,7 +52,7 @@ class ByteStream(Protocol):
         """The next bytes for the host; none at their end."""
 
 
-def _encode(value: Any) -> Any:
+def _encode(value: object) -> dict[str, str]:
     if isinstance(value, Secret):
         return {"secret": value.reveal()}
     raise TypeError(f"{type(value).__name__} does not go over the wire")
@@ -61,17 +63,17 @@ class Conversations:
 
     def __init__(self) -> None:
         self._stopping: Stop | None = None
-        self._channels: dict[Any, bool] = {}
+        self._channels: dict[paramiko.Channel, bool] = {}
         self._lock = threading.Lock()
 
-    def began(self, channel: Any, holds: bool) -> None:
+    def began(self, channel: paramiko.Channel, holds: bool) -> None:
         """A conversation that stop() is to end, or release() where it holds a lock."""
         with self._lock:
             self._channels[channel] = holds
         if self._stopping and not holds:
             _say_goodbye(channel)
 
-    def ended(self, channel: Any) -> None:
+    def ended(self, channel: paramiko.Channel) -> None:
         """It is over."""
         with self._lock:
             self._channels.pop(channel, None)
@@ -102,7 +104,7 @@ class Conversations:
             _say_goodbye(channel)
 
 
-def _say_goodbye(channel: Any) -> None:
+def _say_goodbye(channel: paramiko.Channel) -> None:
     with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
         channel.shutdown_write()
 
@@ -115,18 +117,18 @@ class Shared:
 
     def __init__(self) -> None:
         self.conversations = Conversations()
-        self.keys: dict[tuple[Any, ...], Any] = {}
+        self.keys: connecting.ReadKeys = {}
         self.compiled = True
 
 
 class _Agent:
     """An agent on a host: the channel to it, and the modules that it has."""
 
-    def __init__(self, channel: Any, compiled: bool) -> None:
+    def __init__(self, channel: paramiko.Channel, compiled: bool) -> None:
         self.channel, self.nonce = channel, b""
         self.compiled, self._has = compiled, []  # type: ignore[var-annotated]
 
-    def give(self, work: Mapping[str, Any]) -> bool:
+    def give(self, work: Mapping[str, Json]) -> bool:
         """Sends work, and before it the modules that are missing; False if nobody is there."""
         if self.channel.closed or self.channel.eof_received:
             return False
@@ -162,10 +164,10 @@ class HostConnection(Connection):
 
     # Named here, or Invoke would put the assigned values into its configuration.
     host_name: str = ""
-    _trusted: Any = None
+    _trusted: known_hosts.KnownHosts = None  # type: ignore[assignment]
     _password: Secret | None = None
-    _shared: Any = None
-    _opening: Any = None
+    _shared: Shared = None  # type: ignore[assignment]
+    _opening: threading.Lock = None  # type: ignore[assignment]
     _agent: _Agent | None = None
     _holding: bool = False
     stream: ByteStream | None = None
@@ -185,7 +187,7 @@ class HostConnection(Connection):
         self.client.set_missing_host_key_policy(connecting.Compare(name, trusted))
         self.connect_kwargs["transport_factory"] = self._transport
 
-    def _transport(self, *args: Any, **kwargs: Any) -> Any:
+    def _transport(self, *args: object, **kwargs: object) -> connecting.Transport:
         """Paramiko's, asking first for a key of a type that can be compared."""
         made = connecting.Transport(*args, **kwargs)
         name = self.host if self.port == paramiko.config.SSH_PORT else f"[{self.host}]:{self.port}"
@@ -218,7 +220,7 @@ class HostConnection(Connection):
                     time.sleep(random.uniform(0.3, 1.5) * (attempt + 1))  # noqa: S311 (no secret)
             connecting.notice_dead_peer(self.transport.sock)
 
-    def open_gateway(self) -> Any:
+    def open_gateway(self) -> paramiko.Channel:
         """A channel through the bastion, within the same time as a connection."""
         if not isinstance(self.gateway, HostConnection):
             return super().open_gateway()
@@ -234,7 +236,7 @@ class HostConnection(Connection):
                 f"{self.host}:{self.port} ({error or type(error).__name__})",
             ) from None
 
-    def converse(self, works: Mapping[str, dict[str, Any]], heard: OnMessage) -> str:
+    def converse(self, works: Mapping[str, dict[str, Json]], on_message: OnMessage) -> str:
         """Gives this host's work to an agent there and passes on each of its messages.
 
         The agent stays for the next work; one that holds a lock is another one.
@@ -251,9 +253,9 @@ class HostConnection(Connection):
         while True:
             agent = agent or self._started()
             given = agent.give(work)
-            said = self._heard_of(agent, heard, holds) if given else "nothing"
-            if said != "nothing":
-                return said
+            ending = self._dispatch(agent, on_message, holds) if given else "nothing"
+            if ending != "nothing":
+                return ending
             code = agent.left_with() if given else 0
             if code == agent_program.OTHER_PYTHON and agent.compiled:
                 self._shared.compiled = False  # for all hosts, from now on
@@ -263,18 +265,18 @@ class HostConnection(Connection):
                 return "cut"
             agent, began_anew = None, True
 
-    def _heard_of(self, agent: _Agent, heard: OnMessage, holds: bool) -> str:
+    def _dispatch(self, agent: _Agent, on_message: OnMessage, holds: bool) -> str:
         self._shared.conversations.began(agent.channel, holds)
-        said = "cut"
+        ending = "cut"
         try:
-            said = self._listen(agent, heard)
+            ending = self._listen(agent, on_message)
         finally:
             self._shared.conversations.ended(agent.channel)
-            if said == "end" and not holds and not agent.channel.eof_sent:
+            if ending == "end" and not holds and not agent.channel.eof_sent:
                 self._agent = agent
-            elif said != "nothing":
+            elif ending != "nothing":
                 agent.channel.close()
-        return said
+        return ending
 
     def _started(self) -> _Agent:
         """A new agent, that waits for what it is to be."""
@@ -305,7 +307,7 @@ class HostConnection(Connection):
         sudo = "sudo -S -p ''" if self._password else "sudo -n"
         return f"{sudo} python3 -I -S -c {shlex.quote(agent_program.BOOTSTRAP)}"
 
-    def _listen(self, agent: _Agent, heard: OnMessage) -> str:
+    def _listen(self, agent: _Agent, on_message: OnMessage) -> str:
         """Passes on the agent's messages; what else is said there counts for nothing.
 
         Returns 'end', 'cut', or 'nothing' where it said none at all.
@@ -323,7 +325,7 @@ class HostConnection(Connection):
             now = time.monotonic()
             if now - spoke >= BEAT:
                 spoke, data = now, data if _beat(channel) else data or b""
-            for message in frames.fed(data or b""):
+            for message in frames.feed(data or b""):
                 started, last = True, now
                 if message["t"] in ("bytes", "want") and self.stream:
                     _moved(self.stream, channel, message)
@@ -333,14 +335,14 @@ class HostConnection(Connection):
                 if message["t"] == "end":
                     return "end"
                 if message["t"] != "beat":
-                    heard(self.host_name, message)
+                    on_message(self.host_name, message)
             last = now if data and frames.speaking else last
-            if data == b"" or now - last > SILENCE or frames.unheard > _LARGEST_LINE:
+            if data == b"" or now - last > SILENCE or frames.longest_noise > _LARGEST_LINE:
                 break
         return "cut" if started else "nothing"
 
 
-def _moved(stream: ByteStream, channel: Any, message: Mapping[str, Any]) -> None:
+def _moved(stream: ByteStream, channel: paramiko.Channel, message: Message) -> None:
     """Takes bytes that the agent sends, or sends it the next that it wants.
 
     Nobody else sends on this channel meanwhile, so that nothing comes between.
@@ -363,7 +365,7 @@ def _moved(stream: ByteStream, channel: Any, message: Mapping[str, Any]) -> None
         channel.close()
 
 
-def _beat(channel: Any) -> bool:
+def _beat(channel: paramiko.Channel) -> bool:
     """Tells the agent that this side lives; False where the line is gone."""
     try:
         channel.sendall(b"\n")
