@@ -94,20 +94,20 @@ restart each.
 
 ![control CPU and wall time](speed.svg)
 
-## What it is to be, and is
-In bold what falls short. {floor}What is short in wall time is CPU of the hosts, here on the
-same cores, and the watching: see below.
+## Aims and results
+Bold: not reached. {floor}The wall time that is missing is the hosts' own CPU, here on the same
+cores, and the watching: see below.
 
 {aims}
 
 ## How to read it
 - **Control CPU per host** is what carries over to a real fleet, whose hosts work in parallel; wall
-  time here is mostly the hosts' own CPU, on the same cores as everything else. It holds the
-  program's start (0.3 s of stackrbd's), divided by {hosts} hosts.
+  time here is mostly the hosts' own CPU, on the same cores as everything else. It includes the
+  program's start (0.3 s for stackrbd), divided by {hosts} hosts.
 - stackrbd reads all hosts, shows the whole plan, writes (each step on the disk before the next),
-  restarts, watches for 4 s that the service stands, and reads all hosts again. The others write
-  without a plan, restart without a look and do not read again: so a part of `wall` is no cost but
-  those 4 s. The OpenSSH loops run a lean script that knows the cluster's values beforehand.
+  restarts, watches for 4 s that the service stays up, and reads all hosts again. The others write
+  without a plan, restart without watching and do not read again: so a part of `wall` is not cost
+  but those 4 s. The OpenSSH loops run a lean script that knows the cluster's values beforehand.
 - sudo, virsh, systemctl, dpkg-query and ceph are stand-ins that keep state in files; a restart
   takes no time there. Connections, shells and Python on the hosts are real.
 - sessions: commands that sshd was asked for; packets: TCP's, both directions. Peak is the
@@ -118,8 +118,8 @@ same cores, and the watching: see below.
 A host is an overlay over this machine's root and a common layer, in a mount namespace of its own,
 with an sshd of its own on an address of 127/8. All of it is in one more mount, process and network
 namespace: port 22 is free there, bytes on `lo` are the run's own, nobody else sees a mount, and
-everything ends with the first process, whatever ends that. One sshd a host was taken over one for
-many: 200 start in about 4 s, and no program of ours stands between sshd and the session.
+everything ends when the first process ends. Each host has its own sshd: 200 start in about 4 s,
+and no program of ours stands between sshd and the session.
 CPU is read from two cgroups. `python -m bench --help` shows the rest;
 `--within COMMAND` runs a command beside a pristine fleet, for a profiler.
 """
@@ -154,7 +154,7 @@ def _floor(document: Any) -> str:
         for phase in PHASES
     ]
     return (
-        f"The lean loop, which shows no plan and looks at nothing afterwards, is itself only "
+        f"The lean loop, which shows no plan and checks nothing afterwards, is itself only "
         f"{far[0]:.1f} (cold)\nand {far[1]:.1f} times as fast as pyinfra. "
     )
 
