@@ -1,6 +1,6 @@
-"""Records are sealed by age (age-encryption.org/v1): the part that the operator's side needs.
+"""Backups are sealed by age (age-encryption.org/v1): the part that the operator's side needs.
 
-Knows age's keys and its header.  The operator's key never leaves this machine: of a record
+Knows age's keys and its header.  The operator's key never leaves this machine: of a backup
 that is sent to a host, only the header is sealed anew, for a key that is made for this one
 time; the rest goes as it is, and is opened there by age itself.
 """
@@ -60,7 +60,7 @@ def load_identities(path: Path) -> list[Secret]:
             lines = stream.read(65536).splitlines()
     except FileNotFoundError:
         raise BadInput(
-            f"{path}: expected the key that opens the records (backup.identity), found "
+            f"{path}: expected the key that opens the backups (backup.identity), found "
             "no such file; inv backup.key makes one"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -78,7 +78,7 @@ def load_identities(path: Path) -> list[Secret]:
 
 @dataclass(frozen=True)
 class Resealed:
-    """A header in place of the first `skip` bytes of a record, and the key that opens it."""
+    """A header in place of the first `skip` bytes of a backup, and the key that opens it."""
 
     header: bytes
     skip: int
@@ -86,7 +86,7 @@ class Resealed:
 
 
 def reseal(stream: BinaryIO, identities: list[Secret], where: str) -> Resealed:
-    """Opens a record's header with one of the keys and seals it for a new one.
+    """Opens a backup's header with one of the keys and seals it for a new one.
 
     Raises BadInput for what is no header, was altered, or was sealed for other keys.
     """
@@ -107,7 +107,7 @@ def reseal(stream: BinaryIO, identities: list[Secret], where: str) -> Resealed:
 def _header(stream: BinaryIO, where: str) -> tuple[bytes, list[tuple[bytes, bytes]], bytes]:
     """(what the MAC is of, [(share, body)] of X25519 stanzas, the MAC); the payload is next."""
     if stream.readline(len(_INTRO) + 1) != _INTRO:
-        raise BadInput(f"{where}: expected a record sealed by age, found something else")
+        raise BadInput(f"{where}: expected a backup sealed by age, found something else")
     head, stanzas = _INTRO, []
     try:
         line = stream.readline(4096)

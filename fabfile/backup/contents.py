@@ -1,4 +1,4 @@
-"""What a record holds besides the databases, and what must be so before one is restored.
+"""What a backup holds besides the databases, and what must be so before one is restored.
 
 Knows OpenStack's folders, packages and services, and the order in which these start; pure.
 """
@@ -69,7 +69,7 @@ PACKAGES = (
     "ceph-common",
 )
 TOOLS = ("age", "zstd")
-"""What makes records, on every host of which one is made."""
+"""What makes backups, on every host of which one is made."""
 _ORDER = (
     ("mariadb", "mysql"),
     ("memcached", "epmd"),
@@ -89,7 +89,7 @@ UNITS = Read("units.active", "running_units")
 
 
 def hosts(site: Site) -> list[Host]:
-    """The hosts of which records are made: databases, and the services that the site names."""
+    """The hosts of which backups are made: databases, and the services that the site names."""
     found: list[Host] = site.with_role("database", "glance", "cinder")
     return found
 
@@ -135,14 +135,14 @@ def groups(site: Site, units: Iterable[str]) -> list[list[str]]:
 
 
 class Tools:
-    """As a resource: age and zstd are on every host of which records are made."""
+    """As a resource: age and zstd are on every host of which backups are made."""
 
     def reads(self, site: Site, host: Host) -> list[Read]:
-        """Whether they are installed, if the site has records sealed for anybody."""
+        """Whether they are installed, if the site has backups sealed for anybody."""
         return [_INSTALLED] if site.backup.recipients and host in hosts(site) else []
 
     def plan(self, site: Site, facts: Facts) -> list[Change]:
-        """Installs what is missing, if the site has records sealed for anybody."""
+        """Installs what is missing, if the site has backups sealed for anybody."""
         if not site.backup.recipients:
             return []
         source = SOURCE_LIST if site.packages.source else None
@@ -154,7 +154,7 @@ class Tools:
                 args = {"packages": missing, "source": source}
                 words = "install " + " ".join(missing)
                 changes.append(
-                    Change(host.name, "packages for records", words, "+", "install", args, 1)
+                    Change(host.name, "packages for backups", words, "+", "install", args, 1)
                 )
         return changes
 
@@ -164,7 +164,7 @@ tools = Tools()
 
 
 def reads(site: Site, host: Host) -> list[Read]:
-    """What a record says of a host, and (of the first Ceph host) of the cluster."""
+    """What a backup says of a host, and (of the first Ceph host) of the cluster."""
     found = cluster.reads(site, host)
     if host in hosts(site):
         found += [_INSTALLED, UNITS]
@@ -178,10 +178,10 @@ def reads(site: Site, host: Host) -> list[Read]:
 
 
 def refuse_without_tools(site: Site, facts: Facts) -> None:
-    """Raises BadInput where no record can be made, or none of the databases."""
+    """Raises BadInput where no backup can be made, or none of the databases."""
     if not site.backup.recipients:
         raise BadInput(
-            "backup.recipients: expected at least one, for whom records are sealed, "
+            "backup.recipients: expected at least one, for whom backups are sealed, "
             "found none; inv backup.key makes a key"
         )
     _ = site.database_host  # exactly one holds the databases
@@ -212,7 +212,7 @@ def of_cluster(site: Site, facts: Facts) -> dict[str, Json]:
 
 
 def of_host(site: Site, facts: Facts, host: str) -> dict[str, Json]:
-    """What a record says of one host besides what is taken there."""
+    """What a backup says of one host besides what is taken there."""
     seen = facts.hosts[host]
     versions = {name: text for name, text in seen[_INSTALLED.id].items() if text}
     found = {"versions": versions, "units": active(site, seen[UNITS.id])}
@@ -239,21 +239,23 @@ def secrets(facts: Facts) -> dict[str, list[str]]:
 # Restoring one
 
 
-def refuse_unfit(site: Site, record: Mapping[str, Json], facts: Facts, bare: bool = False) -> None:
-    """Raises BadInput for a record that is not this cloud's, or too new for its packages.
+def refuse_unfit(
+    site: Site, manifest: Mapping[str, Json], facts: Facts, bare: bool = False
+) -> None:
+    """Raises BadInput for a backup that is not this cloud's, or too new for its packages.
 
-    bare: what makes records is installed on the way, where the site installs packages.
+    bare: what makes backups is installed on the way, where the site installs packages.
     """
     monmap = json.loads(facts.of(site.admin.name, "ceph.monmap")["out"])
     faults = []
     comes = {"ceph-common", *(TOOLS if bare and site.packages.install else ())}
-    if record["site"] != site.name:
-        faults.append(f"it is of the site {record['site']!r}, expected {site.name!r}")
-    if record["fsid"].lower() != monmap["fsid"].lower():
+    if manifest["site"] != site.name:
+        faults.append(f"it is of the site {manifest['site']!r}, expected {site.name!r}")
+    if manifest["fsid"].lower() != monmap["fsid"].lower():
         faults.append(
-            f"it is of the cluster {record['fsid']}, found {monmap['fsid']}: another cloud"
+            f"it is of the cluster {manifest['fsid']}, found {monmap['fsid']}: another cloud"
         )
-    for host, held in record["hosts"].items():
+    for host, held in manifest["hosts"].items():
         if host not in site.hosts:
             faults.append(f"it holds host {host}, which the site has not")
             continue
@@ -262,7 +264,7 @@ def refuse_unfit(site: Site, record: Mapping[str, Json], facts: Facts, bare: boo
             if package not in comes:
                 faults += _unfit(host, package, version, installed.get(package))
     if faults:
-        raise BadInput("the record does not fit:\n  " + "\n  ".join(faults))
+        raise BadInput("the backup does not fit:\n  " + "\n  ".join(faults))
 
 
 def _unfit(host: str, package: str, then: str, now: str | None) -> list[str]:
@@ -296,27 +298,27 @@ def stopped(site: Site, facts: Facts, names: Sequence[str]) -> list[Change]:
 
 
 class PutBack:
-    """As a resource: files, databases and services of hosts are as a record has them.
+    """As a resource: files, databases and services of hosts are as a backup has them.
 
-    record: its manifest; taken: {host: {'folder', 'staged', 'live'}} of what was restored
+    manifest: the backup's; taken: {host: {'folder', 'staged', 'live'}} of what was restored
     beside the live ones, or nothing where that is still to come.
     """
 
     def __init__(
-        self, record: Mapping[str, Json], taken: Mapping[str, Mapping[str, Json]], run: str
+        self, manifest: Mapping[str, Json], taken: Mapping[str, Mapping[str, Json]], run: str
     ) -> None:
-        self._record, self._taken, self._run = record, taken, run
+        self._manifest, self._taken, self._run = manifest, taken, run
 
     def reads(self, site: Site, host: Host) -> list[Read]:
-        """Every file that the record has, as it is now; units; what waits to be put in place."""
-        if host.name not in self._record["hosts"]:
+        """Every file that the backup has, as it is now; units; what waits to be put in place."""
+        if host.name not in self._manifest["hosts"]:
             return []
         taken = self._taken.get(host.name, {})
         waiting = [taken["folder"]] if taken.get("folder") else []
         if taken:
             waiting += [taken["staged"], f"{taken['staged']}/said/rabbitmq.json"]
         found = [UNITS, _INSTALLED, Read("waiting", "exists", {"paths": waiting})]
-        for path, (kind, *_) in self._record["hosts"][host.name]["files"].items():
+        for path, (kind, *_) in self._manifest["hosts"][host.name]["files"].items():
             if kind == "link":
                 found.append(Read(f"at {path}", "exists", {"paths": [path]}))
             else:
@@ -326,7 +328,7 @@ class PutBack:
     def plan(self, site: Site, facts: Facts) -> list[Change]:
         """Files first, then the databases, the queue, and services in their order."""
         changes: list[Change] = []
-        for host, held in self._record["hosts"].items():
+        for host, held in self._manifest["hosts"].items():
             seen = facts.hosts[host]
             changes += self._files(host, held, seen)
             databases = self._databases(host, held, seen)
@@ -357,7 +359,7 @@ class PutBack:
             elif not as_it_was or now["sha256"] != content:
                 before = now["sha256"] if now else None
                 args = {**own, "staged": f"{staged}/files{path}", "before": before}
-                words = "as the record has it" if now else "from the record"
+                words = "as the backup has it" if now else "from the backup"
                 changes.append(Change(host, path, words, "~" if now else "+", "place", args, 1))
         return changes
 
@@ -368,7 +370,7 @@ class PutBack:
         if "database" not in held or (taken and not seen["waiting"].get(taken["folder"])):
             return []
         count = len(held["database"]["tables"])
-        sentence = f"{len(held['database']['schemas'])} databases ({count} tables) of the record"
+        sentence = f"{len(held['database']['schemas'])} databases ({count} tables) of the backup"
         live = taken["live"] if taken else ""
         args = {
             "path": live,
@@ -394,7 +396,7 @@ class PutBack:
             "stdin": [{"staged": path}],
             "timeout": 120,
         }
-        sentence = "users, permissions and queues of the record"
+        sentence = "users, permissions and queues of the backup"
         return [Change(host, "queue", sentence, "~", "run", args, 4)]
 
     def _services(
@@ -421,12 +423,12 @@ class PutBack:
         return changes
 
     def _cleared(self, host: str, seen: Mapping[str, Json]) -> list[Change]:
-        """The record's files, taken away once all is in its place."""
+        """The backup's files, taken away once all is in its place."""
         staged = self._taken.get(host, {}).get("staged")
         if not staged or not seen["waiting"].get(staged):
             return []
         args = {"argv": ["rm", "-rf", "--", staged], "timeout": 300}
-        return [Change(host, staged, "the record's files, no longer needed", "-", "run", args, 50)]
+        return [Change(host, staged, "the backup's files, no longer needed", "-", "run", args, 50)]
 
 
 class Stopped:

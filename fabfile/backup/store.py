@@ -1,10 +1,10 @@
-"""Where records are kept on the operator's side: a folder a record, whole or under no final name.
+"""Where backups are kept on the operator's side: a folder a backup, whole or under no final name.
 
-    NAME/manifest.json   what the record is; no secret
+    NAME/manifest.json   what the backup is; no secret
     NAME/HOST.age        what a host sent, sealed before it left it
     NAME/verified.json   the last drill that it stood
 
-Knows files; does not know what a record is for, and never sees one open.
+Knows files; does not know what a backup is for, and never sees one open.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Incoming:
             while view:
                 view = view[self._stream.write(view) :]
         except OSError as error:
-            raise Failed(f"{self.path}: {error.strerror}; the record is not kept") from None
+            raise Failed(f"{self.path}: {error.strerror}; the backup is not kept") from None
         self._digest.update(data)
         self.size += len(data)
 
@@ -63,7 +63,7 @@ class Incoming:
         try:
             os.fsync(self._stream.fileno())
         except OSError as error:
-            raise Failed(f"{self.path}: {error.strerror}; the record is not kept") from None
+            raise Failed(f"{self.path}: {error.strerror}; the backup is not kept") from None
         finally:
             self._stream.close()
         return {"size": self.size, "sha256": self._digest.hexdigest()}
@@ -92,7 +92,7 @@ class Outgoing:
 
 
 class Store:
-    """The folder of one site's records."""
+    """The folder of one site's backups."""
 
     def __init__(self, folder: str, site: str) -> None:
         self.path = site_file.expanded(folder, "backup.folder") / site
@@ -100,7 +100,7 @@ class Store:
     # Keeping one
 
     def begin(self, name: str) -> Path:
-        """A new record's folder, under a name that is not final.
+        """A new backup's folder, under a name that is not final.
 
         Clears what was broken off: under the site's lock, nobody else is at it.
         """
@@ -116,7 +116,7 @@ class Store:
         return part
 
     def drop(self, part: Path) -> None:
-        """A record that did not become one."""
+        """A backup that did not become one."""
         shutil.rmtree(part, ignore_errors=True)
 
     def finish(self, part: Path, manifest: Mapping[str, Json]) -> Path:
@@ -127,7 +127,7 @@ class Store:
             part.rename(final)
             atomic_write.sync(self.path)
         except OSError as error:
-            raise Failed(f"{part}: {error.strerror}; the record is not kept") from None
+            raise Failed(f"{part}: {error.strerror}; the backup is not kept") from None
         return final
 
     def prune(self, most: int) -> list[str]:
@@ -151,29 +151,29 @@ class Store:
                     yield path.name, {"broken": str(error)}
 
     def named(self, name: str) -> str:
-        """The record of that name, or the last whole one.  Raises BadInput."""
+        """The backup of that name, or the last whole one.  Raises BadInput."""
         if name and _NAME.match(name) and (self.path / name).is_dir():
             return name
         if name:
-            raise BadInput(f"--record: no record {name!r} in {self.path}; see inv backup.list")
+            raise BadInput(f"--record: no backup {name!r} in {self.path}; see inv backup.list")
         for found, manifest in self.all():
             if "broken" not in manifest:
                 return found
-        raise BadInput(f"no record is in {self.path}; inv backup.create makes one")
+        raise BadInput(f"no backup is in {self.path}; inv backup.create makes one")
 
     def manifest(self, name: str) -> dict[str, Json]:
-        """What a record says that it is.  Raises BadInput where that cannot be read."""
+        """What a backup says that it is.  Raises BadInput where that cannot be read."""
         path = self.path / name / "manifest.json"
         try:
             found: dict[str, Json] = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            raise BadInput(f"{path}: the record is broken: {error}") from None
+            raise BadInput(f"{path}: the backup is broken: {error}") from None
         if not _is_manifest(found):
-            raise BadInput(f"{path}: expected a record of format 1, found another")
+            raise BadInput(f"{path}: expected a backup of format 1, found another")
         return found
 
     def sealed(self, name: str, host: str) -> Path:
-        """A host's part of a record."""
+        """A host's part of a backup."""
         return self.path / name / f"{host}.age"
 
     def refuse_altered(self, name: str) -> None:
@@ -184,11 +184,11 @@ class Store:
                 size = path.stat().st_size
                 digest = _digest(path) if size == held["size"] else ""
             except OSError as error:
-                raise BadInput(f"{path}: the record is broken: {error.strerror}") from None
+                raise BadInput(f"{path}: the backup is broken: {error.strerror}") from None
             if size != held["size"]:
-                raise BadInput(f"{path}: the record is cut: {size} bytes, expected {held['size']}")
+                raise BadInput(f"{path}: the backup is cut: {size} bytes, expected {held['size']}")
             if digest != held["sha256"]:
-                raise BadInput(f"{path}: the record was altered: its sha256 is not the manifest's")
+                raise BadInput(f"{path}: the backup was altered: its sha256 is not the manifest's")
 
     # Drills
 
@@ -203,7 +203,7 @@ class Store:
             ) from None
 
     def verified(self, name: str) -> dict[str, Json] | None:
-        """The last drill that a record stood."""
+        """The last drill that a backup stood."""
         try:
             found = json.loads((self.path / name / "verified.json").read_text("utf-8"))
         except (OSError, ValueError, RecursionError):
@@ -212,7 +212,7 @@ class Store:
         return found if dated else None
 
     def last_verified(self) -> tuple[str, float] | None:
-        """(the newest record that stood a drill, its age in seconds), if there is any."""
+        """(the newest backup that stood a drill, its age in seconds), if there is any."""
         for name, manifest in self.all():
             if "time" in manifest and self.verified(name):
                 return name, time.time() - manifest["time"]

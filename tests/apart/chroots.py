@@ -231,7 +231,7 @@ class Hosts:
         return said
 
     def with_key(self):
-        """Makes the operator's key and seals records for it."""
+        """Makes the operator's key and seals backups for it."""
         said = self.inv("backup.key")
         self.write_site(backup=said.splitlines()[-1])
 

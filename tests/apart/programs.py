@@ -135,7 +135,7 @@ class HostAgent(Agent):
     live = None
 
     def bring(self):
-        """The modules that a record needs, as they come before one."""
+        """The modules that a backup needs, as they come before one."""
         more = [
             name for names in agent_program.needed_for({"transfer": "create"}) for name in names
         ]
@@ -151,7 +151,7 @@ class HostAgent(Agent):
         )
 
     def record(self, recipients, **more):
-        """Asks for a record; (its bytes, its manifest or None, why not)."""
+        """Asks for a backup; (its bytes, its manifest or None, why not)."""
         heads = {"alembic_version": "version_num"}
         args = {
             "recipients": recipients,
@@ -166,7 +166,7 @@ class HostAgent(Agent):
         return self.take()
 
     def take(self):
-        """What comes of a record under way."""
+        """What comes of a backup under way."""
         data, again = b"", 0
         while True:
             line = self.process.stdout.readline()
@@ -182,7 +182,7 @@ class HostAgent(Agent):
         return data, said.get("value"), said.get("why")
 
     def restore(self, data, manifest, identity, keep=False):
-        """Sends a record; (what came of it, why not)."""
+        """Sends a backup; (what came of it, why not)."""
         secret = {"secret": identity.reveal()}
         self.give(transfer="restore", args={"identity": secret, "manifest": manifest, "keep": keep})
         pieces = iter([data[at : at + 100_000] for at in range(0, len(data), 100_000)])

@@ -269,7 +269,7 @@ def test_a_record_that_is_cut_or_altered_is_refused_with_its_cause(filled, agent
     data, manifest, _ = host.record([key[1]])
     before = filled.all()
     value, why = host.restore(harm(data), manifest, key[0], keep=True)
-    assert "the record is altered, cut, or sealed for another key" in why
+    assert "the backup is altered, cut, or sealed for another key" in why
     assert settled(filled) == ([], [], [])
     assert filled.all() == before
     assert host.restore(data, manifest, key[0])[1] is None  # the same agent goes on

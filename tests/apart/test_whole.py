@@ -32,14 +32,14 @@ def records(hosts):
 
 
 def kept(hosts):
-    """The names of records that are final."""
+    """The names of backups that are final."""
     names = {path.name for path in (hosts.at / "records" / "apart").iterdir()}
     return {name for name in names if not name.endswith(".partial")}
 
 
 @pytest.fixture(scope="module")
 def record(hosts):
-    """The name of a record of the hosts as they were."""
+    """The name of a backup of the hosts as they were."""
     hosts.inv("backup.create", expect=3)  # for nobody
     hosts.with_key()
     said = hosts.inv("backup.create", "--json")
@@ -85,7 +85,7 @@ def test_a_drill(hosts, record, untouched):
 
 @pytest.fixture
 def copied(hosts, record):
-    """A copy of the record, to be harmed."""
+    """A copy of the backup, to be harmed."""
     folder = hosts.at / "records" / "apart"
     shutil.copytree(folder / record, folder / "copy")
     yield folder / "copy"
@@ -134,12 +134,12 @@ def other_tables(path):
 @pytest.mark.parametrize(
     "harm, code, cause",
     [
-        (cut, 3, "the record is cut: 1000 bytes"),
-        (alter, 3, "the record was altered"),
+        (cut, 3, "the backup is cut: 1000 bytes"),
+        (alter, 3, "the backup was altered"),
         (another_cloud, 3, "another cloud"),
         (another_site, 3, "expected 'apart'"),
         (newer_schema, 3, "it has the schema of nova-common 2:27.0.0-1, found 2:26"),
-        (no_manifest, 3, "the record is broken"),
+        (no_manifest, 3, "the backup is broken"),
         (other_tables, 1, "is not the one inside it"),
     ],
 )
@@ -276,7 +276,7 @@ def test_restored_then_undone_then_restored_and_settled(hosts, record):
     assert "before-" in hosts.on("controller01", "ls /var/lib")
     hosts.inv("backup.settle", "--yes")
     assert "before-" not in hosts.on("controller01", "ls /var/lib")
-    assert len(records(hosts)) >= 3  # with the safety records
+    assert len(records(hosts)) >= 3  # with the safety backups
 
 
 def test_the_oldest_are_pruned_and_a_verified_one_is_spared(hosts, record):

@@ -106,7 +106,7 @@ def test_the_tools_come_from_the_signed_source_and_a_record_stands_its_drill(kep
     assert "not installed: age" in inv("backup.create", *kept, expect=3, also_errors=True)
     inv("backup.tools", "--yes", *kept)
     said = inv("backup.create", *kept, also_errors=True)
-    assert "not in the record" not in said  # the queue told its users
+    assert "not in the backup" not in said  # the queue told its users
     assert "tables restored and equal" in inv("backup.verify", *kept)
     assert "records" not in inv("doctor", *kept, expect=(0, 3))
 

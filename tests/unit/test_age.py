@@ -54,8 +54,8 @@ def test_stanzas_of_other_kinds_are_passed_over():
 @pytest.mark.parametrize(
     "harm, cause",
     [
-        (lambda data: b"x" + data, "expected a record sealed by age"),
-        (lambda data: b"", "expected a record sealed by age"),
+        (lambda data: b"x" + data, "expected a backup sealed by age"),
+        (lambda data: b"", "expected a backup sealed by age"),
         (lambda data: data[:60], "its header is broken"),
         (lambda data: data.replace(b"--- ", b"--- A"), "its header"),
     ],

@@ -1,4 +1,4 @@
-"""What a record holds, what it must fit, and the order in which it takes the live ones' place."""
+"""What a backup holds, what it must fit, and the order in which it takes the live ones' place."""
 
 import contextlib
 import json

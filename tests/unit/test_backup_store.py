@@ -34,7 +34,7 @@ def test_a_record_is_found_by_name_or_as_the_last(store):
     assert store.named("") == "2026-02"
     assert store.named("2026-01") == "2026-01"
     for name in ("2026-03", "../lab", "a/b"):
-        with pytest.raises(BadInput, match="no record"):
+        with pytest.raises(BadInput, match="no backup"):
             store.named(name)
 
 
@@ -167,7 +167,7 @@ def test_a_manifest_that_was_damaged_is_no_record(store, more):
     path = keep(store, "r") / "manifest.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, **more}))
-    with pytest.raises(BadInput, match="expected a record of format 1"):
+    with pytest.raises(BadInput, match="expected a backup of format 1"):
         store.manifest("r")
 
 

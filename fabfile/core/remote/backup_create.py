@@ -1,4 +1,4 @@
-"""Makes a record of this host: files, what commands say, the dump of its databases.
+"""Makes a backup of this host: files, what commands say, the dump of its databases.
 
     files/etc/...   as they are, with owner and mode
     said/NAME       what a command printed, or what came with the work
@@ -31,7 +31,7 @@ class Changed(Exception):
 
 
 def create(talk, asker, run, recipients, folders, said, commands, dumped, about):
-    """Sends a record; returns its manifest.
+    """Sends a backup; returns its manifest.
 
     said: {name: text}; commands: {name: argv}; dumped: None, or how the databases are asked
     ({'defaults', 'heads'}); about: more for the manifest.
@@ -39,7 +39,7 @@ def create(talk, asker, run, recipients, folders, said, commands, dumped, about)
     for attempt in range(1, TRIES + 1):
         try:
             making = _Making(talk, asker, recipients)
-            return making.record(folders, said, commands, dumped, dict(about, run=run))
+            return making.backup(folders, said, commands, dumped, dict(about, run=run))
         except Changed as why:
             last = str(why)
             if attempt < TRIES:
@@ -51,7 +51,7 @@ def create(talk, asker, run, recipients, folders, said, commands, dumped, about)
 
 
 class _Making:
-    """One record on its way."""
+    """One backup on its way."""
 
     def __init__(self, talk, asker, recipients):
         self._talk, self._asker = talk, asker
@@ -62,7 +62,7 @@ class _Making:
         self._target = None
         self.files, self.left = {}, []  # type: ignore[var-annotated]
 
-    def record(self, folders, said, commands, dumped, about):
+    def backup(self, folders, said, commands, dumped, about):
         with Program(self._zstd, transfer.LONGEST, stdin=subprocess.PIPE) as zstd:  # noqa: SIM117
             with Program(self._age, transfer.LONGEST, stdin=zstd.process.stdout) as age:
                 zstd.process.stdout.close()

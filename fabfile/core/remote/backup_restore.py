@@ -1,4 +1,4 @@
-"""Takes a record in, into a throwaway server, and compares that table by table.
+"""Takes a backup in, into a throwaway server, and compares that table by table.
 
 Nothing live is touched here: what is to take its place stays beside it, under
 /var/lib/stackrbd/restore/RUN (files) and beside the live server's folder (databases).
@@ -21,9 +21,9 @@ _MOST_NAMED = 8
 
 
 def restore(talk, asker, run, identity, manifest, keep):
-    """Takes one record in.  keep: leave what was made of it, for what follows.
+    """Takes one backup in.  keep: leave what was made of it, for what follows.
 
-    identity: {'secret': the key that opens this record}.  Returns {'folder': the throwaway
+    identity: {'secret': the key that opens this backup}.  Returns {'folder': the throwaway
     server's, or '', 'staged': where the files are, 'tables': how many}.
     """
     staged = os.path.join(state.STATE, "restore", run)
@@ -41,7 +41,7 @@ def restore(talk, asker, run, identity, manifest, keep):
 
 
 class _Taking:
-    """One record on its way in."""
+    """One backup on its way in."""
 
     def __init__(self, talk, asker, staged, manifest):
         self._talk, self._asker, self._staged = talk, asker, staged
@@ -60,7 +60,7 @@ class _Taking:
             argv = database.client(server.login, "--batch", "--max-allowed-packet=1G")
             with Program(argv, transfer.LONGEST, stdin=subprocess.PIPE) as self._load:
                 self._receive(identity)
-            self._compare("the record's dump", held["tables"], self._digests)
+            self._compare("the backup's dump", held["tables"], self._digests)
             self._talk.say(t="stage", what="compare")
             again = Digests(held["loose"])
             with Program(database.dump(server.login, held["schemas"]), transfer.LONGEST) as dump:
@@ -92,7 +92,7 @@ class _Taking:
         if wrong:
             more = ", and %d more" % (len(wrong) - _MOST_NAMED) if wrong[_MOST_NAMED:] else ""
             said = "; ".join(wrong[:_MOST_NAMED])
-            raise Failed("%s is not what was recorded: %s%s" % (what, said, more))
+            raise Failed("%s is not what was backed up: %s%s" % (what, said, more))
 
     def _users(self, server):
         with open(os.path.join(self._staged, "users.sql"), "rb") as stream:
@@ -105,7 +105,7 @@ class _Taking:
     # The way in
 
     def _receive(self, identity):
-        """Opens the record as it comes, and gives every member its place."""
+        """Opens the backup as it comes, and gives every member its place."""
         read, write = os.pipe()
         os.write(write, identity.encode("ascii") + b"\n")
         os.close(write)
@@ -127,7 +127,7 @@ class _Taking:
                     coming.join()
                     if isinstance(error, (tarfile.TarError, OSError)):
                         _own_words(opened, plain, self._load)
-                        raise Failed("the record is broken: %s" % error)
+                        raise Failed("the backup is broken: %s" % error)
                     raise
                 coming.join()
                 _own_words(opened, plain, None)
@@ -135,10 +135,10 @@ class _Taking:
             self._load.process.stdin.close()
             _own_words(None, None, self._load)
         if self._inner is None:
-            raise Failed("the record ends too early: it has no manifest")
+            raise Failed("the backup ends too early: it has no manifest")
         beside = {key: value for key, value in self._manifest.items() if key in self._inner}
         if beside != self._inner:
-            raise Failed("the manifest beside the record is not the one inside it")
+            raise Failed("the manifest beside the backup is not the one inside it")
 
     def _members(self, stream):
         with tarfile.open(mode="r|", fileobj=_Whole(stream), bufsize=transfer.PIECE) as tar:
@@ -168,7 +168,7 @@ class _Taking:
         """A file below the folder of this restore; its owner and mode are the manifest's."""
         path = os.path.normpath(os.path.join(self._staged, name))
         if not path.startswith(self._staged + os.sep):
-            raise Failed("the record names a file outside of it: %r" % name[:80])
+            raise Failed("the backup names a file outside of it: %r" % name[:80])
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, "wb") as stream:
@@ -205,18 +205,18 @@ def _until_ended(programs):
 def _own_words(opened, plain, load):
     """Raises Failed with the cause, by whichever program noticed it first."""
     if opened and opened.process.wait() > 0:
-        raise Failed("the record is altered, cut, or sealed for another key: " + opened.faults())
+        raise Failed("the backup is altered, cut, or sealed for another key: " + opened.faults())
     if plain and plain.process.wait() > 0:
-        raise Failed("the record is broken: " + plain.faults())
+        raise Failed("the backup is broken: " + plain.faults())
     if load and load.process.wait() > 0:
         raise Failed("the throwaway server refuses the dump: " + database.words_of(load.faults()))
 
 
 def _refuse_older(version, held):
-    """An older MariaDB than the record's may not take its dump, nor its tables."""
+    """An older MariaDB than the backup's may not take its dump, nor its tables."""
     if database.number_of(version)[:2] < database.number_of(held["version"])[:2]:
         raise Failed(
-            "the record is of MariaDB %s, and this host has %s: expected the same or a "
+            "the backup is of MariaDB %s, and this host has %s: expected the same or a "
             "newer one" % (held["version"], version)
         )
     known = {(10, 5): 25, (10, 6): 18, (10, 11): 8, (11, 0): 6, (11, 1): 5, (11, 2): 4, (11, 4): 2}
@@ -224,6 +224,6 @@ def _refuse_older(version, held):
     sandboxed = "enable the sandbox mode" in held["first"]
     if sandboxed and number < (11, 5) and number[2] < known.get(number[:2], 1000):
         raise Failed(
-            "the record's dump begins with a line that the client of MariaDB %s does "
+            "the backup's dump begins with a line that the client of MariaDB %s does "
             "not know (sandbox mode): update it first" % version
         )

@@ -310,7 +310,7 @@ def carry_out(work, talk, gone):
     """Does the steps in order, announces each before and after, stops at the first fault.
 
     gone: a callable that says whether whoever sent the work has left.
-    Returns whether all were done.  Raises record.Busy where another run holds this host.
+    Returns whether all were done.  Raises state.Busy where another run holds this host.
     """
     site, number, name = work["site"], work["number"], work["run"]
     state.raise_fence(site, number)

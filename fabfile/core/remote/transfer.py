@@ -111,7 +111,7 @@ def whole(stream, size):
     while size:
         data = stream.read(min(size, PIECE))
         if not data:
-            raise Cut("the record ends too early")
+            raise Cut("the backup ends too early")
         pieces.append(data)
         size -= len(data)
     return b"".join(pieces)

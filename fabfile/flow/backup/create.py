@@ -1,7 +1,7 @@
-"""backup.create, backup.list and backup.verify: records made, shown, and tried.
+"""backup.create, backup.list and backup.verify: backups made, shown, and tried.
 
-Brings together what a record holds (resources.backup), how it travels (transfer) and where
-it is kept (core.record_store).
+Brings together what a backup holds (fabfile.backup.contents), how it travels (transfer) and where
+it is kept (fabfile.backup.store).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fabfile.flow.terminal.screen import Screen
 
 
 def store(site: Any) -> Store:
-    """Where a site's records are."""
+    """Where a site's backups are."""
     return Store(site.backup.folder, site.name)
 
 
@@ -30,7 +30,7 @@ def store(site: Any) -> Store:
 
 
 def create(context: Any, options: Options) -> int:
-    """Makes a record of the site, and prunes the oldest ones."""
+    """Makes a backup of the site, and prunes the oldest ones."""
     with open_session(context, options, "backup.create") as session:
         facts = seen(session)
         contents.refuse_without_tools(session.site, facts)
@@ -42,7 +42,7 @@ def create(context: Any, options: Options) -> int:
             session.screen.say(f"Warning: {line}")
         gone = kept.prune(session.site.backup.keep)
         session.screen.say(
-            f"Record {name}: {told(manifest)}" + (f"; pruned {len(gone)}" if gone else "")
+            f"Backup {name}: {told(manifest)}" + (f"; pruned {len(gone)}" if gone else "")
         )
         session.screen.say(f"Try it: inv backup.verify --record {name}")
         session.screen.json(
@@ -52,7 +52,7 @@ def create(context: Any, options: Options) -> int:
 
 
 def seen(session: Session) -> Facts:
-    """What a record says of cluster and hosts; computes that do not answer are left out."""
+    """What a backup says of cluster and hosts; computes that do not answer are left out."""
     asked: dict[Host, list[Read]] = {}
     for host in session.site.all_hosts():
         if reads := contents.reads(session.site, host):
@@ -68,7 +68,7 @@ def seen(session: Session) -> Facts:
 
 
 def make(session: Session, facts: Facts, number: int) -> str:
-    """A record, kept whole under its final name, or not at all; returns its name.
+    """A backup, kept whole under its final name, or not at all; returns its name.
 
     Raises Failed, Unknown, Interrupted...; what came until then is taken away.
     """
@@ -83,7 +83,7 @@ def make(session: Session, facts: Facts, number: int) -> str:
             host: _work(site, host, {**head, **contents.of_host(site, facts, host)}, cluster)
             for host in streams
         }
-        session.screen.step("-", f"recording {', '.join(streams)}")
+        session.screen.step("-", f"backing up {', '.join(streams)}")
         said = transferred(session, number, "create", works, streams)
         hosts = {host: {**said[host], **stream.close()} for host, stream in streams.items()}
         manifest = {
@@ -124,7 +124,7 @@ def _work(
 
 
 def told(manifest: Mapping[str, Any]) -> str:
-    """A record in a line."""
+    """A backup in a line."""
     if "broken" in manifest:
         return str(manifest["broken"])
     hosts = manifest["hosts"]
@@ -139,7 +139,7 @@ def told(manifest: Mapping[str, Any]) -> str:
 
 
 def warnings(manifest: Mapping[str, Any]) -> list[str]:
-    """What a record could not hold as it should."""
+    """What a backup could not hold as it should."""
     found = []
     for host, held in manifest["hosts"].items():
         unsafe = held.get("database", {}).get("unsafe", [])
@@ -148,12 +148,12 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
                 f"{host}: these tables' engines know no transactions; what was written "
                 f"to them during the dump may be torn: {', '.join(unsafe)}"
             )
-        found += [f"{host}: not in the record: {line}" for line in held.get("left", [])]
+        found += [f"{host}: not in the backup: {line}" for line in held.get("left", [])]
     return found
 
 
 def show(site: Any, as_json: bool) -> int:
-    """A line for each record, the newest first."""
+    """A line for each backup, the newest first."""
     screen, kept = Screen(as_json), store(site)
     found = []
     for name, manifest in kept.all():
@@ -162,7 +162,7 @@ def show(site: Any, as_json: bool) -> int:
         screen.say(f"{name}  {told(manifest)}; {stood}")
         found.append({"record": name, "verified": drill, "manifest": manifest})
     if not found:
-        screen.say(f"no record is in {kept.path}; inv backup.create makes one")
+        screen.say(f"no backup is in {kept.path}; inv backup.create makes one")
     screen.json({"site": site.name, "folder": str(kept.path), "records": found})
     return 0
 
@@ -173,7 +173,7 @@ def _age(seconds: float) -> str:
 
 
 def ages(site: Any) -> dict[str, float | None]:
-    """{'newest', 'verified'}: seconds since the newest record, and since the newest tried one."""
+    """{'newest', 'verified'}: seconds since the newest backup, and since the newest tried one."""
     kept = store(site)
     newest = next((time.time() - m["time"] for _, m in kept.all() if "time" in m), None)
     tried = kept.last_verified()
@@ -184,7 +184,7 @@ def ages(site: Any) -> dict[str, float | None]:
 
 
 def opened(site: Any, name: str) -> dict[str, Outgoing]:
-    """{host: its part of a record, on its way}.  Raises BadInput for a broken one, or no key."""
+    """{host: its part of a backup, on its way}.  Raises BadInput for a broken one, or no key."""
     kept = store(site)
     kept.refuse_altered(name)
     identities = age.load_identities(site_file.expanded(site.backup.identity, "backup.identity"))
@@ -231,10 +231,10 @@ def verify(context: Any, options: Options, record: str) -> int:
         seconds = round(time.monotonic() - began, 1)
         tables = sum(one["tables"] for one in found.values())
         if not tables:
-            raise Failed(f"record {name} holds no table")
+            raise Failed(f"backup {name} holds no table")
         kept.stood(name, tables=tables, seconds=seconds)
         session.screen.say(
-            f"Record {name} stood its drill: {tables} tables restored and equal, in {seconds} s"
+            f"Backup {name} stood its drill: {tables} tables restored and equal, in {seconds} s"
         )
         session.screen.json(
             {"site": session.site.name, "record": name, "tables": tables, "seconds": seconds}
@@ -243,10 +243,10 @@ def verify(context: Any, options: Options, record: str) -> int:
 
 
 def refuse_other_hosts(session: Session, manifest: Mapping[str, Any]) -> None:
-    """Raises BadInput for a record of another site, or of hosts that the site has not."""
+    """Raises BadInput for a backup of another site, or of hosts that the site has not."""
     strangers = [host for host in manifest["hosts"] if host not in session.site.hosts]
     if manifest["site"] != session.site.name or strangers:
         raise BadInput(
-            f"the record is of the site {manifest['site']!r} and of hosts "
+            f"the backup is of the site {manifest['site']!r} and of hosts "
             f"{', '.join(manifest['hosts'])}; expected {session.site.name!r}"
         )

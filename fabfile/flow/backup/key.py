@@ -1,4 +1,4 @@
-"""backup.key: the key that opens records, made on the operator's machine and left there."""
+"""backup.key: the key that opens backups, made on the operator's machine and left there."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def make(out: str, site: str) -> int:
     """Makes the key in a new file, and prints its recipient."""
     path = site_file.expanded(out or site_of(site).backup.identity, "--out, backup.identity")
     recipient = age.save_identity(path)
-    print(f"{path}: written. Keep a copy where the cloud is not: without it no record opens.")
+    print(f"{path}: written. Keep a copy where the cloud is not: without it no backup opens.")
     print(f'[backup]\nrecipients = ["{recipient}"]')
     return 0

@@ -1,4 +1,4 @@
-"""backup.restore, backup.settle and recover: a record takes the live ones' place.
+"""backup.restore, backup.settle and recover: a backup takes the live ones' place.
 
 Knows the order: everything that can go wrong does so beside the live databases, which are
 touched last, whole, and kept.
@@ -37,7 +37,7 @@ _APART = ".stackrbd-"
 
 
 def restore(context: Any, options: Options, record: str, cloud: str) -> int:
-    """Puts a record in the place of the live databases and files."""
+    """Puts a backup in the place of the live databases and files."""
     with open_session(context, options, "backup.restore") as session:
         return Restoring(session, record, bare=False).all(cloud)
 
@@ -60,7 +60,7 @@ def recover(context: Any, options: Options, record: str, cloud: str) -> int:
     try:
         reconcile.show(context, looking, details=False)
     except Unproved as unproved:
-        left = unproved  # whatever came or went since the record was made; said to the last
+        left = unproved  # whatever came or went since the backup was made; said to the last
     if site.cloud:
         said(f"recover: reconciled after {_minutes(began)}; now verify")
         verify.prove(context, looking)
@@ -76,9 +76,9 @@ def _minutes(began: float) -> str:
 
 
 class Restoring:
-    """One record on its way into the place of the live ones.
+    """One backup on its way into the place of the live ones.
 
-    bare: the hosts may hold nothing yet, or nothing that is worth a safety record.
+    bare: the hosts may hold nothing yet, or nothing that is worth a safety backup.
     """
 
     def __init__(self, session: Session, record: str, bare: bool) -> None:
@@ -92,7 +92,7 @@ class Restoring:
         self._units: dict[str, Any] = {}  # what was at work before anything was stopped
 
     def all(self, cloud: str) -> int:
-        """Plan, question, restore beside, compare, stop, safety record, put in place, start.
+        """Plan, question, restore beside, compare, stop, safety backup, put in place, start.
 
         cloud: its name, in place of typing it.  Raises Stop; what is live is untouched until
         the last step but one, and is kept.
@@ -143,7 +143,7 @@ class Restoring:
         return facts
 
     def _holds_something(self) -> bool:
-        """Whether there are databases that a safety record can be made of.
+        """Whether there are databases that a safety backup can be made of.
 
         Raises Failed where that is not known, unless bare hosts are expected.
         """
@@ -152,7 +152,7 @@ class Restoring:
         answers, faults = session.asked({host: [Read("schemas", "rows", args)]})
         if faults and not self._bare:
             raise Failed(
-                f"{faults[host.name]}\nno safety record can be made of what is there; "
+                f"{faults[host.name]}\nno safety backup can be made of what is there; "
                 "for a host that has lost all: inv recover"
             )
         known = {
@@ -163,7 +163,7 @@ class Restoring:
         strange = sorted(set(answers[host.name].get("schemas", [])) - known)
         if strange:
             raise BadInput(
-                f"{host.name}: holds databases that the record has not: {', '.join(strange)}; they "
+                f"{host.name}: holds databases that the backup has not: {', '.join(strange)}; they "
                 "would be set aside: move them first"
             )
         return bool(answers[host.name].get("schemas"))
@@ -173,11 +173,11 @@ class Restoring:
         changes = contents.stopped(site, facts, self._hosts)
         rest = contents.as_if_stopped(facts, self._hosts)
         changes += contents.PutBack(self.manifest, {}, session.id).plan(site, rest)
-        session.screen.say(f"Record {self.name}: {create.told(self.manifest)}")
+        session.screen.say(f"Backup {self.name}: {create.told(self.manifest)}")
         session.screen.plan(Plan(tuple(changes)), session.options.diff)
 
     def _confirm(self, cloud: str) -> None:
-        """The cloud's name, typed: nothing less puts a record in place."""
+        """The cloud's name, typed: nothing less puts a backup in place."""
         name, given = self._session.site.name, cloud
         if not given:
             if not attended():
@@ -211,9 +211,9 @@ class Restoring:
         return session.id
 
     def _keep_safe(self, number: int) -> None:
-        """A record of what is live, now that nobody writes to it any more."""
+        """A backup of what is live, now that nobody writes to it any more."""
         session = self._new_run()
-        session.screen.step("-", f"a safety record of what is live: {session.id}")
+        session.screen.step("-", f"a safety backup of what is live: {session.id}")
         facts = create.seen(session)
         hosts = {
             name: {**seen, contents.UNITS.id: self._units.get(name, seen.get(contents.UNITS.id))}

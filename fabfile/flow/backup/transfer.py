@@ -1,6 +1,6 @@
-"""Records on their way between hosts and this machine, under the site's lock.
+"""Backups on their way between hosts and this machine, under the site's lock.
 
-Knows what hosts say of it; what is in a record is the resources' and the agent's matter.
+Knows what hosts say of it; what is in a backup is fabfile.backup's and the agent's matter.
 """
 
 from __future__ import annotations
