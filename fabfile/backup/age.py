@@ -143,7 +143,7 @@ def _sealed(file_key: bytes, skip: int) -> Resealed:
 
 
 def _unwrapped(share: bytes, body: bytes, identity: Secret) -> bytes | None:
-    from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+    from cryptography.exceptions import InvalidTag  # noqa: PLC0415 (slow to load)
 
     private = _key_of(identity)
     if private is None or len(share) != 32 or len(body) != 32:
@@ -159,7 +159,7 @@ def _unwrapped(share: bytes, body: bytes, identity: Secret) -> bytes | None:
 
 
 def _public(private: bytes) -> bytes:
-    from cryptography.hazmat.primitives.asymmetric.x25519 import (  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.x25519 import (  # noqa: PLC0415 (slow to load)
         X25519PrivateKey,
     )
 
@@ -167,7 +167,7 @@ def _public(private: bytes) -> bytes:
 
 
 def _wrap_key(private: bytes, other: bytes, share: bytes, recipient: bytes) -> bytes:
-    from cryptography.hazmat.primitives.asymmetric.x25519 import (  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.x25519 import (  # noqa: PLC0415 (slow to load)
         X25519PrivateKey,
         X25519PublicKey,
     )
@@ -179,8 +179,8 @@ def _wrap_key(private: bytes, other: bytes, share: bytes, recipient: bytes) -> b
 
 
 def _derived(secret: bytes, salt: bytes, info: bytes) -> bytes:
-    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 (slow to load)
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415 (slow to load)
 
     return HKDF(SHA256(), 32, salt or None, info).derive(secret)
 
@@ -190,7 +190,7 @@ def _mac(file_key: bytes, head: bytes) -> bytes:
 
 
 def _cipher(key: bytes) -> ChaCha20Poly1305:
-    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305  # noqa: PLC0415
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305  # noqa: PLC0415 (slow to load)
 
     return ChaCha20Poly1305(key)
 

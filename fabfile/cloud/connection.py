@@ -48,7 +48,7 @@ def connect(cloud_name: str, clouds_yaml: str | os.PathLike[str] | None = None) 
     Raises BadInput (no such file or cloud, refused credentials), Unreachable.
     """
     # Heavy: only what talks to the cloud pays for it.
-    from openstack.connection import Connection  # noqa: PLC0415
+    from openstack.connection import Connection  # noqa: PLC0415 (slow to load)
 
     # Else each retry is a warning on the operator's screen.
     logging.getLogger("keystoneauth").setLevel(logging.ERROR)
@@ -59,8 +59,8 @@ def connect(cloud_name: str, clouds_yaml: str | os.PathLike[str] | None = None) 
 
 
 def _region(name: str, file: str | os.PathLike[str] | None) -> CloudRegion:
-    from openstack.config import OpenStackConfig  # noqa: PLC0415
-    from openstack.exceptions import ConfigException  # noqa: PLC0415
+    from openstack.config import OpenStackConfig  # noqa: PLC0415 (slow to load)
+    from openstack.exceptions import ConfigException  # noqa: PLC0415 (slow to load)
 
     where = str(file) if file else "clouds.yaml"
     if file and not Path(file).is_file():
@@ -77,7 +77,7 @@ def _region(name: str, file: str | os.PathLike[str] | None) -> CloudRegion:
 
 
 def _config(kind: type[OpenStackConfig], file: str | os.PathLike[str] | None) -> OpenStackConfig:
-    from yaml import YAMLError  # noqa: PLC0415
+    from yaml import YAMLError  # noqa: PLC0415 (slow to load)
 
     try:
         if file is None:
@@ -103,7 +103,7 @@ def _no_cloud(where: str, name: str, known: list[str]) -> str:
 
 
 def _authorize(connection: Connection, name: str) -> None:
-    from keystoneauth1 import exceptions  # noqa: PLC0415
+    from keystoneauth1 import exceptions  # noqa: PLC0415 (slow to load)
 
     url = connection.config.get_auth_args().get("auth_url", "no auth_url")
     try:

@@ -109,7 +109,7 @@ READS: dict[str, Callable[[Cloud], object]] = {
 
 @contextmanager
 def _understood() -> Iterator[None]:
-    from openstack.exceptions import SDKException  # noqa: PLC0415
+    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
 
     try:
         yield

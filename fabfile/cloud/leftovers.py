@@ -155,7 +155,7 @@ class Leftovers:
 
     def _delete_image(self, image: Image) -> None:
         """Glance refuses for as long as a clone in RBD is not quite gone."""
-        from openstack.exceptions import ConflictException  # noqa: PLC0415
+        from openstack.exceptions import ConflictException  # noqa: PLC0415 (slow to load)
 
         def delete() -> bool:
             try:

@@ -41,7 +41,7 @@ def _brought(
     act: Callable[[Compute], object],
     always: bool = False,
 ) -> None:
-    from openstack.exceptions import SDKException  # noqa: PLC0415
+    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
 
     compute = connection.compute
     try:

@@ -426,7 +426,7 @@ def placed(image: Image, store: str | None) -> str:
 
 
 def _answer(reply: Response) -> Response:
-    from openstack.exceptions import raise_from_response  # noqa: PLC0415
+    from openstack.exceptions import raise_from_response  # noqa: PLC0415 (slow to load)
 
     raise_from_response(reply)
     return reply

@@ -24,7 +24,7 @@ def read(connection: Cloud) -> dict[str, dict[str, str]]:
 
 def ensure(connection: Cloud, name: str, backend_name: str) -> None:
     """Make the type, or give it this volume_backend_name; others stay. Idempotent."""
-    from openstack.exceptions import SDKException  # noqa: PLC0415
+    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
 
     storage = connection.block_storage
     found = {kind.name: kind for kind in _types(connection)}
@@ -44,7 +44,7 @@ def remove(connection: Cloud, name: str, made: bool) -> None:
 
     Raises Failed where volumes still use it.
     """
-    from openstack.exceptions import SDKException  # noqa: PLC0415
+    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
 
     storage = connection.block_storage
     kind = {kind.name: kind for kind in _types(connection)}.get(name)
@@ -66,7 +66,7 @@ VERBS: dict[str, Callable[..., None]] = {"volume_type": ensure, "no_volume_type"
 
 
 def _types(connection: Cloud) -> list[Type]:
-    from openstack.exceptions import SDKException  # noqa: PLC0415
+    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
 
     try:
         return list(connection.block_storage.types())

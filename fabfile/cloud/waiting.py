@@ -53,16 +53,16 @@ def until(  # noqa: PLR0913 - one loop for all waits
 
 def expected() -> tuple[type[Exception], ...]:
     """What says that the proof failed, and not that this program has a bug."""
-    from keystoneauth1.exceptions import ClientException  # noqa: PLC0415
-    from openstack.exceptions import SDKException  # noqa: PLC0415
+    from keystoneauth1.exceptions import ClientException  # noqa: PLC0415 (slow to load)
+    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
 
     return Stop, OSError, SDKException, ClientException
 
 
 def _asked(ask: Callable[[], T]) -> tuple[T, None] | tuple[None, str]:
     """(answer, None), or (None, why not) while a service is just not answering."""
-    from keystoneauth1.exceptions import ConnectFailure  # noqa: PLC0415
-    from openstack.exceptions import HttpException  # noqa: PLC0415
+    from keystoneauth1.exceptions import ConnectFailure  # noqa: PLC0415 (slow to load)
+    from openstack.exceptions import HttpException  # noqa: PLC0415 (slow to load)
 
     try:
         return ask(), None

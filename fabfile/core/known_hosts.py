@@ -140,7 +140,7 @@ def _take(found: KnownHosts, words: list[str], where: str) -> None:
 
 def _key(kind: str, text: str) -> HostKey | None:
     """The key of a line; None where there is none of that type."""
-    from paramiko.hostkeys import HostKeyEntry  # noqa: PLC0415
+    from paramiko.hostkeys import HostKeyEntry  # noqa: PLC0415 (slow to load)
 
     try:
         entry = HostKeyEntry.from_line(f"x {kind} {text}")

@@ -28,7 +28,7 @@ def locate(option: str) -> Path:
 
 def load(path: Path) -> dict[str, Json]:
     """A TOML file as a dict.  Raises BadInput with file, line and cause."""
-    import tomli  # noqa: PLC0415
+    import tomli  # noqa: PLC0415 (start-up time)
 
     try:
         return tomli.loads(path.read_bytes().decode("utf-8"))

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from fabfile.cloud import servers, volume_types
 from fabfile.core import journal
 from fabfile.core.answers import unasked
 from fabfile.core.contract import (
@@ -287,8 +288,6 @@ class Executor:
     # The cloud
 
     def _cloud(self, step: int, change: Change) -> None:
-        from fabfile.cloud import servers, volume_types  # noqa: PLC0415 (the cloud's modules load late)
-
         self._session.fleet.conversations.go_on()
         self._begun.add(CLOUD)
         self._record.event("begin", host=CLOUD, step=step, thing=change.thing)

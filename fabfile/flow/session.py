@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fabfile.cloud import connection, holdings
 from fabfile.core import journal, site_file
 from fabfile.core.contract import BadInput, Host, NeedsPassword, Read, Secret, Stop
 from fabfile.flow import engine as engines
@@ -223,17 +224,13 @@ class Session:
 
     def connection(self) -> Any:
         """The site's cloud, by openstacksdk."""
-        from fabfile.cloud import connection  # noqa: PLC0415 (the cloud's modules load late)
-
         return connection.connect(str(self.site.cloud), self.site.clouds_yaml)
 
     def ask_cloud(self, asked: Sequence[Read]) -> dict[str, Any]:
         """{read id: value} of what the cloud's API can answer."""
-        from fabfile.cloud import holdings  # noqa: PLC0415 (the cloud's modules load late)
-
-        connection = self.connection()
+        cloud = self.connection()
         known = [read for read in asked if read.verb in holdings.READS]  # the rest: any host's
-        return {read.id: holdings.READS[read.verb](connection) for read in known}
+        return {read.id: holdings.READS[read.verb](cloud) for read in known}
 
     # The operator
 

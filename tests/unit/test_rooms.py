@@ -122,7 +122,7 @@ MAY_IMPORT = {
         "fabfile.audit",
         "fabfile.doctor",
     ),
-    "flow": ("fabfile.context", *(f"fabfile.{room}" for room in ROOMS)),
+    "flow": ("fabfile.context", *(f"fabfile.{room}" for room in ROOMS if room != "workers")),
     "workers": ("fabfile.core", "fabfile.model", "fabfile.flow"),
 }
 """{room: what of the house it may import beside itself}: the walls."""
@@ -136,6 +136,59 @@ MAY_IMPORT = {
 def test_a_room_imports_what_is_below_it(room, path):
     found = of_the_house(path)
     assert found == below(found, *MAY_IMPORT[room], f"fabfile.{room}")
+
+
+def module_of(path):
+    names = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(names[:-1] if names[-1] == "__init__" else names)
+
+
+def circle_in(edges):
+    """The first circle of a graph, as its nodes in order; [] where there is none."""
+    over = set()
+
+    def walk(node, way):
+        if node in way:
+            return [*way[way.index(node) :], node]
+        if node in over:
+            return []
+        found = next(filter(None, (walk(n, [*way, node]) for n in sorted(edges[node]))), [])
+        over.add(node)
+        return found
+
+    return next(filter(None, (walk(node, []) for node in sorted(edges))), [])
+
+
+def test_no_imports_go_round_in_a_circle_not_even_inside_functions():
+    modules = {module_of(path): path for path in SOURCES}
+    assert circle_in({name: imports(path) & set(modules) for name, path in modules.items()}) == []
+
+
+@pytest.mark.parametrize(
+    "edges, expected",
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set()}, []),
+        ({"a": {"b", "c"}, "b": {"c"}, "c": set()}, []),
+        ({"a": {"b"}, "b": {"c"}, "c": {"b"}}, ["b", "c", "b"]),
+        ({"a": {"a"}}, ["a", "a"]),
+    ],
+)
+def test_a_circle_would_be_noticed(edges, expected):
+    assert circle_in(edges) == expected
+
+
+@named([path for path in SOURCES if not path.is_relative_to(HOUSE / "core" / "remote")])
+def test_an_import_inside_a_function_says_why_it_is_there(path):
+    lines = path.read_text().splitlines()
+    inside = {
+        node.lineno
+        for function in ast.walk(tree_of(path))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    bare = [lines[n - 1] for n in sorted(inside) if "# noqa: PLC0415 (" not in lines[n - 1]]
+    assert bare == []
 
 
 @named([*sources("resources"), *sources("doctor"), *sources("report")])

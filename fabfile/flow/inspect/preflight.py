@@ -16,14 +16,14 @@ PROGRAMS = ("python3", "sudo", "systemctl")
 
 def _patchwork() -> Any:
     """patchwork 1.0.1 (2018) imports invoke.vendor.six, which Invoke 2 dropped."""
-    import invoke.vendor  # noqa: PLC0415
-    import six  # noqa: PLC0415
+    import invoke.vendor  # noqa: PLC0415 (start-up time)
+    import six  # noqa: PLC0415 (start-up time)
 
     sys.modules.setdefault("invoke.vendor.six", six)
     if not hasattr(invoke.vendor, "six"):
         invoke.vendor.six = six  # type: ignore[attr-defined]
     try:
-        from patchwork import environment  # noqa: PLC0415
+        from patchwork import environment  # noqa: PLC0415 (is mended first)
     except ModuleNotFoundError:
         raise Unreachable("patchwork is missing: run `make install`") from None
     return environment

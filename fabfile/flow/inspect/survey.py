@@ -12,6 +12,7 @@ from dataclasses import asdict
 from importlib import metadata, util
 from typing import Any
 
+from fabfile.cloud import holdings, volume_types
 from fabfile.core import site_file
 from fabfile.core.contract import CLOUD, BadInput, Facts, Host, Read, Stop, Unreachable
 from fabfile.doctor import backends, checks, hosts, pending_plan, secret_holders
@@ -108,8 +109,6 @@ def _cloud(session: Session, answers: dict[str, Any], errors: dict[tuple[str, st
     """What OpenStack's API tells, into answers; or why it does not, into errors."""
     if not session.site.cloud:
         return
-    from fabfile.cloud import holdings, volume_types  # noqa: PLC0415
-
     try:
         connection = session.connection()
         types = {"volume_types": volume_types.read(connection)}

@@ -11,13 +11,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from fabfile.cloud import canary as flights
+from fabfile.cloud import proof, rbd
+from fabfile.cloud.checks import Check
+from fabfile.cloud.user import ProofSettings
 from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Failed, Interrupted, Read, Stop, Unproved
 from fabfile.core.journal import Journal
 from fabfile.flow import interrupts
 from fabfile.flow import limit as limits
 from fabfile.flow.session import Options, Session, open_session
-from fabfile.model.site import MOST_AT_ONCE
+from fabfile.model.site import MOST_AT_ONCE, Site
 from fabfile.report import canary as told
 
 
@@ -27,8 +31,6 @@ def prove(context: Any, options: Options) -> int:
     Raises Unproved naming the first thing that did not work; all that was made for
     the proof is removed in any case.
     """
-    from fabfile.cloud import proof  # noqa: PLC0415
-
     with open_session(context, options, "verify") as session:
         record = Journal(session.id, site=session.site.name, task="verify")
         try:
@@ -52,7 +54,7 @@ def prove(context: Any, options: Options) -> int:
     return 0
 
 
-def _report(session: Session, record: Journal, found: Sequence[Any]) -> None:
+def _report(session: Session, record: Journal, found: Sequence[Check]) -> None:
     """Shows and records each check.  Raises Unproved where one failed."""
     for check in found:
         record.event("proof", **asdict(check))
@@ -95,16 +97,14 @@ def run_canary(  # noqa: PLR0913, PLR0917 (what a flight is)
     targets: Sequence[str],
     at_once: int,
     backend: str = "",
-) -> list[Any]:
+) -> list[Check]:
     """The canary's checks, shown and recorded as they end; without computes, the storage's.
 
     Raises Interrupted, Unreachable or BadInput; a check that failed is in the list.
     """
-    from fabfile.cloud.canary import Flight, Listener, prove  # noqa: PLC0415
-
     stopping, asking = threading.Event(), threading.Lock()
 
-    def go_on() -> None:
+    def raise_if_stopped() -> None:
         if stopping.is_set():
             raise Interrupted("interrupted; what the canary made is removed")
 
@@ -112,7 +112,7 @@ def run_canary(  # noqa: PLR0913, PLR0917 (what a flight is)
         with asking:
             return _ceph(session, kind, volume)
 
-    def hear(check: Any) -> None:
+    def keep(check: Check) -> None:
         record.event("proof", **asdict(check))
         text = f"{check.seconds:6.1f} s  {told.step(asdict(check))}: {check.detail}"
         show = session.screen.done if check.ok else session.screen.step
@@ -121,22 +121,23 @@ def run_canary(  # noqa: PLR0913, PLR0917 (what a flight is)
     say = session.screen.say
     with (
         interrupts.finishing(stopping.set, say, session.screen.leave),
-        session.screen.at_work("canary", dict.fromkeys(computes, 1)) as on_screen,
+        session.screen.at_work("canary", dict.fromkeys(computes, 1)) as on_progress,
     ):
 
-        def heard(check: Any) -> None:
-            hear(check)
+        def show_progress(check: Check) -> None:
+            keep(check)
             if check.host and not check.ok:
-                on_screen(check.host, "failed")
+                on_progress(check.host, "failed")
             elif check.host and check.last:
-                on_screen(check.host, "done")
+                on_progress(check.host, "done")
 
-        flight = Flight(tuple(targets), at_once, backend)
-        listener = Listener(heard, say, go_on)
-        return prove(session.connection, _settings(session, computes), flight, ceph, listener)
+        flight = flights.Flight(tuple(targets), at_once, backend)
+        listener = flights.Listener(show_progress, say, raise_if_stopped)
+        settings = _settings(session, computes)
+        return flights.prove(session.connection, settings, flight, ceph, listener)
 
 
-def _recap(session: Session, found: Sequence[Any]) -> None:
+def _recap(session: Session, found: Sequence[Check]) -> None:
     """What it came to, by step.  Raises Unproved where a check failed."""
     checks = [asdict(check) for check in found]
     for one in told.steps(checks):
@@ -154,7 +155,7 @@ def _recap(session: Session, found: Sequence[Any]) -> None:
         raise Unproved(f"the canary died:\n  {died}")
 
 
-def failures(found: Sequence[Any]) -> str:
+def failures(found: Sequence[Check]) -> str:
     """The checks that failed, a line each; '' where all passed."""
     return "\n  ".join(f"{check.name}: {check.detail}" for check in found if not check.ok)
 
@@ -172,7 +173,7 @@ def _computes(session: Session) -> list[str]:
 # What both need
 
 
-def refuse_without_means(site: Any, what: str) -> None:
+def refuse_without_means(site: Site, what: str) -> None:
     """Raises BadInput where the site file does not say with what to prove anything."""
     if not site.cloud or not site.cinder.volume_type:
         raise BadInput(f"{what}: expected `cloud` and cinder.volume_type in the site file")
@@ -182,9 +183,7 @@ def refuse_without_means(site: Any, what: str) -> None:
         )
 
 
-def _settings(session: Session, computes: Sequence[str]) -> Any:
-    from fabfile.cloud.user import ProofSettings  # noqa: PLC0415
-
+def _settings(session: Session, computes: Sequence[str]) -> ProofSettings:
     site = session.site
     guest = site_file.expanded(site.verify.guest, "verify.guest") if site.verify.guest else None
     return ProofSettings(
@@ -203,8 +202,6 @@ def _settings(session: Session, computes: Sequence[str]) -> Any:
 
 def _ceph(session: Session, kind: str, volume: str) -> Any:
     """What Ceph says of a volume: its parent, its watchers, its used bytes, its snapshots."""
-    from fabfile.cloud import rbd  # noqa: PLC0415
-
     template = rbd.questions(session.site.cinder.pool)[kind]
     argv = [word.replace("{}", volume) for word in template]
     admin = session.site.admin
