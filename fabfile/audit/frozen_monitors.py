@@ -290,7 +290,7 @@ class Frozen:
 
     def notes(self, site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
         """One for each instance: what is out of date, and what mends it."""
-        done = {c.args.get("instance") or c.thing.split()[-1] for c in changes}
+        done = {c.subject for c in changes}
         if not self._rows(site, facts):
             return ["attachments were not looked at: no host that was read has the role 'database'"]
         found = needs(site, facts, self._kept(site, facts))
@@ -365,6 +365,8 @@ def _server(instance: str, verb: str, wave: int) -> Change:
         f"server_{verb}",
         {"instance": instance},
         wave,
+        kind="instance",
+        subject=instance,
     )
 
 
@@ -386,6 +388,8 @@ def _refreshed(control: str, facts: Facts, need: Need, volume: str) -> Change:
         "run",
         args,
         _REFRESHED,
+        kind="attachment",
+        subject=name,
     )
 
 

@@ -66,9 +66,14 @@ class Stop(Exception):
         super().__init__(text or self._sentence())
 
     def _sentence(self) -> str:
+        return "; ".join(filter(None, (self.summary, self.advice)))
+
+    @property
+    def summary(self) -> str:
+        """The sentence without its advice."""
         said = f"expected {self.expected}, found {self.found}" if self.expected else self.found
         parts = ": ".join(filter(None, (self.host, self.subject, said, self.why)))
-        return f"{parts}; {self.advice}" if self.advice else parts
+        return parts or str(self)
 
     @property
     def about(self) -> tuple[str, str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fabfile.core.contract import Stop
 from fabfile.doctor import (
     backends,
     backups,
@@ -29,15 +30,14 @@ ROOMS = (reachability, hosts, services, versions, ceph, files, options, backends
 def findings(site: Any, seen: Looked) -> tuple[list[Finding], pending_plan.Planned]:
     """(all findings, folded and the worst first; what integrate would do)."""
     plan = pending_plan.plan(site, seen)
-    found = [_doubt(code, text) for code, text in seen.doubts]
+    found = [_doubt(code, stop) for code, stop in seen.doubts]
     found += pending_plan.findings(site, seen, plan)
     for room in ROOMS:
         found += room.findings(site, seen)
     return folded(found), plan
 
 
-def _doubt(code: str, text: str) -> Finding:
-    """A sentence about the site as a whole: what stands before its last clause is found."""
-    said, _, advice = text.rpartition("; ")
-    mend = (words(advice),) if said else ()
-    return Finding(ERROR, code, (), "the site", said or text, "", text, mend)
+def _doubt(code: str, stop: Stop) -> Finding:
+    """What cannot be told of the site as a whole."""
+    mend = (words(stop.advice),) if stop.advice else ()
+    return Finding(ERROR, code, (), "the site", stop.summary, "", str(stop), mend)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fabfile.core.contract import Change, Facts, Secret
+from fabfile.core.contract import Change, Facts, Refused, Secret, Stop
 from fabfile.doctor.finding import (
     ERROR,
     RESTART,
@@ -32,7 +32,6 @@ from fabfile.resources import (
     secret_uuid,
     volume_hosts,
 )
-from fabfile.resources.restarts import MOVED
 
 Why = tuple[str, str, str, str, str]
 """severity, code, found, expected, cause"""
@@ -50,13 +49,12 @@ def finding(name: str, site: Any, facts: Facts, change: Change) -> Finding | Non
 
 
 _ON_THE_CLUSTER = ("ceph.pools", "ceph.auth")
-_TYPE = "volume type"
 
 
 def _mend(name: str, change: Change) -> tuple[Step, ...]:
     if name == "services.restart":
         return (RESTART,)
-    mends = task(name, name not in _ON_THE_CLUSTER and not change.thing.startswith(_TYPE))
+    mends = task(name, name not in _ON_THE_CLUSTER and change.kind != "volume_type")
     return (mends, RESTART) if change.restarts else (mends,)
 
 
@@ -146,9 +144,8 @@ def _conf(site: Any, facts: Facts, change: Change) -> Why | None:
 
 
 def _pools(site: Any, facts: Facts, change: Change) -> Why | None:
-    name = change.thing.removeprefix("pool ")
-    there = name in cluster.seen(site, facts).pools
-    if "initialise" in change.sentence and there:
+    there = change.subject in cluster.seen(site, facts).pools
+    if change.kind == "pool_application" and there:
         return (
             WARNING,
             "pool.application",
@@ -156,7 +153,7 @@ def _pools(site: Any, facts: Facts, change: Change) -> Why | None:
             "application rbd",
             ("the pool was made without `rbd pool init`: POOL_APP_NOT_ENABLED, and later failures"),
         )
-    if not there and "create" in change.sentence:
+    if change.kind == "pool":
         return (
             ERROR,
             "pool.missing",
@@ -168,7 +165,7 @@ def _pools(site: Any, facts: Facts, change: Change) -> Why | None:
 
 
 def _auth(site: Any, facts: Facts, change: Change) -> Why:
-    name = change.thing.removeprefix("user client.")
+    name = change.subject
     seen = cluster.seen(site, facts)
     wanted = auth.wanted_caps(site.clients[name], seen.release)
     expected = "; ".join(f"{d}: {wanted[d]}" for d in sorted(wanted))
@@ -223,7 +220,7 @@ def _narrow(daemon: str, have: str, client: Any) -> list[str]:
 
 
 def _keyrings(site: Any, facts: Facts, change: Change) -> Why:
-    client = re.sub(r"^.*ceph\.client\.(.*)\.keyring$", r"\1", change.thing)
+    client = change.subject
     seen = facts.of(change.host, f"keyring.{client}")
     users = cluster.seen(site, facts).users
     key = users.get(f"client.{client}", {}).get("key", "")
@@ -281,11 +278,11 @@ def short(value: str) -> str:
 
 
 def _secret(site: Any, facts: Facts, change: Change) -> Why | None:
-    uuid = change.thing.removeprefix("libvirt secret ")
+    uuid = change.subject
     client = next(c for c in site.secret_clients() if facts.known[secret_uuid.known_as(c)] == uuid)
     secrets = facts.of(change.host, secret_uuid.SECRETS.id)
     mine = {u.lower(): answers for u, answers in secrets.items()}.get(uuid)
-    if "define" in change.sentence:
+    if change.kind == "secret":
         return _no_secret(client, uuid, secrets)
     if mine is None:
         return None  # the one that is to be defined
@@ -376,11 +373,9 @@ _HARMFUL = {
 
 
 def _options(site: Any, facts: Facts, change: Change) -> Why:
-    if change.thing.startswith(_TYPE):
-        return _type(change)
-    if change.thing.startswith((MOVED, volume_hosts.SERVICE)):
-        return _place(change)
-    if change.verb == "write":
+    if change.kind in _OF_CINDER:
+        return _OF_CINDER[change.kind](site, facts, change)
+    if change.kind == "head":
         return (
             ERROR,
             "options.head",
@@ -400,7 +395,7 @@ def _options(site: Any, facts: Facts, change: Change) -> Why:
     return severity, "options", "; ".join(old), "; ".join(new), cause
 
 
-def _type(change: Change) -> Why:
+def _type(site: Any, facts: Facts, change: Change) -> Why:
     return (
         WARNING,
         "volume.type",
@@ -410,27 +405,27 @@ def _type(change: Change) -> Why:
     )
 
 
-def _place(change: Change) -> Why:
-    place = change.thing.removeprefix(MOVED).removeprefix(volume_hosts.SERVICE)
-    if change.thing.startswith(volume_hosts.SERVICE):
-        return (
-            WARNING,
-            "cinder.row",
-            f"a row of {place}",
-            "none",
-            ("the service has another name: its row stays down for ever"),
-        )
-    new = change.sentence.removeprefix("give them to ")
-    return (
-        ERROR,
-        "cinder.renamed",
-        place,
-        new,
-        (
-            "the backend's section or backend_host is renamed: no service has these volumes by the "
-            "old name"
-        ),
+def _row(site: Any, facts: Facts, change: Change) -> Why:
+    cause = "the service has another name: its row stays down for ever"
+    return WARNING, "cinder.row", f"a row of {change.subject}", "none", cause
+
+
+def _place(site: Any, facts: Facts, change: Change) -> Why:
+    old = change.subject
+    new = next(move.new for move in volume_hosts.moves(site, facts) if move.old == old)
+    cause = (
+        "the backend's section or backend_host is renamed: no service has these volumes by the "
+        "old name"
     )
+    return ERROR, "cinder.renamed", old, new, cause
+
+
+_OF_CINDER: dict[str, Callable[[Any, Facts, Change], Why]] = {
+    "volume_type": _type,
+    "volume_move": _place,
+    "service_row": _row,
+}
+"""By the kind of change: what the task of Cinder's options does besides."""
 
 
 def _restart(site: Any, facts: Facts, change: Change) -> Why:
@@ -460,34 +455,20 @@ WHY: dict[str, Callable[[Any, Facts, Change], Why | None]] = {
 """By the task that mends it."""
 
 
-def refusal(name: str, host: str, text: str, mend: tuple[str, ...]) -> Finding:
-    """What a resource refuses to alter: its own sentence, and the way on where it has one."""
-    steps = tuple(root(command) for command in mend)
+def refusal(name: str, stop: Stop) -> Finding:
+    """What a resource refuses to alter, and the way on where it has one."""
+    steps = tuple(root(command) for command in (stop.mend if isinstance(stop, Refused) else ()))
     if steps:
         steps += (task(name),)
-        steps += (RESTART_ALL,) if name.startswith(("controller.", "compute.nova")) else ()
-    thing, found, expected, cause = _taken_apart(name, text)
+        steps += (RESTART_ALL,) if WHY[name] is _options else ()
+    expected = stop.expected or stop.advice or "what the task does"
     return Finding(
         ERROR,
         f"refused.{name}",
-        (host,) if host else (),
-        thing,
-        found,
+        (stop.host,) if stop.host else (),
+        stop.subject or name,
+        stop.found or str(stop),
         expected,
-        cause,
+        stop.why or stop.advice or str(stop),
         steps or (words(expected),),
     )
-
-
-def _taken_apart(name: str, text: str) -> tuple[str, str, str, str]:
-    """(thing, found, expected, cause) of a sentence: THING: expected THIS, found THAT; ADVICE,
-    or THING: FOUND: CAUSE; ADVICE."""
-    said, _, advice = text.rpartition("; ") if "; " in text else (text, "", "")
-    thing, wants, rest = said.partition(": expected ")
-    if wants:
-        expected, _, found = rest.partition(", found ")
-        return thing, found or said, expected, advice or said
-    parts = said.split(": ", 2)
-    if len(parts) == 3:
-        return parts[0], parts[1], advice, parts[2]
-    return name, said, advice or "what the task does", said

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fabfile.core.contract import CLOUD, Facts, Host, Read
+from fabfile.core.contract import CLOUD, Facts, Host, Read, Stop
 from fabfile.resources import cluster, domains
 from fabfile.resources.restarts import UNITS
 from fabfile.resources.service_config import OLD_DATADIR
@@ -35,23 +35,24 @@ class Looked:
     """One look at a whole site.
 
     facts: the answers; known['uuid.CLIENT'] only where the UUID is beyond doubt.
-    unreachable: {host: (the kind of fault, its sentence)}.
-    errors: {(host, read id): why it could not be looked at}.
+    unreachable: {host: why}.
+    errors: {(host, read id): why it could not be looked at}; where something of another kind
+    than asked is there, subject is its path and found what it is.
     clocks: {host: (least, most)} seconds by which its clock is before ours.
     here: what is known of the operator's own machine.
     releases: the names of all OpenStack releases, the oldest first; release: the site's.
-    doubts: sentences of resources about the site as a whole (code, sentence).
+    doubts: what cannot be told of the site as a whole (code, why).
     """
 
     facts: Facts
-    unreachable: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    errors: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    unreachable: Mapping[str, Stop] = field(default_factory=dict)
+    errors: Mapping[tuple[str, str], Stop] = field(default_factory=dict)
     clocks: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     here: Mapping[str, Any] = field(default_factory=dict)
     releases: tuple[str, ...] = ()
     release: str = ""
     hazards: tuple[Mapping[str, Any], ...] = ()
-    doubts: tuple[tuple[str, str], ...] = ()
+    doubts: tuple[tuple[str, Stop], ...] = ()
 
     def seen(self, host: str, read: str) -> Any:
         """One answer, or None where there is none."""

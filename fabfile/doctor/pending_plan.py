@@ -7,7 +7,7 @@ some answers are missing; has no rule of its own about what must be true.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,16 +23,16 @@ _OF_A_RELEASE = (service_config.glance, service_config.cinder, service_config.no
 
 @dataclass(frozen=True)
 class Planned:
-    """changes: by task, all that `integrate` would do; refused: what it would not, by its text."""
+    """changes: by task, all that `integrate` would do; refused: what it would not, once each."""
 
     changes: tuple[tuple[str, Change], ...]
-    refused: Mapping[str, Finding]
+    refused: Mapping[Hashable, Finding]
 
 
 def plan(site: Any, looked: Looked) -> Planned:
     """Every resource's plan, as far as what was seen allows it."""
     changes: list[tuple[str, Change]] = []
-    refused: dict[str, Finding] = {}
+    refused: dict[Hashable, Finding] = {}
     facts = calm(site, looked.facts)
     for name, resource in chain.TASKS:
         if _undecided(site, looked, resource):
@@ -43,14 +43,14 @@ def plan(site: Any, looked: Looked) -> Planned:
                 changes += [(name, c) for c in made if only in ("", c.host)]
             except Stop as stop:
                 # What stops every resource is said once.
-                refused.setdefault(str(stop), _refused(site, name, stop))
+                refused.setdefault(stop.about, diagnosis.refusal(name, stop))
     return Planned(tuple(changes), refused)
 
 
 def findings(site: Any, looked: Looked, planned: Planned) -> list[Finding]:
     """One for each change that is not said by another; one in all for a cloud without RBD."""
-    said = {text for _, text in looked.doubts}
-    found = [one for text, one in planned.refused.items() if text not in said]
+    said = {stop.about for _, stop in looked.doubts}
+    found = [one for about, one in planned.refused.items() if about not in said]
     if planned.changes and is_unconnected(site, looked):
         hosts = {change.host for _, change in planned.changes}
         found.append(
@@ -115,21 +115,10 @@ def _parts(site: Any, facts: Facts, resource: Any) -> Iterator[tuple[Facts, str]
     try:
         resource.plan(site, facts)
     except Stop as stop:
-        if isinstance(stop, Refused) or str(stop).partition(":")[0] in site.hosts:
+        if isinstance(stop, Refused) or stop.host in site.hosts:
             admin = site.admin.name
             for name in facts.hosts:
                 few = {n: seen for n, seen in facts.hosts.items() if n in (admin, name)}
                 yield replace(facts, hosts=few), name
             return
     yield facts, ""
-
-
-def _refused(site: Any, name: str, stop: Stop) -> Finding:
-    text = str(stop)
-    host: str = ""
-    mend: tuple[str, ...] = ()
-    if isinstance(stop, Refused):
-        host, mend = stop.host, stop.mend
-    elif text.partition(":")[0] in site.hosts:
-        host = text.partition(":")[0]
-    return diagnosis.refusal(name, host, text.removeprefix(f"{host}: "), mend)

@@ -6,9 +6,23 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from fabfile.core.contract import CLOUD
+from fabfile.core.contract import (
+    CLOUD,
+    Failed,
+    LoginRefused,
+    NeedsPassword,
+    NoPython,
+    Stop,
+    SudoRefused,
+    UnknownHostKey,
+    WrongHostKey,
+)
 from fabfile.doctor.finding import ERROR, RESTART_ALL, Finding, Step, root, task, words
-from fabfile.doctor.observation import Looked
+from fabfile.doctor.observation import MOST_GUESTS, Looked
+from fabfile.resources import domains, secret_uuid
+
+_OF_LIBVIRT = (secret_uuid.SECRETS.id, domains.read(MOST_GUESTS).id, "guests")
+"""Reads that virsh answers."""
 
 
 def findings(site: Any, looked: Looked) -> Iterator[Finding]:
@@ -17,52 +31,52 @@ def findings(site: Any, looked: Looked) -> Iterator[Finding]:
     yield from _errors(site, looked)
 
 
-_FAULTS: dict[str, tuple[str, str, tuple[Step, ...]]] = {
-    "UnknownHostKey": ("host.key", "its host key is in no known_hosts", (task("hosts.trust"),)),
-    "NeedsPassword": ("host.sudo", "sudo asks for a password there", (task("hosts.sudoers"),)),
-}
-
-
-def _reach(looked: Looked) -> Iterator[Finding]:
-    for host, (kind, text) in looked.unreachable.items():
-        said = text.removeprefix(f"{host}: ")
-        code, cause, mend = _FAULTS.get(kind, ("host.unreachable", "", ()))
-        if not mend:
-            cause, mend = _why(said)
-        yield Finding(ERROR, code, (host,), "reach", said, "an agent that answers", cause, mend)
-
-
-def _why(said: str) -> tuple[str, tuple[Step, ...]]:
-    if "not the one in known_hosts" in said or "@revoked" in said:
-        return "the host was made anew, or somebody stands between", (
+_SUDO = (task("hosts.check", limited=False),)
+_FAULTS: dict[type[Stop], tuple[str, str, tuple[Step, ...]]] = {
+    UnknownHostKey: ("host.key", "its host key is in no known_hosts", (task("hosts.trust"),)),
+    NeedsPassword: ("host.sudo", "sudo asks for a password there", (task("hosts.sudoers"),)),
+    WrongHostKey: (
+        "host.unreachable",
+        "the host was made anew, or somebody stands between",
+        (
             words(
                 "compare ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub there with known_hosts; "
                 "only then take the old line out (ssh-keygen -R), and: inv hosts.trust"
             ),
-        )
-    if "refuses user" in said:
-        return "no key of yours is in its authorized_keys", (
-            words("ssh-copy-id there, or name IdentityFile in the SSH configuration"),
-        )
-    if "requiretty" in said or "sudo" in said:
-        return "sudo does not let the agent run", (task("hosts.check", limited=False),)
-    if "python3" in said:
-        return "the agent needs python3 there", (task("hosts.check", limited=False),)
-    return "the host is down, or a firewall drops what is sent to it", (
-        words("see that it runs and that its sshd is reached; then look again"),
-    )
+        ),
+    ),
+    LoginRefused: (
+        "host.unreachable",
+        "no key of yours is in its authorized_keys",
+        (words("ssh-copy-id there, or name IdentityFile in the SSH configuration"),),
+    ),
+    SudoRefused: ("host.unreachable", "sudo does not let the agent run", _SUDO),
+    NoPython: ("host.unreachable", "the agent needs python3 there", _SUDO),
+}
+_SILENT = (
+    "host.unreachable",
+    "the host is down, or a firewall drops what is sent to it",
+    (words("see that it runs and that its sshd is reached; then look again"),),
+)
+
+
+def _reach(looked: Looked) -> Iterator[Finding]:
+    for host, stop in looked.unreachable.items():
+        code, cause, mend = _FAULTS.get(type(stop), _SILENT)
+        found = "; ".join(filter(None, (stop.found, stop.advice))) or str(stop)
+        yield Finding(ERROR, code, (host,), "reach", found, "an agent that answers", cause, mend)
 
 
 def _errors(site: Any, looked: Looked) -> Iterator[Finding]:
     """What could not be looked at; equal causes as one."""
     admin = site.admin.name
     silent = {
-        read: why
-        for (host, read), why in looked.errors.items()
+        read: stop
+        for (host, read), stop in looked.errors.items()
         if host == admin and read.startswith("ceph.")
     }
     if silent:
-        why = next(iter(silent.values()))
+        why = str(next(iter(silent.values())))
         yield Finding(
             ERROR,
             "ceph.silent",
@@ -77,23 +91,27 @@ def _errors(site: Any, looked: Looked) -> Iterator[Finding]:
             ),
         )
     said = set()
-    for (host, read), why in looked.errors.items():
-        about = (host, "virsh" if why.startswith("virsh") else read)
+    for (host, read), stop in looked.errors.items():
+        about = (host, "libvirt" if _is_of_libvirt(read, stop) else read)
         if about in said or (host == admin and read in silent):
             continue
         said.add(about)
-        yield _error(host, read, why)
+        yield _error(host, read, stop)
 
 
-def _error(host: str, read: str, why: str) -> Finding:
-    if why.startswith("virsh"):
-        told = why.partition(": ")[2] or why
+def _is_of_libvirt(read: str, stop: Stop) -> bool:
+    """Whether it is virsh that failed there."""
+    return read in _OF_LIBVIRT and isinstance(stop, Failed)
+
+
+def _error(host: str, read: str, stop: Stop) -> Finding:
+    if _is_of_libvirt(read, stop):
         return Finding(
             ERROR,
             "libvirt.silent",
             (host,),
             "libvirt",
-            told,
+            stop.found or str(stop),
             "an answer",
             "libvirtd is down: no guest starts here, and no volume is attached",
             (
@@ -104,17 +122,17 @@ def _error(host: str, read: str, why: str) -> Finding:
                 RESTART_ALL,
             ),
         )
-    if "move it away" in why:
-        path = why.partition(":")[0]
+    if stop.subject:
+        path = shlex.quote(stop.subject)
         return Finding(
             ERROR,
             "file.kind",
             (host,),
-            path,
-            why.partition("found ")[2].partition(";")[0],
+            stop.subject,
+            stop.found,
             "a plain file",
             "something else stands where a file of ours is to be",
-            (root(f"mv {shlex.quote(path)} {shlex.quote(path)}.moved-away"), task("integrate")),
+            (root(f"mv {path} {path}.moved-away"), task("integrate")),
         )
     what = "OpenStack's API" if host == CLOUD else read
     return Finding(
@@ -122,7 +140,7 @@ def _error(host: str, read: str, why: str) -> Finding:
         "not.seen",
         (host,),
         what,
-        why,
+        str(stop),
         "an answer",
         "it could not be looked at, which is not the same as absent",
         (words("mend what it says, then look again"),),

@@ -282,6 +282,8 @@ class Executor:
             "thing": change.thing,
             "sentence": change.sentence,
             "sign": change.sign,
+            "kind": change.kind,
+            "subject": change.subject,
             "wave": change.wave,
         }
 

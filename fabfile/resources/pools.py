@@ -62,7 +62,7 @@ def _create(host: str, name: str, wanted: Any) -> list[Change]:
                 "run",
                 {"argv": sized},
                 wave=0,
-                kind="pool",
+                kind="pool_size",
                 subject=name,
             )
         )
@@ -80,7 +80,7 @@ def _init(host: str, name: str) -> Change:
         "run",
         {"argv": argv},
         wave=0,
-        kind="pool",
+        kind="pool_application",
         subject=name,
     )
 

@@ -18,8 +18,6 @@ UNITS = {
     "compute": ("nova-compute", 2),
 }
 """{role: (the unit that uses the cluster, the wave in which it is worked on)}."""
-MOVED = "volumes on "
-"""What changes are about that give volumes to a service of another name."""
 
 
 def _owed(site: Any, host: Host) -> list[Read]:
@@ -100,7 +98,7 @@ class AfterMoves:
 
     def plan(self, site: Any, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
         """As the module's plan, for the hosts on which volumes are moved."""
-        hosts = {change.host for change in changes if change.thing.startswith(MOVED)}
+        hosts = {change.host for change in changes if change.kind == "volume_move"}
         return [change for change in plan(site, facts, changes) if change.host in hosts]
 
 

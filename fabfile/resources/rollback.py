@@ -89,11 +89,11 @@ class Undone:
             if not self._may_touch(host.name):
                 continue
             steps = facts.hosts.get(host.name, {}).get("run", [])
-            gone = {step["thing"] for step in steps if step.get("verb") and step["sign"] == "+"}
+            gone = {_what(step) for step in steps if step.get("verb") and step["sign"] == "+"}
             for step in steps:
                 if step["state"] == "failed" or step["verb_was"] == "restart":
                     continue
-                if not step.get("verb") and step["thing"] in gone:
+                if not step.get("verb") and _what(step) in gone:
                     continue  # a secret's value goes with the secret
                 why = _stays(site, facts, step)
                 if not why and step.get("verb") == "no_folder":
@@ -186,6 +186,11 @@ def _host(
     return changes
 
 
+def _what(step: dict[str, Any]) -> str:
+    """Which thing it is about, by its plain name; runs of before have its words alone."""
+    return str(step.get("subject") or step["thing"])
+
+
 def _filled(step: dict[str, Any], changes: Sequence[Change]) -> list[str]:
     """What a folder holds besides what is taken away anyway."""
     path = step["args"]["path"]
@@ -237,14 +242,14 @@ def _back(host: str, step: dict[str, Any]) -> Change:
         LAST_WAVE - step["wave"],
         diff=(f"undo: {step['sentence']}",),
         kind="undo",
-        subject=step["thing"],
+        subject=_what(step),
     )
 
 
 def _stays(site: Any, facts: Facts, step: dict[str, Any]) -> str | None:
     """Why a step is not taken back, or None."""
     if not step.get("verb"):
-        if step["thing"].startswith("pool "):
+        if step.get("kind") == "pool":
             return "a pool is never deleted"
         return "it is not taken back by this tool"
     seen = facts.hosts.get(site.admin.name, {})

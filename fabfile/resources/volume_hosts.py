@@ -18,12 +18,11 @@ from typing import Any, NamedTuple
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
 from fabfile.resources import secret_uuid
-from fabfile.resources.restarts import MOVED, UNITS
+from fabfile.resources.restarts import UNITS
 
 PATH = "/etc/cinder/cinder.conf"
 DRIVER = "cinder.volume.drivers.rbd.RBDDriver"
 CEPH_CONF = "/etc/ceph/ceph.conf"
-SERVICE = "service "
 _AT_REST = ("available", "in-use", "reserved", "maintenance", "awaiting-transfer")
 _CONTROL = ["runuser", "-u", "cinder", "--", "cinder-manage"]
 """As cinder: a log file that root begins keeps its own service out of it."""
@@ -111,7 +110,7 @@ def notes(site: Any, facts: Facts, changes: Sequence[Change]) -> list[str]:
         f"{volumes[place]} volumes on {place}: guests keep their disks; what is asked of them "
         "until cinder-volume stands again is lost, so let nobody create or attach one now"
         for change in changes
-        if change.thing.startswith(MOVED) and (place := change.thing.removeprefix(MOVED))
+        if change.kind == "volume_move" and (place := change.subject)
     ]
     return found + _beside(site, facts)
 
@@ -174,7 +173,7 @@ def _moved(facts: Facts, move: Move) -> Change:
     unit = facts.release["cinder"]["unit"]
     return Change(
         move.host,
-        MOVED + move.old,
+        f"volumes on {move.old}",
         f"give them to {move.new}",
         "~",
         "run",
@@ -193,7 +192,7 @@ def _row_taken_away(host: str, service: str) -> Change:
     # The last wave: a process that has not been restarted yet would write it anew.
     return Change(
         host,
-        SERVICE + service,
+        f"service {service}",
         "take its row away: nobody bears that name",
         "-",
         "run",

@@ -1,5 +1,6 @@
 """Documents of made-up sites, for tests of what is made of them."""
 
+from fabfile.core.contract import Unreachable
 from fabfile.doctor import checks as doctor_checks
 from fabfile.doctor import secret_holders
 from fabfile.report import document as documents
@@ -111,6 +112,6 @@ def a_thousand(hosts=1000):
         for name in trouble["down"]:
             del cloud[name]
 
-    gone = {n: ("Unreachable", f"{n}: does not answer within 10 s") for n in trouble["down"]}
+    gone = {n: Unreachable(f"{n}: does not answer within 10 s") for n in trouble["down"]}
     clocks = dict.fromkeys(large.hosts, (-0.1, 0.9))
     return told(change, large, RUNS, unreachable=gone, clocks=clocks)

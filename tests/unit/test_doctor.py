@@ -9,7 +9,19 @@ import pytest
 from fabfile import namespace
 from fabfile.backup import contents as records
 from fabfile.core.answers import fits
-from fabfile.core.contract import CLOUD, Secret
+from fabfile.core.contract import (
+    CLOUD,
+    BadInput,
+    Failed,
+    LoginRefused,
+    NeedsPassword,
+    NoPython,
+    Secret,
+    SudoRefused,
+    UnknownHostKey,
+    Unreachable,
+    WrongHostKey,
+)
 from fabfile.core.remote import reads
 from fabfile.doctor import checks, diagnosis
 from fabfile.doctor import hosts as machines
@@ -685,7 +697,7 @@ def test_a_host_that_does_not_answer_is_a_finding_and_the_rest_is_looked_at():
         without_answers("n2")(cloud)
         cloud["n1"]["libvirt.secrets"] = {}
 
-    silent = {"n2": ("Unreachable", "n2: 10.0.0.9:22 does not answer within 10 s")}
+    silent = {"n2": Unreachable(host="n2", found="10.0.0.9:22 does not answer within 10 s")}
     codes = {(one.code, one.hosts) for one in found(change, unreachable=silent)}
     assert codes == {("host.unreachable", ("n2",)), ("libvirt.missing", ("n1",))}
 
@@ -693,21 +705,23 @@ def test_a_host_that_does_not_answer_is_a_finding_and_the_rest_is_looked_at():
 @pytest.mark.parametrize(
     "kind, text, code, mend",
     [
-        ("UnknownHostKey", "n2: is not in known_hosts", "host.key", "hosts.trust --limit n2"),
-        ("NeedsPassword", "n2: sudo asks", "host.sudo", "inv hosts.sudoers --limit n2"),
-        ("Unreachable", "n2: x refuses user y", "host.unreachable", "ssh-copy-id"),
-        ("Unreachable", "n2: python3 or sudo is missing", "host.unreachable", "inv hosts.check"),
+        (UnknownHostKey, "is not in known_hosts", "host.key", "hosts.trust --limit n2"),
+        (NeedsPassword, "sudo asks", "host.sudo", "inv hosts.sudoers --limit n2"),
+        (LoginRefused, "x refuses user y", "host.unreachable", "ssh-copy-id"),
+        (NoPython, "python3 or sudo is missing", "host.unreachable", "inv hosts.check"),
+        (SudoRefused, "sudo wants a terminal", "host.unreachable", "inv hosts.check"),
+        (WrongHostKey, "it is another", "host.unreachable", "ssh-keygen -lf"),
     ],
 )
 def test_why_a_host_is_not_reached(kind, text, code, mend):
-    one = the_one(without_answers("n2"), unreachable={"n2": (kind, text)})
+    one = the_one(without_answers("n2"), unreachable={"n2": kind(host="n2", found=text)})
     assert one.code == code
     assert mend in ran(one)[0][0]
 
 
 def test_a_cluster_that_is_silent_is_one_finding_and_hosts_are_looked_at():
     ids = [name for name in clouds.hosts()["ceph01"] if name.startswith("ceph.")]
-    errors = {("ceph01", name): "ceph: exit code 1: timed out" for name in ids}
+    errors = {("ceph01", name): Failed("ceph: exit code 1: timed out") for name in ids}
 
     def change(cloud):
         without_answers("ceph01", *ids)(cloud)
@@ -719,7 +733,7 @@ def test_a_cluster_that_is_silent_is_one_finding_and_hosts_are_looked_at():
 
 def test_libvirt_that_is_down_is_one_finding():
     ids = ("libvirt.secrets", "guests", "domains")
-    errors = {("n1", name): "virsh -q list: exit code 1: no socket" for name in ids}
+    errors = {("n1", name): Failed("virsh -q list: exit code 1: no socket") for name in ids}
     change = without_answers("n1", *ids)
     one = the_one(change, errors=errors)
     assert (one.code, one.hosts) == ("libvirt.silent", ("n1",))
@@ -734,7 +748,8 @@ def test_a_cloud_that_is_full_is_still_looked_at():
 
 
 def test_a_uuid_that_is_in_doubt_is_said_and_nothing_is_planned_from_it():
-    doubt = ("identity", "clients.volumes: several are in use; set clients.volumes.secret_uuid")
+    several = BadInput(found="several are in use", advice="set clients.volumes.secret_uuid")
+    doubt = ("identity", several)
     (one,) = found(known={}, doubts=(doubt,))
     assert (one.code, ran(one)) == ("identity", [("set clients.volumes.secret_uuid", [])])
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from fabfile.core.contract import Unreachable
 from fabfile.report.metrics import metrics
 
 from .clouds import MADE
@@ -85,7 +86,7 @@ def test_a_broken_site():
 
 
 def test_what_is_not_known_has_no_line():
-    gone = {"n2": ("Unreachable", "n2: no")}
+    gone = {"n2": Unreachable("n2: no")}
     document = told(
         lambda c: [c.pop("n2"), c.pop("cloud"), c["ceph01"].pop("ceph.kinds")],
         runs=[run(outcome="not ended", code=None)],

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from fabfile.core.contract import Unreachable
 from fabfile.report.picture import NARROW, WIDE, picture
 from fabfile.report.topology import MOST, in_words, topology
 
@@ -206,7 +207,7 @@ def test_what_a_box_says(change, box, lines, state):
 
 
 def test_silent_hosts():
-    gone = {"n2": ("Unreachable", "n2: no")}
+    gone = {"n2": Unreachable("n2: no")}
     boxes = topology(told(lambda c: c.pop("n2"), unreachable=gone)).rows[0]
     assert [(b.lines[0], b.state) for b in boxes[2:]] == [("n1", "ok"), ("n2", "not seen")]
     assert boxes[3].lines[1] == "does not answer"

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from fabfile.core.contract import Change
+from fabfile.core.contract import BadInput, Change, Failed, Unreachable
 from fabfile.flow.inspect import reporting
 from fabfile.report import canary
 from fabfile.report import document as documents
@@ -155,13 +155,13 @@ def hostile_document():
             who=HOSTILE,
         ),
     ]
-    gone = {"n2": ("Unreachable", f"n2: {HOSTILE}")}
+    gone = {"n2": Unreachable(f"n2: {HOSTILE}")}
     document = told(
         hostile,
         runs=runs,
         unreachable=gone,
-        errors={("n1", "pending_restarts"): HOSTILE},
-        doubts=((HOSTILE, HOSTILE),),
+        errors={("n1", "pending_restarts"): Failed(HOSTILE)},
+        doubts=((HOSTILE, BadInput(HOSTILE)),),
     )
     return {**document, "by": HOSTILE, "file": HOSTILE, "version": HOSTILE}
 
@@ -225,7 +225,7 @@ def test_a_site_of_which_nothing_is_known_is_told_as_such():
         lambda cloud: cloud.clear(),
         known={},
         release="",
-        unreachable={n: ("Unreachable", "no") for n in site().hosts},
+        unreachable={n: Unreachable("no") for n in site().hosts},
     )
     for words in ("0 of 4 hosts answered", "not all is known", "never", "it does not answer"):
         assert words in one.text, words
@@ -335,9 +335,9 @@ def test_a_host_that_was_not_asked_is_not_silent():
     "more, known",
     [
         ({}, True),
-        ({"errors": {("ceph01", "ceph.users"): "no"}}, False),
-        ({"doubts": (("identity", "two; set one"),)}, False),
-        ({"unreachable": {"n2": ("Unreachable", "n2: no")}}, False),
+        ({"errors": {("ceph01", "ceph.users"): Failed("no")}}, False),
+        ({"doubts": (("identity", BadInput("two; set one")),)}, False),
+        ({"unreachable": {"n2": Unreachable("n2: no")}}, False),
     ],
 )
 def test_drift_is_known_where_all_was_looked_at(more, known):

@@ -63,6 +63,8 @@ POOL = {
     "step": 4,
     "state": "done",
     "thing": "pool volumes",
+    "kind": "pool",
+    "subject": "volumes",
     "sentence": "create",
     "sign": "+",
     "wave": 0,

@@ -28,7 +28,12 @@ _SET_PIPE_SIZE = 1031
 
 
 class Failed(Exception):
-    """A read or step that did not work; the message is shown to the operator."""
+    """A read or step that did not work; the message is shown to the operator.
+
+    about: of which thing and what was found there, where programs are to know it.
+    """
+
+    about: dict = {}
 
 
 def fingerprint(text):

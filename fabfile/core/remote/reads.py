@@ -62,7 +62,9 @@ def file(path, text=False, mask=(), kind="file"):
     seen = files.describe(path)
     if seen and seen["kind"] != kind:
         found = "something else" if seen["kind"] == "other" else "a " + seen["kind"]
-        raise Failed("%s: expected a %s, found %s; move it away" % (path, kind, found))
+        wrong = Failed("%s: expected a %s, found %s; move it away" % (path, kind, found))
+        wrong.about = {"subject": path, "found": found}
+        raise wrong
     if seen and kind == "file":
         data = files.read(path)
         seen["sha256"] = files.sha256(data)
@@ -315,7 +317,7 @@ def answer(asked, talk, gone):
                     value = _in_parts(read["id"], value, talk)
                 talk.say(t="read", id=read["id"], value=value)
             except (Failed, files.Refused, OSError, ValueError) as error:
-                talk.say(t="read", id=read["id"], error=str(error))
+                talk.say(t="read", id=read["id"], error=str(error), **getattr(error, "about", {}))
 
     threads = [threading.Thread(target=one, args=(read,)) for read in asked]
     for thread in threads:

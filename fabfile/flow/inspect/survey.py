@@ -14,7 +14,7 @@ from typing import Any
 
 from fabfile.cloud import holdings, volume_types
 from fabfile.core import site_file
-from fabfile.core.contract import CLOUD, BadInput, Facts, Host, Read, Stop, Unreachable
+from fabfile.core.contract import CLOUD, BadInput, Facts, Failed, Host, Read, Stop, Unreachable
 from fabfile.doctor import backends, checks, hosts, pending_plan, secret_holders
 from fabfile.doctor.finding import Finding, as_data, counts, healthy, sentence
 from fabfile.doctor.observation import Looked, calm
@@ -40,7 +40,7 @@ class TimedCollector(FactCollector):
         super().__init__(asked)
         self.since = time.time()
         self.at: dict[tuple[str, str], float] = {}
-        self.errors: dict[tuple[str, str], str] = {}
+        self.errors: dict[tuple[str, str], Stop] = {}
 
     def on_message(self, host: str, message: Mapping[str, Any]) -> None:
         """As FactCollector has it."""
@@ -49,13 +49,19 @@ class TimedCollector(FactCollector):
         if message["t"] == "read":
             self.at[host, message["id"]] = now
             if message["id"] not in self.values[host]:
-                said = message.get("error", "it answers something else than was asked")
-                self.errors[host, message["id"]] = str(said)
+                self.errors[host, message["id"]] = self._error(host, message)
 
-    def unanswered(self, gone: set[str]) -> dict[tuple[str, str], str]:
+    @staticmethod
+    def _error(host: str, message: Mapping[str, Any]) -> Stop:
+        if "error" not in message:
+            return Stop("it answers something else than was asked", host=host)
+        about = {name: str(message.get(name, "")) for name in ("subject", "found")}
+        return Failed(str(message["error"]), host=host, **about)
+
+    def unanswered(self, gone: set[str]) -> dict[tuple[str, str], Stop]:
         """{(host, read id): why} of what hosts that are there left out."""
         return {
-            (host, read): "it was left without an answer"
+            (host, read): Stop("it was left without an answer", host=host)
             for host, read in self._verbs
             if host not in gone and read not in self.values[host]
         }
@@ -85,13 +91,13 @@ def look(session: Session) -> Looked:
     for name in faults:
         if not answers[name]:
             del answers[name]
-    doubts: list[tuple[str, str]] = []
+    doubts: list[tuple[str, Stop]] = []
     _cloud(session, answers, errors)
     known = _known(session, answers, doubts)
     name, table = _release(session, answers, doubts)
     seen = Looked(
         facts=Facts(answers, known, table),
-        unreachable={n: (type(fault).__name__, str(fault)) for n, fault in faults.items()},
+        unreachable=faults,
         errors=errors,
         clocks=_clocks(session, collected),
         here=_here(session),
@@ -105,7 +111,7 @@ def look(session: Session) -> Looked:
     return seen
 
 
-def _cloud(session: Session, answers: dict[str, Any], errors: dict[tuple[str, str], str]) -> None:
+def _cloud(session: Session, answers: dict[str, Any], errors: dict[tuple[str, str], Stop]) -> None:
     """What OpenStack's API tells, into answers; or why it does not, into errors."""
     if not session.site.cloud:
         return
@@ -114,11 +120,11 @@ def _cloud(session: Session, answers: dict[str, Any], errors: dict[tuple[str, st
         types = {"volume_types": volume_types.read(connection)}
         answers[CLOUD] = {**types, **holdings.read(connection)}
     except Stop as stop:
-        errors[CLOUD, "api"] = str(stop)
+        errors[CLOUD, "api"] = stop
 
 
 def _known(
-    session: Session, answers: Mapping[str, Any], doubts: list[tuple[str, str]]
+    session: Session, answers: Mapping[str, Any], doubts: list[tuple[str, Stop]]
 ) -> dict[str, str]:
     """The secrets' UUIDs and the source's key, as far as they are beyond doubt."""
     site, facts = session.site, Facts(answers)
@@ -126,22 +132,22 @@ def _known(
     try:
         limit.refuse_one_host_under_two_names(answers)
     except BadInput as stop:
-        doubts.append(("hosts.one", str(stop)))
+        doubts.append(("hosts.one", stop))
     try:
         known |= {"apt.key": text_of(site.packages.key)} if site.packages.key else {}
     except BadInput as stop:
-        doubts.append(("here.key", str(stop)))
+        doubts.append(("here.key", stop))
     asked = {read.id for read in secret_uuid.reads(site, site.admin)}
     if asked <= set(answers.get(site.admin.name, {})):
         try:
             known |= secret_uuid.resolve(site, calm(site, facts))
         except Stop as stop:
-            doubts.append(("identity", str(stop)))
+            doubts.append(("identity", stop))
     return known
 
 
 def _release(
-    session: Session, answers: Mapping[str, Any], doubts: list[tuple[str, str]]
+    session: Session, answers: Mapping[str, Any], doubts: list[tuple[str, Stop]]
 ) -> tuple[str, Mapping[str, Any]]:
     facts = Facts(answers)
     if not releases.asked(facts):
@@ -149,7 +155,7 @@ def _release(
     try:
         return releases.choose(session.site, facts, site_file.releases())
     except BadInput as stop:
-        doubts.append(("release", str(stop)))
+        doubts.append(("release", stop))
         return "", {}
 
 
