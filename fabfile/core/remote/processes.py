@@ -33,7 +33,7 @@ class Failed(Exception):
     about: of which thing and what was found there, where programs are to know it.
     """
 
-    about: dict = {}
+    about = {}  # type: dict[str, str]
 
 
 def fingerprint(text):
