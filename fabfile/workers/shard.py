@@ -23,8 +23,8 @@ from fabfile.core.ssh import conversing
 from fabfile.flow import engine
 from fabfile.flow.terminal import outcomes
 
-PAUSE, LONGEST = 0.3, 2.0
-"""Seconds: between two answers with news, and until one without."""
+PAUSE, LONGEST, WATCH = 0.3, 2.0, 1.0
+"""Seconds: between two answers with news, until one without, between looks at who asks."""
 IDLE = 300.0
 """Seconds for which connections are kept for a run that orders nothing: it may be asking."""
 _EDITION = source_digest.digest()
@@ -143,7 +143,7 @@ class _Working:
 
     def _watch(self) -> None:
         while _working.get(self._run) is self:
-            time.sleep(1)
+            time.sleep(WATCH)
             quiet = time.monotonic() - self._asked
             if self._busy and quiet > conversing.SILENCE and not self._why:
                 self.stop(Unknown("nobody asked any more what became of it"))

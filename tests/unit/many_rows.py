@@ -7,7 +7,6 @@ import json
 import resource
 import sys
 import time
-import uuid
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -19,19 +18,24 @@ FSID = "11111111-2222-3333-4444-555555555555"
 PLACES = compare.Places(FSID, "volumes", "images", None, "rbd")
 
 
+def uuid(number):
+    """As uuid.UUID(int=number) writes it, in a tenth of the time."""
+    return f"00000000-0000-0000-0000-{number:012x}"
+
+
 def lines(count, gone):
     for number in range(count):
-        name, instance = uuid.UUID(int=number), uuid.UUID(int=number + 10**9)
+        name, instance = uuid(number), uuid(number + 10**9)
         if number not in gone:
             yield f"volume\t{name}\t{name}\tin-use\t10\tcontroller01@rbd#rbd\t"
-        yield f"attachment\t{uuid.UUID(int=number + 2 * 10**9)}\t{name}\t{instance}\tattached"
+        yield f"attachment\t{uuid(number + 2 * 10**9)}\t{name}\t{instance}\tattached"
         yield f"disk\t{instance}\t{name}\tvolume\t"
 
 
 def main():
     start = time.monotonic()
     before = database_rows.rows(lines(MANY, {7, 8, 9, 10, 11}))
-    ids = (uuid.UUID(int=number) for number in range(5, MANY))
+    ids = (uuid(number) for number in range(5, MANY))
     names = rbd_images.names({"volumes": [f"volume-{name}" for name in ids], "images": []}, {})
     after = database_rows.rows(lines(MANY, {7, 8, 9, 10, 11}))
     found = compare.compare(PLACES, before, names, after)

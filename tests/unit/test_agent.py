@@ -1,5 +1,6 @@
 """The agent as it runs on a host: a process of its own, fed by standard input."""
 
+import functools
 import grp
 import hashlib
 import itertools
@@ -22,15 +23,23 @@ ME = {
 }
 
 
+@functools.cache
+def packed(names, as_lines, state, silence):
+    """An agent's program whose state is elsewhere: made once for all agents of a test."""
+    altered = []
+    for name, text in agent_program.sources(names):
+        there = text.replace("/var/lib/stackrbd", state)
+        altered.append((name, there.replace("SILENCE = 5.0, 30.0", f"SILENCE = 5.0, {silence}")))
+    return as_lines(altered)
+
+
 class Agent:
     """A running agent whose state is below a folder of the test's."""
 
     def __init__(self, folder, silence=30.0, as_lines=agent_program.as_code, **work):
         self.state = folder / "state"
-        needed = [name for names in agent_program.needed_for(work) for name in names]
-        program = as_lines(
-            [(name, self._altered(text, silence)) for name, text in agent_program.sources(needed)]
-        )
+        needed = tuple(name for names in agent_program.needed_for(work) for name in names)
+        program = packed(needed, as_lines, str(self.state), silence)
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", agent_program.BOOTSTRAP],
             stdin=subprocess.PIPE,
@@ -39,10 +48,6 @@ class Agent:
         )
         self.process.stdin.write(b"noise\n" + program)
         self.give(**work)
-
-    def _altered(self, text, silence):
-        text = text.replace("/var/lib/stackrbd", str(self.state))
-        return text.replace("SILENCE = 5.0, 30.0", f"SILENCE = 5.0, {silence}")
 
     def give(self, **work):
         """One more piece of work."""
@@ -132,10 +137,10 @@ def test_steps_are_announced_before_and_after(agent, tmp_path):
 
 
 def test_a_command_past_its_time_is_ended_with_all_that_it_started(agent, tmp_path):
-    script = f"(sleep 1.5; echo late > {tmp_path}/late) & sleep 9"
+    script = f"(sleep 1.4; echo late > {tmp_path}/late) & sleep 9"
     (_, failed) = agent(steps=[step(0, "run", **sh(script, timeout=1))]).all()
     assert "no answer within 1 s" in failed["why"]
-    time.sleep(1.2)
+    time.sleep(0.6)
     assert not (tmp_path / "late").exists()
 
 
@@ -186,7 +191,7 @@ def test_it_finishes_its_step_and_begins_no_other_when_the_asker_leaves(agent, t
 def test_two_at_once_and_the_second_is_told_who(agent):
     first = agent(steps=[step(0, "run", **sh("sleep 3"))])
     first.hear()
-    (said,) = agent(steps=[step(0, "run", **sh("true"))], who="run r2").all()
+    (said,) = agent(steps=[step(0, "run", **sh("true"))], who="run r2", patience=0.3).all()
     assert said == {"t": "busy", "who": "run r1 of a test"}
 
 
@@ -319,7 +324,7 @@ def test_it_holds_no_lock_while_it_waits_for_work(agent):
 
 
 def test_it_leaves_when_it_hears_nothing(agent):
-    waiting = agent(1.5, reads=[])
+    waiting = agent(0.3, reads=[])
     waiting.all()
     assert waiting.process.wait(10) == 0
 
@@ -385,7 +390,7 @@ def test_what_has_no_bound_comes_in_parts(agent):
 
 @pytest.mark.parametrize("script, said", [("echo a; exit 3", "exit code 3"), ("sleep 9", "longer")])
 def test_parts_that_do_not_end_well_are_an_error(agent, script, said):
-    read = {"id": "x", "verb": "lines", "args": {"argv": ["sh", "-c", script], "timeout": 1}}
+    read = {"id": "x", "verb": "lines", "args": {"argv": ["sh", "-c", script], "timeout": 0.5}}
     assert said in agent(reads=[read]).all()[-1]["error"]
 
 
@@ -487,7 +492,7 @@ def test_numbers_go_on_where_the_last_one_is_gone(agent, tmp_path):
     first.end()
     (lock,) = (tmp_path / "state/sites").iterdir()
     lock.write_text("")
-    time.sleep(1.1)
+    time.sleep(1.01 - time.time() % 1)  # numbers begin with the time, in seconds
     assert agent(hold=True).hear("held")["number"] > number
 
 

@@ -1,7 +1,6 @@
 """The editor of oslo.config files, held against oslo.config's own parser."""
 
-import os
-import tempfile
+import io
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,15 +14,11 @@ HOSTILE = "a\n[keystone_authtoken]\npassword = evil"
 
 def oslo(text):
     """{(section, key): [values]} as oslo.config reads the text from a file."""
-    with tempfile.NamedTemporaryFile("w", suffix=".conf", newline="", delete=False) as f:
-        f.write(text)
     sections, normalized = {}, {}
-    parser = cfg.ConfigParser(f.name, sections)
+    parser = cfg.ConfigParser("a file", sections)
     parser._add_normalized(normalized)
-    try:
-        parser.parse()
-    finally:
-        os.unlink(f.name)
+    lines = io.StringIO(text, newline=None).readlines()  # newlines as open() reads them
+    iniparser.BaseParser.parse(parser, lines)
     return {(s, k): v for s, keys in normalized.items() for k, v in keys.items()}
 
 

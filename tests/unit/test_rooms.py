@@ -1,6 +1,7 @@
 """The walls of the house: who imports whom, read from the sources."""
 
 import ast
+import functools
 import re
 import sys
 from pathlib import Path
@@ -45,6 +46,7 @@ AFTER_36 = {"__future__", "contextvars", "dataclasses", "graphlib", "tomllib", "
 """Not in Python 3.6, or (annotations of __future__) not whole there."""
 
 
+@functools.cache
 def tree_of(path):
     return ast.parse(path.read_text(), str(path))
 
@@ -67,6 +69,7 @@ def imported(tree, package=""):
     return found
 
 
+@functools.cache
 def imports(path):
     return imported(tree_of(path), ".".join(path.parent.relative_to(ROOT).parts))
 

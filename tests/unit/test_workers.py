@@ -310,8 +310,9 @@ def test_a_silent_worker_counts_as_gone(world, monkeypatch):
 
 
 def test_a_worker_that_nobody_asks_stops_and_forgets(world, monkeypatch):
-    monkeypatch.setattr(shard.conversing, "SILENCE", 0.5)
-    world.slow = 1.2
+    monkeypatch.setattr(shard.conversing, "SILENCE", 0.2)
+    monkeypatch.setattr(shard, "WATCH", 0.1)
+    world.slow = 0.5
     with converging({}, Options(site=world.site, yes=True, engine="dask"), "x") as made:
         made.probe([Restarts])
         steps = [{"id": 0, "args": {"key": Ref("key:client.volumes")}}]
@@ -326,7 +327,7 @@ def test_a_worker_that_nobody_asks_stops_and_forgets(world, monkeypatch):
 
 
 def test_the_operators_stop_reaches_the_workers(world):
-    world.slow = 0.6
+    world.slow = 0.3
     world.then = world.control.conversations.stop
     code, said = run(world)
     assert (code, said) == (130, "interrupted")
