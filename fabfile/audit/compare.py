@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from fabfile.audit.database_rows import Backup, Image, Instance, Rows, Volume
 from fabfile.core.contract import BadInput, Json
+from fabfile.model.services import CINDER_VOLUME, GLANCE_API, NOVA_COMPUTE
 from fabfile.model.site import Site
 
 UUID = r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
@@ -103,12 +104,16 @@ def places(site: Site, monmap: Mapping[str, Json], options: Mapping[str, str]) -
         for key in ("volume_name_template", "snapshot_name_template")
         if options.get(key, "").count("%s") == 1
     }
+    uses = {use.service: use for use in site.uses()}
+    volumes, images = uses[CINDER_VOLUME], uses[GLANCE_API]
+    # Of Nova's own uses, the last is that of its disks; the first, of Cinder's volumes.
+    disks = uses[NOVA_COMPUTE].pool
     return Places(
         fsid,
-        site.cinder.pool,
-        site.glance.pool,
-        site.nova.pool if site.nova.ephemeral else None,
-        site.cinder.backend,
+        volumes.pool,
+        images.pool,
+        disks if site.nova.ephemeral else None,
+        volumes.section,
         named.get("volume_name_template", "volume-%s"),
         named.get("snapshot_name_template", "snapshot-%s"),
     )

@@ -20,6 +20,7 @@ from fabfile.audit import database_rows
 from fabfile.audit.database_rows import Schemas
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
 from fabfile.model import releases
+from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
 from fabfile.resources import ceph_conf, cluster, domains
 
@@ -254,7 +255,8 @@ class Frozen:
             args = {"sql": self.sql, "defaults": site.database.defaults_file}
             found.append(Read(ROWS, "rows", args))
         if self._asked and host in site.with_role(*_CONTROL_HOSTS):
-            found += [Read(CONTROL, "options", {"path": "/etc/nova/nova.conf"}), releases.READ]
+            conf = site.platform_of(host).file(NOVA_COMPUTE)
+            found += [Read(CONTROL, "options", {"path": conf}), releases.READ]
         if self._asked and host.name in self.computes:
             argv = [*_AS_NOVA, *_MANAGE, "get_connector", "--json"]
             found.append(Read(CONNECTOR, "argv", {"argv": argv, "timeout": 60}))
@@ -417,9 +419,9 @@ def _control(site: Site, facts: Facts) -> str:
         _refuse_older(host.name, seen[releases.READ.id]["nova-common"])
         if not {("cinder", "auth_type"), ("cinder", "auth_section")} & set(options):
             raise BadInput(
-                f"{host.name}: /etc/nova/nova.conf: [cinder] auth_type: expected the account by "
-                "which nova-manage asks Cinder for a new attachment, found none; give [cinder] the "
-                "options of [keystone_authtoken] there"
+                f"{host.name}: {site.platform_of(host).file(NOVA_COMPUTE)}: [cinder] auth_type: "
+                "expected the account by which nova-manage asks Cinder for a new attachment, "
+                "found none; give [cinder] the options of [keystone_authtoken] there"
             )
         return host.name
     raise BadInput(f"{', '.join(_CONTROL_HOSTS)}: {without}; {WITHOUT}")

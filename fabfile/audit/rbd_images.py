@@ -24,6 +24,7 @@ from fabfile.audit.compare import (
 )
 from fabfile.audit.database_rows import Rows, Volume
 from fabfile.core.contract import Json
+from fabfile.model.deployment import Cluster
 
 _GIB = 1 << 30
 _NOT_THERE = (0, 1, 2, 22)
@@ -44,22 +45,24 @@ class Held:
 # Questions, as argument lists for the first Ceph host
 
 
-def names_of(pool: str) -> list[str]:
+def names_of(cluster: Cluster, pool: str) -> list[str]:
     """Every name in a pool, a line each."""
-    return ["rbd", "ls", "-p", pool]
+    return cluster.rbd("ls", "-p", pool)
 
 
-def trash_of(pool: str) -> list[str]:
+def trash_of(cluster: Cluster, pool: str) -> list[str]:
     """'id name' of all that is in a pool's trash, a line each."""
-    return ["rbd", "trash", "ls", "--all", "-p", pool]
+    return cluster.rbd("trash", "ls", "--all", "-p", pool)
 
 
-def all_of(pool: str) -> list[str]:
+def all_of(cluster: Cluster, pool: str) -> list[str]:
     """Sizes and snapshots of all images of a pool, as JSON over many lines."""
-    return ["rbd", "ls", "-l", "--format", "json", "--pretty-format", "-p", pool]
+    return cluster.rbd("ls", "-l", "--format", "json", "--pretty-format", "-p", pool)
 
 
-def suspects(findings: Iterable[Finding]) -> dict[str, tuple[list[str], Sequence[int]]]:
+def suspects(
+    cluster: Cluster, findings: Iterable[Finding]
+) -> dict[str, tuple[list[str], Sequence[int]]]:
     """{id: (argv, exit codes that are answers)}: the closer look at what was found."""
     asked: dict[str, tuple[list[str], Sequence[int]]] = {}
     for finding in findings:
@@ -67,29 +70,29 @@ def suspects(findings: Iterable[Finding]) -> dict[str, tuple[list[str], Sequence
         if finding.kind == "trash":
             number, pool = trash_id(finding), finding.pool
             asked[f"long {pool}"] = (
-                ["rbd", "trash", "ls", "--all", "--long", "--format", "json", "-p", pool],
+                cluster.rbd("trash", "ls", "--all", "--long", "--format", "json", "-p", pool),
                 (0,),
             )
             asked[f"children {spec}"] = (
-                ["rbd", "children", "-p", pool, "--image-id", number, "--format", "json"],
+                cluster.rbd("children", "-p", pool, "--image-id", number, "--format", "json"),
                 _NOT_THERE,
             )
         elif finding.name:
-            asked[f"info {spec}"] = (["rbd", "info", "--format", "json", spec], _NOT_THERE)
+            asked[f"info {spec}"] = (cluster.rbd("info", "--format", "json", spec), _NOT_THERE)
             if finding.kind == "orphaned":
-                asked |= watching([(finding.pool, finding.name)])
+                asked |= watching(cluster, [(finding.pool, finding.name)])
                 asked[f"children {spec}"] = (
-                    ["rbd", "children", "--all", "--format", "json", spec],
+                    cluster.rbd("children", "--all", "--format", "json", spec),
                     _NOT_THERE,
                 )
     return asked
 
 
-def watching(specs: Iterable[Spec]) -> dict[str, tuple[list[str], Sequence[int]]]:
+def watching(cluster: Cluster, specs: Iterable[Spec]) -> dict[str, tuple[list[str], Sequence[int]]]:
     """Who has these images open."""
     return {
         f"status {pool}/{name}": (
-            ["rbd", "status", "--format", "json", f"{pool}/{name}"],
+            cluster.rbd("status", "--format", "json", f"{pool}/{name}"),
             _NOT_THERE,
         )
         for pool, name in specs

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read
+from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import cluster, secret_uuid
 from fabfile.resources.client_packages import SOURCE_LIST
@@ -36,7 +37,7 @@ SERVICES = (
     "masakari",
     "swift",
 )
-FOLDERS = (
+_FOLDERS = (
     *(f"/etc/{service}" for service in SERVICES),
     "/etc/openstack-dashboard",
     "/etc/apache2/sites-available",
@@ -46,10 +47,16 @@ FOLDERS = (
     "/etc/rabbitmq",
     "/etc/haproxy",
     "/etc/keepalived",
-    "/etc/ceph/ceph.conf",
 )
 """Taken where they are; keystone's fernet and credential keys are below /etc/keystone.  Keyrings
 are not: the cluster has the keys, and integrate puts them back."""
+
+
+def folders(site: Site, host: Host) -> list[str]:
+    """What is taken of a host: the services' settings, ceph.conf, and what the site adds."""
+    return [*_FOLDERS, site.platform_of(host).ceph["conf"], *site.backup.also]
+
+
 COMMANDS = {"rabbitmq.json": ["rabbitmqctl", "-q", "export_definitions", "-"]}
 HEADS = {"alembic_version": "version_num", "migrate_version": "CONCAT(repository_id, ' ', version)"}
 """The tables in which migrations keep where they are: {table: what tells it}."""
@@ -169,10 +176,11 @@ def reads(site: Site, host: Host) -> list[Read]:
     if host in hosts(site):
         found += [_INSTALLED, UNITS]
     if "cinder" in host.roles:
-        conf = {"path": "/etc/cinder/cinder.conf", "plain": secret_uuid.PLAIN}
+        path = site.platform_of(host).file(CINDER_VOLUME)
+        conf = {"path": path, "plain": secret_uuid.PLAIN}
         found.append(Read("cinder.conf", "options", conf))
     if "compute" in host.roles:
-        listed = {"argv": ["virsh", "-q", "secret-list"]}
+        listed = {"argv": site.platform_of(host).command("virsh", "secret-list")}
         found.append(Read("secrets", "argv", listed))
     return found
 

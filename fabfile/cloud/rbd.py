@@ -25,14 +25,17 @@ class Ceph(Protocol):
     def __call__(self, kind: Literal["used"], volume: str, /) -> int: ...
 
 
-def questions(pool: str) -> dict[str, list[str]]:
-    """{kind: argv}; each '{}' in it stands for the volume's id."""
+def questions(rbd: Callable[..., list[str]], pool: str) -> dict[str, list[str]]:
+    """{kind: argv}; each '{}' in it stands for the volume's id.
+
+    rbd: makes an argument list for that program.
+    """
     image = pool + "/volume-{}"
     return {
-        "parent": ["rbd", "info", "--format", "json", image],
-        "watchers": ["rbd", "status", "--format", "json", image],
-        "used": ["rbd", "du", "--format", "json", image],
-        "snapshots": ["rbd", "snap", "ls", "--format", "json", image],
+        "parent": rbd("info", "--format", "json", image),
+        "watchers": rbd("status", "--format", "json", image),
+        "used": rbd("du", "--format", "json", image),
+        "snapshots": rbd("snap", "ls", "--format", "json", image),
     }
 
 

@@ -10,6 +10,8 @@ from fabfile.cloud import checks, proof, rbd, user, waiting
 from fabfile.cloud.leftovers import MARK
 from fabfile.core.contract import Failed, Unproved
 
+from .states import site
+
 ID = "2a9d5b7a-5b65-47ce-9a26-9c7c44a7e29d"
 INFO = {
     "name": f"volume-{ID}",
@@ -74,7 +76,7 @@ def test_a_watchers_address_is_its_hosts():
 
 
 def test_questions_are_argument_lists_for_one_volume():
-    asked = rbd.questions("volumes")
+    asked = rbd.questions(site().cluster.rbd, "volumes")
     assert asked["used"][-1].format(ID) == f"volumes/volume-{ID}"
     assert {kind: argv[1] for kind, argv in asked.items()} == {
         "parent": "info",

@@ -24,7 +24,7 @@ from fabfile.audit.database_rows import (
 from fabfile.audit.rbd_images import Held
 from fabfile.core.contract import BadInput
 
-from .states import FSID
+from .states import FSID, site
 
 PLACES = compare.Places(FSID, "volumes", "images", "vms", "rbd")
 HOST = "ctl@rbd#rbd"
@@ -229,7 +229,7 @@ def orphan(name, **answers):
     }
     given |= {f"{question} {spec}": value for question, value in answers.items()}
     findings = compared(seen=seen)
-    assert {*rbd_images.suspects(findings)} == {*given}
+    assert {*rbd_images.suspects(site().cluster, findings)} == {*given}
     return rbd_images.looked_at(findings, given)
 
 
@@ -274,7 +274,7 @@ def test_the_trash_holds_what_waits_or_is_needed(status, children, count):
         "long volumes": answer([{"id": "5e1f", "name": f"volume-{S}", "status": status}]),
         f"children {spec}": answer(children),
     }
-    assert {*rbd_images.suspects(findings)} == {*told_}
+    assert {*rbd_images.suspects(site().cluster, findings)} == {*told_}
     found = rbd_images.looked_at(findings, told_)
     assert [f.command for f in found] == ["rbd trash rm volumes/5e1f"] * count
 

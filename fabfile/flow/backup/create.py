@@ -112,7 +112,7 @@ def _work(
     dumped = {"defaults": site.database.defaults_file, "heads": contents.HEADS} if holds else None
     return {
         "recipients": site.backup.recipients,
-        "folders": [*contents.FOLDERS, *site.backup.also],
+        "folders": contents.folders(site, site.host(host)),
         "said": {"ceph.json": json.dumps(cluster, indent=1)},
         "commands": contents.COMMANDS if holds else {},
         "dumped": dumped,

@@ -59,7 +59,9 @@ class Look:
         if len(found) > _MOST_SUSPECTS:
             self.notes.append(f"{len(found)} findings: they are shown as the names alone tell them")
         else:
-            found = rbd_images.looked_at(found, self._told(rbd_images.suspects(found)))
+            found = rbd_images.looked_at(
+                found, self._told(rbd_images.suspects(self._site.cluster, found))
+            )
         if details:
             open_at = self._watchers(rbd_images.to_watch(places, before, after))
             found += rbd_images.differing(places, before, after, images, open_at)
@@ -98,8 +100,11 @@ class Look:
 
     def _names(self, pools: Sequence[str]) -> compare.Names:
         self._session.screen.step(self._site.admin.name, f"reading names in {', '.join(pools)}")
-        asked = [Read(f"ls {p}", "lines", {"argv": rbd_images.names_of(p)}) for p in pools]
-        asked += [Read(f"trash {p}", "lines", {"argv": rbd_images.trash_of(p)}) for p in pools]
+        ceph = self._site.cluster
+        asked = [Read(f"ls {p}", "lines", {"argv": rbd_images.names_of(ceph, p)}) for p in pools]
+        asked += [
+            Read(f"trash {p}", "lines", {"argv": rbd_images.trash_of(ceph, p)}) for p in pools
+        ]
         seen = self._asked_of_ceph(asked)
         return rbd_images.names(
             {p: seen[f"ls {p}"] for p in pools}, {p: seen[f"trash {p}"] for p in pools}
@@ -109,7 +114,7 @@ class Look:
         found: dict[rbd_images.Spec, rbd_images.Held] = {}
         for pool in names.there:
             self._session.screen.step(self._site.admin.name, f"reading every image of {pool}")
-            args = {"argv": rbd_images.all_of(pool), "timeout": DEADLINE}
+            args = {"argv": rbd_images.all_of(self._site.cluster, pool), "timeout": DEADLINE}
             found |= rbd_images.listed(
                 pool, self._asked_of_ceph([Read("all", "lines", args)])["all"]
             )
@@ -130,7 +135,7 @@ class Look:
         self._session.screen.step(
             self._site.admin.name, f"asking who has {len(specs)} volumes open"
         )
-        answers = self._told(rbd_images.watching(specs))
+        answers = self._told(rbd_images.watching(self._site.cluster, specs))
         return {
             (pool, name): rbd_images.watchers(answers[f"status {pool}/{name}"])
             for pool, name in specs

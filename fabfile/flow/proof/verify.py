@@ -202,7 +202,7 @@ def _settings(session: Session, computes: Sequence[str]) -> ProofSettings:
 
 def _ceph(session: Session, kind: str, volume: str) -> Any:
     """What Ceph says of a volume: its parent, its watchers, its used bytes, its snapshots."""
-    template = rbd.questions(session.site.cinder.pool)[kind]
+    template = rbd.questions(session.site.cluster.rbd, session.site.cinder.pool)[kind]
     argv = [word.replace("{}", volume) for word in template]
     admin = session.site.admin
     answers = session.ask({admin: [Read("rbd", "argv", {"argv": argv})]})
