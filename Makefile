@@ -29,7 +29,7 @@ $(VENV)/.dask: requirements-dask.lock $(VENV)/.installed
 	$(VENV)/bin/pip install --quiet --no-deps --require-hashes -r requirements-dask.lock
 	@touch $@
 
-demo: install ## the main job on the embedded lab (root, Debian 12): up, integrate, verify
+demo: install ## the main job on the embedded lab (root, Debian 12): start, integrate, verify
 	$(INV) lab.up
 	$(INV) integrate --yes
 	$(INV) verify
@@ -83,10 +83,10 @@ test: install dask lint $(BROWSER)/.brought ## style, types and the tests, the l
 faults: install ## every fault of docs/faults.md, on the lab (most of an hour)
 	$(VENV)/bin/python -m pytest -q --timeout 600 tests/faults
 
-clouds: install ## clouds broken on purpose, which doctor names and mends, on the lab
+clouds: install ## clouds broken on purpose that doctor names and mends, on the lab
 	$(VENV)/bin/python -m pytest -q --timeout 600 tests/clouds
 
-canary: install ## canaries that are killed, rollouts that they stop, on the lab (half an hour)
+canary: install ## killed canaries, and rollouts that a canary stops, on the lab (half an hour)
 	$(VENV)/bin/python -m pytest -q --timeout 1800 tests/canary
 
 apart: install $(APART)/.brought ## backups and recovery on hosts apart, on the lab's kept cloud (root)

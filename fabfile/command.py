@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from fabfile.flow.session import Options, Session
 
 FLAGS: Mapping[str, tuple[str | bool, str]] = {
-    "site": ("", "the site file (else STACKRBD_SITE, else config/site.toml)"),
-    "limit": ("", "hosts to touch: names, globs, roles or @failed by commas; '!' takes away"),
-    "check": (False, "show what would be done, change nothing; exits 2 if there is something"),
+    "site": ("", "the site file (default: STACKRBD_SITE, then config/site.toml)"),
+    "limit": ("", "hosts to touch: names, globs, roles or @failed, with commas; '!' excludes"),
+    "check": (False, "show what would be done, change nothing; exits with 2 if there is something"),
     "diff": (False, "show what changes inside each file and object"),
     "yes": (False, "do it without asking"),
-    "json": (False, "print JSON on standard output, a document a line; the last is the result"),
-    "forks": ("", "hosts at a time (else ssh.forks of the site file)"),
-    "serial": ("", "computes a batch: N, N% or a list such as 1,10%,50% (the last one repeats)"),
+    "json": (False, "print JSON on standard output, one document a line; the last is the result"),
+    "forks": ("", "hosts at a time (default: ssh.forks of the site file)"),
+    "serial": ("", "computes in a batch: N, N% or a list such as 1,10%,50% (the last one repeats)"),
     "max_fail": (
         "",
         "computes (N or N%) that may fail or be unreachable while the rest goes on",
     ),
-    "engine": ("", "where hosts are worked on from: local (else), or dask: the workers of [dask]"),
+    "engine": ("", "where hosts are reached from: local (default), or dask: the workers of [dask]"),
     "canary": (
         False,
-        "prove each batch by the canary before the next; the first that fails is undone",
+        "prove each batch by the canary before the next; the first that fails is taken back",
     ),
 }
 """The flags that tasks have in common: {name: (default, help)}; fields of Options."""

@@ -44,11 +44,11 @@ def plan(context: Context, options: Options, out: str = "") -> int:
     flags=("yes", "json", "forks", "serial", "max_fail", "engine", "canary"),
     texts={
         "file": "a plan by inv plan --out",
-        "max_fail": f"{FLAGS['max_fail'][1]} (else as for the plan)",
+        "max_fail": f"{FLAGS['max_fail'][1]} (default: as for the plan)",
     },
 )
 def apply(context: Context, options: Options, file: str) -> int:
-    """Do what a kept plan says and nothing else; refuse where anything changed since."""
+    """Carry out a kept plan and nothing else; refuse if anything changed since."""
     from fabfile.flow import plan_file  # noqa: PLC0415 (start-up time)
     from fabfile.resources import chain  # noqa: PLC0415 (start-up time)
 
@@ -67,7 +67,7 @@ def apply(context: Context, options: Options, file: str) -> int:
 
 @command(
     flags=("site", "limit", "check", "diff", "yes", "json", "forks", "serial", "engine"),
-    texts={"run": "the run to take back (else this site's last; see inv history)"},
+    texts={"run": "the run to take back (default: this site's last; see inv history)"},
 )
 def undo(context: Context, options: Options, run: str = "") -> int:
     """Take a run back: files, caps, secrets and services; never a pool, never data."""
@@ -101,7 +101,7 @@ def show(context: Context, options: Options, run: str) -> int:
         "limit": "computes to prove it on",
         "canary": "on every compute: boot from volume, attach, write, snapshot, live migration",
         "sample": "with --canary: on N or N% of the computes, chosen by chance",
-        "at_once": "with --canary: computes at a time (else verify.at_once of the site file)",
+        "at_once": "with --canary: computes at a time (default: verify.at_once of the site file)",
     },
 )
 def verify(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from fabfile.flow.session import Options
 
-_RECORD = {"record": "its name in inv backup.list (else the last one)"}
+_RECORD = {"record": "a backup's name in inv backup.list (default: the last one)"}
 _CLOUD = {"cloud": "the cloud's name, in place of typing it"}
 
 
@@ -38,7 +38,7 @@ def tools() -> list[Any]:
 
 @command(
     flags=("site",),
-    texts={"out": "the new file, for its owner alone (else backup.identity of the site file)"},
+    texts={"out": "the new file, for its owner alone (default: backup.identity of the site file)"},
 )
 def key(context: Context, options: Options, out: str = "") -> int:
     """Make the key that opens backups, and print the recipient that they are sealed for."""
