@@ -702,6 +702,9 @@ def test_a_host_that_does_not_answer_is_a_finding_and_the_rest_is_looked_at():
     assert codes == {("host.unreachable", ("n2",)), ("libvirt.missing", ("n1",))}
 
 
+FAULTS = (UnknownHostKey, NeedsPassword, LoginRefused, NoPython, SudoRefused, WrongHostKey)
+
+
 @pytest.mark.parametrize(
     "kind, text, code, mend",
     [
