@@ -10,9 +10,9 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from invoke import Context, Exit, task
+from invoke import Context, Exit, Task, task
 
 if TYPE_CHECKING:
     from fabfile.flow.converge import Converger
@@ -66,6 +66,17 @@ def refuse_dry(context: Context) -> None:
         raise Exit("stackrbd: Invoke's --dry would still write; use --check", code=3)
 
 
+@overload
+def command(body: Callable[..., Sequence[Any]]) -> Task[Any]: ...
+@overload
+def command(
+    body: None = None,
+    *,
+    flags: Sequence[str] = (),
+    texts: Mapping[str, str] | None = None,
+    local: bool = False,
+    **more: Any,
+) -> Callable[[Callable[..., Any]], Task[Any]]: ...
 def command(
     body: Callable[..., Any] | None = None,
     *,
@@ -99,7 +110,7 @@ def command(
 
     first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     run.__signature__ = inspect.Signature([first, *parameters])  # type: ignore[attr-defined]
-    del run.__wrapped__  # type: ignore[attr-defined]
+    del run.__wrapped__
     shown = {p.name: FLAGS[p.name][1] for p in parameters if p.name in FLAGS} | dict(texts or {})
     return task(help=shown, **more)(run)
 

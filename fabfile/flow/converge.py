@@ -20,6 +20,7 @@ from fabfile.core.contract import (
     Change,
     Facts,
     Host,
+    Json,
     Plan,
     Read,
     Seen,
@@ -102,7 +103,7 @@ class Converger:
         """Whether it is read: those of the session, but the ones that failed."""
         return host.name not in self.failed and self.session.in_scope(host)
 
-    def _read(self, asked: Mapping[Host, Sequence[Read]]) -> dict[str, dict[str, Any]]:
+    def _read(self, asked: Mapping[Host, Sequence[Read]]) -> dict[str, dict[str, Json]]:
         """As ask(), but goes on without the hosts that may fail."""
         answers, faults = self.session.asked(asked)
         self.leave_out(faults)
@@ -169,7 +170,7 @@ class Converger:
         self.session.confirm()
         return self.carry_out(stages, journal.as_data(plan.changes))
 
-    def apply_kept(self, stages: Sequence[Any], kept: Sequence[Mapping[str, Any]]) -> Plan:
+    def apply_kept(self, stages: Sequence[Any], kept: Sequence[Mapping[str, Json]]) -> Plan:
         """A kept plan: shown and asked for (unless --yes), then carried out, or stale."""
         if not self.session.options.yes:
             now = self.preview(stages)
@@ -177,7 +178,7 @@ class Converger:
             self.session.confirm()
         return self.carry_out(stages, kept)
 
-    def carry_out(self, stages: Sequence[Any], expected: Sequence[Mapping[str, Any]]) -> Plan:
+    def carry_out(self, stages: Sequence[Any], expected: Sequence[Mapping[str, Json]]) -> Plan:
         """Looks once more, under the site's lock, and does what was shown; nothing else.
 
         expected: the plan's changes, as the journal writes them.
@@ -191,7 +192,7 @@ class Converger:
             _refuse_stale([c for c in expected if c.get("host") not in self.failed], plan)
             return self.apply(stages, plan, number)
 
-    def _recorded(self, **what: Any) -> journal.Journal:
+    def _recorded(self, **what: Json) -> journal.Journal:
         """A record of this run on this side, and the hosts that it goes on without."""
         record = journal.Journal(
             self.session.id,
@@ -280,7 +281,7 @@ class Converger:
 
     def _still_true(
         self, stages: Sequence[Any], seen: Mapping[str, Seen]
-    ) -> dict[str, Mapping[str, Any]]:
+    ) -> dict[str, Mapping[str, Json]]:
         """What need not be asked again after the work; seen: what hosts said at its end."""
         anew = {name for s in stages if hasattr(s, "anew") for name in s.anew(self.site)}
         known = {name: found for name, found in self.facts.hosts.items() if name not in anew}
@@ -348,14 +349,14 @@ class Converger:
         return outcomes.left(self.failed, "for these alone: --limit @failed")
 
 
-def _as_shown(plan: Plan) -> list[dict[str, Any]]:
+def _as_shown(plan: Plan) -> list[dict[str, Json]]:
     return [
         {"host": c.host, "thing": c.thing, "sign": c.sign, "sentence": c.sentence, "diff": c.diff}
         for c in plan.changes
     ]
 
 
-def _refuse_stale(expected: Sequence[Mapping[str, Any]], now: Plan) -> None:
+def _refuse_stale(expected: Sequence[Mapping[str, Json]], now: Plan) -> None:
     """Raises BadInput naming each change that only one of the two plans has."""
     old, new = list(expected), journal.as_data(now.changes)
     if old == new:
@@ -370,7 +371,7 @@ def _refuse_stale(expected: Sequence[Mapping[str, Any]], now: Plan) -> None:
     )
 
 
-def _key(change: Mapping[str, Any]) -> str:
+def _key(change: Mapping[str, Json]) -> str:
     """What tells a change from others: a large fleet's are not compared each with each."""
     return json.dumps(change, sort_keys=True)
 

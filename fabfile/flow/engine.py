@@ -13,16 +13,20 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fabfile.core import site_file
-from fabfile.core.contract import BadInput, Host, Read, Ref, Secret, Stop
+from fabfile.core.contract import BadInput, Host, Json, Message, Read, Ref, Secret, Stop
 from fabfile.flow import gather
 from fabfile.flow.terminal import outcomes
+from fabfile.model.site import Ssh
 from fabfile.resources import auth
 
-Works = Mapping[str, Mapping[str, Any]]
-OnMessage = Callable[[str, Mapping[str, Any]], None]
+if TYPE_CHECKING:
+    from fabfile.core.ssh import Fleet  # Fabric is slow to load
+
+Works = Mapping[str, dict[str, Json]]
+OnMessage = Callable[[str, Message], None]
 _LOCK = ("site", "number", "who", "patience")
 """What a work says of the lock that it is done under."""
 
@@ -46,7 +50,7 @@ class Engine(Protocol):
 class Local:
     """This process's pool of threads, over one fleet; admin is where the keys are."""
 
-    def __init__(self, fleet: Any, admin: Host) -> None:
+    def __init__(self, fleet: Fleet, admin: Host) -> None:
         self.fleet, self._admin = fleet, admin
         self._keys: dict[str, Secret] = {}
 
@@ -119,7 +123,7 @@ def _put_in(value: Any, keys: Mapping[str, Secret]) -> Any:
     return value
 
 
-def fleet(hosts: Iterable[Host], ssh: Any, forks: int, where: str = "") -> Any:
+def fleet(hosts: Iterable[Host], ssh: Ssh, forks: int, where: str = "") -> Fleet:
     """A fleet by the site's [ssh], as it is on this machine.  Raises BadInput.
 
     where: what is said of this machine, where it is not the operator's.

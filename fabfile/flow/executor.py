@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from fabfile.cloud import servers, volume_types
 from fabfile.core import journal
@@ -19,8 +19,10 @@ from fabfile.core.contract import (
     Change,
     Failed,
     Interrupted,
+    Json,
     Locked,
     Lost,
+    Message,
     Plan,
     Read,
     Stop,
@@ -171,10 +173,10 @@ class Executor:
     def _failed(self, host: str, fault: Stop) -> None:
         self._failures.setdefault(host, fault)
 
-    def _listener(self, wave: Mapping[str, Numbered]) -> Callable[[str, Mapping[str, Any]], None]:
+    def _listener(self, wave: Mapping[str, Numbered]) -> Callable[[str, Message], None]:
         changes = {number: change for numbered in wave.values() for number, change in numbered}
 
-        def on_message(host: str, message: Mapping[str, Any]) -> None:
+        def on_message(host: str, message: Message) -> None:
             if message["t"] == "busy":
                 self._kept_out(host, Locked(f"{host}: {message['who']} is at work there"))
                 return
@@ -265,7 +267,7 @@ class Executor:
             if host not in faults
         }
 
-    def _found_again(self, host: str, steps: Sequence[Mapping[str, Any]]) -> str:
+    def _found_again(self, host: str, steps: Sequence[Mapping[str, Json]]) -> str:
         count = sum(step["state"] == "done" for step in steps)
         begun = [step["thing"] for step in steps if step["state"] == "begun"]
         self.done[host] = max(self.done.get(host, 0), count)
@@ -273,7 +275,7 @@ class Executor:
         unfinished = f", {', '.join(begun)} begun and not finished" if begun else ""
         return f"it answers again: {self.done[host]} changes were made there{unfinished}"
 
-    def _step(self, number: int, change: Change) -> dict[str, Any]:
+    def _step(self, number: int, change: Change) -> dict[str, Json]:
         return {
             "id": number,
             "verb": change.verb,

@@ -9,7 +9,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fabfile.core.answers import IN_PARTS, fits, unasked
-from fabfile.core.contract import CLOUD, Failed, Host, Locked, Read, Secret, Stop, Unreachable
+from fabfile.core.contract import (
+    CLOUD,
+    Failed,
+    Host,
+    Json,
+    Locked,
+    Message,
+    Read,
+    Secret,
+    Stop,
+    Unreachable,
+)
 from fabfile.flow.terminal import outcomes
 from fabfile.model.site import Site
 
@@ -17,7 +28,7 @@ DEADLINE = 120
 """Seconds that a host may take to answer all."""
 
 
-def as_data(reads: Sequence[Read]) -> list[dict[str, Any]]:
+def as_data(reads: Sequence[Read]) -> list[dict[str, Json]]:
     """Reads as they go to an agent."""
     return [vars(read) for read in reads]
 
@@ -33,8 +44,8 @@ def questions(site: Site, stages: Sequence[Any], host: Host) -> list[Read]:
 
 
 def works(
-    asked: Mapping[Host, Sequence[Read]], under_lock: Mapping[str, Any], deadline: int = DEADLINE
-) -> dict[str, dict[str, Any]]:
+    asked: Mapping[Host, Sequence[Read]], under_lock: Mapping[str, Json], deadline: int = DEADLINE
+) -> dict[str, dict[str, Json]]:
     """{host: its work}: questions as an engine takes them."""
     return {
         host.name: {**under_lock, "reads": as_data(reads), "deadline": deadline}
@@ -46,13 +57,13 @@ class FactCollector:
     """The answers of hosts that were asked: values is {host: {read id: value}}."""
 
     def __init__(self, asked: Mapping[Host, Sequence[Read]]) -> None:
-        self.values: dict[str, dict[str, Any]] = {host.name: {} for host in asked}
+        self.values: dict[str, dict[str, Json]] = {host.name: {} for host in asked}
         self._verbs = {(h.name, r.id): r.verb for h, reads in asked.items() for r in reads}
         self._errors: dict[str, list[str]] = {}
         self._busy: dict[str, Stop] = {}
         self._parts: dict[tuple[str, str], list[str]] = {}
 
-    def on_message(self, host: str, message: Mapping[str, Any]) -> None:
+    def on_message(self, host: str, message: Message) -> None:
         """One message of a host's.  Raises Unreachable for an answer to nothing."""
         if message["t"] == "busy":
             self._busy[host] = Locked(f"{host}: {message['who']} is at work there")
@@ -74,7 +85,7 @@ class FactCollector:
             value = message["value"]
             self.values[host][message["id"]] = Secret(value) if verb == "secret" else value
 
-    def _whole(self, host: str, message: Mapping[str, Any]) -> Any:
+    def _whole(self, host: str, message: Message) -> Any:
         """The lines of all parts; None where they are not as many as the host says."""
         lines = self._parts.pop((host, message["id"]), [])
         return lines if len(lines) == message["value"] else None

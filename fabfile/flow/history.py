@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from fabfile.core import journal
-from fabfile.core.contract import CLOUD, BadInput
+from fabfile.core.contract import CLOUD, BadInput, Json
 from fabfile.flow.terminal.screen import Screen
+from fabfile.model.site import Site
 from fabfile.resources.rollback import Undone
 
 _OUTCOMES = {
@@ -21,7 +21,7 @@ _OUTCOMES = {
 }
 
 
-def summary(run: str, events: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(run: str, events: list[dict[str, Json]]) -> dict[str, Json]:
     """One run in a few words: whose, on what, how much, how long, and how it ended."""
     first, last = events[0], events[-1]
     ended, code = last["event"] == "ended", last.get("code", 1)
@@ -51,7 +51,7 @@ def history(as_json: bool) -> int:
     return 0
 
 
-def last(site: str) -> dict[str, Any] | None:
+def last(site: str) -> dict[str, Json] | None:
     """The site's newest run that is recorded here."""
     for run, events in journal.runs():
         if events[0].get("site") == site:
@@ -79,7 +79,7 @@ def show(run: str, as_json: bool) -> int:
     return 0
 
 
-def undone(run: str, site: Any, limited: Collection[str]) -> Undone:
+def undone(run: str, site: Site, limited: Collection[str]) -> Undone:
     """The resource that takes a run back: the one named, else the site's last that wrote.
 
     limited: the hosts that may be touched.  Raises BadInput where there is no such run.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+
+from invoke import Context
 
 from fabfile.core import known_hosts
 from fabfile.core.contract import LoginRefused, UnknownHostKey, Unreachable
@@ -13,7 +14,7 @@ _ROUNDS = 4
 """A bastion's key comes first, then those of the hosts behind it."""
 
 
-def trust(context: Any, options: Options) -> int:
+def trust(context: Context, options: Options) -> int:
     """Shows every unknown key's fingerprint, asks, and appends the lines.
 
     Raises Unreachable for hosts that cannot be reached for another reason; a changed or

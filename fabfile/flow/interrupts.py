@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -20,7 +20,7 @@ def finishing(
     """Within it, the first signal calls stop() once; the second leave(), and ends the process."""
     count = 0
 
-    def handle(number: int, frame: Any) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         nonlocal count
         count += 1
         if count == 1:
@@ -50,7 +50,7 @@ def finishing(
 def raising() -> None:
     """SIGTERM and SIGHUP as Ctrl-C, wherever nothing is under way on a host."""
 
-    def handle(number: int, frame: Any) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     if threading.current_thread() is threading.main_thread():

@@ -7,17 +7,16 @@ import fnmatch
 import random
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from fabfile.core import journal
-from fabfile.core.contract import BadInput, Unreachable
-from fabfile.model.site import SHARE
+from fabfile.core.contract import BadInput, Json, Unreachable
+from fabfile.model.site import SHARE, Site
 
 FAILED = "@failed"
 """In --limit: the hosts that the site's last run left behind."""
 
 
-def resolved(site: Any, limit: str) -> str:
+def resolved(site: Site, limit: str) -> str:
     """A --limit with names in the place of @failed.
 
     Raises BadInput where no run is recorded that says who failed, or where nobody did.
@@ -31,7 +30,7 @@ def resolved(site: Any, limit: str) -> str:
     return ",".join(words)
 
 
-def _failed(site: Any) -> list[str]:
+def _failed(site: Site) -> list[str]:
     for run, events in journal.runs():
         failed = events[-1].get("failed")
         if events[0].get("site") != site.name or failed is None:
@@ -46,7 +45,7 @@ def _failed(site: Any) -> list[str]:
     )
 
 
-def limited(site: Any, limit: str) -> set[str]:
+def limited(site: Site, limit: str) -> set[str]:
     """The hosts of --limit: names, globs and roles by commas, '!' takes away.
 
     Raises BadInput, with the nearest name, for a word that fits no host.
@@ -63,7 +62,7 @@ def limited(site: Any, limit: str) -> set[str]:
     return found
 
 
-def _fitting(site: Any, pattern: str) -> set[str]:
+def _fitting(site: Site, pattern: str) -> set[str]:
     hits = {
         h.name
         for h in site.all_hosts()
@@ -93,7 +92,7 @@ def sampled(names: Sequence[str], word: str, seed: str) -> list[str]:
     return [name for name in names if name in chosen]
 
 
-def refuse_where_input_is_kept(answers: Mapping[str, Mapping[str, Any]]) -> None:
+def refuse_where_input_is_kept(answers: Mapping[str, Mapping[str, Json]]) -> None:
     """Raises Unreachable where sudo would write the keys that it is sent into its log."""
     hosts = [n for n, seen in answers.items() if seen.get("host", {}).get("sudo_keeps_input")]
     if hosts:
@@ -103,7 +102,7 @@ def refuse_where_input_is_kept(answers: Mapping[str, Mapping[str, Any]]) -> None
         )
 
 
-def refuse_one_host_under_two_names(answers: Mapping[str, Mapping[str, Any]]) -> None:
+def refuse_one_host_under_two_names(answers: Mapping[str, Mapping[str, Json]]) -> None:
     """Raises BadInput where two hosts of the site have one machine-id and one boot."""
     names: dict[tuple[str, str], str] = {}
     for name, seen in answers.items():

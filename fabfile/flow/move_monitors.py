@@ -7,7 +7,8 @@ resources' to say.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from invoke import Context
 
 from fabfile.audit import database_rows, frozen_monitors
 from fabfile.core.contract import BadInput, Facts, Read
@@ -16,7 +17,7 @@ from fabfile.flow.session import Options, Session, open_session
 from fabfile.resources import ceph_conf, cluster, restarts
 
 
-def follow(context: Any, options: Options, refresh: bool, restart: Sequence[str]) -> int:
+def follow(context: Context, options: Options, refresh: bool, restart: Sequence[str]) -> int:
     """The task; restart: ids of instances.  Raises BadInput where it cannot be done."""
     with open_session(context, options, "ceph.mons") as session:
         _refuse(session, refresh or bool(restart))

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from fabfile.core import journal, site_file
-from fabfile.core.contract import BadInput, Plan, Stop, Unreachable
+from fabfile.core.contract import BadInput, Json, Plan, Stop, Unreachable
 from fabfile.flow.session import Session
 
 FORMAT = 1
-_LATER: dict[str, Any] = {"max_fail": "", "left_out": {}}
+_LATER: dict[str, Json] = {"max_fail": "", "left_out": {}}
 """What the first files of this format do not have."""
 
 
@@ -69,7 +69,7 @@ def save(out: str, session: Session, plan: Plan) -> None:
     session.screen.say(f"The plan is in {path}. To do it: inv apply {path}")
 
 
-def load(name: str) -> dict[str, Any]:
+def load(name: str) -> dict[str, Json]:
     """The file's document.  Raises BadInput for anything else than a whole plan."""
     path = site_file.expanded(name, "apply")
     try:
@@ -93,12 +93,12 @@ def load(name: str) -> dict[str, Any]:
     return whole
 
 
-def left_out(document: dict[str, Any]) -> dict[str, Stop]:
+def left_out(document: dict[str, Json]) -> dict[str, Stop]:
     """{host: why} of those that the plan goes on without, whether they answer now or not."""
     return {host: Unreachable(f"{host}: {why}") for host, why in document["left_out"].items()}
 
 
-def site_of(document: dict[str, Any]) -> str:
+def site_of(document: dict[str, Json]) -> str:
     """The plan's site file.  Raises BadInput ('stale') where it was changed since."""
     path = Path(document["site"]["file"])
     try:

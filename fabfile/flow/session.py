@@ -14,15 +14,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from invoke import Context
+
 from fabfile.cloud import connection, holdings
 from fabfile.core import journal, site_file
-from fabfile.core.contract import BadInput, Host, NeedsPassword, Read, Secret, Stop
+from fabfile.core.contract import BadInput, Host, Json, Message, NeedsPassword, Read, Secret, Stop
 from fabfile.flow import engine as engines
 from fabfile.flow import gather, interrupts, rollout
 from fabfile.flow import limit as limits
 from fabfile.flow.terminal import outcomes
 from fabfile.flow.terminal.screen import Screen, answer, attended
 from fabfile.model import site as sites
+from fabfile.model.site import Site
 
 if TYPE_CHECKING:
     from fabfile.core.ssh import Fleet  # Fabric is slow to load
@@ -63,7 +66,7 @@ class Session:
     under_lock: what a work says of the lock that it is done under; empty without one.
     """
 
-    context: Any
+    context: Context
     options: Options
     task: str
     path: Path
@@ -73,7 +76,7 @@ class Session:
     rollout: rollout.Rollout
     fleet: Fleet
     id: str
-    under_lock: dict[str, Any] = field(default_factory=dict)
+    under_lock: dict[str, Json] = field(default_factory=dict)
     engine: engines.Engine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,7 +121,7 @@ class Session:
 
     def ask(
         self, asked: Mapping[Host, Sequence[Read]], deadline: int = gather.DEADLINE
-    ) -> dict[str, dict[str, Any]]:
+    ) -> dict[str, dict[str, Json]]:
         """{host: {read id: value}}; a read 'secret' comes back as a Secret.
 
         Raises Unreachable, Locked, Interrupted, or Failed for what could not look.
@@ -133,7 +136,7 @@ class Session:
         asked: Mapping[Host, Sequence[Read]],
         quietly: bool = False,
         deadline: int = gather.DEADLINE,
-    ) -> tuple[dict[str, dict[str, Any]], dict[str, Stop]]:
+    ) -> tuple[dict[str, dict[str, Json]], dict[str, Stop]]:
         """As ask(), and {host: why} of those that did not answer all.  Raises Interrupted.
 
         quietly: does not ask for a password.
@@ -166,13 +169,13 @@ class Session:
         return cut
 
     def _probe(
-        self, works: Mapping[str, dict[str, Any]], facts: gather.FactCollector
+        self, works: Mapping[str, dict[str, Json]], facts: gather.FactCollector
     ) -> dict[str, Stop]:
         """Asks hosts, while the screen shows how many have answered."""
         wanted = {host: len(work["reads"]) for host, work in works.items()}
         with self.screen.at_work("read", wanted) as on_progress:
 
-            def on_message(host: str, message: Mapping[str, Any]) -> None:
+            def on_message(host: str, message: Message) -> None:
                 facts.on_message(host, message)
                 on_progress(host, str(message["t"]))
 
@@ -226,7 +229,7 @@ class Session:
         """The site's cloud, by openstacksdk."""
         return connection.connect(str(self.site.cloud), self.site.clouds_yaml)
 
-    def ask_cloud(self, asked: Sequence[Read]) -> dict[str, Any]:
+    def ask_cloud(self, asked: Sequence[Read]) -> dict[str, Json]:
         """{read id: value} of what the cloud's API can answer."""
         cloud = self.connection()
         known = [read for read in asked if read.verb in holdings.READS]  # the rest: any host's
@@ -253,7 +256,7 @@ Engines = Mapping[str, Callable[[Session], engines.Engine]]
 
 
 def open_session(
-    context: Any, options: Options, task: str = "", others: Engines | None = None
+    context: Context, options: Options, task: str = "", others: Engines | None = None
 ) -> Session:
     """A session on the site that the options name; connects to nothing yet.
 

@@ -9,7 +9,7 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-Message = Mapping[str, Any]
+from fabfile.core.contract import Json, Message
 
 
 def shared_out(
@@ -41,7 +41,7 @@ class Awaited:
     So a host whose worker is lost can be asked again, and is not heard twice.
     """
 
-    def __init__(self, works: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, works: Mapping[str, Mapping[str, Json]]) -> None:
         self._wanted = {host: _wanted(work) for host, work in works.items()}
         self._kept: dict[str, list[Message]] = {}
 
@@ -63,7 +63,7 @@ class Awaited:
         return {host for host, wanted in self._wanted.items() if wanted}
 
 
-def _wanted(work: Mapping[str, Any]) -> set[tuple[str, Any]]:
-    reads: Sequence[Mapping[str, Any]] = [*work.get("reads", ()), *work.get("then", ())]
+def _wanted(work: Mapping[str, Json]) -> set[tuple[str, Any]]:
+    reads: Sequence[Mapping[str, Json]] = [*work.get("reads", ()), *work.get("then", ())]
     steps = {("done", step["id"]) for step in work.get("steps", ())}
     return {("read", read["id"]) for read in reads} | steps

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabfile.core import source_digest
-from fabfile.core.contract import Failed, Host, Stop, Unknown
+from fabfile.core.contract import Failed, Host, Json, Message, Stop, Unknown
 from fabfile.core.ssh import conversing
 from fabfile.flow import engine
 from fabfile.flow.terminal import outcomes
@@ -40,7 +40,7 @@ class Order:
 
     run: str
     phase: str
-    works: Mapping[str, Any]
+    works: Mapping[str, Json]
     hosts: tuple[Host, ...]
     admin: Host
     config: Any
@@ -51,7 +51,7 @@ class Order:
 class News:
     """What was heard since: [(host, message)]; faults only when the shard is over."""
 
-    said: list[tuple[str, Mapping[str, Any]]]
+    said: list[tuple[str, Mapping[str, Json]]]
     faults: dict[str, Stop] | None
     warnings: tuple[str, ...] = ()
 
@@ -99,7 +99,7 @@ class _Working:
     def __init__(self, run: str) -> None:
         self._run, self._asked = run, time.monotonic()
         self._lock = threading.Lock()
-        self._said: list[tuple[str, Mapping[str, Any]]] = []
+        self._said: list[tuple[str, Mapping[str, Json]]] = []
         self._faults: dict[str, Stop] | None = None
         self._engine: engine.Local | None = None
         self._busy = False
@@ -137,7 +137,7 @@ class _Working:
         faults: dict[str, Stop] = getattr(self._engine, order.phase)(order.works, self._heard)
         return faults
 
-    def _heard(self, host: str, message: Mapping[str, Any]) -> None:
+    def _heard(self, host: str, message: Message) -> None:
         with self._lock:
             self._said.append((host, message))
 

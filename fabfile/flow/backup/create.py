@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from typing import Any
+
+from invoke import Context
 
 from fabfile.backup import age, contents
 from fabfile.backup.store import Incoming, Outgoing, Store
 from fabfile.core import journal, site_file
-from fabfile.core.contract import BadInput, Facts, Failed, Host, Read, Stop
+from fabfile.core.contract import BadInput, Facts, Failed, Host, Json, Read, Stop
 from fabfile.flow.backup.transfer import transferred
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal import outcomes
 from fabfile.flow.terminal.screen import Screen
+from fabfile.model.site import Site
 
 
-def store(site: Any) -> Store:
+def store(site: Site) -> Store:
     """Where a site's backups are."""
     return Store(site.backup.folder, site.name)
 
@@ -29,7 +31,7 @@ def store(site: Any) -> Store:
 # Making one
 
 
-def create(context: Any, options: Options) -> int:
+def create(context: Context, options: Options) -> int:
     """Makes a backup of the site, and prunes the oldest ones."""
     with open_session(context, options, "backup.create") as session:
         facts = seen(session)
@@ -105,8 +107,8 @@ def make(session: Session, facts: Facts, number: int) -> str:
 
 
 def _work(
-    site: Any, host: str, about: Mapping[str, Any], cluster: Mapping[str, Any]
-) -> dict[str, Any]:
+    site: Site, host: str, about: Mapping[str, Json], cluster: Mapping[str, Json]
+) -> dict[str, Json]:
     database = site.with_role("database")
     holds = bool(database) and site.database_host.name == host
     dumped = {"defaults": site.database.defaults_file, "heads": contents.HEADS} if holds else None
@@ -123,7 +125,7 @@ def _work(
 # Showing them
 
 
-def told(manifest: Mapping[str, Any]) -> str:
+def told(manifest: Mapping[str, Json]) -> str:
     """A backup in a line."""
     if "broken" in manifest:
         return str(manifest["broken"])
@@ -138,7 +140,7 @@ def told(manifest: Mapping[str, Any]) -> str:
     return f"{len(hosts)} hosts, {len(tables)} tables, {rows} rows, {size / 1e6:.1f} MB sealed"
 
 
-def warnings(manifest: Mapping[str, Any]) -> list[str]:
+def warnings(manifest: Mapping[str, Json]) -> list[str]:
     """What a backup could not hold as it should."""
     found = []
     for host, held in manifest["hosts"].items():
@@ -152,7 +154,7 @@ def warnings(manifest: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def show(site: Any, as_json: bool) -> int:
+def show(site: Site, as_json: bool) -> int:
     """A line for each backup, the newest first."""
     screen, kept = Screen(as_json), store(site)
     found = []
@@ -172,7 +174,7 @@ def _age(seconds: float) -> str:
     return f"{hours // 24} days" if hours >= 48 else f"{hours} hours"
 
 
-def ages(site: Any) -> dict[str, float | None]:
+def ages(site: Site) -> dict[str, float | None]:
     """{'newest', 'verified'}: seconds since the newest backup, and since the newest tried one."""
     kept = store(site)
     newest = next((time.time() - m["time"] for _, m in kept.all() if "time" in m), None)
@@ -183,7 +185,7 @@ def ages(site: Any) -> dict[str, float | None]:
 # Trying one
 
 
-def opened(site: Any, name: str) -> dict[str, Outgoing]:
+def opened(site: Site, name: str) -> dict[str, Outgoing]:
     """{host: its part of a backup, on its way}.  Raises BadInput for a broken one, or no key."""
     kept = store(site)
     kept.refuse_altered(name)
@@ -196,10 +198,10 @@ def opened(site: Any, name: str) -> dict[str, Outgoing]:
 def taken(
     session: Session,
     number: int,
-    manifest: Mapping[str, Any],
+    manifest: Mapping[str, Json],
     streams: Mapping[str, Outgoing],
     keep: bool,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, Json]]:
     """Records restored beside the live ones on their hosts, and compared.  Raises Failed."""
     outer = ("size", "sha256")
     works = {
@@ -218,7 +220,7 @@ def taken(
             stream.close()
 
 
-def verify(context: Any, options: Options, record: str) -> int:
+def verify(context: Context, options: Options, record: str) -> int:
     """A restore drill: opened, restored into a throwaway server, compared table by table."""
     with open_session(context, options, "backup.verify") as session:
         kept = store(session.site)
@@ -242,7 +244,7 @@ def verify(context: Any, options: Options, record: str) -> int:
     return 0
 
 
-def refuse_other_hosts(session: Session, manifest: Mapping[str, Any]) -> None:
+def refuse_other_hosts(session: Session, manifest: Mapping[str, Json]) -> None:
     """Raises BadInput for a backup of another site, or of hosts that the site has not."""
     strangers = [host for host in manifest["hosts"] if host not in session.site.hosts]
     if manifest["site"] != session.site.name or strangers:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fabfile.backup import age
 from fabfile.core import site_file
 from fabfile.model import site as sites
+from fabfile.model.site import Site
 
 
-def site_of(option: str) -> Any:
+def site_of(option: str) -> Site:
     """The checked site file, without a run."""
     path = site_file.locate(option)
     return sites.check(site_file.load(path), str(path), site_file.platforms())

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from invoke import Context
+
 from fabfile.audit import database_rows
 from fabfile.backup import contents
 from fabfile.core.contract import (
@@ -19,6 +21,7 @@ from fabfile.core.contract import (
     Facts,
     Failed,
     Host,
+    Json,
     Plan,
     Read,
     Stop,
@@ -36,13 +39,13 @@ from fabfile.resources import chain, client_packages, cluster
 _APART = ".stackrbd-"
 
 
-def restore(context: Any, options: Options, record: str, cloud: str) -> int:
+def restore(context: Context, options: Options, record: str, cloud: str) -> int:
     """Puts a backup in the place of the live databases and files."""
     with open_session(context, options, "backup.restore") as session:
         return Restoring(session, record, bare=False).all(cloud)
 
 
-def recover(context: Any, options: Options, record: str, cloud: str) -> int:
+def recover(context: Context, options: Options, record: str, cloud: str) -> int:
     """A lost controller: restore onto a bare host with packages, integrate, reconcile, verify."""
     began = time.monotonic()
     with open_session(context, options, "recover") as session:
@@ -89,7 +92,7 @@ class Restoring:
         create.refuse_other_hosts(session, self.manifest)
         self._hosts = list(self.manifest["hosts"])
         self._failed: dict[str, Stop] = {}
-        self._units: dict[str, Any] = {}  # what was at work before anything was stopped
+        self._units: dict[str, Json] = {}  # what was at work before anything was stopped
 
     def all(self, cloud: str) -> int:
         """Plan, question, restore beside, compare, stop, safety backup, put in place, start.
@@ -188,7 +191,7 @@ class Restoring:
 
     # Do
 
-    def _located(self, found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    def _located(self, found: Mapping[str, Mapping[str, Json]]) -> dict[str, dict[str, Json]]:
         return {
             host: {**one, "live": one["folder"].rpartition(_APART)[0]}
             for host, one in found.items()
@@ -221,7 +224,7 @@ class Restoring:
         }
         create.make(session, Facts(hosts, facts.known), number)
 
-    def _say_what_is_kept(self, taken: Mapping[str, Mapping[str, Any]], run: str) -> None:
+    def _say_what_is_kept(self, taken: Mapping[str, Mapping[str, Json]], run: str) -> None:
         screen = self._session.screen
         kept = [
             f"{host}: {one['live']}.stackrbd-before-{run}"
@@ -238,7 +241,7 @@ class Restoring:
         )
 
 
-def settle(context: Any, options: Options) -> int:
+def settle(context: Context, options: Options) -> int:
     """Takes away, for good, what restores kept of older databases."""
     with open_session(context, options, "backup.settle") as session:
         host = session.site.database_host

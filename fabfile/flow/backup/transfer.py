@@ -6,10 +6,10 @@ Knows what hosts say of it; what is in a backup is fabfile.backup's and the agen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from fabfile.backup.store import Incoming, Outgoing
 from fabfile.core import journal
-from fabfile.core.contract import Failed, Locked, Stop, Unknown
+from fabfile.core.contract import Failed, Json, Locked, Message, Stop, Unknown
 from fabfile.flow.session import PATIENCE, Session
 from fabfile.flow.terminal import outcomes
 
@@ -22,17 +22,17 @@ def transferred(
     session: Session,
     number: int,
     verb: str,
-    works: Mapping[str, Mapping[str, Any]],
-    streams: Mapping[str, Any],
-) -> dict[str, dict[str, Any]]:
+    works: Mapping[str, Mapping[str, Json]],
+    streams: Mapping[str, Incoming | Outgoing],
+) -> dict[str, dict[str, Json]]:
     """{host: what came of it}.  Raises the hosts' faults as one.
 
     verb: 'create' or 'restore'; works: {host: its arguments}; streams: {host: the other end}.
     """
-    values: dict[str, dict[str, Any]] = {}
+    values: dict[str, dict[str, Json]] = {}
     faults: dict[str, Stop] = {}
 
-    def on_message(host: str, message: Mapping[str, Any]) -> None:
+    def on_message(host: str, message: Message) -> None:
         kind = message["t"]
         if kind == "transferred":
             values[host] = message["value"]
@@ -41,10 +41,12 @@ def transferred(
         elif kind == "busy":
             faults[host] = Locked(f"{host}: {message['who']} is at work there")
         elif kind == "again":
-            streams[host].restart()
+            stream = streams[host]
+            if isinstance(stream, Incoming):
+                stream.restart()
             session.screen.step(host, f"the schema changed ({message['why']}): dumped again")
         elif kind == "stage":
-            session.screen.step(host, _STAGES.get(message["what"], message["what"]))
+            session.screen.step(host, _STAGES.get(str(message["what"]), str(message["what"])))
 
     who = f"run {session.id} ({session.task}) of {journal.who()}"
     common = {

@@ -7,7 +7,6 @@ taken back; how a canary runs is verify's matter, how a run is taken back the co
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from fabfile.core.contract import Interrupted, Stop, Unproved
 from fabfile.core.journal import Journal
@@ -76,7 +75,7 @@ class CanaryGate:
             self._converger.failed.setdefault(
                 host, Unproved(f"{host}: the gate was closed; {said}")
             )
-        kind: Any = type(why)
+        kind: type[Stop] = type(why)
         found: Stop = kind(f"{why}\n{said}; no later batch was begun")
         return found
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from invoke import Context
+
 from fabfile.cloud import canary as flights
 from fabfile.cloud import proof, rbd
 from fabfile.cloud.checks import Check
@@ -25,7 +27,7 @@ from fabfile.model.site import MOST_AT_ONCE, Site
 from fabfile.report import canary as told
 
 
-def prove(context: Any, options: Options) -> int:
+def prove(context: Context, options: Options) -> int:
     """Runs the proof and prints its checks.
 
     Raises Unproved naming the first thing that did not work; all that was made for
@@ -68,7 +70,7 @@ def _report(session: Session, record: Journal, found: Sequence[Check]) -> None:
 # The canary
 
 
-def canary(context: Any, options: Options, sample: str, at_once: str) -> int:
+def canary(context: Context, options: Options, sample: str, at_once: str) -> int:
     """Flies the canary on the computes of --limit, or some of them, under the site's lock."""
     with open_session(context, options, "verify") as session:
         refuse_without_means(session.site, "verify --canary")

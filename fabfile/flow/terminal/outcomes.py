@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from fabfile.core.contract import Stop, Unreachable
 from fabfile.core.text import few
@@ -79,7 +78,7 @@ def left(faults: Mapping[str, Stop], next_: str) -> Stop:
 
 def _of_kind(faults: Mapping[str, Stop], text: str) -> Stop:
     most = max(faults.values(), key=lambda fault: fault.code)
-    kind: Any = Unreachable if isinstance(most, Unreachable) else type(most)
+    kind: type[Stop] = Unreachable if isinstance(most, Unreachable) else type(most)
     found: Stop = kind(text)
     return found
 

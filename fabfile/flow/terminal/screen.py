@@ -14,12 +14,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from fabfile.core.contract import Plan
+from fabfile.core.contract import Change, Json, Plan
 from fabfile.core.text import clean
 from fabfile.flow.terminal import outcomes
 from fabfile.flow.terminal.progress import MANY, Progress
+
+if TYPE_CHECKING:
+    from fabfile.flow.terminal.live import Rows  # rich is slow to load
 
 _COLOURS = {"+": "32", "~": "33", "-": "31", "!": "36"}
 _NEXT_ROWS, _NEXT_LINE = 0.4, 1.0
@@ -42,7 +45,7 @@ def answer(question: str) -> str:
 
 
 @contextlib.contextmanager
-def _listened_to(out: Any) -> Iterator[None]:
+def _listened_to(out: TextIO) -> Iterator[None]:
     """Whoever listens may go (head, a terminal): the work goes on, and the record is kept."""
     try:
         yield
@@ -54,7 +57,7 @@ def _listened_to(out: Any) -> Iterator[None]:
             print(f"stackrbd: what is said here is lost: {error.strerror}", file=sys.stderr)
 
 
-def _into_nothing(out: Any) -> None:
+def _into_nothing(out: TextIO) -> None:
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, out.fileno())
     os.close(nothing)
@@ -78,7 +81,7 @@ class Screen:
         )
         self._lock = threading.RLock()
         self._progress: Progress | None = None
-        self._rows: Any = None
+        self._rows: Rows | None = None
 
     def say(self, text: str = "") -> None:
         """One or more lines for people, without control characters."""
@@ -90,7 +93,7 @@ class Screen:
                 self._print(clean(text), self._out)
 
     @staticmethod
-    def _print(text: str, out: Any, end: str = "\n") -> None:
+    def _print(text: str, out: TextIO, end: str = "\n") -> None:
         with _listened_to(out):
             print(text, end=end, file=out, flush=True)
 
@@ -167,17 +170,17 @@ class Screen:
 
     # What happened, for --json and the rows
 
-    def event(self, kind: str, **what: Any) -> None:
+    def event(self, kind: str, **what: Json) -> None:
         """One event that no journal has."""
         self.heard({"time": round(time.time(), 3), "event": kind, **what})
 
-    def heard(self, line: Mapping[str, Any]) -> None:
+    def heard(self, line: Mapping[str, Json]) -> None:
         """One event, as the journal has it: {'event': 'done', 'host': ..., ...}."""
         self.json(line)
         if "host" in line:
             self._told(line["host"], line["event"], line.get("why") or line.get("thing", ""))
 
-    def json(self, document: Mapping[str, Any]) -> None:
+    def json(self, document: Mapping[str, Json]) -> None:
         """One document of --json, in one line; the last one is the result."""
         if self._json:
             with self._lock:
@@ -190,7 +193,7 @@ class Screen:
 
     def plan(self, plan: Plan, diff: bool) -> None:
         """Every change by host; hosts with equal work are folded together."""
-        by_host: dict[str, list[Any]] = {}
+        by_host: dict[str, list[Change]] = {}
         for change in plan.changes:
             by_host.setdefault(change.host, []).append(change)
         folded: dict[tuple[Any, ...], list[str]] = {}
