@@ -52,9 +52,9 @@ class Flight:
 class Listener:
     """Who is told: of each check as it ends; and what raises Interrupted to stop it all."""
 
-    hear: Callable[[Check], None]
+    on_check: Callable[[Check], None]
     say: Callable[[str], None]
-    go_on: waiting.GoOn
+    raise_if_stopped: waiting.RaiseIfStopped
 
 
 def prove(
@@ -70,7 +70,7 @@ def prove(
     list, and ends its compute's chain.  Raises Interrupted, after all is removed.
     """
     connection = connect()
-    checks = Checks(lambda text: None, listener.hear, listener.go_on)
+    checks = Checks(lambda text: None, listener.on_check, listener.raise_if_stopped)
     leftovers = Leftovers(connection, settings.timeout, listener.say)
     try:
         checks.check("what earlier proofs left is gone", partial(leftovers.sweep, PREFIX))
@@ -111,7 +111,7 @@ class _Canary:
     ) -> None:
         self._connect, self._settings, self._flight = connect, settings, flight
         self._ceph, self._listener, self._checks = ceph, listener, checks
-        self._user = User(connection, settings, listener.go_on)
+        self._user = User(connection, settings, listener.raise_if_stopped)
         self._image: Image
         self._nodes: dict[str, Hypervisor] = {}
 
@@ -165,7 +165,7 @@ class _Canary:
     def _one(self, crews: queue.SimpleQueue[Cloud], name: str, to: str) -> None:
         """The chain of one compute, and its end."""
         connection = crews.get()
-        user = User(connection, self._settings, self._listener.go_on)
+        user = User(connection, self._settings, self._listener.raise_if_stopped)
         course = _Course(name, user, self._image, self._ceph, self._settings)
         here, there = self._nodes.get(name), self._nodes.get(to)
         try:

@@ -31,21 +31,21 @@ class Check:
 class Checks:
     """The checks of one proof, in the order in which they ended; threads may share them.
 
-    hear: is told of each as it ends.  go_on: raises Interrupted where none is to begin.
+    on_check: called with each as it ends; raise_if_stopped: where none is to begin any more.
     """
 
     def __init__(
         self,
         say: Say,
-        hear: Callable[[Check], None] = lambda check: None,
-        go_on: waiting.GoOn = lambda: None,
+        on_check: Callable[[Check], None] = lambda check: None,
+        raise_if_stopped: waiting.RaiseIfStopped = lambda: None,
     ) -> None:
         self.all: list[Check] = []
-        self._say, self._hear, self._go_on = say, hear, go_on
+        self._say, self._on_check, self._raise_if_stopped = say, on_check, raise_if_stopped
 
     def check(self, name: str, act: Callable[[], str], host: str = "", last: bool = False) -> bool:
         """Carry out one step and note what came of it; only bugs and Interrupted go through."""
-        self._go_on()
+        self._raise_if_stopped()
         return self.finish(f"{host}: {name}" if host else name, act, host, last)
 
     def finish(self, name: str, act: Callable[[], str], host: str = "", last: bool = False) -> bool:
@@ -61,7 +61,7 @@ class Checks:
         seconds = time.monotonic() - start
         found = Check(name, ok, detail, seconds, host, last)
         self.all.append(found)
-        self._hear(found)
+        self._on_check(found)
         self._say(f"proof: {'ok' if ok else 'FAILED'} ({seconds:.1f} s) {detail}")
         return ok
 

@@ -71,13 +71,13 @@ class User:
         self,
         connection: Cloud,
         settings: ProofSettings,
-        go_on: waiting.GoOn = lambda: None,
+        raise_if_stopped: waiting.RaiseIfStopped = lambda: None,
     ) -> None:
         self._compute = connection.compute
         self._storage = connection.block_storage
         self._glance = connection.image
         self._settings = settings
-        self._go_on = go_on
+        self._raise_if_stopped = raise_if_stopped
         self._listens_until: float | None = None
 
     def until(  # noqa: PLR0913 (as waiting.until)
@@ -95,7 +95,14 @@ class User:
         if seconds is None:
             seconds = self._settings.timeout
         return waiting.until(
-            what, ask, done, seconds=seconds, fatal=fatal, why=why, end=end, go_on=self._go_on
+            what,
+            ask,
+            done,
+            seconds=seconds,
+            fatal=fatal,
+            why=why,
+            end=end,
+            raise_if_stopped=self._raise_if_stopped,
         )
 
     # Glance

@@ -13,7 +13,7 @@ from typing import TypeVar
 from fabfile.core.contract import Stop, Unproved
 
 T = TypeVar("T")
-GoOn = Callable[[], None]
+RaiseIfStopped = Callable[[], None]
 _PAUSE_SECONDS = 1.0
 
 
@@ -26,15 +26,15 @@ def until(  # noqa: PLR0913 - one loop for all waits
     fatal: tuple[str, ...] = (),
     why: Callable[[T], str] = lambda now: "",
     end: str = "",
-    go_on: GoOn = lambda: None,
+    raise_if_stopped: RaiseIfStopped = lambda: None,
 ) -> T:
     """Ask until it is done; Unproved, with the last answer, after so many seconds.
 
-    go_on: raises Interrupted where it is to wait no more.
+    raise_if_stopped: raises Interrupted where it is to wait no more.
     """
     deadline = time.monotonic() + seconds
     while True:
-        go_on()
+        raise_if_stopped()
         asked = _asked(ask)
         if asked[1] is None:
             if done(asked[0]):

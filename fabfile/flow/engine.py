@@ -86,7 +86,7 @@ class Local:
         answers = gather.FactCollector(asked)
         lock = {name: work[name] for name in _LOCK}
         wanting = answers.wanting(self.fleet.work(gather.works(asked, lock), answers.on_message))
-        self.fleet.conversations.go_on()
+        self.fleet.conversations.raise_if_stopped()
         if wanting:
             raise outcomes.worst(wanting)
         self._keys |= answers.values[self._admin.name]

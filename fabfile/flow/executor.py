@@ -155,7 +155,7 @@ class Executor:
                 self._kept_out(host, fault)
         lost = {h: f for h, f in cut.items() if isinstance(f, Lost) and h not in self._failures}
         unknown = [host for host, f in cut.items() if isinstance(f, Unknown) and host not in lost]
-        self._session.fleet.conversations.go_on()
+        self._session.fleet.conversations.raise_if_stopped()
         if unknown:
             self._ask_again(unknown)
         if lost:
@@ -292,7 +292,7 @@ class Executor:
     # The cloud
 
     def _cloud(self, step: int, change: Change) -> None:
-        self._session.fleet.conversations.go_on()
+        self._session.fleet.conversations.raise_if_stopped()
         self._begun.add(CLOUD)
         self._record.event("begin", host=CLOUD, step=step, thing=change.thing)
         verbs = {**volume_types.VERBS, **servers.VERBS}

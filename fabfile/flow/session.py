@@ -165,7 +165,7 @@ class Session:
                 for name in needy:
                     del cut[name]
                 cut |= self._probe({name: works[name] for name in needy}, facts)
-        self.fleet.conversations.go_on()
+        self.fleet.conversations.raise_if_stopped()
         return cut
 
     def _probe(

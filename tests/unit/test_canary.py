@@ -107,9 +107,9 @@ class Cloud(test_proof.Cloud):
         return self.count
 
 
-def fly(cloud, wanted, hear=lambda check: None, go_on=lambda: None, said=None, **flight):
+def fly(cloud, wanted, hear=lambda check: None, raise_if_stopped=lambda: None, said=None, **flight):
     course = canary.Flight(**{"targets": ("c1", "c2"), "at_once": 2, **flight})
-    listener = canary.Listener(hear, (said if said is not None else []).append, go_on)
+    listener = canary.Listener(hear, (said if said is not None else []).append, raise_if_stopped)
     return canary.prove(lambda: cloud, wanted, course, cloud.ceph, listener)
 
 
@@ -245,12 +245,12 @@ def test_a_backend_that_the_scheduler_does_not_know(settings):  # noqa: F811
 def test_an_interrupt_ends_every_chain_and_removes_all(settings):  # noqa: F811
     cloud, heard = Cloud(), []
 
-    def go_on():
+    def raise_if_stopped():
         if any("is attached" in check.name for check in heard):
             raise Interrupted("interrupted")
 
     with pytest.raises(Interrupted):
-        fly(cloud, settings, heard.append, go_on)
+        fly(cloud, settings, heard.append, raise_if_stopped)
     assert cloud.held == {}
     assert heard[-1].name == "everything is deleted again" and heard[-1].ok
 

@@ -58,7 +58,7 @@ def digests(text=DUMP, pieces=(10**9,), loose=("nova.loose",)):
 
 
 def rows(found):
-    return {name: one[0] for name, one in found.said().items() if not name.endswith(".")}
+    return {name: one[0] for name, one in found.summary().items() if not name.endswith(".")}
 
 
 def test_rows_are_counted_by_table():
@@ -70,7 +70,7 @@ def test_rows_are_counted_by_table():
 
 @pytest.mark.parametrize("pieces", [(1,), (7,), (100, 3), (64,), (1000,)])
 def test_where_the_pieces_end_does_not_matter(pieces):
-    assert digests(pieces=pieces).said() == digests().said()
+    assert digests(pieces=pieces).summary() == digests().summary()
     assert digests(pieces=pieces).complete
 
 
@@ -86,16 +86,18 @@ def test_where_the_pieces_end_does_not_matter(pieces):
 )
 def test_what_is_altered_is_named(old, new, name):
     assert old in DUMP
-    said = differing(digests().said(), digests(DUMP.replace(old, new)).said())
+    said = differing(digests().summary(), digests(DUMP.replace(old, new)).summary())
     assert any(line.startswith(name) for line in said)
 
 
 def test_the_order_of_rows_matters_only_where_there_is_a_key():
     other = DUMP.replace(b"('z'),\n('a');", b"('a'),\n('z');")
-    assert differing(digests().said(), digests(other).said()) == []
-    assert differing(digests(loose=()).said(), digests(other, loose=()).said())
+    assert differing(digests().summary(), digests(other).summary()) == []
+    assert differing(digests(loose=()).summary(), digests(other, loose=()).summary())
     swapped = DUMP.replace(b"('z'),", b"('y'),")
-    assert differing(digests().said(), digests(swapped).said()) == ["nova.loose: other content"]
+    assert differing(digests().summary(), digests(swapped).summary()) == [
+        "nova.loose: other content"
+    ]
 
 
 @pytest.mark.parametrize("end", [b"", b"-- Dump completed", b"-- Dump completed\nINSERT;\n"])
@@ -108,4 +110,4 @@ def test_a_digest_is_that_of_the_tables_lines():
         b"-- Current Database: `d`\n-- Dumping data for table `t`\nINSERT INTO `t` VALUES\n(1);\n"
     )
     expected = hashlib.sha256(b"INSERT INTO `t` VALUES\n(1);\n").hexdigest()
-    assert digests(text).said()["d.t"] == [1, expected]
+    assert digests(text).summary()["d.t"] == [1, expected]

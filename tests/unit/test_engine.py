@@ -17,7 +17,7 @@ class Fleet:
     """Answers a key to whom asks for it; keeps what it was given."""
 
     warnings = ()
-    conversations = SimpleNamespace(go_on=lambda: None)
+    conversations = SimpleNamespace(raise_if_stopped=lambda: None)
 
     def __init__(self, dead=""):
         self.given, self.dead = [], dead

@@ -48,7 +48,7 @@ class Fleet(fleets.StandIn):
         self.owed = {name: ["unit"] for name in [*FLEET, "ctl", "both"]}
         self.dead, self.failing, self.cut, self.stubborn = {}, set(), set(), set()
         self.wrote, self.read, self.trips = [], [], {"ceph01": 1}
-        self.conversations = SimpleNamespace(go_on=lambda: None, stop=lambda: None)
+        self.conversations = SimpleNamespace(raise_if_stopped=lambda: None, stop=lambda: None)
         self.then = lambda: None
         self.kept = {}
 

@@ -160,7 +160,7 @@ class FakeFleet:
         gone = [host for host in self.gone if host in works]
         return {host: Unreachable(f"{host}: does not answer within 10 s") for host in gone}
 
-    def go_on(self):
+    def raise_if_stopped(self):
         pass
 
     def stop(self):

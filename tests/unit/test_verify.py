@@ -25,8 +25,8 @@ def flown(fleet, monkeypatch):  # noqa: F811
     def prove(connect, settings, flight, ceph, listener):
         fleet.flights.append((settings.computes, flight.targets, flight.at_once, flight.backend))
         for check in fleet.checks:
-            listener.go_on()
-            listener.hear(check)
+            listener.raise_if_stopped()
+            listener.on_check(check)
         if fleet.raises:
             fleet.raises(listener)
         return fleet.checks
@@ -122,7 +122,7 @@ def test_a_signal_ends_it_at_the_next_step_and_is_recorded(flown, number):
     def signalled(listener):
         os.kill(os.getpid(), number)
         for _ in range(10_000_000):
-            listener.go_on()
+            listener.raise_if_stopped()
 
     flown.raises = signalled
     with pytest.raises(Interrupted, match="what the canary made is removed"):

@@ -125,7 +125,7 @@ class Conversations:
     def stop(self, why=None):
         self.stopping = why or Interrupted("interrupted")
 
-    def go_on(self):
+    def raise_if_stopped(self):
         if self.stopping:
             raise self.stopping
 

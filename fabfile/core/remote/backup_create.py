@@ -172,7 +172,7 @@ class _Making:
         found["size"] = self._dump(database.dump(how, found["schemas"]), digests)
         if database.structure(how) != before or database.schemas(how) != found["schemas"]:
             raise Changed("its structure is another one than before")
-        found["tables"] = digests.said()
+        found["tables"] = digests.summary()
         found["first"] = processes.text(digests.first or b"")
         return found
 

@@ -88,7 +88,7 @@ class _Taking:
     def _compare(self, what, expected, digests):
         if not digests.complete:
             raise Failed("%s ends without its last line" % what)
-        wrong = differing(expected, digests.said())
+        wrong = differing(expected, digests.summary())
         if wrong:
             more = ", and %d more" % (len(wrong) - _MOST_NAMED) if wrong[_MOST_NAMED:] else ""
             said = "; ".join(wrong[:_MOST_NAMED])

@@ -36,7 +36,7 @@ class Table:
             row = hashlib.sha256(line.rstrip(b",;")).digest()
             self._sum = (self._sum + int.from_bytes(row, "big")) % (1 << 256)
 
-    def said(self):
+    def summary(self):
         if self._loose:
             self._digest.update(b"%064x" % self._sum)
         return [self.rows, self._digest.hexdigest()]
@@ -102,9 +102,9 @@ class Digests:
             self._tables[full] = Table(full in self._loose)
         return self._tables[full]
 
-    def said(self):
+    def summary(self):
         """{'schema.table': [rows, digest]} of all that went by."""
-        return {name: table.said() for name, table in self._tables.items()}
+        return {name: table.summary() for name, table in self._tables.items()}
 
 
 def differing(expected, found):

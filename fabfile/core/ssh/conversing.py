@@ -88,7 +88,7 @@ class Conversations:
         """What stop() was called for, if it was."""
         return self._stopping
 
-    def go_on(self) -> None:
+    def raise_if_stopped(self) -> None:
         """Raises what stop() was called for, if it was."""
         if self._stopping:
             raise self._stopping
@@ -246,7 +246,7 @@ class HostConnection(Connection):
         work = works[self.host_name]
         holds = "hold" in work
         if not holds:
-            self._shared.conversations.go_on()
+            self._shared.conversations.raise_if_stopped()
         self._holding = self._holding or holds
         agent, self._agent = (None, self._agent) if holds else (self._agent, None)
         began_anew = agent is None

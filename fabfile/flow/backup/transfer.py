@@ -72,5 +72,5 @@ def transferred(
             faults[host] = Failed(f"{host}: ended without a word")
     if faults:
         raise outcomes.worst(faults)
-    session.fleet.conversations.go_on()
+    session.fleet.conversations.raise_if_stopped()
     return values
