@@ -250,7 +250,7 @@ class Frozen:
         """The map, the rows, the running guests, and what a refresh needs."""
         found = cluster.reads(site, host)
         if "compute" in host.roles:
-            found.append(domains.read(_MOST_GUESTS))
+            found.append(domains.read(site.platform_of(host), _MOST_GUESTS))
         if self.sql and host in site.with_role("database"):
             args = {"sql": self.sql, "defaults": site.database.defaults_file}
             found.append(Read(ROWS, "rows", args))

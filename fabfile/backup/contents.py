@@ -13,7 +13,7 @@ from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import cluster, secret_uuid
-from fabfile.resources.client_packages import SOURCE_LIST
+from fabfile.resources.client_packages import source_list
 
 SERVICES = (
     "keystone",
@@ -152,13 +152,12 @@ class Tools:
         """Installs what is missing, if the site has backups sealed for anybody."""
         if not site.backup.recipients:
             return []
-        source = SOURCE_LIST if site.packages.source else None
         changes = []
         for host in hosts(site):
             seen = facts.hosts.get(host.name, {}).get(_INSTALLED.id, {})
             missing = [name for name in TOOLS if name in seen and seen[name] is None]
             if missing and site.packages.install:
-                args = {"packages": missing, "source": source}
+                args = {"packages": missing, "source": source_list(site, host)}
                 words = "install " + " ".join(missing)
                 changes.append(
                     Change(host.name, "packages for backups", words, "+", "install", args, 1)

@@ -115,17 +115,19 @@ def _moved(site: Any, looked: Looked) -> set[str]:
 def _adopt(site: Any, looked: Looked, place: str, volumes: list[str]) -> tuple[Step, ...]:
     """Gives the volumes to the one RBD backend that is up, if they lie in its pool."""
     new = _rbd_services(looked)
+    cinder = next(iter(site.with_role("cinder")))
+    platform = site.platform_of(cinder)
     admin = site.admin.name
     listed = looked.seen(admin, f"images.{site.cinder.pool}")
     there = set(listed["out"].split()) if listed else set()
     if len(new) == 1 and all(f"volume-{volume}" in there for volume in volumes):
-        host = next(h.name for h in site.with_role("cinder"))
-        return (root(shlex.join(volume_hosts.update_host(place, new[0])), host),)
+        host = cinder.name
+        return (root(shlex.join(volume_hosts.update_host(platform, place, new[0])), host),)
     several = ", ".join(new) or "none is up"
     return (
         words(
             "name the section as before; or, where the volumes lie in the same pool: "
-            f"{shlex.join(volume_hosts.update_host(place, several))}"
+            f"{shlex.join(volume_hosts.update_host(platform, place, several))}"
         ),
     )
 
@@ -253,7 +255,7 @@ def _fleeting(site: Any, looked: Looked) -> Iterator[Finding]:
     """Secrets of ours that libvirt forgets when it ends, or that have no usage name."""
     wanted = {v for k, v in looked.facts.known.items() if k.startswith("uuid.")}
     for host in site.with_role("compute"):
-        for uuid, answers in (looked.seen(host.name, secret_uuid.SECRETS.id) or {}).items():
+        for uuid, answers in (looked.seen(host.name, secret_uuid.SECRETS) or {}).items():
             if uuid.lower() not in wanted:
                 continue
             thing, xml = f"libvirt secret {uuid.lower()}", answers["xml"]["out"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fabfile.core.contract import Change, Facts, Refused, Secret, Stop
@@ -280,7 +280,7 @@ def short(value: str) -> str:
 def _secret(site: Any, facts: Facts, change: Change) -> Why | None:
     uuid = change.subject
     client = next(c for c in site.secret_clients() if facts.known[secret_uuid.known_as(c)] == uuid)
-    secrets = facts.of(change.host, secret_uuid.SECRETS.id)
+    secrets = facts.of(change.host, secret_uuid.SECRETS)
     mine = {u.lower(): answers for u, answers in secrets.items()}.get(uuid)
     if change.kind == "secret":
         return _no_secret(client, uuid, secrets)
@@ -288,7 +288,9 @@ def _secret(site: Any, facts: Facts, change: Change) -> Why | None:
         return None  # the one that is to be defined
     users = cluster.seen(site, facts).users
     key = users.get(f"client.{client}", {}).get("key", "")
-    code, cause = _wrong_value(client, mine["value"], users, key)
+    path = site.platform_of(site.host(change.host)).keyring(client)
+    names = (client, f"client.{client}", path, secret_uuid.usage_name(client))
+    code, cause = _wrong_value(names, mine["value"], users, key)
     value = mine["value"]["out"].strip() if mine["value"]["code"] == 0 else ""
     return ERROR, f"libvirt.value.{code}", f"value {short(value)}", f"value {short(key)}", cause
 
@@ -321,7 +323,7 @@ def _no_secret(client: str, uuid: str, secrets: Mapping[str, Any]) -> Why:
 
 
 def _wrong_value(
-    client: str, answer: Mapping[str, Any], users: Mapping[str, Any], key: str
+    names: Iterable[str], answer: Mapping[str, Any], users: Mapping[str, Any], key: str
 ) -> tuple[str, str]:
     """(what kind of wrong, the cause)."""
     if answer["code"] != 0:
@@ -329,7 +331,6 @@ def _wrong_value(
     value, peeled = answer["out"].strip(), answer.get("peeled", "")
     if key and peeled == key:
         return "plain", "the key was stored with --plain: libvirt holds its text, not the key"
-    names = [client, f"client.{client}", keyrings.path_of(client), secret_uuid.usage_name(client)]
     if {value, peeled} & {print_ for name in names for print_ in _prints(name)}:
         return "name", "the key's name was stored, not the key"
     if {value, peeled} & {p for text in ("None", "null", "undefined") for p in _prints(text)}:

@@ -16,27 +16,30 @@ def findings(site: Any, looked: Looked) -> Iterator[Finding]:
     for host in site.all_hosts():
         seen = looked.facts.hosts.get(host.name, {})
         if seen.get("ceph.conf"):
-            yield from _indented(host.name, seen["ceph.conf"]["text"])
-        for client, *_ in keyrings.wanted(site, host):
+            yield from _indented(
+                ceph_conf.path_of(site, host), host.name, seen["ceph.conf"]["text"]
+            )
+        for binding in keyrings.wanted(site, host):
+            client = binding.client
             file = seen.get(f"keyring.{client}")
             if file:
-                yield from _unfinished(host.name, keyrings.path_of(client), file["text"])
+                yield from _unfinished(host.name, binding.keyring_path, file["text"])
         if "ceph" not in host.roles:
             yield from _others(site, host, seen)
 
 
-def _indented(host: str, text: str) -> Iterator[Finding]:
+def _indented(path: str, host: str, text: str) -> Iterator[Finding]:
     if re.search(r"^[ \t]+[^\s#;][^=\n]*=", text, re.M):
         yield Finding(
             NOTE,
             "ceph.conf.tabs",
             (host,),
-            ceph_conf.PATH,
+            path,
             "indented lines",
             "none",
             "ceph config generate-minimal-conf writes them: Ceph reads them, other ini parsers "
             "take them for a continued value",
-            (root(f"sed -i 's/^[[:space:]]*//' {ceph_conf.PATH}"),),
+            (root(f"sed -i 's/^[[:space:]]*//' {path}"),),
         )
 
 
@@ -56,7 +59,7 @@ def _unfinished(host: str, path: str, text: str) -> Iterator[Finding]:
 
 def _others(site: Any, host: Any, seen: Any) -> Iterator[Finding]:
     """Keyrings that no service of the host needs."""
-    ours = {keyrings.path_of(client) for client, *_ in keyrings.wanted(site, host)}
+    ours = {binding.keyring_path for binding in keyrings.wanted(site, host)}
     for line in (seen.get("ceph.keyrings") or {}).get("out", "").splitlines():
         name, mode, owner, group = (line.split(" ") + [""] * 4)[:4]
         path = f"/etc/ceph/{name}"

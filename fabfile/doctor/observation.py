@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fabfile.core.contract import CLOUD, Facts, Host, Read, Stop
+from fabfile.model import services
 from fabfile.resources import cluster, domains
-from fabfile.resources.restarts import UNITS
 from fabfile.resources.service_config import OLD_DATADIR
 
 DISKS = ("/", "/etc", "/var", "/var/log", "/var/lib/nova", "/var/lib/stackrbd")
@@ -65,15 +65,18 @@ def reads(site: Any, host: Host) -> list[Read]:
         return []
     found = [Read("disk", "disk", {"paths": list(DISKS)})]
     if host == site.admin:
-        ratios = {"argv": cluster.ceph("osd", "dump"), "only": r'"[a-z]*full_ratio":\s*[0-9.]+'}
-        kinds = {"argv": cluster.ceph("auth", "list"), "only": _HEAD}
+        ratios = {
+            "argv": cluster.ceph(site, "osd", "dump"),
+            "only": r'"[a-z]*full_ratio":\s*[0-9.]+',
+        }
+        kinds = {"argv": cluster.ceph(site, "auth", "list"), "only": _HEAD}
         found.append(Read("ceph.ratios", "argv", ratios))
         found.append(Read("ceph.kinds", "argv", kinds))
-        found.append(Read("ceph.df", "argv", {"argv": cluster.ceph("df")}))
-    roles = [role for role in UNITS if role in host.roles]
-    if not roles:
+        found.append(Read("ceph.df", "argv", {"argv": cluster.ceph(site, "df")}))
+    platform = site.platform_of(host)
+    names = [platform.unit(service) for service in services.on(host)]
+    if not names:
         return found
-    names = [UNITS[role][0] for role in roles]
     listed = [
         "find",
         "/etc/ceph",
@@ -94,12 +97,15 @@ def reads(site: Any, host: Host) -> list[Read]:
         argv = ["grep", "-n", "CEPH_ARGS", "/etc/default/cinder-volume"]
         found.append(Read("cinder.defaults", "argv", {"argv": argv, "ok": [0, 1, 2]}))
     if "compute" in host.roles:
-        found += _of_a_compute()
+        found += _of_a_compute(site, host)
     return found
 
 
-def _of_a_compute() -> list[Read]:
-    return [Read("libvirt.daemons", "units", {"names": list(LIBVIRT)}), domains.read(MOST_GUESTS)]
+def _of_a_compute(site: Any, host: Host) -> list[Read]:
+    return [
+        Read("libvirt.daemons", "units", {"names": list(LIBVIRT)}),
+        domains.read(site.platform_of(host), MOST_GUESTS),
+    ]
 
 
 def calm(site: Any, facts: Facts) -> Facts:

@@ -13,7 +13,8 @@ from typing import Any
 from fabfile.doctor.finding import NOTE, RESTART_ALL, WARNING, Finding, Step, root
 from fabfile.doctor.observation import Looked
 from fabfile.doctor.secret_holders import sections
-from fabfile.resources.service_config import OLD_DATADIR, OLD_STORES, site_file, without
+from fabfile.model import services
+from fabfile.resources.service_config import OLD_DATADIR, OLD_STORES, without
 
 SERVICES = ("glance", "cinder", "nova")
 
@@ -24,15 +25,19 @@ def findings(site: Any, looked: Looked) -> Iterator[Finding]:
         for service in SERVICES:
             conf = seen.get(f"{service}.conf")
             if conf:
-                yield from _hazards(looked, host, service, conf)
-                yield from _upper_case(host, service, conf)
+                path = _file(site, host, service)
+                yield from _hazards(looked, host, service, path, conf)
+                yield from _upper_case(host, path, conf)
         if seen.get("glance.conf") and (seen.get("glance.files") or {}).get("out"):
-            yield from _file_store(host, sections(seen["glance.conf"]))
+            yield from _file_store(host, _file(site, host, "glance"), sections(seen["glance.conf"]))
         yield from _ceph_args(looked, host, seen)
 
 
-def _hazards(looked: Looked, host: str, service: str, conf: Any) -> Iterator[Finding]:
-    path = site_file(service)
+def _file(site: Any, host: str, service: str) -> str:
+    return str(site.platform_of(site.host(host)).file(services.called(service)))
+
+
+def _hazards(looked: Looked, host: str, service: str, path: str, conf: Any) -> Iterator[Finding]:
     told = sections(conf)
     for hazard in looked.hazards:
         if hazard["service"] != service or not _in_release(hazard, looked):
@@ -87,11 +92,10 @@ def setting(path: str, section: str, key: str, value: str) -> str:
     return f"sed -i {shlex.quote(edit)} {shlex.quote(path)}"
 
 
-def _upper_case(host: str, service: str, conf: Any) -> Iterator[Finding]:
+def _upper_case(host: str, path: str, conf: Any) -> Iterator[Finding]:
     for section, options in sections(conf).items():
         uuid = options.get("rbd_secret_uuid", "")
         if uuid != uuid.lower() and re.fullmatch(r"[0-9a-fA-F-]{36}", uuid):
-            path = site_file(service)
             yield Finding(
                 NOTE,
                 "uuid.upper",
@@ -104,7 +108,7 @@ def _upper_case(host: str, service: str, conf: Any) -> Iterator[Finding]:
             )
 
 
-def _file_store(host: str, told: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
+def _file_store(host: str, path: str, told: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
     """Images in files, and no store in force that reads files."""
     enabled = told.get("DEFAULT", {}).get("enabled_backends")
     stores = told.get("glance_store", {}).get("stores", OLD_STORES)
@@ -115,7 +119,6 @@ def _file_store(host: str, told: Mapping[str, Mapping[str, str]]) -> Iterator[Fi
     )
     if {"file", "filesystem", "glance.store.filesystem.Store"} & set(kinds):
         return
-    path = site_file("glance")
     steps = []
     if enabled:
         steps = [root(setting(path, "DEFAULT", "enabled_backends", f"{enabled},file:file"))]

@@ -18,10 +18,10 @@ from fabfile.core.contract import (
     WrongHostKey,
 )
 from fabfile.doctor.finding import ERROR, RESTART_ALL, Finding, Step, root, task, words
-from fabfile.doctor.observation import MOST_GUESTS, Looked
+from fabfile.doctor.observation import Looked
 from fabfile.resources import domains, secret_uuid
 
-_OF_LIBVIRT = (secret_uuid.SECRETS.id, domains.read(MOST_GUESTS).id, "guests")
+_OF_LIBVIRT = (secret_uuid.SECRETS, domains.READ, "guests")
 """Reads that virsh answers."""
 
 

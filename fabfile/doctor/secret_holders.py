@@ -88,12 +88,12 @@ def _odd(row: Place, uuid: str, key: str, known: bool) -> str:
 def _rows(site: Any, looked: Looked, client: str) -> Iterator[Place]:
     yield from _ceph(site, looked, client)
     for host in site.all_hosts():
-        for name, *_ in keyrings.wanted(site, host):
+        for binding in keyrings.wanted(site, host):
             seen = looked.facts.hosts.get(host.name, {})
-            if name == client and f"keyring.{client}" in seen:
+            if binding.client == client and f"keyring.{client}" in seen:
                 file = seen[f"keyring.{client}"]
                 value = (keyrings.held(file["text"], client) or "") if file else ""
-                path = keyrings.path_of(client)
+                path = binding.keyring_path
                 yield Place("keyring", (host.name,), path, client, value=value)
     if client in site.secret_clients():
         yield from _configured(looked, client)
@@ -130,7 +130,7 @@ def sections(conf: Any) -> dict[str, dict[str, str]]:
 def _libvirt(site: Any, looked: Looked, client: str) -> Iterator[Place]:
     wanted = looked.facts.known.get(secret_uuid.known_as(client), "")
     for host in site.with_role("compute"):
-        secrets = looked.seen(host.name, secret_uuid.SECRETS.id)
+        secrets = looked.seen(host.name, secret_uuid.SECRETS)
         if secrets is None:
             continue
         ours = False

@@ -7,9 +7,9 @@ from typing import Any
 
 from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, Finding, root, task, words
 from fabfile.doctor.observation import Looked
+from fabfile.model import services
+from fabfile.model.services import Service
 from fabfile.resources import ceph_conf, keyrings
-from fabfile.resources.restarts import UNITS
-from fabfile.resources.service_config import site_file
 
 
 def findings(site: Any, looked: Looked) -> Iterator[Finding]:
@@ -65,8 +65,9 @@ def _newer(site: Any, host: Any, seen: Any) -> Iterator[Finding]:
     clock = seen.get("host", {})
     if not {"monotonic", "time"} <= set(clock):
         return
-    for role, (unit, _) in UNITS.items():
-        state = seen.get("units", {}).get(unit, {}) if role in host.roles else {}
+    for service in services.on(host):
+        unit = site.platform_of(host).unit(service)
+        state = seen.get("units", {}).get(unit, {})
         told = str(state.get("ActiveEnterTimestampMonotonic", ""))
         since = int(told) / 1e6 if told.isdigit() else 0.0
         if (
@@ -78,7 +79,7 @@ def _newer(site: Any, host: Any, seen: Any) -> Iterator[Finding]:
         began = clock["time"] - clock["monotonic"] + since
         newer = [
             path
-            for path, file in _read_by(site, host, role, seen)
+            for path, file in _read_by(site, host, service, seen)
             if file and file.get("mtime", 0) > began + 1
         ]
         if newer:
@@ -94,14 +95,13 @@ def _newer(site: Any, host: Any, seen: Any) -> Iterator[Finding]:
             )
 
 
-def _read_by(site: Any, host: Any, role: str, seen: Any) -> Iterator[tuple[str, Any]]:
-    service = {"compute": "nova"}.get(role, role)
-    yield site_file(service), seen.get(f"{service}.conf")
-    for client, owner, *_ in keyrings.wanted(site, host):
-        if owner == service:
-            yield keyrings.path_of(client), seen.get(f"keyring.{client}")
-    if role in ceph_conf.READERS:
-        yield ceph_conf.PATH, seen.get("ceph.conf")
+def _read_by(site: Any, host: Any, service: Service, seen: Any) -> Iterator[tuple[str, Any]]:
+    yield site.platform_of(host).file(service), seen.get(f"{service.key}.conf")
+    for binding in keyrings.wanted(site, host):
+        if binding.service == service:
+            yield binding.keyring_path, seen.get(f"keyring.{binding.client}")
+    if service.reads_conf:
+        yield ceph_conf.path_of(site, host), seen.get("ceph.conf")
 
 
 def daemons(seen: Any) -> str:

@@ -132,8 +132,8 @@ def holders(site: Any, places: Iterable[Place]) -> list[dict[str, Any]]:
 def _holding(site: Any) -> Iterable[tuple[str, str, str, str]]:
     """(host, role, client, by) as it should be."""
     for host in site.all_hosts():
-        for client, owner, *_ in keyrings.wanted(site, host):
-            yield host.name, _ROLE_OF[owner], client, "keyring"
+        for binding in keyrings.wanted(site, host):
+            yield host.name, binding.service.role, binding.client, "keyring"
         if "compute" in host.roles:
             for client in site.secret_clients():
                 yield host.name, "compute", client, "libvirt secret"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fabfile.core.text import few
-from fabfile.resources.restarts import UNITS
+from fabfile.model import services
 
 MOST = 3
 """Boxes for one role: the hosts of more states than these share the last."""
@@ -142,7 +142,7 @@ def _about(hosts: Sequence[Mapping[str, Any]], role: str, silent: bool) -> tuple
     names = f"{len(hosts)} hosts: {names}" if len(hosts) > 1 else names
     if silent:
         return names, "does not answer" if len(hosts) == 1 else "do not answer"
-    unit, _ = UNITS[role]
+    unit = services.of_roles([role])[0].name
     states = [host["units"][unit] for host in hosts if unit in host["units"]]
     up = states.count("active")
     lines = [names]

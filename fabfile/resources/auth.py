@@ -10,6 +10,8 @@ import re
 from typing import Any
 
 from fabfile.core.contract import Change, Facts
+from fabfile.model.phases import Phase
+from fabfile.model.site import Client, Site
 from fabfile.resources import cluster
 
 reads = cluster.reads
@@ -25,7 +27,7 @@ def key_command(client: str) -> list[str]:
     return ["ceph", "--connect-timeout", "10", "auth", "get-key", f"client.{client}"]
 
 
-def wanted_caps(client: Any, release: int) -> dict[str, str]:
+def wanted_caps(client: Client, release: int) -> dict[str, str]:
     """{daemon: caps} of a client for a cluster of that major version."""
     if release < cluster.LUMINOUS:
         osd = ["allow class-read object_prefix rbd_children"]
@@ -41,7 +43,7 @@ def wanted_caps(client: Any, release: int) -> dict[str, str]:
     return caps
 
 
-def plan(site: Any, facts: Facts) -> list[Change]:
+def plan(site: Site, facts: Facts) -> list[Change]:
     """Creates missing users and adds missing caps to existing ones."""
     seen = cluster.seen(site, facts)
     changes = []
@@ -49,11 +51,11 @@ def plan(site: Any, facts: Facts) -> list[Change]:
         wanted = wanted_caps(client, seen.release)
         user = seen.users.get(f"client.{name}")
         if user is None:
-            changes.append(_create(site.admin.name, name, wanted, client.rwx))
+            changes.append(_create(site, name, wanted, client.rwx))
         else:
             wider = widened(user["caps"], wanted)
             if wider != user["caps"]:
-                changes.append(_widen(site.admin.name, name, user["caps"], wider))
+                changes.append(_widen(site, name, user["caps"], wider))
     return changes
 
 
@@ -84,28 +86,28 @@ def _pairs(caps: dict[str, str]) -> list[str]:
     return [word for daemon in sorted(caps) for word in (daemon, caps[daemon])]
 
 
-def _guard(name: str) -> dict[str, Any]:
-    return {"argv": cluster.ceph("auth", "get", f"client.{name}"), "absent": "ENOENT"}
+def _guard(site: Site, name: str) -> dict[str, Any]:
+    return {"argv": cluster.ceph(site, "auth", "get", f"client.{name}"), "absent": "ENOENT"}
 
 
-def _create(host: str, name: str, caps: dict[str, str], pools: list[str]) -> Change:
+def _create(site: Site, name: str, caps: dict[str, str], pools: list[str]) -> Change:
     # auth add, not get-or-create: it answers without the key.
-    argv = cluster.ceph("auth", "add", f"client.{name}", *_pairs(caps))
+    argv = cluster.ceph(site, "auth", "add", f"client.{name}", *_pairs(caps))
     undo = {
         "verb": "run",
-        "args": {"argv": cluster.ceph("auth", "del", f"client.{name}")},
-        "guard": _guard(name),
+        "args": {"argv": cluster.ceph(site, "auth", "del", f"client.{name}")},
+        "guard": _guard(site, name),
         "holds": pools,
     }
     diff = tuple(f"+ {daemon}: {caps[daemon]}" for daemon in sorted(caps))
     return Change(
-        host,
+        site.admin.name,
         f"user client.{name}",
         "create",
         "+",
         "run",
         {"argv": argv, "undo": undo},
-        wave=0,
+        wave=Phase.CLUSTER,
         diff=diff,
         provides=(key_of(name),),
         kind="user",
@@ -113,26 +115,26 @@ def _create(host: str, name: str, caps: dict[str, str], pools: list[str]) -> Cha
     )
 
 
-def _widen(host: str, name: str, old: dict[str, str], new: dict[str, str]) -> Change:
-    argv = cluster.ceph("auth", "caps", f"client.{name}", *_pairs(new))
+def _widen(site: Site, name: str, old: dict[str, str], new: dict[str, str]) -> Change:
+    argv = cluster.ceph(site, "auth", "caps", f"client.{name}", *_pairs(new))
     changed = [d for d in sorted(new) if old.get(d) != new[d]]
     diff = tuple(line for d in changed for line in (f"- {d}: {old.get(d, '')}", f"+ {d}: {new[d]}"))
     sentence = "widen its caps (" + ", ".join(changed) + ")"
     back = {
         "verb": "run",
-        "args": {"argv": cluster.ceph("auth", "caps", f"client.{name}", *_pairs(old))},
-        "guard": _guard(name),
+        "args": {"argv": cluster.ceph(site, "auth", "caps", f"client.{name}", *_pairs(old))},
+        "guard": _guard(site, name),
     }
     # 'auth caps' wants one at least: of a user that had none, they stay.
     args = {"argv": argv, "undo": back if old else None}
     return Change(
-        host,
+        site.admin.name,
         f"user client.{name}",
         sentence,
         "~",
         "run",
         args,
-        0,
+        Phase.CLUSTER,
         diff=diff,
         kind="user",
         subject=name,

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabfile.core.contract import Change, Facts, Host, Read, Refused
+from fabfile.model import services
+from fabfile.model.phases import Phase
+from fabfile.model.site import Site
 from fabfile.resources import cluster
-from fabfile.resources.client_packages import client_hosts, is_client, wave_of
-from fabfile.resources.restarts import UNITS
+from fabfile.resources.client_packages import client_hosts, is_client
 
-PATH = "/etc/ceph/ceph.conf"
 CREDENTIALS = [
     r"(?i)^[^=\n]*(?:key(?!ring|stone)|secret|passw|token)[^=\n]*=[ \t]*"
     r"((?!\\$)\S[^\n]*?)(?=\\?$)",
@@ -27,45 +28,53 @@ CREDENTIALS = [
 
 A value that goes on in the next line does so too, unless it is of addresses alone.
 """
-READERS = ("glance", "cinder")
-"""Roles whose unit reads the file at its start; QEMU reads it for each guest."""
-READ = Read("ceph.conf", "file", {"path": PATH, "text": True, "mask": CREDENTIALS})
-"""The file, without others' credentials."""
 
 
-def reads(site: Any, host: Host) -> list[Read]:
+def path_of(site: Site, host: Host) -> str:
+    """Where a host has the file."""
+    return site.platform_of(host).ceph["conf"]
+
+
+def read_of(site: Site, host: Host) -> Read:
+    """The file, without others' credentials."""
+    args = {"path": path_of(site, host), "text": True, "mask": CREDENTIALS}
+    return Read("ceph.conf", "file", args)
+
+
+def reads(site: Site, host: Host) -> list[Read]:
     """The monitor map, and the folder and file on each client host."""
     found = cluster.reads(site, host)
     if is_client(host) and "ceph" not in host.roles:
-        found.append(Read("ceph.folder", "file", {"path": "/etc/ceph", "kind": "directory"}))
-        found.append(READ)
+        folder = site.platform_of(host).ceph["folder"]
+        found.append(Read("ceph.folder", "file", {"path": folder, "kind": "directory"}))
+        found.append(read_of(site, host))
     return found
 
 
-def plan(site: Any, facts: Facts) -> list[Change]:
+def plan(site: Site, facts: Facts) -> list[Change]:
     """The folder, the file, its monitors and its mode."""
     seen = cluster.seen(site, facts)
     changes: list[Change] = []
     for host in client_hosts(site):
         if host.name not in facts.hosts or "ceph" in host.roles:
             continue
-        wave = wave_of(host)
+        phase, folder = services.first_phase(host), site.platform_of(host).ceph["folder"]
         if facts.of(host.name, "ceph.folder") is None:
-            args = {"path": "/etc/ceph", "mode": "0755", "owner": "root", "group": "root"}
+            args = {"path": folder, "mode": "0755", "owner": "root", "group": "root"}
             changes.append(
                 Change(
                     host.name,
-                    "/etc/ceph",
+                    folder,
                     "make",
                     "+",
                     "folder",
                     args,
-                    wave,
+                    phase,
                     kind="folder",
-                    subject="/etc/ceph",
+                    subject=folder,
                 )
             )
-        changes += _file(host, facts.of(host.name, "ceph.conf"), seen, wave)
+        changes += _file(site, host, facts.of(host.name, "ceph.conf"), seen)
     return changes
 
 
@@ -112,16 +121,17 @@ def addresses(text: str) -> set[str]:
     return set(re.findall(r"\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:]+\]", text))
 
 
-def _file(host: Host, found: Any, seen: cluster.Cluster, wave: int) -> list[Change]:
+def _file(site: Site, host: Host, found: Any, seen: cluster.Cluster) -> list[Change]:
+    path, phase, platform = path_of(site, host), services.first_phase(host), site.platform_of(host)
     text = minimal(seen)
     if found is not None and found["text"].strip():
-        _refuse_another_cluster(host.name, found["text"], seen)
+        _refuse_another_cluster(host.name, path, found["text"], seen)
         text = _with_monitors(found["text"], seen)
         if text == found["text"]:
-            return _mode(host.name, found, wave)
-    units = tuple(UNITS[role][0] for role in READERS if role in host.roles)
+            return _mode(host.name, path, found, phase)
+    units = tuple(platform.unit(s) for s in services.on(host) if s.reads_conf)
     args = {
-        "path": PATH,
+        "path": path,
         "content": _parts(found["text"] if found else "", text),
         "mode": "0644",
         "owner": "root",
@@ -134,16 +144,16 @@ def _file(host: Host, found: Any, seen: cluster.Cluster, wave: int) -> list[Chan
     return [
         Change(
             host.name,
-            PATH,
+            path,
             sentence,
             sign,
             "write",
             args,
-            wave,
+            phase,
             diff,
             restarts=units,
             kind="ceph_conf",
-            subject=PATH,
+            subject=path,
         )
     ]
 
@@ -155,14 +165,14 @@ class OfTheCluster:
     that names no monitors stays as it is.
     """
 
-    def reads(self, site: Any, host: Host) -> list[Read]:
+    def reads(self, site: Site, host: Host) -> list[Read]:
         """The file of each Ceph host."""
         found = cluster.reads(site, host)
         if "ceph" in host.roles:
-            found.append(READ)
+            found.append(read_of(site, host))
         return found
 
-    def plan(self, site: Any, facts: Facts) -> list[Change]:
+    def plan(self, site: Site, facts: Facts) -> list[Change]:
         """Brings every mon_host that is out of date up to date."""
         seen = cluster.seen(site, facts)
         changes = []
@@ -170,32 +180,32 @@ class OfTheCluster:
             found = facts.hosts.get(host.name, {}).get("ceph.conf")
             if not found or not any(line.key == "mon_host" for line in _lines(found["text"])):
                 continue
-            _refuse_another_cluster(host.name, found["text"], seen)
+            _refuse_another_cluster(host.name, path_of(site, host), found["text"], seen)
             text = _replaced(found["text"], seen)
             if text != found["text"]:
-                changes.append(_monitors_alone(host.name, found, text, seen))
+                changes.append(_monitors_alone(host.name, path_of(site, host), found, text, seen))
         return changes
 
 
 of_the_cluster = OfTheCluster()
 
 
-def _monitors_alone(host: str, found: Any, text: str, seen: cluster.Cluster) -> Change:
+def _monitors_alone(host: str, path: str, found: Any, text: str, seen: cluster.Cluster) -> Change:
     args = {name: found[name] for name in ("mode", "owner", "group")}
     content = _parts(found["text"], text)
-    args |= {"path": PATH, "content": content, "before": found["sha256"]}
+    args |= {"path": path, "content": content, "before": found["sha256"]}
     diff = (f"+ mon_host = {' '.join(seen.monitors)}",)
     return Change(
         host,
-        PATH,
+        path,
         "monitors of the live monitor map",
         "~",
         "write",
         args,
-        0,
+        Phase.CLUSTER,
         diff,
         kind="ceph_conf",
-        subject=PATH,
+        subject=path,
     )
 
 
@@ -214,16 +224,16 @@ def _diff(old: str, new: str) -> tuple[str, ...]:
     return tuple(line for line in lines if line[0] in "+-")
 
 
-def _refuse_another_cluster(host: str, text: str, seen: cluster.Cluster) -> None:
+def _refuse_another_cluster(host: str, path: str, text: str, seen: cluster.Cluster) -> None:
     for line in _lines(text):
         if line.key == "fsid" and line.value.lower() not in ("", seen.fsid.lower()):
             raise Refused(
                 host=host,
-                subject=PATH,
+                subject=path,
                 expected=f"cluster {seen.fsid}",
                 found=line.value,
                 advice="this host belongs to another cluster",
-                mend=[f"mv {PATH} {PATH}.of-another-cluster"],
+                mend=[f"mv {path} {path}.of-another-cluster"],
             )
 
 
@@ -256,22 +266,22 @@ def _replaced(text: str, seen: cluster.Cluster) -> str:
     return "".join(setting if line in stale else line.text for line in lines)
 
 
-def _mode(host: str, found: Any, wave: int) -> list[Change]:
+def _mode(host: str, path: str, found: Any, phase: Phase) -> list[Change]:
     if int(found["mode"], 8) & 0o044 == 0o044:
         return []
-    args = {"path": PATH, "mode": "0644", "owner": found["owner"], "group": found["group"]}
+    args = {"path": path, "mode": "0644", "owner": found["owner"], "group": found["group"]}
     diff = (f"- mode {found['mode']}", "+ mode 0644")
     return [
         Change(
             host,
-            PATH,
+            path,
             "readable by QEMU",
             "~",
             "attributes",
             args,
-            wave,
+            phase,
             diff,
             kind="ceph_conf",
-            subject=PATH,
+            subject=path,
         )
     ]

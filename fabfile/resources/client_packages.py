@@ -10,50 +10,49 @@ import re
 from typing import Any
 
 from fabfile.core.contract import BadInput, Change, Facts, Host, Read
-from fabfile.resources.restarts import UNITS
+from fabfile.model import services
+from fabfile.model.platforms import Platform
+from fabfile.model.site import Site
 
-SOURCE_LIST = "/etc/apt/sources.list.d/stackrbd-ceph.list"
-CLIENT = ("ceph-common", "python3-rbd", "qemu-block-extra")
 
-
-def client_hosts(site: Any) -> list[Host]:
+def client_hosts(site: Site) -> list[Host]:
     """The hosts that use the cluster."""
-    return site.with_role(*UNITS)
+    return site.with_role(*services.ROLES)
 
 
 def is_client(host: Host) -> bool:
     """Whether a host is one of them."""
-    return bool(set(UNITS) & set(host.roles))
+    return bool(services.on(host))
 
 
-def wave_of(host: Host) -> int:
-    """The wave in which a client host is worked on: that of its first service."""
-    return min(UNITS[role][1] for role in host.roles if role in UNITS)
-
-
-def packages_of(host: Host) -> list[str]:
+def packages_of(site: Site, host: Host) -> list[str]:
     """What a host needs: qemu's rbd driver also where qemu-img talks to RBD."""
-    return list(CLIENT)
+    return list(site.platform_of(host).packages["client"])
 
 
-def reads(site: Any, host: Host) -> list[Read]:
+def source_list(site: Site, host: Host) -> str | None:
+    """The file that names the site's own source of packages, if the site has one."""
+    return site.platform_of(host).source["list"] if site.packages.source else None
+
+
+def reads(site: Site, host: Host) -> list[Read]:
     """The system, the packages, and the source's two files."""
     if not is_client(host):
         return []
     found = [
         Read("host", "host"),
-        Read("packages", "packages", {"names": packages_of(host)}),
+        Read("packages", "packages", {"names": packages_of(site, host)}),
         Read("kolla", "exists", {"paths": ["/etc/kolla"]}),
     ]
-    if site.packages.source:
-        found.append(Read("apt.source", "file", {"path": SOURCE_LIST}))
+    if listed := source_list(site, host):
+        found.append(Read("apt.source", "file", {"path": listed}))
         found.append(Read("apt.key", "file", {"path": key_path(site)}))
     return found
 
 
-def key_path(site: Any) -> str:
+def key_path(site: Site) -> str:
     """Where the source says that its key is.  Raises BadInput if it does not say."""
-    found = re.search(r"signed-by=(/[A-Za-z0-9_./-]+)", site.packages.source)
+    found = re.search(r"signed-by=(/[A-Za-z0-9_./-]+)", site.packages.source or "")
     if not found:
         raise BadInput(
             subject="packages.source", expected="[signed-by=/path/to/key]", found="no path"
@@ -61,9 +60,9 @@ def key_path(site: Any) -> str:
     return found.group(1)
 
 
-def supported(host: str, seen: Any) -> None:
+def supported(platform: Platform, host: str, seen: Any) -> None:
     """Raises BadInput for a system that this tool does not know."""
-    if not {seen["host"]["os"], *seen["host"]["like"]} & {"debian", "ubuntu"}:
+    if not {seen["host"]["os"], *seen["host"]["like"]} & set(platform.systems):
         found = seen["host"]["name"]
         raise BadInput(
             f"{host}: expected Debian or Ubuntu, found {found}",
@@ -82,21 +81,21 @@ def supported(host: str, seen: Any) -> None:
         )
 
 
-def plan(site: Any, facts: Facts) -> list[Change]:
+def plan(site: Site, facts: Facts) -> list[Change]:
     """Key and source where the site names one, then what is not installed."""
     changes: list[Change] = []
     for host in client_hosts(site):
         seen = facts.hosts.get(host.name)
         if seen is None:
             continue
-        supported(host.name, seen)
-        wave = wave_of(host)
-        missing = [name for name in packages_of(host) if seen["packages"][name] is None]
+        supported(site.platform_of(host), host.name, seen)
+        phase = services.first_phase(host)
+        missing = [name for name in packages_of(site, host) if seen["packages"][name] is None]
         if not missing or not site.packages.install:
             continue
-        if site.packages.source:
-            changes += _source(site, facts, host.name, seen, wave)
-        source = SOURCE_LIST if site.packages.source else None
+        source = source_list(site, host)
+        if source:
+            changes += _source(site, facts, host, seen, source)
         changes.append(
             Change(
                 host.name,
@@ -105,7 +104,7 @@ def plan(site: Any, facts: Facts) -> list[Change]:
                 "+",
                 "install",
                 {"packages": missing, "source": source},
-                wave,
+                phase,
                 kind="packages",
                 subject=" ".join(missing),
             )
@@ -113,10 +112,10 @@ def plan(site: Any, facts: Facts) -> list[Change]:
     return changes
 
 
-def _source(site: Any, facts: Facts, host: str, seen: Any, wave: int) -> list[Change]:
+def _source(site: Site, facts: Facts, host: Host, seen: Any, listed: str) -> list[Change]:
     texts = {
         key_path(site): ("apt.key", facts.known["apt.key"]),
-        SOURCE_LIST: ("apt.source", site.packages.source + "\n"),
+        listed: ("apt.source", f"{site.packages.source}\n"),
     }
     changes = []
     for path, (read, text) in texts.items():
@@ -126,13 +125,13 @@ def _source(site: Any, facts: Facts, host: str, seen: Any, wave: int) -> list[Ch
         sign = "~" if old else "+"
         changes.append(
             Change(
-                host,
+                host.name,
                 path,
                 sentence,
                 sign,
                 "write",
                 {**args, "before": old},
-                wave,
+                services.first_phase(host),
                 kind="source",
                 subject=path,
             )

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabfile.core.contract import BadInput, Facts, Failed, Host, Read
+from fabfile.model.site import Site
 
-_CEPH = ["ceph", "--connect-timeout", "10", "--format", "json"]
 _KEYS = r'key":\s*"([^"]+)"'
 """A user's key, and the pending_key that is to follow it."""
 LUMINOUS, OCTOPUS = 12, 15
@@ -34,12 +34,12 @@ class Cluster:
     users: dict[str, dict[str, Any]]
 
 
-def ceph(*words: str) -> list[str]:
+def ceph(site: Site, *words: str) -> list[str]:
     """An argument list for the ceph program, with its answer in JSON."""
-    return [*_CEPH, *words]
+    return site.cluster.ceph("--format", "json", *words)
 
 
-def reads(site: Any, host: Host) -> list[Read]:
+def reads(site: Site, host: Host) -> list[Read]:
     """What the first Ceph host is asked; keys come back as fingerprints.
 
     'versions' and 'auth ls' are Luminous's (12); 'version' (of the one monitor that answers)
@@ -48,16 +48,16 @@ def reads(site: Any, host: Host) -> list[Read]:
     if host != site.admin:
         return []
     return [
-        Read("ceph.health", "argv", {"argv": ceph("health", "detail")}),
-        Read("ceph.monmap", "argv", {"argv": ceph("mon", "dump")}),
-        Read("ceph.version", "argv", {"argv": ceph("version")}),
-        Read("ceph.versions", "argv", {"argv": ceph("versions"), "ok": [0, _EINVAL]}),
-        Read("ceph.pools", "argv", {"argv": ceph("osd", "pool", "ls", "detail")}),
-        Read("ceph.users", "argv", {"argv": ceph("auth", "list"), "mask": [_KEYS]}),
+        Read("ceph.health", "argv", {"argv": ceph(site, "health", "detail")}),
+        Read("ceph.monmap", "argv", {"argv": ceph(site, "mon", "dump")}),
+        Read("ceph.version", "argv", {"argv": ceph(site, "version")}),
+        Read("ceph.versions", "argv", {"argv": ceph(site, "versions"), "ok": [0, _EINVAL]}),
+        Read("ceph.pools", "argv", {"argv": ceph(site, "osd", "pool", "ls", "detail")}),
+        Read("ceph.users", "argv", {"argv": ceph(site, "auth", "list"), "mask": [_KEYS]}),
     ]
 
 
-def seen(site: Any, facts: Facts) -> Cluster:
+def seen(site: Site, facts: Facts) -> Cluster:
     """The cluster of the facts.  Raises Failed where it must not be worked on."""
     admin = site.admin.name
     monmap = _told(facts, admin, "ceph.monmap", "fsid", "mons")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabfile.core.contract import Read
+from fabfile.model.platforms import Platform
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _DISK = (
@@ -21,10 +22,10 @@ _DISK = (
 READ = "domains"
 
 
-def read(most: int) -> Read:
+def read(platform: Platform, most: int) -> Read:
     """The running domains of a compute, so many of them, by their instances' UUIDs."""
-    kept = {"argv": ["virsh", "-q", "dumpxml", "{}"], "ok": [0, 1], "only": _DISK}
-    listed = {"argv": ["virsh", "-q", "list", "--uuid"], "match": _UUID, "most": most}
+    kept = {"argv": platform.command("virsh", "dumpxml", "{}"), "ok": [0, 1], "only": _DISK}
+    listed = {"argv": platform.command("virsh", "list", "--uuid"), "match": _UUID, "most": most}
     return Read(READ, "each", {**listed, "then": {"disks": kept}})
 
 

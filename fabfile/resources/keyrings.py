@@ -9,9 +9,10 @@ import re
 from typing import Any
 
 from fabfile.core.contract import Change, Facts, Host, Read, Ref
+from fabfile.model.deployment import Binding
+from fabfile.model.site import Site
 from fabfile.resources import cluster
 from fabfile.resources.auth import key_of
-from fabfile.resources.restarts import UNITS
 
 _KEY = r'^\s*key\s*=\s*"?([^"\s;#]+)'
 _MASK = (
@@ -23,46 +24,35 @@ MODE = "0640"
 _FIT_MODES = ("0640", "0600", "0440", "0400")
 
 
-def wanted(site: Any, host: Host) -> list[tuple[str, str, str, int]]:
-    """[(client, owner, unit, wave)] of the keyrings that a host needs."""
-    found = []
-    if "glance" in host.roles:
-        found.append((site.glance.client, "glance", *UNITS["glance"]))
-    if "cinder" in host.roles:
-        found.append((site.cinder.client, "cinder", *UNITS["cinder"]))
-    if "compute" in host.roles and site.nova.ephemeral:
-        found.append((site.nova.client, "nova", *UNITS["compute"]))
-    return found
+def wanted(site: Site, host: Host) -> list[Binding]:
+    """The bindings of a host whose service opens its pool with a keyring of its own."""
+    return [binding for binding in site.bindings_of(host) if binding.keyring]
 
 
-def path_of(client: str) -> str:
-    """Where librados looks for a client's keyring."""
-    return f"/etc/ceph/ceph.client.{client}.keyring"
-
-
-def reads(site: Any, host: Host) -> list[Read]:
+def reads(site: Site, host: Host) -> list[Read]:
     """The cluster's side, and each keyring with its key as a fingerprint."""
     found = cluster.reads(site, host)
-    for client, *_ in wanted(site, host):
-        args = {"path": path_of(client), "text": True, "mask": list(_MASK)}
-        found.append(Read(f"keyring.{client}", "file", args))
+    for binding in wanted(site, host):
+        args = {"path": binding.keyring_path, "text": True, "mask": list(_MASK)}
+        found.append(Read(f"keyring.{binding.client}", "file", args))
     return found
 
 
-def plan(site: Any, facts: Facts) -> list[Change]:
+def plan(site: Site, facts: Facts) -> list[Change]:
     """Writes keyrings that are missing or hold another key; mends owner and mode."""
     users = cluster.seen(site, facts).users
     changes = []
     for host in site.all_hosts():
         if host.name not in facts.hosts:
             continue
-        for client, owner, unit, wave in wanted(site, host):
+        for binding in wanted(site, host):
+            client, owner = binding.client, binding.owner
             seen = facts.of(host.name, f"keyring.{client}")
             key = users.get(f"client.{client}", {}).get("key")
             if seen is None or key is None or held(seen["text"], client) != key:
-                changes.append(_write(host.name, client, owner, unit, wave, seen, key))
+                changes.append(_write(binding, seen, key))
             elif (seen["owner"], seen["group"]) != (owner, owner) or seen["mode"] not in _FIT_MODES:
-                changes.append(_attributes(host.name, client, owner, wave, seen))
+                changes.append(_attributes(binding, seen))
     return changes
 
 
@@ -73,47 +63,46 @@ def held(text: str, client: str) -> str | None:
     return key.group(1) if key else None
 
 
-def _write(
-    host: str, client: str, owner: str, unit: str, wave: int, seen: Any, key: str | None
-) -> Change:
+def _write(binding: Binding, seen: Any, key: str | None) -> Change:
+    client, owner, path = binding.client, binding.owner, binding.keyring_path
     old = held(seen["text"], client) if seen else None
     diff = [f"+ key {key or '(made during the run)'}", f"+ {owner}:{owner} {MODE}"]
     return Change(
-        host,
-        path_of(client),
+        binding.host.name,
+        path,
         f"write the key of client.{client}, for {owner} alone",
         "~" if seen else "+",
         "write",
         {
-            "path": path_of(client),
+            "path": path,
             "content": [f"[client.{client}]\n\tkey = ", Ref(key_of(client)), "\n"],
             "mode": MODE,
             "owner": owner,
             "group": owner,
             "before": seen["sha256"] if seen else None,
         },
-        wave,
+        binding.service.phase,
         diff=tuple([f"- key {old}"] * bool(old) + diff),
         needs=(key_of(client),),
-        restarts=(unit,),
+        restarts=(binding.unit,),
         kind="keyring",
         subject=client,
     )
 
 
-def _attributes(host: str, client: str, owner: str, wave: int, seen: Any) -> Change:
+def _attributes(binding: Binding, seen: Any) -> Change:
+    owner, path = binding.owner, binding.keyring_path
     diff = (f"- {seen['owner']}:{seen['group']} {seen['mode']}", f"+ {owner}:{owner} {MODE}")
-    args = {"path": path_of(client), "mode": MODE, "owner": owner, "group": owner}
-    sentence = f"owner and group {owner}, mode {MODE}"
+    args = {"path": path, "mode": MODE, "owner": owner, "group": owner}
     return Change(
-        host,
-        path_of(client),
-        sentence,
+        binding.host.name,
+        path,
+        f"owner and group {owner}, mode {MODE}",
         "~",
         "attributes",
         args,
-        wave,
+        binding.service.phase,
         diff=diff,
         kind="keyring",
-        subject=client,
+        subject=binding.client,
     )

@@ -10,6 +10,9 @@ import xml.etree.ElementTree as ET
 from typing import Any
 
 from fabfile.core.contract import Change, Facts, Failed, Ref, Refused
+from fabfile.model.deployment import Binding
+from fabfile.model.phases import Phase
+from fabfile.model.site import Site
 from fabfile.resources import cluster, secret_uuid
 from fabfile.resources.auth import key_of
 
@@ -18,30 +21,32 @@ ABSENT = "secret not found|no secret with"
 """libvirt's words; a libvirtd that is down has others."""
 
 
-def plan(site: Any, facts: Facts) -> list[Change]:
+def plan(site: Site, facts: Facts) -> list[Change]:
     """Defines missing secrets and sets values that are not the cluster's key."""
     users = cluster.seen(site, facts).users
     changes: list[Change] = []
     for host in site.with_role("compute"):
         if host.name not in facts.hosts:
             continue
-        secrets = facts.of(host.name, secret_uuid.SECRETS.id)
-        for client in site.secret_clients():
+        secrets = facts.of(host.name, secret_uuid.SECRETS)
+        for binding in (one for one in site.bindings_of(host) if one.secret):
+            client = binding.client
             wanted = facts.known[secret_uuid.known_as(client)]
             key = users.get(f"client.{client}", {}).get("key")
-            changes += _for_client(host.name, client, wanted, key, secrets)
+            changes += _for_client(binding, wanted, key, secrets)
     return changes
 
 
 def _for_client(
-    host: str, client: str, wanted: str, key: str | None, secrets: dict[str, Any]
+    binding: Binding, wanted: str, key: str | None, secrets: dict[str, Any]
 ) -> list[Change]:
+    host, client = binding.host.name, binding.client
     mine = {u.lower(): answers for u, answers in secrets.items()}.get(wanted)
     changes = []
     if mine is None:
         names = {usage_of(answers["xml"]["out"]) for answers in secrets.values()}
         name = secret_uuid.usage_name(client)
-        changes.append(_define(host, client, wanted, f"{name} {wanted}" if name in names else name))
+        changes.append(_define(binding, wanted, f"{name} {wanted}" if name in names else name))
     elif "private='yes'" in mine["xml"]["out"]:
         raise Refused(
             f"{host}: libvirt secret {wanted} is private: its value cannot be compared; "
@@ -56,7 +61,7 @@ def _for_client(
         )
     found = mine["value"]["out"].strip() if mine and mine["value"]["code"] == 0 else None
     if found is None or found != key:
-        changes.append(_set_value(host, client, wanted, found, key))
+        changes.append(_set_value(binding, wanted, found, key))
     return changes
 
 
@@ -76,14 +81,15 @@ def _xml(uuid: str, name: str) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
-def _define(host: str, client: str, uuid: str, name: str) -> Change:
+def _define(binding: Binding, uuid: str, name: str) -> Change:
+    host, client, platform = binding.host.name, binding.client, binding.platform
     undo = {
         "verb": "run",
-        "args": {"argv": ["virsh", "-q", "secret-undefine", uuid]},
-        "guard": {"argv": ["virsh", "-q", "secret-dumpxml", uuid], "absent": ABSENT},
+        "args": {"argv": platform.command("virsh", "secret-undefine", uuid)},
+        "guard": {"argv": platform.command("virsh", "secret-dumpxml", uuid), "absent": ABSENT},
     }
     args = {
-        "argv": ["virsh", "-q", "secret-define", "/dev/stdin"],
+        "argv": platform.command("virsh", "secret-define", "/dev/stdin"),
         "stdin": [_xml(uuid, name)],
         "undo": undo,
     }
@@ -95,16 +101,17 @@ def _define(host: str, client: str, uuid: str, name: str) -> Change:
         "+",
         "run",
         args,
-        wave=2,
+        wave=Phase.COMPUTE,
         kind="secret",
         subject=uuid,
     )
 
 
-def _set_value(host: str, client: str, uuid: str, old: str | None, new: str | None) -> Change:
-    argv = ["virsh", "-q", "secret-set-value", "--secret", uuid, "--file", "/dev/stdin"]
+def _set_value(binding: Binding, uuid: str, old: str | None, new: str | None) -> Change:
+    host, client, platform = binding.host.name, binding.client, binding.platform
+    argv = platform.command("virsh", "secret-set-value", "--secret", uuid, "--file", "/dev/stdin")
     diff = (f"- value {old or '(none)'}", f"+ value {new or '(made during the run)'}")
-    ask = ["virsh", "-q", "secret-get-value", uuid]
+    ask = platform.command("virsh", "secret-get-value", uuid)
     undo = {
         "verb": "run",
         "args": {"argv": argv, "stdin": [{"old": ask}]},
@@ -117,7 +124,7 @@ def _set_value(host: str, client: str, uuid: str, old: str | None, new: str | No
         "~" if old else "+",
         "run",
         {"argv": argv, "stdin": [Ref(key_of(client))], "undo": undo if old else None},
-        wave=2,
+        wave=Phase.COMPUTE,
         diff=diff,
         needs=(key_of(client),),
         kind="secret_value",

@@ -8,6 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from fabfile.core.contract import Change, Facts, Host, Read
+from fabfile.model import services
+from fabfile.model.phases import Phase
+from fabfile.model.site import Site, Sudoers
 
 
 def path_of(user: str) -> str:
@@ -15,52 +18,59 @@ def path_of(user: str) -> str:
     return "/etc/sudoers.d/90-stackrbd-" + user.replace(".", "_")
 
 
-def content(site: Any) -> str:
+def content(sudoers: Sudoers) -> str:
     """The file's text."""
-    until = f"NOTAFTER={site.sudoers.until} " if site.sudoers.until else ""
+    until = f"NOTAFTER={sudoers.until} " if sudoers.until else ""
     return (
         "# stackrbd: this operator may run EVERYTHING as root without a password.\n"
-        f"{site.sudoers.user} ALL=(root) {until}NOPASSWD: ALL\n"
+        f"{sudoers.user} ALL=(root) {until}NOPASSWD: ALL\n"
     )
 
 
-def reads(site: Any, host: Host) -> list[Read]:
+def reads(site: Site, host: Host) -> list[Read]:
     """The file itself."""
     if not site.sudoers:
         return []
     return [Read("sudoers", "file", {"path": path_of(site.sudoers.user), "text": True})]
 
 
-def plan(site: Any, facts: Facts) -> list[Change]:
+def plan(site: Site, facts: Facts) -> list[Change]:
     """Writes the file where it differs; visudo looks at it before it counts."""
     if not site.sudoers:
         return []
     return [
-        _write(site, host, facts.of(host.name, "sudoers"))
+        _write(site.sudoers, host, facts.of(host.name, "sudoers"))
         for host in site.all_hosts()
-        if host.name in facts.hosts and not _right(site, facts.of(host.name, "sudoers"))
+        if host.name in facts.hosts and not _right(site.sudoers, facts.of(host.name, "sudoers"))
     ]
 
 
-def _right(site: Any, seen: Any) -> bool:
-    if not seen or seen["text"] != content(site):
+def _right(sudoers: Sudoers, seen: Any) -> bool:
+    if not seen or seen["text"] != content(sudoers):
         return False
     return (seen["owner"], seen["group"], seen["mode"]) == ("root", "root", "0440")
 
 
-def _write(site: Any, host: Host, seen: Any) -> Change:
-    wave = 0 if "ceph" in host.roles else 2 if "compute" in host.roles else 1
+def _phase(host: Host) -> Phase:
+    """The cluster's own hosts first, a compute with the computes, the rest between."""
+    if "ceph" in host.roles:
+        return Phase.CLUSTER
+    return max((s.phase for s in services.on(host)), default=Phase.CONTROL)
+
+
+def _write(sudoers: Sudoers, host: Host, seen: Any) -> Change:
+    wave = _phase(host)
     args = {
-        "path": path_of(site.sudoers.user),
-        "content": [content(site)],
+        "path": path_of(sudoers.user),
+        "content": [content(sudoers)],
         "mode": "0440",
         "owner": "root",
         "group": "root",
         "before": seen["sha256"] if seen else None,
         "check": ["visudo", "-cf", "{}"],
     }
-    diff = tuple(f"+ {line}" for line in content(site).splitlines())
-    sentence = f"{site.sudoers.user} may run ALL as root without a password"
+    diff = tuple(f"+ {line}" for line in content(sudoers).splitlines())
+    sentence = f"{sudoers.user} may run ALL as root without a password"
     sign = "~" if seen else "+"
     path = str(args["path"])
     return Change(

@@ -10,12 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from fabfile.core.contract import BadInput, Change, Facts
+from fabfile.model.phases import Phase
+from fabfile.model.site import Pool, Site
 from fabfile.resources import cluster
 
 reads = cluster.reads
 
 
-def plan(site: Any, facts: Facts) -> list[Change]:
+def plan(site: Site, facts: Facts) -> list[Change]:
     """Creates and initialises what is missing.
 
     Raises BadInput for an erasure-coded pool or one of another application.
@@ -25,14 +27,15 @@ def plan(site: Any, facts: Facts) -> list[Change]:
     for name, wanted in site.pools.items():
         pool = seen.pools.get(name)
         if pool is None:
-            changes += _create(site.admin.name, name, wanted)
+            changes += _create(site, name, wanted)
         if (pool is None or _needs_init(name, pool)) and seen.release >= cluster.LUMINOUS:
-            changes.append(_init(site.admin.name, name))
+            changes.append(_init(site, name))
     return changes
 
 
-def _create(host: str, name: str, wanted: Any) -> list[Change]:
-    argv = cluster.ceph("osd", "pool", "create", name)
+def _create(site: Site, name: str, wanted: Pool) -> list[Change]:
+    host = site.admin.name
+    argv = cluster.ceph(site, "osd", "pool", "create", name)
     if wanted.pg_num:
         argv += [str(wanted.pg_num), str(wanted.pg_num)]
     size = f", size {wanted.size}" if wanted.size else ""
@@ -44,13 +47,13 @@ def _create(host: str, name: str, wanted: Any) -> list[Change]:
         "+",
         "run",
         {"argv": argv},
-        wave=0,
+        wave=Phase.CLUSTER,
         kind="pool",
         subject=name,
     )
     changes = [made]
     if wanted.size:
-        sized = cluster.ceph("osd", "pool", "set", name, "size", str(wanted.size))
+        sized = cluster.ceph(site, "osd", "pool", "set", name, "size", str(wanted.size))
         if wanted.size == 1:
             sized.append("--yes-i-really-mean-it")
         changes.append(
@@ -61,7 +64,7 @@ def _create(host: str, name: str, wanted: Any) -> list[Change]:
                 "+",
                 "run",
                 {"argv": sized},
-                wave=0,
+                wave=Phase.CLUSTER,
                 kind="pool_size",
                 subject=name,
             )
@@ -69,8 +72,9 @@ def _create(host: str, name: str, wanted: Any) -> list[Change]:
     return changes
 
 
-def _init(host: str, name: str) -> Change:
-    argv = ["rbd", "pool", "init", name]
+def _init(site: Site, name: str) -> Change:
+    host = site.admin.name
+    argv = site.cluster.rbd("pool", "init", name)
     sentence = "initialise for RBD (application rbd)"
     return Change(
         host,
@@ -79,7 +83,7 @@ def _init(host: str, name: str) -> Change:
         "~",
         "run",
         {"argv": argv},
-        wave=0,
+        wave=Phase.CLUSTER,
         kind="pool_application",
         subject=name,
     )

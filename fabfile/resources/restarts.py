@@ -5,33 +5,33 @@ Knows the units; the watching of them is the agent's.  Source: procedure step 12
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
-from fabfile.core.contract import Change, Facts, Host, Read
+from fabfile.core.contract import BadInput, Change, Facts, Host, Read
+from fabfile.model import services
+from fabfile.model.phases import Phase
+from fabfile.model.services import NOVA_COMPUTE
+from fabfile.model.site import Site
 
 SEES_CHANGES = True
 """Asks the flow for the changes planned before this resource."""
-UNITS = {
-    "glance": ("glance-api", 1),
-    "cinder": ("cinder-volume", 1),
-    "compute": ("nova-compute", 2),
-}
-"""{role: (the unit that uses the cluster, the wave in which it is worked on)}."""
 
 
-def _owed(site: Any, host: Host) -> list[Read]:
-    return [Read("pending_restarts", "pending_restarts")] if set(host.roles) & set(UNITS) else []
+def _owed(site: Site, host: Host) -> list[Read]:
+    return [Read("pending_restarts", "pending_restarts")] if services.on(host) else []
 
 
-def reads(site: Any, host: Host) -> list[Read]:
+def reads(site: Site, host: Host) -> list[Read]:
     """The restarts that an earlier run left owed; the guests of a compute, to be told of."""
-    guests = Read("guests", "argv", {"argv": ["virsh", "-q", "list", "--name"]})
-    return _owed(site, host) + ([guests] if "compute" in host.roles else [])
+    found = _owed(site, host)
+    if NOVA_COMPUTE in services.on(host):
+        argv = site.platform_of(host).command("virsh", "list", "--name")
+        found.append(Read("guests", "argv", {"argv": argv}))
+    return found
 
 
 def plan(
-    site: Any, facts: Facts, changes: Sequence[Change] = (), everything: bool = False
+    site: Site, facts: Facts, changes: Sequence[Change] = (), everything: bool = False
 ) -> list[Change]:
     """One restart a host, of all units that need it."""
     found = []
@@ -42,11 +42,11 @@ def plan(
         seen = facts.hosts.get(host.name)
         if seen is None or "pending_restarts" not in seen:
             continue
-        units = [UNITS[role][0] for role in host.roles if role in UNITS]
+        units = _units(site, host)
+        _refuse_unknown(host, needed.get(host.name, set()), units)
         due = set(seen["pending_restarts"]) | needed.get(host.name, set())
-        due = {u for u in units if everything or u in due}
-        for wave in (1, 2):
-            now = [u for u, w in UNITS.values() if u in due and w == wave]
+        for phase in Phase:
+            now = [u for u, when in units.items() if when == phase and (everything or u in due)]
             if now:
                 found.append(
                     Change(
@@ -56,7 +56,7 @@ def plan(
                         "!",
                         "restart",
                         {"units": now},
-                        wave,
+                        phase,
                         kind="restart",
                         subject=" ".join(now),
                     )
@@ -64,7 +64,23 @@ def plan(
     return found
 
 
-def notes(site: Any, facts: Facts, changes: Sequence[Change]) -> list[str]:
+def _units(site: Site, host: Host) -> dict[str, Phase]:
+    """{a host's unit: the phase in which it is restarted}, in the services' order."""
+    platform = site.platform_of(host)
+    return {platform.unit(service): service.phase for service in services.on(host)}
+
+
+def _refuse_unknown(host: Host, needed: set[str], units: Collection[str]) -> None:
+    """Raises BadInput for a restart that could not be planned, and so would never be done."""
+    if unknown := sorted(needed - set(units)):
+        known = ", ".join(units) or "none"
+        raise BadInput(
+            f"{host.name}: expected a restart of one of its units ({known}), found "
+            f"{', '.join(unknown)}"
+        )
+
+
+def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
     """The guests that run where a service is restarted: they go on running."""
     found = []
     for change in changes:
@@ -96,7 +112,7 @@ class AfterMoves:
     SEES_CHANGES = True
     reads = staticmethod(_owed)
 
-    def plan(self, site: Any, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
+    def plan(self, site: Site, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
         """As the module's plan, for the hosts on which volumes are moved."""
         hosts = {change.host for change in changes if change.kind == "volume_move"}
         return [change for change in plan(site, facts, changes) if change.host in hosts]
@@ -113,6 +129,6 @@ class All:
     reads = staticmethod(reads)
     notes = staticmethod(notes)
 
-    def plan(self, site: Any, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
+    def plan(self, site: Site, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
         """As the module's plan, with nothing left out."""
         return plan(site, facts, changes, everything=True)

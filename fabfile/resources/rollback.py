@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
+from fabfile.model import phases
+from fabfile.model.site import Site
 from fabfile.resources import volume_hosts
 
-LAST_WAVE = 3
 _FILES = ("write", "remove")
 _SIGNS = {"+": "-", "-": "+", "~": "~", "!": "!"}
 
@@ -33,7 +34,7 @@ class Undone:
     limited: Collection[str] | None = None
     strangers: Sequence[str] = ()
 
-    def reads(self, site: Any, host: Host) -> list[Read]:
+    def reads(self, site: Site, host: Host) -> list[Read]:
         """What the run did on each host; on the first Ceph host, which pools hold images."""
         if host.name == CLOUD:
             return [Read("volume_types", "volume_types")] if self.cloud else []
@@ -43,18 +44,18 @@ class Undone:
         ]
         if host == site.admin:
             for pool in site.pools:
-                argv = ["rbd", "ls", "--format", "json", "-p", pool]
+                argv = site.cluster.rbd("ls", "--format", "json", "-p", pool)
                 found.append(Read(f"images.{pool}", "argv", {"argv": argv, "ok": [0, 2]}))
-                trash = ["rbd", "trash", "ls", "--all", "--format", "json", "-p", pool]
+                trash = site.cluster.rbd("trash", "ls", "--all", "--format", "json", "-p", pool)
                 found.append(Read(f"trash.{pool}", "argv", {"argv": trash, "ok": [0, 2]}))
         return found
 
-    def closer(self, site: Any, facts: Facts) -> list[Read]:
+    def closer(self, site: Site, facts: Facts) -> list[Read]:
         """The volumes, where the run moved some from one service to another."""
         steps = [step for seen in facts.hosts.values() for step in seen.get("run", ())]
         return [volume_hosts.VOLUMES] if any("volumes" in step for step in steps) else []
 
-    def plan(self, site: Any, facts: Facts) -> list[Change]:
+    def plan(self, site: Site, facts: Facts) -> list[Change]:
         """The run's steps backwards, the last wave first, each restart at its end.
 
         Raises BadInput for a run of which no host knows, and where anything that it
@@ -79,7 +80,7 @@ class Undone:
             )
         return sorted(changes, key=lambda change: change.wave)
 
-    def notes(self, site: Any, facts: Facts, changes: Sequence[Change]) -> list[str]:
+    def notes(self, site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
         """What stays."""
         found = [
             f"{host}: is not in the site file; what the run did there stays"
@@ -134,7 +135,7 @@ class Undone:
 
 
 def _host(
-    site: Any, facts: Facts, host: str, steps: Sequence[dict[str, Any]], stale: list[str]
+    site: Site, facts: Facts, host: str, steps: Sequence[dict[str, Any]], stale: list[str]
 ) -> list[Change]:
     changes: list[Change] = []
     restarts = []
@@ -167,7 +168,7 @@ def _host(
         owing = tuple(sorted(set(units)))
         changes = [replace(c, restarts=owing) if c.verb in _FILES else c for c in changes]
         waves = [c.wave for c in changes if c.verb in _FILES]
-        wave = max(waves, default=LAST_WAVE - restarts[0]["wave"])
+        wave = max(waves, default=phases.LAST - restarts[0]["wave"])
         sentence = "restart, and watch it stand"
         args = {"units": sorted(set(units))}
         changes.append(
@@ -239,14 +240,14 @@ def _back(host: str, step: dict[str, Any]) -> Change:
         sign,
         step["verb"],
         step["args"],
-        LAST_WAVE - step["wave"],
+        phases.LAST - step["wave"],
         diff=(f"undo: {step['sentence']}",),
         kind="undo",
         subject=_what(step),
     )
 
 
-def _stays(site: Any, facts: Facts, step: dict[str, Any]) -> str | None:
+def _stays(site: Site, facts: Facts, step: dict[str, Any]) -> str | None:
     """Why a step is not taken back, or None."""
     if not step.get("verb"):
         if step.get("kind") == "pool":

@@ -12,6 +12,8 @@ import uuid
 from typing import Any
 
 from fabfile.core.contract import BadInput, Facts, Host, Read
+from fabfile.model import services
+from fabfile.model.site import Client, Site
 from fabfile.resources import cluster
 
 PLAIN = ["rbd_secret_uuid", "rbd_keyring_conf"]
@@ -19,28 +21,32 @@ PLAIN = ["rbd_secret_uuid", "rbd_keyring_conf"]
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _MOST_SECRETS = 512
 """Each encrypted volume that is attached has a secret of its own beside ours."""
-SECRETS = Read(
-    "libvirt.secrets",
-    "each",
-    {
-        "argv": ["virsh", "-q", "secret-list"],
+SECRETS = "libvirt.secrets"
+"""The read of them all."""
+
+
+def secrets_of(site: Site, host: Host) -> Read:
+    """The secrets of a compute's libvirt, their values as fingerprints."""
+    virsh = site.platform_of(host).command
+    args = {
+        "argv": virsh("virsh", "secret-list"),
         "match": rf"(?m)^\s*({_UUID})",  # an encrypted volume's usage is a UUID too
         "most": _MOST_SECRETS,
         "all": True,
         "then": {
-            "xml": {"argv": ["virsh", "-q", "secret-dumpxml", "{}"]},
+            "xml": {"argv": virsh("virsh", "secret-dumpxml", "{}")},
             "value": {
-                "argv": ["virsh", "-q", "secret-get-value", "{}"],
+                "argv": virsh("virsh", "secret-get-value", "{}"),
                 "ok": [0, 1],
                 "mask": [r"\A\s*(\S+)\s*\Z"],
                 "peel": True,
             },
         },
-    },
-)
+    }
+    return Read(SECRETS, "each", args)
 
 
-IDS = {"cinder.conf", "nova.conf", SECRETS.id}
+IDS = {"cinder.conf", "nova.conf", SECRETS}
 """Reads that show a UUID: a stage that asks one of them wants it resolved."""
 
 
@@ -54,19 +60,19 @@ def usage_name(client: str) -> str:
     return f"client.{client} secret"
 
 
-def reads(site: Any, host: Host) -> list[Read]:
+def reads(site: Site, host: Host) -> list[Read]:
     """Every place on a host that may hold a UUID in use."""
     found = cluster.reads(site, host)
-    for role, name in (("cinder", "cinder"), ("compute", "nova")):
-        if role in host.roles:
-            args = {"path": f"/etc/{name}/{name}.conf", "plain": PLAIN}
-            found.append(Read(f"{name}.conf", "options", args))
+    for service in (services.CINDER_VOLUME, services.NOVA_COMPUTE):
+        if service.role in host.roles:
+            args = {"path": site.platform_of(host).file(service), "plain": PLAIN}
+            found.append(Read(f"{service.key}.conf", "options", args))
     if "compute" in host.roles:
-        found.append(SECRETS)
+        found.append(secrets_of(site, host))
     return found
 
 
-def resolve(site: Any, facts: Facts) -> dict[str, str]:
+def resolve(site: Site, facts: Facts) -> dict[str, str]:
     """{'uuid.CLIENT': lower-case UUID} for every client that libvirt needs.
 
     Raises BadInput where the setting differs from the one in use, where several are in
@@ -87,9 +93,9 @@ def resolve(site: Any, facts: Facts) -> dict[str, str]:
     return {known_as(name): one for name, one in found.items()}
 
 
-def unseen(site: Any, facts: Facts) -> list[str]:
+def unseen(site: Site, facts: Facts) -> list[str]:
     """What is to be known where computes were left out: a UUID in use there was not seen."""
-    if not any(SECRETS.id in seen for seen in facts.hosts.values()):
+    if not any(SECRETS in seen for seen in facts.hosts.values()):
         return []
     return [
         f"clients.{name}: no host that was read uses a secret UUID for it; if one that is left "
@@ -99,7 +105,7 @@ def unseen(site: Any, facts: Facts) -> list[str]:
     ]
 
 
-def _one(site: Any, facts: Facts, name: str, client: Any, fsid: str) -> str:
+def _one(site: Site, facts: Facts, name: str, client: Client, fsid: str) -> str:
     setting = client.secret_uuid.lower() if client.secret_uuid else None
     for place, found in _in_use(site, facts, name):
         if not found:
@@ -131,7 +137,7 @@ def _list(found: set[str]) -> str:
     return ", ".join(sorted(found))
 
 
-def _in_use(site: Any, facts: Facts, client: str) -> list[tuple[str, set[str]]]:
+def _in_use(site: Site, facts: Facts, client: str) -> list[tuple[str, set[str]]]:
     places: dict[str, set[str]] = {"cinder.conf": set(), "nova.conf": set(), "libvirt": set()}
     for seen in facts.hosts.values():
         places["cinder.conf"] |= _configured(seen.get("cinder.conf"), client)

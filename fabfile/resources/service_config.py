@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read, Refused
-from fabfile.model import releases
+from fabfile.model import releases, services
+from fabfile.model.deployment import Binding
+from fabfile.model.phases import Phase
+from fabfile.model.site import Site
 from fabfile.resources import cluster, secret_uuid, volume_hosts
-from fabfile.resources.restarts import UNITS
 from fabfile.resources.volume_hosts import same
 
 OLD_DATADIR = "/var/lib/glance/images"
@@ -23,50 +25,60 @@ OLD_STORES = "file,http"
 
 
 @dataclass(frozen=True)
-class Service:
+class ServiceConfig:
     """One of the three services: as a resource, it reads and plans its file."""
 
-    name: str
-    role: str
+    service: services.Service
 
-    def reads(self, site: Any, host: Host) -> list[Read]:
+    @property
+    def name(self) -> str:
+        """Its table in the site file and in a release."""
+        return self.service.key
+
+    @property
+    def role(self) -> str:
+        """The role of the hosts on which it runs."""
+        return self.service.role
+
+    def reads(self, site: Site, host: Host) -> list[Read]:
         """The service's file (active lines) and, on computes, the release."""
         found = (
             cluster.reads(site, host) if self.name == "glance" else secret_uuid.reads(site, host)
         )
         if self.role in host.roles:
             found.append(releases.READ)
-            file = site_file(self.name)
+            platform = site.platform_of(host)
+            file = platform.file(self.service)
             found.append(
                 Read(f"{self.name}.conf", "options", {"path": file, "plain": secret_uuid.PLAIN})
             )
-            later = {"unit": UNITS[self.role][0], "main": file, "plain": secret_uuid.PLAIN}
+            later = {"unit": platform.unit(self.service), "main": file, "plain": secret_uuid.PLAIN}
             found.append(Read(f"{self.name}.later", "later_files", later))
-            if self.name == "cinder":
-                upstart = {"path": "/etc/init/cinder-volume.conf", "text": True}
-                found.append(Read("cinder.head", "file", upstart))
+            if path := platform.upstart.get(self.service.name):
+                found.append(Read(f"{self.name}.head", "file", {"path": path, "text": True}))
         return found
 
-    def plan(self, site: Any, facts: Facts) -> list[Change]:
+    def plan(self, site: Site, facts: Facts) -> list[Change]:
         """The edits of each host's file that are not in force there."""
         hosts = [host for host in site.with_role(self.role) if host.name in facts.hosts]
         if not hosts:
             return []
         data = facts.release[self.name]
-        words = self._words(site, facts)
         changes: list[Change] = []
         for host in hosts:
+            binding = self._binding(site, host)
+            words = _words(site, facts, binding)
             seen = facts.hosts[host.name]
-            changes += self._file(site, host.name, data, words, seen)
+            changes += self._file(site, binding, data, words, seen)
             if "head" in data:
-                changes += _head(host.name, data["head"], words, seen["cinder.head"])
+                changes += _head(binding, data["head"], words, seen[f"{self.name}.head"])
         return changes
 
-    def notes(self, site: Any, facts: Facts, changes: Sequence[Change]) -> list[str]:
+    def notes(self, site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
         """Files of which somebody else says that they are theirs."""
         found = []
         for change in changes:
-            if change.verb != "edit" or change.thing != site_file(self.name):
+            if (change.kind, change.subject) != ("options", self.name):
                 continue
             says = facts.of(change.host, f"{self.name}.conf").get("managed")
             if says:
@@ -76,27 +88,20 @@ class Service:
                 )
         return found
 
-    def _words(self, site: Any, facts: Facts) -> dict[str, str]:
-        table = getattr(site, self.name)
-        client = site.cinder.client if self.name == "nova" and not table.ephemeral else table.client
-        return {
-            "pool": table.pool,
-            "client": client,
-            "uuid": facts.known.get(secret_uuid.known_as(client), ""),
-            "store": site.glance.store,
-            "backend": site.cinder.backend,
-            "direct_url": str(site.glance.show_image_direct_url),
-        }
+    def _binding(self, site: Site, host: Host) -> Binding:
+        """The one that the file is about: where Nova has disks of its own, these count."""
+        return [one for one in site.bindings_of(host) if one.service == self.service][-1]
 
     def _file(
-        self, site: Any, host: str, data: Any, words: dict[str, str], answers: Any
+        self, site: Site, binding: Binding, data: Any, words: dict[str, str], answers: Any
     ) -> list[Change]:
+        host, file = binding.host.name, binding.file
         seen, later = answers[f"{self.name}.conf"], answers.get(f"{self.name}.later", {})
         if seen is None:
             raise BadInput(
-                f"{host}: expected {data['file']}, found no such file; is {self.name} there?",
+                f"{host}: expected {file}, found no such file; is {self.name} there?",
                 host=host,
-                subject=data["file"],
+                subject=file,
                 expected="a file",
                 found="no such file",
                 advice=f"is {self.name} there?",
@@ -107,14 +112,14 @@ class Service:
             "old_datadir": now.get(("glance_store", "filesystem_store_datadir"), OLD_DATADIR),
             "old_stores": now.get(("DEFAULT", "known_stores"), OLD_STORES),
         }
-        _keep_apart(host, data, now)
+        _keep_apart(binding, data, now)
         have = now
         if self.name == "cinder":
             _keep_default_backend(host, data, now)
-            listed = volume_hosts.enabled(site, answers, f"{host}: {data['file']}")
+            listed = volume_hosts.enabled(site, answers, f"{host}: {file}")
             have = {**now, ("DEFAULT", "enabled_backends"): listed} if listed else now
         wanted = _wanted(self._tables(site, data, now), words, have)
-        _refuse_shadows(host, data["file"], wanted, later)
+        _refuse_shadows(host, file, wanted, later)
         edits = [(s, k, v) for (s, k), v in wanted.items() if not _equal(now.get((same(s), k)), v)]
         if not edits:
             return []
@@ -123,25 +128,25 @@ class Service:
         return [
             Change(
                 host,
-                data["file"],
+                file,
                 f"set {keys}",
                 "~",
                 "edit",
                 {
-                    "path": data["file"],
+                    "path": file,
                     "edits": [list(e) for e in edits],
                     "before": seen["sha256"],
                     "validate": _validation(data, words),
                 },
-                UNITS[self.role][1],
+                self.service.phase,
                 tuple(lines),
-                restarts=(data["unit"],) if data["unit"] else (),
+                restarts=() if data.get("by_hand") else (binding.unit,),
                 kind="options",
                 subject=self.name,
             )
         ]
 
-    def _tables(self, site: Any, data: Any, now: dict[tuple[str, str], str]) -> list[Any]:
+    def _tables(self, site: Site, data: Any, now: dict[tuple[str, str], str]) -> list[Any]:
         """The tables of options that are written, the weakest first."""
         absent = data.get("when_absent", {}).items()
         tables = [extra for name, extra in absent if tuple(name.split(".", 1)) not in now]
@@ -160,9 +165,17 @@ class Service:
         return tables
 
 
-def site_file(service: str) -> str:
-    """The service's main file, the same in every release."""
-    return {"glance": "/etc/glance/glance-api.conf"}.get(service, f"/etc/{service}/{service}.conf")
+def _words(site: Site, facts: Facts, binding: Binding) -> dict[str, str]:
+    """What a release's tables leave open, filled in."""
+    return {
+        "pool": binding.pool,
+        "client": binding.client,
+        "conf": binding.conf,
+        "uuid": facts.known.get(secret_uuid.known_as(binding.client), ""),
+        "store": binding.section,
+        "backend": binding.section,
+        "direct_url": str(site.glance.show_image_direct_url),
+    }
 
 
 def _diff(section: str, key: str, old: str | None, new: str) -> Iterator[str]:
@@ -235,14 +248,15 @@ def _equal(old: str | None, new: str) -> bool:
     return old == new or old.replace(" ", "").lower() == new.replace(" ", "").lower()
 
 
-def _keep_apart(host: str, data: Any, now: dict[tuple[str, str], str]) -> None:
+def _keep_apart(binding: Binding, data: Any, now: dict[tuple[str, str], str]) -> None:
     """Refuses to write beside an option that would leave ours without effect."""
+    host, file = binding.host.name, binding.file
     for name, reason in data.get("not_beside", {}).items():
         if tuple(name.split(".", 1)) in now:
             raise BadInput(
-                f"{host}: {data['file']} has {name}: {reason}",
+                f"{host}: {file} has {name}: {reason}",
                 host=host,
-                subject=data["file"],
+                subject=file,
                 found=name,
                 why=reason,
             )
@@ -264,21 +278,22 @@ def _keep_default_backend(host: str, data: Any, now: dict[tuple[str, str], str])
         )
 
 
-def _head(host: str, head: Any, words: dict[str, str], seen: Any) -> list[Change]:
-    """A line at the head of a file, once."""
+def _head(binding: Binding, head: Any, words: dict[str, str], seen: Any) -> list[Change]:
+    """A line at the head of the service's upstart file, once."""
+    host, path = binding.host.name, binding.platform.upstart[binding.service.name]
     line = head["line"].format(**words)
     if seen is None:
         raise BadInput(
-            f"{host}: expected {head['file']}, found no such file",
+            f"{host}: expected {path}, found no such file",
             host=host,
-            subject=head["file"],
+            subject=path,
             expected="a file",
             found="no such file",
         )
     if line in seen["text"].splitlines():
         return []
     args = {
-        "path": head["file"],
+        "path": path,
         "content": [line + "\n" + seen["text"]],
         "mode": seen["mode"],
         "owner": seen["owner"],
@@ -288,33 +303,33 @@ def _head(host: str, head: Any, words: dict[str, str], seen: Any) -> list[Change
     return [
         Change(
             host,
-            head["file"],
+            path,
             f"begin with {line}",
             "~",
             "write",
             args,
-            1,
+            Phase.CONTROL,
             (f"+ {line}",),
             kind="head",
-            subject=head["file"],
+            subject=path,
         )
     ]
 
 
-glance = Service("glance", "glance")
-cinder = Service("cinder", "cinder")
-nova = Service("nova", "compute")
+glance = ServiceConfig(services.GLANCE_API)
+cinder = ServiceConfig(services.CINDER_VOLUME)
+nova = ServiceConfig(services.NOVA_COMPUTE)
 
 
 class VolumeType:
     """The volume type that is bound to the new backend, through Cinder's API."""
 
-    def reads(self, site: Any, host: Host) -> list[Read]:
+    def reads(self, site: Site, host: Host) -> list[Read]:
         """The types, once, from the cloud."""
         asked = host.name == CLOUD and site.cloud and site.cinder.volume_type
         return [Read("volume_types", "volume_types")] if asked else []
 
-    def plan(self, site: Any, facts: Facts) -> list[Change]:
+    def plan(self, site: Site, facts: Facts) -> list[Change]:
         """Makes the type, or binds it."""
         name = site.cinder.volume_type
         if "volume_types" not in facts.hosts.get(CLOUD, {}) or not name:
@@ -346,7 +361,7 @@ class VolumeType:
                 sign,
                 "volume_type",
                 args,
-                wave=3,
+                wave=Phase.API,
                 kind="volume_type",
                 subject=name,
             )

@@ -17,15 +17,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
+from fabfile.model.phases import Phase
+from fabfile.model.platforms import Platform
+from fabfile.model.services import CINDER_VOLUME
+from fabfile.model.site import Site
 from fabfile.resources import secret_uuid
-from fabfile.resources.restarts import UNITS
 
-PATH = "/etc/cinder/cinder.conf"
 DRIVER = "cinder.volume.drivers.rbd.RBDDriver"
-CEPH_CONF = "/etc/ceph/ceph.conf"
 _AT_REST = ("available", "in-use", "reserved", "maintenance", "awaiting-transfer")
-_CONTROL = ["runuser", "-u", "cinder", "--", "cinder-manage"]
-"""As cinder: a log file that root begins keeps its own service out of it."""
 _PATIENCE = 900
 """Seconds for one update_host: it writes a row at a time."""
 _NOT_THERE = 2
@@ -59,21 +58,23 @@ class _Named:
 # What is asked
 
 
-def reads(site: Any, host: Host) -> list[Read]:
+def reads(site: Site, host: Host) -> list[Read]:
     """The options of each cinder-volume, and the services that Cinder knows."""
     if host.name == CLOUD:
         return [Read("volume_services", "volume_services")] if site.cloud else []
     if "cinder" not in host.roles:
         return []
-    later = {"unit": UNITS["cinder"][0], "main": PATH, "plain": secret_uuid.PLAIN}
+    platform = site.platform_of(host)
+    path = platform.file(CINDER_VOLUME)
+    later = {"unit": platform.unit(CINDER_VOLUME), "main": path, "plain": secret_uuid.PLAIN}
     return [
-        Read("cinder.conf", "options", {"path": PATH, "plain": secret_uuid.PLAIN}),
+        Read("cinder.conf", "options", {"path": path, "plain": secret_uuid.PLAIN}),
         Read("cinder.later", "later_files", later),
         Read("pending_restarts", "pending_restarts"),
     ]
 
 
-def closer(site: Any, facts: Facts) -> list[Read]:
+def closer(site: Site, facts: Facts) -> list[Read]:
     """The volumes, which may be many: asked only where a service's name is about to change."""
     there = "volume_services" in facts.hosts.get(CLOUD, {})
     return [VOLUMES] if there and _concerned(site, facts) else []
@@ -82,7 +83,7 @@ def closer(site: Any, facts: Facts) -> list[Read]:
 # What is planned
 
 
-def plan(site: Any, facts: Facts) -> list[Change]:
+def plan(site: Site, facts: Facts) -> list[Change]:
     """Gives the volumes of each name that goes to the one that comes, and takes its row away.
 
     Raises BadInput where that cannot be known, must wait, or cannot be meant.
@@ -99,11 +100,11 @@ def plan(site: Any, facts: Facts) -> list[Change]:
             found="neither",
             advice=f"{gone} would have another name, and whether volumes are on it cannot be seen",
         )
-    found = [_moved(facts, move) for move in moves(site, facts)]
-    return found + [_row_taken_away(host, service) for host, service in _rows(site, facts)]
+    found = [_moved(site, facts, move) for move in moves(site, facts)]
+    return found + [_row_taken_away(site, host, service) for host, service in _rows(site, facts)]
 
 
-def notes(site: Any, facts: Facts, changes: Sequence[Change]) -> list[str]:
+def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
     """How many volumes become another's, and what that is to their users."""
     volumes = Counter(v["host"] for v in facts.hosts.get(CLOUD, {}).get("volumes", ()))
     found = [
@@ -115,7 +116,7 @@ def notes(site: Any, facts: Facts, changes: Sequence[Change]) -> list[str]:
     return found + _beside(site, facts)
 
 
-def moves(site: Any, facts: Facts) -> list[Move]:
+def moves(site: Site, facts: Facts) -> list[Move]:
     """What is to be moved, one for each place that holds volumes.
 
     Raises BadInput where volumes are being worked on, or lie on another storage.
@@ -154,23 +155,26 @@ def refuse_at_work(place: str, volumes: Iterable[Mapping[str, Any]]) -> None:
         )
 
 
-def update_host(old: str, new: str) -> list[str]:
+def update_host(platform: Platform, old: str, new: str) -> list[str]:
     """The argument list that gives all volumes of one place to another."""
-    return [*_CONTROL, "volume", "update_host", "--currenthost", old, "--newhost", new]
+    return platform.command(
+        "cinder-manage", "volume", "update_host", "--currenthost", old, "--newhost", new
+    )
 
 
-def _moved(facts: Facts, move: Move) -> Change:
+def _moved(site: Site, facts: Facts, move: Move) -> Change:
+    platform = site.platform_of(site.host(move.host))
     undo = {
         "verb": "run",
-        "args": {"argv": update_host(move.new, move.old), "timeout": _PATIENCE},
+        "args": {"argv": update_host(platform, move.new, move.old), "timeout": _PATIENCE},
         "volumes": move.new,
     }
     args = {
-        "argv": update_host(move.old, move.new),
+        "argv": update_host(platform, move.old, move.new),
         "timeout": _PATIENCE,
         "undo": undo if move.back else None,
     }
-    unit = facts.release["cinder"]["unit"]
+    by_hand = facts.release["cinder"].get("by_hand")
     return Change(
         move.host,
         f"volumes on {move.old}",
@@ -178,16 +182,18 @@ def _moved(facts: Facts, move: Move) -> Change:
         "~",
         "run",
         args,
-        UNITS["cinder"][1],
+        CINDER_VOLUME.phase,
         (f"- host {move.old}", f"+ host {move.new}"),
-        restarts=(unit,) if unit else (),
+        restarts=() if by_hand else (platform.unit(CINDER_VOLUME),),
         kind="volume_move",
         subject=move.old,
     )
 
 
-def _row_taken_away(host: str, service: str) -> Change:
-    argv = [*_CONTROL, "service", "remove", "cinder-volume", service]
+def _row_taken_away(site: Site, host: str, service: str) -> Change:
+    argv = site.platform_of(site.host(host)).command(
+        "cinder-manage", "service", "remove", CINDER_VOLUME.name, service
+    )
     args = {"argv": argv, "ok": [0, _NOT_THERE], "timeout": 120}
     # The last wave: a process that has not been restarted yet would write it anew.
     return Change(
@@ -197,20 +203,20 @@ def _row_taken_away(host: str, service: str) -> Change:
         "-",
         "run",
         args,
-        3,
+        Phase.API,
         kind="service_row",
         subject=service,
     )
 
 
-def _rows(site: Any, facts: Facts) -> list[tuple[str, str]]:
+def _rows(site: Site, facts: Facts) -> list[tuple[str, str]]:
     """(where it is said, service) of the rows whose names go."""
     known = {service["host"] for service in facts.of(CLOUD, "volume_services")}
     leaving = sorted(known & _leaving(site, facts))
     return [(one.host, s) for s in leaving if (one := _heir(site, facts, s))]
 
 
-def _beside(site: Any, facts: Facts) -> list[str]:
+def _beside(site: Site, facts: Facts) -> list[str]:
     """Of another backend that stays and serves the same pool: a rename, or meant so."""
     found = []
     for host in _hosts(site, facts):
@@ -242,7 +248,7 @@ def same(section: str) -> str:
     return section if section == "DEFAULT" else section.lower()
 
 
-def backend_host(site: Any, options: Options) -> str:
+def backend_host(site: Site, options: Options) -> str:
     """The backend_host that the site's backend is to have; '' for none.
 
     The one of the site file, else its own, else that of the backend whose place it takes.
@@ -252,7 +258,7 @@ def backend_host(site: Any, options: Options) -> str:
     return str(site.cinder.backend_host or own or taken)
 
 
-def renamed(site: Any, options: Options, own: str) -> str:
+def renamed(site: Site, options: Options, own: str) -> str:
     """The enabled section whose place the site's backend takes on a host; '' for none."""
     section = _replaced(site)
     if section == site.cinder.backend or section not in _enabled(options):
@@ -261,7 +267,7 @@ def renamed(site: Any, options: Options, own: str) -> str:
     return "" if explicit and _service(options, own, section) != site.cinder.replaces else section
 
 
-def enabled(site: Any, seen: Mapping[str, Any], where: str) -> str:
+def enabled(site: Site, seen: Mapping[str, Any], where: str) -> str:
     """A host's enabled_backends, the site's backend in the place of the one that it replaces.
 
     Raises BadInput where that one's volumes lie on another storage.
@@ -276,7 +282,7 @@ def enabled(site: Any, seen: Mapping[str, Any], where: str) -> str:
     return ",".join(dict.fromkeys(names))
 
 
-def backend_name(site: Any, options: Options) -> str:
+def backend_name(site: Site, options: Options) -> str:
     """The volume_backend_name of the site's backend: the one in use is never replaced.
 
     Its own, else that of the backend whose place it takes, else the section's name.  Volume
@@ -288,14 +294,14 @@ def backend_name(site: Any, options: Options) -> str:
     return str(site.cinder.backend)
 
 
-def bound_name(site: Any, facts: Facts) -> str:
+def bound_name(site: Site, facts: Facts) -> str:
     """The volume_backend_name to which the site's volume type is bound."""
     for host in _hosts(site, facts):
         return backend_name(site, in_force(facts.hosts[host.name]))
     return str(site.cinder.backend)
 
 
-def refuse_another_storage(site: Any, options: Options, section: str, where: str) -> None:
+def refuse_another_storage(site: Site, options: Options, section: str, where: str) -> None:
     """Raises BadInput where a backend's volumes do not lie where the site's backend looks."""
     if _same_storage(site, options, section):
         return
@@ -306,23 +312,32 @@ def refuse_another_storage(site: Any, options: Options, section: str, where: str
     raise BadInput(
         subject=f"cinder.replaces: {where}: [{section}]",
         expected=f"volume_driver = {DRIVER}, rbd_pool = {site.cinder.pool} and rbd_ceph_conf = "
-        f"{CEPH_CONF}",
+        f"{_ceph_conf(site)}",
         found=found,
         advice="its volumes lie elsewhere and cannot be given to this backend: take "
         "cinder.replaces out",
     )
 
 
-def _same_storage(site: Any, options: Options, section: str) -> bool:
-    conf = options.get((same(section), "rbd_ceph_conf"), CEPH_CONF)
+def _same_storage(site: Site, options: Options, section: str) -> bool:
+    conf = options.get((same(section), "rbd_ceph_conf"), _ceph_conf(site))
     return (
         options.get((same(section), "volume_driver")) == DRIVER
         and options.get((same(section), "rbd_pool"), "rbd") == site.cinder.pool
-        and (conf or CEPH_CONF) == CEPH_CONF
+        and (conf or _ceph_conf(site)) == _ceph_conf(site)
     )
 
 
-def _replaced(site: Any) -> str:
+def _file(site: Site, host: str) -> str:
+    return site.platform_of(site.host(host)).file(CINDER_VOLUME)
+
+
+def _ceph_conf(site: Site) -> str:
+    """Where cinder-volume finds its cluster: the same on every host of it."""
+    return site.platform_of(site.with_role(CINDER_VOLUME.role)[0]).ceph["conf"]
+
+
+def _replaced(site: Site) -> str:
     return str(site.cinder.replaces or "").rpartition("@")[2]
 
 
@@ -339,11 +354,11 @@ def _service(options: Options, own: str, section: str) -> str:
     return f"{options.get((same(section), 'backend_host')) or own}@{section}"
 
 
-def _hosts(site: Any, facts: Facts) -> list[Host]:
+def _hosts(site: Site, facts: Facts) -> list[Host]:
     return [h for h in site.with_role("cinder") if facts.hosts.get(h.name, {}).get("cinder.conf")]
 
 
-def _named(site: Any, facts: Facts) -> list[_Named]:
+def _named(site: Site, facts: Facts) -> list[_Named]:
     """Of each host with cinder-volume; of none where this release has no backend sections."""
     table = facts.release.get("cinder", {"options": {}})
     if "enabled_backends" not in table["options"].get("DEFAULT", {}):
@@ -362,13 +377,13 @@ def _named(site: Any, facts: Facts) -> list[_Named]:
     return found
 
 
-def _concerned(site: Any, facts: Facts) -> bool:
+def _concerned(site: Site, facts: Facts) -> bool:
     """Whether there may be volumes whose place is about to have another name."""
     replaces = bool(site.cinder.replaces) and bool(_named(site, facts))
     return replaces or bool(_leaving(site, facts))
 
 
-def _leaving(site: Any, facts: Facts) -> set[str]:
+def _leaving(site: Site, facts: Facts) -> set[str]:
     """Services of this site whose names nobody bears when the plan is done."""
     named = _named(site, facts)
     stay = {service for one in named for service in one.then.values()}
@@ -377,7 +392,7 @@ def _leaving(site: Any, facts: Facts) -> set[str]:
     return {service for service in known - stay if _heir(site, facts, service)}
 
 
-def _heir(site: Any, facts: Facts, place: str) -> _Named | None:
+def _heir(site: Site, facts: Facts, place: str) -> _Named | None:
     """The host whose backend has the volumes of a place; None where that is not ours to say.
 
     Raises BadInput for volumes that are not known to lie in the site's pool.
@@ -390,17 +405,21 @@ def _heir(site: Any, facts: Facts, place: str) -> _Named | None:
         return None
     one = next((n for n in named if service in n.now.values() or owner == n.own), None)
     if one is None and service == site.cinder.replaces:
-        _refuse_alive(facts, service)
+        _refuse_alive(site, facts, service)
         one = named[0]
     if one and section != site.cinder.backend:
         options = in_force(facts.hosts[one.host])
-        refuse_another_storage(site, options, section, f"{one.host}: {PATH}")
+        refuse_another_storage(site, options, section, f"{one.host}: {_file(site, one.host)}")
     return one
 
 
-def _refuse_alive(facts: Facts, service: str) -> None:
+def _refuse_alive(site: Site, facts: Facts, service: str) -> None:
     """Raises BadInput where a host that is not of this site serves that name."""
-    owed = any("cinder-volume" in seen.get("pending_restarts", ()) for seen in facts.hosts.values())
+    owed = any(
+        site.platform_of(host).unit(CINDER_VOLUME)
+        in facts.hosts.get(host.name, {}).get("pending_restarts", ())
+        for host in site.all_hosts()
+    )
     rows = facts.hosts.get(CLOUD, {}).get("volume_services", ())
     if not owed and any(row["host"] == service and row["up"] for row in rows):
         raise BadInput(

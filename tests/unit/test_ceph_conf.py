@@ -188,13 +188,13 @@ def test_qemu_can_read_it(mode, fits):
     for change in changes:
         assert change.verb == "attributes"
         args = {"mode": "0644", "owner": "ceph", "group": "ceph"}
-        assert change.args == {"path": ceph_conf.PATH, **args}
+        assert change.args == {"path": "/etc/ceph/ceph.conf", **args}
 
 
 def test_the_folder_is_to_be_a_folder_and_the_file_a_file():
     asked = {read.id: read.args for read in ceph_conf.reads(site(), site().host("n1"))}
     assert asked["ceph.folder"] == {"path": "/etc/ceph", "kind": "directory"}
-    wanted = {"path": ceph_conf.PATH, "text": True, "mask": ceph_conf.CREDENTIALS}
+    wanted = {"path": "/etc/ceph/ceph.conf", "text": True, "mask": ceph_conf.CREDENTIALS}
     assert asked["ceph.conf"] == wanted
 
 
@@ -217,7 +217,7 @@ OF_OTHERS = (
 def test_lines_that_stay_never_leave_their_host(tmp_path):
     path = tmp_path / "ceph.conf"
     path.write_bytes(OF_OTHERS)
-    args = {**ceph_conf.READ.args, "path": str(path)}
+    args = {**ceph_conf.read_of(site(), site().host("n1")).args, "path": str(path)}
     seen = reads.file(**args)
     (change,) = plan(seen)
     for shown in (str(seen), json.dumps(journal.as_data([change]))):

@@ -160,7 +160,7 @@ def test_owner_and_mode_are_mended_without_touching_the_content(owner, group, mo
     for change in changes:
         args = {"mode": "0640", "owner": "glance", "group": "glance"}
         assert (change.verb, change.sign) == ("attributes", "~")
-        assert change.args == {"path": keyrings.path_of("images"), **args}
+        assert change.args == {"path": "/etc/ceph/ceph.client.images.keyring", **args}
         assert change.diff == (f"- {owner}:{group} {mode}", "+ glance:glance 0640")
 
 
@@ -175,7 +175,8 @@ def test_owner_and_mode_are_mended_without_touching_the_content(owner, group, mo
     ],
 )
 def test_who_holds_which_keyring(roles, more, expected):
-    assert keyrings.wanted(site(**more), Host("h", roles)) == expected
+    found = keyrings.wanted(site(**more), Host("h", roles))
+    assert [(b.client, b.owner, b.unit, b.service.phase) for b in found] == expected
 
 
 def test_novas_keyring_comes_with_its_disks():

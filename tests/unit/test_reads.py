@@ -6,12 +6,13 @@ import pytest
 
 from fabfile.core import answers
 from fabfile.core.remote import processes, reads
-from fabfile.resources.secret_uuid import SECRETS
+from fabfile.resources import secret_uuid
 
-from .states import FSID, OTHER, THIRD
+from .states import FSID, OTHER, THIRD, site
 
 KEY = "QVE9PSBub3QgYSBrZXkgb2YgYW55Ym9keQ=="
 VALUE = r"\A\s*(\S+)\s*\Z"
+SECRETS = secret_uuid.secrets_of(site(), site().host("n1"))
 
 
 def test_room_of_folders_that_are_there(tmp_path):

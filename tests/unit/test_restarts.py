@@ -2,10 +2,11 @@
 
 import pytest
 
-from fabfile.core.contract import Change, Facts
+from fabfile.core.contract import BadInput, Change, Facts
+from fabfile.model import site as sites
 from fabfile.resources import restarts
 
-from .states import HOSTS, site
+from .states import HOSTS, PLATFORMS, site
 
 ALL_IN_ONE = {"ceph01": {"roles": ["ceph"]}, "one": {"roles": ["compute", "cinder", "glance"]}}
 
@@ -40,13 +41,38 @@ def planned(changes, resource=restarts, hosts=HOSTS):
             {"ctl": ["glance-api"]},
             [("ctl", ["glance-api", "cinder-volume"], 1)],
         ),
-        ([change("n1", "glance-api")], {"ctl": ["nova-compute"], "n2": ["sshd"]}, []),
+        ([], {"ctl": ["nova-compute"], "n2": ["sshd"]}, []),
         ([change("ceph01", "glance-api")], {}, []),
     ],
 )
 def test_restarted_is_what_changes_or_is_owed(changes, owed, expected):
     seen = facts(**{"ctl": [], "n1": [], "n2": [], **owed})
     assert planned(lambda r, s: r.plan(s, seen, changes)) == expected
+
+
+@pytest.mark.parametrize(
+    "host, units, known",
+    [
+        ("n1", ["glance-api"], "nova-compute"),
+        ("n1", ["nova-compute", "nova_compute"], "nova-compute"),
+        ("ctl", ["cinder-backup"], "glance-api, cinder-volume"),
+    ],
+)
+def test_a_restart_of_an_unknown_unit_is_never_dropped(host, units, known):
+    seen = facts(ctl=[], n1=[])
+    with pytest.raises(BadInput) as caught:
+        restarts.plan(site(), seen, [change(host, *units)])
+    assert str(caught.value) == (
+        f"{host}: expected a restart of one of its units ({known}), found {units[-1]}"
+    )
+
+
+def test_a_platforms_own_units_are_restarted():
+    seen = facts(ctl=[], n1=["openstack-nova-compute"])
+    units = {"units": {**PLATFORMS[0]["units"], "nova-compute": "openstack-nova-compute"}}
+    it = sites.check({"name": "test", "hosts": HOSTS}, "site.toml", [{**PLATFORMS[0], **units}])
+    (found,) = restarts.plan(it, seen)
+    assert (found.host, found.args["units"]) == ("n1", ["openstack-nova-compute"])
 
 
 def test_a_host_that_was_not_asked_is_not_restarted():

@@ -8,11 +8,12 @@ from fabfile.cloud import holdings
 from fabfile.core.contract import CLOUD, BadInput, Facts, Host
 from fabfile.flow import gather
 from fabfile.flow.session import Session
+from fabfile.model.platforms import made_of
 from fabfile.resources import chain, restarts, service_config, volume_hosts
 from fabfile.resources.rollback import Undone
 
 from . import clouds
-from .states import FSID, HOSTS, ZED, cluster, conf, site
+from .states import FSID, HOSTS, PLATFORMS, ZED, cluster, conf, site
 
 OLD = {"volume_driver": volume_hosts.DRIVER, "rbd_pool": "volumes", "volume_backend_name": "rbd"}
 TWO = {**HOSTS, "ctl2": {"roles": ["cinder"]}}
@@ -367,7 +368,7 @@ def test_both_stages_ask_the_same_question_under_one_name():
 
 def step(**more):
     """What the host kept of a move."""
-    back = {"argv": volume_hosts.update_host("ctl@ceph#rbd", PLACE)}
+    back = {"argv": volume_hosts.update_host(made_of(PLATFORMS[0]), "ctl@ceph#rbd", PLACE)}
     return {
         "step": 1,
         "state": "done",

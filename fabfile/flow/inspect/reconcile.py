@@ -70,7 +70,7 @@ class Look:
 
     def _places(self) -> Places:
         site = self._site
-        monmap = Read("monmap", "argv", {"argv": cluster.ceph("mon", "dump")})
+        monmap = Read("monmap", "argv", {"argv": cluster.ceph(site, "mon", "dump")})
         asked = {site.admin: [monmap]}
         for host in site.with_role("cinder")[:1]:
             conf = Read("cinder.conf", "options", {"path": "/etc/cinder/cinder.conf"})
