@@ -362,25 +362,24 @@ def _contradictory(before: Rows, after: Rows) -> Iterator[Finding]:
     known = before.attachment or after.attachment
     for volume in before.volume & after.volume:
         if volume.status == "in-use" and known and volume.id not in some:
-            yield Finding(
-                "attached",
-                "volume",
-                "",
-                "",
-                volume.id,
+            yield attached(
+                volume,
                 "in use, and attached nowhere",
                 f"openstack volume set --state available --detached {volume.id}",
             )
         elif volume.status == "available" and volume.id in full:
-            yield Finding(
-                "attached",
-                "volume",
-                "",
-                "",
-                volume.id,
+            yield attached(
+                volume,
                 "available, and attached",
                 f"openstack volume set --state in-use --attached {volume.id}",
             )
+
+
+def attached(
+    volume: Volume, sentence: str, command: str, spec: tuple[str, str] = ("", "")
+) -> Finding:
+    """A volume whose status and attachments do not fit; spec: its image, where that was seen."""
+    return Finding("attached", "volume", *spec, volume.id, sentence, command)
 
 
 def runs(instance: Instance) -> bool:

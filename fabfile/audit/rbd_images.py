@@ -16,6 +16,7 @@ from fabfile.audit.compare import (
     Finding,
     Names,
     Places,
+    attached,
     location,
     runs,
     settled,
@@ -323,22 +324,16 @@ def _watched(
         name = places.volume_name % volume.name_id
         seen = open_at.get((places.volumes, name))
         if volume.status == "in-use" and volume.id in user and seen == ():
-            yield Finding(
-                "attached",
-                "volume",
-                places.volumes,
-                name,
-                volume.id,
+            yield attached(
+                volume,
                 f"attached to instance {user[volume.id]}, and no hypervisor has it open",
                 f"openstack server reboot --hard {user[volume.id]}",
+                (places.volumes, name),
             )
         elif volume.status == "available" and seen:
-            yield Finding(
-                "attached",
-                "volume",
-                places.volumes,
-                name,
-                volume.id,
+            yield attached(
+                volume,
                 f"attached nowhere, and open at {', '.join(seen)}",
                 shlex.join(["ceph", "osd", "blocklist", "add", seen[0]]),
+                (places.volumes, name),
             )
