@@ -31,9 +31,9 @@ def reconcile(context: Context, options: Options, details: bool = False) -> int:
 @command
 def tools() -> list[Any]:
     """Install what makes backups (age, zstd) on the hosts that are backed up."""
-    from fabfile.backup import contents  # noqa: PLC0415 (start-up time)
+    from fabfile.resources import backup_tools  # noqa: PLC0415 (start-up time)
 
-    return [contents.tools]
+    return [backup_tools.tools]
 
 
 @command(

@@ -13,7 +13,7 @@ from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import cluster, secret_uuid
-from fabfile.resources.client_packages import source_list
+from fabfile.resources.backup_tools import INSTALLED, TOOLS, hosts
 
 SERVICES = (
     "keystone",
@@ -60,23 +60,6 @@ def folders(site: Site, host: Host) -> list[str]:
 COMMANDS = {"rabbitmq.json": ["rabbitmqctl", "-q", "export_definitions", "-"]}
 HEADS = {"alembic_version": "version_num", "migrate_version": "CONCAT(repository_id, ' ', version)"}
 """The tables in which migrations keep where they are: {table: what tells it}."""
-PACKAGES = (
-    "keystone",
-    "glance-common",
-    "cinder-common",
-    "nova-common",
-    "neutron-common",
-    "placement-common",
-    "heat-common",
-    "barbican-common",
-    "octavia-common",
-    "manila-common",
-    "mariadb-server",
-    "rabbitmq-server",
-    "ceph-common",
-)
-TOOLS = ("age", "zstd")
-"""What makes backups, on every host of which one is made."""
 _ORDER = (
     ("mariadb", "mysql"),
     ("memcached", "epmd"),
@@ -93,12 +76,6 @@ DATABASE_UNITS, _QUEUE = ("mariadb", "mysql"), 2
 _STAYS = re.compile(r"nova-compute|.*-agent|.*-cleanup|.*-metadata-agent")
 """What serves guests that run, and goes on doing so."""
 UNITS = Read("units.active", "running_units")
-
-
-def hosts(site: Site) -> list[Host]:
-    """The hosts of which backups are made: databases, and the services that the site names."""
-    found: list[Host] = site.with_role("database", "glance", "cinder")
-    return found
 
 
 def rank(site: Site, unit: str) -> int | None:
@@ -141,39 +118,11 @@ def groups(site: Site, units: Iterable[str]) -> list[list[str]]:
 # Making one
 
 
-class Tools:
-    """As a resource: age and zstd are on every host of which backups are made."""
-
-    def reads(self, site: Site, host: Host) -> list[Read]:
-        """Whether they are installed, if the site has backups sealed for anybody."""
-        return [_INSTALLED] if site.backup.recipients and host in hosts(site) else []
-
-    def plan(self, site: Site, facts: Facts) -> list[Change]:
-        """Installs what is missing, if the site has backups sealed for anybody."""
-        if not site.backup.recipients:
-            return []
-        changes = []
-        for host in hosts(site):
-            seen = facts.hosts.get(host.name, {}).get(_INSTALLED.id, {})
-            missing = [name for name in TOOLS if name in seen and seen[name] is None]
-            if missing and site.packages.install:
-                args = {"packages": missing, "source": source_list(site, host)}
-                words = "install " + " ".join(missing)
-                changes.append(
-                    Change(host.name, "packages for backups", words, "+", "install", args, 1)
-                )
-        return changes
-
-
-_INSTALLED = Read("packages.records", "packages", {"names": sorted({*PACKAGES, *TOOLS})})
-tools = Tools()
-
-
 def reads(site: Site, host: Host) -> list[Read]:
     """What a backup says of a host, and (of the first Ceph host) of the cluster."""
     found = cluster.reads(site, host)
     if host in hosts(site):
-        found += [_INSTALLED, UNITS]
+        found += [INSTALLED, UNITS]
     if "cinder" in host.roles:
         path = site.platform_of(host).file(CINDER_VOLUME)
         conf = {"path": path, "plain": secret_uuid.PLAIN}
@@ -193,7 +142,7 @@ def refuse_without_tools(site: Site, facts: Facts) -> None:
         )
     _ = site.database_host  # exactly one holds the databases
     for host in hosts(site):
-        missing = [name for name in TOOLS if not facts.of(host.name, _INSTALLED.id)[name]]
+        missing = [name for name in TOOLS if not facts.of(host.name, INSTALLED.id)[name]]
         if missing:
             raise BadInput(
                 f"{host.name}: not installed: {', '.join(missing)}; inv backup.tools "
@@ -221,7 +170,7 @@ def of_cluster(site: Site, facts: Facts) -> dict[str, Json]:
 def of_host(site: Site, facts: Facts, host: str) -> dict[str, Json]:
     """What a backup says of one host besides what is taken there."""
     seen = facts.hosts[host]
-    versions = {name: text for name, text in seen[_INSTALLED.id].items() if text}
+    versions = {name: text for name, text in seen[INSTALLED.id].items() if text}
     found = {"versions": versions, "units": active(site, seen[UNITS.id])}
     options = {(s, k): v for s, k, v in (seen.get("cinder.conf") or {}).get("active", ())}
     if ("DEFAULT", "enabled_backends") in options:
@@ -266,7 +215,7 @@ def refuse_unfit(
         if host not in site.hosts:
             faults.append(f"it holds host {host}, which the site has not")
             continue
-        installed = facts.of(host, _INSTALLED.id)
+        installed = facts.of(host, INSTALLED.id)
         for package, version in held["versions"].items():
             if package not in comes:
                 faults += _unfit(host, package, version, installed.get(package))
@@ -324,7 +273,7 @@ class PutBack:
         waiting = [taken["folder"]] if taken.get("folder") else []
         if taken:
             waiting += [taken["staged"], f"{taken['staged']}/said/rabbitmq.json"]
-        found = [UNITS, _INSTALLED, Read("waiting", "exists", {"paths": waiting})]
+        found = [UNITS, INSTALLED, Read("waiting", "exists", {"paths": waiting})]
         for path, (kind, *_) in self._manifest["hosts"][host.name]["files"].items():
             if kind == "link":
                 found.append(Read(f"at {path}", "exists", {"paths": [path]}))

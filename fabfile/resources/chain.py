@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fabfile.backup import contents
 from fabfile.resources import (
     auth,
+    backup_tools,
     ceph_conf,
     client_packages,
     keyrings,
@@ -21,7 +21,7 @@ from fabfile.resources import (
 TASKS: tuple[tuple[str, Any], ...] = (
     ("hosts.sudoers", operator_sudo),
     ("hosts.packages", client_packages),
-    ("backup.tools", contents.tools),
+    ("backup.tools", backup_tools.tools),
     ("ceph.pools", pools),
     ("ceph.auth", auth),
     ("hosts.conf", ceph_conf),

@@ -7,6 +7,7 @@ import pytest
 
 from fabfile.backup import contents
 from fabfile.core.contract import BadInput, Facts
+from fabfile.resources import backup_tools
 
 from .states import FSID, cluster, site
 
@@ -38,7 +39,11 @@ def listed(units):
 
 
 def seen(units=UNITS, installed=None, **more):
-    packages = {**dict.fromkeys([*contents.PACKAGES, *contents.TOOLS]), "age": "1", "zstd": "1"}
+    packages = {
+        **dict.fromkeys([*backup_tools.PACKAGES, *backup_tools.TOOLS]),
+        "age": "1",
+        "zstd": "1",
+    }
     packages.update(INSTALLED if installed is None else installed)
     return {"packages.records": packages, "units.active": listed(units), **more}
 
@@ -181,10 +186,10 @@ def test_nothing_is_recorded_for_nobody_or_without_the_tools():
     without = facts(installed={"age": None})
     with pytest.raises(BadInput, match="ctl: not installed: age; inv backup.tools"):
         contents.refuse_without_tools(a_site(), without)
-    (change,) = contents.tools.plan(a_site(), without)
+    (change,) = backup_tools.tools.plan(a_site(), without)
     assert change.args["packages"] == ["age"]
-    assert contents.tools.plan(a_site(), facts()) == []
-    assert contents.tools.plan(a_site(recipients=[]), without) == []
+    assert backup_tools.tools.plan(a_site(), facts()) == []
+    assert backup_tools.tools.plan(a_site(recipients=[]), without) == []
 
 
 def test_no_key_is_in_what_is_said_of_the_cluster():

@@ -7,7 +7,6 @@ import json
 import pytest
 
 from fabfile import namespace
-from fabfile.backup import contents as records
 from fabfile.core.answers import fits
 from fabfile.core.contract import (
     CLOUD,
@@ -28,7 +27,7 @@ from fabfile.doctor import hosts as machines
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, commands, folded, healthy
 from fabfile.doctor.options import setting
 from fabfile.flow import gather
-from fabfile.resources import chain, domains
+from fabfile.resources import backup_tools, chain, domains
 from fabfile.resources.service_config import without
 
 from . import clouds
@@ -342,7 +341,7 @@ def test_a_host_of_records_without_their_tools():
     kept = site(backup={"recipients": [recipient]})
 
     def change(cloud):
-        tools = dict.fromkeys([*records.PACKAGES, *records.TOOLS])
+        tools = dict.fromkeys([*backup_tools.PACKAGES, *backup_tools.TOOLS])
         cloud["ctl"]["packages.records"] = tools
 
     (one,) = [f for f in found(change, kept) if f.code == "packages.records"]

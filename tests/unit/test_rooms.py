@@ -112,7 +112,7 @@ def test_no_import_is_overlooked(text, expected):
 MAY_IMPORT = {
     "core": (),
     "model": (CONTRACT,),
-    "resources": (CONTRACT, "fabfile.model", "fabfile.backup.contents"),
+    "resources": (CONTRACT, "fabfile.model"),
     "audit": (CONTRACT, "fabfile.model", "fabfile.resources"),
     "backup": ("fabfile.core", "fabfile.model", "fabfile.resources", "fabfile.audit"),
     "doctor": (CONTRACT, "fabfile.model", "fabfile.resources", "fabfile.audit", "fabfile.backup"),

@@ -21,6 +21,7 @@ from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal import outcomes
 from fabfile.flow.terminal.screen import Screen
 from fabfile.model.site import Site
+from fabfile.resources import backup_tools
 
 
 def store(site: Site) -> Store:
@@ -60,7 +61,7 @@ def seen(session: Session) -> Facts:
         if reads := contents.reads(session.site, host):
             asked[host] = reads
     answers, faults = session.asked(asked)
-    needed = {host.name for host in (session.site.admin, *contents.hosts(session.site))}
+    needed = {host.name for host in (session.site.admin, *backup_tools.hosts(session.site))}
     wrong = {host: fault for host, fault in faults.items() if host in needed}
     if wrong:
         raise outcomes.worst(wrong)
@@ -80,7 +81,9 @@ def make(session: Session, facts: Facts, number: int) -> str:
     part = kept.begin(session.id)
     record = journal.Journal(session.id, site=site.name, task=session.task)
     try:
-        streams = {host.name: Incoming(part / f"{host.name}.age") for host in contents.hosts(site)}
+        streams = {
+            host.name: Incoming(part / f"{host.name}.age") for host in backup_tools.hosts(site)
+        }
         works = {
             host: _work(site, host, {**head, **contents.of_host(site, facts, host)}, cluster)
             for host in streams

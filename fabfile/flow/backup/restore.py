@@ -34,7 +34,7 @@ from fabfile.flow.inspect import reconcile
 from fabfile.flow.proof import verify
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal.screen import answer, attended
-from fabfile.resources import chain, client_packages, cluster
+from fabfile.resources import backup_tools, chain, client_packages, cluster
 
 _APART = ".stackrbd-"
 
@@ -111,7 +111,7 @@ class Restoring:
         self._confirm(cloud)
         with session.locked() as number:
             if self._bare:
-                self._converge([client_packages, contents.tools], number)
+                self._converge([client_packages, backup_tools.tools], number)
             began = time.monotonic()
             taken = self._located(create.taken(session, number, self.manifest, streams, True))
             session.screen.step("-", f"restored and equal after {time.monotonic() - began:.0f} s")
