@@ -204,7 +204,7 @@ class Converger:
         )
         for host, fault in self.failed.items():
             record.event("left out", host=host, why=outcomes.cause(host, fault))
-        record.on_event = self.screen.heard
+        record.on_event = self.screen.on_event
         return record
 
     def apply(self, stages: Sequence[Any], plan: Plan, number: int) -> Plan:

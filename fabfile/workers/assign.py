@@ -45,7 +45,7 @@ class Awaited:
         self._wanted = {host: _wanted(work) for host, work in works.items()}
         self._kept: dict[str, list[Message]] = {}
 
-    def heard(self, host: str, message: Message) -> list[Message]:
+    def on_message(self, host: str, message: Message) -> list[Message]:
         """The messages that are to be passed on now."""
         wanted = self._wanted.get(host, set())
         wanted.discard((message["t"], message.get("id", message.get("step"))))

@@ -170,7 +170,7 @@ class Elsewhere:
     ) -> dict[str, Stop]:
         """Passes on one worker's news; {host: why} of those that are over with a fault."""
         faults: dict[str, Stop] = {}
-        said = [(host, one) for host, m in news.said for one in awaited.heard(host, m)]
+        said = [(host, one) for host, m in news.said for one in awaited.on_message(host, m)]
         if news.faults is not None:
             said += [(host, one) for host in hosts for one in awaited.kept(host)]
             faults |= news.faults

@@ -134,10 +134,10 @@ class _Working:
         self._engine.fleet.hosts |= {host.name: host for host in order.hosts}
         if self._why:
             self.stop(self._why)
-        faults: dict[str, Stop] = getattr(self._engine, order.phase)(order.works, self._heard)
+        faults: dict[str, Stop] = getattr(self._engine, order.phase)(order.works, self._on_message)
         return faults
 
-    def _heard(self, host: str, message: Message) -> None:
+    def _on_message(self, host: str, message: Message) -> None:
         with self._lock:
             self._said.append((host, message))
 

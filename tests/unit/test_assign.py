@@ -35,30 +35,30 @@ def read(name):
 
 def test_what_a_host_reads_is_passed_on_whole_or_not_at_all():
     awaited = Awaited({"n1": {"reads": [{"id": "a"}, {"id": "b"}]}, "n2": {"reads": [{"id": "a"}]}})
-    assert awaited.heard("n1", read("a")) == awaited.heard("n1", read("a")) == []
+    assert awaited.on_message("n1", read("a")) == awaited.on_message("n1", read("a")) == []
     assert awaited.left() == {"n1", "n2"}
-    assert awaited.heard("n1", read("b")) == [read("a"), read("a"), read("b")]
+    assert awaited.on_message("n1", read("b")) == [read("a"), read("a"), read("b")]
     assert awaited.left() == {"n2"} and awaited.kept("n1") == []
 
 
 def test_a_host_that_answers_in_part_has_that_kept():
     awaited = Awaited({"n1": {"reads": [{"id": "a"}, {"id": "b"}]}})
-    awaited.heard("n1", read("a"))
+    awaited.on_message("n1", read("a"))
     assert awaited.kept("n1") == [read("a")] and awaited.left() == {"n1"}
 
 
 def test_steps_are_passed_on_at_once_and_the_reads_after_them_end_it():
     awaited = Awaited({"n1": {"steps": [{"id": 4}, {"id": 9}], "then": [{"id": "a"}]}})
     for message in ({"t": "begin", "step": 4}, {"t": "done", "step": 4}, {"t": "done", "step": 9}):
-        assert awaited.heard("n1", message) == [message]
+        assert awaited.on_message("n1", message) == [message]
     assert awaited.left() == {"n1"}
-    assert awaited.heard("n1", read("a")) == [read("a")]
+    assert awaited.on_message("n1", read("a")) == [read("a")]
     assert awaited.left() == set()
 
 
 def test_who_was_asked_nothing_is_over():
     assert Awaited({"n1": {"steps": [], "then": []}}).left() == set()
-    assert Awaited({}).heard("n1", {"t": "busy", "who": "x"}) == [{"t": "busy", "who": "x"}]
+    assert Awaited({}).on_message("n1", {"t": "busy", "who": "x"}) == [{"t": "busy", "who": "x"}]
 
 
 def change(thing, sentence="s"):

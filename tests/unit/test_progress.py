@@ -9,7 +9,7 @@ def progress(hosts=4, wanted=2, heard=(), began=100.0):
     """heard: (seconds after the beginning, host, kind, text)."""
     made = Progress("done", {f"n{number}": wanted for number in range(1, hosts + 1)}, began)
     for after, host, kind, *text in heard:
-        made.heard(host, kind, *(text or [""]), began + after)
+        made.on_progress(host, kind, *(text or [""]), began + after)
     return made
 
 

@@ -79,7 +79,7 @@ def canary(context: Context, options: Options, sample: str, at_once: str) -> int
         number = _at_once(at_once) if at_once else session.site.verify.at_once
         with session.locked():
             record = Journal(session.id, site=session.site.name, task="verify", limit=options.limit)
-            record.on_event = session.screen.heard
+            record.on_event = session.screen.on_event
             try:
                 found = run_canary(session, record, computes, here, number)
             except Stop as stop:

@@ -56,7 +56,7 @@ class Progress:
         """Whether the hosts are too many for a line each."""
         return len(self._hosts) > MANY
 
-    def heard(self, host: str, kind: str, text: str, now: float) -> None:
+    def on_progress(self, host: str, kind: str, text: str, now: float) -> None:
         """What was heard of a host: 'begin', 'done', 'read', 'failed', 'unknown'."""
         one = self._hosts.get(host)
         if one is None:

@@ -28,7 +28,7 @@ _COLOURS = {"+": "32", "~": "33", "-": "31", "!": "36"}
 _NEXT_ROWS, _NEXT_LINE = 0.4, 1.0
 """Seconds between two looks at the progress: for rows on a terminal, for lines of a log."""
 _SHOW_CURSOR = "\x1b[?25h\n"
-Told = Callable[[str, str], None]
+OnProgress = Callable[[str, str], None]
 
 
 def attended() -> bool:
@@ -109,7 +109,7 @@ class Screen:
     # Hosts at work
 
     @contextlib.contextmanager
-    def at_work(self, what: str, wanted: Mapping[str, int]) -> Iterator[Told]:
+    def at_work(self, what: str, wanted: Mapping[str, int]) -> Iterator[OnProgress]:
         """Shows how hosts come on; yields what is to be called with (host, kind).
 
         wanted: {host: how many answers or changes}.  Within another one, shows nothing.
@@ -123,7 +123,7 @@ class Screen:
         if self._draws or progress.many:
             looking.start()
         try:
-            yield self._told
+            yield self._on_progress
         finally:
             over.set()
             if looking.ident:
@@ -133,10 +133,10 @@ class Screen:
             if progress.many:
                 self.step("-", progress.total(time.monotonic(), over=True))
 
-    def _told(self, host: str, kind: str, text: str = "") -> None:
+    def _on_progress(self, host: str, kind: str, text: str = "") -> None:
         with self._lock:
             if self._progress:
-                self._progress.heard(host, kind, clean(text), time.monotonic())
+                self._progress.on_progress(host, kind, clean(text), time.monotonic())
 
     def _look(self, progress: Progress, over: threading.Event) -> None:
         try:
@@ -172,13 +172,13 @@ class Screen:
 
     def event(self, kind: str, **what: Json) -> None:
         """One event that no journal has."""
-        self.heard({"time": round(time.time(), 3), "event": kind, **what})
+        self.on_event({"time": round(time.time(), 3), "event": kind, **what})
 
-    def heard(self, line: Mapping[str, Json]) -> None:
+    def on_event(self, line: Mapping[str, Json]) -> None:
         """One event, as the journal has it: {'event': 'done', 'host': ..., ...}."""
         self.json(line)
         if "host" in line:
-            self._told(line["host"], line["event"], line.get("why") or line.get("thing", ""))
+            self._on_progress(line["host"], line["event"], line.get("why") or line.get("thing", ""))
 
     def json(self, document: Mapping[str, Json]) -> None:
         """One document of --json, in one line; the last one is the result."""
