@@ -3,32 +3,87 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TypedDict
 
 from fabfile.doctor import services, versions
 from fabfile.doctor.observation import Looked
 from fabfile.doctor.pending_plan import Planned
-from fabfile.model.site import ROLES
+from fabfile.model.site import ROLES, Site
 
 
-def summary(site: Any, looked: Looked, planned: Planned) -> dict[str, Any]:
-    """{what: value}; what was not seen is left out."""
-    found: dict[str, Any] = {
+class Drift(TypedDict):
+    """What `integrate` would do, as far as it is known.
+
+    tasks: names; known: whether nothing is unknown; unknown: names of hosts of which
+    something could not be looked at or planned.
+    """
+
+    changes: int
+    hosts: list[str]
+    tasks: list[str]
+    known: bool
+    unknown: list[str]
+
+
+class OpenStack(TypedDict):
+    """packages: {'nova 26.2.2': hosts}."""
+
+    release: str
+    packages: dict[str, list[str]]
+
+
+class Ceph(TypedDict):
+    """The cluster; versions: {'16.2.15': daemons}."""
+
+    fsid: str
+    health: str
+    codes: list[str]
+    monitors: int
+    quorum: int
+    versions: dict[str, int]
+
+
+class Pool(TypedDict):
+    """A pool; None for what was not seen."""
+
+    size: int | None
+    pg_num: int | None
+    applications: list[str]
+    bytes: int | None
+    full: float | None
+
+
+class CephSide(TypedDict, total=False):
+    """What Ceph says, where it answered."""
+
+    ceph: Ceph
+    pools: dict[str, Pool]
+
+
+class Summary(CephSide):
+    """A site in a few lines; what was not seen is left out."""
+
+    roles: dict[str, list[str]]
+    silent: list[str]
+    openstack: OpenStack
+    libvirt: dict[str, list[str]]
+    drift: Drift
+
+
+def summary(site: Site, looked: Looked, planned: Planned) -> Summary:
+    """The site in a few lines."""
+    return {
         "roles": {role: [h.name for h in site.with_role(role)] for role in ROLES},
         "silent": sorted(looked.unreachable),
         "openstack": {"release": looked.release, "packages": versions.openstack(looked)},
         "libvirt": _libvirt(site, looked),
         "drift": drift(site, looked, planned),
+        **_ceph(site, looked),
     }
-    return found | _ceph(site, looked)
 
 
-def drift(site: Any, looked: Looked, planned: Planned) -> dict[str, Any]:
-    """What `integrate` would do, as far as it is known.
-
-    {'changes': number, 'hosts': their names, 'tasks': names, 'known': whether nothing is
-    unknown, 'unknown': names of hosts of which something could not be looked at or planned}
-    """
+def drift(site: Site, looked: Looked, planned: Planned) -> Drift:
+    """What `integrate` would do, as far as it is known."""
     unknown = _unknown(site, looked, planned)
     return {
         "changes": len(planned.changes),
@@ -39,7 +94,7 @@ def drift(site: Any, looked: Looked, planned: Planned) -> dict[str, Any]:
     }
 
 
-def _unknown(site: Any, looked: Looked, planned: Planned) -> set[str]:
+def _unknown(site: Site, looked: Looked, planned: Planned) -> set[str]:
     """Every host that was asked, where the doubt is about the site or its cluster."""
     unknown = {*looked.unreachable, *(host for host, _ in looked.errors)}
     refused = [finding.hosts for finding in planned.refused.values()]
@@ -48,7 +103,7 @@ def _unknown(site: Any, looked: Looked, planned: Planned) -> set[str]:
     return unknown.union(*refused)
 
 
-def _libvirt(site: Any, looked: Looked) -> dict[str, list[str]]:
+def _libvirt(site: Site, looked: Looked) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for host in site.with_role("compute"):
         kind = services.daemons(looked.facts.hosts.get(host.name, {}))
@@ -57,12 +112,12 @@ def _libvirt(site: Any, looked: Looked) -> dict[str, list[str]]:
     return found
 
 
-def _ceph(site: Any, looked: Looked) -> dict[str, Any]:
+def _ceph(site: Site, looked: Looked) -> CephSide:
     health, monmap, listed, used = (
         json.loads(answer["out"]) if (answer := looked.seen(site.admin.name, read)) else None
         for read in ("ceph.health", "ceph.monmap", "ceph.pools", "ceph.df")
     )
-    found: dict[str, Any] = {}
+    found: CephSide = {}
     if health and monmap:
         found["ceph"] = {
             "fsid": monmap["fsid"],

@@ -8,6 +8,7 @@ from fabfile.core import journal
 from fabfile.core.contract import CLOUD, BadInput, Json
 from fabfile.flow.terminal.screen import Screen
 from fabfile.model.site import Site
+from fabfile.report.shapes import Told
 from fabfile.resources.rollback import Undone
 
 _OUTCOMES = {
@@ -21,7 +22,7 @@ _OUTCOMES = {
 }
 
 
-def summary(run: str, events: list[dict[str, Json]]) -> dict[str, Json]:
+def summary(run: str, events: list[dict[str, Json]]) -> Told:
     """One run in a few words: whose, on what, how much, how long, and how it ended."""
     first, last = events[0], events[-1]
     ended, code = last["event"] == "ended", last.get("code", 1)
@@ -51,7 +52,7 @@ def history(as_json: bool) -> int:
     return 0
 
 
-def last(site: str) -> dict[str, Json] | None:
+def last(site: str) -> Told | None:
     """The site's newest run that is recorded here."""
     for run, events in journal.runs():
         if events[0].get("site") == site:

@@ -5,29 +5,42 @@ Knows checks as the journal has them: {'name', 'ok', 'detail', 'seconds', 'host'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TypedDict
+
+from fabfile.report.shapes import Check
 
 
-def steps(checks: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One for each step that computes went through, in the order in which it was first done.
+class StepTimes(TypedDict):
+    """A step on all computes.
 
-    step; computes: how many; median and slowest: seconds, of those where it worked (None
-    where it worked nowhere); on: the slowest compute; failed: the computes where it did not.
+    computes: how many; median and slowest: seconds, of those where it worked (None where it
+    worked nowhere); on: the slowest compute; failed: the computes where it did not.
     """
-    found: dict[str, list[Mapping[str, Any]]] = {}
+
+    step: str
+    computes: int
+    median: float | None
+    slowest: float | None
+    on: str
+    failed: list[str]
+
+
+def steps(checks: Iterable[Check]) -> list[StepTimes]:
+    """One for each step that computes went through, in the order in which it was first done."""
+    found: dict[str, list[Check]] = {}
     for check in checks:
         if check.get("host"):
             found.setdefault(step(check), []).append(check)
     return [_told(name, some) for name, some in found.items()]
 
 
-def step(check: Mapping[str, Any]) -> str:
+def step(check: Check) -> str:
     """A check's name without its compute's."""
     return str(check["name"]).removeprefix(f"{check.get('host')}: ")
 
 
-def _told(name: str, some: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _told(name: str, some: Sequence[Check]) -> StepTimes:
     good = sorted((float(c["seconds"] or 0), str(c["host"])) for c in some if c["ok"])
     slowest, on = good[-1] if good else (None, "")
     return {
@@ -45,9 +58,9 @@ def _median(sorted_: Sequence[float]) -> float | None:
     return sum(middle) / len(middle) if middle else None
 
 
-def computes(checks: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+def computes(checks: Iterable[Check]) -> dict[str, list[Check]]:
     """{compute: its checks}, in the order in which they ended."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    found: dict[str, list[Check]] = {}
     for check in checks:
         if check.get("host"):
             found.setdefault(str(check["host"]), []).append(check)

@@ -10,9 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
 
-from fabfile.core.contract import CLOUD, Change
+from fabfile.core.contract import CLOUD, Change, Json
 from fabfile.doctor import finding, keys
 from fabfile.doctor.finding import Finding, healthy
 from fabfile.doctor.observation import Looked
@@ -20,6 +19,8 @@ from fabfile.doctor.pending_plan import Planned
 from fabfile.doctor.secret_holders import Place
 from fabfile.doctor.summary import summary
 from fabfile.model.releases import PACKAGES
+from fabfile.model.site import Site
+from fabfile.report.shapes import Client, Holder, Host, Pending, Run, Seen, State, Told
 from fabfile.resources import keyrings
 
 FORMAT = 1
@@ -32,13 +33,13 @@ _NETWORK = r"^\s*(public|cluster)[_ ]network\s*=\s*([^#;\n]+)"
 
 
 def document(  # noqa: PLR0913, PLR0917 (what was looked at, by name)
-    site: Any,
+    site: Site,
     looked: Looked,
     findings: Sequence[Finding],
     places: Sequence[Place],
     planned: Planned,
     words_of_site: str,
-) -> dict[str, Any]:
+) -> State:
     """The site's state: all of the document but who made it, and the runs.
 
     planned: what integrate would do.  words_of_site: as finding.commands has them.
@@ -65,14 +66,12 @@ def document(  # noqa: PLR0913, PLR0917 (what was looked at, by name)
     }
 
 
-def sentence(document: Mapping[str, Any]) -> str:
+def sentence(document: State) -> str:
     """What was found, and how many hosts answered, as doctor says it."""
     return finding.sentence(document["counts"], document["answered"], document["asked"])
 
 
-def hosts(
-    site: Any, looked: Looked, findings: Iterable[Finding], changes: Changes
-) -> list[dict[str, Any]]:
+def hosts(site: Site, looked: Looked, findings: Iterable[Finding], changes: Changes) -> list[Host]:
     """Each host: who it is, what runs there, what was found and what is pending there."""
     found: dict[str, Counter[str]] = {}
     for one in findings:
@@ -92,7 +91,7 @@ def hosts(
     ]
 
 
-def _seen(looked: Looked, host: str) -> dict[str, Any]:
+def _seen(looked: Looked, host: str) -> Seen:
     seen = looked.facts.hosts.get(host, {})
     asked = "answered" if host in looked.facts.hosts else "not asked"
     state = "silent" if host in looked.unreachable else asked
@@ -109,7 +108,7 @@ def _seen(looked: Looked, host: str) -> dict[str, Any]:
     }
 
 
-def holders(site: Any, places: Iterable[Place]) -> list[dict[str, Any]]:
+def holders(site: Site, places: Iterable[Place]) -> list[Holder]:
     """Who holds which client's key, by role: hosts of one state together.
 
     state: 'ok', 'odd' (said: what) or 'not seen'; by: 'keyring' or 'libvirt secret'.
@@ -118,18 +117,20 @@ def holders(site: Any, places: Iterable[Place]) -> list[dict[str, Any]]:
     for place in places:
         for host in place.hosts:
             found.setdefault((place.kind, host, place.client), []).append(place.odd)
-    together: dict[tuple[str, ...], list[str]] = {}
+    together: dict[tuple[str, str, str, str, str], list[str]] = {}
     for host, role, client, by in _holding(site):
         kind = by.partition(" ")[0]
         odd = found.get((kind, host, client))
         said = ", ".join(dict.fromkeys(filter(None, odd or ())))
         state = "odd" if said else "not seen" if odd is None else "ok"
         together.setdefault((role, client, by, state, said), []).append(host)
-    names = ("role", "client", "by", "state", "said")
-    return [{**dict(zip(names, key, strict=True)), "hosts": h} for key, h in together.items()]
+    return [
+        {"role": role, "client": client, "by": by, "state": state, "said": said, "hosts": names}
+        for (role, client, by, state, said), names in together.items()
+    ]
 
 
-def _holding(site: Any) -> Iterable[tuple[str, str, str, str]]:
+def _holding(site: Site) -> Iterable[tuple[str, str, str, str]]:
     """(host, role, client, by) as it should be."""
     for host in site.all_hosts():
         for binding in keyrings.wanted(site, host):
@@ -139,7 +140,7 @@ def _holding(site: Any) -> Iterable[tuple[str, str, str, str]]:
                 yield host.name, "compute", client, "libvirt secret"
 
 
-def clients(site: Any, looked: Looked, places: Iterable[Place]) -> dict[str, dict[str, Any]]:
+def clients(site: Site, looked: Looked, places: Iterable[Place]) -> dict[str, Client]:
     """{client: its key's fingerprint, when it was made (or None), and its pools}."""
     values = {place.client: place.value for place in places if place.kind == "Ceph"}
     made = keys.made(site, looked)
@@ -154,16 +155,18 @@ def clients(site: Any, looked: Looked, places: Iterable[Place]) -> dict[str, dic
     }
 
 
-def folded(changes: Changes) -> list[dict[str, Any]]:
+def folded(changes: Changes) -> list[Pending]:
     """What is pending, by task; equal changes of several hosts as one."""
-    found: dict[tuple[str, ...], list[str]] = {}
+    found: dict[tuple[str, str, str, str], list[str]] = {}
     for task, c in changes:
         found.setdefault((task, c.sign, c.thing, c.sentence), []).append(c.host)
-    names = ("task", "sign", "thing", "sentence")
-    return [{**dict(zip(names, key, strict=True)), "hosts": h} for key, h in found.items()]
+    return [
+        {"task": task, "sign": sign, "thing": thing, "sentence": sentence, "hosts": names}
+        for (task, sign, thing, sentence), names in found.items()
+    ]
 
 
-def monitors(site: Any, looked: Looked) -> list[str]:
+def monitors(site: Site, looked: Looked) -> list[str]:
     """The monitors' addresses, as the map has them."""
     answer = looked.seen(site.admin.name, "ceph.monmap")
     mons = json.loads(answer["out"])["mons"] if answer else []
@@ -184,9 +187,7 @@ def networks(looked: Looked) -> dict[str, list[str]]:
 # Runs
 
 
-def ran(
-    told: Mapping[str, Any], events: Sequence[Mapping[str, Any]], changes: Sequence[Any]
-) -> dict[str, Any]:
+def ran(told: Told, events: Sequence[Mapping[str, Json]], changes: Sequence[Json]) -> Run:
     """One run: told (as history has it), when, and what was planned and done in it.
 
     changes: its plan, as the journal keeps it; equal steps of several hosts are one.
@@ -220,6 +221,6 @@ def ran(
     }
 
 
-def last(runs: Iterable[Mapping[str, Any]], verify: bool) -> Mapping[str, Any] | None:
+def last(runs: Iterable[Run], verify: bool) -> Run | None:
     """The newest run that is a verify, or none."""
     return next((run for run in runs if (run["task"] == "verify") == verify), None)

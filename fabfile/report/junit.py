@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from fabfile.core.contract import Json
 from fabfile.core.text import few
 from fabfile.report import document as documents
 from fabfile.report.markup import Child, Element, el, xml
+from fabfile.report.shapes import Check, Document
 from fabfile.report.times import stamp
 
 
-def junit(document: Mapping[str, Any]) -> str:
+def junit(document: Document) -> str:
     """One suite of the findings, where errors and warnings are failures, and one of verify."""
     suites = [_doctor(document), _verify(document)]
     numbers = {
@@ -21,14 +22,14 @@ def junit(document: Mapping[str, Any]) -> str:
     return xml(el("testsuites", suites, name="stackrbd", **numbers))
 
 
-def _doctor(document: Mapping[str, Any]) -> Element:
+def _doctor(document: Document) -> Element:
     cases = [_finding(one) for one in document["findings"]]
     if document["healthy"]:
         cases.insert(0, _case("doctor", f"{document['site']} is healthy", 0.0))
     return _suite("doctor", document["made"], cases)
 
 
-def _finding(one: Mapping[str, Any]) -> Element:
+def _finding(one: Mapping[str, Json]) -> Element:
     where = few(one["hosts"], 8) or "the site"
     mend = [
         f"mend: {step['run']}"
@@ -44,7 +45,7 @@ def _finding(one: Mapping[str, Any]) -> Element:
     return _case(f"doctor.{one['code']}", name, 0.0, failure)
 
 
-def _verify(document: Mapping[str, Any]) -> Element:
+def _verify(document: Document) -> Element:
     last = documents.last(document["runs"], verify=True)
     if last is None:
         never = el("skipped", message="no verify is recorded here; inv verify proves it")
@@ -56,7 +57,7 @@ def _verify(document: Mapping[str, Any]) -> Element:
     return _suite("verify", last["began"], cases)
 
 
-def _check(check: Mapping[str, Any]) -> Element:
+def _check(check: Check) -> Element:
     said = check["detail"] or ""
     if check["ok"]:
         return _case("verify", check["name"], check["seconds"] or 0.0, el("system-out", said))

@@ -7,7 +7,7 @@ of pieces of markup.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from xml.etree import ElementTree
 
 from fabfile.core.text import clean
@@ -16,7 +16,7 @@ Element: TypeAlias = ElementTree.Element
 Child: TypeAlias = "str | Element | None | Iterable[Child]"
 
 
-def el(tag: str, *children: Child, **attributes: Any) -> Element:
+def el(tag: str, *children: Child, **attributes: object) -> Element:
     """An element: children are text or elements; attributes such as class_ or aria_label.
 
     True is an attribute without a value; False and None are none.

@@ -7,11 +7,11 @@ an age is `time() - ..._timestamp_seconds`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from fabfile.core.contract import CLOUD
 from fabfile.core.text import clean
 from fabfile.report import document as documents
+from fabfile.report.shapes import Document
 
 Sample = tuple[dict[str, str], float]
 _RAN = {
@@ -22,7 +22,7 @@ _RAN = {
 }
 
 
-def metrics(document: Mapping[str, Any]) -> str:
+def metrics(document: Document) -> str:
     """The file's text; every line names the site."""
     lines: list[str] = []
     for name, told, samples in (*_state(document), *_ran(document), *_versions(document)):
@@ -47,7 +47,7 @@ def _escaped(text: str) -> str:
 Metrics = Iterable[tuple[str, str, list[Sample]]]
 
 
-def _state(document: Mapping[str, Any]) -> Metrics:
+def _state(document: Document) -> Metrics:
     hosts = [host for host in document["hosts"] if host["state"] != "not asked"]
     pending: list[Sample] = [
         ({"host": h["name"]}, h["pending"]) for h in hosts if h["state"] == "answered"
@@ -92,7 +92,7 @@ def _state(document: Mapping[str, Any]) -> Metrics:
     )
 
 
-def _ran(document: Mapping[str, Any]) -> Metrics:
+def _ran(document: Document) -> Metrics:
     for name, verify in (("last_run", False), ("last_verify", True)):
         last = documents.last(document["runs"], verify)
         what = "site's last verify" if verify else "site's last run but verify"
@@ -120,17 +120,17 @@ def _ran(document: Mapping[str, Any]) -> Metrics:
             )
 
 
-def _versions(document: Mapping[str, Any]) -> Metrics:
+def _versions(document: Document) -> Metrics:
     yield (
         "build_info",
         "The version of stackrbd that looked.",
         [({"version": document["version"]}, 1)],
     )
-    ceph = document.get("ceph", {"versions": {}})
+    ceph = document.get("ceph")
     yield (
         "ceph_daemons",
         "Daemons of the cluster by version.",
-        [({"version": version}, n) for version, n in ceph["versions"].items()],
+        [({"version": version}, n) for version, n in (ceph["versions"] if ceph else {}).items()],
     )
     packages = document["openstack"]["packages"]
     yield (

@@ -8,14 +8,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
 from string import Template
-from typing import Any
 
 from fabfile.report import document as documents
 from fabfile.report import sections
 from fabfile.report.markup import Element, el, html
 from fabfile.report.pieces import badge, counted
+from fabfile.report.shapes import Document
 from fabfile.report.times import lasting, when
 
 _PARTS = (
@@ -30,7 +29,7 @@ _PARTS = (
 )
 
 
-def page(document: Mapping[str, Any], frame: str) -> str:
+def page(document: Document, frame: str) -> str:
     """The whole page.  frame: page.html's text."""
     parts = [part(document) for part in _PARTS]
     title = el("title", f"stackrbd: {document['site']}, {when(document['made'])}")
@@ -64,7 +63,7 @@ def _policy(frame: str) -> str:
     )
 
 
-def _head(document: Mapping[str, Any]) -> Element:
+def _head(document: Document) -> Element:
     good = document["healthy"]
     return el(
         "header",
@@ -90,7 +89,7 @@ def _ways(parts: list[Element]) -> Element:
     return el("nav", el("ul", links), aria_label="Sections")
 
 
-def _tiles(document: Mapping[str, Any]) -> list[Element]:
+def _tiles(document: Document) -> list[Element]:
     """What a manager looks at first."""
     counts, drift = document["counts"], document["drift"]
     kind = "bad" if counts["error"] else "warning" if counts["warning"] else "good"
@@ -119,7 +118,7 @@ def _tiles(document: Mapping[str, Any]) -> list[Element]:
     ]
 
 
-def _ran(to: str, label: str, document: Mapping[str, Any], verify: bool) -> Element:
+def _ran(to: str, label: str, document: Document, verify: bool) -> Element:
     last = documents.last(document["runs"], verify)
     if last is None:
         return _tile(to, label, "never", "none is recorded here", "")

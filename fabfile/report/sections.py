@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from fabfile.core.contract import Json
 from fabfile.report import canary
 from fabfile.report import document as documents
 from fabfile.report.markup import Child, Element, el
 from fabfile.report.picture import NARROW, WIDE, picture
 from fabfile.report.pieces import badge, chips, counted, fold, names, row, section, table
+from fabfile.report.shapes import Check, Client, Document, Host, Run
 from fabfile.report.timeline import timeline
 from fabfile.report.times import lasting, when
 from fabfile.report.topology import in_words, topology
 
-Document = Mapping[str, Any]
 NEW, MOST_ROWS = 10, 200
 """Runs that are shown unfolded; rows of a plan."""
 _SIGNS = {"+": "new", "~": "altered", "-": "taken away", "!": "restart"}
@@ -59,7 +59,7 @@ def findings(document: Document) -> Element:
     )
 
 
-def _finding(one: Mapping[str, Any]) -> Element:
+def _finding(one: Mapping[str, Json]) -> Element:
     told = [("found", one["found"]), ("expected", one["expected"]), ("why", one["cause"])]
     head = el("h3", badge(one["severity"]), " ", one["thing"])
     where: list[Child] = [el("dt", "where"), el("dd", names(one["hosts"]) or "the site")]
@@ -68,7 +68,7 @@ def _finding(one: Mapping[str, Any]) -> Element:
     return el("li", head, el("dl", where, rest, mend if one["mend"] else None), class_="finding")
 
 
-def _step(step: Mapping[str, Any]) -> list[Child]:
+def _step(step: Mapping[str, Json]) -> list[Child]:
     if step["kind"] == "words":
         return [el("p", step["run"])]
     where = el("p", "as root on ", names(step["hosts"]), class_="soft") if step["hosts"] else None
@@ -103,9 +103,9 @@ def secrets(document: Document) -> Element:
     )
 
 
-def _few(places: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], Child]]:
-    found: list[tuple[Mapping[str, Any], Child]] = []
-    equal: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+def _few(places: Sequence[Mapping[str, Json]]) -> list[tuple[Mapping[str, Json], Child]]:
+    found: list[tuple[Mapping[str, Json], Child]] = []
+    equal: dict[tuple[str, str, str], list[Mapping[str, Json]]] = {}
     for place in places:
         if place["kind"] not in ("guest", "attachment"):
             found.append((place, names(place["hosts"])))
@@ -117,7 +117,7 @@ def _few(places: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], C
     return found + [(some[0], counted(len(some), kind)) for (kind, *_), some in equal.items()]
 
 
-def _place(place: Mapping[str, Any], where: Child) -> Element:
+def _place(place: Mapping[str, Json], where: Child) -> Element:
     return row(
         badge("differs", "bad") if place["odd"] else badge("ok"),
         place["kind"],
@@ -130,7 +130,7 @@ def _place(place: Mapping[str, Any], where: Child) -> Element:
     )
 
 
-def _key(name: str, client: Mapping[str, Any], now: float) -> Element:
+def _key(name: str, client: Client, now: float) -> Element:
     made = client["made"]
     return row(
         f"client.{name}",
@@ -218,7 +218,7 @@ def verify(document: Document) -> Element:
     )
 
 
-def proved(checks: Sequence[Mapping[str, Any]]) -> list[Child]:
+def proved(checks: Sequence[Check]) -> list[Child]:
     """Checks: the canary's by step, over all computes, and each of them in a fold."""
     shared = [check for check in checks if not check.get("host") or not check["ok"]]
     each = [check for check in checks if check.get("host")]
@@ -259,7 +259,7 @@ def proved(checks: Sequence[Mapping[str, Any]]) -> list[Child]:
     return found
 
 
-def _flown(one: Mapping[str, Any], most: float) -> Element:
+def _flown(one: canary.StepTimes, most: float) -> Element:
     failed = one["failed"]
     slowest: list[Child] = (
         [] if one["slowest"] is None else [lasting(one["slowest"]), _share(one["slowest"], most)]
@@ -276,7 +276,7 @@ def _flown(one: Mapping[str, Any], most: float) -> Element:
     )
 
 
-def _checks(caption: str, checks: Sequence[Mapping[str, Any]], longest: float) -> Element:
+def _checks(caption: str, checks: Sequence[Check], longest: float) -> Element:
     heads = ("", "step", "time", "what was seen")
     return table(caption, heads, [_check(check, longest) for check in checks])
 
@@ -290,7 +290,7 @@ def _share(seconds: float, longest: float) -> Element:
     )
 
 
-def _check(check: Mapping[str, Any], longest: float) -> Element:
+def _check(check: Check, longest: float) -> Element:
     seconds = check["seconds"] or 0
     return row(
         badge("ok") if check["ok"] else badge("failed"),
@@ -303,7 +303,7 @@ def _check(check: Mapping[str, Any], longest: float) -> Element:
 
 def hosts(document: Document) -> Element:
     """All hosts, those of equal state in one row, with a box that finds a name."""
-    together: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    together: dict[tuple[object, ...], list[Host]] = {}
     for host in document["hosts"]:
         together.setdefault(_state(host), []).append(host)
     alike = sorted(together.values(), key=_badness)
@@ -327,7 +327,7 @@ def hosts(document: Document) -> Element:
     )
 
 
-def _state(host: Mapping[str, Any]) -> tuple[Any, ...]:
+def _state(host: Host) -> tuple[object, ...]:
     return (
         host["state"],
         tuple(host["roles"]),
@@ -339,7 +339,7 @@ def _state(host: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _badness(some: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
+def _badness(some: Sequence[Host]) -> tuple[bool, int, int, int]:
     found = some[0]["findings"]
     return (
         some[0]["state"] != "silent",
@@ -349,7 +349,7 @@ def _badness(some: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
     )
 
 
-def _alike(some: Sequence[Mapping[str, Any]]) -> Element:
+def _alike(some: Sequence[Host]) -> Element:
     one = some[0]
     found = [badge(counted(n, severity), severity) for severity, n in one["findings"].items()]
     silent = {"silent": badge("silent"), "not asked": badge("not asked", "unsure")}
@@ -399,7 +399,7 @@ def runs(document: Document) -> Element:
     )
 
 
-def _run(one: Mapping[str, Any]) -> Element:
+def _run(one: Run) -> Element:
     line = el(
         "span",
         el("span", when(one["began"])),

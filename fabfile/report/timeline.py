@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from fabfile.report.markup import Element, el
+from fabfile.report.shapes import Run
 from fabfile.report.times import day, lasting, when
 
 _HIGH, _BAR, _STEP = 64, 12, 16
@@ -17,7 +17,7 @@ KINDS = {"done": "good", "not ended": "unsure", "interrupted": "unsure", "unknow
 """What an outcome looks like; every other one is bad."""
 
 
-def timeline(runs: Sequence[Mapping[str, Any]], room: int, name: str) -> Element:
+def timeline(runs: Sequence[Run], room: int, name: str) -> Element:
     """The newest runs for which there is room (in units of width); runs come newest first."""
     shown = list(reversed(runs[: max(1, (room - _STEP) // _STEP)]))
     wide = max(room, _STEP * len(shown))
@@ -36,7 +36,7 @@ def timeline(runs: Sequence[Mapping[str, Any]], room: int, name: str) -> Element
     )
 
 
-def _bar(run: Mapping[str, Any], x: int) -> Element:
+def _bar(run: Run, x: int) -> Element:
     """The bar, and a sign on it that needs no colour."""
     kind = KINDS.get(run["outcome"], "bad")
     part = math.log1p(min(max(run["seconds"], 0), _LONGEST)) / math.log1p(_LONGEST)
@@ -59,7 +59,7 @@ def _bar(run: Mapping[str, Any], x: int) -> Element:
     )
 
 
-def _days(shown: Sequence[Mapping[str, Any]], wide: int) -> list[tuple[int, str]]:
+def _days(shown: Sequence[Run], wide: int) -> list[tuple[int, str]]:
     """Where each day begins, as far as the labels have room."""
     found: list[tuple[int, str]] = []
     before = ""

@@ -5,12 +5,12 @@ Knows what is worth a box and which hosts share one; does not know how it is dra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from fabfile.core.text import few
 from fabfile.model import services
+from fabfile.report.shapes import Client, Document, Host
 
 MOST = 3
 """Boxes for one role: the hosts of more states than these share the last."""
@@ -48,7 +48,7 @@ class Topology:
     cluster: Box = field(default_factory=lambda: Box("ceph", "Ceph"))
 
 
-def topology(document: Mapping[str, Any], most: int = MOST) -> Topology:
+def topology(document: Document, most: int = MOST) -> Topology:
     """The document's site; boxes in an order in which few arrows cross.  most: boxes a role."""
     services = [box for role in _TITLES for box in _services(document, role, most)]
     links = [link for _, links in services for link in links]
@@ -73,7 +73,7 @@ def topology(document: Mapping[str, Any], most: int = MOST) -> Topology:
     )
 
 
-def in_words(document: Mapping[str, Any]) -> list[str]:
+def in_words(document: Document) -> list[str]:
     """The same as sentences, for those who do not see the picture."""
     said = []
     for held in document["holders"]:
@@ -93,16 +93,14 @@ def _key_id(client: str) -> str:
     return f"key {client}"
 
 
-def _services(
-    document: Mapping[str, Any], role: str, most: int
-) -> Iterator[tuple[Box, list[Link]]]:
+def _services(document: Document, role: str, most: int) -> Iterator[tuple[Box, list[Link]]]:
     """The boxes of a role, a box for the hosts of one state, and what they hold."""
     hosts = {host["name"]: host for host in document["hosts"] if role in host["roles"]}
     holds: dict[str, list[tuple[str, ...]]] = {name: [] for name in hosts}
     for held in document["holders"]:
         for name in held["hosts"] if held["role"] == role else ():
             holds[name].append((held["client"], held["by"], held["state"], held["said"]))
-    together: dict[Any, list[str]] = {}
+    together: dict[tuple[object, ...], list[str]] = {}
     for name, host in hosts.items():
         together.setdefault((host["state"] == "silent", *holds[name]), []).append(name)
     groups = list(together.values())
@@ -137,7 +135,7 @@ def _worst(states: Iterable[str]) -> str:
     return next((state for state in ("odd", "not seen") if state in found), "ok")
 
 
-def _about(hosts: Sequence[Mapping[str, Any]], role: str, silent: bool) -> tuple[str, ...]:
+def _about(hosts: Sequence[Host], role: str, silent: bool) -> tuple[str, ...]:
     names = few([host["name"] for host in hosts])
     names = f"{len(hosts)} hosts: {names}" if len(hosts) > 1 else names
     if silent:
@@ -155,7 +153,7 @@ def _about(hosts: Sequence[Mapping[str, Any]], role: str, silent: bool) -> tuple
     return tuple(lines)
 
 
-def _key(document: Mapping[str, Any], name: str, client: Mapping[str, Any]) -> Box:
+def _key(document: Document, name: str, client: Client) -> Box:
     if client["value"]:
         return Box(_key_id(name), f"client.{name}", (client["value"][:19],))
     seen = "ceph" in document
@@ -167,7 +165,7 @@ def _key(document: Mapping[str, Any], name: str, client: Mapping[str, Any]) -> B
     )
 
 
-def _opened(shown: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Link]:
+def _opened(shown: Sequence[tuple[str, Client]]) -> list[Link]:
     return [
         Link(_key_id(name), f"pool {pool}", what)
         for name, client in shown
@@ -176,7 +174,7 @@ def _opened(shown: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Link]:
     ]
 
 
-def _pool(document: Mapping[str, Any], name: str) -> Box:
+def _pool(document: Document, name: str) -> Box:
     pool = document.get("pools", {}).get(name)
     if pool is None:
         seen = "pools" in document
@@ -193,14 +191,14 @@ def _pool(document: Mapping[str, Any], name: str) -> Box:
     return Box(f"pool {name}", name, tuple(lines), "ok" if kinds else "odd")
 
 
-def _network(document: Mapping[str, Any]) -> str:
+def _network(document: Document) -> str:
     public = document["networks"].get("public")
     if public:
         return f"Ceph's public network {', '.join(public)}"
     return "Ceph's network"
 
 
-def _cluster(document: Mapping[str, Any]) -> Box:
+def _cluster(document: Document) -> Box:
     hosts = few(document["roles"]["ceph"], 4)
     ceph = document.get("ceph")
     if not ceph:

@@ -21,6 +21,7 @@ from fabfile.report import document as documents
 from fabfile.report.junit import junit
 from fabfile.report.metrics import metrics
 from fabfile.report.page import page
+from fabfile.report.shapes import Document, Run
 
 MOST_RUNS, MOST_WITH_STEPS = 60, 10
 """Runs that are told, and those of them whose plans are."""
@@ -60,7 +61,7 @@ def report(context: Any, options: Options, out: str, prom: str) -> int:
     return 0
 
 
-def look(session: Session) -> dict[str, Any]:
+def look(session: Session) -> Document:
     """The whole document of a site: what is, and what was done."""
     seen = survey.look(session)
     found, plan = checks.findings(session.site, seen)
@@ -75,7 +76,7 @@ def look(session: Session) -> dict[str, Any]:
     }
 
 
-def texts(told: dict[str, Any]) -> dict[str, str]:
+def texts(told: Document) -> dict[str, str]:
     """{file's name: its text} of a document."""
     return {
         "report.html": page(told, FRAME.read_text("utf-8")),
@@ -84,12 +85,12 @@ def texts(told: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def runs(site: str) -> list[dict[str, Any]]:
+def runs(site: str) -> list[Run]:
     """The site's newest runs that are recorded here, the newest first.
 
     The last verify is among them however long ago it was, and so is the last run beside it.
     """
-    found: list[dict[str, Any]] = []
+    found: list[Run] = []
     kinds: set[bool] = set()
     with_steps = 0
     for name, events in journal.runs():

@@ -27,6 +27,7 @@ from fabfile.flow.inspect import listing
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal import outcomes
 from fabfile.model import releases
+from fabfile.report.shapes import Told
 from fabfile.resources import secret_uuid
 
 
@@ -239,7 +240,7 @@ def _sentence(session: Session, seen: Looked, found: Sequence[Finding]) -> str:
     return f"{said}: {sentence(counts(found), answered, asked)}"
 
 
-def _last_run(session: Session) -> dict[str, Any] | None:
+def _last_run(session: Session) -> Told | None:
     try:
         return history.last(session.site.name)
     except BadInput as unread:
@@ -253,8 +254,7 @@ def status(context: Any, options: Options) -> int:
         seen = look(session)
         found, plan = checks.findings(session.site, seen)
         rows = secret_holders.table(session.site, seen)
-        told = summary(session.site, seen, plan)
-        told["last_run"] = _last_run(session)
+        told = {**summary(session.site, seen, plan), "last_run": _last_run(session)}
         session.screen.say(f"{session.site.name} ({session.path})")
         listing.status(session.screen, told)
         session.screen.say("  secrets")
