@@ -9,10 +9,9 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from fabfile.audit import frozen_monitors
-from fabfile.core.contract import CLOUD, Stop
+from fabfile.core.contract import CLOUD, Json, Stop
 from fabfile.doctor.finding import (
     ERROR,
     NOTE,
@@ -26,6 +25,7 @@ from fabfile.doctor.finding import (
 )
 from fabfile.doctor.observation import MOST_GUESTS, Looked
 from fabfile.doctor.secret_holders import sections
+from fabfile.model.site import Site
 from fabfile.resources import ceph_conf, domains, secret_uuid, volume_hosts
 from fabfile.resources.libvirt_secret import usage_of
 
@@ -36,7 +36,7 @@ _LISTED = {
 _REBOOT = "openstack server reboot --hard"
 
 
-def findings(site: Any, looked: Looked) -> Iterator[Finding]:
+def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """All of them."""
     yield from _orphans(site, looked)
     yield from _guests(site, looked)
@@ -61,7 +61,7 @@ def orphaned(looked: Looked) -> dict[str, list[str]]:
     return found
 
 
-def _orphans(site: Any, looked: Looked) -> Iterator[Finding]:
+def _orphans(site: Site, looked: Looked) -> Iterator[Finding]:
     enabled = {
         backend.strip()
         for seen in looked.facts.hosts.values()
@@ -102,7 +102,7 @@ def _orphans(site: Any, looked: Looked) -> Iterator[Finding]:
         )
 
 
-def _moved(site: Any, looked: Looked) -> set[str]:
+def _moved(site: Site, looked: Looked) -> set[str]:
     """The places whose volumes `integrate` moves."""
     if not looked.facts.release:
         return set()
@@ -112,7 +112,7 @@ def _moved(site: Any, looked: Looked) -> set[str]:
         return set()
 
 
-def _adopt(site: Any, looked: Looked, place: str, volumes: list[str]) -> tuple[Step, ...]:
+def _adopt(site: Site, looked: Looked, place: str, volumes: list[str]) -> tuple[Step, ...]:
     """Gives the volumes to the one RBD backend that is up, if they lie in its pool."""
     new = _rbd_services(looked)
     cinder = next(iter(site.with_role("cinder")))
@@ -148,7 +148,7 @@ def _rbd_services(looked: Looked) -> list[str]:
 # What is frozen in guests and attachments
 
 
-def _monitors(site: Any, looked: Looked) -> set[str]:
+def _monitors(site: Site, looked: Looked) -> set[str]:
     answer = looked.seen(site.admin.name, "ceph.monmap")
     if not answer:
         return set()
@@ -159,14 +159,14 @@ def _monitors(site: Any, looked: Looked) -> set[str]:
     }
 
 
-def _guests(site: Any, looked: Looked) -> Iterator[Finding]:
+def _guests(site: Site, looked: Looked) -> Iterator[Finding]:
     live = _monitors(site, looked)
     for host, domain, disk in domains.running(looked.facts.hosts):
         if disk.image.partition("/")[0] in site.pools:
             yield from _disk(looked, host, domain, disk, live)
 
 
-def _disk(looked: Looked, host: str, domain: str, disk: Any, live: set[str]) -> Iterator[Finding]:
+def _disk(looked: Looked, host: str, domain: str, disk: Json, live: set[str]) -> Iterator[Finding]:
     wanted = looked.facts.known.get(secret_uuid.known_as(disk.user), "")
     thing = f"guest {domain}"
     if wanted and disk.uuid and disk.uuid != wanted:
@@ -208,7 +208,7 @@ def _plain(addresses: Iterable[str]) -> set[str]:
     return {address.strip("[]") for address in addresses}
 
 
-def _attachments(site: Any, looked: Looked) -> Iterator[Finding]:
+def _attachments(site: Site, looked: Looked) -> Iterator[Finding]:
     live = _monitors(site, looked)
     for attachment in looked.seen(CLOUD, "attachments") or ():
         wanted = looked.facts.known.get(secret_uuid.known_as(attachment["user"]), "")
@@ -251,7 +251,7 @@ def _mons(instance: str) -> Step:
     )
 
 
-def _fleeting(site: Any, looked: Looked) -> Iterator[Finding]:
+def _fleeting(site: Site, looked: Looked) -> Iterator[Finding]:
     """Secrets of ours that libvirt forgets when it ends, or that have no usage name."""
     wanted = {v for k, v in looked.facts.known.items() if k.startswith("uuid.")}
     for host in site.with_role("compute"):

@@ -6,13 +6,14 @@ from typing import Any
 
 from fabfile.doctor.finding import HERE, WARNING, Finding, task
 from fabfile.doctor.observation import Looked
+from fabfile.model.site import Site
 
 _DAY = 86400
 _OLD, _UNTRIED = 2, 35
 """Days: after which the newest record, and the newest that stood a drill, are too old."""
 
 
-def findings(site: Any, looked: Looked) -> list[Finding]:
+def findings(site: Site, looked: Looked) -> list[Finding]:
     """No record, an old one, or none that was tried within a month."""
     seen = looked.here.get("records")
     if seen is None:

@@ -6,13 +6,13 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from typing import Any
 
+from fabfile.core.contract import Json
 from fabfile.doctor import versions
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, Finding, Step, root, task, words
 from fabfile.doctor.observation import Looked
 from fabfile.doctor.secret_holders import sections
-from fabfile.model.site import Client
+from fabfile.model.site import Client, Site
 from fabfile.resources import auth
 
 _SHOW = root("ceph health detail")
@@ -81,7 +81,7 @@ _CODES: dict[str, tuple[str, str, tuple[Step, ...]]] = {
 _SAID_ELSEWHERE = ("POOL_APP_NOT_ENABLED", "POOL_NO_REDUNDANCY", "OSD_OUT_OF_ORDER_FULL")
 
 
-def findings(site: Any, looked: Looked) -> Iterator[Finding]:
+def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """All of them; none where the cluster did not answer."""
     admin = site.admin.name
     if looked.seen(admin, "ceph.health"):
@@ -97,7 +97,7 @@ def findings(site: Any, looked: Looked) -> Iterator[Finding]:
         yield from _users(site, looked)
 
 
-def _health(site: Any, looked: Looked) -> Iterator[Finding]:
+def _health(site: Site, looked: Looked) -> Iterator[Finding]:
     admin = site.admin.name
     health = json.loads(looked.seen(admin, "ceph.health")["out"])
     muted = {mute.get("code") for mute in health.get("mutes", ())}
@@ -118,7 +118,7 @@ def _health(site: Any, looked: Looked) -> Iterator[Finding]:
         )
 
 
-def _quorum(admin: str, monmap: dict[str, Any]) -> Iterator[Finding]:
+def _quorum(admin: str, monmap: dict[str, Json]) -> Iterator[Finding]:
     quorum = set(monmap.get("quorum", ()))
     out = [mon["name"] for mon in monmap["mons"] if quorum and mon["rank"] not in quorum]
     if out:
@@ -153,7 +153,7 @@ def _ratios(admin: str, text: str) -> Iterator[Finding]:
         )
 
 
-def _pools(site: Any, pools: dict[str, Any]) -> Iterator[Finding]:
+def _pools(site: Site, pools: dict[str, Json]) -> Iterator[Finding]:
     admin = site.admin.name
     for name, wanted in site.pools.items():
         pool = pools.get(name)
@@ -197,7 +197,7 @@ def _pools(site: Any, pools: dict[str, Any]) -> Iterator[Finding]:
             )
 
 
-def _users(site: Any, looked: Looked) -> Iterator[Finding]:
+def _users(site: Site, looked: Looked) -> Iterator[Finding]:
     admin = site.admin.name
     answer = looked.seen(admin, "ceph.users")
     users = {u["entity"]: u.get("caps", {}) for u in json.loads(answer["out"])["auth_dump"]}
@@ -239,7 +239,7 @@ def _users(site: Any, looked: Looked) -> Iterator[Finding]:
     yield from _backup(site, looked, users, release)
 
 
-def _backup(site: Any, looked: Looked, users: Any, release: int | None) -> Iterator[Finding]:
+def _backup(site: Site, looked: Looked, users: Json, release: int | None) -> Iterator[Finding]:
     """cinder-backup's own user, where it is turned on."""
     admin = site.admin.name
     for seen in looked.facts.hosts.values():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fabfile.core.contract import Stop
 from fabfile.doctor import (
     backends,
@@ -20,6 +18,7 @@ from fabfile.doctor import (
 )
 from fabfile.doctor.finding import ERROR, Finding, folded, words
 from fabfile.doctor.observation import Looked
+from fabfile.model.site import Site
 from fabfile.resources import chain
 
 STAGES = (*chain.stages(), observation)
@@ -27,7 +26,7 @@ STAGES = (*chain.stages(), observation)
 ROOMS = (reachability, hosts, services, versions, ceph, files, options, backends, backups)
 
 
-def findings(site: Any, seen: Looked) -> tuple[list[Finding], pending_plan.Planned]:
+def findings(site: Site, seen: Looked) -> tuple[list[Finding], pending_plan.Planned]:
     """(all findings, folded and the worst first; what integrate would do)."""
     plan = pending_plan.plan(site, seen)
     found = [_doubt(code, stop) for code, stop in seen.doubts]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from fabfile.core.contract import Change, Facts, Refused, Secret, Stop
+from fabfile.core.contract import Change, Facts, Json, Refused, Secret, Stop
 from fabfile.doctor.finding import (
     ERROR,
     RESTART,
@@ -23,6 +23,7 @@ from fabfile.doctor.finding import (
     task,
     words,
 )
+from fabfile.model.site import Site
 from fabfile.resources import (
     auth,
     ceph_conf,
@@ -37,7 +38,7 @@ Why = tuple[str, str, str, str, str]
 """severity, code, found, expected, cause"""
 
 
-def finding(name: str, site: Any, facts: Facts, change: Change) -> Finding | None:
+def finding(name: str, site: Site, facts: Facts, change: Change) -> Finding | None:
     """What a change of the task says is wrong; None where another finding says it."""
     why = WHY[name](site, facts, change)
     if why is None:
@@ -61,7 +62,7 @@ def _mend(name: str, change: Change) -> tuple[Step, ...]:
 # Hosts
 
 
-def _sudoers(site: Any, facts: Facts, change: Change) -> Why:
+def _sudoers(site: Site, facts: Facts, change: Change) -> Why:
     seen = facts.of(change.host, "sudoers")
     found = "no file"
     if seen:
@@ -83,7 +84,7 @@ _LACKING = {
 }
 
 
-def _packages(site: Any, facts: Facts, change: Change) -> Why | None:
+def _packages(site: Site, facts: Facts, change: Change) -> Why | None:
     if change.verb != "install":
         return None  # the source that they come from
     missing = change.args["packages"]
@@ -91,12 +92,12 @@ def _packages(site: Any, facts: Facts, change: Change) -> Why | None:
     return ERROR, "packages.missing", f"not installed: {', '.join(missing)}", "installed", cause
 
 
-def _tools(site: Any, facts: Facts, change: Change) -> Why:
+def _tools(site: Site, facts: Facts, change: Change) -> Why:
     found = f"not installed: {', '.join(change.args['packages'])}"
     return WARNING, "packages.records", found, "installed", "no record can be made here"
 
 
-def _conf(site: Any, facts: Facts, change: Change) -> Why | None:
+def _conf(site: Site, facts: Facts, change: Change) -> Why | None:
     if change.verb == "folder":
         return None
     seen = facts.of(change.host, "ceph.conf")
@@ -143,7 +144,7 @@ def _conf(site: Any, facts: Facts, change: Change) -> Why | None:
 # The cluster
 
 
-def _pools(site: Any, facts: Facts, change: Change) -> Why | None:
+def _pools(site: Site, facts: Facts, change: Change) -> Why | None:
     there = change.subject in cluster.seen(site, facts).pools
     if change.kind == "pool_application" and there:
         return (
@@ -164,7 +165,7 @@ def _pools(site: Any, facts: Facts, change: Change) -> Why | None:
     return None
 
 
-def _auth(site: Any, facts: Facts, change: Change) -> Why:
+def _auth(site: Site, facts: Facts, change: Change) -> Why:
     name = change.subject
     seen = cluster.seen(site, facts)
     wanted = auth.wanted_caps(site.clients[name], seen.release)
@@ -219,7 +220,7 @@ def _narrow(daemon: str, have: str, client: Any) -> list[str]:
 # Keys
 
 
-def _keyrings(site: Any, facts: Facts, change: Change) -> Why:
+def _keyrings(site: Site, facts: Facts, change: Change) -> Why:
     client = change.subject
     seen = facts.of(change.host, f"keyring.{client}")
     users = cluster.seen(site, facts).users
@@ -266,7 +267,7 @@ def _keyrings(site: Any, facts: Facts, change: Change) -> Why:
     )
 
 
-def _whose(value: str, users: Mapping[str, Any]) -> str:
+def _whose(value: str, users: Mapping[str, Json]) -> str:
     """In words, if it is another user's key."""
     names = [name for name, user in users.items() if user.get("key") == value]
     return f"it is the key of {names[0]}" if names else ""
@@ -277,7 +278,7 @@ def short(value: str) -> str:
     return value[:19] if value else "(none)"
 
 
-def _secret(site: Any, facts: Facts, change: Change) -> Why | None:
+def _secret(site: Site, facts: Facts, change: Change) -> Why | None:
     uuid = change.subject
     client = next(c for c in site.secret_clients() if facts.known[secret_uuid.known_as(c)] == uuid)
     secrets = facts.of(change.host, secret_uuid.SECRETS)
@@ -295,7 +296,7 @@ def _secret(site: Any, facts: Facts, change: Change) -> Why | None:
     return ERROR, f"libvirt.value.{code}", f"value {short(value)}", f"value {short(key)}", cause
 
 
-def _no_secret(client: str, uuid: str, secrets: Mapping[str, Any]) -> Why:
+def _no_secret(client: str, uuid: str, secrets: Mapping[str, Json]) -> Why:
     name = secret_uuid.usage_name(client)
     taken = [
         other
@@ -323,7 +324,7 @@ def _no_secret(client: str, uuid: str, secrets: Mapping[str, Any]) -> Why:
 
 
 def _wrong_value(
-    names: Iterable[str], answer: Mapping[str, Any], users: Mapping[str, Any], key: str
+    names: Iterable[str], answer: Mapping[str, Json], users: Mapping[str, Json], key: str
 ) -> tuple[str, str]:
     """(what kind of wrong, the cause)."""
     if answer["code"] != 0:
@@ -373,7 +374,7 @@ _HARMFUL = {
 }
 
 
-def _options(site: Any, facts: Facts, change: Change) -> Why:
+def _options(site: Site, facts: Facts, change: Change) -> Why:
     if change.kind in _OF_CINDER:
         return _OF_CINDER[change.kind](site, facts, change)
     if change.kind == "head":
@@ -396,7 +397,7 @@ def _options(site: Any, facts: Facts, change: Change) -> Why:
     return severity, "options", "; ".join(old), "; ".join(new), cause
 
 
-def _type(site: Any, facts: Facts, change: Change) -> Why:
+def _type(site: Site, facts: Facts, change: Change) -> Why:
     return (
         WARNING,
         "volume.type",
@@ -406,12 +407,12 @@ def _type(site: Any, facts: Facts, change: Change) -> Why:
     )
 
 
-def _row(site: Any, facts: Facts, change: Change) -> Why:
+def _row(site: Site, facts: Facts, change: Change) -> Why:
     cause = "the service has another name: its row stays down for ever"
     return WARNING, "cinder.row", f"a row of {change.subject}", "none", cause
 
 
-def _place(site: Any, facts: Facts, change: Change) -> Why:
+def _place(site: Site, facts: Facts, change: Change) -> Why:
     old = change.subject
     new = next(move.new for move in volume_hosts.moves(site, facts) if move.old == old)
     cause = (
@@ -421,7 +422,7 @@ def _place(site: Any, facts: Facts, change: Change) -> Why:
     return ERROR, "cinder.renamed", old, new, cause
 
 
-_OF_CINDER: dict[str, Callable[[Any, Facts, Change], Why]] = {
+_OF_CINDER: dict[str, Callable[[Site, Facts, Change], Why]] = {
     "volume_type": _type,
     "volume_move": _place,
     "service_row": _row,
@@ -429,7 +430,7 @@ _OF_CINDER: dict[str, Callable[[Any, Facts, Change], Why]] = {
 """By the kind of change: what the task of Cinder's options does besides."""
 
 
-def _restart(site: Any, facts: Facts, change: Change) -> Why:
+def _restart(site: Site, facts: Facts, change: Change) -> Why:
     return (
         WARNING,
         "restart.owed",
@@ -439,7 +440,7 @@ def _restart(site: Any, facts: Facts, change: Change) -> Why:
     )
 
 
-WHY: dict[str, Callable[[Any, Facts, Change], Why | None]] = {
+WHY: dict[str, Callable[[Site, Facts, Change], Why | None]] = {
     "hosts.sudoers": _sudoers,
     "hosts.packages": _packages,
     "backup.tools": _tools,

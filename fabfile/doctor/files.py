@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
+from fabfile.core.contract import Host, Seen
 from fabfile.doctor.finding import NOTE, WARNING, Finding, root
 from fabfile.doctor.observation import Looked
+from fabfile.model.site import Site
 from fabfile.resources import ceph_conf, keyrings
 
 
-def findings(site: Any, looked: Looked) -> Iterator[Finding]:
+def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """All of them."""
     for host in site.all_hosts():
         seen = looked.facts.hosts.get(host.name, {})
@@ -57,7 +58,7 @@ def _unfinished(host: str, path: str, text: str) -> Iterator[Finding]:
         )
 
 
-def _others(site: Any, host: Any, seen: Any) -> Iterator[Finding]:
+def _others(site: Site, host: Host, seen: Seen) -> Iterator[Finding]:
     """Keyrings that no service of the host needs."""
     ours = {binding.keyring_path for binding in keyrings.wanted(site, host)}
     for line in (seen.get("ceph.keyrings") or {}).get("out", "").splitlines():

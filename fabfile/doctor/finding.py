@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+
+from fabfile.core.contract import Json
+from fabfile.model.site import Site
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 SEVERITIES = (ERROR, WARNING, NOTE)
@@ -98,7 +100,7 @@ def sentence(numbers: Mapping[str, int], answered: int, asked: int) -> str:
 # The commands
 
 
-def commands(finding: Finding, site: Any, words_of_site: str) -> list[dict[str, Any]]:
+def commands(finding: Finding, site: Site, words_of_site: str) -> list[dict[str, Json]]:
     """The steps as a person types them, and as a program would.
 
     [{'run': text, 'kind': as Step's, 'hosts': where a command of root's is run}]
@@ -115,12 +117,12 @@ def commands(finding: Finding, site: Any, words_of_site: str) -> list[dict[str, 
     return found
 
 
-def as_data(finding: Finding, site: Any, words_of_site: str) -> dict[str, Any]:
+def as_data(finding: Finding, site: Site, words_of_site: str) -> dict[str, Json]:
     """As JSON has it; mend as commands has it."""
     return {**asdict(finding), "mend": commands(finding, site, words_of_site)}
 
 
-def _limit(site: Any, hosts: Sequence[str]) -> str:
+def _limit(site: Site, hosts: Sequence[str]) -> str:
     """' --limit' with as few words as say it; nothing where it is about all hosts."""
     mine = set(hosts) & set(site.hosts)
     if not mine or mine == set(site.hosts):

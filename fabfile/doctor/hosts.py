@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from typing import Any
 
+from fabfile.core.contract import Json, Seen
 from fabfile.doctor.finding import (
     ERROR,
     HERE,
@@ -18,6 +18,7 @@ from fabfile.doctor.finding import (
     words,
 )
 from fabfile.doctor.observation import Looked
+from fabfile.model.site import Site
 
 SKEW, BAD_SKEW = 5.0, 60.0
 """Seconds: cephx and Keystone bear some; after 60 Nova and Cinder call a service down."""
@@ -27,7 +28,7 @@ LITTLE, NONE = 512 * MiB, 32 * MiB
 FEW_INODES = 1000
 
 
-def findings(site: Any, looked: Looked) -> Iterator[Finding]:
+def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """All of them."""
     yield from _clocks(site, looked)
     for host in site.all_hosts():
@@ -40,7 +41,7 @@ def findings(site: Any, looked: Looked) -> Iterator[Finding]:
 # Clocks
 
 
-def doubtful(site: Any, clocks: Any) -> set[str]:
+def doubtful(site: Site, clocks: Json) -> set[str]:
     """Hosts whose clock may be off: worth a second, closer look, the reference among them."""
     reference = _reference(site, clocks)
     if reference is None:
@@ -52,12 +53,12 @@ def doubtful(site: Any, clocks: Any) -> set[str]:
     return off | {reference} if off else set()
 
 
-def _reference(site: Any, clocks: Any) -> str | None:
+def _reference(site: Site, clocks: Json) -> str | None:
     """A monitor's host: its clock is the one that cephx goes by."""
     return next((h.name for h in site.with_role("ceph") if h.name in clocks), None)
 
 
-def _clocks(site: Any, looked: Looked) -> Iterator[Finding]:
+def _clocks(site: Site, looked: Looked) -> Iterator[Finding]:
     reference = _reference(site, looked.clocks)
     if reference is None:
         return
@@ -109,7 +110,7 @@ def _disks(host: str, disks: dict[str, list[int]]) -> Iterator[Finding]:
         )
 
 
-def _sudo(host: str, seen: Any) -> Iterator[Finding]:
+def _sudo(host: str, seen: Seen) -> Iterator[Finding]:
     if seen.get("host", {}).get("sudo_keeps_input"):
         yield Finding(
             ERROR,

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Any
 
 from fabfile.doctor.observation import Looked
+from fabfile.model.site import Site
 
 _ONE = r'"entity":\s*"client\.([^"]+)"\s*"key":\s*"([A-Za-z0-9+/]{8})'
 _FIRST = 1072915200
 """2004: before Ceph was, no key was made; a key without a time says 1970."""
 
 
-def made(site: Any, looked: Looked) -> dict[str, int]:
+def made(site: Site, looked: Looked) -> dict[str, int]:
     """{client: Unix time} of the site's clients whose key says it."""
     answer = looked.seen(site.admin.name, "ceph.kinds")
     told = re.findall(_ONE, answer["out"]) if answer else []

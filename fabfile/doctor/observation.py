@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from fabfile.core.contract import CLOUD, Facts, Host, Read, Stop
+from fabfile.core.contract import CLOUD, Facts, Host, Json, Read, Stop
 from fabfile.model import services
+from fabfile.model.site import Site
 from fabfile.resources import cluster, domains
 from fabfile.resources.service_config import OLD_DATADIR
 
@@ -48,18 +48,18 @@ class Looked:
     unreachable: Mapping[str, Stop] = field(default_factory=dict)
     errors: Mapping[tuple[str, str], Stop] = field(default_factory=dict)
     clocks: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    here: Mapping[str, Any] = field(default_factory=dict)
+    here: Mapping[str, Json] = field(default_factory=dict)
     releases: tuple[str, ...] = ()
     release: str = ""
-    hazards: tuple[Mapping[str, Any], ...] = ()
+    hazards: tuple[Mapping[str, Json], ...] = ()
     doubts: tuple[tuple[str, Stop], ...] = ()
 
-    def seen(self, host: str, read: str) -> Any:
+    def seen(self, host: str, read: str) -> Json:
         """One answer, or None where there is none."""
         return self.facts.hosts.get(host, {}).get(read)
 
 
-def reads(site: Any, host: Host) -> list[Read]:
+def reads(site: Site, host: Host) -> list[Read]:
     """What no resource asks and a doctor wants to know."""
     if host.name == CLOUD:
         return []
@@ -101,14 +101,14 @@ def reads(site: Any, host: Host) -> list[Read]:
     return found
 
 
-def _of_a_compute(site: Any, host: Host) -> list[Read]:
+def _of_a_compute(site: Site, host: Host) -> list[Read]:
     return [
         Read("libvirt.daemons", "units", {"names": list(LIBVIRT)}),
         domains.read(site.platform_of(host), MOST_GUESTS),
     ]
 
 
-def calm(site: Any, facts: Facts) -> Facts:
+def calm(site: Site, facts: Facts) -> Facts:
     """The facts of a cluster that may be worked on: its health has findings of its own."""
     seen = facts.hosts.get(site.admin.name, {})
     if "ceph.health" not in seen:

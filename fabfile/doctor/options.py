@@ -8,18 +8,19 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+from fabfile.core.contract import Json, Seen
 from fabfile.doctor.finding import NOTE, RESTART_ALL, WARNING, Finding, Step, root
 from fabfile.doctor.observation import Looked
 from fabfile.doctor.secret_holders import sections
 from fabfile.model import services
+from fabfile.model.site import Site
 from fabfile.resources.service_config import OLD_DATADIR, OLD_STORES, without
 
 SERVICES = ("glance", "cinder", "nova")
 
 
-def findings(site: Any, looked: Looked) -> Iterator[Finding]:
+def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """All of them."""
     for host, seen in looked.facts.hosts.items():
         for service in SERVICES:
@@ -33,11 +34,11 @@ def findings(site: Any, looked: Looked) -> Iterator[Finding]:
         yield from _ceph_args(looked, host, seen)
 
 
-def _file(site: Any, host: str, service: str) -> str:
+def _file(site: Site, host: str, service: str) -> str:
     return str(site.platform_of(site.host(host)).file(services.called(service)))
 
 
-def _hazards(looked: Looked, host: str, service: str, path: str, conf: Any) -> Iterator[Finding]:
+def _hazards(looked: Looked, host: str, service: str, path: str, conf: Json) -> Iterator[Finding]:
     told = sections(conf)
     for hazard in looked.hazards:
         if hazard["service"] != service or not _in_release(hazard, looked):
@@ -53,7 +54,7 @@ def _hazards(looked: Looked, host: str, service: str, path: str, conf: Any) -> I
                 yield _hazard(host, path, section, value, hazard)
 
 
-def _hazard(host: str, path: str, section: str, value: str, hazard: Mapping[str, Any]) -> Finding:
+def _hazard(host: str, path: str, section: str, value: str, hazard: Mapping[str, Json]) -> Finding:
     key = hazard["key"]
     new = hazard.get("set")
     command = setting(path, section, key, new) if new else without(path, section, key)
@@ -72,7 +73,7 @@ def _hazard(host: str, path: str, section: str, value: str, hazard: Mapping[str,
     )
 
 
-def _in_release(hazard: Mapping[str, Any], looked: Looked) -> bool:
+def _in_release(hazard: Mapping[str, Json], looked: Looked) -> bool:
     """Whether the site's release is one of the hazard's; not, where it is not known."""
     if "since" not in hazard and "until" not in hazard:
         return True
@@ -92,7 +93,7 @@ def setting(path: str, section: str, key: str, value: str) -> str:
     return f"sed -i {shlex.quote(edit)} {shlex.quote(path)}"
 
 
-def _upper_case(host: str, path: str, conf: Any) -> Iterator[Finding]:
+def _upper_case(host: str, path: str, conf: Json) -> Iterator[Finding]:
     for section, options in sections(conf).items():
         uuid = options.get("rbd_secret_uuid", "")
         if uuid != uuid.lower() and re.fullmatch(r"[0-9a-fA-F-]{36}", uuid):
@@ -139,7 +140,7 @@ def _file_store(host: str, path: str, told: Mapping[str, Mapping[str, str]]) -> 
     )
 
 
-def _ceph_args(looked: Looked, host: str, seen: Any) -> Iterator[Finding]:
+def _ceph_args(looked: Looked, host: str, seen: Seen) -> Iterator[Finding]:
     """Grizzly's CEPH_ARGS: needless since, and appended again and again by some tools."""
     lines = (seen.get("cinder.defaults") or {}).get("out", "").splitlines()
     live = [line for line in lines if not re.match(r"\d+:\s*#", line)]

@@ -15,6 +15,7 @@ from fabfile.core.contract import CLOUD, Change, Facts, Host, Refused, Stop
 from fabfile.doctor import diagnosis
 from fabfile.doctor.finding import NOTE, Finding, task
 from fabfile.doctor.observation import Looked, calm
+from fabfile.model.site import Site
 from fabfile.resources import chain, libvirt_secret, secret_uuid, service_config, volume_hosts
 
 _NAMES_UUIDS = (libvirt_secret, service_config.cinder, service_config.nova)
@@ -29,7 +30,7 @@ class Planned:
     refused: Mapping[Hashable, Finding]
 
 
-def plan(site: Any, looked: Looked) -> Planned:
+def plan(site: Site, looked: Looked) -> Planned:
     """Every resource's plan, as far as what was seen allows it."""
     changes: list[tuple[str, Change]] = []
     refused: dict[Hashable, Finding] = {}
@@ -47,7 +48,7 @@ def plan(site: Any, looked: Looked) -> Planned:
     return Planned(tuple(changes), refused)
 
 
-def findings(site: Any, looked: Looked, planned: Planned) -> list[Finding]:
+def findings(site: Site, looked: Looked, planned: Planned) -> list[Finding]:
     """One for each change that is not said by another; one in all for a cloud without RBD."""
     said = {stop.about for _, stop in looked.doubts}
     found = [one for about, one in planned.refused.items() if about not in said]
@@ -73,7 +74,7 @@ def findings(site: Any, looked: Looked, planned: Planned) -> list[Finding]:
     return found
 
 
-def is_unconnected(site: Any, looked: Looked) -> bool:
+def is_unconnected(site: Site, looked: Looked) -> bool:
     """Whether nothing of the identity is anywhere yet."""
     answer = looked.seen(site.admin.name, "ceph.users")
     if answer is None:
@@ -86,7 +87,7 @@ def is_unconnected(site: Any, looked: Looked) -> bool:
     return not any(key == "rbd_user" for conf in confs if conf for _, key, _ in conf["active"])
 
 
-def _undecided(site: Any, looked: Looked, resource: Any) -> bool:
+def _undecided(site: Site, looked: Looked, resource: Any) -> bool:
     """Whether something is missing without which the resource cannot speak at all."""
     wanted = {secret_uuid.known_as(client) for client in site.secret_clients()}
     if resource in _NAMES_UUIDS and not wanted <= set(looked.facts.known):
@@ -97,7 +98,7 @@ def _undecided(site: Any, looked: Looked, resource: Any) -> bool:
     return not reads <= set(looked.facts.hosts.get(site.admin.name, {}))
 
 
-def _complete(site: Any, facts: Facts, resource: Any) -> Facts:
+def _complete(site: Site, facts: Facts, resource: Any) -> Facts:
     """The facts of those hosts that answered all that the resource asks."""
     hosts = {}
     for name, seen in facts.hosts.items():
@@ -107,7 +108,7 @@ def _complete(site: Any, facts: Facts, resource: Any) -> Facts:
     return replace(facts, hosts=hosts)
 
 
-def _parts(site: Any, facts: Facts, resource: Any) -> Iterator[tuple[Facts, str]]:
+def _parts(site: Site, facts: Facts, resource: Any) -> Iterator[tuple[Facts, str]]:
     """(facts, '') of all hosts at once; where the resource refuses a host, each for itself.
 
     The second: the host whose changes count.

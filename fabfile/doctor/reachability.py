@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from typing import Any
 
 from fabfile.core.contract import (
     CLOUD,
@@ -19,13 +18,14 @@ from fabfile.core.contract import (
 )
 from fabfile.doctor.finding import ERROR, RESTART_ALL, Finding, Step, root, task, words
 from fabfile.doctor.observation import Looked
+from fabfile.model.site import Site
 from fabfile.resources import domains, secret_uuid
 
 _OF_LIBVIRT = (secret_uuid.SECRETS, domains.READ, "guests")
 """Reads that virsh answers."""
 
 
-def findings(site: Any, looked: Looked) -> Iterator[Finding]:
+def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """All of them."""
     yield from _reach(looked)
     yield from _errors(site, looked)
@@ -67,7 +67,7 @@ def _reach(looked: Looked) -> Iterator[Finding]:
         yield Finding(ERROR, code, (host,), "reach", found, "an agent that answers", cause, mend)
 
 
-def _errors(site: Any, looked: Looked) -> Iterator[Finding]:
+def _errors(site: Site, looked: Looked) -> Iterator[Finding]:
     """What could not be looked at; equal causes as one."""
     admin = site.admin.name
     silent = {

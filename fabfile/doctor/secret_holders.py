@@ -11,10 +11,10 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
-from fabfile.core.contract import CLOUD
+from fabfile.core.contract import CLOUD, Json
 from fabfile.doctor.observation import Looked
+from fabfile.model.site import Site
 from fabfile.resources import keyrings, libvirt_secret, secret_uuid
 from fabfile.resources.domains import disks
 
@@ -37,7 +37,7 @@ class Place:
     odd: str = ""
 
 
-def table(site: Any, looked: Looked) -> list[Place]:
+def table(site: Site, looked: Looked) -> list[Place]:
     """All rows, equal ones of several hosts as one."""
     found: dict[Place, list[str]] = {}
     for client in site.clients:
@@ -55,7 +55,7 @@ def odd(rows: Iterable[Place]) -> list[Place]:
     return [row for row in rows if row.odd]
 
 
-def _truth(site: Any, looked: Looked, client: str, rows: list[Place]) -> tuple[str, str]:
+def _truth(site: Site, looked: Looked, client: str, rows: list[Place]) -> tuple[str, str]:
     uuid = looked.facts.known.get(secret_uuid.known_as(client), "")
     if not uuid:
         uuid = _most(row.uuid.lower() for row in rows)
@@ -85,7 +85,7 @@ def _odd(row: Place, uuid: str, key: str, known: bool) -> str:
     return ", ".join(said)
 
 
-def _rows(site: Any, looked: Looked, client: str) -> Iterator[Place]:
+def _rows(site: Site, looked: Looked, client: str) -> Iterator[Place]:
     yield from _ceph(site, looked, client)
     for host in site.all_hosts():
         for binding in keyrings.wanted(site, host):
@@ -102,7 +102,7 @@ def _rows(site: Any, looked: Looked, client: str) -> Iterator[Place]:
         yield from _attachments(looked, client)
 
 
-def _ceph(site: Any, looked: Looked, client: str) -> Iterator[Place]:
+def _ceph(site: Site, looked: Looked, client: str) -> Iterator[Place]:
     answer = looked.seen(site.admin.name, "ceph.users")
     if answer:
         users = json.loads(answer["out"])["auth_dump"]
@@ -119,7 +119,7 @@ def _configured(looked: Looked, client: str) -> Iterator[Place]:
                     yield Place(file, (host,), f"[{section}]", client, uuid=uuid)
 
 
-def sections(conf: Any) -> dict[str, dict[str, str]]:
+def sections(conf: Json) -> dict[str, dict[str, str]]:
     """{section: {option: value}} of a file of options."""
     found: dict[str, dict[str, str]] = {}
     for section, key, value in (conf or {}).get("active", []):
@@ -127,7 +127,7 @@ def sections(conf: Any) -> dict[str, dict[str, str]]:
     return found
 
 
-def _libvirt(site: Any, looked: Looked, client: str) -> Iterator[Place]:
+def _libvirt(site: Site, looked: Looked, client: str) -> Iterator[Place]:
     wanted = looked.facts.known.get(secret_uuid.known_as(client), "")
     for host in site.with_role("compute"):
         secrets = looked.seen(host.name, secret_uuid.SECRETS)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from fabfile.core.contract import Host, Seen
 from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, Finding, root, task, words
 from fabfile.doctor.observation import Looked
 from fabfile.model import services
 from fabfile.model.services import Service
+from fabfile.model.site import Site
 from fabfile.resources import ceph_conf, keyrings
 
 
-def findings(site: Any, looked: Looked) -> Iterator[Finding]:
+def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """All of them."""
     for host in site.all_hosts():
         seen = looked.facts.hosts.get(host.name, {})
@@ -21,7 +23,7 @@ def findings(site: Any, looked: Looked) -> Iterator[Finding]:
         yield from _daemons(host.name, seen)
 
 
-def _units(host: Any, seen: Any) -> Iterator[Finding]:
+def _units(host: Host, seen: Seen) -> Iterator[Finding]:
     for unit, state in seen.get("units", {}).items():
         if state.get("LoadState") == "masked":
             yield Finding(
@@ -60,7 +62,7 @@ def _units(host: Any, seen: Any) -> Iterator[Finding]:
             )
 
 
-def _newer(site: Any, host: Any, seen: Any) -> Iterator[Finding]:
+def _newer(site: Site, host: Host, seen: Seen) -> Iterator[Finding]:
     """Files that were written after the service began: it may not know them."""
     clock = seen.get("host", {})
     if not {"monotonic", "time"} <= set(clock):
@@ -95,7 +97,7 @@ def _newer(site: Any, host: Any, seen: Any) -> Iterator[Finding]:
             )
 
 
-def _read_by(site: Any, host: Any, service: Service, seen: Any) -> Iterator[tuple[str, Any]]:
+def _read_by(site: Site, host: Host, service: Service, seen: Seen) -> Iterator[tuple[str, Any]]:
     yield site.platform_of(host).file(service), seen.get(f"{service.key}.conf")
     for binding in keyrings.wanted(site, host):
         if binding.service == service:
@@ -104,7 +106,7 @@ def _read_by(site: Any, host: Any, service: Service, seen: Any) -> Iterator[tupl
         yield ceph_conf.path_of(site, host), seen.get("ceph.conf")
 
 
-def daemons(seen: Any) -> str:
+def daemons(seen: Seen) -> str:
     """'monolithic', 'modular', 'both', 'none', or '' where it was not looked at."""
     if "libvirt.daemons" not in seen:
         return ""
@@ -114,12 +116,12 @@ def daemons(seen: Any) -> str:
     return {(1, 0): "monolithic", (0, 1): "modular", (1, 1): "both"}.get((old, new), "none")
 
 
-def _active(seen: Any) -> set[str]:
+def _active(seen: Seen) -> set[str]:
     shown = seen["libvirt.daemons"]
     return {name for name, unit in shown.items() if unit.get("ActiveState") == "active"}
 
 
-def _daemons(host: str, seen: Any) -> Iterator[Finding]:
+def _daemons(host: str, seen: Seen) -> Iterator[Finding]:
     kind = daemons(seen)
     if kind == "both":
         yield Finding(

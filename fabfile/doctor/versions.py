@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from fabfile.core.contract import Stop
 from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, WARNING, Finding, root
 from fabfile.doctor.observation import Looked
 from fabfile.model import releases
+from fabfile.model.site import Site
 from fabfile.resources import cluster
 
 
-def findings(site: Any, looked: Looked) -> Iterator[Finding]:
+def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """All of them."""
     yield from _libraries(site, looked)
     yield from _daemons(site, looked)
@@ -29,7 +29,7 @@ def major(version: str | None) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def _libraries(site: Any, looked: Looked) -> Iterator[Finding]:
+def _libraries(site: Site, looked: Looked) -> Iterator[Finding]:
     cluster_is = of_cluster(site, looked)
     new_keys = _new_keys(site, looked)
     for host, seen in looked.facts.hosts.items():
@@ -71,7 +71,7 @@ def _libraries(site: Any, looked: Looked) -> Iterator[Finding]:
             )
 
 
-def of_cluster(site: Any, looked: Looked) -> int | None:
+def of_cluster(site: Site, looked: Looked) -> int | None:
     """The major version of the oldest monitor; None where none was told, or no number."""
     if not {"ceph.version", "ceph.versions"} <= set(looked.facts.hosts.get(site.admin.name, {})):
         return None
@@ -81,7 +81,7 @@ def of_cluster(site: Any, looked: Looked) -> int | None:
         return None
 
 
-def _new_keys(site: Any, looked: Looked) -> list[str]:
+def _new_keys(site: Site, looked: Looked) -> list[str]:
     """The site's clients whose key is of type 2: it begins with 'Ag'."""
     answer = looked.seen(site.admin.name, "ceph.kinds")
     text = answer["out"] if answer else ""
@@ -89,7 +89,7 @@ def _new_keys(site: Any, looked: Looked) -> list[str]:
     return [name for name in told if name in site.clients]
 
 
-def _daemons(site: Any, looked: Looked) -> Iterator[Finding]:
+def _daemons(site: Site, looked: Looked) -> Iterator[Finding]:
     versions = ceph(site, looked)
     if len(versions) > 1:
         found = ", ".join(f"{n} of {v}" for v, n in sorted(versions.items()))
@@ -117,7 +117,7 @@ def openstack(looked: Looked) -> dict[str, list[str]]:
     return found
 
 
-def ceph(site: Any, looked: Looked) -> dict[str, int]:
+def ceph(site: Site, looked: Looked) -> dict[str, int]:
     """{'16.2.15': daemons}."""
     answer = looked.seen(site.admin.name, "ceph.versions")
     if not answer or answer["code"] != 0:
