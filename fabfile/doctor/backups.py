@@ -1,4 +1,4 @@
-"""Records of a site that has them made: how old the last is that stood a drill."""
+"""Backups of a site that makes them: how old the last one is, and the last that was verified."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fabfile.model.site import Site
 
 _DAY = 86400
 _OLD, _UNTRIED = 2, 35
-"""Days: after which the newest record, and the newest that stood a drill, are too old."""
+"""Days: after which the newest backup, and the newest that was verified, are too old."""
 
 
 def findings(site: Site, looked: Looked) -> list[Finding]:
@@ -29,14 +29,14 @@ def findings(site: Site, looked: Looked) -> list[Finding]:
         found.append(_one("records.old", said, f"at most {_OLD} days", cause, create))
     if tried is None or tried > _UNTRIED * _DAY:
         said = (
-            "none stood a drill"
+            "none was verified"
             if tried is None
-            else (f"the newest that stood a drill is {tried / _DAY:.0f} days old")
+            else (f"the newest that was verified is {tried / _DAY:.0f} days old")
         )
-        cause = "a record that was never restored may be none"
+        cause = "a backup that was never restored may be useless"
         found.append(_one("records.untried", said, f"at most {_UNTRIED} days", cause, verify))
     return found
 
 
 def _one(code: str, found: str, expected: str, cause: str, mend: Any) -> Finding:
-    return Finding(WARNING, code, (HERE,), "records", found, expected, cause, (mend,))
+    return Finding(WARNING, code, (HERE,), "backups", found, expected, cause, (mend,))

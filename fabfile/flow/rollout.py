@@ -58,7 +58,7 @@ class Rollout:
         allowed = self.allowed
         raise outcomes.worst(
             failed,
-            f"--max-fail bears {allowed} computes that fail, and no other host" if allowed else "",
+            f"--max-fail allows {allowed} computes to fail, and no other host" if allowed else "",
         )
 
 

@@ -199,7 +199,7 @@ def _row_taken_away(site: Site, host: str, service: str) -> Change:
     return Change(
         host,
         f"service {service}",
-        "take its row away: nobody bears that name",
+        "remove its row: no service has that name any more",
         "-",
         "run",
         args,
