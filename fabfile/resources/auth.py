@@ -7,9 +7,8 @@ with 'profile rbd' since Luminous (12) and the mgr's since Octopus (15).
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from fabfile.core.contract import Change, Facts
+from fabfile.core.contract import Change, Facts, Json
 from fabfile.model.phases import Phase
 from fabfile.model.site import Client, Site
 from fabfile.resources import cluster
@@ -86,7 +85,7 @@ def _pairs(caps: dict[str, str]) -> list[str]:
     return [word for daemon in sorted(caps) for word in (daemon, caps[daemon])]
 
 
-def _guard(site: Site, name: str) -> dict[str, Any]:
+def _guard(site: Site, name: str) -> dict[str, Json]:
     return {"argv": cluster.ceph(site, "auth", "get", f"client.{name}"), "absent": "ENOENT"}
 
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from fabfile.core.contract import Change, Facts, Host, Read, Refused
+from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused
 from fabfile.model import services
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
@@ -121,7 +121,7 @@ def addresses(text: str) -> set[str]:
     return set(re.findall(r"\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:]+\]", text))
 
 
-def _file(site: Site, host: Host, found: Any, seen: cluster.Cluster) -> list[Change]:
+def _file(site: Site, host: Host, found: Json, seen: cluster.Cluster) -> list[Change]:
     path, phase, platform = path_of(site, host), services.first_phase(host), site.platform_of(host)
     text = minimal(seen)
     if found is not None and found["text"].strip():
@@ -190,7 +190,7 @@ class OfTheCluster:
 of_the_cluster = OfTheCluster()
 
 
-def _monitors_alone(host: str, path: str, found: Any, text: str, seen: cluster.Cluster) -> Change:
+def _monitors_alone(host: str, path: str, found: Json, text: str, seen: cluster.Cluster) -> Change:
     args = {name: found[name] for name in ("mode", "owner", "group")}
     content = _parts(found["text"], text)
     args |= {"path": path, "content": content, "before": found["sha256"]}
@@ -266,7 +266,7 @@ def _replaced(text: str, seen: cluster.Cluster) -> str:
     return "".join(setting if line in stale else line.text for line in lines)
 
 
-def _mode(host: str, path: str, found: Any, phase: Phase) -> list[Change]:
+def _mode(host: str, path: str, found: Json, phase: Phase) -> list[Change]:
     if int(found["mode"], 8) & 0o044 == 0o044:
         return []
     args = {"path": path, "mode": "0644", "owner": found["owner"], "group": found["group"]}

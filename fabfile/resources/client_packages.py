@@ -7,9 +7,8 @@ step 3, with `signed-by` in place of apt-key.
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from fabfile.core.contract import BadInput, Change, Facts, Host, Read
+from fabfile.core.contract import BadInput, Change, Facts, Host, Read, Seen
 from fabfile.model import services
 from fabfile.model.platforms import Platform
 from fabfile.model.site import Site
@@ -60,7 +59,7 @@ def key_path(site: Site) -> str:
     return found.group(1)
 
 
-def supported(platform: Platform, host: str, seen: Any) -> None:
+def supported(platform: Platform, host: str, seen: Seen) -> None:
     """Raises BadInput for a system that this tool does not know."""
     if not {seen["host"]["os"], *seen["host"]["like"]} & set(platform.systems):
         found = seen["host"]["name"]
@@ -112,7 +111,7 @@ def plan(site: Site, facts: Facts) -> list[Change]:
     return changes
 
 
-def _source(site: Site, facts: Facts, host: Host, seen: Any, listed: str) -> list[Change]:
+def _source(site: Site, facts: Facts, host: Host, seen: Seen, listed: str) -> list[Change]:
     texts = {
         key_path(site): ("apt.key", facts.known["apt.key"]),
         listed: ("apt.source", f"{site.packages.source}\n"),

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
 
-from fabfile.core.contract import BadInput, Facts, Failed, Host, Read
+from fabfile.core.contract import BadInput, Facts, Failed, Host, Json, Read
 from fabfile.model.site import Site
 
 _KEYS = r'key":\s*"([^"]+)"'
@@ -30,8 +29,8 @@ class Cluster:
     fsid: str
     monitors: tuple[str, ...]
     release: int
-    pools: dict[str, dict[str, Any]]
-    users: dict[str, dict[str, Any]]
+    pools: dict[str, dict[str, Json]]
+    users: dict[str, dict[str, Json]]
 
 
 def ceph(site: Site, *words: str) -> list[str]:
@@ -92,7 +91,7 @@ def seen(site: Site, facts: Facts) -> Cluster:
     )
 
 
-def _told(facts: Facts, admin: str, read: str, *names: str) -> Any:
+def _told(facts: Facts, admin: str, read: str, *names: str) -> Json:
     """An answer's document.  Raises Failed where it is no such thing as Ceph says there."""
     out = facts.of(admin, read)["out"]
     try:
@@ -108,7 +107,7 @@ def _told(facts: Facts, admin: str, read: str, *names: str) -> Any:
     return found
 
 
-def _mon_host(mon: dict[str, Any]) -> str:
+def _mon_host(mon: dict[str, Json]) -> str:
     addresses = mon.get("public_addrs", {}).get("addrvec")
     if not addresses:
         return str(mon["addr"]).split("/", maxsplit=1)[0]

@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from fabfile.core.contract import Read
+from fabfile.core.contract import Json, Read
 from fabfile.model.platforms import Platform
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -58,7 +57,7 @@ def disks(text: str) -> list[Disk]:
     return found
 
 
-def running(hosts: Mapping[str, Any]) -> Iterator[tuple[str, str, Disk]]:
+def running(hosts: Mapping[str, Json]) -> Iterator[tuple[str, str, Disk]]:
     """(compute, domain, disk) of every RBD disk that was seen."""
     for host, seen in hosts.items():
         for domain, answers in (seen.get(READ) or {}).items():

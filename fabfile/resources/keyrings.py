@@ -6,9 +6,8 @@ Source: procedure step 7; nova's own keyring only where ephemeral disks are on R
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from fabfile.core.contract import Change, Facts, Host, Read, Ref
+from fabfile.core.contract import Change, Facts, Host, Read, Ref, Seen
 from fabfile.model.deployment import Binding
 from fabfile.model.site import Site
 from fabfile.resources import cluster
@@ -63,7 +62,7 @@ def held(text: str, client: str) -> str | None:
     return key.group(1) if key else None
 
 
-def _write(binding: Binding, seen: Any, key: str | None) -> Change:
+def _write(binding: Binding, seen: Seen, key: str | None) -> Change:
     client, owner, path = binding.client, binding.owner, binding.keyring_path
     old = held(seen["text"], client) if seen else None
     diff = [f"+ key {key or '(made during the run)'}", f"+ {owner}:{owner} {MODE}"]
@@ -90,7 +89,7 @@ def _write(binding: Binding, seen: Any, key: str | None) -> Change:
     )
 
 
-def _attributes(binding: Binding, seen: Any) -> Change:
+def _attributes(binding: Binding, seen: Seen) -> Change:
     owner, path = binding.owner, binding.keyring_path
     diff = (f"- {seen['owner']}:{seen['group']} {seen['mode']}", f"+ {owner}:{owner} {MODE}")
     args = {"path": path, "mode": MODE, "owner": owner, "group": owner}

@@ -7,9 +7,8 @@ another UUID, ours gets a longer name.  Source: procedure step 8.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from typing import Any
 
-from fabfile.core.contract import Change, Facts, Failed, Ref, Refused
+from fabfile.core.contract import Change, Facts, Failed, Json, Ref, Refused
 from fabfile.model.deployment import Binding
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
@@ -38,7 +37,7 @@ def plan(site: Site, facts: Facts) -> list[Change]:
 
 
 def _for_client(
-    binding: Binding, wanted: str, key: str | None, secrets: dict[str, Any]
+    binding: Binding, wanted: str, key: str | None, secrets: dict[str, Json]
 ) -> list[Change]:
     host, client = binding.host.name, binding.client
     mine = {u.lower(): answers for u, answers in secrets.items()}.get(wanted)

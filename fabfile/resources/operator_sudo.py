@@ -5,9 +5,7 @@ Said plainly, because scripts as root are ALL in effect.  Source: procedure step
 
 from __future__ import annotations
 
-from typing import Any
-
-from fabfile.core.contract import Change, Facts, Host, Read
+from fabfile.core.contract import Change, Facts, Host, Read, Seen
 from fabfile.model import services
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site, Sudoers
@@ -45,7 +43,7 @@ def plan(site: Site, facts: Facts) -> list[Change]:
     ]
 
 
-def _right(sudoers: Sudoers, seen: Any) -> bool:
+def _right(sudoers: Sudoers, seen: Seen) -> bool:
     if not seen or seen["text"] != content(sudoers):
         return False
     return (seen["owner"], seen["group"], seen["mode"]) == ("root", "root", "0440")
@@ -58,7 +56,7 @@ def _phase(host: Host) -> Phase:
     return max((s.phase for s in services.on(host)), default=Phase.CONTROL)
 
 
-def _write(sudoers: Sudoers, host: Host, seen: Any) -> Change:
+def _write(sudoers: Sudoers, host: Host, seen: Seen) -> Change:
     wave = _phase(host)
     args = {
         "path": path_of(sudoers.user),

@@ -7,9 +7,7 @@ nothing to initialise.  Source: procedure step 1.
 
 from __future__ import annotations
 
-from typing import Any
-
-from fabfile.core.contract import BadInput, Change, Facts
+from fabfile.core.contract import BadInput, Change, Facts, Json
 from fabfile.model.phases import Phase
 from fabfile.model.site import Pool, Site
 from fabfile.resources import cluster
@@ -89,7 +87,7 @@ def _init(site: Site, name: str) -> Change:
     )
 
 
-def _needs_init(name: str, pool: dict[str, Any]) -> bool:
+def _needs_init(name: str, pool: dict[str, Json]) -> bool:
     if pool.get("type") == 3 or pool.get("erasure_code_profile"):
         raise BadInput(
             subject=f"pools.{name}", expected="a replicated pool", found="an erasure-coded one"

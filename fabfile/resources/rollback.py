@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
+from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read
 from fabfile.model import phases
 from fabfile.model.site import Site
 from fabfile.resources import volume_hosts
@@ -30,7 +29,7 @@ class Undone:
     """
 
     run: str
-    cloud: Sequence[dict[str, Any]] = ()
+    cloud: Sequence[dict[str, Json]] = ()
     limited: Collection[str] | None = None
     strangers: Sequence[str] = ()
 
@@ -135,7 +134,7 @@ class Undone:
 
 
 def _host(
-    site: Site, facts: Facts, host: str, steps: Sequence[dict[str, Any]], stale: list[str]
+    site: Site, facts: Facts, host: str, steps: Sequence[dict[str, Json]], stale: list[str]
 ) -> list[Change]:
     changes: list[Change] = []
     restarts = []
@@ -187,25 +186,25 @@ def _host(
     return changes
 
 
-def _what(step: dict[str, Any]) -> str:
+def _what(step: dict[str, Json]) -> str:
     """Which thing it is about, by its plain name; runs of before have its words alone."""
     return str(step.get("subject") or step["thing"])
 
 
-def _filled(step: dict[str, Any], changes: Sequence[Change]) -> list[str]:
+def _filled(step: dict[str, Json], changes: Sequence[Change]) -> list[str]:
     """What a folder holds besides what is taken away anyway."""
     path = step["args"]["path"]
     gone = {change.args["path"] for change in changes if change.verb == "remove"}
     return [name for name in step.get("names", ()) if f"{path}/{name}" not in gone]
 
 
-def _taken_back(step: dict[str, Any]) -> bool:
+def _taken_back(step: dict[str, Json]) -> bool:
     """Whether it is a file that an undo, broken off before its restart, has brought back."""
     file = step.get("verb") in _FILES
     return file and step["state"] == "done" and bool(step["now"] == step["was"])
 
 
-def _differs(facts: Facts, step: dict[str, Any]) -> bool:
+def _differs(facts: Facts, step: dict[str, Json]) -> bool:
     """Whether it is not as it was before the step.  Raises BadInput for volumes at work."""
     if "volumes" not in step:
         return bool(step["now"] != step["was"])
@@ -214,12 +213,12 @@ def _differs(facts: Facts, step: dict[str, Any]) -> bool:
     return any(volume["host"] == place for volume in volumes)
 
 
-def _took_effect(step: dict[str, Any]) -> bool:
+def _took_effect(step: dict[str, Json]) -> bool:
     """Whether a step that failed left something, and that is still there."""
     return "is" in step and bool(step["is"] != step["was"] and step["now"] == step["is"])
 
 
-def _as_left(step: dict[str, Any]) -> bool:
+def _as_left(step: dict[str, Json]) -> bool:
     if "volumes" in step:
         return True
     if step["state"] == "done":
@@ -230,7 +229,7 @@ def _as_left(step: dict[str, Any]) -> bool:
     return True
 
 
-def _back(host: str, step: dict[str, Any]) -> Change:
+def _back(host: str, step: dict[str, Json]) -> Change:
     sign = _SIGNS[step["sign"]]
     sentence = "take away what the run added" if sign == "-" else "as it was before the run"
     return Change(
@@ -247,7 +246,7 @@ def _back(host: str, step: dict[str, Any]) -> Change:
     )
 
 
-def _stays(site: Site, facts: Facts, step: dict[str, Any]) -> str | None:
+def _stays(site: Site, facts: Facts, step: dict[str, Json]) -> str | None:
     """Why a step is not taken back, or None."""
     if not step.get("verb"):
         if step.get("kind") == "pool":

@@ -9,9 +9,8 @@ since 2023.1), else one derived from fsid and client name.
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
-from fabfile.core.contract import BadInput, Facts, Host, Read
+from fabfile.core.contract import BadInput, Facts, Host, Json, Read
 from fabfile.model import services
 from fabfile.model.site import Client, Site
 from fabfile.resources import cluster
@@ -148,7 +147,7 @@ def _in_use(site: Site, facts: Facts, client: str) -> list[tuple[str, set[str]]]
     return list(places.items())
 
 
-def _configured(conf: Any, client: str) -> set[str]:
+def _configured(conf: Json, client: str) -> set[str]:
     """The rbd_secret_uuid of every section whose rbd_user is this client."""
     sections: dict[str, dict[str, str]] = {}
     for section, key, value in (conf or {}).get("active", []):

@@ -10,9 +10,8 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read, Refused
+from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read, Refused, Seen
 from fabfile.model import releases, services
 from fabfile.model.deployment import Binding
 from fabfile.model.phases import Phase
@@ -93,7 +92,7 @@ class ServiceConfig:
         return [one for one in site.bindings_of(host) if one.service == self.service][-1]
 
     def _file(
-        self, site: Site, binding: Binding, data: Any, words: dict[str, str], answers: Any
+        self, site: Site, binding: Binding, data: Json, words: dict[str, str], answers: Json
     ) -> list[Change]:
         host, file = binding.host.name, binding.file
         seen, later = answers[f"{self.name}.conf"], answers.get(f"{self.name}.later", {})
@@ -146,7 +145,7 @@ class ServiceConfig:
             )
         ]
 
-    def _tables(self, site: Site, data: Any, now: dict[tuple[str, str], str]) -> list[Any]:
+    def _tables(self, site: Site, data: Json, now: dict[tuple[str, str], str]) -> list[Json]:
         """The tables of options that are written, the weakest first."""
         absent = data.get("when_absent", {}).items()
         tables = [extra for name, extra in absent if tuple(name.split(".", 1)) not in now]
@@ -184,7 +183,7 @@ def _diff(section: str, key: str, old: str | None, new: str) -> Iterator[str]:
     yield f"+ [{section}] {key} = {new}"
 
 
-def _validation(data: Any, words: dict[str, str]) -> Any:
+def _validation(data: Json, words: dict[str, str]) -> Json:
     """What oslo-config-validator is told: sections named by the site are none of its own."""
     if "namespaces" not in data:
         return None
@@ -192,7 +191,7 @@ def _validation(data: Any, words: dict[str, str]) -> Any:
     return {"namespaces": list(data["namespaces"]), "exclude": own}
 
 
-def _refuse_shadows(host: str, main: str, wanted: dict[tuple[str, str], str], later: Any) -> None:
+def _refuse_shadows(host: str, main: str, wanted: dict[tuple[str, str], str], later: Json) -> None:
     """Refuses to write what a file that the service reads later would set aside.
 
     later: {path: active lines} of those files, by the running service's command line.
@@ -220,7 +219,7 @@ def without(path: str, section: str, key: str) -> str:
 
 
 def _wanted(
-    tables: list[Any], words: dict[str, str], now: dict[tuple[str, str], str]
+    tables: list[Json], words: dict[str, str], now: dict[tuple[str, str], str]
 ) -> dict[tuple[str, str], str]:
     wanted: dict[tuple[str, str], str] = {}
     for table in tables:
@@ -248,7 +247,7 @@ def _equal(old: str | None, new: str) -> bool:
     return old == new or old.replace(" ", "").lower() == new.replace(" ", "").lower()
 
 
-def _keep_apart(binding: Binding, data: Any, now: dict[tuple[str, str], str]) -> None:
+def _keep_apart(binding: Binding, data: Json, now: dict[tuple[str, str], str]) -> None:
     """Refuses to write beside an option that would leave ours without effect."""
     host, file = binding.host.name, binding.file
     for name, reason in data.get("not_beside", {}).items():
@@ -262,7 +261,7 @@ def _keep_apart(binding: Binding, data: Any, now: dict[tuple[str, str], str]) ->
             )
 
 
-def _keep_default_backend(host: str, data: Any, now: dict[tuple[str, str], str]) -> None:
+def _keep_default_backend(host: str, data: Json, now: dict[tuple[str, str], str]) -> None:
     """Refuses to orphan the volumes of a backend in [DEFAULT]."""
     adds = "enabled_backends" in data["options"].get("DEFAULT", {})
     driver = now.get(("DEFAULT", "volume_driver"))
@@ -278,7 +277,7 @@ def _keep_default_backend(host: str, data: Any, now: dict[tuple[str, str], str])
         )
 
 
-def _head(binding: Binding, head: Any, words: dict[str, str], seen: Any) -> list[Change]:
+def _head(binding: Binding, head: Json, words: dict[str, str], seen: Seen) -> list[Change]:
     """A line at the head of the service's upstart file, once."""
     host, path = binding.host.name, binding.platform.upstart[binding.service.name]
     line = head["line"].format(**words)

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
+from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read
 from fabfile.model.phases import Phase
 from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
@@ -139,7 +139,7 @@ def moves(site: Site, facts: Facts) -> list[Move]:
     return found
 
 
-def refuse_at_work(place: str, volumes: Iterable[Mapping[str, Any]]) -> None:
+def refuse_at_work(place: str, volumes: Iterable[Mapping[str, Json]]) -> None:
     """Raises BadInput while something is being done with a volume of the place."""
     busy = [
         f"{v['id']} ({v['status']})"
@@ -235,7 +235,7 @@ def _beside(site: Site, facts: Facts) -> list[str]:
 # Names
 
 
-def in_force(seen: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+def in_force(seen: Mapping[str, Json]) -> dict[tuple[str, str], str]:
     """{(section, option): value} of cinder.conf and of what the service reads after it."""
     lines = list((seen.get("cinder.conf") or {}).get("active", ()))
     for active in seen.get("cinder.later", {}).values():
@@ -267,7 +267,7 @@ def renamed(site: Site, options: Options, own: str) -> str:
     return "" if explicit and _service(options, own, section) != site.cinder.replaces else section
 
 
-def enabled(site: Site, seen: Mapping[str, Any], where: str) -> str:
+def enabled(site: Site, seen: Mapping[str, Json], where: str) -> str:
     """A host's enabled_backends, the site's backend in the place of the one that it replaces.
 
     Raises BadInput where that one's volumes lie on another storage.
@@ -346,7 +346,7 @@ def _enabled(options: Options) -> list[str]:
     return [name.strip() for name in listed if name.strip()]
 
 
-def _own(seen: Mapping[str, Any], options: Options) -> str:
+def _own(seen: Mapping[str, Json], options: Options) -> str:
     return options.get(("DEFAULT", "host")) or str(seen["host"]["hostname"])
 
 
