@@ -262,7 +262,7 @@ class Frozen:
             found.append(Read(CONNECTOR, "argv", {"argv": argv, "timeout": 60}))
         return found
 
-    def anew(self, site: Site) -> set[str]:
+    def reread_hosts(self, site: Site) -> set[str]:
         """The hosts of which another look is needed when instances were worked on."""
         if not self._asked:
             return set()

@@ -331,11 +331,12 @@ class Plan:
 class Resource(Protocol):
     """A part of the desired state (a module of fabfile/resources fits).
 
-    It may have besides: SEES_CHANGES = True, for a plan(site, facts, changes) that is told
+    It may have besides: sees_changes = True, for a plan(site, facts, changes) that is told
     what was planned before it; notes(site, facts, changes), sentences for the operator;
-    afterwards, the resource that looks again when the work was done; closer(site, facts),
-    further questions to the cloud, where what was seen makes them necessary; anew(site),
-    hosts that are asked again after the work also where nothing was done on them.
+    verify_with, the resource that looks again when the work was done; follow_up_reads(site,
+    facts), further questions to the cloud, where what was seen makes them necessary;
+    reread_hosts(site), hosts that are asked again after the work also where nothing was done
+    on them.
     """
 
     def reads(self, site: Any, host: Host) -> Iterable[Read]:

@@ -94,9 +94,14 @@ class Converger:
         asks = releases.asked(facts)
         table = releases.choose(self.site, facts, self._tables)[1] if asks else {}
         facts = self.facts = Facts(answers, travelling.recall(self.session.context), table)
-        closer = [r for s in stages if hasattr(s, "closer") for r in s.closer(self.site, facts)]
-        if closer and self.site.cloud:
-            answers[CLOUD] = {**answers.get(CLOUD, {}), **self.session.ask_cloud(closer)}
+        more = [
+            read
+            for stage in stages
+            if hasattr(stage, "follow_up_reads")
+            for read in stage.follow_up_reads(self.site, facts)
+        ]
+        if more and self.site.cloud:
+            answers[CLOUD] = {**answers.get(CLOUD, {}), **self.session.ask_cloud(more)}
         return self.facts
 
     def _in_scope(self, host: Host) -> bool:
@@ -123,7 +128,7 @@ class Converger:
         changes: list[Change] = []
         notes: list[str] = []
         for stage in stages:
-            more = {"changes": changes} if getattr(stage, "SEES_CHANGES", False) else {}
+            more = {"changes": changes} if getattr(stage, "sees_changes", False) else {}
             changes += [c for c in stage.plan(self.site, facts, **more) if self._may_touch(c)]
             if hasattr(stage, "notes"):
                 notes += stage.notes(self.site, facts, changes)
@@ -214,7 +219,7 @@ class Converger:
         """
         record = self._record = self._recorded(number=number)
         record.plan(plan)
-        again = [getattr(stage, "afterwards", stage) for stage in stages]
+        again = [getattr(stage, "verify_with", stage) for stage in stages]
         work, self._stages = self._executor(plan, record, number, again), stages
         try:
             with self.session.finishing(), self.screen.at_work("done", work.planned()):
@@ -283,9 +288,14 @@ class Converger:
         self, stages: Sequence[Any], seen: Mapping[str, Seen]
     ) -> dict[str, Mapping[str, Json]]:
         """What need not be asked again after the work; seen: what hosts said at its end."""
-        anew = {name for s in stages if hasattr(s, "anew") for name in s.anew(self.site)}
-        known = {name: found for name, found in self.facts.hosts.items() if name not in anew}
-        return {**known, **{name: found for name, found in seen.items() if name not in anew}}
+        again = {
+            name
+            for stage in stages
+            if hasattr(stage, "reread_hosts")
+            for name in stage.reread_hosts(self.site)
+        }
+        known = {name: found for name, found in self.facts.hosts.items() if name not in again}
+        return {**known, **{name: found for name, found in seen.items() if name not in again}}
 
     def resurvey(self, hosts: Collection[str]) -> Again:
         """What hosts say in the middle of this run, and what would be planned for them."""

@@ -13,7 +13,7 @@ from fabfile.model.phases import Phase
 from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
 
-SEES_CHANGES = True
+sees_changes = True
 """Asks the flow for the changes planned before this resource."""
 
 
@@ -98,18 +98,18 @@ def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
 class Owed:
     """What is owed and nothing else: what looks again when the work was done."""
 
-    SEES_CHANGES = True
+    sees_changes = True
     reads = staticmethod(_owed)
     plan = staticmethod(plan)
 
 
-afterwards = Owed()
+verify_with = Owed()
 
 
 class AfterMoves:
     """What must not wait for a restart that comes later: a service whose volumes were moved."""
 
-    SEES_CHANGES = True
+    sees_changes = True
     reads = staticmethod(_owed)
 
     def plan(self, site: Site, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
@@ -124,8 +124,8 @@ after_moves = AfterMoves()
 class All:
     """services.restart --all: every unit of the site's roles."""
 
-    SEES_CHANGES = True
-    afterwards = Owed()
+    sees_changes = True
+    verify_with = Owed()
     reads = staticmethod(reads)
     notes = staticmethod(notes)
 

@@ -49,7 +49,7 @@ class Undone:
                 found.append(Read(f"trash.{pool}", "argv", {"argv": trash, "ok": [0, 2]}))
         return found
 
-    def closer(self, site: Site, facts: Facts) -> list[Read]:
+    def follow_up_reads(self, site: Site, facts: Facts) -> list[Read]:
         """The volumes, where the run moved some from one service to another."""
         steps = [step for seen in facts.hosts.values() for step in seen.get("run", ())]
         return [volume_hosts.VOLUMES] if any("volumes" in step for step in steps) else []

@@ -74,7 +74,7 @@ def reads(site: Site, host: Host) -> list[Read]:
     ]
 
 
-def closer(site: Site, facts: Facts) -> list[Read]:
+def follow_up_reads(site: Site, facts: Facts) -> list[Read]:
     """The volumes, which may be many: asked only where a service's name is about to change."""
     there = "volume_services" in facts.hosts.get(CLOUD, {})
     return [VOLUMES] if there and _concerned(site, facts) else []

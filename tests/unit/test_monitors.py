@@ -213,8 +213,8 @@ def test_only_computes_that_matter_say_their_connector():
     assert asked["ctl"] == {frozen_monitors.ROWS, frozen_monitors.CONTROL, "packages"}
     looking = {r.id for h in HERE.all_hosts() for r in frozen_monitors.Frozen("q").reads(HERE, h)}
     assert not looking & {frozen_monitors.CONNECTOR, frozen_monitors.CONTROL}
-    assert frozen.anew(HERE) == {"ctl", "n1", "n2"}
-    assert frozen_monitors.Frozen("q").anew(HERE) == set()
+    assert frozen.reread_hosts(HERE) == {"ctl", "n1", "n2"}
+    assert frozen_monitors.Frozen("q").reread_hosts(HERE) == set()
 
 
 def test_of_a_connection_only_the_monitors_are_asked_for():

@@ -249,9 +249,9 @@ def test_volumes_are_asked_for_only_where_a_name_changes():
     assert [r.id for r in volume_hosts.reads(here(), cloud)] == ["volume_services"]
     assert volume_hosts.reads(site(), cloud) == []
     seen = facts(RBD, rows=["ctl@rbd", "ctl@lvm"])
-    assert volume_hosts.closer(here(), seen) == []
-    assert volume_hosts.closer(here(**CEPH), seen) == [volume_hosts.VOLUMES]
-    assert volume_hosts.closer(here(backend_host="all"), seen) == [volume_hosts.VOLUMES]
+    assert volume_hosts.follow_up_reads(here(), seen) == []
+    assert volume_hosts.follow_up_reads(here(**CEPH), seen) == [volume_hosts.VOLUMES]
+    assert volume_hosts.follow_up_reads(here(backend_host="all"), seen) == [volume_hosts.VOLUMES]
 
 
 def test_of_all_stages_the_cloud_is_asked_what_it_can_answer(monkeypatch):
@@ -282,7 +282,7 @@ def whole(where, seen):
         restarts.after_moves,
         service_config.volume_type,
     ):
-        more = {"changes": changes} if getattr(stage, "SEES_CHANGES", False) else {}
+        more = {"changes": changes} if getattr(stage, "sees_changes", False) else {}
         changes += stage.plan(where, seen, **more)
     return [(c.wave, c.host, c.thing) for c in changes], changes
 
@@ -400,8 +400,10 @@ def test_undo_moves_back_what_is_there():
 
 def test_undo_asks_for_volumes_only_where_some_were_moved():
     undone = Undone("r1")
-    assert undone.closer(here(), Facts({"ctl": {"run": [step()]}})) == [volume_hosts.VOLUMES]
-    assert undone.closer(here(), Facts({"ctl": {"run": []}})) == []
+    assert undone.follow_up_reads(here(), Facts({"ctl": {"run": [step()]}})) == [
+        volume_hosts.VOLUMES
+    ]
+    assert undone.follow_up_reads(here(), Facts({"ctl": {"run": []}})) == []
 
 
 # doctor
