@@ -108,7 +108,7 @@ def test_the_tools_come_from_the_signed_source_and_a_record_stands_its_drill(kep
     said = inv("backup.create", *kept, also_errors=True)
     assert "not in the backup" not in said  # the queue told its users
     assert "tables restored and equal" in inv("backup.verify", *kept)
-    assert "records" not in inv("doctor", *kept, expect=(0, 3))
+    assert "here: backups" not in inv("doctor", *kept, expect=(0, 3))
 
 
 def test_a_record_in_the_place_of_what_is_live(kept):
