@@ -85,7 +85,7 @@ class FactCollector:
             value = message["value"]
             self.values[host][message["id"]] = Secret(value) if verb == "secret" else value
 
-    def _whole(self, host: str, message: Message) -> Any:
+    def _whole(self, host: str, message: Message) -> Json:
         """The lines of all parts; None where they are not as many as the host says."""
         lines = self._parts.pop((host, message["id"]), [])
         return lines if len(lines) == message["value"] else None

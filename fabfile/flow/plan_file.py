@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from fabfile.core import journal, site_file
 from fabfile.core.contract import BadInput, Json, Plan, Stop, Unreachable
@@ -23,11 +22,11 @@ _LATER: dict[str, Json] = {"max_fail": "", "left_out": {}}
 """What the first files of this format do not have."""
 
 
-def _texts(value: Any) -> bool:
+def _texts(value: Json) -> bool:
     return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
-_FORMS: dict[str, Callable[[Any], bool]] = {
+_FORMS: dict[str, Callable[[Json], bool]] = {
     "site": lambda v: _texts(v) and set(v) == {"file", "sha256"} and "\0" not in v["file"],
     "limit": lambda v: isinstance(v, str),
     "max_fail": lambda v: isinstance(v, str),

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
-from fabfile.core.contract import BadInput
+from fabfile.core.contract import BadInput, Json
 from fabfile.model.services import Service
 
 
@@ -60,7 +59,7 @@ class Platform:
         return table[service.name]
 
 
-def made_of(table: Mapping[str, Any]) -> Platform:
+def made_of(table: Mapping[str, Json]) -> Platform:
     """A platform of a parsed TOML file.  Raises BadInput where it is not whole."""
     names = {field.name for field in fields(Platform)}
     if set(table) != names:

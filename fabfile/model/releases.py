@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fabfile.core.contract import BadInput, Facts, Read
+from fabfile.core.contract import BadInput, Facts, Json, Read
 
-Table = Mapping[str, Any]
+Table = Mapping[str, Json]
 PACKAGES = {"nova-common": 0, "glance-common": 1, "cinder-common": 5}
 """Package: how far its major version is behind Nova's (since Liberty)."""
 READ = Read("packages", "packages", {"names": sorted(PACKAGES)})
@@ -45,7 +45,7 @@ def _whole(table: Table, known: Mapping[str, Table]) -> Table:
     return {**_laid_over(rest, table), "versions": table["versions"]}
 
 
-def _laid_over(rest: Table, table: Table) -> dict[str, Any]:
+def _laid_over(rest: Table, table: Table) -> dict[str, Json]:
     found = dict(rest)
     for key, value in table.items():
         below = found.get(key, {})

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from fabfile.core.contract import CLOUD, BadInput, Host
+from fabfile.core.contract import CLOUD, BadInput, Host, Json
 from fabfile.model import deployment, platforms, services
 from fabfile.model.deployment import Binding, Cluster, Use
 from fabfile.model.platforms import Platform
@@ -434,7 +434,7 @@ class Site(_Table):
         return {use.client: self.clients[use.client] for use in self.uses() if use.secret}
 
 
-def check(raw: dict[str, Any], where: str, tables: Sequence[Mapping[str, Any]]) -> Site:
+def check(raw: dict[str, Json], where: str, tables: Sequence[Mapping[str, Json]]) -> Site:
     """A Site of a parsed TOML file; tables: the platforms', as config/platforms/ has them.
 
     Raises BadInput with every fault of the file, each with its key, what was
@@ -449,7 +449,7 @@ def check(raw: dict[str, Any], where: str, tables: Sequence[Mapping[str, Any]]) 
     return site
 
 
-def _fault(error: Any, raw: dict[str, Any]) -> list[str]:
+def _fault(error: Any, raw: dict[str, Json]) -> list[str]:
     path = [str(part) for part in error["loc"] if part != "[key]"]
     key = ".".join(part if part.isprintable() else repr(part) for part in path)
     kind, context = error["type"], error.get("ctx", {})
@@ -463,7 +463,7 @@ def _fault(error: Any, raw: dict[str, Any]) -> list[str]:
     return [f"{key}: {expected}{_found(raw, error['loc'])}"]
 
 
-def _found(raw: Any, path: Any) -> str:
+def _found(raw: Json, path: Any) -> str:
     for part in path:
         try:
             raw = raw[part]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from fabfile.core.contract import Json
 from fabfile.doctor.diagnosis import short
 from fabfile.doctor.finding import Finding, commands
 from fabfile.doctor.secret_holders import Place
@@ -55,7 +56,7 @@ def _few(rows: Sequence[Place]) -> Iterator[tuple[Place, str]]:
         yield equal[0], f"{len(equal)} {kind}{'' if len(equal) == 1 else 's'}"
 
 
-def status(screen: Screen, told: Mapping[str, Any]) -> None:
+def status(screen: Screen, told: Mapping[str, Json]) -> None:
     """The summary's lines."""
     by_hosts: dict[str, list[str]] = {}
     for role, hosts in told["roles"].items():
@@ -99,7 +100,7 @@ def status(screen: Screen, told: Mapping[str, Any]) -> None:
     )
 
 
-def _drift(drift: Mapping[str, Any]) -> Iterator[str]:
+def _drift(drift: Mapping[str, Json]) -> Iterator[str]:
     """What differs, and where that is not known."""
     if drift["changes"]:
         changes = f"{drift['changes']} change{'' if drift['changes'] == 1 else 's'}"

@@ -14,7 +14,7 @@ from fabfile.audit import compare, rbd_images
 from fabfile.audit import database_rows as tables
 from fabfile.audit.compare import Finding, Places
 from fabfile.audit.database_rows import Rows
-from fabfile.core.contract import Read, Unproved
+from fabfile.core.contract import Json, Read, Unproved
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal.progress import MANY
 from fabfile.resources import cluster
@@ -94,7 +94,7 @@ class Look:
         self._session.screen.step(self._host.name, "reading rows")
         return tables.rows(self._lines(tables.question(schemas)))
 
-    def _asked_of_ceph(self, reads: Sequence[Read]) -> Mapping[str, Any]:
+    def _asked_of_ceph(self, reads: Sequence[Read]) -> Mapping[str, Json]:
         admin = self._site.admin
         return self._session.ask({admin: reads}, DEADLINE)[admin.name]
 
@@ -120,11 +120,11 @@ class Look:
             )
         return found
 
-    def _told(self, asked: Mapping[str, tuple[list[str], Sequence[int]]]) -> dict[str, Any]:
+    def _told(self, asked: Mapping[str, tuple[list[str], Sequence[int]]]) -> dict[str, Json]:
         reads = [
             Read(name, "argv", {"argv": argv, "ok": list(ok)}) for name, (argv, ok) in asked.items()
         ]
-        answers: dict[str, Any] = {}
+        answers: dict[str, Json] = {}
         for at in range(0, len(reads), _A_TRIP):
             answers |= self._asked_of_ceph(reads[at : at + _A_TRIP])
         return answers

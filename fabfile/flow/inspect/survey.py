@@ -14,7 +14,17 @@ from typing import Any
 
 from fabfile.cloud import holdings, volume_types
 from fabfile.core import site_file
-from fabfile.core.contract import CLOUD, BadInput, Facts, Failed, Host, Read, Stop, Unreachable
+from fabfile.core.contract import (
+    CLOUD,
+    BadInput,
+    Facts,
+    Failed,
+    Host,
+    Json,
+    Read,
+    Stop,
+    Unreachable,
+)
 from fabfile.doctor import backends, checks, hosts, pending_plan, secret_holders
 from fabfile.doctor.finding import Finding, as_data, counts, healthy, sentence
 from fabfile.doctor.observation import Looked, calm
@@ -43,7 +53,7 @@ class TimedCollector(FactCollector):
         self.at: dict[tuple[str, str], float] = {}
         self.errors: dict[tuple[str, str], Stop] = {}
 
-    def on_message(self, host: str, message: Mapping[str, Any]) -> None:
+    def on_message(self, host: str, message: Mapping[str, Json]) -> None:
         """As FactCollector has it."""
         now = time.time()
         super().on_message(host, message)
@@ -53,7 +63,7 @@ class TimedCollector(FactCollector):
                 self.errors[host, message["id"]] = self._error(host, message)
 
     @staticmethod
-    def _error(host: str, message: Mapping[str, Any]) -> Stop:
+    def _error(host: str, message: Mapping[str, Json]) -> Stop:
         if "error" not in message:
             return Stop("it answers something else than was asked", host=host)
         about = {name: str(message.get(name, "")) for name in ("subject", "found")}
@@ -112,7 +122,7 @@ def look(session: Session) -> Looked:
     return seen
 
 
-def _cloud(session: Session, answers: dict[str, Any], errors: dict[tuple[str, str], Stop]) -> None:
+def _cloud(session: Session, answers: dict[str, Json], errors: dict[tuple[str, str], Stop]) -> None:
     """What OpenStack's API tells, into answers; or why it does not, into errors."""
     if not session.site.cloud:
         return
@@ -125,7 +135,7 @@ def _cloud(session: Session, answers: dict[str, Any], errors: dict[tuple[str, st
 
 
 def _known(
-    session: Session, answers: Mapping[str, Any], doubts: list[tuple[str, Stop]]
+    session: Session, answers: Mapping[str, Json], doubts: list[tuple[str, Stop]]
 ) -> dict[str, str]:
     """The secrets' UUIDs and the source's key, as far as they are beyond doubt."""
     site, facts = session.site, Facts(answers)
@@ -148,8 +158,8 @@ def _known(
 
 
 def _release(
-    session: Session, answers: Mapping[str, Any], doubts: list[tuple[str, Stop]]
-) -> tuple[str, Mapping[str, Any]]:
+    session: Session, answers: Mapping[str, Json], doubts: list[tuple[str, Stop]]
+) -> tuple[str, Mapping[str, Json]]:
     facts = Facts(answers)
     if not releases.asked(facts):
         return "", {}
@@ -160,7 +170,7 @@ def _release(
         return "", {}
 
 
-def release_names(tables: Sequence[Mapping[str, Any]]) -> list[str]:
+def release_names(tables: Sequence[Mapping[str, Json]]) -> list[str]:
     """The releases' names, the oldest first: years and halves came before numbers."""
     versions = {float(v): str(n) for table in tables for v, n in table["versions"].items()}
     years = sorted(v for v in versions if v > 2000)
@@ -179,7 +189,7 @@ def _clocks(session: Session, collected: TimedCollector) -> dict[str, tuple[floa
     return clocks
 
 
-def _images(session: Session) -> dict[str, Any]:
+def _images(session: Session) -> dict[str, Json]:
     """What lies in the volumes' pool: asked only where volumes are nobody's."""
     pool, admin = session.site.cinder.pool, session.site.admin
     asked = {admin: [Read(f"images.{pool}", "argv", {"argv": ["rbd", "ls", "-p", pool]})]}
@@ -188,7 +198,7 @@ def _images(session: Session) -> dict[str, Any]:
     return collected.values[admin.name]
 
 
-def _here(session: Session) -> dict[str, Any]:
+def _here(session: Session) -> dict[str, Json]:
     """What is known of this machine."""
     file = (
         site_file.expanded(session.site.clouds_yaml, "clouds_yaml")

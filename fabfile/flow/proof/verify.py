@@ -9,7 +9,6 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from invoke import Context
 
@@ -18,7 +17,7 @@ from fabfile.cloud import proof, rbd
 from fabfile.cloud.checks import Check
 from fabfile.cloud.user import ProofSettings
 from fabfile.core import site_file
-from fabfile.core.contract import BadInput, Failed, Interrupted, Read, Stop, Unproved
+from fabfile.core.contract import BadInput, Failed, Interrupted, Json, Read, Stop, Unproved
 from fabfile.core.journal import Journal
 from fabfile.flow import interrupts
 from fabfile.flow import limit as limits
@@ -110,7 +109,7 @@ def run_canary(  # noqa: PLR0913, PLR0917 (what a flight is)
         if stopping.is_set():
             raise Interrupted("interrupted; what the canary made is removed")
 
-    def ceph(kind: str, volume: str) -> Any:
+    def ceph(kind: str, volume: str) -> Json:
         with asking:
             return _ceph(session, kind, volume)
 
@@ -202,7 +201,7 @@ def _settings(session: Session, computes: Sequence[str]) -> ProofSettings:
     )
 
 
-def _ceph(session: Session, kind: str, volume: str) -> Any:
+def _ceph(session: Session, kind: str, volume: str) -> Json:
     """What Ceph says of a volume: its parent, its watchers, its used bytes, its snapshots."""
     template = rbd.questions(session.site.cluster.rbd, session.site.cinder.pool)[kind]
     argv = [word.replace("{}", volume) for word in template]
