@@ -278,7 +278,6 @@ class Change:
     args: the verb's arguments; Ref where a secret goes.
     diff: lines for people, secrets as fingerprints.
     For a verb 'run', args may hold 'undo': the step that takes it back.
-    needs, provides: names of Refs that must exist before, or exist after it.
     restarts: units on the same host that must be restarted because of it.
     wave: 0 the cluster, 1 the control services, 2 the computes, 3 the cloud's API.
     """
@@ -291,8 +290,6 @@ class Change:
     args: Args
     wave: int
     diff: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    provides: tuple[str, ...] = ()
     restarts: tuple[str, ...] = ()
     kind: str = ""
     subject: str = ""

@@ -108,7 +108,6 @@ def _create(site: Site, name: str, caps: dict[str, str], pools: list[str]) -> Ch
         {"argv": argv, "undo": undo},
         wave=Phase.CLUSTER,
         diff=diff,
-        provides=(key_of(name),),
         kind="user",
         subject=name,
     )

@@ -82,7 +82,6 @@ def _write(binding: Binding, seen: Seen, key: str | None) -> Change:
         },
         binding.service.phase,
         diff=tuple([f"- key {old}"] * bool(old) + diff),
-        needs=(key_of(client),),
         restarts=(binding.unit,),
         kind="keyring",
         subject=client,

@@ -125,7 +125,6 @@ def _set_value(binding: Binding, uuid: str, old: str | None, new: str | None) ->
         {"argv": argv, "stdin": [Ref(key_of(client))], "undo": undo if old else None},
         wave=Phase.COMPUTE,
         diff=diff,
-        needs=(key_of(client),),
         kind="secret_value",
         subject=uuid,
     )

