@@ -75,6 +75,10 @@ class Stop(Exception):
         parts = ": ".join(filter(None, (self.host, self.subject, said, self.why)))
         return parts or str(self)
 
+    def add(self, text: str) -> None:
+        """Says one thing more, on a line of its own."""
+        self.args = (f"{self}\n{text}",)
+
     @property
     def about(self) -> tuple[str, str, str]:
         """What makes two of them one, whatever their words."""

@@ -148,7 +148,7 @@ class Converger:
         try:
             plan = self.plan(stages, self.probe(stages))
         except Stop as stop:
-            stop.args = (f"{stop}\nnothing was written anywhere",)
+            stop.add("nothing was written anywhere")
             raise
         for warning in self.session.engine.warnings():
             self.screen.say(f"Warning: {warning}")

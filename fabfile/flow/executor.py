@@ -178,7 +178,7 @@ class Executor:
 
         def on_message(host: str, message: Message) -> None:
             if message["t"] == "busy":
-                self._kept_out(host, Locked(f"{host}: {message['who']} is at work there"))
+                self._kept_out(host, Locked(host=host, found=f"{message['who']} is at work there"))
                 return
             if message["t"] in ("read", "part"):
                 self.seen.on_message(host, message)
@@ -195,7 +195,9 @@ class Executor:
                 self._steps_done.add(message["step"])
                 self._count(host, change)
             elif message["t"] == "failed":
-                self._failed(host, Failed(f"{host}: {change.thing}: {message['why']}"))
+                self._failed(
+                    host, Failed(host=host, subject=change.thing, found=str(message["why"]))
+                )
                 self._session.screen.step(host, f"FAILED {_words(change)}")
 
         return on_message
@@ -212,7 +214,9 @@ class Executor:
         for host, text in found.items():
             known = text or "it does not answer, and what was done there is not known"
             again = "run it again: it begins with what is"
-            self._failed(host, Unknown(f"{host}: the connection was cut; {known}; {again}"))
+            self._failed(
+                host, Unknown(host=host, found=f"the connection was cut; {known}; {again}")
+            )
 
     def _take_over(
         self, wave: Mapping[str, Numbered], lost: Mapping[str, Stop], ready: Collection[str]
@@ -236,13 +240,15 @@ class Executor:
         if host in again.faults:
             why = f"{outcomes.cause(host, lost)}, and what it did is not known"
             why += f": {outcomes.cause(host, again.faults[host])}"
-            self._kept_out(host, Unknown(f"{host}: {why}"))
+            self._kept_out(host, Unknown(host=host, found=why))
             return []
         now = again.changes.get(host, ())
         left, odd = still_to_do(numbered, again.done.get(host, ()), now)
         if odd:
             named = ", ".join(sorted({change.thing for change in odd}))
-            self._kept_out(host, Failed(f"{host}: {named}: changed since the plan was made"))
+            self._kept_out(
+                host, Failed(host=host, subject=named, found="changed since the plan was made")
+            )
             return []
         self._found_done(host, [step for step in numbered if step not in left])
         return left

@@ -66,7 +66,7 @@ class FactCollector:
     def on_message(self, host: str, message: Message) -> None:
         """One message of a host's.  Raises Unreachable for an answer to nothing."""
         if message["t"] == "busy":
-            self._busy[host] = Locked(f"{host}: {message['who']} is at work there")
+            self._busy[host] = Locked(host=host, found=f"{message['who']} is at work there")
         if message["t"] not in ("read", "part"):
             return
         verb = self._verbs.get((host, message["id"]))

@@ -94,7 +94,7 @@ def load(name: str) -> dict[str, Json]:
 
 def left_out(document: dict[str, Json]) -> dict[str, Stop]:
     """{host: why} of those that the plan goes on without, whether they answer now or not."""
-    return {host: Unreachable(f"{host}: {why}") for host, why in document["left_out"].items()}
+    return {host: Unreachable(host=host, found=why) for host, why in document["left_out"].items()}
 
 
 def site_of(document: dict[str, Json]) -> str:

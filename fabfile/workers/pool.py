@@ -98,7 +98,7 @@ class Elsewhere:
         self._greet()
         shares = assign.shared_out(works, self._fit, self._at, self._near)
         if not shares:
-            return {h: Unreachable(f"{h}: no worker is left to reach it") for h in works}
+            return {h: Unreachable(host=h, found="no worker is left to reach it") for h in works}
         inbox: Inbox = queue.Queue()
         for worker, hosts in shares.items():
             self._at |= dict.fromkeys(hosts, worker)
@@ -188,7 +188,9 @@ class Elsewhere:
         self._session.screen.step(
             "-", f"worker {name} is gone ({why}); {len(hosts)} hosts were with it"
         )
-        return {h: Lost(f"{h}: worker {name}, which was at work there, is gone") for h in hosts}
+        return {
+            h: Lost(host=h, found=f"worker {name}, which was at work there, is gone") for h in hosts
+        }
 
     def warnings(self) -> Sequence[str]:
         """See engine."""

@@ -124,9 +124,9 @@ class Restoring:
                 self._apply(last, [put], number)
             except Stop as stop:
                 again = f"; what was stopped: inv undo --run {stops}" if stops else ""
-                stop.args = (
-                    f"{stop}\nthe live databases are where they were, or kept beside "
-                    f"them (.stackrbd-before-*){again}",
+                stop.add(
+                    "the live databases are where they were, or kept beside "
+                    f"them (.stackrbd-before-*){again}"
                 )
                 raise
         self._say_what_is_kept(taken, last.id)

@@ -37,9 +37,9 @@ def transferred(
         if kind == "transferred":
             values[host] = message["value"]
         elif kind == "refused":
-            faults[host] = Failed(f"{host}: {message['why']}")
+            faults[host] = Failed(host=host, found=str(message["why"]))
         elif kind == "busy":
-            faults[host] = Locked(f"{host}: {message['who']} is at work there")
+            faults[host] = Locked(host=host, found=f"{message['who']} is at work there")
         elif kind == "again":
             stream = streams[host]
             if isinstance(stream, Incoming):
@@ -69,7 +69,7 @@ def transferred(
     faults = {**cut, **outcomes.unreached(lost), **faults}
     for host in works:
         if host not in values and host not in faults:
-            faults[host] = Failed(f"{host}: ended without a word")
+            faults[host] = Failed(host=host, found="ended without a word")
     if faults:
         raise outcomes.worst(faults)
     session.fleet.conversations.raise_if_stopped()

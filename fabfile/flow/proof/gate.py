@@ -73,7 +73,7 @@ class CanaryGate:
         said = self._taken_back(hosts, names)
         for host in hosts:
             self._converger.failed.setdefault(
-                host, Unproved(f"{host}: the gate was closed; {said}")
+                host, Unproved(host=host, found=f"the gate was closed; {said}")
             )
         kind: type[Stop] = type(why)
         found: Stop = kind(f"{why}\n{said}; no later batch was begun")
