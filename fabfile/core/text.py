@@ -20,3 +20,8 @@ def few(names: Sequence[str], most: int = 2, spare: int = 1) -> str:
     if len(names) <= most + spare:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most} more"
+
+
+def named(hosts: Sequence[str]) -> str:
+    """The hosts' names, or the first of many and how many more there are."""
+    return few(hosts, 8, spare=2)

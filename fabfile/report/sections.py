@@ -11,6 +11,7 @@ from fabfile.report.markup import Child, Element, el
 from fabfile.report.picture import NARROW, WIDE, picture
 from fabfile.report.pieces import badge, chips, counted, fold, names, row, section, table
 from fabfile.report.shapes import Check, Client, Document, Host, Run
+from fabfile.report.text import folded
 from fabfile.report.timeline import timeline
 from fabfile.report.times import lasting, when
 from fabfile.report.topology import in_words, topology
@@ -91,7 +92,7 @@ def secrets(document: Document) -> Element:
         table(
             "Places that hold the identity",
             ("", "place", "where", "client", "secret UUID", "value", "differs"),
-            [_place(place, where) for place, where in _few(document["secrets"])],
+            [_place(place, _where(place, n)) for place, n in folded(document["secrets"])],
         ),
         el("h3", "The keys"),
         table(
@@ -103,18 +104,12 @@ def secrets(document: Document) -> Element:
     )
 
 
-def _few(places: Sequence[Mapping[str, Json]]) -> list[tuple[Mapping[str, Json], Child]]:
-    found: list[tuple[Mapping[str, Json], Child]] = []
-    equal: dict[tuple[str, str, str], list[Mapping[str, Json]]] = {}
-    for place in places:
-        if place["kind"] not in ("guest", "attachment"):
-            found.append((place, names(place["hosts"])))
-        elif place["odd"]:
-            found.append((place, [names(place["hosts"]), f" {place['name']}"]))
-        else:
-            key = (place["kind"], place["client"], place["uuid"])
-            equal.setdefault(key, []).append(place)
-    return found + [(some[0], counted(len(some), kind)) for (kind, *_), some in equal.items()]
+def _where(place: Mapping[str, Json], number: int) -> Child:
+    if number:
+        return counted(number, place["kind"])
+    if place["kind"] in ("guest", "attachment"):
+        return [names(place["hosts"]), f" {place['name']}"]
+    return names(place["hosts"])
 
 
 def _place(place: Mapping[str, Json], where: Child) -> Element:

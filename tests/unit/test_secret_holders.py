@@ -1,11 +1,12 @@
 """The truth table of secrets: which places there are, and which is the odd one."""
 
+from dataclasses import asdict
+
 import pytest
 
 from fabfile.core.contract import CLOUD
 from fabfile.doctor import secret_holders
-from fabfile.flow.inspect.listing import places as show
-from fabfile.flow.terminal.screen import Screen
+from fabfile.report import text
 
 from .clouds import IMAGES, altered, disk_xml, looked, said
 from .states import FSID, KEY, OTHER, secret, site
@@ -92,20 +93,22 @@ def test_upper_case_is_no_other_uuid():
     assert odd(change) == []
 
 
-def test_the_table_shows_no_more_than_the_beginning_of_a_fingerprint(capsys):
-    show(Screen(False), table(rotated))
-    shown = capsys.readouterr().out
+def shown_of(change):
+    return list(text.places([asdict(row) for row in table(change)]))
+
+
+def test_the_table_shows_no_more_than_the_beginning_of_a_fingerprint():
+    shown = "\n".join(shown_of(rotated))
     assert KEY not in shown and KEY[:19] in shown
     assert "NOT libvirt" in shown and "<- another value" in shown
 
 
-def test_guests_that_are_right_are_a_number_and_the_odd_one_is_named(capsys):
+def test_guests_that_are_right_are_a_number_and_the_odd_one_is_named():
     def change(cloud):
         right, wrong = ({"disks": said(disk_xml(uuid))} for uuid in (FSID, OTHER))
         cloud["n1"]["domains"] = {"d-1": right, "d-2": wrong, "d-3": right}
 
-    show(Screen(False), table(change))
-    lines = [line for line in capsys.readouterr().out.splitlines() if " guest " in line]
+    lines = [line for line in shown_of(change) if " guest " in line]
     assert len(lines) == 2
     assert "n1 d-2" in lines[0] and "<- another UUID" in lines[0]
     assert "2 guests" in lines[1]

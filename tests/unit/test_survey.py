@@ -10,10 +10,10 @@ from fabfile.core.contract import BadInput, Failed, Host, Read, Unreachable
 from fabfile.doctor import checks
 from fabfile.doctor.summary import summary
 from fabfile.flow import session
-from fabfile.flow.inspect import listing, survey
+from fabfile.flow.inspect import survey
 from fabfile.flow.inspect.survey import TimedCollector, release_names
 from fabfile.flow.session import Options
-from fabfile.flow.terminal.screen import Screen
+from fabfile.report import text
 
 from .clouds import found, hosts, looked
 from .states import FSID, HOSTS, OTHER, THIRD, conf, secret, site
@@ -66,12 +66,11 @@ def test_every_hazard_names_releases_that_are_known():
         assert hazard["severity"] in ("error", "warning", "note")
 
 
-def test_the_status_of_a_healthy_cloud(capsys):
+def test_the_status_of_a_healthy_cloud():
     seen = looked()
     plan = checks.findings(site(), seen)[1]
     told = {**summary(site(), seen, plan), "last_run": None}
-    listing.status(Screen(False), told)
-    shown = capsys.readouterr().out
+    shown = "\n".join(text.status(told))
     for words in (
         "glance, cinder  ctl",
         "compute         n1, n2",
@@ -123,21 +122,19 @@ def a_private_secret(cloud):
         ),
     ],
 )
-def test_what_was_not_seen_is_not_called_right(capsys, change, more, lines):
+def test_what_was_not_seen_is_not_called_right(change, more, lines):
     seen = looked(change, **more)
     plan = checks.findings(site(), seen)[1]
-    listing.status(Screen(False), {**summary(site(), seen, plan), "last_run": None})
-    shown = capsys.readouterr().out
-    told = [li.split("drift", 1)[1].strip() for li in shown.splitlines() if "drift" in li]
+    shown = text.status({**summary(site(), seen, plan), "last_run": None})
+    told = [li.split("drift", 1)[1].strip() for li in shown if "drift" in li]
     assert told == lines
 
 
-def test_a_finding_as_a_person_reads_it(capsys):
+def test_a_finding_as_a_person_reads_it():
     def change(cloud):
         cloud["n2"]["libvirt.secrets"] = {}
 
-    listing.findings(Screen(False), found(change), site(), "")
-    shown = capsys.readouterr().out
+    shown = "\n".join(text.findings(found(change), site(), ""))
     assert shown.startswith("ERROR    n2: libvirt secret ")
     assert "mend     inv compute.secret --limit n2" in shown
 

@@ -33,10 +33,10 @@ from fabfile.flow import gather, history, limit
 from fabfile.flow.backup import create
 from fabfile.flow.converge import text_of
 from fabfile.flow.gather import FactCollector
-from fabfile.flow.inspect import listing
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal import outcomes
 from fabfile.model import releases
+from fabfile.report import text
 from fabfile.report.shapes import Told
 from fabfile.resources import secret_uuid
 
@@ -224,10 +224,10 @@ def doctor(context: Any, options: Options) -> int:
         found, _ = checks.findings(session.site, seen)
         rows = secret_holders.table(session.site, seen)
         words = options.words_of_site
-        listing.findings(session.screen, found, session.site, words)
+        session.screen.say_all(text.findings(found, session.site, words))
         if secret_holders.odd(rows) and not pending_plan.is_unconnected(session.site, seen):
             session.screen.say("Who holds which secret:")
-            listing.places(session.screen, rows)
+            session.screen.say_all(text.places([asdict(row) for row in rows]))
         session.screen.say(_sentence(session, seen, found))
         session.screen.json(
             {
@@ -266,9 +266,9 @@ def status(context: Any, options: Options) -> int:
         rows = secret_holders.table(session.site, seen)
         told = {**summary(session.site, seen, plan), "last_run": _last_run(session)}
         session.screen.say(f"{session.site.name} ({session.path})")
-        listing.status(session.screen, told)
+        session.screen.say_all(text.status(told))
         session.screen.say("  secrets")
-        listing.places(session.screen, rows)
+        session.screen.say_all(text.places([asdict(row) for row in rows]))
         session.screen.say(_sentence(session, seen, found) + "; see inv doctor")
         session.screen.json(
             {

@@ -7,15 +7,16 @@ in one line.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
+from fabfile.core import text as texts
 from fabfile.core.contract import Stop, Unreachable
-from fabfile.core.text import few
 
-FEW, NAMED, MOST = 3, 8, 160
-"""Hosts with a line each; hosts named of more; letters of a cause in a recap."""
+FEW, MOST = 3, 160
+"""Hosts with a line each; letters of a cause in a recap."""
 _OWN = re.compile(r"[\w.:\[\]-]+:\d+(?!\w)|SHA256:[\w+/=]+|\S+(?= is not in known_hosts)")
 """An address, mostly with its port, and a key's fingerprint: each host has another."""
+named = texts.named
 
 
 def told(said: Mapping[str, str]) -> list[str]:
@@ -30,11 +31,6 @@ def told(said: Mapping[str, str]) -> list[str]:
         else:
             lines.append(f"{len(hosts)} hosts: {text}: {named(hosts)}")
     return lines
-
-
-def named(hosts: Sequence[str]) -> str:
-    """The hosts' names, or the first of many and how many more there are."""
-    return few(hosts, NAMED, spare=2)
 
 
 def _alike(host: str, text: str) -> str:

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -91,6 +91,11 @@ class Screen:
                     self._rows.say(clean(text))
             else:
                 self._print(clean(text), self._out)
+
+    def say_all(self, lines: Iterable[str]) -> None:
+        """Each line as say has it."""
+        for line in lines:
+            self.say(line)
 
     @staticmethod
     def _print(text: str, out: TextIO, end: str = "\n") -> None:
