@@ -236,6 +236,7 @@ class Site(_Table):
     name: Name
     fsid: Uuid | None = None
     release: Name = "auto"
+    platform: Name = "debian"
     hosts: dict[Name, HostTable] = Field(min_length=1)
     pools: dict[Name, Pool] = {"volumes": Pool(), "images": Pool()}
     clients: dict[Name, Client] = {
@@ -255,7 +256,7 @@ class Site(_Table):
     backup: Backup = Backup()
     cloud: Name | None = None
     clouds_yaml: PlainText | None = None
-    _platforms: Sequence[Platform] = PrivateAttr(())
+    _platforms: dict[str, Platform] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_meet(self) -> Site:
@@ -409,8 +410,8 @@ class Site(_Table):
         return Cluster("ceph", self.fsid, self.admin, self.platform_of(self.admin))
 
     def platform_of(self, host: Host) -> Platform:
-        """How a host's services are configured, run and installed: one for all, so far."""
-        return self._platforms[0]
+        """How a host's services are configured, run and installed: what the site file names."""
+        return self._platforms[self.platform]
 
     def bindings_of(self, host: Host) -> tuple[Binding, ...]:
         """What uses the cluster on a host."""
@@ -445,7 +446,11 @@ def check(raw: dict[str, Json], where: str, tables: Sequence[Mapping[str, Json]]
     except ValidationError as error:
         lines = [f"{where}: {line}" for e in error.errors() for line in _fault(e, raw)]
         raise BadInput("\n".join(lines)) from None
-    site._platforms = [platforms.made_of(table) for table in tables]
+    found = [platforms.made_of(table) for table in tables]
+    site._platforms = {platform.name: platform for platform in found}
+    if site.platform not in site._platforms:
+        known = ", ".join(sorted(site._platforms))
+        raise BadInput(f"{where}: platform: expected one of {known}, found {site.platform!r}")
     return site
 
 

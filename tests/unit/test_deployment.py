@@ -4,9 +4,10 @@ import pytest
 
 from fabfile.core.contract import BadInput
 from fabfile.model import platforms, services
+from fabfile.model import site as sites
 from fabfile.model.services import SERVICES, Service
 
-from .states import EPHEMERAL, OTHER, PLATFORMS, site
+from .states import EPHEMERAL, HOSTS, OTHER, PLATFORMS, site
 
 DEBIAN = PLATFORMS[0]
 NOVA_VOLUMES = ("nova-compute", "volumes", "volumes", "libvirt", False, True)
@@ -76,6 +77,33 @@ def test_every_platform_knows_every_service_and_program(table):
         assert found.unit(service) and found.file(service) and found.owner(service)
     for program in ("ceph", "rbd", "virsh", "cinder-manage"):
         assert found.command(program)
+
+
+def _site_with(*tables, **more):
+    return sites.check({"name": "test", "hosts": HOSTS, **more}, "site.toml", tables)
+
+
+ARCH = {**DEBIAN, "name": "arch", "units": {**DEBIAN["units"], "glance-api": "openstack-glance"}}
+
+
+@pytest.mark.parametrize(
+    "more, expected",
+    [
+        ({}, ("debian", "glance-api")),
+        ({"platform": "debian"}, ("debian", "glance-api")),
+        ({"platform": "arch"}, ("arch", "openstack-glance")),
+    ],
+)
+def test_the_site_file_chooses_the_platform_wherever_its_file_sorts(more, expected):
+    it = _site_with(ARCH, DEBIAN, **more)
+    found = it.platform_of(it.host("ctl"))
+    assert (found.name, found.unit(services.GLANCE_API)) == expected
+
+
+def test_a_platform_that_nobody_wrote_is_an_error():
+    with pytest.raises(BadInput) as caught:
+        _site_with(ARCH, DEBIAN, platform="plan9")
+    assert str(caught.value) == ("site.toml: platform: expected one of arch, debian, found 'plan9'")
 
 
 @pytest.mark.parametrize("change", [{"more": {}}, {"units": None}])
