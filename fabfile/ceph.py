@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fabfile.command import command
 
@@ -11,30 +11,31 @@ if TYPE_CHECKING:
     from invoke import Context
 
     from fabfile.flow.session import Options
+    from fabfile.resources.resource import Resource
 
 
 @command
-def pools() -> list[Any]:
+def pools() -> list[Resource]:
     """Create the pools and initialise them for RBD."""
     from fabfile.resources import pools as resource  # noqa: PLC0415 (start-up time)
 
-    return [resource]
+    return [resource.RESOURCE]
 
 
 @command
-def auth() -> list[Any]:
+def auth() -> list[Resource]:
     """Create the cephx users; widen the caps of existing ones."""
     from fabfile.resources import auth as resource  # noqa: PLC0415 (start-up time)
 
-    return [resource]
+    return [resource.RESOURCE]
 
 
 @command
-def keyrings() -> list[Any]:
+def keyrings() -> list[Resource]:
     """Put each keyring on the hosts that need it, for its service alone."""
     from fabfile.resources import keyrings as resource  # noqa: PLC0415 (start-up time)
 
-    return [resource]
+    return [resource.RESOURCE]
 
 
 @command(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fabfile.flow.converge import Converger
     from fabfile.flow.engine import Engine
     from fabfile.flow.session import Options, Session
+    from fabfile.resources.resource import Resource
 
 FLAGS: Mapping[str, tuple[str | bool, str]] = {
     "site": ("", "the site file (default: STACKRBD_SITE, then config/site.toml)"),
@@ -67,7 +68,7 @@ def refuse_dry(context: Context) -> None:
 
 
 @overload
-def command(body: Callable[..., Sequence[Any]]) -> Task[Any]: ...
+def command(body: Callable[..., Sequence[Resource]]) -> Task[Any]: ...
 @overload
 def command(
     body: None = None,
@@ -115,7 +116,7 @@ def command(
     return task(help=shown, **more)(run)
 
 
-def _converging(body: Callable[..., Sequence[Any]]) -> Callable[..., int]:
+def _converging(body: Callable[..., Sequence[Resource]]) -> Callable[..., int]:
     def act(context: Context, options: Options, **own: Any) -> int:
         with converging(context, options, body.__name__) as converger:
             return converger.report(converger.converge(body(**own)))

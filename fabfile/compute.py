@@ -1,20 +1,25 @@
 """compute.*: libvirt's secret and Nova's options."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from fabfile.command import command
 
+if TYPE_CHECKING:
+    from fabfile.resources.resource import Resource
+
 
 @command
-def secret() -> list[Any]:
+def secret() -> list[Resource]:
     """Give every compute's libvirt the same secret UUID and the cluster's key."""
     from fabfile.resources import libvirt_secret  # noqa: PLC0415 (start-up time)
 
-    return [libvirt_secret]
+    return [libvirt_secret.RESOURCE]
 
 
 @command
-def nova() -> list[Any]:
+def nova() -> list[Resource]:
     """Name the RBD user and the secret to Nova; ephemeral disks by choice."""
     from fabfile.resources import service_config  # noqa: PLC0415 (start-up time)
 

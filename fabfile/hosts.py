@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fabfile.command import command
 
@@ -10,30 +10,31 @@ if TYPE_CHECKING:
     from invoke import Context
 
     from fabfile.flow.session import Options
+    from fabfile.resources.resource import Resource
 
 
 @command
-def sudoers() -> list[Any]:
+def sudoers() -> list[Resource]:
     """Let the operator run ALL as root without a password (may ask for it once)."""
     from fabfile.resources import operator_sudo  # noqa: PLC0415 (start-up time)
 
-    return [operator_sudo]
+    return [operator_sudo.RESOURCE]
 
 
 @command
-def packages() -> list[Any]:
+def packages() -> list[Resource]:
     """Install the Ceph client from its signed source."""
     from fabfile.resources import client_packages  # noqa: PLC0415 (start-up time)
 
-    return [client_packages]
+    return [client_packages.RESOURCE]
 
 
 @command
-def conf() -> list[Any]:
+def conf() -> list[Resource]:
     """Make /etc/ceph and ceph.conf from the live monitor map."""
     from fabfile.resources import ceph_conf  # noqa: PLC0415 (start-up time)
 
-    return [ceph_conf]
+    return [ceph_conf.RESOURCE]
 
 
 @command(flags=("site", "limit", "yes"), texts={"yes": "the fingerprints were compared"})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fabfile.command import FLAGS, command, converging
 
@@ -11,14 +12,15 @@ if TYPE_CHECKING:
     from invoke import Context
 
     from fabfile.flow.session import Options
+    from fabfile.resources.resource import Resource
 
 
 @command
-def integrate() -> list[Any]:
+def integrate() -> Sequence[Resource]:
     """Put this site's OpenStack onto its Ceph: all steps, as one plan."""
     from fabfile.resources import chain  # noqa: PLC0415 (start-up time)
 
-    return chain.stages()
+    return chain.RESOURCES
 
 
 @command(
@@ -31,7 +33,7 @@ def plan(context: Context, options: Options, out: str = "") -> int:
     from fabfile.resources import chain  # noqa: PLC0415 (start-up time)
 
     with converging(context, replace(options, check=True, diff=True), "plan") as converger:
-        found = converger.preview(chain.stages())
+        found = converger.preview(chain.RESOURCES)
         if out and found:
             plan_file.save(out, converger.session, found)
         elif out:
@@ -62,7 +64,7 @@ def apply(context: Context, options: Options, file: str) -> int:
     )
     with converging(context, options, "apply") as converger:
         converger.leave_out(plan_file.left_out(kept))
-        return converger.report(converger.apply_kept(chain.stages(), kept["changes"]))
+        return converger.report(converger.apply_kept(chain.RESOURCES, kept["changes"]))
 
 
 @command(
@@ -76,7 +78,7 @@ def undo(context: Context, options: Options, run: str = "") -> int:
     # What the cluster holds is taken away last, from under whoever would be left behind.
     with converging(context, replace(options, max_fail="0"), "undo") as converger:
         stage = runs.undone(run, converger.site, converger.session.limited)
-        return converger.report(converger.converge([stage]))
+        return converger.report(converger.converge([stage.resource]))
 
 
 @command(flags=("json",), local=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fabfile.command import command
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from invoke import Context
 
     from fabfile.flow.session import Options
+    from fabfile.resources.resource import Resource
 
 _RECORD = {"record": "a backup's name in inv backup.list (default: the last one)"}
 _CLOUD = {"cloud": "the cloud's name, in place of typing it"}
@@ -29,11 +30,11 @@ def reconcile(context: Context, options: Options, details: bool = False) -> int:
 
 
 @command
-def tools() -> list[Any]:
+def tools() -> list[Resource]:
     """Install what makes backups (age, zstd) on the hosts that are backed up."""
     from fabfile.resources import backup_tools  # noqa: PLC0415 (start-up time)
 
-    return [backup_tools.tools]
+    return [backup_tools.RESOURCE]
 
 
 @command(

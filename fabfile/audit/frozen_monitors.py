@@ -23,6 +23,7 @@ from fabfile.model import releases
 from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
 from fabfile.resources import ceph_conf, cluster, domains
+from fabfile.resources.resource import Resource
 
 XENA = 24
 ROWS, CONTROL, CONNECTOR = "monitors.rows", "nova.control", "monitors.connector"
@@ -245,6 +246,12 @@ class Frozen:
     refresh: bool = False
     restart: tuple[str, ...] = ()
     computes: frozenset[str] = frozenset()
+
+    @property
+    def resource(self) -> Resource:
+        """As the last resource of the task ceph.mons."""
+        again = self.reread_hosts
+        return Resource("ceph.mons", self.reads, self.plan, self.notes, reread_hosts=again)
 
     def reads(self, site: Site, host: Host) -> list[Read]:
         """The map, the rows, the running guests, and what a refresh needs."""

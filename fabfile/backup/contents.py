@@ -14,6 +14,7 @@ from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import cluster, secret_uuid
 from fabfile.resources.backup_tools import INSTALLED, TOOLS, hosts
+from fabfile.resources.resource import Resource
 
 SERVICES = (
     "keystone",
@@ -265,6 +266,11 @@ class PutBack:
     ) -> None:
         self._manifest, self._taken, self._run = manifest, taken, run
 
+    @property
+    def resource(self) -> Resource:
+        """As a resource of the task backup.restore."""
+        return Resource("backup.restore", self.reads, self.plan)
+
     def reads(self, site: Site, host: Host) -> list[Read]:
         """Every file that the backup has, as it is now; units; what waits to be put in place."""
         if host.name not in self._manifest["hosts"]:
@@ -393,6 +399,11 @@ class Stopped:
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
 
+    @property
+    def resource(self) -> Resource:
+        """As a resource of the task backup.restore."""
+        return Resource("backup.restore", self.reads, self.plan)
+
     def reads(self, site: Site, host: Host) -> list[Read]:
         """What is at work."""
         return [UNITS] if host.name in self._names else []
@@ -416,6 +427,11 @@ class Old:
 
     def __init__(self, live: str) -> None:
         self._folder, _, self._name = live.rstrip("/").rpartition("/")
+
+    @property
+    def resource(self) -> Resource:
+        """As a resource of the task backup.settle."""
+        return Resource("backup.settle", self.reads, self.plan)
 
     def reads(self, site: Site, host: Host) -> list[Read]:
         """What is there beside the live ones."""

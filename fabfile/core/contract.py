@@ -24,9 +24,9 @@ nothing of Ceph, OpenStack or SSH.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 Json = Any
 """What JSON (or TOML) holds, its shape unchecked: for what comes in from outside alone."""
@@ -327,21 +327,3 @@ class Plan:
             wave = found.setdefault(change.wave, {})
             wave.setdefault(change.host, []).append((number, change))
         return [found[number] for number in sorted(found)]
-
-
-class Resource(Protocol):
-    """A part of the desired state (a module of fabfile/resources fits).
-
-    It may have besides: sees_changes = True, for a plan(site, facts, changes) that is told
-    what was planned before it; notes(site, facts, changes), sentences for the operator;
-    verify_with, the resource that looks again when the work was done; follow_up_reads(site,
-    facts), further questions to the cloud, where what was seen makes them necessary;
-    reread_hosts(site), hosts that are asked again after the work also where nothing was done
-    on them.
-    """
-
-    def reads(self, site: Any, host: Host) -> Iterable[Read]:
-        """What has to be known of this host; empty where it is not concerned."""
-
-    def plan(self, site: Any, facts: Facts) -> Sequence[Change]:
-        """What is missing; pure.  Raises BadInput for what must not be altered."""

@@ -21,7 +21,7 @@ from fabfile.doctor.observation import Looked
 from fabfile.model.site import Site
 from fabfile.resources import chain
 
-STAGES = (*chain.stages(), observation)
+STAGES = (*chain.RESOURCES, observation.RESOURCE)
 """All that asks: the resources, and a doctor's own further questions."""
 ROOMS = (reachability, hosts, services, versions, ceph, files, options, backends, backups)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from fabfile.core.contract import CLOUD, Change, Facts, Host, Refused, Stop
 from fabfile.doctor import diagnosis
@@ -17,9 +16,15 @@ from fabfile.doctor.finding import NOTE, Finding, task
 from fabfile.doctor.observation import Looked, calm
 from fabfile.model.site import Site
 from fabfile.resources import chain, libvirt_secret, secret_uuid, service_config, volume_hosts
+from fabfile.resources.resource import Resource
 
-_NAMES_UUIDS = (libvirt_secret, service_config.cinder, service_config.nova)
-_OF_A_RELEASE = (service_config.glance, service_config.cinder, service_config.nova, volume_hosts)
+_NAMES_UUIDS = (libvirt_secret.RESOURCE, service_config.cinder, service_config.nova)
+_OF_A_RELEASE = (
+    service_config.glance,
+    service_config.cinder,
+    service_config.nova,
+    volume_hosts.RESOURCE,
+)
 
 
 @dataclass(frozen=True)
@@ -35,16 +40,16 @@ def plan(site: Site, looked: Looked) -> Planned:
     changes: list[tuple[str, Change]] = []
     refused: dict[Hashable, Finding] = {}
     facts = calm(site, looked.facts)
-    for name, resource in chain.TASKS:
+    for resource in chain.RESOURCES:
         if _undecided(site, looked, resource):
             continue
         for part, only in _parts(site, _complete(site, facts, resource), resource):
             try:
                 made = resource.plan(site, part)
-                changes += [(name, c) for c in made if only in ("", c.host)]
+                changes += [(resource.task, c) for c in made if only in ("", c.host)]
             except Stop as stop:
                 # What stops every resource is said once.
-                refused.setdefault(stop.about, diagnosis.refusal(name, stop))
+                refused.setdefault(stop.about, diagnosis.refusal(resource.task, stop))
     return Planned(tuple(changes), refused)
 
 
@@ -87,7 +92,7 @@ def is_unconnected(site: Site, looked: Looked) -> bool:
     return not any(key == "rbd_user" for conf in confs if conf for _, key, _ in conf["active"])
 
 
-def _undecided(site: Site, looked: Looked, resource: Any) -> bool:
+def _undecided(site: Site, looked: Looked, resource: Resource) -> bool:
     """Whether something is missing without which the resource cannot speak at all."""
     wanted = {secret_uuid.known_as(client) for client in site.secret_clients()}
     if resource in _NAMES_UUIDS and not wanted <= set(looked.facts.known):
@@ -98,7 +103,7 @@ def _undecided(site: Site, looked: Looked, resource: Any) -> bool:
     return not reads <= set(looked.facts.hosts.get(site.admin.name, {}))
 
 
-def _complete(site: Site, facts: Facts, resource: Any) -> Facts:
+def _complete(site: Site, facts: Facts, resource: Resource) -> Facts:
     """The facts of those hosts that answered all that the resource asks."""
     hosts = {}
     for name, seen in facts.hosts.items():
@@ -108,7 +113,7 @@ def _complete(site: Site, facts: Facts, resource: Any) -> Facts:
     return replace(facts, hosts=hosts)
 
 
-def _parts(site: Site, facts: Facts, resource: Any) -> Iterator[tuple[Facts, str]]:
+def _parts(site: Site, facts: Facts, resource: Resource) -> Iterator[tuple[Facts, str]]:
     """(facts, '') of all hosts at once; where the resource refuses a host, each for itself.
 
     The second: the host whose changes count.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from fabfile import context as travelling
 from fabfile.core import journal, site_file
@@ -34,6 +33,7 @@ from fabfile.flow.session import Session
 from fabfile.flow.terminal import outcomes
 from fabfile.model import releases
 from fabfile.resources import secret_uuid
+from fabfile.resources.resource import Resource
 
 _TAKEN_OVER = 0.001
 """What is added to a run's number where a worker was lost; the next run's is 1 higher."""
@@ -58,11 +58,11 @@ class Converger:
         self.facts = Facts({})
         self._record: journal.Journal | None = None
         self._tables = site_file.releases()
-        self._stages: Sequence[Any] = ()
+        self._stages: Sequence[Resource] = ()
 
     # Probe
 
-    def probe(self, stages: Sequence[Any], seen: Mapping[str, Seen] | None = None) -> Facts:
+    def probe(self, stages: Sequence[Resource], seen: Mapping[str, Seen] | None = None) -> Facts:
         """Asks the cluster first, then every other host once for all stages.
 
         seen: hosts' answers that are still true, so that these are not asked again.
@@ -94,12 +94,7 @@ class Converger:
         asks = releases.asked(facts)
         table = releases.choose(self.site, facts, self._tables)[1] if asks else {}
         facts = self.facts = Facts(answers, travelling.recall(self.session.context), table)
-        more = [
-            read
-            for stage in stages
-            if hasattr(stage, "follow_up_reads")
-            for read in stage.follow_up_reads(self.site, facts)
-        ]
+        more = [read for stage in stages for read in stage.follow_up_reads(self.site, facts)]
         if more and self.site.cloud:
             answers[CLOUD] = {**answers.get(CLOUD, {}), **self.session.ask_cloud(more)}
         return self.facts
@@ -123,15 +118,14 @@ class Converger:
 
     # Plan
 
-    def plan(self, stages: Sequence[Any], facts: Facts) -> Plan:
+    def plan(self, stages: Sequence[Resource], facts: Facts) -> Plan:
         """All stages as one plan; restarts last in their wave."""
         changes: list[Change] = []
         notes: list[str] = []
         for stage in stages:
-            more = {"changes": changes} if getattr(stage, "sees_changes", False) else {}
-            changes += [c for c in stage.plan(self.site, facts, **more) if self._may_touch(c)]
-            if hasattr(stage, "notes"):
-                notes += stage.notes(self.site, facts, changes)
+            planned = stage.planned(self.site, facts, changes)
+            changes += [change for change in planned if self._may_touch(change)]
+            notes += stage.notes(self.site, facts, changes)
         if self.failed:
             notes += secret_uuid.unseen(self.site, facts)
         return Plan(tuple(changes), tuple(notes), outcomes.causes(self.failed))
@@ -143,7 +137,7 @@ class Converger:
 
     # The whole
 
-    def preview(self, stages: Sequence[Any]) -> Plan:
+    def preview(self, stages: Sequence[Resource]) -> Plan:
         """The plan, shown; nothing is written anywhere."""
         try:
             plan = self.plan(stages, self.probe(stages))
@@ -160,7 +154,7 @@ class Converger:
             self.screen.nothing(plan)
         return plan
 
-    def converge(self, stages: Sequence[Any]) -> Plan:
+    def converge(self, stages: Sequence[Resource]) -> Plan:
         """All five steps; returns the plan that was carried out (or is pending).
 
         Raises Stop; with --check, nothing is written.
@@ -175,7 +169,7 @@ class Converger:
         self.session.confirm()
         return self.carry_out(stages, journal.as_data(plan.changes))
 
-    def apply_kept(self, stages: Sequence[Any], kept: Sequence[Mapping[str, Json]]) -> Plan:
+    def apply_kept(self, stages: Sequence[Resource], kept: Sequence[Mapping[str, Json]]) -> Plan:
         """A kept plan: shown and asked for (unless --yes), then carried out, or stale."""
         if not self.session.options.yes:
             now = self.preview(stages)
@@ -183,7 +177,7 @@ class Converger:
             self.session.confirm()
         return self.carry_out(stages, kept)
 
-    def carry_out(self, stages: Sequence[Any], expected: Sequence[Mapping[str, Json]]) -> Plan:
+    def carry_out(self, stages: Sequence[Resource], expected: Sequence[Mapping[str, Json]]) -> Plan:
         """Looks once more, under the site's lock, and does what was shown; nothing else.
 
         expected: the plan's changes, as the journal writes them.
@@ -212,14 +206,14 @@ class Converger:
         record.on_event = self.screen.on_event
         return record
 
-    def apply(self, stages: Sequence[Any], plan: Plan, number: int) -> Plan:
+    def apply(self, stages: Sequence[Resource], plan: Plan, number: int) -> Plan:
         """Does a plan that was made under the site's lock, looks again, and records it all.
 
         number: the lock's.  Raises Stop; Unproved where the second look finds work.
         """
         record = self._record = self._recorded(number=number)
         record.plan(plan)
-        again = [getattr(stage, "verify_with", stage) for stage in stages]
+        again = [stage.verify_with or stage for stage in stages]
         work, self._stages = self._executor(plan, record, number, again), stages
         try:
             with self.session.finishing(), self.screen.at_work("done", work.planned()):
@@ -237,7 +231,7 @@ class Converger:
         return plan
 
     def _executor(
-        self, plan: Plan, record: journal.Journal, number: int, again: Sequence[Any]
+        self, plan: Plan, record: journal.Journal, number: int, again: Sequence[Resource]
     ) -> Executor:
         site = self.site
         return Executor(
@@ -277,7 +271,7 @@ class Converger:
         )
         session = self.session.sharing(options, "undo")
         back = Converger(session)
-        stages = [history.undone(self.session.id, self.site, session.limited)]
+        stages = [history.undone(self.session.id, self.site, session.limited).resource]
         plan = back.plan(stages, back.probe(stages))
         if plan:
             self.screen.plan(plan, False)
@@ -285,15 +279,10 @@ class Converger:
         return plan
 
     def _still_true(
-        self, stages: Sequence[Any], seen: Mapping[str, Seen]
+        self, stages: Sequence[Resource], seen: Mapping[str, Seen]
     ) -> dict[str, Mapping[str, Json]]:
         """What need not be asked again after the work; seen: what hosts said at its end."""
-        again = {
-            name
-            for stage in stages
-            if hasattr(stage, "reread_hosts")
-            for name in stage.reread_hosts(self.site)
-        }
+        again = {name for stage in stages for name in stage.reread_hosts(self.site)}
         known = {name: found for name, found in self.facts.hosts.items() if name not in again}
         return {**known, **{name: found for name, found in seen.items() if name not in again}}
 

@@ -6,7 +6,6 @@ Knows reads and their shapes; does not know how a host is reached.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from fabfile.core.answers import IN_PARTS, fits, unasked
 from fabfile.core.contract import (
@@ -23,6 +22,7 @@ from fabfile.core.contract import (
 )
 from fabfile.flow.terminal import outcomes
 from fabfile.model.site import Site
+from fabfile.resources.resource import Resource
 
 DEADLINE = 120
 """Seconds that a host may take to answer all."""
@@ -33,7 +33,7 @@ def as_data(reads: Sequence[Read]) -> list[dict[str, Json]]:
     return [vars(read) for read in reads]
 
 
-def questions(site: Site, stages: Sequence[Any], host: Host) -> list[Read]:
+def questions(site: Site, stages: Sequence[Resource], host: Host) -> list[Read]:
     """What all stages have to know of a host, each thing once."""
     asked: dict[str, Read] = {}
     for read in (read for stage in stages for read in stage.reads(site, host)):

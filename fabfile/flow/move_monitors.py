@@ -23,7 +23,8 @@ def follow(context: Context, options: Options, refresh: bool, restart: Sequence[
         _refuse(session, refresh or bool(restart))
         frozen = _frozen(session, refresh, tuple(dict.fromkeys(restart)))
         converger = Converger(session)
-        stages = [ceph_conf, ceph_conf.of_the_cluster, restarts, frozen]
+        files = [ceph_conf.RESOURCE, ceph_conf.of_the_cluster]
+        stages = [*files, restarts.RESOURCE, frozen.resource]
         return converger.report(converger.converge(stages))
 
 

@@ -12,6 +12,7 @@ from fabfile.core.contract import Change, Facts, Json
 from fabfile.model.phases import Phase
 from fabfile.model.site import Client, Site
 from fabfile.resources import cluster
+from fabfile.resources.resource import Resource
 
 reads = cluster.reads
 
@@ -137,3 +138,6 @@ def _widen(site: Site, name: str, old: dict[str, str], new: dict[str, str]) -> C
         kind="user",
         subject=name,
     )
+
+
+RESOURCE = Resource("ceph.auth", reads, plan)

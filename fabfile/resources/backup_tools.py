@@ -9,6 +9,7 @@ from fabfile.core.contract import Change, Facts, Host, Read
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
 from fabfile.resources.client_packages import source_list
+from fabfile.resources.resource import Resource
 
 PACKAGES = (
     "keystone",
@@ -36,38 +37,36 @@ def hosts(site: Site) -> list[Host]:
     return found
 
 
-class Tools:
-    """As a resource: age and zstd are on every host of which backups are made."""
+def reads(site: Site, host: Host) -> list[Read]:
+    """Whether they are installed, if the site has backups sealed for anybody."""
+    return [INSTALLED] if site.backup.recipients and host in hosts(site) else []
 
-    def reads(self, site: Site, host: Host) -> list[Read]:
-        """Whether they are installed, if the site has backups sealed for anybody."""
-        return [INSTALLED] if site.backup.recipients and host in hosts(site) else []
 
-    def plan(self, site: Site, facts: Facts) -> list[Change]:
-        """Installs what is missing, if the site has backups sealed for anybody."""
-        if not site.backup.recipients:
-            return []
-        changes = []
-        for host in hosts(site):
-            seen = facts.hosts.get(host.name, {}).get(INSTALLED.id, {})
-            missing = [name for name in TOOLS if name in seen and seen[name] is None]
-            if missing and site.packages.install:
-                args = {"packages": missing, "source": source_list(site, host)}
-                words = "install " + " ".join(missing)
-                changes.append(
-                    Change(
-                        host.name,
-                        "packages for backups",
-                        words,
-                        "+",
-                        "install",
-                        args,
-                        Phase.CONTROL,
-                        kind="tools",
-                        subject=" ".join(missing),
-                    )
+def plan(site: Site, facts: Facts) -> list[Change]:
+    """Installs what is missing, if the site has backups sealed for anybody."""
+    if not site.backup.recipients:
+        return []
+    changes = []
+    for host in hosts(site):
+        seen = facts.hosts.get(host.name, {}).get(INSTALLED.id, {})
+        missing = [name for name in TOOLS if name in seen and seen[name] is None]
+        if missing and site.packages.install:
+            args = {"packages": missing, "source": source_list(site, host)}
+            words = "install " + " ".join(missing)
+            changes.append(
+                Change(
+                    host.name,
+                    "packages for backups",
+                    words,
+                    "+",
+                    "install",
+                    args,
+                    Phase.CONTROL,
+                    kind="tools",
+                    subject=" ".join(missing),
                 )
-        return changes
+            )
+    return changes
 
 
-tools = Tools()
+RESOURCE = Resource("backup.tools", reads, plan)

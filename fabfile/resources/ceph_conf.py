@@ -18,6 +18,7 @@ from fabfile.model.phases import Phase
 from fabfile.model.site import Site
 from fabfile.resources import cluster
 from fabfile.resources.client_packages import client_hosts, is_client
+from fabfile.resources.resource import Resource
 
 CREDENTIALS = [
     r"(?i)^[^=\n]*(?:key(?!ring|stone)|secret|passw|token)[^=\n]*=[ \t]*"
@@ -158,36 +159,27 @@ def _file(site: Site, host: Host, found: Json, seen: cluster.Cluster) -> list[Ch
     ]
 
 
-class OfTheCluster:
-    """The cluster's own file on its own hosts: the monitors that it names, and nothing else.
-
-    As a resource of ceph.mons alone: whoever deployed the cluster owns the rest, and a file
-    that names no monitors stays as it is.
-    """
-
-    def reads(self, site: Site, host: Host) -> list[Read]:
-        """The file of each Ceph host."""
-        found = cluster.reads(site, host)
-        if "ceph" in host.roles:
-            found.append(read_of(site, host))
-        return found
-
-    def plan(self, site: Site, facts: Facts) -> list[Change]:
-        """Brings every mon_host that is out of date up to date."""
-        seen = cluster.seen(site, facts)
-        changes = []
-        for host in site.with_role("ceph"):
-            found = facts.hosts.get(host.name, {}).get("ceph.conf")
-            if not found or not any(line.key == "mon_host" for line in _lines(found["text"])):
-                continue
-            _refuse_another_cluster(host.name, path_of(site, host), found["text"], seen)
-            text = _replaced(found["text"], seen)
-            if text != found["text"]:
-                changes.append(_monitors_alone(host.name, path_of(site, host), found, text, seen))
-        return changes
+def _own_reads(site: Site, host: Host) -> list[Read]:
+    """The file of each Ceph host."""
+    found = cluster.reads(site, host)
+    if "ceph" in host.roles:
+        found.append(read_of(site, host))
+    return found
 
 
-of_the_cluster = OfTheCluster()
+def _own_plan(site: Site, facts: Facts) -> list[Change]:
+    """Brings every mon_host that is out of date up to date."""
+    seen = cluster.seen(site, facts)
+    changes = []
+    for host in site.with_role("ceph"):
+        found = facts.hosts.get(host.name, {}).get("ceph.conf")
+        if not found or not any(line.key == "mon_host" for line in _lines(found["text"])):
+            continue
+        _refuse_another_cluster(host.name, path_of(site, host), found["text"], seen)
+        text = _replaced(found["text"], seen)
+        if text != found["text"]:
+            changes.append(_monitors_alone(host.name, path_of(site, host), found, text, seen))
+    return changes
 
 
 def _monitors_alone(host: str, path: str, found: Json, text: str, seen: cluster.Cluster) -> Change:
@@ -285,3 +277,11 @@ def _mode(host: str, path: str, found: Json, phase: Phase) -> list[Change]:
             subject=path,
         )
     ]
+
+
+RESOURCE = Resource("hosts.conf", reads, plan)
+of_the_cluster = Resource("ceph.mons", _own_reads, _own_plan)
+"""The cluster's own file on its own hosts: the monitors that it names, and nothing else.
+
+Whoever deployed the cluster owns the rest, and a file that names no monitors stays as it is.
+"""

@@ -1,8 +1,6 @@
-"""The order of the whole: which resources make up an integration, and whose task each is."""
+"""The order of the whole: which resources make up an integration."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from fabfile.resources import (
     auth,
@@ -18,26 +16,20 @@ from fabfile.resources import (
     volume_hosts,
 )
 
-TASKS: tuple[tuple[str, Any], ...] = (
-    ("hosts.sudoers", operator_sudo),
-    ("hosts.packages", client_packages),
-    ("backup.tools", backup_tools.tools),
-    ("ceph.pools", pools),
-    ("ceph.auth", auth),
-    ("hosts.conf", ceph_conf),
-    ("ceph.keyrings", keyrings),
-    ("compute.secret", libvirt_secret),
-    ("controller.glance", service_config.glance),
-    ("controller.cinder", service_config.cinder),
-    ("controller.cinder", volume_hosts),
-    ("compute.nova", service_config.nova),
-    ("services.restart", restarts),
-    ("controller.cinder", service_config.volume_type),
+RESOURCES = (
+    operator_sudo.RESOURCE,
+    client_packages.RESOURCE,
+    backup_tools.RESOURCE,
+    pools.RESOURCE,
+    auth.RESOURCE,
+    ceph_conf.RESOURCE,
+    keyrings.RESOURCE,
+    libvirt_secret.RESOURCE,
+    service_config.glance,
+    service_config.cinder,
+    volume_hosts.RESOURCE,
+    service_config.nova,
+    restarts.RESOURCE,
+    service_config.volume_type,
 )
-"""(the task that does it alone, the resource), in the procedure's order; restarts see what the
-others change."""
-
-
-def stages() -> list[Any]:
-    """Every resource, in that order."""
-    return [resource for _, resource in TASKS]
+"""In the procedure's order; restarts see what the others change."""

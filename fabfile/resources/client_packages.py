@@ -12,6 +12,7 @@ from fabfile.core.contract import BadInput, Change, Facts, Host, Read, Seen
 from fabfile.model import services
 from fabfile.model.platforms import Platform
 from fabfile.model.site import Site
+from fabfile.resources.resource import Resource
 
 
 def client_hosts(site: Site) -> list[Host]:
@@ -136,3 +137,6 @@ def _source(site: Site, facts: Facts, host: Host, seen: Seen, listed: str) -> li
             )
         )
     return changes
+
+
+RESOURCE = Resource("hosts.packages", reads, plan)

@@ -12,6 +12,7 @@ from fabfile.model.deployment import Binding
 from fabfile.model.site import Site
 from fabfile.resources import cluster
 from fabfile.resources.auth import key_of
+from fabfile.resources.resource import Resource
 
 _KEY = r'^\s*key\s*=\s*"?([^"\s;#]+)'
 _MASK = (
@@ -104,3 +105,6 @@ def _attributes(binding: Binding, seen: Seen) -> Change:
         kind="keyring",
         subject=binding.client,
     )
+
+
+RESOURCE = Resource("ceph.keyrings", reads, plan)

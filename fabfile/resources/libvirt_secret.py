@@ -14,6 +14,7 @@ from fabfile.model.phases import Phase
 from fabfile.model.site import Site
 from fabfile.resources import cluster, secret_uuid
 from fabfile.resources.auth import key_of
+from fabfile.resources.resource import Resource
 
 reads = secret_uuid.reads
 ABSENT = "secret not found|no secret with"
@@ -128,3 +129,6 @@ def _set_value(binding: Binding, uuid: str, old: str | None, new: str | None) ->
         kind="secret_value",
         subject=uuid,
     )
+
+
+RESOURCE = Resource("compute.secret", reads, plan)

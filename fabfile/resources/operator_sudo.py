@@ -9,6 +9,7 @@ from fabfile.core.contract import Change, Facts, Host, Read, Seen
 from fabfile.model import services
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site, Sudoers
+from fabfile.resources.resource import Resource
 
 
 def path_of(user: str) -> str:
@@ -74,3 +75,6 @@ def _write(sudoers: Sudoers, host: Host, seen: Seen) -> Change:
     return Change(
         host.name, path, sentence, sign, "write", args, wave, diff, kind="sudoers", subject=path
     )
+
+
+RESOURCE = Resource("hosts.sudoers", reads, plan)

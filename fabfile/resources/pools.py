@@ -11,6 +11,7 @@ from fabfile.core.contract import BadInput, Change, Facts, Json
 from fabfile.model.phases import Phase
 from fabfile.model.site import Pool, Site
 from fabfile.resources import cluster
+from fabfile.resources.resource import Resource
 
 reads = cluster.reads
 
@@ -102,3 +103,6 @@ def _needs_init(name: str, pool: dict[str, Json]) -> bool:
             advice="name another",
         )
     return not applications
+
+
+RESOURCE = Resource("ceph.pools", reads, plan)

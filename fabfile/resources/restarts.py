@@ -12,9 +12,7 @@ from fabfile.model import services
 from fabfile.model.phases import Phase
 from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
-
-sees_changes = True
-"""Asks the flow for the changes planned before this resource."""
+from fabfile.resources.resource import Resource
 
 
 def _owed(site: Site, host: Host) -> list[Read]:
@@ -95,40 +93,22 @@ def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
     return found
 
 
-class Owed:
-    """What is owed and nothing else: what looks again when the work was done."""
-
-    sees_changes = True
-    reads = staticmethod(_owed)
-    plan = staticmethod(plan)
+def _after_moves(site: Site, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
+    """As plan, for the hosts on which volumes are moved."""
+    hosts = {change.host for change in changes if change.kind == "volume_move"}
+    return [change for change in plan(site, facts, changes) if change.host in hosts]
 
 
-verify_with = Owed()
+def _every(site: Site, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
+    """As plan, with nothing left out."""
+    return plan(site, facts, changes, everything=True)
 
 
-class AfterMoves:
-    """What must not wait for a restart that comes later: a service whose volumes were moved."""
-
-    sees_changes = True
-    reads = staticmethod(_owed)
-
-    def plan(self, site: Site, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
-        """As the module's plan, for the hosts on which volumes are moved."""
-        hosts = {change.host for change in changes if change.kind == "volume_move"}
-        return [change for change in plan(site, facts, changes) if change.host in hosts]
-
-
-after_moves = AfterMoves()
-
-
-class All:
-    """services.restart --all: every unit of the site's roles."""
-
-    sees_changes = True
-    verify_with = Owed()
-    reads = staticmethod(reads)
-    notes = staticmethod(notes)
-
-    def plan(self, site: Site, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
-        """As the module's plan, with nothing left out."""
-        return plan(site, facts, changes, everything=True)
+_TASK = "services.restart"
+_OWED = Resource(_TASK, _owed, plan, sees_changes=True)
+"""What is owed and nothing else: what looks again when the work was done."""
+after_moves = Resource(_TASK, _owed, _after_moves, sees_changes=True)
+"""What must not wait for a restart that comes later: a service whose volumes were moved."""
+every = Resource(_TASK, reads, _every, notes, verify_with=_OWED, sees_changes=True)
+"""services.restart --all: every unit of the site's roles."""
+RESOURCE = Resource(_TASK, reads, plan, notes, verify_with=_OWED, sees_changes=True)

@@ -15,6 +15,7 @@ from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Re
 from fabfile.model import phases
 from fabfile.model.site import Site
 from fabfile.resources import volume_hosts
+from fabfile.resources.resource import Resource
 
 _FILES = ("write", "remove")
 _SIGNS = {"+": "-", "-": "+", "~": "~", "!": "!"}
@@ -22,7 +23,7 @@ _SIGNS = {"+": "-", "-": "+", "~": "~", "!": "!"}
 
 @dataclass(frozen=True)
 class Undone:
-    """As a resource: the run's id, and what it did through the cloud's API (its changes).
+    """A run to take back: its id, and what it did through the cloud's API (its changes).
 
     limited: the hosts that may be touched, where not all; strangers: hosts of the run that the
     site file does not name.
@@ -32,6 +33,11 @@ class Undone:
     cloud: Sequence[dict[str, Json]] = ()
     limited: Collection[str] | None = None
     strangers: Sequence[str] = ()
+
+    @property
+    def resource(self) -> Resource:
+        """As the resource of the task undo."""
+        return Resource("undo", self.reads, self.plan, self.notes, self.follow_up_reads)
 
     def reads(self, site: Site, host: Host) -> list[Read]:
         """What the run did on each host; on the first Ceph host, which pools hold images."""

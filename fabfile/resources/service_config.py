@@ -17,6 +17,7 @@ from fabfile.model.deployment import Binding
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
 from fabfile.resources import cluster, secret_uuid, volume_hosts
+from fabfile.resources.resource import Resource
 from fabfile.resources.volume_hosts import same
 
 OLD_DATADIR = "/var/lib/glance/images"
@@ -25,9 +26,13 @@ OLD_STORES = "file,http"
 
 @dataclass(frozen=True)
 class ServiceConfig:
-    """One of the three services: as a resource, it reads and plans its file."""
+    """One of the three services: it reads and plans its file."""
 
     service: services.Service
+
+    def resource(self, task: str) -> Resource:
+        """As the resource of that task."""
+        return Resource(task, self.reads, self.plan, self.notes)
 
     @property
     def name(self) -> str:
@@ -315,56 +320,55 @@ def _head(binding: Binding, head: Json, words: dict[str, str], seen: Seen) -> li
     ]
 
 
-glance = ServiceConfig(services.GLANCE_API)
-cinder = ServiceConfig(services.CINDER_VOLUME)
-nova = ServiceConfig(services.NOVA_COMPUTE)
+glance = ServiceConfig(services.GLANCE_API).resource("controller.glance")
+cinder = ServiceConfig(services.CINDER_VOLUME).resource("controller.cinder")
+nova = ServiceConfig(services.NOVA_COMPUTE).resource("compute.nova")
 
 
-class VolumeType:
-    """The volume type that is bound to the new backend, through Cinder's API."""
-
-    def reads(self, site: Site, host: Host) -> list[Read]:
-        """The types, once, from the cloud."""
-        asked = host.name == CLOUD and site.cloud and site.cinder.volume_type
-        return [Read("volume_types", "volume_types")] if asked else []
-
-    def plan(self, site: Site, facts: Facts) -> list[Change]:
-        """Makes the type, or binds it."""
-        name = site.cinder.volume_type
-        if "volume_types" not in facts.hosts.get(CLOUD, {}) or not name:
-            return []
-        backend = volume_hosts.bound_name(site, facts)
-        found = facts.of(CLOUD, "volume_types").get(name)
-        bound = (found or {}).get("volume_backend_name")
-        if bound == backend:
-            return []
-        if bound:
-            raise BadInput(
-                f"cinder.volume_type: {name} is bound to backend {bound}, expected {backend}; "
-                f"name another type; or, where {backend} takes that backend's place, say "
-                f"cinder.replaces = {bound!r}",
-                subject="cinder.volume_type",
-                expected=f"{name} bound to backend {backend}",
-                found=f"{name} bound to backend {bound}",
-                advice=f"name another type; or, where {backend} takes that backend's place, say "
-                f"cinder.replaces = {bound!r}",
-            )
-        args = {"name": name, "backend_name": backend}
-        sentence = f"bind to backend {backend}"
-        sign = "~" if found else "+"
-        return [
-            Change(
-                CLOUD,
-                f"volume type {name}",
-                sentence,
-                sign,
-                "volume_type",
-                args,
-                wave=Phase.API,
-                kind="volume_type",
-                subject=name,
-            )
-        ]
+def _type_reads(site: Site, host: Host) -> list[Read]:
+    """The types, once, from the cloud."""
+    asked = host.name == CLOUD and site.cloud and site.cinder.volume_type
+    return [Read("volume_types", "volume_types")] if asked else []
 
 
-volume_type = VolumeType()
+def _type_plan(site: Site, facts: Facts) -> list[Change]:
+    """Makes the type, or binds it."""
+    name = site.cinder.volume_type
+    if "volume_types" not in facts.hosts.get(CLOUD, {}) or not name:
+        return []
+    backend = volume_hosts.bound_name(site, facts)
+    found = facts.of(CLOUD, "volume_types").get(name)
+    bound = (found or {}).get("volume_backend_name")
+    if bound == backend:
+        return []
+    if bound:
+        raise BadInput(
+            f"cinder.volume_type: {name} is bound to backend {bound}, expected {backend}; "
+            f"name another type; or, where {backend} takes that backend's place, say "
+            f"cinder.replaces = {bound!r}",
+            subject="cinder.volume_type",
+            expected=f"{name} bound to backend {backend}",
+            found=f"{name} bound to backend {bound}",
+            advice=f"name another type; or, where {backend} takes that backend's place, say "
+            f"cinder.replaces = {bound!r}",
+        )
+    args = {"name": name, "backend_name": backend}
+    sentence = f"bind to backend {backend}"
+    sign = "~" if found else "+"
+    return [
+        Change(
+            CLOUD,
+            f"volume type {name}",
+            sentence,
+            sign,
+            "volume_type",
+            args,
+            wave=Phase.API,
+            kind="volume_type",
+            subject=name,
+        )
+    ]
+
+
+volume_type = Resource("controller.cinder", _type_reads, _type_plan)
+"""The volume type that is bound to the new backend, through Cinder's API."""

@@ -22,6 +22,7 @@ from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import secret_uuid
+from fabfile.resources.resource import Resource
 
 DRIVER = "cinder.volume.drivers.rbd.RBDDriver"
 _AT_REST = ("available", "in-use", "reserved", "maintenance", "awaiting-transfer")
@@ -433,3 +434,6 @@ def _refuse_alive(site: Site, facts: Facts, service: str) -> None:
 def _names(names: Iterable[str]) -> str:
     some = sorted(names)
     return ", ".join(some[:5]) + (f" and {len(some) - 5} more" if len(some) > 5 else "")
+
+
+RESOURCE = Resource("controller.cinder", reads, plan, notes, follow_up_reads)

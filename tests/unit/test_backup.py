@@ -186,10 +186,10 @@ def test_nothing_is_recorded_for_nobody_or_without_the_tools():
     without = facts(installed={"age": None})
     with pytest.raises(BadInput, match="ctl: not installed: age; inv backup.tools"):
         contents.refuse_without_tools(a_site(), without)
-    (change,) = backup_tools.tools.plan(a_site(), without)
+    (change,) = backup_tools.plan(a_site(), without)
     assert change.args["packages"] == ["age"]
-    assert backup_tools.tools.plan(a_site(), facts()) == []
-    assert backup_tools.tools.plan(a_site(recipients=[]), without) == []
+    assert backup_tools.plan(a_site(), facts()) == []
+    assert backup_tools.plan(a_site(recipients=[]), without) == []
 
 
 def test_no_key_is_in_what_is_said_of_the_cluster():

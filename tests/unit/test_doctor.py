@@ -59,11 +59,11 @@ def test_every_question_is_one_that_a_host_understands():
 
 
 def test_every_task_of_the_chain_has_causes():
-    assert {name for name, _ in chain.TASKS} == set(diagnosis.WHY)
+    assert {resource.task for resource in chain.RESOURCES} == set(diagnosis.WHY)
 
 
 def test_what_the_chain_says_mends_it_is_a_task_that_can_be_typed():
-    assert {name for name, _ in chain.TASKS} <= set(namespace().task_names)
+    assert {resource.task for resource in chain.RESOURCES} <= set(namespace().task_names)
 
 
 # What resources find: the cause and the task

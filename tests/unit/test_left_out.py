@@ -42,7 +42,7 @@ def facts(site, left_out=(), **more):
     """Of hosts on which nothing is done yet; left_out: hosts that were not read."""
     hosts = {"ceph01": {**cluster(users=[user("volumes")]), "sudoers": None}}
     for host in site.all_hosts():
-        asked = {r.id for stage in chain.stages() for r in stage.reads(site, host)}
+        asked = {r.id for stage in chain.RESOURCES for r in stage.reads(site, host)}
         hosts.setdefault(host.name, {name: ANSWERS[name] for name in asked & set(ANSWERS)})
     hosts = {name: {**seen, **more.get(name, {})} for name, seen in hosts.items()}
     seen = Facts({name: hosts[name] for name in hosts if name not in left_out})
@@ -52,7 +52,7 @@ def facts(site, left_out=(), **more):
 
 def planned(site, seen, failed=None):
     run = SimpleNamespace(site=site, failed=failed or {}, _may_touch=lambda change: True)
-    return Converger.plan(run, chain.stages(), seen)
+    return Converger.plan(run, chain.RESOURCES, seen)
 
 
 @pytest.mark.parametrize("more", SITES)

@@ -91,7 +91,7 @@ def test_one_host_of_all_roles_restarts_control_services_first():
 
 def test_all_restarts_every_unit_of_the_roles_and_no_other():
     seen = facts(ctl=[], n1=[], n2=["glance-api"])
-    assert planned(lambda r, s: r.plan(s, seen), restarts.All()) == [
+    assert planned(lambda r, s: r.plan(s, seen), restarts.every) == [
         ("ctl", ["glance-api", "cinder-volume"], 1),
         ("n1", ["nova-compute"], 2),
         ("n2", ["nova-compute"], 2),

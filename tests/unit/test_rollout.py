@@ -22,6 +22,7 @@ from fabfile.core.contract import (
 )
 from fabfile.flow import plan_file, session
 from fabfile.flow.session import Options
+from fabfile.resources.resource import Resource
 
 from . import fleets
 
@@ -95,25 +96,23 @@ class Fleet(fleets.StandIn):
         }
 
 
-class Restarts:
+def restarts(site, facts):
     """What is owed, in the computes' wave, or in that of the control services."""
+    return [
+        Change(
+            host.name,
+            "unit",
+            "restart",
+            "!",
+            "restart",
+            {"units": ["unit"]},
+            2 if "compute" in host.roles else 1,
+        )
+        for host in fleets.owing(site, facts)
+    ]
 
-    reads = staticmethod(fleets.owed)
 
-    @staticmethod
-    def plan(site, facts):
-        return [
-            Change(
-                host.name,
-                "unit",
-                "restart",
-                "!",
-                "restart",
-                {"units": ["unit"]},
-                2 if "compute" in host.roles else 1,
-            )
-            for host in fleets.owing(site, facts)
-        ]
+RESTARTS = Resource("integrate", fleets.owed, restarts)
 
 
 @pytest.fixture
@@ -128,7 +127,7 @@ def fleet(tmp_path, monkeypatch):
 
 
 def run(fleet, **flags):
-    return fleets.outcome(Restarts, site=fleet.site, **flags)
+    return fleets.outcome(RESTARTS, site=fleet.site, **flags)
 
 
 def ended():
@@ -288,13 +287,13 @@ def test_a_kept_plan_leaves_out_whom_it_left_out(fleet, tmp_path, yes):
     kept = str(tmp_path / "plan.json")
     options = Options(site=fleet.site, check=True, max_fail="2")
     with converging({}, options, "plan") as made:
-        plan_file.save(kept, made.session, made.preview([Restarts]))
+        plan_file.save(kept, made.session, made.preview([RESTARTS]))
     fleet.dead = {"n4": "refuses user x"}
     document = plan_file.load(kept)
     options = Options(plan_file.site_of(document), yes=yes, max_fail=document["max_fail"])
     with converging({}, options, "apply") as made, pytest.raises(Unreachable, match="2 hosts were"):
         made.leave_out(plan_file.left_out(document))
-        made.report(made.apply_kept([Restarts], document["changes"]))
+        made.report(made.apply_kept([RESTARTS], document["changes"]))
     assert fleet.wrote == [["ctl"], ["both", "n1", "n2", "n5"]]
 
 
@@ -504,5 +503,5 @@ def test_without_the_flag_nothing_is_proved(fleet, canary):
 
 def test_without_means_to_prove_it_nothing_is_read(fleet):
     with pytest.raises(BadInput, match="--canary: expected `cloud` and cinder.volume_type"):
-        fleets.outcome(Restarts, site=fleet.site, canary=True)
+        fleets.outcome(RESTARTS, site=fleet.site, canary=True)
     assert fleet.read == []

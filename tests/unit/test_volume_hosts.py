@@ -255,7 +255,7 @@ def test_volumes_are_asked_for_only_where_a_name_changes():
 
 
 def test_of_all_stages_the_cloud_is_asked_what_it_can_answer(monkeypatch):
-    stages, cloud = chain.stages(), Host(CLOUD, ())
+    stages, cloud = chain.RESOURCES, Host(CLOUD, ())
     one = site(cloud="c", sudoers={"user": "op"})
     asked = gather.questions(one, stages, cloud)
     assert {read.verb for read in asked} == {"file", "volume_types", "volume_services"}
@@ -278,12 +278,11 @@ def whole(where, seen):
     changes = []
     for stage in (
         service_config.cinder,
-        volume_hosts,
+        volume_hosts.RESOURCE,
         restarts.after_moves,
         service_config.volume_type,
     ):
-        more = {"changes": changes} if getattr(stage, "sees_changes", False) else {}
-        changes += stage.plan(where, seen, **more)
+        changes += stage.planned(where, seen, changes)
     return [(c.wave, c.host, c.thing) for c in changes], changes
 
 
@@ -351,9 +350,9 @@ def test_the_plan_says_how_many_volumes_and_what_it_is_to_users():
 
 
 def test_the_backend_is_in_the_chain_behind_its_file():
-    stages = chain.stages()
-    assert stages.index(volume_hosts) == stages.index(service_config.cinder) + 1
-    assert stages.index(volume_hosts) < stages.index(restarts)
+    stages = chain.RESOURCES
+    assert stages.index(volume_hosts.RESOURCE) == stages.index(service_config.cinder) + 1
+    assert stages.index(volume_hosts.RESOURCE) < stages.index(restarts.RESOURCE)
 
 
 def test_both_stages_ask_the_same_question_under_one_name():
@@ -422,4 +421,4 @@ def test_doctor_says_what_the_plan_does_and_by_the_same_rule():
     assert found["cinder.renamed"].found == "ctl@old#old"
     assert found["cinder.renamed"].expected == "ctl@rbd#rbd"
     assert found["cinder.renamed"].mend[0].text == "controller.cinder"
-    assert ("controller.cinder", volume_hosts) in chain.TASKS
+    assert volume_hosts.RESOURCE.task == "controller.cinder"

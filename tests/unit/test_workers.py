@@ -27,6 +27,7 @@ from fabfile.core.contract import (
 )
 from fabfile.flow import engine, session
 from fabfile.flow.session import Options
+from fabfile.resources.resource import Resource
 from fabfile.workers import pool, shard
 
 from . import fleets
@@ -173,16 +174,14 @@ class Carrier:
         self.closed = True
 
 
-class Restarts:
+def restarts(site, facts):
     """What is owed, with a key among a step's arguments."""
+    args = {"units": ["u"], "key": Ref("key:client.volumes")}
+    owing = fleets.owing(site, facts)
+    return [Change(host.name, "unit", "restart", "!", "restart", args, 2) for host in owing]
 
-    reads = staticmethod(fleets.owed)
 
-    @staticmethod
-    def plan(site, facts):
-        args = {"units": ["u"], "key": Ref("key:client.volumes")}
-        owing = fleets.owing(site, facts)
-        return [Change(host.name, "unit", "restart", "!", "restart", args, 2) for host in owing]
+RESTARTS = Resource("integrate", fleets.owed, restarts)
 
 
 @pytest.fixture
@@ -208,8 +207,8 @@ def world(tmp_path, monkeypatch):
     assert made.carrier.closed
 
 
-def run(world, **flags):
-    return fleets.outcome(Restarts, site=world.site, engine="dask", **flags)
+def run(world, resource=RESTARTS, **flags):
+    return fleets.outcome(resource, site=world.site, engine="dask", **flags)
 
 
 def opened(world):
@@ -235,15 +234,11 @@ def test_no_key_travels_in_either_direction(world):
     assert b"key:client.volumes" in sent and KEY.encode() not in sent
 
 
-def test_a_secret_among_the_works_ends_the_run_before_it_leaves(world, monkeypatch):
-    monkeypatch.setattr(
-        Restarts,
-        "plan",
-        lambda site, facts: [Change("n1", "u", "s", "!", "restart", {"key": Secret(KEY)}, 2)],
-    )
+def test_a_secret_among_the_works_ends_the_run_before_it_leaves(world):
+    change = Change("n1", "u", "s", "!", "restart", {"key": Secret(KEY)}, 2)
+    stages = [replace(RESTARTS, plan=lambda site, facts: [change])]
     with converging({}, Options(site=world.site, yes=True, engine="dask"), "x") as made:
-        facts = made.probe([Restarts])
-        plan = made.plan([Restarts], facts)
+        plan = made.plan(stages, made.probe(stages))
         step = {"id": 0, "args": dict(plan.changes[0].args)}
         with pytest.raises(TypeError, match="a secret is not written anywhere"):
             made.session.engine.apply({"n1": {"steps": [step]}}, None)
@@ -270,14 +265,13 @@ def test_a_worker_that_dies_in_the_middle_of_its_work_is_taken_over_from(world, 
     assert 1 < world.fence["n3"] < 2
 
 
-def test_what_somebody_else_changed_meanwhile_is_left_to_the_next_run(world, monkeypatch):
-    def other(site, facts, plan=Restarts.plan):
+def test_what_somebody_else_changed_meanwhile_is_left_to_the_next_run(world):
+    def other(site, facts):
         sentence = "restart" if len(world.carrier.alive) == 2 else "restart it for another"
-        return [replace(change, sentence=sentence) for change in plan(site, facts)]
+        return [replace(change, sentence=sentence) for change in restarts(site, facts)]
 
-    monkeypatch.setattr(Restarts, "plan", staticmethod(other))
     world.kills["apply", "n3"] = "before"
-    assert run(world) == (
+    assert run(world, replace(RESTARTS, plan=other)) == (
         1,
         "n3: unit: changed since the plan was made\nn5: unit: changed since the plan was made",
     )
@@ -305,7 +299,7 @@ def test_a_silent_worker_counts_as_gone(world, monkeypatch):
     monkeypatch.setattr(pool.conversing, "SILENCE", 0.6)
     with converging({}, Options(site=world.site, yes=True, engine="dask"), "x") as made:
         world.carrier.frozen.add("a")
-        made.probe([Restarts])
+        made.probe([RESTARTS])
         assert made.session.engine._gone == {"a"}
 
 
@@ -314,7 +308,7 @@ def test_a_worker_that_nobody_asks_stops_and_forgets(world, monkeypatch):
     monkeypatch.setattr(shard, "WATCH", 0.1)
     world.slow = 0.5
     with converging({}, Options(site=world.site, yes=True, engine="dask"), "x") as made:
-        made.probe([Restarts])
+        made.probe([RESTARTS])
         steps = [{"id": 0, "args": {"key": Ref("key:client.volumes")}}]
         lock = {"site": "x", "number": 1, "who": "w", "patience": 1}
         works = {host: {**lock, "steps": steps} for host in HOSTS}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from invoke import Context
 
@@ -35,6 +34,7 @@ from fabfile.flow.proof import verify
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal.screen import answer, attended
 from fabfile.resources import backup_tools, chain, client_packages, cluster
+from fabfile.resources.resource import Resource
 
 _APART = ".stackrbd-"
 
@@ -57,7 +57,7 @@ def recover(context: Context, options: Options, record: str, cloud: str) -> int:
     looking = Options(site=options.site, json=options.json)
     with open_session(context, replace(looking, yes=True), "integrate") as session:
         converger = Converger(session)
-        converger.report(converger.converge(chain.stages()))
+        converger.report(converger.converge(chain.RESOURCES))
     said(f"recover: integrated after {_minutes(began)}; now reconcile")
     left: Unproved | None = None
     try:
@@ -111,17 +111,17 @@ class Restoring:
         self._confirm(cloud)
         with session.locked() as number:
             if self._bare:
-                self._converge([client_packages, backup_tools.tools], number)
+                self._converge([client_packages.RESOURCE, backup_tools.RESOURCE], number)
             began = time.monotonic()
             taken = self._located(create.taken(session, number, self.manifest, streams, True))
             session.screen.step("-", f"restored and equal after {time.monotonic() - began:.0f} s")
-            stops = self._converge([contents.Stopped(self._hosts)], number)
+            stops = self._converge([contents.Stopped(self._hosts).resource], number)
             try:
                 if holds:
                     self._keep_safe(number)
                 last = self._new_run()
                 put = contents.PutBack(self.manifest, taken, last.id)
-                self._apply(last, [put], number)
+                self._apply(last, [put.resource], number)
             except Stop as stop:
                 again = f"; what was stopped: inv undo --run {stops}" if stops else ""
                 stop.add(
@@ -136,7 +136,7 @@ class Restoring:
 
     def _facts(self) -> Facts:
         session, site = self._session, self._session.site
-        stages: list[Any] = [contents.PutBack(self.manifest, {}, session.id)]
+        stages = [contents.PutBack(self.manifest, {}, session.id).resource]
         asked: dict[Host, list[Read]] = {
             site.host(name): gather.questions(site, stages, site.host(name)) for name in self._hosts
         }
@@ -201,11 +201,11 @@ class Restoring:
         """The session of a run of its own, under the lock that is held."""
         return self._session.sharing(self._session.options, self._session.task)
 
-    def _converge(self, stages: list[Any], number: int) -> str:
+    def _converge(self, stages: list[Resource], number: int) -> str:
         """A run of its own, under the lock that is held; its id, or nothing to do."""
         return self._apply(self._new_run(), stages, number)
 
-    def _apply(self, session: Session, stages: list[Any], number: int) -> str:
+    def _apply(self, session: Session, stages: list[Resource], number: int) -> str:
         converger = Converger(session, failed=self._failed)
         plan = converger.plan(stages, converger.probe(stages))
         if not plan:
@@ -249,4 +249,4 @@ def settle(context: Context, options: Options) -> int:
         answers = session.ask({host: [Read("datadir", "rows", args)]})
         converger = Converger(session)
         old = contents.Old(answers[host.name]["datadir"][0])
-        return converger.report(converger.converge([old]))
+        return converger.report(converger.converge([old.resource]))

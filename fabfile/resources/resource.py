@@ -1,0 +1,56 @@
+"""What a part of the desired state is to the flow, and what a doctor asks of it.
+
+Each module of this folder ends with its own: that is its one registration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from fabfile.core.contract import Change, Facts, Host, Read
+from fabfile.model.site import Site
+
+
+def _no_changes(site: Site, facts: Facts) -> Sequence[Change]:
+    return ()
+
+
+def _no_notes(site: Site, facts: Facts, changes: Sequence[Change]) -> Sequence[str]:
+    return ()
+
+
+def _no_reads(site: Site, facts: Facts) -> Sequence[Read]:
+    return ()
+
+
+def _no_hosts(site: Site) -> Collection[str]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A part of the desired state.
+
+    task: the task that brings it about alone.
+    reads: what has to be known of a host; empty where that is not concerned.
+    plan: what is missing; pure.  Raises BadInput for what must not be altered.
+    notes: sentences for the operator on what is planned.
+    follow_up_reads: further questions to the cloud, where what was seen makes them necessary.
+    reread_hosts: hosts that are asked again after the work also where nothing was done on them.
+    verify_with: what looks again when the work was done, where it is not the resource itself.
+    sees_changes: whether plan is told, third, what was planned before it.
+    """
+
+    task: str
+    reads: Callable[[Site, Host], Sequence[Read]]
+    plan: Callable[..., Sequence[Change]] = _no_changes
+    notes: Callable[[Site, Facts, Sequence[Change]], Sequence[str]] = _no_notes
+    follow_up_reads: Callable[[Site, Facts], Sequence[Read]] = _no_reads
+    reread_hosts: Callable[[Site], Collection[str]] = _no_hosts
+    verify_with: Resource | None = None
+    sees_changes: bool = False
+
+    def planned(self, site: Site, facts: Facts, before: Sequence[Change]) -> Sequence[Change]:
+        """Its plan behind those changes."""
+        return self.plan(site, facts, before) if self.sees_changes else self.plan(site, facts)
