@@ -1,7 +1,7 @@
-"""Elements of a page, in which text stays text.
+"""Elements of the drawings and of JUnit's XML, in which text stays text.
 
-Knows escaping (ElementTree's) and which letters a page must not have; nothing is ever made
-of pieces of markup.
+Knows escaping (ElementTree's) and which letters must not be there; the page itself is made of
+templates.
 """
 
 from __future__ import annotations

@@ -23,16 +23,16 @@ def timeline(runs: Sequence[Run], room: int, name: str) -> Element:
     wide = max(room, _STEP * len(shown))
     return el(
         "svg",
-        el("title", f"The last {len(shown)} runs, the newest at the right", id=f"{name}-title"),
+        el("title", f"The last {len(shown)} runs, the newest at the right", id=f"bars-{name}"),
         el("path", d=f"M0 {_HIGH + 4.5}H{wide}", class_="network"),
         [_bar(run, n * _STEP + 2) for n, run in enumerate(shown)],
         [el("text", text, x=x, y=_HIGH + 20, class_="small") for x, text in _days(shown, wide)],
         viewBox=f"0 0 {wide} {_HIGH + 28}",
         width=wide,
         height=_HIGH + 28,
-        class_="timeline",
+        class_=f"timeline {name}",
         role="img",
-        aria_labelledby=f"{name}-title",
+        aria_labelledby=f"bars-{name}",
     )
 
 

@@ -22,7 +22,6 @@ from .states import EPHEMERAL, FSID, OTHER, conf, file, secret, site
 
 SECTIONS = ["topology", "findings", "secrets", "drift", "verify", "hosts", "runs", "versions"]
 VOID = {"meta", "input", "br", "link", "img", "base"}
-FRAME = reporting.FRAME.read_text()
 
 
 class Read(HTMLParser):
@@ -433,3 +432,7 @@ def test_the_gates_canary_is_told_in_its_run():
     shown = Read(page(told(runs=[run(checks=list(CANARY))]))).text
     assert "The canary at the gate" in shown
     assert "The canary at the gate" not in Read(page(told(runs=[verify(*CANARY)]))).text
+
+
+def test_why_a_run_failed_is_told_where_nothing_was_planned():
+    assert "n1: no" in Read(page(told(runs=[run(outcome="failed", code=1, why="n1: no")]))).text

@@ -198,7 +198,7 @@ def test_an_import_inside_a_function_says_why_it_is_there(path):
 def test_resources_doctor_and_report_are_pure(path):
     foreign = {"pydantic"} if path.stem == "site" else set()
     if path.is_relative_to(HOUSE / "report"):
-        foreign = {"xml.etree", "string", "hashlib", "math", "datetime"}
+        foreign = {"xml.etree", "hashlib", "jinja2", "markupsafe", "math", "datetime"}
         assert not re.search(r"\.(now|utcnow|today)\(", path.read_text())
     assert imports(path) - of_the_house(path) <= PURE | foreign
     called = {
@@ -224,6 +224,16 @@ def test_paramiko_is_not_loaded_before_it_is_needed():
     tree = tree_of(HOUSE / "core" / "known_hosts.py")
     at_the_head = ast.Module([n for n in tree.body if not isinstance(n, ast.FunctionDef)], [])
     assert not below(imported(at_the_head), "paramiko")
+
+
+def test_jinja_is_loaded_for_the_page_alone():
+    found = {path for path in SOURCES if below(imports(path), "jinja2", "markupsafe")}
+    assert found == {HOUSE / "report" / "page.py"}
+    with_page = {path for path in SOURCES if "fabfile.report.page" in imports(path)}
+    assert with_page == {HOUSE / "flow" / "inspect" / "reporting.py"}
+    tree = tree_of(HOUSE / "flow" / "inspect" / "reporting.py")
+    at_the_head = ast.Module([n for n in tree.body if not isinstance(n, ast.FunctionDef)], [])
+    assert "fabfile.report.page" not in imported(at_the_head)
 
 
 def test_one_module_knows_the_contexts_key():

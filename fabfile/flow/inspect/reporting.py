@@ -20,12 +20,10 @@ from fabfile.flow.session import Options, Session, open_session
 from fabfile.report import document as documents
 from fabfile.report.junit import junit
 from fabfile.report.metrics import metrics
-from fabfile.report.page import page
 from fabfile.report.shapes import Document, Run
 
 MOST_RUNS, MOST_WITH_STEPS = 60, 10
 """Runs that are told, and those of them whose plans are."""
-FRAME = Path(documents.__file__).with_name("page.html")
 OWN, READABLE = 0o600, 0o644
 """Modes: of what is for the operator alone; of what the exporter, another user, reads."""
 
@@ -78,8 +76,10 @@ def look(session: Session) -> Document:
 
 def texts(told: Document) -> dict[str, str]:
     """{file's name: its text} of a document."""
+    from fabfile.report.page import page  # noqa: PLC0415 (Jinja is loaded when a page is made)
+
     return {
-        "report.html": page(told, FRAME.read_text("utf-8")),
+        "report.html": page(told),
         "report.json": json.dumps(told, indent=1) + "\n",
         "junit.xml": junit(told),
     }
