@@ -16,46 +16,14 @@ from fabfile.resources import cluster, secret_uuid
 from fabfile.resources.backup_tools import INSTALLED, TOOLS, hosts
 from fabfile.resources.resource import Resource
 
-SERVICES = (
-    "keystone",
-    "glance",
-    "cinder",
-    "nova",
-    "neutron",
-    "placement",
-    "heat",
-    "barbican",
-    "octavia",
-    "designate",
-    "manila",
-    "magnum",
-    "ironic",
-    "ceilometer",
-    "gnocchi",
-    "aodh",
-    "trove",
-    "mistral",
-    "masakari",
-    "swift",
-)
-_FOLDERS = (
-    *(f"/etc/{service}" for service in SERVICES),
-    "/etc/openstack-dashboard",
-    "/etc/apache2/sites-available",
-    "/etc/apache2/sites-enabled",
-    "/etc/memcached.conf",
-    "/etc/mysql",
-    "/etc/rabbitmq",
-    "/etc/haproxy",
-    "/etc/keepalived",
-)
-"""Taken where they are; keystone's fernet and credential keys are below /etc/keystone.  Keyrings
-are not: the cluster has the keys, and integrate puts them back."""
-
 
 def folders(site: Site, host: Host) -> list[str]:
-    """What is taken of a host: the services' settings, ceph.conf, and what the site adds."""
-    return [*_FOLDERS, site.platform_of(host).ceph["conf"], *site.backup.also]
+    """What is taken of a host: the services' settings, ceph.conf, and what the site adds.
+
+    Keyrings are not: the cluster has the keys, and integrate puts them back.
+    """
+    platform = site.platform_of(host)
+    return [*platform.backup["folders"], platform.ceph["conf"], *site.backup.also]
 
 
 COMMANDS = {"rabbitmq.json": ["rabbitmqctl", "-q", "export_definitions", "-"]}

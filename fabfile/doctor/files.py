@@ -9,7 +9,7 @@ from fabfile.core.contract import Host, Seen
 from fabfile.doctor.finding import NOTE, WARNING, Finding, root
 from fabfile.doctor.observation import Looked
 from fabfile.model.site import Site
-from fabfile.resources import ceph_conf, keyrings
+from fabfile.resources import ceph_conf, keyrings, sed
 
 
 def findings(site: Site, looked: Looked) -> Iterator[Finding]:
@@ -40,7 +40,7 @@ def _indented(path: str, host: str, text: str) -> Iterator[Finding]:
             "none",
             "ceph config generate-minimal-conf writes them: Ceph reads them, other ini parsers "
             "take them for a continued value",
-            (root(f"sed -i 's/^[[:space:]]*//' {path}"),),
+            (root(sed.edit("s/^[[:space:]]*//", path)),),
         )
 
 
@@ -54,7 +54,7 @@ def _unfinished(host: str, path: str, text: str) -> Iterator[Finding]:
             "no newline at its end",
             "one",
             "what is appended to it ends up in the key's own line",
-            (root(f"sed -i '$a\\' {path}"),),
+            (root(sed.edit("$a\\", path)),),
         )
 
 

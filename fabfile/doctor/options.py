@@ -15,7 +15,8 @@ from fabfile.doctor.observation import Looked
 from fabfile.doctor.secret_holders import sections
 from fabfile.model import services
 from fabfile.model.site import Site
-from fabfile.resources.service_config import OLD_DATADIR, OLD_STORES, without
+from fabfile.resources import sed
+from fabfile.resources.service_config import OLD_DATADIR, OLD_STORES
 
 SERVICES = ("glance", "cinder", "nova")
 
@@ -57,7 +58,7 @@ def _hazards(looked: Looked, host: str, service: str, path: str, conf: Json) -> 
 def _hazard(host: str, path: str, section: str, value: str, hazard: Mapping[str, Json]) -> Finding:
     key = hazard["key"]
     new = hazard.get("set")
-    command = setting(path, section, key, new) if new else without(path, section, key)
+    command = sed.setting(path, section, key, new) if new else sed.without(path, section, key)
     steps: tuple[Step, ...] = (root(command),)
     if hazard["severity"] != NOTE:
         steps += (RESTART_ALL,)
@@ -85,14 +86,6 @@ def _in_release(hazard: Mapping[str, Json], looked: Looked) -> bool:
     return first <= at(looked.release) <= last
 
 
-def setting(path: str, section: str, key: str, value: str) -> str:
-    """A command for a shell that gives an option that is there another value."""
-    head, name = (re.sub(r"([][\\/.*^$])", r"\\\1", word) for word in (section, key))
-    new = re.sub(r"([\\/&])", r"\\\1", f"{key} = {value}")
-    edit = f"/^\\[{head}\\]/,/^\\[/s/^{name}[ \\t]*[=:].*/{new}/"
-    return f"sed -i {shlex.quote(edit)} {shlex.quote(path)}"
-
-
 def _upper_case(host: str, path: str, conf: Json) -> Iterator[Finding]:
     for section, options in sections(conf).items():
         uuid = options.get("rbd_secret_uuid", "")
@@ -105,7 +98,7 @@ def _upper_case(host: str, path: str, conf: Json) -> Iterator[Finding]:
                 f"rbd_secret_uuid = {uuid}",
                 f"rbd_secret_uuid = {uuid.lower()}",
                 "OpenStack and libvirt read it alike; tools that compare text take it for another",
-                (root(setting(path, section, "rbd_secret_uuid", uuid.lower())),),
+                (root(sed.setting(path, section, "rbd_secret_uuid", uuid.lower())),),
             )
 
 
@@ -122,12 +115,12 @@ def _file_store(host: str, path: str, told: Mapping[str, Mapping[str, str]]) -> 
         return
     steps = []
     if enabled:
-        steps = [root(setting(path, "DEFAULT", "enabled_backends", f"{enabled},file:file"))]
+        steps = [root(sed.setting(path, "DEFAULT", "enabled_backends", f"{enabled},file:file"))]
         if "file" not in told:
             text = f"[file]\nfilesystem_store_datadir = {OLD_DATADIR}\n"
             steps.append(root(f"printf %s {shlex.quote(text)} >> {path}"))
     else:
-        steps = [root(setting(path, "glance_store", "stores", f"{stores},file"))]
+        steps = [root(sed.setting(path, "glance_store", "stores", f"{stores},file"))]
     yield Finding(
         WARNING,
         "glance.files",
@@ -154,5 +147,5 @@ def _ceph_args(looked: Looked, host: str, seen: Seen) -> Iterator[Finding]:
             f"CEPH_ARGS in {len(live)} lines",
             "none",
             "needed by Grizzly alone: since Havana the driver names its user itself",
-            (root(f"sed -i '/CEPH_ARGS/d' {path}"),),
+            (root(sed.edit("/CEPH_ARGS/d", path)),),
         )

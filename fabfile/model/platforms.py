@@ -5,6 +5,7 @@ Knows the form of those files; which one a host is, is the site's to say.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
@@ -17,7 +18,10 @@ class Platform:
     """One file of config/platforms/.
 
     units, files, owners, upstart: {a service's name: what it is here}.
+    daemons: {what: the units that do it}; backup: what is taken of every host.
+    needed: programs without which no work is done there.
     commands: {a program's name: the argument list that begins it}.
+    typed: {a program or a deed: how a person begins it, where that differs or we never do}.
     """
 
     name: str
@@ -29,7 +33,11 @@ class Platform:
     packages: Mapping[str, Sequence[str]]
     source: Mapping[str, str]
     ceph: Mapping[str, str]
+    daemons: Mapping[str, Sequence[str]]
+    backup: Mapping[str, Sequence[str]]
+    needed: Sequence[str]
     commands: Mapping[str, Sequence[str]]
+    typed: Mapping[str, Sequence[str]]
 
     def unit(self, service: Service) -> str:
         """What restarts a service.  Raises BadInput where this platform has none."""
@@ -52,6 +60,11 @@ class Platform:
         if program not in self.commands:
             raise BadInput(f"platform {self.name}: commands: expected {program}, found none")
         return [*self.commands[program], *words]
+
+    def by_hand(self, deed: str, *words: str) -> str:
+        """A command as a person types it into a shell.  Raises BadInput."""
+        begin = self.typed[deed] if deed in self.typed else self.command(deed)
+        return shlex.join([*begin, *words])
 
     def _known(self, what: str, table: Mapping[str, str], service: Service) -> str:
         if service.name not in table:

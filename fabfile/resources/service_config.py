@@ -6,8 +6,6 @@ Old stores and backends stay in force.  Which options a release needs is data
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +14,7 @@ from fabfile.model import releases, services
 from fabfile.model.deployment import Binding
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
-from fabfile.resources import cluster, secret_uuid, volume_hosts
+from fabfile.resources import cluster, secret_uuid, sed, volume_hosts
 from fabfile.resources.resource import Resource
 from fabfile.resources.volume_hosts import same
 
@@ -212,15 +210,8 @@ def _refuse_shadows(host: str, main: str, wanted: dict[tuple[str, str], str], la
                     found=f"[{section}] {key} = {value}",
                     why=f"the service reads it after {main}, where {want} is to be",
                     advice=f"take the line out of {path} first",
-                    mend=[without(path, section, key)],
+                    mend=[sed.without(path, section, key)],
                 )
-
-
-def without(path: str, section: str, key: str) -> str:
-    """A command for a shell that takes an option's lines out of a file."""
-    head, name = (re.sub(r"([][\\/.*^$])", r"\\\1", word) for word in (section, key))
-    edit = f"/^\\[{head}\\]/,/^\\[/{{/^{name}[ \\t]*[=:]/d}}"
-    return f"sed -i {shlex.quote(edit)} {shlex.quote(path)}"
 
 
 def _wanted(

@@ -25,10 +25,9 @@ from fabfile.core.remote import reads
 from fabfile.doctor import checks, diagnosis
 from fabfile.doctor import hosts as machines
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, commands, folded, healthy
-from fabfile.doctor.options import setting
 from fabfile.flow import gather
 from fabfile.resources import backup_tools, chain, domains
-from fabfile.resources.service_config import without
+from fabfile.resources.sed import setting, without
 
 from . import clouds
 from .clouds import IMAGES, MONITOR, altered, disk_xml, found, said

@@ -11,8 +11,6 @@ from typing import Any
 from fabfile.core.contract import Unreachable
 from fabfile.flow.session import Options, open_session
 
-PROGRAMS = ("python3", "sudo", "systemctl")
-
 
 def _patchwork() -> Any:
     """patchwork 1.0.1 (2018) imports invoke.vendor.six, which Invoke 2 dropped."""
@@ -33,12 +31,14 @@ def show(context: Any, options: Options) -> int:
     """Prints a line a host; raises Unreachable if one cannot be worked on."""
     have, lacking = _patchwork().have_program, []
     with open_session(context, options) as session:
+        site = session.site
         group = session.fleet.group(session.site.hosts)
         for connection, fault in group._do("reach").items():
             if fault is not None:
                 lacking.append(str(fault))
                 continue
-            missing = [p for p in PROGRAMS if not have(connection, p)]
+            needed = site.platform_of(site.host(connection.host_name)).needed
+            missing = [p for p in needed if not have(connection, p)]
             session.screen.step(
                 connection.host_name, f"lacks {', '.join(missing)}" if missing else "ready"
             )

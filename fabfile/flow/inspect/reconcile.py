@@ -17,6 +17,7 @@ from fabfile.audit.database_rows import Rows
 from fabfile.core.contract import Json, Read, Unproved
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal.progress import MANY
+from fabfile.model.services import CINDER_VOLUME
 from fabfile.resources import cluster
 
 DEADLINE = 3600
@@ -73,7 +74,8 @@ class Look:
         monmap = Read("monmap", "argv", {"argv": cluster.ceph(site, "mon", "dump")})
         asked = {site.admin: [monmap]}
         for host in site.with_role("cinder")[:1]:
-            conf = Read("cinder.conf", "options", {"path": "/etc/cinder/cinder.conf"})
+            path = site.platform_of(host).file(CINDER_VOLUME)
+            conf = Read("cinder.conf", "options", {"path": path})
             asked[host] = [*asked.get(host, []), conf]
         answers = self._session.ask(asked)
         options = {
