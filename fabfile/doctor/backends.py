@@ -42,7 +42,7 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     yield from _guests(site, looked)
     yield from _attachments(site, looked)
     yield from _fleeting(site, looked)
-    yield from _left_out(looked)
+    yield from _left_out(site, looked)
 
 
 # Volumes whose service is nowhere
@@ -255,11 +255,12 @@ def _fleeting(site: Site, looked: Looked) -> Iterator[Finding]:
     """Secrets of ours that libvirt forgets when it ends, or that have no usage name."""
     wanted = {v for k, v in looked.facts.known.items() if k.startswith("uuid.")}
     for host in site.with_role("compute"):
+        typed = site.platform_of(host).by_hand
         for uuid, answers in (looked.seen(host.name, secret_uuid.SECRETS) or {}).items():
             if uuid.lower() not in wanted:
                 continue
             thing, xml = f"libvirt secret {uuid.lower()}", answers["xml"]["out"]
-            anew = (root(f"virsh secret-undefine {uuid}"), task("compute.secret"))
+            anew = (root(typed("virsh", "secret-undefine", uuid)), task("compute.secret"))
             if re.search(r"ephemeral=['\"]yes", xml):
                 yield Finding(
                     WARNING,
@@ -284,13 +285,14 @@ def _fleeting(site: Site, looked: Looked) -> Iterator[Finding]:
                 )
 
 
-def _left_out(looked: Looked) -> Iterator[Finding]:
+def _left_out(site: Site, looked: Looked) -> Iterator[Finding]:
     """Where there are more guests, volumes or attachments than one look takes in."""
     why = "a look is to take seconds; what is wrong with the others is not known"
     for host, seen in looked.facts.hosts.items():
         run = len(seen.get("guests", {}).get("out", "").split())
         found = len(seen.get("domains") or ())
         if run > found >= MOST_GUESTS:
+            show = site.platform_of(site.host(host)).by_hand("virsh", "dumpxml", "GUEST")
             yield Finding(
                 NOTE,
                 "guests.left.out",
@@ -299,7 +301,7 @@ def _left_out(looked: Looked) -> Iterator[Finding]:
                 f"{found} of {run} looked at",
                 "all",
                 why,
-                (words("look at another's disks by: virsh dumpxml GUEST"),),
+                (words(f"look at another's disks by: {show}"),),
             )
     for name, number in (looked.seen(CLOUD, "left_out") or {}).items():
         yield Finding(

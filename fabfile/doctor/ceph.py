@@ -4,81 +4,102 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterator
 
 from fabfile.core.contract import Json
-from fabfile.doctor import versions
+from fabfile.doctor import hosts, versions
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, Finding, Step, root, task, words
 from fabfile.doctor.observation import Looked
 from fabfile.doctor.secret_holders import sections
+from fabfile.model.platforms import Platform
 from fabfile.model.site import Client, Site
 from fabfile.resources import auth
 
-_SHOW = root("ceph health detail")
-_CLOCK = root("systemctl restart systemd-timesyncd || chronyc makestep")
+_SAID_ELSEWHERE = ("POOL_APP_NOT_ENABLED", "POOL_NO_REDUNDANCY", "OSD_OUT_OF_ORDER_FULL")
+_Kind = tuple[str, str, tuple[Step, ...]]
 _FULL = "writes stop when an OSD is full: guests see I/O errors or hang"
 _UNSAFE = "auth_allow_insecure_global_id_reclaim"
-_CODES: dict[str, tuple[str, str, tuple[Step, ...]]] = {
-    "MON_DOWN": (
-        WARNING,
-        "a monitor is out of the quorum; with a majority gone all clients hang",
-        (root("systemctl restart ceph-mon.target"),),
-    ),
-    "MON_CLOCK_SKEW": (
-        ERROR,
-        "the monitors' clocks differ by more than 50 ms: elections and cephx tickets fail",
-        (_CLOCK,),
-    ),
-    "MON_DISK_LOW": (WARNING, "a monitor stops when its disk is full", (_SHOW,)),
-    "MON_DISK_CRIT": (ERROR, "a monitor stops when its disk is full", (_SHOW,)),
-    "OSD_DOWN": (
-        WARNING,
-        "OSDs are down: their data has fewer copies",
-        (root("systemctl restart ceph-osd.target"),),
-    ),
-    "OSD_FULL": (ERROR, _FULL, (root("ceph osd df"), words("add OSDs or delete data"))),
-    "OSD_BACKFILLFULL": (WARNING, _FULL, (root("ceph osd df"), words("add OSDs or delete data"))),
-    "OSD_NEARFULL": (WARNING, _FULL, (root("ceph osd df"), words("add OSDs or delete data"))),
-    "POOL_FULL": (ERROR, _FULL, (root("ceph df"), words("raise its quota, or add OSDs"))),
-    "POOL_NEAR_FULL": (WARNING, _FULL, (root("ceph df"), words("raise its quota, or add OSDs"))),
-    "PG_AVAILABILITY": (ERROR, "some data is not served now: guests that touch it hang", (_SHOW,)),
-    "PG_DAMAGED": (ERROR, "some data is damaged", (_SHOW,)),
-    "PG_DEGRADED": (WARNING, "some data has fewer copies than it should", (_SHOW,)),
-    "OBJECT_UNFOUND": (ERROR, "some data cannot be found on any OSD", (_SHOW,)),
-    "SLOW_OPS": (WARNING, "some requests take longer than 30 s: guests feel it", (_SHOW,)),
-    "OSDMAP_FLAGS": (
-        WARNING,
-        "somebody set noout, pause or a flag like it, and left it",
-        (root("ceph osd dump | grep flags"), words("ceph osd unset FLAG")),
-    ),
-    "AUTH_INSECURE_GLOBAL_ID_RECLAIM": (
-        WARNING,
-        "clients older than CVE-2021-20288 are at work",
-        (_SHOW, words("upgrade the clients that it names")),
-    ),
-    "AUTH_INSECURE_GLOBAL_ID_RECLAIM_ALLOWED": (
-        WARNING,
-        "CVE-2021-20288: old clients may take another's session",
-        (root(f"ceph config set mon {_UNSAFE} false"),),
-    ),
-    "MON_MSGR2_NOT_ENABLED": (
-        NOTE,
-        "clients use the older protocol",
-        (root("ceph mon enable-msgr2"),),
-    ),
-    "RECENT_CRASH": (
-        NOTE,
-        "a daemon crashed lately",
-        (root("ceph crash ls-new"), root("ceph crash archive-all")),
-    ),
-    "MGR_DOWN": (
-        WARNING,
-        "no manager: no tasks of rbd_support, no statistics",
-        (root("systemctl restart ceph-mgr.target"),),
-    ),
-}
-_SAID_ELSEWHERE = ("POOL_APP_NOT_ENABLED", "POOL_NO_REDUNDANCY", "OSD_OUT_OF_ORDER_FULL")
+
+
+def restart(platform: Platform, daemon: str) -> Step:
+    """Restarts the cluster's daemons of a kind: mon, mgr or osd."""
+    return root(platform.by_hand("restart", *platform.daemons[daemon]))
+
+
+def _codes(platform: Platform) -> dict[str, _Kind]:
+    """{a code of Ceph's health: (severity, cause, what mends it)}."""
+    typed = platform.by_hand
+
+    def ceph(*argv: str) -> Step:
+        return root(typed("ceph", *argv))
+
+    show = ceph("health", "detail")
+    return {
+        "MON_DOWN": (
+            WARNING,
+            "a monitor is out of the quorum; with a majority gone all clients hang",
+            (restart(platform, "mon"),),
+        ),
+        "MON_CLOCK_SKEW": (
+            ERROR,
+            "the monitors' clocks differ by more than 50 ms: elections and cephx tickets fail",
+            (hosts.set_clock(platform),),
+        ),
+        "MON_DISK_LOW": (WARNING, "a monitor stops when its disk is full", (show,)),
+        "MON_DISK_CRIT": (ERROR, "a monitor stops when its disk is full", (show,)),
+        "OSD_DOWN": (
+            WARNING,
+            "OSDs are down: their data has fewer copies",
+            (restart(platform, "osd"),),
+        ),
+        "OSD_FULL": (ERROR, _FULL, (ceph("osd", "df"), words("add OSDs or delete data"))),
+        "OSD_BACKFILLFULL": (WARNING, _FULL, (ceph("osd", "df"), words("add OSDs or delete data"))),
+        "OSD_NEARFULL": (WARNING, _FULL, (ceph("osd", "df"), words("add OSDs or delete data"))),
+        "POOL_FULL": (ERROR, _FULL, (ceph("df"), words("raise its quota, or add OSDs"))),
+        "POOL_NEAR_FULL": (WARNING, _FULL, (ceph("df"), words("raise its quota, or add OSDs"))),
+        "PG_AVAILABILITY": (
+            ERROR,
+            "some data is not served now: guests that touch it hang",
+            (show,),
+        ),
+        "PG_DAMAGED": (ERROR, "some data is damaged", (show,)),
+        "PG_DEGRADED": (WARNING, "some data has fewer copies than it should", (show,)),
+        "OBJECT_UNFOUND": (ERROR, "some data cannot be found on any OSD", (show,)),
+        "SLOW_OPS": (WARNING, "some requests take longer than 30 s: guests feel it", (show,)),
+        "OSDMAP_FLAGS": (
+            WARNING,
+            "somebody set noout, pause or a flag like it, and left it",
+            (
+                root(f"{typed('ceph', 'osd', 'dump')} | grep flags"),
+                words(typed("ceph", "osd", "unset", "FLAG")),
+            ),
+        ),
+        "AUTH_INSECURE_GLOBAL_ID_RECLAIM": (
+            WARNING,
+            "clients older than CVE-2021-20288 are at work",
+            (show, words("upgrade the clients that it names")),
+        ),
+        "AUTH_INSECURE_GLOBAL_ID_RECLAIM_ALLOWED": (
+            WARNING,
+            "CVE-2021-20288: old clients may take another's session",
+            (ceph("config", "set", "mon", _UNSAFE, "false"),),
+        ),
+        "MON_MSGR2_NOT_ENABLED": (
+            NOTE,
+            "clients use the older protocol",
+            (ceph("mon", "enable-msgr2"),),
+        ),
+        "RECENT_CRASH": (
+            NOTE,
+            "a daemon crashed lately",
+            (ceph("crash", "ls-new"), ceph("crash", "archive-all")),
+        ),
+        "MGR_DOWN": (
+            WARNING,
+            "no manager: no tasks of rbd_support, no statistics",
+            (restart(platform, "mgr"),),
+        ),
+    }
 
 
 def findings(site: Site, looked: Looked) -> Iterator[Finding]:
@@ -87,9 +108,9 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     if looked.seen(admin, "ceph.health"):
         yield from _health(site, looked)
     if looked.seen(admin, "ceph.monmap"):
-        yield from _quorum(admin, json.loads(looked.seen(admin, "ceph.monmap")["out"]))
+        yield from _quorum(site, json.loads(looked.seen(admin, "ceph.monmap")["out"]))
     if looked.seen(admin, "ceph.ratios"):
-        yield from _ratios(admin, looked.seen(admin, "ceph.ratios")["out"])
+        yield from _ratios(site, looked.seen(admin, "ceph.ratios")["out"])
     if looked.seen(admin, "ceph.pools"):
         pools = {p["pool_name"]: p for p in json.loads(looked.seen(admin, "ceph.pools")["out"])}
         yield from _pools(site, pools)
@@ -100,25 +121,28 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
 def _health(site: Site, looked: Looked) -> Iterator[Finding]:
     admin = site.admin.name
     health = json.loads(looked.seen(admin, "ceph.health")["out"])
+    typed = site.cluster.platform.by_hand
+    codes, show = _codes(site.cluster.platform), root(typed("ceph", "health", "detail"))
     muted = {mute.get("code") for mute in health.get("mutes", ())}
     for code, check in sorted(health.get("checks", {}).items()):
         if code in muted or code in _SAID_ELSEWHERE:
             continue
         severe = check.get("severity") == "HEALTH_ERR"
-        severity, cause, mend = _CODES.get(
-            code, (ERROR if severe else NOTE, "Ceph says so; its manual names each code", (_SHOW,))
+        severity, cause, mend = codes.get(
+            code, (ERROR if severe else NOTE, "Ceph says so; its manual names each code", (show,))
         )
         found = check.get("summary", {}).get("message", "") or code
         flags = re.match(r"([a-z,-]+) flag\(s\) set", found)
         if flags:
             names = flags.group(1).split(",")
-            mend = (root("; ".join(f"ceph osd unset {name}" for name in names)),)
+            mend = (root("; ".join(typed("ceph", "osd", "unset", name) for name in names)),)
         yield Finding(
             severity, f"ceph.{code}", (admin,), f"health: {code}", found, "HEALTH_OK", cause, mend
         )
 
 
-def _quorum(admin: str, monmap: dict[str, Json]) -> Iterator[Finding]:
+def _quorum(site: Site, monmap: dict[str, Json]) -> Iterator[Finding]:
+    admin, platform = site.admin.name, site.cluster.platform
     quorum = set(monmap.get("quorum", ()))
     out = [mon["name"] for mon in monmap["mons"] if quorum and mon["rank"] not in quorum]
     if out:
@@ -130,16 +154,20 @@ def _quorum(admin: str, monmap: dict[str, Json]) -> Iterator[Finding]:
             f"without {', '.join(out)}",
             f"all {len(monmap['mons'])} monitors",
             "one more that ends may stop every client",
-            (Step("words", f"on {', '.join(out)}: systemctl restart ceph-mon.target"),),
+            (words(f"on {', '.join(out)}: {restart(platform, 'mon').text}"),),
         )
 
 
-def _ratios(admin: str, text: str) -> Iterator[Finding]:
+def _ratios(site: Site, text: str) -> Iterator[Finding]:
+    admin, typed = site.admin.name, site.cluster.platform.by_hand
     ratios = {name: float(value) for name, value in re.findall(r'"(\w+)":\s*([0-9.]+)', text)}
     known = {"nearfull_ratio": 0.85, "backfillfull_ratio": 0.90, "full_ratio": 0.95}
     have = [ratios[name] for name in known if name in ratios]
     if len(have) == 3 and (have != sorted(have) or have[2] > 0.97):
-        commands = [f"ceph osd set-{n.replace('_', '-')} {v}" for n, v in reversed(known.items())]
+        commands = [
+            typed("ceph", "osd", f"set-{n.replace('_', '-')}", str(v))
+            for n, v in reversed(known.items())
+        ]
         found = ", ".join(f"{name} {ratios[name]}" for name in known)
         yield Finding(
             WARNING,
@@ -154,7 +182,7 @@ def _ratios(admin: str, text: str) -> Iterator[Finding]:
 
 
 def _pools(site: Site, pools: dict[str, Json]) -> Iterator[Finding]:
-    admin = site.admin.name
+    admin, typed = site.admin.name, site.cluster.platform.by_hand
     for name, wanted in site.pools.items():
         pool = pools.get(name)
         if pool is None:
@@ -169,7 +197,7 @@ def _pools(site: Site, pools: dict[str, Json]) -> Iterator[Finding]:
                 "size 1",
                 "size 3",
                 "one disk that dies takes volumes with it",
-                (root(f"ceph osd pool set {name} size 3"),),
+                (root(typed("ceph", "osd", "pool", "set", name, "size", "3")),),
             )
         elif size > 1 and least == 1:
             yield Finding(
@@ -180,7 +208,11 @@ def _pools(site: Site, pools: dict[str, Json]) -> Iterator[Finding]:
                 "min_size 1",
                 f"min_size {max(2, size - 1)}",
                 "writes go on with a single copy: the next disk that dies loses them",
-                (root(f"ceph osd pool set {name} min_size {max(2, size - 1)}"),),
+                (
+                    root(
+                        typed("ceph", "osd", "pool", "set", name, "min_size", str(max(2, size - 1)))
+                    ),
+                ),
             )
         groups = pool.get("pg_num", 0)
         if groups & (groups - 1) and pool.get("pg_autoscale_mode") != "on":
@@ -193,7 +225,7 @@ def _pools(site: Site, pools: dict[str, Json]) -> Iterator[Finding]:
                 f"pg_num {groups}",
                 "a power of two",
                 "placement groups of two sizes: data is spread unevenly",
-                (root(f"ceph osd pool set {name} pg_num {power}"),),
+                (root(typed("ceph", "osd", "pool", "set", name, "pg_num", str(power))),),
             )
 
 
@@ -215,7 +247,7 @@ def _users(site: Site, looked: Looked) -> Iterator[Finding]:
                 "; ".join(f"{d}: {caps[d]}" for d in sorted(broad)),
                 "; ".join(f"{d}: {wanted[d]}" for d in sorted(wanted)),
                 "whoever gets this key from a service's host owns the whole cluster",
-                (root(_caps_command(f"client.{name}", wanted)),),
+                (root(_caps_command(site, f"client.{name}", wanted)),),
             )
     if site.nova.ephemeral and site.glance.show_image_direct_url:
         client = site.clients[site.nova.client]
@@ -251,7 +283,7 @@ def _backup(site: Site, looked: Looked, users: Json, release: int | None) -> Ite
         wanted = auth.wanted_caps(Client(rwx=[pool], rx=[site.cinder.pool]), release)
         entity = f"client.{name}"
         if entity not in users:
-            command = _caps_command(entity, wanted).replace("auth caps", "auth add", 1)
+            command = _caps_command(site, entity, wanted, "add")
             yield Finding(
                 ERROR,
                 "user.backup",
@@ -273,10 +305,10 @@ def _backup(site: Site, looked: Looked, users: Json, release: int | None) -> Ite
                 "; ".join(f"{d}: {users[entity].get(d, '(none)')}" for d in sorted(wanted)),
                 "; ".join(f"{d}: {wider[d]}" for d in sorted(wider)),
                 "cinder-backup cannot read volumes, or write its own pool",
-                (root(_caps_command(entity, wider)),),
+                (root(_caps_command(site, entity, wider)),),
             )
 
 
-def _caps_command(entity: str, caps: dict[str, str]) -> str:
-    pairs = " ".join(f"{d} {shlex.quote(caps[d])}" for d in sorted(caps))
-    return f"ceph auth caps {shlex.quote(entity)} {pairs}"
+def _caps_command(site: Site, entity: str, caps: dict[str, str], deed: str = "caps") -> str:
+    pairs = [word for daemon in sorted(caps) for word in (daemon, caps[daemon])]
+    return site.cluster.platform.by_hand("ceph", "auth", deed, entity, *pairs)

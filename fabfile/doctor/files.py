@@ -63,7 +63,7 @@ def _others(site: Site, host: Host, seen: Seen) -> Iterator[Finding]:
     ours = {binding.keyring_path for binding in keyrings.wanted(site, host)}
     for line in (seen.get("ceph.keyrings") or {}).get("out", "").splitlines():
         name, mode, owner, group = (line.split(" ") + [""] * 4)[:4]
-        path = f"/etc/ceph/{name}"
+        path = f"{site.platform_of(host).ceph['folder']}/{name}"
         if path in ours or not re.fullmatch(r"[A-Za-z0-9_.@-]+", name):
             continue
         if ".client.admin." in name:

@@ -18,6 +18,7 @@ from fabfile.doctor.finding import (
     words,
 )
 from fabfile.doctor.observation import Looked
+from fabfile.model.platforms import Platform
 from fabfile.model.site import Site
 
 SKEW, BAD_SKEW = 5.0, 60.0
@@ -58,6 +59,12 @@ def _reference(site: Site, clocks: Json) -> str | None:
     return next((h.name for h in site.with_role("ceph") if h.name in clocks), None)
 
 
+def set_clock(platform: Platform) -> Step:
+    """Sets a host's clock by whichever program keeps it."""
+    typed = platform.by_hand
+    return root(f"{typed('restart', *platform.daemons['clock'])} || {typed('step-clock')}")
+
+
 def _clocks(site: Site, looked: Looked) -> Iterator[Finding]:
     reference = _reference(site, looked.clocks)
     if reference is None:
@@ -80,7 +87,11 @@ def _clocks(site: Site, looked: Looked) -> Iterator[Finding]:
             "the same time on every host",
             "cephx tickets and Keystone tokens are made for a time; services that are 60 s off "
             "count as down",
-            (root("systemctl restart systemd-timesyncd || chronyc makestep"),),
+            (
+                set_clock(
+                    site.cluster.platform if host == HERE else site.platform_of(site.host(host))
+                ),
+            ),
         )
 
 

@@ -16,15 +16,6 @@ from fabfile.resources.resource import Resource
 from fabfile.resources.service_config import OLD_DATADIR
 
 DISKS = ("/", "/etc", "/var", "/var/log", "/var/lib/nova", "/var/lib/stackrbd")
-LIBRARIES = ("librados2", "librbd1")
-LIBVIRT = (
-    "libvirtd.service",
-    "libvirtd.socket",
-    "virtqemud.service",
-    "virtqemud.socket",
-    "virtsecretd.service",
-    "virtsecretd.socket",
-)
 MOST_GUESTS = 64
 """Running guests of a compute whose disks are looked at: a virsh each."""
 _HEAD = r'"entity":\s*"[^"]*"|"key":\s*"A[A-Za-z0-9+/]{7}'
@@ -80,7 +71,7 @@ def reads(site: Site, host: Host) -> list[Read]:
         return found
     listed = [
         "find",
-        "/etc/ceph",
+        platform.ceph["folder"],
         "-maxdepth",
         "1",
         "-name",
@@ -89,7 +80,7 @@ def reads(site: Site, host: Host) -> list[Read]:
         r"%f %m %u %g\n",
     ]
     found.append(Read("units", "units", {"names": names}))
-    found.append(Read("packages", "packages", {"names": list(LIBRARIES)}))
+    found.append(Read("packages", "packages", {"names": list(platform.packages["libraries"])}))
     found.append(Read("ceph.keyrings", "argv", {"argv": listed, "ok": [0, 1]}))
     if "glance" in host.roles:
         argv = ["find", OLD_DATADIR, "-maxdepth", "1", "-type", "f", "-print", "-quit"]
@@ -103,9 +94,10 @@ def reads(site: Site, host: Host) -> list[Read]:
 
 
 def _of_a_compute(site: Site, host: Host) -> list[Read]:
+    platform = site.platform_of(host)
     return [
-        Read("libvirt.daemons", "units", {"names": list(LIBVIRT)}),
-        domains.read(site.platform_of(host), MOST_GUESTS),
+        Read("libvirt.daemons", "units", {"names": list(platform.daemons["libvirt"])}),
+        domains.read(platform, MOST_GUESTS),
     ]
 
 

@@ -16,8 +16,10 @@ from fabfile.core.contract import (
     UnknownHostKey,
     WrongHostKey,
 )
+from fabfile.doctor.ceph import restart
 from fabfile.doctor.finding import ERROR, RESTART_ALL, Finding, Step, root, task, words
 from fabfile.doctor.observation import Looked
+from fabfile.model.platforms import Platform
 from fabfile.model.site import Site
 from fabfile.resources import domains, secret_uuid
 
@@ -86,7 +88,7 @@ def _errors(site: Site, looked: Looked) -> Iterator[Finding]:
             "an answer within 10 s",
             "its monitors have no quorum, or ceph.conf or the admin keyring there is not right",
             (
-                root("systemctl restart ceph-mon.target"),
+                restart(site.cluster.platform, "mon"),
                 words("then, on every monitor's host: ceph daemon mon.$(hostname -s) mon_status"),
             ),
         )
@@ -96,7 +98,7 @@ def _errors(site: Site, looked: Looked) -> Iterator[Finding]:
         if about in said or (host == admin and read in silent):
             continue
         said.add(about)
-        yield _error(host, read, stop)
+        yield _error(site, host, read, stop)
 
 
 def _is_of_libvirt(read: str, stop: Stop) -> bool:
@@ -104,7 +106,14 @@ def _is_of_libvirt(read: str, stop: Stop) -> bool:
     return read in _OF_LIBVIRT and isinstance(stop, Failed)
 
 
-def _error(host: str, read: str, stop: Stop) -> Finding:
+def _libvirt_up(platform: Platform) -> str:
+    typed = platform.by_hand
+    socket, *_ = platform.daemons["libvirtd"]
+    name = socket.removesuffix(".socket")
+    return "; ".join((typed("unmask", name), typed("start", socket), typed("start", name)))
+
+
+def _error(site: Site, host: str, read: str, stop: Stop) -> Finding:
     if _is_of_libvirt(read, stop):
         return Finding(
             ERROR,
@@ -115,10 +124,7 @@ def _error(host: str, read: str, stop: Stop) -> Finding:
             "an answer",
             "libvirtd is down: no guest starts here, and no volume is attached",
             (
-                root(
-                    "systemctl unmask libvirtd; systemctl start libvirtd.socket; "
-                    "systemctl start libvirtd"
-                ),
+                root(_libvirt_up(site.platform_of(site.host(host)))),
                 RESTART_ALL,
             ),
         )

@@ -9,6 +9,7 @@ from fabfile.core.contract import Host, Seen
 from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, Finding, root, task, words
 from fabfile.doctor.observation import Looked
 from fabfile.model import services
+from fabfile.model.platforms import Platform
 from fabfile.model.services import Service
 from fabfile.model.site import Site
 from fabfile.resources import ceph_conf, keyrings
@@ -18,12 +19,13 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """All of them."""
     for host in site.all_hosts():
         seen = looked.facts.hosts.get(host.name, {})
-        yield from _units(host, seen)
+        yield from _units(site.platform_of(host), host, seen)
         yield from _newer(site, host, seen)
-        yield from _daemons(host.name, seen)
+        yield from _daemons(site.platform_of(host), host.name, seen)
 
 
-def _units(host: Host, seen: Seen) -> Iterator[Finding]:
+def _units(platform: Platform, host: Host, seen: Seen) -> Iterator[Finding]:
+    typed = platform.by_hand
     for unit, state in seen.get("units", {}).items():
         if state.get("LoadState") == "masked":
             yield Finding(
@@ -34,7 +36,7 @@ def _units(host: Host, seen: Seen) -> Iterator[Finding]:
                 "masked",
                 "active",
                 "somebody keeps it from being started",
-                (root(f"systemctl unmask {unit}; systemctl enable {unit}"), RESTART_ALL),
+                (root(f"{typed('unmask', unit)}; {typed('enable', unit)}"), RESTART_ALL),
             )
         elif state.get("LoadState") != "loaded":
             yield Finding(
@@ -57,7 +59,7 @@ def _units(host: Host, seen: Seen) -> Iterator[Finding]:
                 unit,
                 found,
                 "active",
-                f"it does not run; its last words: journalctl -u {unit} -n 20",
+                f"it does not run; its last words: {typed('log', unit, '-n', '20')}",
                 (RESTART_ALL,),
             )
 
@@ -121,7 +123,8 @@ def _active(seen: Seen) -> set[str]:
     return {name for name, unit in shown.items() if unit.get("ActiveState") == "active"}
 
 
-def _daemons(host: str, seen: Seen) -> Iterator[Finding]:
+def _daemons(platform: Platform, host: str, seen: Seen) -> Iterator[Finding]:
+    typed, units = platform.by_hand, platform.daemons
     kind = daemons(seen)
     if kind == "both":
         yield Finding(
@@ -133,10 +136,7 @@ def _daemons(host: str, seen: Seen) -> Iterator[Finding]:
             "one",
             "each has secrets of its own: what is set in one is not found by the other",
             (
-                root(
-                    "systemctl disable --now libvirtd.socket libvirtd-ro.socket "
-                    "libvirtd-admin.socket libvirtd.service"
-                ),
+                root(typed("disable-now", *units["libvirtd"])),
                 task("compute.secret"),
                 RESTART_ALL,
             ),
@@ -150,5 +150,5 @@ def _daemons(host: str, seen: Seen) -> Iterator[Finding]:
             "virtqemud without virtsecretd",
             "virtsecretd.socket active",
             "nobody keeps the secrets that guests' disks name",
-            (root("systemctl enable --now virtsecretd.socket"), task("compute.secret")),
+            (root(typed("enable-now", *units["virtsecretd"])), task("compute.secret")),
         )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from fabfile.core.contract import Stop
-from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, WARNING, Finding, root
+from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, WARNING, Finding, Step, root
 from fabfile.doctor.observation import Looked
 from fabfile.model import releases
 from fabfile.model.site import Site
@@ -20,7 +20,10 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     yield from _daemons(site, looked)
 
 
-_UPGRADE = root("apt-get install --only-upgrade -y librados2 librbd1 ceph-common")
+def _upgrade(site: Site, host: str) -> Step:
+    platform = site.platform_of(site.host(host))
+    packages = *platform.packages["libraries"], platform.packages["client"][0]
+    return root(platform.by_hand("upgrade", *packages))
 
 
 def major(version: str | None) -> int | None:
@@ -44,7 +47,7 @@ def _libraries(site: Site, looked: Looked) -> Iterator[Finding]:
                 f"{rbd}, {rados}",
                 "the same version of both",
                 "they came from two sources: Python programs that load both may crash",
-                (_UPGRADE, RESTART_ALL),
+                (_upgrade(site, host), RESTART_ALL),
             )
         old = major(rados)
         if old and new_keys and old < 20:
@@ -56,7 +59,7 @@ def _libraries(site: Site, looked: Looked) -> Iterator[Finding]:
                 str(rados),
                 "20.2.4 or later",
                 f"keys of the new kind (aes256k) are refused there: {', '.join(new_keys)}",
-                (_UPGRADE, RESTART_ALL),
+                (_upgrade(site, host), RESTART_ALL),
             )
         if old and cluster_is and old < cluster_is - 2:
             yield Finding(
@@ -67,7 +70,7 @@ def _libraries(site: Site, looked: Looked) -> Iterator[Finding]:
                 str(rados),
                 f"at most two releases behind the cluster's {cluster_is}",
                 "Ceph is tested with clients of two releases back",
-                (_UPGRADE, RESTART_ALL),
+                (_upgrade(site, host), RESTART_ALL),
             )
 
 
@@ -101,7 +104,7 @@ def _daemons(site: Site, looked: Looked) -> Iterator[Finding]:
             found,
             "one version",
             "an upgrade is under way, or was left half done",
-            (root("ceph versions"),),
+            (root(site.cluster.platform.by_hand("ceph", "versions")),),
         )
 
 
