@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from fabfile.audit.database_rows import Backup, Image, Instance, Rows, Volume
 from fabfile.core.contract import BadInput, Json
+from fabfile.model.deployment import Cluster
 from fabfile.model.services import CINDER_VOLUME, GLANCE_API, NOVA_COMPUTE
 from fabfile.model.site import Site
 
@@ -49,6 +49,7 @@ class Places:
     vms: None where ephemeral disks are not in a pool.
     """
 
+    cluster: Cluster
     fsid: str
     volumes: str
     images: str
@@ -56,6 +57,10 @@ class Places:
     backend: str
     volume_name: str = "volume-%s"
     snapshot_name: str = "snapshot-%s"
+
+    def by_hand(self, program: str, *words: str) -> str:
+        """A command for the cluster, as a person types it where it is asked."""
+        return self.cluster.platform.by_hand(program, *words)
 
     def owns(self, host: str) -> bool:
         """Whether a row's 'host@backend#pool' is of the site's backend."""
@@ -109,6 +114,7 @@ def places(site: Site, monmap: Mapping[str, Json], options: Mapping[str, str]) -
     # Of Nova's own uses, the last is that of its disks; the first, of Cinder's volumes.
     disks = uses[NOVA_COMPUTE].pool
     return Places(
+        site.cluster,
         fsid,
         volumes.pool,
         images.pool,
@@ -152,6 +158,7 @@ def _missing(places: Places, before: Rows, names: Names, after: Rows) -> Iterato
         if places.owns(volume.host) and settled(volume):
             name = places.volume_name % volume.name_id
             yield from _unless_there(
+                places,
                 names,
                 "volume",
                 places.volumes,
@@ -164,6 +171,7 @@ def _missing(places: Places, before: Rows, names: Names, after: Rows) -> Iterato
     for backup in before.backup & after.backup:
         if _is_cephs(backup) and backup.status == "available":
             yield from _unless_there(
+                places,
                 names,
                 "backup",
                 backup.pool,
@@ -176,6 +184,7 @@ def _missing(places: Places, before: Rows, names: Names, after: Rows) -> Iterato
         for one in before.instance & after.instance:
             if one.state in _HAVE_A_DISK and one.host and one.id in roots:
                 yield from _unless_there(
+                    places,
                     names,
                     "disk",
                     places.vms,
@@ -197,7 +206,7 @@ def _missing_image(places: Places, image: Image, names: Names) -> Iterator[Findi
     delete = f"openstack image delete {image.id}"
     at = location(places, image)
     if at:
-        yield from _unless_there(names, "image", at[0], (at[1],), image.id, delete)
+        yield from _unless_there(places, names, "image", at[0], (at[1],), image.id, delete)
     elif _cluster_of(image) not in ("", places.fsid):
         yield Finding(
             "missing",
@@ -211,14 +220,20 @@ def _missing_image(places: Places, image: Image, names: Names) -> Iterator[Findi
 
 
 def _unless_there(  # noqa: PLR0913, PLR0917 (a row's place, and what settles it)
-    names: Names, thing: str, pool: str, candidates: tuple[str, ...], row: str, command: str
+    places: Places,
+    names: Names,
+    thing: str,
+    pool: str,
+    candidates: tuple[str, ...],
+    row: str,
+    command: str,
 ) -> Iterator[Finding]:
     if any(name in names.there.get(pool, ()) for name in candidates):
         return
     for name in candidates:
         for number, trashed in names.trash.get(pool, {}).items():
             if trashed == name:
-                back = _words("rbd", "trash", "restore", "-p", pool, number)
+                back = places.by_hand("rbd", "trash", "restore", "-p", pool, number)
                 yield Finding("missing", thing, pool, name, row, "it is in the pool's trash", back)
                 return
     yield Finding("missing", thing, pool, candidates[0], row, GONE, command)
@@ -299,7 +314,7 @@ def _orphaned(places: Places, before: Rows, names: Names, after: Rows) -> Iterat
         for name in some:
             stranger = known.stranger(name)
             if stranger and (stranger[0] != "image" or pool == places.images):
-                away = _words("rbd", "trash", "mv", f"{pool}/{name}")
+                away = places.by_hand("rbd", "trash", "mv", f"{pool}/{name}")
                 yield Finding(
                     "orphaned", stranger[0], pool, name, stranger[1], "no row names it", away
                 )
@@ -307,7 +322,7 @@ def _orphaned(places: Places, before: Rows, names: Names, after: Rows) -> Iterat
         for number, name in trashed.items():
             stranger = known.stranger(name)
             if stranger:
-                away = _words("rbd", "trash", "rm", f"{pool}/{number}")
+                away = places.by_hand("rbd", "trash", "rm", f"{pool}/{number}")
                 yield Finding(
                     "trash",
                     stranger[0],
@@ -385,10 +400,6 @@ def attached(
 def runs(instance: Instance) -> bool:
     """Whether an instance's hypervisor has its volumes open."""
     return instance.state == "active" and instance.power == "1"
-
-
-def _words(*argv: str) -> str:
-    return shlex.join(argv)
 
 
 def told(finding: Finding, sentence: str, command: str | None = None) -> Finding:

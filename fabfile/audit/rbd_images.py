@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -142,7 +141,9 @@ def watchers(answer: Mapping[str, Json] | None) -> tuple[str, ...] | None:
     return tuple(item["address"] for item in items)
 
 
-def looked_at(findings: Iterable[Finding], answers: Mapping[str, Json]) -> list[Finding]:
+def looked_at(
+    places: Places, findings: Iterable[Finding], answers: Mapping[str, Json]
+) -> list[Finding]:
     """The findings that stand after the closer look, each with what it showed."""
     found = []
     for finding in findings:
@@ -150,7 +151,7 @@ def looked_at(findings: Iterable[Finding], answers: Mapping[str, Json]) -> list[
         if finding.kind == "trash":
             one = _in_trash(finding, spec, answers)
         elif finding.kind == "orphaned":
-            one = _orphan(finding, spec, answers)
+            one = _orphan(places, finding, spec, answers)
         else:
             there = finding.name and _document(answers.get(f"info {spec}")) is not None
             one = None if finding.kind == "missing" and there else finding
@@ -168,7 +169,9 @@ def _in_trash(finding: Finding, spec: str, answers: Mapping[str, Json]) -> Findi
     return finding
 
 
-def _orphan(finding: Finding, spec: str, answers: Mapping[str, Json]) -> Finding | None:
+def _orphan(
+    places: Places, finding: Finding, spec: str, answers: Mapping[str, Json]
+) -> Finding | None:
     info = _document(answers.get(f"info {spec}"))
     if info is None:
         return None  # it went while it was looked at
@@ -180,14 +183,14 @@ def _orphan(finding: Finding, spec: str, answers: Mapping[str, Json]) -> Finding
         return told(
             finding,
             f"no row names it ({size}); {len(children)} clones need it",
-            shlex.join(["rbd", "children", "--all", spec]),
+            places.by_hand("rbd", "children", "--all", spec),
         )
     seen = watchers(answers.get(f"status {spec}"))
     if seen:
         return told(
             finding,
             f"no row names it ({size}); it is open at {', '.join(seen)}",
-            shlex.join(["rbd", "status", spec]),
+            places.by_hand("rbd", "status", spec),
         )
     return told(finding, f"no row names it ({size})")
 
@@ -246,7 +249,7 @@ def _sizes(
 
 def _other_size(places: Places, volume: Volume, name: str, size: int) -> Finding:
     spec = f"{places.volumes}/{name}"
-    command = shlex.join(["rbd", "resize", "--size", f"{volume.size}G", spec])
+    command = places.by_hand("rbd", "resize", "--size", f"{volume.size}G", spec)
     if size > int(volume.size or 0) * _GIB:
         command = f"openstack volume set --size {-(-size // _GIB)} {volume.id}"
     return Finding(
@@ -284,7 +287,7 @@ def _snapshots(
         for name in held.snapshots if pool == places.volumes else ():
             found = form.fullmatch(name)
             if found and found[1] not in known:
-                away = shlex.join(["rbd", "snap", "rm", f"{pool}/{image}@{name}"])
+                away = places.by_hand("rbd", "snap", "rm", f"{pool}/{image}@{name}")
                 yield Finding(
                     "orphaned",
                     "snapshot",
@@ -306,8 +309,8 @@ def _snapshots(
                 f"{at[1]}@{at[2]}",
                 one.id,
                 "Glance's location names it, and no clone can be made without it",
-                f"{shlex.join(['rbd', 'snap', 'create', spec])} && "
-                f"{shlex.join(['rbd', 'snap', 'protect', spec])}",
+                f"{places.by_hand('rbd', 'snap', 'create', spec)} && "
+                f"{places.by_hand('rbd', 'snap', 'protect', spec)}",
             )
 
 
@@ -334,6 +337,6 @@ def _watched(
             yield attached(
                 volume,
                 f"attached nowhere, and open at {', '.join(seen)}",
-                shlex.join(["ceph", "osd", "blocklist", "add", seen[0]]),
+                places.by_hand("ceph", "osd", "blocklist", "add", seen[0]),
                 (places.volumes, name),
             )

@@ -12,10 +12,17 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from fabfile.audit import compare, database_rows, rbd_images  # noqa: E402 (its place is known now)
+from fabfile.core import site_file  # noqa: E402
+from fabfile.core.contract import Host  # noqa: E402
+from fabfile.model import platforms  # noqa: E402
+from fabfile.model.deployment import Cluster  # noqa: E402
 
 MANY = 100_100
 FSID = "11111111-2222-3333-4444-555555555555"
-PLACES = compare.Places(FSID, "volumes", "images", None, "rbd")
+CLUSTER = Cluster(
+    "ceph", FSID, Host("ceph01", ("ceph",)), platforms.made_of(site_file.platforms()[0])
+)
+PLACES = compare.Places(CLUSTER, FSID, "volumes", "images", None, "rbd")
 
 
 def uuid(number):

@@ -26,7 +26,7 @@ from fabfile.core.contract import BadInput
 
 from .states import FSID, site
 
-PLACES = compare.Places(FSID, "volumes", "images", "vms", "rbd")
+PLACES = compare.Places(site().cluster, FSID, "volumes", "images", "vms", "rbd")
 HOST = "ctl@rbd#rbd"
 GIB = 1 << 30
 
@@ -230,7 +230,7 @@ def orphan(name, **answers):
     given |= {f"{question} {spec}": value for question, value in answers.items()}
     findings = compared(seen=seen)
     assert {*rbd_images.suspects(site().cluster, findings)} == {*given}
-    return rbd_images.looked_at(findings, given)
+    return rbd_images.looked_at(PLACES, findings, given)
 
 
 def test_an_orphan_is_shown_with_its_size():
@@ -255,8 +255,8 @@ def test_what_went_meanwhile_or_is_kept_for_clones_is_no_finding():
 def test_an_image_that_came_meanwhile_is_not_missing():
     findings = compared(seen=names(volumes={f"volume-{V}"}))
     spec = f"volumes/volume-{W}"
-    assert rbd_images.looked_at(findings, {f"info {spec}": answer({"size": GIB})}) == []
-    assert len(rbd_images.looked_at(findings, {f"info {spec}": GONE})) == 1
+    assert rbd_images.looked_at(PLACES, findings, {f"info {spec}": answer({"size": GIB})}) == []
+    assert len(rbd_images.looked_at(PLACES, findings, {f"info {spec}": GONE})) == 1
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_the_trash_holds_what_waits_or_is_needed(status, children, count):
         f"children {spec}": answer(children),
     }
     assert {*rbd_images.suspects(site().cluster, findings)} == {*told_}
-    found = rbd_images.looked_at(findings, told_)
+    found = rbd_images.looked_at(PLACES, findings, told_)
     assert [f.command for f in found] == ["rbd trash rm volumes/5e1f"] * count
 
 

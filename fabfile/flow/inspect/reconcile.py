@@ -61,7 +61,7 @@ class Look:
             self.notes.append(f"{len(found)} findings: they are shown as the names alone tell them")
         else:
             found = rbd_images.looked_at(
-                found, self._told(rbd_images.suspects(self._site.cluster, found))
+                places, found, self._told(rbd_images.suspects(self._site.cluster, found))
             )
         if details:
             open_at = self._watchers(rbd_images.to_watch(places, before, after))
