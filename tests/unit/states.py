@@ -28,6 +28,7 @@ EPHEMERAL = {
     },
 }
 PLATFORMS = site_file.platforms()
+DEBIAN = next(table for table in PLATFORMS if table["name"] == "debian")
 ZED = next(t for t in site_file.releases() if "zed" in t["versions"].values())
 
 

@@ -7,9 +7,8 @@ from fabfile.model import platforms, services
 from fabfile.model import site as sites
 from fabfile.model.services import SERVICES, Service
 
-from .states import EPHEMERAL, HOSTS, OTHER, PLATFORMS, site
+from .states import DEBIAN, EPHEMERAL, HOSTS, OTHER, PLATFORMS, site
 
-DEBIAN = PLATFORMS[0]
 NOVA_VOLUMES = ("nova-compute", "volumes", "volumes", "libvirt", False, True)
 
 

@@ -11,13 +11,13 @@ from fabfile.flow.converge import Converger
 from fabfile.model import releases
 from fabfile.resources import chain, secret_uuid
 
-from .states import EPHEMERAL, OTHER, PLATFORMS, cluster, conf, secret, site, user
+from .states import DEBIAN, EPHEMERAL, OTHER, cluster, conf, secret, site, user
 
 DEBIAN = {"os": "debian", "like": [], "name": "Debian 12", "hostname": "h"}
 ANSWERS = {
     "host": DEBIAN,
     "kolla": {"/etc/kolla": False},
-    "packages": {**dict.fromkeys(PLATFORMS[0]["packages"]["client"]), "nova-common": "2:26.2.2-1"},
+    "packages": {**dict.fromkeys(DEBIAN["packages"]["client"]), "nova-common": "2:26.2.2-1"},
     "sudoers": None,
     "ceph.folder": None,
     "ceph.conf": None,

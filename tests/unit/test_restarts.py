@@ -6,7 +6,7 @@ from fabfile.core.contract import BadInput, Change, Facts
 from fabfile.model import site as sites
 from fabfile.resources import restarts
 
-from .states import HOSTS, PLATFORMS, site
+from .states import DEBIAN, HOSTS, site
 
 ALL_IN_ONE = {"ceph01": {"roles": ["ceph"]}, "one": {"roles": ["compute", "cinder", "glance"]}}
 
@@ -69,8 +69,8 @@ def test_a_restart_of_an_unknown_unit_is_never_dropped(host, units, known):
 
 def test_a_platforms_own_units_are_restarted():
     seen = facts(ctl=[], n1=["openstack-nova-compute"])
-    units = {"units": {**PLATFORMS[0]["units"], "nova-compute": "openstack-nova-compute"}}
-    it = sites.check({"name": "test", "hosts": HOSTS}, "site.toml", [{**PLATFORMS[0], **units}])
+    units = {"units": {**DEBIAN["units"], "nova-compute": "openstack-nova-compute"}}
+    it = sites.check({"name": "test", "hosts": HOSTS}, "site.toml", [{**DEBIAN, **units}])
     (found,) = restarts.plan(it, seen)
     assert (found.host, found.args["units"]) == ("n1", ["openstack-nova-compute"])
 

@@ -13,7 +13,7 @@ from fabfile.resources import chain, restarts, service_config, volume_hosts
 from fabfile.resources.rollback import Undone
 
 from . import clouds
-from .states import FSID, HOSTS, PLATFORMS, ZED, cluster, conf, site
+from .states import DEBIAN, FSID, HOSTS, ZED, cluster, conf, site
 
 OLD = {"volume_driver": volume_hosts.DRIVER, "rbd_pool": "volumes", "volume_backend_name": "rbd"}
 TWO = {**HOSTS, "ctl2": {"roles": ["cinder"]}}
@@ -367,7 +367,7 @@ def test_both_stages_ask_the_same_question_under_one_name():
 
 def step(**more):
     """What the host kept of a move."""
-    back = {"argv": volume_hosts.update_host(made_of(PLATFORMS[0]), "ctl@ceph#rbd", PLACE)}
+    back = {"argv": volume_hosts.update_host(made_of(DEBIAN), "ctl@ceph#rbd", PLACE)}
     return {
         "step": 1,
         "state": "done",
