@@ -399,6 +399,7 @@ def _refreshed(control: str, facts: Facts, need: Need, volume: str) -> Change:
         _REFRESHED,
         kind="attachment",
         subject=name,
+        stays="an attachment keeps the live monitors",
     )
 
 

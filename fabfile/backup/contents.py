@@ -44,6 +44,7 @@ _ORDER = (
 DATABASE_UNITS, _QUEUE = ("mariadb", "mysql"), 2
 _STAYS = re.compile(r"nova-compute|.*-agent|.*-cleanup|.*-metadata-agent")
 """What serves guests that run, and goes on doing so."""
+_FOR_GOOD = "it was taken away for good"
 UNITS = Read("units.active", "running_units")
 
 
@@ -277,7 +278,16 @@ class PutBack:
                 if not now[path]:
                     argv = ["ln", "-s", "--", content, path]
                     changes.append(
-                        Change(host, path, f"link to {content}", "+", "run", {"argv": argv}, 1)
+                        Change(
+                            host,
+                            path,
+                            f"link to {content}",
+                            "+",
+                            "run",
+                            {"argv": argv},
+                            1,
+                            stays="a link of the backup is kept",
+                        )
                     )
                 continue
             own = {"path": path, "mode": mode, "owner": owner, "group": group}
@@ -327,7 +337,18 @@ class PutBack:
             "timeout": 120,
         }
         sentence = "users, permissions and queues of the backup"
-        return [Change(host, "queue", sentence, "~", "run", args, 4)]
+        return [
+            Change(
+                host,
+                "queue",
+                sentence,
+                "~",
+                "run",
+                args,
+                4,
+                stays="what the queue had before was not kept",
+            )
+        ]
 
     def _services(
         self,
@@ -344,7 +365,18 @@ class PutBack:
             place = rank(site, group[0]) or 0
             wave = 3 if place <= _QUEUE else 5 + place
             words = ", ".join(group)
-            changes.append(Change(host, words, "enable", "!", "enable", {"units": group}, wave))
+            changes.append(
+                Change(
+                    host,
+                    words,
+                    "enable",
+                    "!",
+                    "enable",
+                    {"units": group},
+                    wave,
+                    stays="a unit stays enabled",
+                )
+            )
             if not (starts and group[0] in DATABASE_UNITS):
                 start = {"units": group, "timeout": 400}
                 changes.append(
@@ -358,7 +390,18 @@ class PutBack:
         if not staged or not seen["waiting"].get(staged):
             return []
         args = {"argv": ["rm", "-rf", "--", staged], "timeout": 300}
-        return [Change(host, staged, "the backup's files, no longer needed", "-", "run", args, 50)]
+        return [
+            Change(
+                host,
+                staged,
+                "the backup's files, no longer needed",
+                "-",
+                "run",
+                args,
+                50,
+                stays=_FOR_GOOD,
+            )
+        ]
 
 
 class Stopped:
@@ -426,6 +469,7 @@ def settled(host: str, folders: Sequence[str]) -> list[Change]:
             "run",
             {"argv": ["rm", "-rf", "--", folder], "timeout": 3600},
             1,
+            stays=_FOR_GOOD,
         )
         for folder in folders
     ]

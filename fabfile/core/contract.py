@@ -282,6 +282,7 @@ class Change:
     args: the verb's arguments; Ref where a secret goes.
     diff: lines for people, secrets as fingerprints.
     For a verb 'run', args may hold 'undo': the step that takes it back.
+    stays: why it stays when its run is taken back, where nothing takes it back.
     restarts: units on the same host that must be restarted because of it.
     wave: 0 the cluster, 1 the control services, 2 the computes, 3 the cloud's API.
     """
@@ -297,6 +298,7 @@ class Change:
     restarts: tuple[str, ...] = ()
     kind: str = ""
     subject: str = ""
+    stays: str = ""
 
 
 @dataclass(frozen=True)

@@ -292,6 +292,7 @@ class Executor:
             "sign": change.sign,
             "kind": change.kind,
             "subject": change.subject,
+            "stays": change.stays,
             "wave": change.wave,
         }
 

@@ -124,7 +124,6 @@ def _widen(site: Site, name: str, old: dict[str, str], new: dict[str, str]) -> C
         "args": {"argv": cluster.ceph(site, "auth", "caps", f"client.{name}", *_pairs(old))},
         "guard": _guard(site, name),
     }
-    # 'auth caps' wants one at least: of a user that had none, they stay.
     args = {"argv": argv, "undo": back if old else None}
     return Change(
         site.admin.name,
@@ -137,6 +136,7 @@ def _widen(site: Site, name: str, old: dict[str, str], new: dict[str, str]) -> C
         diff=diff,
         kind="user",
         subject=name,
+        stays="" if old else "it had no caps before, and 'auth caps' wants one at least",
     )
 
 

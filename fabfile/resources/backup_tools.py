@@ -64,6 +64,7 @@ def plan(site: Site, facts: Facts) -> list[Change]:
                     Phase.CONTROL,
                     kind="tools",
                     subject=" ".join(missing),
+                    stays="packages stay installed",
                 )
             )
     return changes

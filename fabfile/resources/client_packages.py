@@ -107,6 +107,7 @@ def plan(site: Site, facts: Facts) -> list[Change]:
                 phase,
                 kind="packages",
                 subject=" ".join(missing),
+                stays="packages stay installed",
             )
         )
     return changes

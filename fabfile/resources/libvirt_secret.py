@@ -128,6 +128,7 @@ def _set_value(binding: Binding, uuid: str, old: str | None, new: str | None) ->
         diff=diff,
         kind="secret_value",
         subject=uuid,
+        stays="" if old else "it had no value before, and a value is not taken from a secret",
     )
 
 

@@ -14,6 +14,7 @@ from fabfile.resources import cluster
 from fabfile.resources.resource import Resource
 
 reads = cluster.reads
+_STAYS = "a pool is never deleted"
 
 
 def plan(site: Site, facts: Facts) -> list[Change]:
@@ -49,6 +50,7 @@ def _create(site: Site, name: str, wanted: Pool) -> list[Change]:
         wave=Phase.CLUSTER,
         kind="pool",
         subject=name,
+        stays=_STAYS,
     )
     changes = [made]
     if wanted.size:
@@ -66,6 +68,7 @@ def _create(site: Site, name: str, wanted: Pool) -> list[Change]:
                 wave=Phase.CLUSTER,
                 kind="pool_size",
                 subject=name,
+                stays=_STAYS,
             )
         )
     return changes
@@ -85,6 +88,7 @@ def _init(site: Site, name: str) -> Change:
         wave=Phase.CLUSTER,
         kind="pool_application",
         subject=name,
+        stays="no application is taken from a pool, which may hold images",
     )
 
 

@@ -249,15 +249,14 @@ def _back(host: str, step: dict[str, Json]) -> Change:
         diff=(f"undo: {step['sentence']}",),
         kind="undo",
         subject=_what(step),
+        stays="what an undo takes away is not brought back",
     )
 
 
 def _stays(site: Site, facts: Facts, step: dict[str, Json]) -> str | None:
     """Why a step is not taken back, or None."""
     if not step.get("verb"):
-        if step.get("kind") == "pool":
-            return "a pool is never deleted"
-        return "it is not taken back by this tool"
+        return str(step.get("stays") or _as_told_before(step))
     seen = facts.hosts.get(site.admin.name, {})
     for pool in step.get("holds", ()):
         for kind in ("images", "trash"):
@@ -267,3 +266,9 @@ def _stays(site: Site, facts: Facts, step: dict[str, Json]) -> str | None:
             if answer["code"] == 0 and json.loads(answer["out"] or "[]"):
                 return f"pool {pool} holds images"
     return None
+
+
+def _as_told_before(step: dict[str, Json]) -> str:
+    """Why a step stays whose run was made when steps did not say so themselves."""
+    pool = step.get("kind") == "pool"
+    return "a pool is never deleted" if pool else "it is not taken back by this tool"

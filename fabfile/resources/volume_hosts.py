@@ -188,6 +188,7 @@ def _moved(site: Site, facts: Facts, move: Move) -> Change:
         restarts=() if by_hand else (platform.unit(CINDER_VOLUME),),
         kind="volume_move",
         subject=move.old,
+        stays="" if move.back else "its new place had volumes or a service of its own before",
     )
 
 
@@ -207,6 +208,7 @@ def _row_taken_away(site: Site, host: str, service: str) -> Change:
         Phase.API,
         kind="service_row",
         subject=service,
+        stays="a service writes its row itself when it starts",
     )
 
 

@@ -122,6 +122,12 @@ def steps_of(agent, run="r1"):
     return message["value"]
 
 
+def test_a_host_keeps_why_a_step_stays(agent):
+    agent(steps=[{**step(0, "run", **sh("true")), "stays": "it has a reason"}]).all()
+    (kept,) = steps_of(agent)
+    assert kept["stays"] == "it has a reason" and "verb" not in kept
+
+
 def test_steps_are_announced_before_and_after(agent, tmp_path):
     work = [step(0, "run", **sh(f"echo a > {tmp_path}/a")), step(1, "run", **sh("exit 3"))]
     said = agent(steps=[*work, step(2, "run", **sh(f"echo c > {tmp_path}/c"))]).all()

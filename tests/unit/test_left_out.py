@@ -64,6 +64,24 @@ def test_nothing_else_is_planned_otherwise(more, left_out):
     assert list(rest.changes) == [c for c in whole.changes if c.host not in left_out]
 
 
+WAYLESS = ("install", "enable", "no_folder")
+"""Verbs whose steps keep no way back."""
+
+
+@pytest.mark.parametrize("more", SITES)
+def test_what_nothing_takes_back_says_why_it_stays(more):
+    here = site(**more)
+    missing = {name: {"packages": dict.fromkeys(ANSWERS["packages"])} for name in ("ctl", "n1")}
+    changes = planned(here, facts(here, **missing)).changes
+    without = [
+        change
+        for change in changes
+        if change.verb in WAYLESS or (change.verb == "run" and not change.args.get("undo"))
+    ]
+    assert {change.kind for change in without} >= {"pool", "packages"}
+    assert [change.thing for change in without if not change.stays] == []
+
+
 def test_that_a_uuid_there_was_not_seen_is_noted():
     here, failed = site(), {"n2": Unreachable("n2: x")}
     (note,) = planned(here, facts(here, ["n2"]), failed).notes

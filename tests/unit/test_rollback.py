@@ -156,6 +156,19 @@ def test_a_pool_is_never_deleted():
     assert "a pool is never deleted" in Undone("r1").notes(site(), seen, [])[0]
 
 
+@pytest.mark.parametrize(
+    "step, why",
+    [
+        ({**POOL, "kind": "thing", "stays": "it has a reason"}, "it has a reason"),
+        ({**POOL, "kind": "thing", "stays": ""}, "it is not taken back by this tool"),
+        ({**POOL, "kind": "thing"}, "it is not taken back by this tool"),  # recorded long ago
+    ],
+)
+def test_a_step_without_a_way_back_says_itself_why_it_stays(step, why):
+    (note,) = Undone("r1").notes(site(), facts(n1=[step]), [])
+    assert note.endswith(f"stays: {why}")
+
+
 def test_a_run_of_which_nobody_knows():
     with pytest.raises(BadInput, match="no host knows of run 'r1'"):
         planned(facts())

@@ -345,7 +345,7 @@ def _one(name, step):
     guard = back.get("guard")
     was = reads.now_of(guard) if guard else None
     label = {key: step[key] for key in ("thing", "sentence", "sign", "wave")}
-    label.update({key: step.get(key, "") for key in ("kind", "subject")})
+    label.update({key: step.get(key, "") for key in ("kind", "subject", "stays")})
     label["verb_was"] = step["verb"]
     state.note(name, step=step["id"], state="begun", was=was, **dict(label, **back))
     new = [unit for unit in step.get("restarts", ()) if unit not in state.pending_restarts()]
