@@ -25,6 +25,7 @@ from fabfile.doctor.finding import (
 )
 from fabfile.doctor.observation import MOST_GUESTS, Looked
 from fabfile.doctor.secret_holders import sections
+from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import ceph_conf, domains, secret_uuid, volume_hosts
 from fabfile.resources.libvirt_secret import usage_of
@@ -118,7 +119,8 @@ def _adopt(site: Site, looked: Looked, place: str, volumes: list[str]) -> tuple[
     cinder = next(iter(site.with_role("cinder")))
     platform = site.platform_of(cinder)
     admin = site.admin.name
-    listed = looked.seen(admin, f"images.{site.cinder.pool}")
+    pool = next(one.pool for one in site.bindings_of(cinder) if one.service == CINDER_VOLUME)
+    listed = looked.seen(admin, f"images.{pool}")
     there = set(listed["out"].split()) if listed else set()
     if len(new) == 1 and all(f"volume-{volume}" in there for volume in volumes):
         host = cinder.name

@@ -12,6 +12,7 @@ from fabfile.doctor.finding import ERROR, NOTE, WARNING, Finding, Step, root, ta
 from fabfile.doctor.observation import Looked
 from fabfile.doctor.secret_holders import sections
 from fabfile.model.platforms import Platform
+from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Client, Site
 from fabfile.resources import auth
 
@@ -274,13 +275,14 @@ def _users(site: Site, looked: Looked) -> Iterator[Finding]:
 def _backup(site: Site, looked: Looked, users: Json, release: int | None) -> Iterator[Finding]:
     """cinder-backup's own user, where it is turned on."""
     admin = site.admin.name
+    volumes = [use.pool for use in site.uses() if use.service == CINDER_VOLUME]
     for seen in looked.facts.hosts.values():
         options = sections(seen.get("cinder.conf")).get("DEFAULT", {})
         if "backup.drivers.ceph" not in options.get("backup_driver", "") or not release:
             continue
         name = options.get("backup_ceph_user", "cinder")
         pool = options.get("backup_ceph_pool", "backups")
-        wanted = auth.wanted_caps(Client(rwx=[pool], rx=[site.cinder.pool]), release)
+        wanted = auth.wanted_caps(Client(rwx=[pool], rx=volumes), release)
         entity = f"client.{name}"
         if entity not in users:
             command = _caps_command(site, entity, wanted, "add")

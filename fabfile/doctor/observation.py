@@ -85,8 +85,9 @@ def reads(site: Site, host: Host) -> list[Read]:
     if "glance" in host.roles:
         argv = ["find", OLD_DATADIR, "-maxdepth", "1", "-type", "f", "-print", "-quit"]
         found.append(Read("glance.files", "argv", {"argv": argv, "ok": [0, 1]}))
-    if "cinder" in host.roles:
-        argv = ["grep", "-n", "CEPH_ARGS", "/etc/default/cinder-volume"]
+    path = platform.environment.get(services.CINDER_VOLUME.name)
+    if "cinder" in host.roles and path:
+        argv = ["grep", "-n", "CEPH_ARGS", path]
         found.append(Read("cinder.defaults", "argv", {"argv": argv, "ok": [0, 1, 2]}))
     if "compute" in host.roles:
         found += _of_a_compute(site, host)

@@ -32,7 +32,7 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
                 yield from _upper_case(host, path, conf)
         if seen.get("glance.conf") and (seen.get("glance.files") or {}).get("out"):
             yield from _file_store(host, _file(site, host, "glance"), sections(seen["glance.conf"]))
-        yield from _ceph_args(looked, host, seen)
+        yield from _ceph_args(site, looked, host, seen)
 
 
 def _file(site: Site, host: str, service: str) -> str:
@@ -133,12 +133,12 @@ def _file_store(host: str, path: str, told: Mapping[str, Mapping[str, str]]) -> 
     )
 
 
-def _ceph_args(looked: Looked, host: str, seen: Seen) -> Iterator[Finding]:
+def _ceph_args(site: Site, looked: Looked, host: str, seen: Seen) -> Iterator[Finding]:
     """Grizzly's CEPH_ARGS: needless since, and appended again and again by some tools."""
     lines = (seen.get("cinder.defaults") or {}).get("out", "").splitlines()
     live = [line for line in lines if not re.match(r"\d+:\s*#", line)]
     if live and looked.release != "grizzly":
-        path = "/etc/default/cinder-volume"
+        path = site.platform_of(site.host(host)).environment[services.CINDER_VOLUME.name]
         yield Finding(
             NOTE,
             "ceph.args",

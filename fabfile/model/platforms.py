@@ -17,7 +17,7 @@ from fabfile.model.services import Service
 class Platform:
     """One file of config/platforms/.
 
-    units, files, owners, upstart: {a service's name: what it is here}.
+    units, files, owners, upstart, environment: {a service's name: what it is here}.
     daemons: {what: the units that do it}; backup: what is taken of every host.
     needed: programs without which no work is done there.
     commands: {a program's name: the argument list that begins it}.
@@ -30,6 +30,7 @@ class Platform:
     files: Mapping[str, str]
     owners: Mapping[str, str]
     upstart: Mapping[str, str]
+    environment: Mapping[str, str]
     packages: Mapping[str, Sequence[str]]
     source: Mapping[str, str]
     ceph: Mapping[str, str]

@@ -57,7 +57,7 @@ def _for_client(
             found="private",
             why="its value cannot be compared",
             advice="define it anew with private='no'",
-            mend=[f"virsh secret-undefine {wanted}"],
+            mend=[binding.platform.by_hand("virsh", "secret-undefine", wanted)],
         )
     found = mine["value"]["out"].strip() if mine and mine["value"]["code"] == 0 else None
     if found is None or found != key:
