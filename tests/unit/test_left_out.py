@@ -13,9 +13,9 @@ from fabfile.resources import chain, secret_uuid
 
 from .states import DEBIAN, EPHEMERAL, OTHER, cluster, conf, secret, site, user
 
-DEBIAN = {"os": "debian", "like": [], "name": "Debian 12", "hostname": "h"}
+A_DEBIAN = {"os": "debian", "like": [], "name": "Debian 12", "hostname": "h"}
 ANSWERS = {
-    "host": DEBIAN,
+    "host": A_DEBIAN,
     "kolla": {"/etc/kolla": False},
     "packages": {**dict.fromkeys(DEBIAN["packages"]["client"]), "nova-common": "2:26.2.2-1"},
     "sudoers": None,
