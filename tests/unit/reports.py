@@ -1,5 +1,7 @@
 """Documents of made-up sites, for tests of what is made of them."""
 
+import functools
+
 from fabfile.core.contract import Unreachable
 from fabfile.doctor import checks as doctor_checks
 from fabfile.doctor import secret_holders
@@ -92,8 +94,9 @@ def broken(cloud):
     cloud["ctl"]["keyring.images"]["owner"] = "root"
 
 
+@functools.cache
 def a_thousand(hosts=1000):
-    """The document of a large site: most computes alike, some in each kind of trouble."""
+    """The document of a large site, made once: most computes alike, some in each trouble."""
     names = [f"compute{n:04d}" for n in range(1, hosts + 1)]
     large = site(
         hosts={**{n: HOSTS[n] for n in ("ceph01", "ctl")}, **dict.fromkeys(names, HOSTS["n1"])}

@@ -1,5 +1,6 @@
 """The picture: what is a box, what is an arrow, and that nothing lies over anything else."""
 
+import functools
 import itertools
 import re
 
@@ -49,7 +50,9 @@ DOCUMENTS = {
     "nothing seen": lambda: told(lambda cloud: cloud.clear(), known={}, release=""),
     "a thousand": a_thousand,
 }
-every = pytest.mark.parametrize("made", list(DOCUMENTS.values()), ids=list(DOCUMENTS))
+every = pytest.mark.parametrize(
+    "made", [functools.cache(made) for made in DOCUMENTS.values()], ids=list(DOCUMENTS)
+)
 sizes = pytest.mark.parametrize("pen, most", [(WIDE, MOST), (NARROW, 1)], ids=["wide", "narrow"])
 
 

@@ -1,6 +1,7 @@
 """The report's document, and the page that is made of it: whole, escaped, with nothing outside."""
 
 import base64
+import functools
 import hashlib
 import json
 import re
@@ -73,7 +74,13 @@ DOCUMENTS = {
         lambda c: c["n1"].update({"keyring.vms": None}), site_=site(**EPHEMERAL)
     ),
 }
-every = pytest.mark.parametrize("made", list(DOCUMENTS.values()), ids=list(DOCUMENTS))
+every = pytest.mark.parametrize("made", list(DOCUMENTS))
+
+
+@functools.cache
+def page_of(made):
+    """A document's page, made once for all tests that read it."""
+    return page(DOCUMENTS[made]())
 
 
 # The page
@@ -81,7 +88,7 @@ every = pytest.mark.parametrize("made", list(DOCUMENTS.values()), ids=list(DOCUM
 
 @every
 def test_every_page_is_whole_and_has_every_section(made):
-    one = Read(page(made()))
+    one = Read(page_of(made))
     assert [s["id"] for s in one.all("section")] == SECTIONS
     assert len(one.all("h1")) == 1 and len(one.all("h2")) == len(SECTIONS)
     ids = [a["id"] for _, a in one.elements if "id" in a]
@@ -93,7 +100,7 @@ def test_every_page_is_whole_and_has_every_section(made):
 
 @every
 def test_nothing_is_loaded_from_outside(made):
-    text = page(made())
+    text = page_of(made)
     one = Read(text)
     beside = re.sub("sha256-[^']*", "", text)  # of the script: any letters of base64
     assert not re.search(r"(?i)https?:|//[a-z]|@import|url\((?!#)", beside)
@@ -104,7 +111,7 @@ def test_nothing_is_loaded_from_outside(made):
 
 @every
 def test_no_script_runs_but_the_pages_own(made):
-    text = page(made())
+    text = page_of(made)
     one = Read(text)
     assert len(one.all("script")) == 1
     assert not [name for _, a in one.elements for name in a if name.startswith("on")]
@@ -231,7 +238,7 @@ def test_a_site_of_which_nothing_is_known_is_told_as_such():
 
 
 def test_a_thousand_hosts_are_few_rows_with_every_name():
-    one = Read(page(a_thousand()))
+    one = Read(page_of("a thousand"))
     assert "998 of 1002 answered; 6 states" in one.text
     for number in range(1, 1001):
         assert f"compute{number:04d}" in one.text
