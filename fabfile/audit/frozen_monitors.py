@@ -22,7 +22,7 @@ from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
 from fabfile.model import releases
 from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
-from fabfile.resources import ceph_conf, cluster, domains
+from fabfile.resources import cluster, domains
 from fabfile.resources.resource import Resource
 
 XENA = 24
@@ -167,8 +167,7 @@ def _addresses(told: str) -> frozenset[str]:
 
 def live(site: Site, facts: Facts) -> frozenset[str]:
     """The addresses of the live monitor map."""
-    named = ceph_conf.addresses(" ".join(cluster.seen(site, facts).monitors))
-    return frozenset(address.strip("[]") for address in named)
+    return cluster.seen(site, facts).addresses
 
 
 def gone(known: Collection[str], now: Collection[str]) -> bool:

@@ -27,7 +27,7 @@ from fabfile.doctor.observation import MOST_GUESTS, Looked
 from fabfile.doctor.secret_holders import sections
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
-from fabfile.resources import ceph_conf, domains, secret_uuid, volume_hosts
+from fabfile.resources import cluster, domains, secret_uuid, volume_hosts
 from fabfile.resources.libvirt_secret import usage_of
 
 _LISTED = {
@@ -150,15 +150,11 @@ def _rbd_services(looked: Looked) -> list[str]:
 # What is frozen in guests and attachments
 
 
-def _monitors(site: Site, looked: Looked) -> set[str]:
+def _monitors(site: Site, looked: Looked) -> frozenset[str]:
+    """The live monitors' addresses, as far as the cluster has said them."""
     answer = looked.seen(site.admin.name, "ceph.monmap")
-    if not answer:
-        return set()
-    return {
-        a.strip("[]")
-        for mon in json.loads(answer["out"])["mons"]
-        for a in ceph_conf.addresses(mon["addr"])
-    }
+    named = cluster.monitors(json.loads(answer["out"])) if answer else ()
+    return cluster.addresses(" ".join(named))
 
 
 def _guests(site: Site, looked: Looked) -> Iterator[Finding]:
@@ -168,7 +164,9 @@ def _guests(site: Site, looked: Looked) -> Iterator[Finding]:
             yield from _disk(looked, host, domain, disk, live)
 
 
-def _disk(looked: Looked, host: str, domain: str, disk: Json, live: set[str]) -> Iterator[Finding]:
+def _disk(
+    looked: Looked, host: str, domain: str, disk: Json, live: frozenset[str]
+) -> Iterator[Finding]:
     wanted = looked.facts.known.get(secret_uuid.known_as(disk.user), "")
     thing = f"guest {domain}"
     if wanted and disk.uuid and disk.uuid != wanted:
@@ -196,7 +194,7 @@ def _disk(looked: Looked, host: str, domain: str, disk: Json, live: set[str]) ->
         )
 
 
-def _attached_anew(looked: Looked, domain: str, disk: domains.Disk, live: set[str]) -> bool:
+def _attached_anew(looked: Looked, domain: str, disk: domains.Disk, live: frozenset[str]) -> bool:
     """Whether what it is started with next is up to date: the attachment, not the guest."""
     return any(
         one["instance"] == domain

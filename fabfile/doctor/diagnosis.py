@@ -26,7 +26,6 @@ from fabfile.doctor.finding import (
 from fabfile.model.site import Site
 from fabfile.resources import (
     auth,
-    ceph_conf,
     cluster,
     keyrings,
     libvirt_secret,
@@ -120,8 +119,8 @@ def _conf(site: Site, facts: Facts, change: Change) -> Why | None:
                 "guests fail to start"
             ),
         )
-    live = ceph_conf.addresses(" ".join(cluster.seen(site, facts).monitors))
-    named = ceph_conf.addresses(" ".join(re.findall(r"^\s*mon.host\s*=(.*)$", seen["text"], re.M)))
+    live = cluster.seen(site, facts).addresses
+    named = cluster.addresses(" ".join(re.findall(r"^\s*mon.host\s*=(.*)$", seen["text"], re.M)))
     found = "monitors " + (", ".join(sorted(named)) or "none")
     expected = "monitors " + ", ".join(sorted(live))
     if named & live:

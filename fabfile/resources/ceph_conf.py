@@ -117,11 +117,6 @@ def _lines(text: str) -> list[_Line]:
     return found
 
 
-def addresses(text: str) -> set[str]:
-    """IP addresses of a mon_host, whatever its notation."""
-    return set(re.findall(r"\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:]+\]", text))
-
-
 def _file(site: Site, host: Host, found: Json, seen: cluster.Cluster) -> list[Change]:
     path, phase, platform = path_of(site, host), services.first_phase(host), site.platform_of(host)
     text = minimal(seen)
@@ -254,7 +249,7 @@ def _replaced(text: str, seen: cluster.Cluster) -> str:
     setting = _setting(seen)
     lines = _lines(text)
     named = [line for line in lines if line.key == "mon_host"]
-    stale = [line for line in named if addresses(line.value) != addresses(setting)]
+    stale = [line for line in named if cluster.addresses(line.value) != cluster.addresses(setting)]
     return "".join(setting if line in stale else line.text for line in lines)
 
 

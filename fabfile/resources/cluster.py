@@ -32,6 +32,22 @@ class Cluster:
     pools: dict[str, dict[str, Json]]
     users: dict[str, dict[str, Json]]
 
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Where the live monitors are, as guests and attachments name them."""
+        return addresses(" ".join(self.monitors))
+
+
+def addresses(text: str) -> frozenset[str]:
+    """The IP addresses of a mon_host, whatever its notation; IPv6 ones without brackets."""
+    found = re.findall(r"\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:]+\]", text)
+    return frozenset(address.strip("[]") for address in found)
+
+
+def monitors(monmap: Json) -> tuple[str, ...]:
+    """The monitors of 'mon dump', each as ceph.conf's mon_host has it."""
+    return tuple(_mon_host(mon) for mon in sorted(monmap["mons"], key=lambda mon: mon["rank"]))
+
 
 def ceph(site: Site, *words: str) -> list[str]:
     """An argument list for the ceph program, with its answer in JSON."""
@@ -84,7 +100,7 @@ def seen(site: Site, facts: Facts) -> Cluster:
     users = _told(facts, admin, "ceph.users", "auth_dump")["auth_dump"]
     return Cluster(
         fsid=monmap["fsid"],
-        monitors=tuple(_mon_host(mon) for mon in sorted(monmap["mons"], key=lambda m: m["rank"])),
+        monitors=monitors(monmap),
         release=release(facts, admin),
         pools={pool["pool_name"]: pool for pool in pools},
         users={user["entity"]: user for user in users},
