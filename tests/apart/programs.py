@@ -16,7 +16,7 @@ import pytest
 
 from fabfile.backup import age
 from fabfile.core import agent_program
-from tests.unit.test_agent import Agent
+from tests.unit.test_agent import Agent, sources
 
 PROGRAMS = ("mariadb", "mariadb-dump", "mariadb-admin", "mariadbd", "mariadb-install-db", "age")
 ROOTS = (Path("/"), Path(__file__).resolve().parents[2] / ".apart")
@@ -140,11 +140,14 @@ class HostAgent(Agent):
             name for names in agent_program.needed_for({"transfer": "create"}) for name in names
         ]
         more = [name for name in more if name not in agent_program.READING]
-        altered = [(n, self._altered(text, 30.0)) for n, text in agent_program.sources(more)]
-        self.process.stdin.write(agent_program.as_code(altered))
+        self.process.stdin.write(self.program(tuple(more)))
 
-    def _altered(self, text, silence):
-        text = super()._altered(text, silence)
+    def program(self, names, as_lines=agent_program.as_code, silence=30.0):
+        """These modules, with the tests' programs and server for the host's."""
+        found = sources(names, str(self.state), silence)
+        return as_lines([(name, self._altered(text)) for name, text in found])
+
+    def _altered(self, text):
         text = text.replace('"PATH": "', f'"PATH": "{self.live.programs}:')
         return text.replace(
             "    mine = mine or settings()\n", f"    mine = {{'datadir': '{self.live.data}'}}\n"

@@ -24,13 +24,23 @@ ME = {
 
 
 @functools.cache
+def sources(names, state, silence):
+    """An agent's modules whose state is elsewhere: read once for all agents of a test."""
+    return [
+        (
+            name,
+            text.replace("/var/lib/stackrbd", state).replace(
+                "SILENCE = 5.0, 30.0", f"SILENCE = 5.0, {silence}"
+            ),
+        )
+        for name, text in agent_program.sources(names)
+    ]
+
+
+@functools.cache
 def packed(names, as_lines, state, silence):
-    """An agent's program whose state is elsewhere: made once for all agents of a test."""
-    altered = []
-    for name, text in agent_program.sources(names):
-        there = text.replace("/var/lib/stackrbd", state)
-        altered.append((name, there.replace("SILENCE = 5.0, 30.0", f"SILENCE = 5.0, {silence}")))
-    return as_lines(altered)
+    """The program of those modules."""
+    return as_lines(sources(names, state, silence))
 
 
 class Agent:
@@ -39,7 +49,7 @@ class Agent:
     def __init__(self, folder, silence=30.0, as_lines=agent_program.as_code, **work):
         self.state = folder / "state"
         needed = tuple(name for names in agent_program.needed_for(work) for name in names)
-        program = packed(needed, as_lines, str(self.state), silence)
+        program = self.program(needed, as_lines, silence)
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", agent_program.BOOTSTRAP],
             stdin=subprocess.PIPE,
@@ -48,6 +58,10 @@ class Agent:
         )
         self.process.stdin.write(b"noise\n" + program)
         self.give(**work)
+
+    def program(self, names, as_lines=agent_program.as_code, silence=30.0):
+        """These modules as they go to the agent."""
+        return packed(names, as_lines, str(self.state), silence)
 
     def give(self, **work):
         """One more piece of work."""
