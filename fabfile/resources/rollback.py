@@ -95,11 +95,11 @@ class Undone:
             if not self._may_touch(host.name):
                 continue
             steps = facts.hosts.get(host.name, {}).get("run", [])
-            gone = {_what(step) for step in steps if step.get("verb") and step["sign"] == "+"}
+            gone = {_thing(step) for step in steps if step.get("verb") and step["sign"] == "+"}
             for step in steps:
                 if step["state"] == "failed" or step["verb_was"] == "restart":
                     continue
-                if not step.get("verb") and _what(step) in gone:
+                if not step.get("verb") and _thing(step) in gone:
                     continue  # a secret's value goes with the secret
                 why = _stays(site, facts, step)
                 if not why and step.get("verb") == "no_folder":
@@ -195,6 +195,12 @@ def _host(
 def _what(step: dict[str, Json]) -> str:
     """Which thing it is about, by its plain name; runs of before have its words alone."""
     return str(step.get("subject") or step["thing"])
+
+
+def _thing(step: dict[str, Json]) -> tuple[str, str]:
+    """What tells it from other things: a pool and a user may have the same name."""
+    kind = str(step.get("kind", ""))
+    return "secret" if kind == "secret_value" else kind, _what(step)
 
 
 def _filled(step: dict[str, Json], changes: Sequence[Change]) -> list[str]:

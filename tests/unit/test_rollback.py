@@ -156,6 +156,13 @@ def test_a_pool_is_never_deleted():
     assert "a pool is never deleted" in Undone("r1").notes(site(), seen, [])[0]
 
 
+def test_a_pool_stays_also_beside_a_user_of_its_name_that_goes():
+    pool = {**POOL, "kind": "pool", "subject": "volumes"}
+    user = {**USER, "kind": "user", "subject": "volumes"}
+    (note,) = Undone("r1").notes(site(), facts(ceph=[user, pool]), [])
+    assert "a pool is never deleted" in note
+
+
 @pytest.mark.parametrize(
     "step, why",
     [
