@@ -380,7 +380,12 @@ class Site(_Table):
         return found[0]
 
     def uses(self) -> tuple[Use, ...]:
-        """What each service uses of the cluster, on whatever hosts it runs.
+        """What each service uses of the cluster, on whatever hosts it runs."""
+        return self._uses
+
+    @cached_property
+    def _uses(self) -> tuple[Use, ...]:
+        """Made once: each host's bindings and secrets are made of them.
 
         Nova hands Cinder's volumes to QEMU, by libvirt's secret; of its own it has disks only
         where they are asked onto RBD.
