@@ -68,7 +68,7 @@ lab-down: install ## stop the lab and leave nothing but its cache
 	$(INV) lab.down
 
 unit: install dask ## the tests that need no host
-	$(VENV)/bin/pytest -q tests/unit tests/contract
+	$(VENV)/bin/pytest -q -n 2 tests/unit tests/contract
 
 browser: install $(BROWSER)/.brought ## the report in a headless Chromium, which is brought here first
 	$(VENV)/bin/python -m pytest -q tests/browser
@@ -77,7 +77,8 @@ $(BROWSER)/.brought:
 	@tests/unpacked.sh $(BROWSER) chromium-headless-shell
 
 test: install dask lint $(BROWSER)/.brought ## style, types and the tests, the lab's included (root, Debian 12)
-	$(VENV)/bin/pytest -q tests/unit tests/contract tests/browser tests/bench
+	$(VENV)/bin/pytest -q -n 2 tests/unit tests/contract
+	$(VENV)/bin/pytest -q tests/browser tests/bench
 	$(VENV)/bin/pytest -q -x --timeout 1800 --durations 10 tests/lab
 
 faults: install ## every fault of docs/faults.md, on the lab (most of an hour)
