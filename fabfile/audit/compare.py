@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from fabfile.audit.database_rows import Backup, Image, Instance, Rows, Volume
-from fabfile.core.contract import BadInput, Json
 from fabfile.model.deployment import Cluster
 from fabfile.model.services import CINDER_VOLUME, GLANCE_API, NOVA_COMPUTE
 from fabfile.model.site import Site
@@ -93,17 +92,8 @@ class Finding:
     command: str
 
 
-def places(site: Site, monmap: Mapping[str, Json], options: Mapping[str, str]) -> Places:
-    """A site's places; monmap: Ceph's answer; options: cinder.conf's [DEFAULT].
-
-    Raises BadInput for another cluster than the site's.
-    """
-    fsid = json.loads(monmap["out"])["fsid"].lower()
-    if site.fsid and fsid != site.fsid.lower():
-        raise BadInput(
-            f"{site.admin.name}: expected the cluster {site.fsid}, found {fsid}: this "
-            "is another cloud"
-        )
+def places(site: Site, fsid: str, options: Mapping[str, str]) -> Places:
+    """A site's places; fsid: the cluster's; options: cinder.conf's [DEFAULT]."""
     named = {
         key: options[key]
         for key in ("volume_name_template", "snapshot_name_template")

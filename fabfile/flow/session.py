@@ -18,7 +18,18 @@ from invoke import Context
 
 from fabfile.cloud import connection, holdings
 from fabfile.core import journal, site_file
-from fabfile.core.contract import BadInput, Host, Json, Message, NeedsPassword, Read, Secret, Stop
+from fabfile.core.contract import (
+    BadInput,
+    Facts,
+    Failed,
+    Host,
+    Json,
+    Message,
+    NeedsPassword,
+    Read,
+    Secret,
+    Stop,
+)
 from fabfile.flow import engine as engines
 from fabfile.flow import gather, interrupts, rollout
 from fabfile.flow import limit as limits
@@ -26,6 +37,7 @@ from fabfile.flow.terminal import outcomes
 from fabfile.flow.terminal.screen import Screen, answer, attended
 from fabfile.model import site as sites
 from fabfile.model.site import Site
+from fabfile.resources import cluster
 
 if TYPE_CHECKING:
     from fabfile.core.ssh import Fleet  # Fabric is slow to load
@@ -78,6 +90,7 @@ class Session:
     id: str
     under_lock: dict[str, Json] = field(default_factory=dict)
     engine: engines.Engine = field(init=False)
+    _is_pinned: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.engine = engines.Local(self.fleet, self.site.admin)
@@ -200,7 +213,11 @@ class Session:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[int]:
-        """Holds the site's lock, and gives this run's number.  Raises Locked."""
+        """Holds the site's lock, and gives this run's number.  Raises Locked.
+
+        Whatever writes does so under it, so that another cluster is refused here.
+        """
+        self.refuse_another_cluster()
         who = f"run {self.id} ({self.task}) of {journal.who()}"
         work = {"hold": True, "site": self.site.name, "who": who, "deadline": LOCK_DEADLINE}
         admin = self.site.admin.name
@@ -222,6 +239,24 @@ class Session:
         finally:
             self.under_lock.clear()
             hold.release()
+
+    def refuse_another_cluster(self) -> None:
+        """Asks the first Ceph host, once a session, whether it is of the cluster that is pinned.
+
+        Raises BadInput for another one, Failed where that cannot be known.
+        """
+        admin = self.site.admin
+        if self.site.fsid and not self._is_pinned:
+            try:
+                answers = self.ask({admin: cluster.identity(self.site)})
+            except Failed as failed:
+                failed.add(
+                    "fsid: the site file pins the cluster, and nothing is written where it cannot "
+                    "be asked which one it is; mend that, or take `fsid` out of the site file"
+                )
+                raise
+            cluster.fsid(self.site, Facts(answers))
+            self._is_pinned = True
 
     # The cloud
 

@@ -64,7 +64,7 @@ def reads(site: Site, host: Host) -> list[Read]:
         return []
     return [
         Read("ceph.health", "argv", {"argv": ceph(site, "health", "detail")}),
-        Read("ceph.monmap", "argv", {"argv": ceph(site, "mon", "dump")}),
+        *identity(site),
         Read("ceph.version", "argv", {"argv": ceph(site, "version")}),
         Read("ceph.versions", "argv", {"argv": ceph(site, "versions"), "ok": [0, _EINVAL]}),
         Read("ceph.pools", "argv", {"argv": ceph(site, "osd", "pool", "ls", "detail")}),
@@ -72,20 +72,44 @@ def reads(site: Site, host: Host) -> list[Read]:
     ]
 
 
-def seen(site: Site, facts: Facts) -> Cluster:
-    """The cluster of the facts.  Raises Failed where it must not be worked on."""
+def identity(site: Site) -> list[Read]:
+    """What tells which cluster this is, where it lives included."""
+    return [Read("ceph.monmap", "argv", {"argv": ceph(site, "mon", "dump")})]
+
+
+def fsid(site: Site, facts: Facts) -> str:
+    """The cluster's fsid, of the answer to identity().
+
+    Raises BadInput where the site file pins another one, Failed where there is none.
+    """
+    found: str = _monmap(site, facts)["fsid"].lower()
+    return found
+
+
+def _monmap(site: Site, facts: Facts) -> Json:
     admin = site.admin.name
     monmap = _told(facts, admin, "ceph.monmap", "fsid", "mons")
-    if site.fsid and monmap["fsid"].lower() != site.fsid.lower():
+    found = monmap["fsid"]
+    if not isinstance(found, str):
+        raise Failed(host=admin, subject="ceph monmap", expected="a text fsid", found=repr(found))
+    if site.fsid and found.lower() != site.fsid.lower():
         raise BadInput(
             f"{admin}: expected the cluster {site.fsid} (fsid of the site file), found "
-            f"{monmap['fsid']}: this is another cloud",
+            f"{found}: this is another cloud; nothing was written there: look at where the site "
+            "file's names lead",
             host=admin,
             subject="fsid",
             expected=f"the cluster {site.fsid} (fsid of the site file)",
-            found=monmap["fsid"],
+            found=found,
             advice="this is another cloud",
         )
+    return monmap
+
+
+def seen(site: Site, facts: Facts) -> Cluster:
+    """The cluster of the facts.  Raises Failed where it must not be worked on."""
+    admin = site.admin.name
+    monmap = _monmap(site, facts)
     health = _told(facts, admin, "ceph.health")
     stopping = sorted(set(health.get("checks", {})) & set(STOPPING))
     if stopping:

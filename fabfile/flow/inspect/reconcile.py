@@ -14,7 +14,7 @@ from fabfile.audit import compare, rbd_images
 from fabfile.audit import database_rows as tables
 from fabfile.audit.compare import Finding, Places
 from fabfile.audit.database_rows import Rows
-from fabfile.core.contract import Json, Read, Unproved
+from fabfile.core.contract import Facts, Json, Read, Unproved
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal.progress import MANY
 from fabfile.model.services import CINDER_VOLUME
@@ -71,8 +71,7 @@ class Look:
 
     def _places(self) -> Places:
         site = self._site
-        monmap = Read("monmap", "argv", {"argv": cluster.ceph(site, "mon", "dump")})
-        asked = {site.admin: [monmap]}
+        asked = {site.admin: cluster.identity(site)}
         for host in site.with_role("cinder")[:1]:
             path = site.platform_of(host).file(CINDER_VOLUME)
             conf = Read("cinder.conf", "options", {"path": path})
@@ -84,7 +83,7 @@ class Look:
             for s, k, v in (seen.get("cinder.conf") or {}).get("active", ())
             if s == "DEFAULT"
         }
-        return compare.places(site, answers[site.admin.name]["monmap"], options)
+        return compare.places(site, cluster.fsid(site, Facts(answers)), options)
 
     def _lines(self, sql: str) -> list[str]:
         args = {"sql": sql, "defaults": self._site.database.defaults_file}
