@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from fabfile import context as travelling
-from fabfile.core import journal, site_file
+from fabfile.core import journal
 from fabfile.core.contract import (
     CHANGES_PENDING,
     CLOUD,
@@ -30,8 +30,8 @@ from fabfile.flow import gather, history
 from fabfile.flow import limit as limits
 from fabfile.flow.executor import Again, Executor, Gate
 from fabfile.flow.session import Session
+from fabfile.flow.settle import settle
 from fabfile.flow.terminal import outcomes
-from fabfile.model import releases
 from fabfile.resources import secret_uuid
 from fabfile.resources.resource import Resource
 
@@ -57,7 +57,6 @@ class Converger:
         self.failed: dict[str, Stop] = {} if failed is None else failed
         self.facts = Facts({})
         self._record: journal.Journal | None = None
-        self._tables = site_file.releases()
         self._stages: Sequence[Resource] = ()
 
     # Probe
@@ -72,7 +71,6 @@ class Converger:
         out = {CLOUD, *self.failed}
         answers = {name: dict(known) for name, known in (seen or {}).items() if name not in out}
         asked = {h: gather.questions(self.site, stages, h) for h in scope}
-        ids = {read.id for reads in asked.values() for read in reads}
         asked = {h: reads for h, reads in asked.items() if h.name not in answers}
         if asked:
             self.screen.step("-", f"reading {len(asked)} hosts")
@@ -84,16 +82,11 @@ class Converger:
         )
         if asked_of_cloud:
             answers[CLOUD] = self.session.ask_cloud(asked_of_cloud)
-        facts = Facts(answers)
         limits.refuse_where_input_is_kept(answers)
-        limits.refuse_one_host_under_two_names(answers)
-        known = {"apt.key": text_of(self.site.packages.key)} if self.site.packages.key else {}
-        if ids & secret_uuid.IDS:
-            known |= secret_uuid.resolve(self.site, facts)
-        travelling.remember(self.session.context, known)
-        asks = releases.asked(facts)
-        table = releases.choose(self.site, facts, self._tables)[1] if asks else {}
-        facts = self.facts = Facts(answers, travelling.recall(self.session.context), table)
+        settled = settle(self.site, Facts(answers))
+        travelling.remember(self.session.context, settled.known)
+        known = travelling.recall(self.session.context)
+        facts = self.facts = Facts(answers, known, settled.table)
         more = [read for stage in stages for read in stage.follow_up_reads(self.site, facts)]
         if more and self.site.cloud:
             answers[CLOUD] = {**answers.get(CLOUD, {}), **self.session.ask_cloud(more)}
@@ -373,16 +366,3 @@ def _refuse_stale(expected: Sequence[Mapping[str, Json]], now: Plan) -> None:
 def _key(change: Mapping[str, Json]) -> str:
     """What tells a change from others: a large fleet's are not compared each with each."""
     return json.dumps(change, sort_keys=True)
-
-
-def text_of(path: str) -> str:
-    """The text of a source's key.  Raises BadInput."""
-    try:
-        return site_file.expanded(path, "packages.key").read_text("ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(
-            f"packages.key: {path}: expected an ASCII-armoured key: {error}",
-            subject=f"packages.key: {path}",
-            expected="an ASCII-armoured key",
-            found=str(error),
-        ) from None

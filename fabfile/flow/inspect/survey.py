@@ -29,16 +29,14 @@ from fabfile.doctor import backends, checks, hosts, pending_plan, secret_holders
 from fabfile.doctor.finding import Finding, as_data, counts, healthy, sentence
 from fabfile.doctor.observation import Looked, calm
 from fabfile.doctor.summary import summary
-from fabfile.flow import gather, history, limit
+from fabfile.flow import gather, history
 from fabfile.flow.backup import create
-from fabfile.flow.converge import text_of
 from fabfile.flow.gather import FactCollector
 from fabfile.flow.session import Options, Session, open_session
+from fabfile.flow.settle import Doubts, settle
 from fabfile.flow.terminal import outcomes
-from fabfile.model import releases
 from fabfile.report import text
 from fabfile.report.shapes import Told
-from fabfile.resources import secret_uuid
 
 
 class TimedCollector(FactCollector):
@@ -102,20 +100,19 @@ def look(session: Session) -> Looked:
     for name in faults:
         if not answers[name]:
             del answers[name]
-    doubts: list[tuple[str, Stop]] = []
+    doubts = Doubts()
     _cloud(session, answers, errors)
-    known = _known(session, answers, doubts)
-    name, table = _release(session, answers, doubts)
+    settled = settle(site, calm(site, Facts(answers)), doubts.about)
     seen = Looked(
-        facts=Facts(answers, known, table),
+        facts=Facts(answers, settled.known, settled.table),
         unreachable=faults,
         errors=errors,
         clocks=_clocks(session, collected),
         here=_here(session),
         releases=tuple(release_names(site_file.releases())),
-        release=name,
+        release=settled.release,
         hazards=tuple(site_file.hazards()),
-        doubts=tuple(doubts),
+        doubts=tuple(doubts.kept),
     )
     if backends.orphaned(seen) and site.admin.name in answers:
         answers[site.admin.name] |= _images(session)
@@ -132,42 +129,6 @@ def _cloud(session: Session, answers: dict[str, Json], errors: dict[tuple[str, s
         answers[CLOUD] = {**types, **holdings.read(connection)}
     except Stop as stop:
         errors[CLOUD, "api"] = stop
-
-
-def _known(
-    session: Session, answers: Mapping[str, Json], doubts: list[tuple[str, Stop]]
-) -> dict[str, str]:
-    """The secrets' UUIDs and the source's key, as far as they are beyond doubt."""
-    site, facts = session.site, Facts(answers)
-    known: dict[str, str] = {}
-    try:
-        limit.refuse_one_host_under_two_names(answers)
-    except BadInput as stop:
-        doubts.append(("hosts.one", stop))
-    try:
-        known |= {"apt.key": text_of(site.packages.key)} if site.packages.key else {}
-    except BadInput as stop:
-        doubts.append(("here.key", stop))
-    asked = {read.id for read in secret_uuid.reads(site, site.admin)}
-    if asked <= set(answers.get(site.admin.name, {})):
-        try:
-            known |= secret_uuid.resolve(site, calm(site, facts))
-        except Stop as stop:
-            doubts.append(("identity", stop))
-    return known
-
-
-def _release(
-    session: Session, answers: Mapping[str, Json], doubts: list[tuple[str, Stop]]
-) -> tuple[str, Mapping[str, Json]]:
-    facts = Facts(answers)
-    if not releases.asked(facts):
-        return "", {}
-    try:
-        return releases.choose(session.site, facts, site_file.releases())
-    except BadInput as stop:
-        doubts.append(("release", stop))
-        return "", {}
 
 
 def release_names(tables: Sequence[Mapping[str, Json]]) -> list[str]:

@@ -1,0 +1,88 @@
+"""What the answers settle for a site as a whole: the secrets' UUIDs, the source's key, the release.
+
+One way for those who act, whom a doubt stops, and for those who look, who collect doubts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from fabfile.core import site_file
+from fabfile.core.contract import BadInput, Facts, Json, Stop
+from fabfile.flow import limit
+from fabfile.model import releases
+from fabfile.model.site import Site
+from fabfile.resources import secret_uuid
+
+About = Callable[[str], AbstractContextManager[None]]
+"""What a doubt of that code is made of, which the block inside raises as a Stop."""
+
+
+def strictly(code: str) -> AbstractContextManager[None]:
+    """A doubt stops: for those who act."""
+    return contextlib.nullcontext()
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """A doubt is kept, as (code, why): for those who look."""
+
+    kept: list[tuple[str, Stop]] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def about(self, code: str) -> Iterator[None]:
+        """Keeps the Stop that the block raises."""
+        try:
+            yield
+        except Stop as stop:
+            self.kept.append((code, stop))
+
+
+@dataclass
+class Settled:
+    """known: {'uuid.CLIENT', 'apt.key'} as far as it is beyond doubt; the release and its data."""
+
+    known: dict[str, str] = field(default_factory=dict)
+    release: str = ""
+    table: Mapping[str, Json] = field(default_factory=dict)
+
+
+def settle(site: Site, facts: Facts, about: About = strictly) -> Settled:
+    """What these answers settle; nothing is settled that no host was asked for.
+
+    Raises Stop where about does not keep it.
+    """
+    found = Settled()
+    with about("hosts.one"):
+        limit.refuse_one_host_under_two_names(facts.hosts)
+    with about("here.key"):
+        found.known |= {"apt.key": text_of(site.packages.key)} if site.packages.key else {}
+    with about("identity"):
+        found.known |= secret_uuid.resolve(site, facts) if _shows_uuids(site, facts) else {}
+    with about("release"):
+        if releases.asked(facts):
+            found.release, found.table = releases.choose(site, facts, site_file.releases())
+    return found
+
+
+def _shows_uuids(site: Site, facts: Facts) -> bool:
+    """Whether the places that hold a UUID were asked for, and the cluster answered."""
+    cluster_side = {read.id for read in secret_uuid.reads(site, site.admin)}
+    answered = cluster_side <= set(facts.hosts.get(site.admin.name, {}))
+    return answered and any(secret_uuid.IDS & set(seen) for seen in facts.hosts.values())
+
+
+def text_of(path: str) -> str:
+    """The text of a source's key.  Raises BadInput."""
+    try:
+        return site_file.expanded(path, "packages.key").read_text("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"packages.key: {path}: expected an ASCII-armoured key: {error}",
+            subject=f"packages.key: {path}",
+            expected="an ASCII-armoured key",
+            found=str(error),
+        ) from None
