@@ -7,7 +7,7 @@ some answers are missing; has no rule of its own about what must be true.
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from fabfile.core.contract import CLOUD, Change, Facts, Host, Refused, Stop
@@ -29,18 +29,30 @@ _OF_A_RELEASE = (
 
 @dataclass(frozen=True)
 class Planned:
-    """changes: by task, all that `integrate` would do; refused: what it would not, once each."""
+    """changes: by task, all that `integrate` would do; refused: what it would not, once each.
+
+    beside: by task, what is missing and no part of an integration.
+    """
 
     changes: tuple[tuple[str, Change], ...]
     refused: Mapping[Hashable, Finding]
+    beside: tuple[tuple[str, Change], ...] = ()
 
 
 def plan(site: Site, looked: Looked) -> Planned:
     """Every resource's plan, as far as what was seen allows it."""
-    changes: list[tuple[str, Change]] = []
     refused: dict[Hashable, Finding] = {}
+    changes = _planned(site, looked, chain.RESOURCES, refused)
+    beside = _planned(site, looked, chain.BESIDES, refused)
+    return Planned(tuple(changes), refused, tuple(beside))
+
+
+def _planned(
+    site: Site, looked: Looked, resources: Iterable[Resource], refused: dict[Hashable, Finding]
+) -> list[tuple[str, Change]]:
+    changes: list[tuple[str, Change]] = []
     facts = calm(site, looked.facts)
-    for resource in chain.RESOURCES:
+    for resource in resources:
         if _undecided(site, looked, resource):
             continue
         for part, only in _parts(site, _complete(site, facts, resource), resource):
@@ -50,7 +62,7 @@ def plan(site: Site, looked: Looked) -> Planned:
             except Stop as stop:
                 # What stops every resource is said once.
                 refused.setdefault(stop.about, diagnosis.refusal(resource.task, stop))
-    return Planned(tuple(changes), refused)
+    return changes
 
 
 def findings(site: Site, looked: Looked, planned: Planned) -> list[Finding]:
@@ -73,7 +85,7 @@ def findings(site: Site, looked: Looked, planned: Planned) -> list[Finding]:
         )
         return found
     facts = calm(site, looked.facts)
-    for name, change in planned.changes:
+    for name, change in (*planned.changes, *planned.beside):
         one = diagnosis.finding(name, site, facts, change)
         found += [one] if one else []
     return found

@@ -1,9 +1,13 @@
 """What makes backups (age, zstd), on every host of which one is made.
 
-Knows those hosts, and the packages whose versions a backup notes.
+Knows those hosts, and the packages whose versions a backup notes.  Storage needs none of it: an
+integration says what is missing and does not install it, so that a host whose sources lack age
+does not stop it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from fabfile.core.contract import Change, Facts, Host, Read
 from fabfile.model.phases import Phase
@@ -48,8 +52,7 @@ def plan(site: Site, facts: Facts) -> list[Change]:
         return []
     changes = []
     for host in hosts(site):
-        seen = facts.hosts.get(host.name, {}).get(INSTALLED.id, {})
-        missing = [name for name in TOOLS if name in seen and seen[name] is None]
+        missing = _missing(facts, host)
         if missing and site.packages.install:
             args = {"packages": missing, "source": source_list(site, host)}
             words = "install " + " ".join(missing)
@@ -70,4 +73,23 @@ def plan(site: Site, facts: Facts) -> list[Change]:
     return changes
 
 
-RESOURCE = Resource("backup.tools", reads, plan)
+def _missing(facts: Facts, host: Host) -> list[str]:
+    seen = facts.hosts.get(host.name, {}).get(INSTALLED.id, {})
+    return [name for name in TOOLS if name in seen and seen[name] is None]
+
+
+def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
+    """The hosts of which no backup can be made yet, and the task that changes that."""
+    lacking = [host.name for host in hosts(site) if _missing(facts, host)]
+    if not lacking:
+        return []
+    return [
+        f"{', '.join(lacking)}: {' or '.join(TOOLS)} is not installed, without which no backup is "
+        "made there; inv backup.tools installs them"
+    ]
+
+
+_TASK = "backup.tools"
+RESOURCE = Resource(_TASK, reads, plan)
+TOLD = Resource(_TASK, reads, notes=notes)
+"""As part of a whole that does not depend on it: it is looked at, and nothing is planned."""

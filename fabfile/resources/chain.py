@@ -19,7 +19,7 @@ from fabfile.resources import (
 RESOURCES = (
     operator_sudo.RESOURCE,
     client_packages.RESOURCE,
-    backup_tools.RESOURCE,
+    backup_tools.TOLD,
     pools.RESOURCE,
     auth.RESOURCE,
     ceph_conf.RESOURCE,
@@ -33,3 +33,5 @@ RESOURCES = (
     service_config.volume_type,
 )
 """In the procedure's order; restarts see what the others change."""
+BESIDES = (backup_tools.RESOURCE,)
+"""What no integration does, as storage does not need it, and a doctor looks at all the same."""

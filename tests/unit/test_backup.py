@@ -7,7 +7,7 @@ import pytest
 
 from fabfile.backup import contents
 from fabfile.core.contract import BadInput, Facts
-from fabfile.resources import backup_tools
+from fabfile.resources import backup_tools, chain
 
 from .states import FSID, cluster, site
 
@@ -190,6 +190,26 @@ def test_nothing_is_recorded_for_nobody_or_without_the_tools():
     assert change.args["packages"] == ["age"]
     assert backup_tools.plan(a_site(), facts()) == []
     assert backup_tools.plan(a_site(recipients=[]), without) == []
+
+
+@pytest.mark.parametrize(
+    "lacking, table, noted",
+    [
+        ({"age": None, "zstd": None}, {}, True),
+        ({"age": None}, {}, True),
+        ({"zstd": None}, {"installs": False}, True),
+        ({}, {}, False),
+        ({"age": None}, {"recipients": []}, False),
+    ],
+)
+def test_what_only_backups_need_is_no_part_of_an_integration(lacking, table, noted):
+    here, seen_ = a_site(**table), facts(installed=lacking)
+    parts = [one for one in chain.RESOURCES if one.task == "backup.tools"]
+    assert [change for one in parts for change in one.plan(here, seen_)] == []
+    asked = [one for one in parts if one.reads(here, here.host("ctl"))]
+    (notes,) = [one.notes(here, seen_, []) for one in asked] or [[]]
+    assert len(notes) == noted
+    assert all("ctl:" in note and "inv backup.tools" in note for note in notes)
 
 
 def test_no_key_is_in_what_is_said_of_the_cluster():
