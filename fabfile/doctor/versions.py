@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from fabfile.core.contract import Stop
 from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, WARNING, Finding, Step, root
 from fabfile.doctor.observation import Looked
-from fabfile.model import releases
+from fabfile.model import ceph_releases, releases
+from fabfile.model.ceph_releases import AES256K
 from fabfile.model.site import Site
 from fabfile.resources import cluster
 
@@ -24,12 +25,6 @@ def _upgrade(site: Site, host: str) -> Step:
     platform = site.platform_of(site.host(host))
     packages = *platform.packages["libraries"], platform.packages["client"][0]
     return root(platform.by_hand("upgrade", *packages))
-
-
-def major(version: str | None) -> int | None:
-    """16 of '1:16.2.15+ds-0'."""
-    found = re.match(r"(?:\d+:)?(\d+)\.", version or "")
-    return int(found.group(1)) if found else None
 
 
 def _libraries(site: Site, looked: Looked) -> Iterator[Finding]:
@@ -49,19 +44,19 @@ def _libraries(site: Site, looked: Looked) -> Iterator[Finding]:
                 "they came from two sources: Python programs that load both may crash",
                 (_upgrade(site, host), RESTART_ALL),
             )
-        old = major(rados)
-        if old and new_keys and old < 20:
+        old = ceph_releases.version(rados)
+        if old and new_keys and not AES256K.known_to(old):
             yield Finding(
                 ERROR,
                 "library.aes256k",
                 (host,),
                 "librados2",
                 str(rados),
-                "20.2.4 or later",
+                f"{AES256K.since()}, or later",
                 f"keys of the new kind (aes256k) are refused there: {', '.join(new_keys)}",
                 (_upgrade(site, host), RESTART_ALL),
             )
-        if old and cluster_is and old < cluster_is - 2:
+        if old and cluster_is and old.major < cluster_is - 2:
             yield Finding(
                 WARNING,
                 "library.old",

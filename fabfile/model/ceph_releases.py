@@ -1,0 +1,84 @@
+"""Ceph's versions, and which of them first knows a thing: data, each row with its source.
+
+Knows how packages and daemons write a version; decides nothing of what is done with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+NAMES = (
+    *("argonaut", "bobtail", "cuttlefish", "dumpling", "emperor", "firefly", "giant", "hammer"),
+    *("infernalis", "jewel", "kraken", "luminous", "mimic", "nautilus", "octopus", "pacific"),
+    *("quincy", "reef", "squid", "tentacle", "umbrella"),
+)
+"""The releases' names; the first is number 1.  Source: docs.ceph.com, releases."""
+_VERSION = re.compile(
+    r"(?:ceph version )?(?:\d+:)?v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?!\d)(?P<rest>\S*)"
+)
+_BEFORE_IT = re.compile(r"[~.+-]?(?:rc|alpha|beta|pre|dev)\d*\b|~git", re.I)
+"""What makes a version one before its number; '~bpo12+1' is a rebuild of the thing itself."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A Ceph version.  final: not a candidate or snapshot on the way to that number."""
+
+    numbers: tuple[int, int, int]
+    final: bool = True
+
+    @property
+    def major(self) -> int:
+        """16 of 16.2.15."""
+        return self.numbers[0]
+
+    def reaches(self, first: tuple[int, int, int]) -> bool:
+        """Whether it is that one or a later one."""
+        return self.numbers > first or (self.final and self.numbers == first)
+
+
+def version(text: str | None) -> Version | None:
+    """The version that a package or a daemon names, whatever its vendor adds; None for others.
+
+    '1:16.2.15+ds-0+deb12u1', '17.2.6-pve1', '14.2.22.445+g9c8a', '16.2.10-248.el8cp',
+    '20.2.4~rc1-1', 'ceph version 19.2.6 (abc) squid (stable)'.
+    """
+    found = _VERSION.match((text or "").strip())
+    if not found:
+        return None
+    major, minor, patch = (int(number or 0) for number in found.group(1, 2, 3))
+    return Version((major, minor, patch), not _BEFORE_IT.match(found["rest"]))
+
+
+def named(name: str) -> int | None:
+    """The major version of a release's name; None for a name that is not known."""
+    return NAMES.index(name.lower()) + 1 if name.lower() in NAMES else None
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Something that Ceph can do since a version.
+
+    first: {major version: the first of it that can}; later ones than the last can, and earlier
+    ones than the first cannot.
+    """
+
+    first: Mapping[int, tuple[int, int, int]]
+
+    def known_to(self, one: Version) -> bool:
+        """Whether that version can do it."""
+        if one.major > max(self.first):
+            return True
+        return one.major in self.first and one.reaches(self.first[one.major])
+
+    def since(self) -> str:
+        """'19.2.6, 20.2.4 or 21.2.0': for people."""
+        *most, last = (".".join(map(str, numbers)) for numbers in self.first.values())
+        return " or ".join(filter(None, (", ".join(most), last)))
+
+
+AES256K = Feature({19: (19, 2, 6), 20: (20, 2, 4), 21: (21, 2, 0)})
+"""Keys of type 2.  Source: the answer to CVE-2025-30156 (Ceph 19.2.6 and 20.2.4, August 2026);
+rook.io, CephX Keys and Rotation: 'beginning with 19.2.6, 20.2.4, 21.2.0'."""
