@@ -276,7 +276,7 @@ class PutBack:
             now = seen[f"at {path}"]
             if kind == "link":
                 if not now[path]:
-                    argv = ["ln", "-s", "--", content, path]
+                    argv = ["ln", "-sT", "--", content, path]
                     changes.append(
                         Change(
                             host,

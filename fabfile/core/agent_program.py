@@ -16,8 +16,18 @@ from pathlib import Path
 
 from fabfile.core.contract import Json
 
-READING = ("files", "options", "processes", "state", "units", "packages", "reads", "agent")
-WRITING = ("steps",)
+READING = (
+    "places",
+    "files",
+    "options",
+    "processes",
+    "state",
+    "units",
+    "packages",
+    "reads",
+    "agent",
+)
+WRITING = ("folders", "steps")
 DATABASE = ("database",)
 """The agent's modules: those of every agent, and those that are sent before steps alone, or
 before questions to a database, for to compile them takes a host's time."""

@@ -180,6 +180,9 @@ class Executor:
             if message["t"] == "busy":
                 self._kept_out(host, Locked(host=host, found=f"{message['who']} is at work there"))
                 return
+            if message["t"] == "refused":
+                self._kept_out(host, Failed(host=host, found=message["why"]))
+                return
             if message["t"] in ("read", "part"):
                 self.seen.on_message(host, message)
                 return

@@ -67,6 +67,8 @@ class FactCollector:
         """One message of a host's.  Raises Unreachable for an answer to nothing."""
         if message["t"] == "busy":
             self._busy[host] = Locked(host=host, found=f"{message['who']} is at work there")
+        if message["t"] == "refused":
+            self._wrong(host, message["why"])
         if message["t"] not in ("read", "part"):
             return
         verb = self._verbs.get((host, message["id"]))

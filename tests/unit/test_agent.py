@@ -492,19 +492,6 @@ def test_a_record_without_room_is_cut_nowhere(agent, tmp_path):
     assert path.read_text() == whole and not (tmp_path / "x").exists()
 
 
-def test_a_copy_that_fails_is_a_failure(agent, tmp_path, monkeypatch):
-    path, cp = tmp_path / "conf", tmp_path / "bin/cp"
-    path.write_text("[DEFAULT]\n")
-    cp.parent.mkdir()
-    cp.write_text("#!/bin/sh\necho cp: no room for attributes >&2; exit 1\n")
-    cp.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{cp.parent}:{os.environ['PATH']}")
-    edits = [["DEFAULT", "a", "1"]]
-    before = hashlib.sha256(path.read_bytes()).hexdigest()
-    said = agent(steps=[step(0, "edit", path=str(path), edits=edits, before=before)]).all()
-    assert said[-1]["t"] == "failed" and path.read_text() == "[DEFAULT]\n"
-
-
 def test_numbers_go_on_where_the_last_one_is_gone(agent, tmp_path):
     """Another first host, or a disk that was full: every other host knows the old numbers."""
     first = agent(hold=True)
@@ -567,3 +554,13 @@ def test_a_number_that_is_none(agent, tmp_path, number):
         path.write_text(json.dumps({name: number}))
     assert agent(hold=True).hear("held")["number"] > 0
     assert agent(steps=[step(0, "run", **sh("true"))]).all()[-1]["t"] == "done"
+
+
+@pytest.mark.parametrize("wrong", [{"mode": 0o777}, {"mode": 0o770}, {"owner": 65534}])
+def test_a_state_folder_that_others_may_write_is_refused_in_words(agent, tmp_path, wrong):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(wrong.get("mode", 0o755))
+    os.chown(tmp_path / "state", wrong.get("owner", os.getuid()), -1)
+    for work in ({"steps": [step(0, "run", **sh("true"))]}, {"hold": True}):
+        (said,) = agent(**work).all()
+        assert said["t"] == "refused" and "expected a folder of root's alone" in said["why"]

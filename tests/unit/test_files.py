@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from fabfile.core.remote import files
+from fabfile.core.remote import files, folders, steps
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 OURS = grp.getgrgid(os.getgid()).gr_name
@@ -111,7 +111,7 @@ def test_an_unknown_owner_leaves_all_as_it_was(conf):
 
 @pytest.mark.parametrize("fault", ["fsync", "rename"])
 def test_a_fault_on_the_way_leaves_all_as_it_was(conf, monkeypatch, fault):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(files.os, fault, full)
@@ -123,8 +123,8 @@ def test_a_fault_on_the_way_leaves_all_as_it_was(conf, monkeypatch, fault):
 def test_a_failed_validation_leaves_all_as_it_was(conf):
     argv = ["sh", "-c", 'echo "$1: line 1: bad"; grep -q right "$1"', "sh", "{}"]
 
-    def check(path):
-        files.validate(argv, path)
+    def check(made):
+        steps._validate(argv, made)
 
     with pytest.raises(files.Refused, match="^sh objects: the new file: line 1: bad$"):
         files.write(str(conf), b"wrong", check=check)
@@ -134,9 +134,9 @@ def test_a_failed_validation_leaves_all_as_it_was(conf):
 
 
 def test_a_missing_validator_leaves_all_as_it_was(conf):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(steps.Failed, match="no such program here"):
         files.write(
-            str(conf), b"new", check=lambda path: files.validate(["/no/such/program", "{}"], path)
+            str(conf), b"new", check=lambda made: steps._validate(["/no/such/program", "{}"], made)
         )
     assert (conf.read_bytes(), names(conf.parent)) == (b"old", ["a.conf"])
 
@@ -255,7 +255,7 @@ def tree(folder, **entries):
     return folder
 
 
-@pytest.mark.parametrize("how", [files.exchange, files.exchange_contents])
+@pytest.mark.parametrize("how", [folders.exchange, folders.exchange_contents])
 def test_a_folder_changes_places_and_what_was_there_is_kept(tmp_path, how):
     live = tree(tmp_path / "live", a="old", below=None)
     new = tree(tmp_path / "new", a="new", more=None)
@@ -269,5 +269,5 @@ def test_a_folder_changes_places_and_what_was_there_is_kept(tmp_path, how):
 def test_a_folder_that_cannot_come_leaves_the_other_where_it_is(tmp_path):
     live = tree(tmp_path / "live", a="old")
     with pytest.raises(OSError):
-        files.exchange(str(live), str(tmp_path / "none"), str(tmp_path / "before"))
+        folders.exchange(str(live), str(tmp_path / "none"), str(tmp_path / "before"))
     assert (live / "a").read_text() == "old"

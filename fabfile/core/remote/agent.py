@@ -14,7 +14,7 @@ import syslog
 import threading
 import time
 
-from . import processes, reads, state
+from . import files, processes, reads, state
 
 BEAT, SILENCE = 5.0, 30.0
 """Seconds: how often each side says that it lives; after how long it counts as dead."""
@@ -166,6 +166,8 @@ def _one(work, asker):
         _do(work, talk, asker)
     except state.Busy as busy:
         talk.say(t="busy", who=str(busy))
+    except files.Refused as error:
+        talk.say(t="refused", why=str(error))
     talk.over()
     signal.alarm(0)
     talk.say(t="end")

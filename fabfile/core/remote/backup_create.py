@@ -18,7 +18,7 @@ import subprocess
 import tarfile
 import time
 
-from . import database, files, processes, transfer
+from . import database, files, places, processes, transfer
 from .digests import Digests
 from .processes import Failed, Program
 
@@ -111,37 +111,46 @@ class _Making:
         info.size, info.mode, info.mtime = len(data), 0o600, int(time.time())
         for key, value in about.items():
             setattr(info, key, value)
-        self._put(info.tobuf(tarfile.GNU_FORMAT))
+        self._put(info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape"))
         self._put(data)
         self._put(bytes(-len(data) % tarfile.BLOCKSIZE))
 
     def _folder(self, path):
-        if os.path.isdir(path) and not os.path.islink(path):
-            self._file(path)
-            for entry in sorted(os.listdir(path)):
-                self._folder(os.path.join(path, entry))
-        elif os.path.lexists(path):
-            self._file(path)
+        """What a path names, and all below it; what somebody else leads astray is left, by name."""
+        try:
+            with places.place(path) as there:
+                seen = there.look()
+                names = self._entry(path, there, seen) if seen else []
+        except FileNotFoundError:
+            return
+        except files.Refused as error:
+            self.left.append(str(error))
+            return
+        for name in names:
+            self._folder(os.path.join(path, name))
 
-    def _file(self, path):
-        seen = os.lstat(path)
+    def _entry(self, path, there, seen):
+        """Puts one file, folder or link in; the names that are in a folder."""
         about = {"mode": stat.S_IMODE(seen.st_mode), "mtime": int(seen.st_mtime)}
-        described = files.describe(path) or {"mode": "0777", "owner": "root", "group": "root"}
+        described = files.described(seen)
         owner = [described["mode"], described["owner"], described["group"]]
         about.update(uname=owner[1], gname=owner[2])
+        names, data = [], b""  # type: ignore[var-annotated]
         if stat.S_ISLNK(seen.st_mode):
-            target = os.readlink(path)
+            target = places.as_text(os.readlink(there.name, dir_fd=there.folder))
             about.update(type=tarfile.SYMTYPE, linkname=target)
-            self.files[path], data = ["link"] + owner + [target], b""
+            self.files[path] = ["link"] + owner + [target]
         elif stat.S_ISDIR(seen.st_mode):
+            names = [places.as_text(name) for name in sorted(there.names(there.name))]
             about.update(type=tarfile.DIRTYPE)
-            self.files[path], data = ["directory"] + owner + [""], b""
+            self.files[path] = ["directory"] + owner + [""]
         elif stat.S_ISREG(seen.st_mode):
-            data = files.read(path) or b""
+            data = files.content(there)
             self.files[path] = ["file"] + owner + [files.sha256(data)]
         else:
-            return
+            return []
         self._member("files" + path, data, **about)
+        return names
 
     def _command(self, name, argv):
         """What a command prints; one that is not here, or fails, is named."""

@@ -150,8 +150,8 @@ def first_of(programs):
     raise Failed("%s: no such program here" % " or ".join(programs))
 
 
-def call(argv, stdin=b"", timeout=60, killable=True):
-    """(exit code, output, errors) of a command.
+def call(argv, stdin=b"", timeout=60, killable=True, fds=()):
+    """(exit code, output, errors) of a command; fds: handles that it gets.
 
     Past the timeout its whole process group is ended and Failed raised; it is ended
     too should this agent die before it.  A command that is not killable (a package
@@ -169,6 +169,7 @@ def call(argv, stdin=b"", timeout=60, killable=True):
         env=ENVIRONMENT,
         cwd="/",
         start_new_session=True,
+        pass_fds=fds,
     )
     try:
         if killable:

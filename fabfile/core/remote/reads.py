@@ -60,13 +60,15 @@ def file(path, text=False, mask=(), kind="file"):
     Something of another kind there is nothing to be worked on: Failed.
     """
     seen = files.describe(path)
+    data = None
+    if kind == "file" and seen and seen["kind"] == kind:
+        data, seen = files.look(path)  # of one and the same file
     if seen and seen["kind"] != kind:
         found = "something else" if seen["kind"] == "other" else "a " + seen["kind"]
         wrong = Failed("%s: expected a %s, found %s; move it away" % (path, kind, found))
         wrong.about = {"subject": path, "found": found}
         raise wrong
-    if seen and kind == "file":
-        data = files.read(path)
+    if data is not None:
         seen["sha256"] = files.sha256(data)
         if text:
             seen["text"] = masked(processes.text(data), mask)
@@ -82,10 +84,9 @@ def hidden(name, value, plain):
 
 def option_file(path, plain=()):
     """A file of options: its digest, and its active lines with credentials masked."""
-    data = files.read(path)
+    data, seen = files.look(path)
     if data is None:
         return None
-    seen = files.describe(path)
     seen["sha256"] = files.sha256(data)
     try:
         lines = options.active(data.decode("utf-8", "surrogateescape"))
@@ -246,13 +247,13 @@ def now_of(guard):
     if "units" in guard:
         return "active" if units.all_active(guard["units"]) else None
     if "path" in guard:
-        seen = files.describe(guard["path"])
+        seen, data = files.describe(guard["path"]), None
+        if seen and seen["kind"] == "file":
+            data, seen = files.look(guard["path"])
         if seen is None:
             return None
         attributes = "%s %s %s" % (seen["mode"], seen["owner"], seen["group"])
-        if seen["kind"] != "file":
-            return attributes
-        return attributes + " " + files.sha256(files.read(guard["path"]))
+        return attributes if data is None else attributes + " " + files.sha256(data)
     code, out, err = processes.call(guard["argv"], timeout=30)
     if code and not re.search(guard.get("absent", ""), err, re.I):
         raise Failed("%s: exit code %d: %s" % (" ".join(guard["argv"][:3]), code, err[-300:]))

@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import re
+import stat
 import time
 
 from . import files, processes
@@ -30,11 +31,23 @@ class Busy(Exception):
 def _folder(*names):
     path = os.path.join(STATE, *names)
     os.makedirs(path, mode=0o700, exist_ok=True)
+    _expect_ours(STATE)
     return path
 
 
+def _expect_ours(path):
+    """Raises Refused where somebody else could lead root astray among locks and old contents."""
+    seen = os.lstat(path)
+    if seen.st_uid not in (0, os.geteuid()) or seen.st_mode & 0o022:
+        said = (path, seen.st_uid, stat.S_IMODE(seen.st_mode))
+        raise files.Refused(
+            "%s: expected a folder of root's alone, found one of user %d with mode %04o; look who "
+            "changed that, then: chown root: %s; chmod 700 %s" % (said + (path, path))
+        )
+
+
 def _open(path):
-    return os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    return os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def _save(handle, value):

@@ -17,7 +17,7 @@ import re
 import time
 from subprocess import SubprocessError
 
-from . import files, options, reads, state
+from . import files, folders, options, reads, state
 from . import packages as packages_of_host
 from . import units as units_of_host
 from .processes import Failed, call, expect
@@ -45,22 +45,23 @@ def _part(run, part, old):
 
 
 def guarded(path, before):
-    """The file's bytes, if they are still those that the plan was made from."""
-    data = files.read(path)
+    """(the file's bytes, what it is), if they are those that the plan was made from."""
+    data, described = files.look(path)
     seen = files.sha256(data) if data is not None else None
     if seen != before:
         raise Failed("%s: changed since the plan was made; run it again to plan anew" % path)
-    return data
+    return data, described
 
 
 def _owned(seen):
     return {name: seen[name] for name in ("mode", "owner", "group")}
 
 
-def _back(run, path, data, becomes=None):
+def _back(run, path, data, described, becomes=None):
     """How a file's change is taken back: by its old content, or by taking the file away.
 
-    becomes: what it is going to hold; None where it is taken away.
+    data, described: the file as guarded() saw it; becomes: what it is going to hold, None where
+    it is taken away.
     """
     found = {"guard": {"path": path}}
     new = None
@@ -69,32 +70,40 @@ def _back(run, path, data, becomes=None):
     if data is None:
         return dict(found, verb="remove", args={"path": path, "before": new})
     old = {"run": run, "kept": state.keep(run, data)}
-    args = dict(_owned(files.describe(path)), path=path, before=new, content=[old])
+    args = dict(_owned(described), path=path, before=new, content=[old])
     return dict(found, verb="write", args=args)
 
 
 def edit(run, path, edits, before, validate=None):
     """Sets options.  validate: the service's namespaces, and sections not theirs."""
-    data = guarded(path, before)
+    data, described = guarded(path, before)
     text = data.decode("utf-8", "surrogateescape")
     result = options.edit(text, edits)
     stray = options.stray_changes(text, result, edits)
     if stray:
         raise Failed("%s: the edit would also change %s; nothing was written" % (path, stray))
     new = result.encode("utf-8", "surrogateescape")
-    yield _back(run, path, data, new)
+    yield _back(run, path, data, described, new)
     files.write(
-        path, new, check=validate and (lambda made: _objections(path, made, edits, **validate))
+        path,
+        new,
+        check=validate and (lambda made: _objections(path, made, edits, **validate)),
+        before=before,
     )
+
+
+def _open_as(handle):
+    """A path of what is open there, for a program that gets the handle: no name that others see."""
+    return "/dev/fd/%d" % handle
 
 
 def _objections(path, made, edits, namespaces, exclude):
     """Refuses options of ours that the service's own validator does not know."""
-    argv = ["oslo-config-validator", "--input-file", made]
+    argv = ["oslo-config-validator", "--input-file", _open_as(made)]
     argv += [word for name in namespaces for word in ("--namespace", name)]
     argv += [word for group in exclude for word in ("--exclude-group", group)]
     try:
-        code, out, err = call(argv, timeout=120)
+        code, out, err = call(argv, timeout=120, fds=(made,))
     except Failed:
         return  # not installed here
     said = set(re.findall(r"([^\s:]+) is not part of the sample config", out + err))
@@ -106,20 +115,31 @@ def _objections(path, made, edits, namespaces, exclude):
 
 def write(run, path, content, mode, owner, group, before, check=None):
     """A whole file.  check: an argument list; '{}' stands for the file not yet in place."""
-    data = guarded(path, before)
+    data, described = guarded(path, before)
     new = joined(run, content, data or b"").encode("utf-8", "surrogateescape")
-    yield _back(run, path, data, new)
-    files.write(path, new, mode, owner, group, check and (lambda p: files.validate(check, p)))
+    yield _back(run, path, data, described, new)
+    checked = check and (lambda made: _validate(check, made))
+    files.write(path, new, mode, owner, group, checked, before)
+
+
+def _validate(check, made):
+    """Runs a checking command on a file not yet in place; Refused if it objects."""
+    name = _open_as(made)
+    argv = [name if word == "{}" else word for word in check]
+    code, out, err = call(argv, timeout=60, fds=(made,))
+    if code:
+        said = (out + err).replace(name, "the new file").strip()
+        raise files.Refused("%s objects: %s" % (argv[0], said[-500:]))
 
 
 def place(run, path, staged, mode, owner, group, before):
     """A whole file, from where it was brought to this host."""
-    data = guarded(path, before)
+    data, described = guarded(path, before)
     new = files.read(staged)
     if new is None:
         raise Failed("%s: what was brought for %s is gone" % (staged, path))
-    yield _back(run, path, data, new)
-    files.write(path, new, mode, owner, group)
+    yield _back(run, path, data, described, new)
+    files.write(path, new, mode, owner, group, before=before)
 
 
 def exchange(run, path, new, old, unit):
@@ -133,20 +153,20 @@ def exchange(run, path, new, old, unit):
     yield {"verb": "exchange", "args": args, "guard": {"path": old}}
     units_of_host.stop([unit], timeout=900)
     try:
-        files.exchange(path, new, old)
+        folders.exchange(path, new, old)
     except OSError as error:
         if error.errno not in (errno.EXDEV, errno.EBUSY):
             raise
-        files.exchange_contents(path, new, old)
+        folders.exchange_contents(path, new, old)
     for _ in restart(run, [unit], timeout=600):
         pass
 
 
 def remove(run, path, before):
     """Takes a file away."""
-    data = guarded(path, before)
-    yield _back(run, path, data)
-    files.remove(path)
+    data, described = guarded(path, before)
+    yield _back(run, path, data, described)
+    files.remove(path, before)
 
 
 def attributes(run, path, mode, owner, group):

@@ -5,13 +5,14 @@ replication.  Reads the host's own settings, so that its folder can take the liv
 Python 3.6, standard library alone.
 """
 
+import grp
 import os
 import pwd
 import shutil
 import signal
 import time
 
-from . import processes, state
+from . import files, processes, state
 from .processes import Failed, Program
 
 SERVER, INSTALL = ("mariadbd", "mysqld"), ("mariadb-install-db", "mysql_install_db")
@@ -74,7 +75,9 @@ class Throwaway:
 
     def __enter__(self):
         clear_leftovers()
-        os.mkdir(self.folder, 0o700)
+        user = pwd.getpwnam(_user())
+        # By handle: the folder above may be the server's user's, who could put a link here.
+        files.folder(self.folder, "0700", user.pw_name, grp.getgrgid(user.pw_gid).gr_name)
         try:
             self._make()
             self._start()
@@ -91,9 +94,7 @@ class Throwaway:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make(self):
-        user = pwd.getpwnam(_user())
-        os.chown(self.folder, user.pw_uid, user.pw_gid)
-        argv = [processes.first_of(INSTALL), "--user=" + user.pw_name, "--datadir=" + self.folder]
+        argv = [processes.first_of(INSTALL), "--user=" + _user(), "--datadir=" + self.folder]
         processes.expect(argv + ["--skip-test-db", "--skip-name-resolve"], timeout=300)
 
     def _start(self):
@@ -133,9 +134,7 @@ class Throwaway:
         if process.returncode:
             raise Failed("the throwaway server did not end cleanly: " + self._last_words())
         for name in ("s", "pid"):
-            path = os.path.join(self.folder, name)
-            if os.path.lexists(path):
-                os.unlink(path)
+            files.discard(os.path.join(self.folder, name))
         self._kept = True
 
 

@@ -18,7 +18,17 @@ from fabric import Config
 from fabric.group import Group, GroupResult
 
 from fabfile.core import known_hosts
-from fabfile.core.contract import BadInput, Host, Json, Locked, Message, Secret, Stop, Unknown
+from fabfile.core.contract import (
+    BadInput,
+    Failed,
+    Host,
+    Json,
+    Locked,
+    Message,
+    Secret,
+    Stop,
+    Unknown,
+)
 from fabfile.core.ssh import connecting
 from fabfile.core.ssh.conversing import ByteStream, HostConnection, OnMessage, Shared
 
@@ -150,6 +160,9 @@ class Hold:
         elif message["t"] == "busy":
             self._released = True
             self._why = Locked(f"{host}: the site is locked by {message['who']}")
+        elif message["t"] == "refused":
+            self._released = True
+            self._why = Failed(host=host, found=message["why"])
         self._known.set()
 
     def release(self) -> None:
