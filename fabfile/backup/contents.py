@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
-from fabfile.resources import cluster, secret_uuid
+from fabfile.resources import cluster, in_force
 from fabfile.resources.backup_tools import INSTALLED, TOOLS, hosts
 from fabfile.resources.resource import Resource
 
@@ -94,9 +94,7 @@ def reads(site: Site, host: Host) -> list[Read]:
     if host in hosts(site):
         found += [INSTALLED, UNITS]
     if "cinder" in host.roles:
-        path = site.platform_of(host).file(CINDER_VOLUME)
-        conf = {"path": path, "plain": secret_uuid.PLAIN}
-        found.append(Read("cinder.conf", "options", conf))
+        found += in_force.reads(site, host, CINDER_VOLUME)
     if "compute" in host.roles:
         listed = {"argv": site.platform_of(host).command("virsh", "secret-list")}
         found.append(Read("secrets", "argv", listed))
@@ -142,7 +140,7 @@ def of_host(site: Site, facts: Facts, host: str) -> dict[str, Json]:
     seen = facts.hosts[host]
     versions = {name: text for name, text in seen[INSTALLED.id].items() if text}
     found = {"versions": versions, "units": active(site, seen[UNITS.id])}
-    options = {(s, k): v for s, k, v in (seen.get("cinder.conf") or {}).get("active", ())}
+    options = in_force.options(seen, CINDER_VOLUME.key)
     if ("DEFAULT", "enabled_backends") in options:
         found["backends"] = {
             "enabled": options["DEFAULT", "enabled_backends"],

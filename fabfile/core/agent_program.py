@@ -21,9 +21,10 @@ READING = (
     "files",
     "options",
     "processes",
-    "state",
     "units",
+    "state",
     "packages",
+    "configuration",
     "reads",
     "agent",
 )

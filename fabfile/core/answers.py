@@ -39,6 +39,19 @@ def _lines(value: Json) -> bool:
     )
 
 
+def _sources(value: Json) -> bool:
+    """What a service reads: [[path, active lines]], and its environment."""
+    files = value["files"]
+    return (
+        isinstance(value["main"], str)
+        and isinstance(value["running"], bool)
+        and isinstance(files, list)
+        and all(len(one) == 2 and isinstance(one[0], str) and _lines(one[1]) for one in files)
+        and isinstance(value["environment"], dict)
+        and all(isinstance(text, str) for text in value["environment"].values())
+    )
+
+
 def _names(value: Json) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
@@ -64,7 +77,7 @@ _SHAPES: dict[str, Fits] = {
     ),
     "file": _described,
     "options": lambda v: v is None or (_described(v) and _lines(v.get("active"))),
-    "later_files": _each(_lines),
+    "sources": _sources,
     "argv": _told,
     "lines": _names,
     "rows": _names,
@@ -121,5 +134,5 @@ def fits(verb: str, value: Json) -> bool:
     """Whether the value can be an answer to a read of that verb."""
     try:
         return bool(_SHAPES[verb](value))
-    except (AttributeError, TypeError):
+    except (AttributeError, KeyError, TypeError):
         return False

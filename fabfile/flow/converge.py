@@ -119,6 +119,7 @@ class Converger:
             planned = stage.planned(self.site, facts, changes)
             changes += [change for change in planned if self._may_touch(change)]
             notes += stage.notes(self.site, facts, changes)
+        notes += secret_uuid.unusable(facts)
         if self.failed:
             notes += secret_uuid.unseen(self.site, facts)
         return Plan(tuple(changes), tuple(notes), outcomes.causes(self.failed))

@@ -20,6 +20,7 @@ class Service:
     name: its key in a platform; role: of the hosts on which it runs; key: its table in the
     site file and in a release; reads_conf: whether it reads ceph.conf at its start (QEMU reads
     it for each guest, so nova-compute need not be restarted for it).
+    wsgi: the files that it names itself where a WSGI server runs it, in a variable's folder.
     """
 
     name: str
@@ -27,10 +28,14 @@ class Service:
     phase: Phase
     key: str
     reads_conf: bool = True
+    wsgi: tuple[str, ...] = ()
+    wsgi_folder: str = ""
 
 
+_GLANCE = ("glance-api-paste.ini", "glance-image-import.conf", "glance-api.conf")
+"""glance/common/wsgi_app.py: since Pike, with no arguments."""
 SERVICES = (
-    Service("glance-api", "glance", Phase.CONTROL, "glance"),
+    Service("glance-api", "glance", Phase.CONTROL, "glance", True, _GLANCE, "OS_GLANCE_CONFIG_DIR"),
     Service("cinder-volume", "cinder", Phase.CONTROL, "cinder"),
     Service("nova-compute", "compute", Phase.COMPUTE, "nova", reads_conf=False),
 )

@@ -9,14 +9,15 @@ since 2023.1), else one derived from fsid and client name.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from fabfile.core.contract import BadInput, Facts, Host, Json, Read
 from fabfile.model import services
+from fabfile.model.option_values import as_uuid, items
 from fabfile.model.site import Client, Site
-from fabfile.resources import cluster
+from fabfile.resources import cluster, in_force
 
-PLAIN = ["rbd_secret_uuid", "rbd_keyring_conf"]
-"""Options that look like credentials by name, and are none."""
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _MOST_SECRETS = 512
 """Each encrypted volume that is attached has a secret of its own beside ours."""
@@ -45,6 +46,20 @@ def secrets_of(site: Site, host: Host) -> Read:
     return Read(SECRETS, "each", args)
 
 
+@dataclass(frozen=True)
+class Named:
+    """A secret's UUID as a service's options have it: section, its rbd_user, and the text."""
+
+    section: str
+    client: str
+    text: str
+
+    @property
+    def uuid(self) -> str:
+        """The UUID as libvirt reads the text, in lower case; '' for what is none."""
+        return as_uuid(self.text)
+
+
 IDS = {"cinder.conf", "nova.conf", SECRETS}
 """Reads that show a UUID: a stage that asks one of them wants it resolved."""
 
@@ -64,8 +79,7 @@ def reads(site: Site, host: Host) -> list[Read]:
     found = cluster.reads(site, host)
     for service in (services.CINDER_VOLUME, services.NOVA_COMPUTE):
         if service.role in host.roles:
-            args = {"path": site.platform_of(host).file(service), "plain": PLAIN}
-            found.append(Read(f"{service.key}.conf", "options", args))
+            found += in_force.reads(site, host, service)
     if "compute" in host.roles:
         found.append(secrets_of(site, host))
     return found
@@ -104,6 +118,18 @@ def unseen(site: Site, facts: Facts) -> list[str]:
     ]
 
 
+def unusable(facts: Facts) -> list[str]:
+    """What services have as a secret's UUID, and is none: nothing can be attached with it."""
+    return [
+        f"{host}: {name}.conf: [{one.section}] rbd_secret_uuid = {one.text!r} is no UUID: no "
+        "volume can be attached with it, and it counts as none"
+        for host, seen in facts.hosts.items()
+        for name in ("cinder", "nova")
+        for one in named(seen, name)
+        if not one.uuid
+    ]
+
+
 def _one(site: Site, facts: Facts, name: str, client: Client, fsid: str) -> str:
     setting = client.secret_uuid.lower() if client.secret_uuid else None
     for place, found in _in_use(site, facts, name):
@@ -139,21 +165,31 @@ def _list(found: set[str]) -> str:
 def _in_use(site: Site, facts: Facts, client: str) -> list[tuple[str, set[str]]]:
     places: dict[str, set[str]] = {"cinder.conf": set(), "nova.conf": set(), "libvirt": set()}
     for seen in facts.hosts.values():
-        places["cinder.conf"] |= _configured(seen.get("cinder.conf"), client)
-        places["nova.conf"] |= _configured(seen.get("nova.conf"), client)
+        for name in ("cinder", "nova"):
+            places[f"{name}.conf"] |= _configured(seen, name, client)
         for found, answers in (seen.get("libvirt.secrets") or {}).items():
             if f"<name>{usage_name(client)}</name>" in answers["xml"]["out"]:
                 places["libvirt"].add(found.lower())
     return list(places.items())
 
 
-def _configured(conf: Json, client: str) -> set[str]:
-    """The rbd_secret_uuid of every section whose rbd_user is this client."""
-    sections: dict[str, dict[str, str]] = {}
-    for section, key, value in (conf or {}).get("active", []):
-        sections.setdefault(section, {})[key] = value
-    return {
-        keys["rbd_secret_uuid"].lower()
-        for keys in sections.values()
-        if keys.get("rbd_user") == client and keys.get("rbd_secret_uuid")
-    }
+def named(seen: Mapping[str, Json], name: str) -> list[Named]:
+    """Every rbd_secret_uuid that a service's options have in force, with its rbd_user.
+
+    Of Cinder, those of enabled backends alone where there are any: what is not started is not
+    in use.
+    """
+    options = in_force.options(seen, name)
+    found = [
+        Named(section, keys.get("rbd_user", ""), keys["rbd_secret_uuid"])
+        for section, keys in in_force.by_section(options).items()
+        if keys.get("rbd_secret_uuid")
+    ]
+    listed = items(options.get(("DEFAULT", "enabled_backends"), ""))
+    enabled = {in_force.same(section) for section in listed}
+    return [one for one in found if one.section in enabled] or found
+
+
+def _configured(seen: Mapping[str, Json], name: str, client: str) -> set[str]:
+    """The UUIDs that a service names for this client; what is no UUID is none."""
+    return {uuid for one in named(seen, name) if one.client == client and (uuid := one.uuid)}

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read, Refused, Seen
-from fabfile.model import releases, services
+from fabfile.model import option_values, releases, services
 from fabfile.model.deployment import Binding
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
-from fabfile.resources import cluster, secret_uuid, sed, volume_hosts
+from fabfile.resources import cluster, in_force, secret_uuid, sed, volume_hosts
+from fabfile.resources.in_force import same
 from fabfile.resources.resource import Resource
-from fabfile.resources.volume_hosts import same
 
 OLD_DATADIR = "/var/lib/glance/images"
 OLD_STORES = "file,http"
@@ -49,14 +49,8 @@ class ServiceConfig:
         )
         if self.role in host.roles:
             found.append(releases.READ)
-            platform = site.platform_of(host)
-            file = platform.file(self.service)
-            found.append(
-                Read(f"{self.name}.conf", "options", {"path": file, "plain": secret_uuid.PLAIN})
-            )
-            later = {"unit": platform.unit(self.service), "main": file, "plain": secret_uuid.PLAIN}
-            found.append(Read(f"{self.name}.later", "later_files", later))
-            if path := platform.upstart.get(self.service.name):
+            found += in_force.reads(site, host, self.service)
+            if path := site.platform_of(host).upstart.get(self.service.name):
                 found.append(Read(f"{self.name}.head", "file", {"path": path, "text": True}))
         return found
 
@@ -98,7 +92,7 @@ class ServiceConfig:
         self, site: Site, binding: Binding, data: Json, words: dict[str, str], answers: Json
     ) -> list[Change]:
         host, file = binding.host.name, binding.file
-        seen, later = answers[f"{self.name}.conf"], answers.get(f"{self.name}.later", {})
+        seen = answers[f"{self.name}.conf"]
         if seen is None:
             raise BadInput(
                 f"{host}: expected {file}, found no such file; is {self.name} there?",
@@ -108,7 +102,7 @@ class ServiceConfig:
                 found="no such file",
                 advice=f"is {self.name} there?",
             )
-        now = {(same(s), k): v for s, k, v in seen["active"]}
+        now = in_force.options(answers, self.name, data.get("old_names"), binding.section)
         words = {
             **words,
             "old_datadir": now.get(("glance_store", "filesystem_store_datadir"), OLD_DATADIR),
@@ -121,10 +115,15 @@ class ServiceConfig:
             listed = volume_hosts.enabled(site, answers, f"{host}: {file}")
             have = {**now, ("DEFAULT", "enabled_backends"): listed} if listed else now
         wanted = _wanted(self._tables(site, data, now), words, have)
-        _refuse_shadows(host, file, wanted, later)
-        edits = [(s, k, v) for (s, k), v in wanted.items() if not _equal(now.get((same(s), k)), v)]
+        edits = [
+            (section, key, option.value)
+            for (section, key), option in wanted.items()
+            if not option.equals(now.get((same(section), key)))
+        ]
         if not edits:
             return []
+        _refuse_unread(binding, answers)
+        _refuse_shadows(binding, edits, in_force.before_and_after(answers, self.name)[1], data)
         lines = [line for s, k, v in edits for line in _diff(s, k, now.get((same(s), k)), v)]
         keys = ", ".join(f"{s}.{k}" for s, k, _ in edits)
         return [
@@ -148,7 +147,7 @@ class ServiceConfig:
             )
         ]
 
-    def _tables(self, site: Site, data: Json, now: dict[tuple[str, str], str]) -> list[Json]:
+    def _tables(self, site: Site, data: Json, now: in_force.Options) -> list[Json]:
         """The tables of options that are written, the weakest first."""
         absent = data.get("when_absent", {}).items()
         tables = [extra for name, extra in absent if tuple(name.split(".", 1)) not in now]
@@ -194,30 +193,75 @@ def _validation(data: Json, words: dict[str, str]) -> Json:
     return {"namespaces": list(data["namespaces"]), "exclude": own}
 
 
-def _refuse_shadows(host: str, main: str, wanted: dict[tuple[str, str], str], later: Json) -> None:
-    """Refuses to write what a file that the service reads later would set aside.
+def _refuse_unread(binding: Binding, answers: Json) -> None:
+    """Refuses to write a file that the service does not read."""
+    name = binding.service.key
+    if not in_force.is_read(answers, name):
+        read = [source.name for source in in_force.sources(answers, name) if source.lines]
+        raise Refused(
+            host=binding.host.name,
+            subject=binding.unit,
+            expected=f"a process that reads {binding.file}",
+            found=f"one that reads {', '.join(read) or 'other files'}",
+            advice=f"begin it with --config-file {binding.file}, or without any",
+        )
 
-    later: {path: active lines} of those files, by the running service's command line.
+
+def _refuse_shadows(
+    binding: Binding,
+    edits: Sequence[tuple[str, str, str]],
+    after: Sequence[in_force.Source],
+    data: Json,
+) -> None:
+    """Refuses to write what something that counts more would set aside.
+
+    after: what the service reads after its own file, by its command line and its environment.
     """
-    ours = {(same(s), k): v for (s, k), v in wanted.items()}
-    for path, active in later.items():
-        for section, key, value in active:
-            want = ours.get((same(section), key))
-            if want is not None and not _equal(value, want):
-                raise Refused(
-                    host=host,
-                    subject=path,
-                    found=f"[{section}] {key} = {value}",
-                    why=f"the service reads it after {main}, where {want} is to be",
-                    advice=f"take the line out of {path} first",
-                    mend=[sed.without(path, section, key)],
-                )
+    old_names = data.get("old_names", {})
+    for section, key, value in edits:
+        names = {(same(section), key)}
+        if old := old_names.get(f"{section}.{key}"):
+            names.add(tuple(old.split(".", 1)))
+        for source in reversed(after):
+            for theirs in source.lines:
+                if (same(theirs[0]), theirs[1]) in names:
+                    raise _shadow(binding, source, theirs, value)
+
+
+def _shadow(binding: Binding, source: in_force.Source, line: in_force.Line, value: str) -> Refused:
+    section, key, found = line
+    taken_out = f"take the line out of {source.name} first"
+    if not source.is_file:
+        taken_out = (
+            f"take {source.name} out of the environment of {binding.unit} first (its unit, or a "
+            "file that the unit names), and restart it"
+        )
+    return Refused(
+        host=binding.host.name,
+        subject=source.name,
+        found=f"[{section}] {key} = {found}",
+        why=f"the service reads it after {binding.file}, where {value} is to be",
+        advice=taken_out,
+        mend=[sed.without(source.name, section, key)] if source.is_file else (),
+    )
+
+
+@dataclass(frozen=True)
+class _Option:
+    """What an option is to be: its value, and the type as which it is compared."""
+
+    value: str
+    kind: str
+
+    def equals(self, found: str | None) -> bool:
+        """Whether a value that is in force means the same."""
+        return option_values.equal(self.kind, found, self.value)
 
 
 def _wanted(
-    tables: list[Json], words: dict[str, str], now: dict[tuple[str, str], str]
-) -> dict[tuple[str, str], str]:
-    wanted: dict[tuple[str, str], str] = {}
+    tables: list[Json], words: dict[str, str], now: in_force.Options
+) -> dict[tuple[str, str], _Option]:
+    wanted: dict[tuple[str, str], _Option] = {}
     for table in tables:
         for section, options in table.items():
             name = section.format(**words)
@@ -225,25 +269,15 @@ def _wanted(
                 at = (name, key)
                 value = template.format(**words)
                 if value.startswith("+"):
-                    have = wanted.get(at, now.get((same(name), key), ""))
-                    value = _added(have, value[1:])
-                wanted[at] = value
+                    have = wanted[at].value if at in wanted else now.get((same(name), key), "")
+                    for item in option_values.items(value[1:]):
+                        have = option_values.with_item(have, item)
+                    value = have
+                wanted[at] = _Option(value, option_values.kind_of(template))
     return wanted
 
 
-def _added(have: str, item: str) -> str:
-    items = [part.strip() for part in have.split(",") if part.strip()]
-    return ",".join(items if item in items else [*items, item])
-
-
-def _equal(old: str | None, new: str) -> bool:
-    """Equal as oslo.config reads booleans, UUIDs and lists."""
-    if old is None:
-        return False
-    return old == new or old.replace(" ", "").lower() == new.replace(" ", "").lower()
-
-
-def _keep_apart(binding: Binding, data: Json, now: dict[tuple[str, str], str]) -> None:
+def _keep_apart(binding: Binding, data: Json, now: in_force.Options) -> None:
     """Refuses to write beside an option that would leave ours without effect."""
     host, file = binding.host.name, binding.file
     for name, reason in data.get("not_beside", {}).items():
@@ -257,7 +291,7 @@ def _keep_apart(binding: Binding, data: Json, now: dict[tuple[str, str], str]) -
             )
 
 
-def _keep_default_backend(host: str, data: Json, now: dict[tuple[str, str], str]) -> None:
+def _keep_default_backend(host: str, data: Json, now: in_force.Options) -> None:
     """Refuses to orphan the volumes of a backend in [DEFAULT]."""
     adds = "enabled_backends" in data["options"].get("DEFAULT", {})
     driver = now.get(("DEFAULT", "volume_driver"))

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read
+from fabfile.model.option_values import items
 from fabfile.model.phases import Phase
 from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
-from fabfile.resources import secret_uuid
+from fabfile.resources import in_force
+from fabfile.resources.in_force import Options, same
 from fabfile.resources.resource import Resource
 
 DRIVER = "cinder.volume.drivers.rbd.RBDDriver"
@@ -30,7 +32,6 @@ _PATIENCE = 900
 """Seconds for one update_host: it writes a row at a time."""
 _NOT_THERE = 2
 VOLUMES = Read("volumes", "volumes")
-Options = Mapping[tuple[str, str], str]
 
 
 class Move(NamedTuple):
@@ -65,14 +66,8 @@ def reads(site: Site, host: Host) -> list[Read]:
         return [Read("volume_services", "volume_services")] if site.cloud else []
     if "cinder" not in host.roles:
         return []
-    platform = site.platform_of(host)
-    path = platform.file(CINDER_VOLUME)
-    later = {"unit": platform.unit(CINDER_VOLUME), "main": path, "plain": secret_uuid.PLAIN}
-    return [
-        Read("cinder.conf", "options", {"path": path, "plain": secret_uuid.PLAIN}),
-        Read("cinder.later", "later_files", later),
-        Read("pending_restarts", "pending_restarts"),
-    ]
+    asked = in_force.reads(site, host, CINDER_VOLUME)
+    return [*asked, Read("pending_restarts", "pending_restarts")]
 
 
 def follow_up_reads(site: Site, facts: Facts) -> list[Read]:
@@ -132,7 +127,7 @@ def moves(site: Site, facts: Facts) -> list[Move]:
         named = _heir(site, facts, place)
         if named is None:
             continue
-        options = in_force(facts.hosts[named.host])
+        options = _options(facts.hosts[named.host])
         new = f"{named.then[site.cinder.backend]}#{backend_name(site, options)}"
         refuse_at_work(place, volumes)
         back = new.partition("#")[0] not in borne | {other.partition("#")[0] for other in places}
@@ -223,7 +218,7 @@ def _beside(site: Site, facts: Facts) -> list[str]:
     """Of another backend that stays and serves the same pool: a rename, or meant so."""
     found = []
     for host in _hosts(site, facts):
-        options = in_force(facts.hosts[host.name])
+        options = _options(facts.hosts[host.name])
         for section in _enabled(options):
             mine = section in (site.cinder.backend, _replaced(site))
             if not mine and _same_storage(site, options, section):
@@ -238,17 +233,9 @@ def _beside(site: Site, facts: Facts) -> list[str]:
 # Names
 
 
-def in_force(seen: Mapping[str, Json]) -> dict[tuple[str, str], str]:
-    """{(section, option): value} of cinder.conf and of what the service reads after it."""
-    lines = list((seen.get("cinder.conf") or {}).get("active", ()))
-    for active in seen.get("cinder.later", {}).values():
-        lines += active
-    return {(same(section), key): value for section, key, value in lines}
-
-
-def same(section: str) -> str:
-    """A section's name as oslo.config compares it."""
-    return section if section == "DEFAULT" else section.lower()
+def _options(seen: Mapping[str, Json]) -> dict[tuple[str, str], str]:
+    """What is in force of a cinder-volume's options."""
+    return in_force.options(seen, CINDER_VOLUME.key)
 
 
 def backend_host(site: Site, options: Options) -> str:
@@ -275,7 +262,7 @@ def enabled(site: Site, seen: Mapping[str, Json], where: str) -> str:
 
     Raises BadInput where that one's volumes lie on another storage.
     """
-    options = in_force(seen)
+    options = _options(seen)
     section = renamed(site, options, _own(seen, options)) if site.cinder.replaces else ""
     if not section:
         return options.get(("DEFAULT", "enabled_backends"), "")
@@ -300,7 +287,7 @@ def backend_name(site: Site, options: Options) -> str:
 def bound_name(site: Site, facts: Facts) -> str:
     """The volume_backend_name to which the site's volume type is bound."""
     for host in _hosts(site, facts):
-        return backend_name(site, in_force(facts.hosts[host.name]))
+        return backend_name(site, _options(facts.hosts[host.name]))
     return str(site.cinder.backend)
 
 
@@ -345,8 +332,7 @@ def _replaced(site: Site) -> str:
 
 
 def _enabled(options: Options) -> list[str]:
-    listed = options.get(("DEFAULT", "enabled_backends"), "").split(",")
-    return [name.strip() for name in listed if name.strip()]
+    return items(options.get(("DEFAULT", "enabled_backends"), ""))
 
 
 def _own(seen: Mapping[str, Json], options: Options) -> str:
@@ -369,7 +355,7 @@ def _named(site: Site, facts: Facts) -> list[_Named]:
     found = []
     for host in _hosts(site, facts):
         seen = facts.hosts[host.name]
-        options = in_force(seen)
+        options = _options(seen)
         own = _own(seen, options)
         now = {section: _service(options, own, section) for section in _enabled(options)}
         gone = renamed(site, options, own)
@@ -411,7 +397,7 @@ def _heir(site: Site, facts: Facts, place: str) -> _Named | None:
         _refuse_alive(site, facts, service)
         one = named[0]
     if one and section != site.cinder.backend:
-        options = in_force(facts.hosts[one.host])
+        options = _options(facts.hosts[one.host])
         refuse_another_storage(site, options, section, f"{one.host}: {_file(site, one.host)}")
     return one
 

@@ -21,6 +21,7 @@ from .states import (
     file,
     secret,
     site,
+    sources,
     user,
 )
 
@@ -125,7 +126,7 @@ def compute(number):
         number,
         **{
             "nova.conf": options("nova"),
-            "nova.later": {},
+            "nova.sources": sources("nova"),
             "libvirt.secrets": secret(FSID),
             "guests": said("instance-1\n"),
             "units": units("nova-compute"),
@@ -160,10 +161,10 @@ def hosts():
                 "keyring.images": file(f"[client.images]\n\tkey = {IMAGES}\n", "glance", "0640"),
                 "keyring.volumes": file(f"[client.volumes]\n\tkey = {KEY}\n", "cinder", "0640"),
                 "cinder.conf": options("cinder"),
-                "cinder.later": {},
+                "cinder.sources": sources("cinder"),
                 "cinder.head": None,
                 "glance.conf": options("glance"),
-                "glance.later": {},
+                "glance.sources": sources("glance"),
                 "units": units("glance-api", "cinder-volume"),
                 "glance.files": said("/var/lib/glance/images/1\n"),
                 "cinder.defaults": said(code=1),

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from fabfile.core import site_file
+from fabfile.model import services
 from fabfile.model import site as sites
 
 RECORDED = Path(__file__).parents[1] / "contract" / "recorded"
@@ -87,4 +88,20 @@ def file(text, owner="root", mode="0644", group=None):
         "owner": owner,
         "group": group or owner,
         "mode": mode,
+    }
+
+
+def sources(service, after=None, before=None, environment=None, read=True):
+    """What a service reads beside its own file: {path: its active lines}."""
+    named = next(one for one in services.SERVICES if one.key == service)
+    main = DEBIAN["files"][named.name]
+
+    def files(told):
+        return [[path, [list(line) for line in lines]] for path, lines in (told or {}).items()]
+
+    return {
+        "main": main,
+        "running": True,
+        "files": [*files(before), *([[main, []]] if read else []), *files(after)],
+        "environment": environment or {},
     }

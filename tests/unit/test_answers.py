@@ -7,6 +7,7 @@ from fabfile.core.remote import reads
 
 FILE = {"kind": "file", "mode": "0644", "owner": "root", "group": "root", "sha256": "aa"}
 TOLD = {"code": 0, "out": "", "err": ""}
+SOURCES = {"main": "/m", "running": True, "files": [], "environment": {}}
 STEP = {"state": "done", "thing": "a", "sentence": "b", "sign": "+", "wave": 1, "verb_was": "edit"}
 
 
@@ -22,8 +23,8 @@ def test_every_read_has_its_shape():
         ("file", {**FILE, "text": "x"}),
         ("options", None),
         ("options", {**FILE, "active": [["a", "b", "c"]]}),
-        ("later_files", {}),
-        ("later_files", {"/x": [["a", "b", "c"]]}),
+        ("sources", SOURCES),
+        ("sources", {**SOURCES, "files": [["/x", [["a", "b", "c"]]]], "environment": {"A": "b"}}),
         ("argv", TOLD),
         ("each", {"uuid": {"xml": TOLD}}),
         ("packages", {"a": None, "b": "1"}),
@@ -47,7 +48,15 @@ def test_what_the_agent_says(verb, value):
         ("options", FILE),
         ("options", {**FILE, "active": [["a", "b"]]}),
         ("options", {**FILE, "active": [["a", "b", 3]]}),
-        ("later_files", {"/x": "y"}),
+        ("sources", {}),
+        ("sources", []),
+        ("sources", {**SOURCES, "running": 1}),
+        ("sources", {**SOURCES, "main": None}),
+        ("sources", {**SOURCES, "files": [["/x", "y"]]}),
+        ("sources", {**SOURCES, "files": [["/x"]]}),
+        ("sources", {**SOURCES, "files": ["ab"]}),
+        ("sources", {**SOURCES, "files": {"/x": []}}),
+        ("sources", {**SOURCES, "environment": {"A": 1}}),
         ("argv", {**TOLD, "out": None}),
         ("argv", None),
         ("each", {"uuid": TOLD}),

@@ -31,7 +31,7 @@ from fabfile.resources.sed import setting, without
 
 from . import clouds
 from .clouds import IMAGES, MONITOR, altered, disk_xml, found, said
-from .states import FSID, KEY, OTHER, answer, conf, file, secret, site
+from .states import FSID, KEY, OTHER, answer, conf, file, secret, site, sources
 
 COMPUTES = ("n1", "n2")
 
@@ -171,7 +171,8 @@ def no_image_pool(cloud):
 
 
 def later(cloud):
-    cloud["n1"]["nova.later"] = {"/etc/nova/x.conf": [["libvirt", "rbd_user", "odd"]]}
+    after = {"/etc/nova/x.conf": [["libvirt", "rbd_user", "odd"]]}
+    cloud["n1"]["nova.sources"] = sources("nova", after)
 
 
 def owed(cloud):

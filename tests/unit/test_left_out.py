@@ -11,7 +11,7 @@ from fabfile.flow.converge import Converger
 from fabfile.model import releases
 from fabfile.resources import chain, secret_uuid
 
-from .states import DEBIAN, EPHEMERAL, OTHER, cluster, conf, secret, site, user
+from .states import DEBIAN, EPHEMERAL, OTHER, cluster, conf, secret, site, sources, user
 
 A_DEBIAN = {"os": "debian", "like": [], "name": "Debian 12", "hostname": "h"}
 ANSWERS = {
@@ -28,9 +28,9 @@ ANSWERS = {
     "pending_restarts": ["nova-compute"],
     "guests": {"code": 0, "out": "", "err": ""},
     "cinder.head": None,
-    "glance.later": {},
-    "cinder.later": {},
-    "nova.later": {},
+    "glance.sources": sources("glance"),
+    "cinder.sources": sources("cinder"),
+    "nova.sources": sources("nova"),
     "glance.conf": conf(),
     "cinder.conf": conf(),
     "nova.conf": conf(),

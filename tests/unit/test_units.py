@@ -1,5 +1,8 @@
 """The host's service manager and package manager, against programs that answer as theirs do."""
 
+import subprocess
+import sys
+
 import pytest
 
 from fabfile.core.remote import packages, processes, steps, units
@@ -54,10 +57,51 @@ def test_running_services_are_named_without_their_kind(programs):
     assert units.running() == ["glance-api", "getty@tty1"]
 
 
-@pytest.mark.parametrize("said, pid", [("MainPID=0\n", ""), ("MainPID=17\n", "17"), ("", "")])
-def test_main_process(programs, said, pid):
-    programs[1]["show"] = (0, said, "")
-    assert units.main_process("nova-compute") == pid
+SET_BY_THE_UNIT = (
+    'Environment=OS_RBD__RBD_POOL=x "OS_RBD__RBD_USER=a b"\n'
+    "EnvironmentFiles={0}/first (ignore_errors=no)\nEnvironmentFiles={0}/none (ignore_errors=yes)\n"
+)
+BEGUN = (
+    "ExecStart={{ path=/usr/bin/cinder-volume ; argv[]=/usr/bin/cinder-volume --config-file "
+    "/etc/a ; ignore_errors=no ; start_time=[n/a] ; pid=0 }}\nUser=root\n"
+)
+
+
+@pytest.mark.parametrize("pid", ["MainPID=0\n", "MainPID=\n", "MainPID=4194999\n", ""])
+def test_a_service_that_does_not_run_is_told_by_its_unit(programs, tmp_path, pid):
+    (tmp_path / "first").write_text(
+        '# a comment\nOS_RBD__RBD_POOL="y"\n export no\nCEPH_ARGS=--id v\n'
+    )
+    programs[1]["show"] = (0, pid + (BEGUN + SET_BY_THE_UNIT).format(tmp_path), "")
+    found = units.process("cinder-volume")
+    assert found == {
+        "running": False,
+        "words": ["/usr/bin/cinder-volume", "--config-file", "/etc/a"],
+        "environment": {"OS_RBD__RBD_POOL": "y", "OS_RBD__RBD_USER": "a b", "CEPH_ARGS": "--id v"},
+        "home": "/root",
+        "folder": "/",
+    }
+
+
+def test_a_service_that_runs_is_told_by_its_process_and_by_its_unit(programs, tmp_path):
+    code = "import time; print(1, flush=True); time.sleep(60)"
+    argv = [sys.executable, "-c", code, "--config-dir", "d"]
+    given = {"OS_RBD__RBD_POOL": "of the process", "OS_A__B": "c", "HOME": "/h"}
+    with subprocess.Popen(argv, cwd=tmp_path, env=given, stdout=subprocess.PIPE) as process:
+        try:
+            process.stdout.readline()
+            shown = f"MainPID={process.pid}\nEnvironment=OS_RBD__RBD_POOL=x\n"
+            programs[1]["show"] = (0, shown, "")
+            found = units.process("cinder-volume")
+        finally:
+            process.kill()
+    assert found["running"] and found["words"] == argv
+    assert found["home"] == "/h" and found["folder"] == str(tmp_path)
+    assert found["environment"] == {**given, "OS_RBD__RBD_POOL": "x"}
+
+
+def test_a_service_of_which_nothing_is_known_is_told_by_its_name(programs):
+    assert units.process("cinder-volume")["words"] == ["cinder-volume"]
 
 
 def test_a_step_that_stops_units_says_how_they_are_started_again(programs):

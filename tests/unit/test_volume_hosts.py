@@ -13,7 +13,7 @@ from fabfile.resources import chain, restarts, service_config, volume_hosts
 from fabfile.resources.rollback import Undone
 
 from . import clouds
-from .states import DEBIAN, FSID, HOSTS, ZED, cluster, conf, site
+from .states import DEBIAN, FSID, HOSTS, ZED, cluster, conf, site, sources
 
 OLD = {"volume_driver": volume_hosts.DRIVER, "rbd_pool": "volumes", "volume_backend_name": "rbd"}
 TWO = {**HOSTS, "ctl2": {"roles": ["cinder"]}}
@@ -34,7 +34,7 @@ def controller(*lines, enabled="lvm,rbd", own="ctl", later=(), owed=()):
     active = [("DEFAULT", "enabled_backends", enabled), *lines]
     return {
         "cinder.conf": conf(*active),
-        "cinder.later": {"/later": list(later)} if later else {},
+        "cinder.sources": sources("cinder", {"/later": later}),
         "cinder.head": None,
         "host": {"hostname": own},
         "pending_restarts": list(owed),

@@ -11,14 +11,10 @@ import sys
 import threading
 import time
 
-from . import files, options, packages, processes, state, units
+from . import configuration, files, packages, processes, state, units
 from .processes import Failed, expect, fingerprint, masked
 
-CREDENTIAL = re.compile(
-    r"password|passwd|key|secret|token|connection|transport_url|credential", re.I
-)
 MANAGED = re.compile(r"^\s*[#;].*(?:managed by|puppet|ansible managed|chef|juju).*$", re.I | re.M)
-URL_LOGIN = re.compile(r"://[^/\s@]*:[^/\s@]*@")
 
 
 def host():
@@ -75,80 +71,15 @@ def file(path, text=False, mask=(), kind="file"):
     return seen
 
 
-def hidden(name, value, plain):
-    """Whether an option's value carries a credential."""
-    if name in plain:
-        return False
-    return bool(CREDENTIAL.search(name) or URL_LOGIN.search(value))
-
-
 def option_file(path, plain=()):
     """A file of options: its digest, and its active lines with credentials masked."""
     data, seen = files.look(path)
     if data is None:
         return None
     seen["sha256"] = files.sha256(data)
-    try:
-        lines = options.active(data.decode("utf-8", "surrogateescape"))
-    except options.ParseError as error:
-        raise Failed("%s: %s" % (path, error))
     seen["managed"] = (MANAGED.findall(processes.text(data[:4000])) or [None])[0]
-    seen["active"] = [[s, k, fingerprint(v) if hidden(k, v, plain) else v] for s, k, v in lines]
+    seen["active"] = configuration.lines_of(path, data, plain)
     return seen
-
-
-def later_files(unit, main, plain=()):
-    """{path: active lines} of the files that a unit's process reads after its main one.
-
-    By the command line of the process that runs; empty where none runs.
-    """
-    words = _command_line(unit)
-    order = list(_configuration(words))
-    if main in order:
-        order = order[len(order) - order[::-1].index(main) :]
-    found = {}
-    for path in order:
-        seen = option_file(path, plain)
-        if seen:
-            found[path] = seen["active"]
-    return found
-
-
-def _command_line(unit):
-    pid = units.main_process(unit)
-    if not pid:
-        return []
-    try:
-        with open("/proc/%s/cmdline" % pid, "rb") as stream:
-            words = processes.text(stream.read()).split("\0")
-    except OSError:
-        return []
-    for path in _values(words, "--ini"):
-        # uwsgi hands its program's arguments over by a file of its own.
-        text = processes.text(files.read(path) or b"")
-        words += re.findall(r"\S+", " ".join(re.findall(r"^\s*pyargv\s*=(.*)$", text, re.M)))
-    return words
-
-
-def _values(words, option):
-    for word, following in zip(words, words[1:] + [""]):
-        if word == option:
-            yield following
-        elif word.startswith(option + "="):
-            yield word[len(option) + 1 :]
-
-
-def _configuration(words):
-    """Files in the order in which oslo.config reads them."""
-    for word, following in zip(words, words[1:] + [""]):
-        name, found, value = word.partition("=")
-        value = value if found else following
-        if name == "--config-file":
-            yield value
-        elif name == "--config-dir" and os.path.isdir(value):
-            for entry in sorted(os.listdir(value)):
-                if entry.endswith(".conf"):
-                    yield os.path.join(value, entry)
 
 
 def argv(argv, ok=(0,), mask=(), timeout=30, only=None, peel=False):
@@ -275,7 +206,7 @@ READS = {
     "host": host,
     "file": file,
     "options": option_file,
-    "later_files": later_files,
+    "sources": configuration.sources,
     "argv": argv,
     "lines": lines,
     "rows": rows,

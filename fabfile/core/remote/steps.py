@@ -17,7 +17,7 @@ import re
 import time
 from subprocess import SubprocessError
 
-from . import files, folders, options, reads, state
+from . import configuration, files, folders, options, reads, state
 from . import packages as packages_of_host
 from . import units as units_of_host
 from .processes import Failed, call, expect
@@ -297,7 +297,7 @@ def _settled(seen):
 
 def _last_words(unit):
     lines = units_of_host.last_lines(unit)
-    lines = [line for line in lines if not reads.CREDENTIAL.search(line)]
+    lines = [line for line in lines if not configuration.CREDENTIAL.search(line)]
     return "; its last words: " + " | ".join(lines)[-400:] if lines else ""
 
 

@@ -4,6 +4,12 @@ The one module of the agent that knows the service manager and its journal.
 Python 3.6, standard library alone.
 """
 
+import os
+import pwd
+import re
+import shlex
+
+from . import files, processes
 from .processes import call, expect
 
 PROPERTIES = [
@@ -32,11 +38,78 @@ def show(names):
     return dict(zip(names, seen))
 
 
-def main_process(name):
-    """The number of the process that a service runs as, in words; '' where none runs."""
-    shown = expect(["systemctl", "show", "-p", "MainPID", "--"] + _full([name]))[1]
-    pid = shown.strip().partition("=")[2]
-    return "" if pid == "0" else pid
+def process(name):
+    """The process that a service runs as, or would: what its options are found by.
+
+    {'running': whether one runs, 'words': its command line, 'environment': {name: value},
+    'home', 'folder': of its user, and its own}.  What the unit sets counts before what the
+    process was given: a restart is what makes an edit count.
+    """
+    asked = ["systemctl", "show", "-p", "MainPID,User,ExecStart,Environment,EnvironmentFiles", "--"]
+    shown = {}
+    for line in expect(asked + _full([name]))[1].splitlines():
+        key, _, value = line.partition("=")
+        shown.setdefault(key, []).append(value)
+    words, environment, folder = _looked_at((shown.get("MainPID") or ["0"])[0])
+    running = bool(words)
+    started = re.search(r"argv\[\]=(.*?) ; ignore_errors=", (shown.get("ExecStart") or [""])[0])
+    environment.update(_environment(shown))
+    return {
+        "running": running,
+        "words": words or (started.group(1).split() if started else []) or [name],
+        "environment": environment,
+        "home": environment.get("HOME") or _home((shown.get("User") or [""])[0]),
+        "folder": folder,
+    }
+
+
+def _looked_at(pid):
+    """A process's command line, environment and folder; empty where none runs."""
+    place = "/proc/%s/" % pid
+    try:
+        if not int(pid):
+            return [], {}, "/"
+        with open(place + "cmdline", "rb") as stream:
+            words = [word for word in processes.text(stream.read()).split("\0") if word]
+        with open(place + "environ", "rb") as stream:
+            given = processes.text(stream.read()).split("\0")
+        environment = dict(one.split("=", 1) for one in given if "=" in one)
+        environment.setdefault("HOME", _home(os.stat(place).st_uid))
+        return words, environment, os.readlink(place + "cwd")
+    except (OSError, ValueError):
+        return [], {}, "/"
+
+
+def _home(user):
+    """A user's home, by name or number, as os.path.expanduser finds it without HOME."""
+    try:
+        return (pwd.getpwuid(user) if isinstance(user, int) else pwd.getpwnam(user)).pw_dir
+    except KeyError:
+        return "/root"
+
+
+def _environment(shown):
+    """What a unit itself puts into the environment; of its files, the later ones count."""
+    found = {}
+    for line in shown.get("Environment", ()):
+        found.update(_assignments(line))
+    for line in shown.get("EnvironmentFiles", ()):
+        path = line.rpartition(" (ignore_errors=")[0] or line
+        if not path.startswith("/") or not os.path.isfile(path):
+            continue
+        text = processes.text(files.read(path) or b"")
+        for key, value in re.findall(r"^[ \t]*([A-Za-z_][^\s=#;]*)=[ \t]*(.*?)\s*$", text, re.M):
+            quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
+            found[key] = value[1:-1] if quoted else value
+    return found
+
+
+def _assignments(text):
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = text.split()
+    return dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def running():

@@ -18,7 +18,7 @@ from fabfile.core.contract import Facts, Json, Read, Unproved
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal.progress import MANY
 from fabfile.model.services import CINDER_VOLUME
-from fabfile.resources import cluster
+from fabfile.resources import cluster, in_force
 
 DEADLINE = 3600
 """Seconds that one trip may take: `rbd ls -l` opens every image of a pool."""
@@ -73,15 +73,13 @@ class Look:
         site = self._site
         asked = {site.admin: cluster.identity(site)}
         for host in site.with_role("cinder")[:1]:
-            path = site.platform_of(host).file(CINDER_VOLUME)
-            conf = Read("cinder.conf", "options", {"path": path})
-            asked[host] = [*asked.get(host, []), conf]
+            asked[host] = [*asked.get(host, []), *in_force.reads(site, host, CINDER_VOLUME)]
         answers = self._session.ask(asked)
         options = {
-            k: v
+            key: value
             for seen in answers.values()
-            for s, k, v in (seen.get("cinder.conf") or {}).get("active", ())
-            if s == "DEFAULT"
+            for (section, key), value in in_force.options(seen, CINDER_VOLUME.key).items()
+            if section == "DEFAULT"
         }
         return compare.places(site, cluster.fsid(site, Facts(answers)), options)
 

@@ -1,0 +1,176 @@
+"""Which files of options a service reads, and in which order: as oslo.config finds them.
+
+Knows oslo.config's search and nothing of any option: what the project is called, and what a
+WSGI server's application reads, comes with the question.  Python 3.6, standard library alone.
+Source: find_config_files and ConfigOpts._parse_config_files of oslo_config/cfg.py.
+"""
+
+import glob
+import os
+import re
+
+from . import files, options, processes, units
+
+CREDENTIAL = re.compile(
+    r"password|passwd|key|secret|token|connection|transport_url|credential", re.I
+)
+URL_LOGIN = re.compile(r"://[^/\s@]*:[^/\s@]*@")
+_VARIABLE = re.compile(r"OS_(.+)__(.+)\Z")
+_WSGI = re.compile(r"uwsgi|wsgi|apache2|httpd|gunicorn", re.I)
+_GIVEN_KEY = r"--[\w-]*(?:password|passwd|secret|token|key(?!ring|file))[=\s]+(\S+)"
+_MOST_FILES = 256
+
+
+def hidden(name, value, plain):
+    """Whether an option's value carries a credential."""
+    if name in plain:
+        return False
+    return bool(CREDENTIAL.search(name) or URL_LOGIN.search(value))
+
+
+def lines_of(path, data, plain=()):
+    """The active lines of a file's bytes, credentials as fingerprints.  Raises Failed."""
+    try:
+        lines = options.active(data.decode("utf-8", "surrogateescape"))
+    except options.ParseError as error:
+        raise processes.Failed("%s: %s" % (path, error))
+    return [[s, k, processes.fingerprint(v) if hidden(k, v, plain) else v] for s, k, v in lines]
+
+
+def sources(unit, project, main, plain=(), variables=(), wsgi=None):
+    """All that a service reads of its options, in the order in which the last one counts.
+
+    {'main': the service's own file, 'running': whether a process was looked at, 'files':
+    [[path, active lines]], 'environment': {name: value}}.  The main file's lines are left
+    out: they are asked for with its digest.  variables: names of the environment beside
+    oslo.config's own OS_*__*.  wsgi: {'names': files, 'folder': a variable} where a WSGI
+    server's application names its files itself: then it is given no arguments.
+    """
+    process = units.process(unit)
+    found = []
+    for path in _order(process, project, main, wsgi)[:_MOST_FILES]:
+        data = None if path == main else files.read(path)
+        if path == main or data is not None:
+            found.append([path, [] if path == main else lines_of(path, data, plain)])
+    return {
+        "main": main,
+        "running": process["running"],
+        "files": found,
+        "environment": _told(process["environment"], plain, variables),
+    }
+
+
+def _told(environment, plain, variables):
+    """The variables that count, without the credentials in them."""
+    found = {}
+    for name, value in environment.items():
+        match = _VARIABLE.match(name)
+        if match:
+            secret = hidden(match.group(2).lower(), value, plain)
+            found[name] = processes.fingerprint(value) if secret else value
+        elif name in variables:
+            found[name] = processes.masked(value, [_GIVEN_KEY])
+    return found
+
+
+def _order(process, project, main, wsgi):
+    """Every file, the first one first.
+
+    Files by default come before folders by default, and both before the arguments: with
+    --config-file and without --config-dir, PROJECT.conf.d is read first and counts least.
+    """
+    words, own = list(process["words"]), False
+    program = _program(words)
+    if words and _WSGI.search(program):
+        own = bool(wsgi)
+        words = [program] if own else [program] + _handed_over(words)
+    order = []
+    if own:
+        folder = process["environment"].get(wsgi["folder"]) or os.path.dirname(main)
+        order += [os.path.join(folder.strip(), name) for name in wsgi["names"]]
+    elif not any(_is(word, "--config-file") for word in words):
+        places = _places(process, project)
+        order += _first(places, project + ".conf")
+        order += _first(places, program + ".conf") if program else []
+    if not any(_is(word, "--config-dir") for word in words):
+        order += _folders(process, project, program)
+    return order + _named(words, process)
+
+
+def _is(word, option):
+    return word == option or word.startswith(option + "=")
+
+
+def _program(words):
+    """What sys.argv[0] is called, without its .py."""
+    names = [word for word in words if word and not word.startswith("-")]
+    if len(names) > 1 and re.match(r"(python|pypy)[\d.]*\Z", os.path.basename(names[0])):
+        names = names[1:]
+    name = os.path.basename(names[0]) if names else ""
+    return name[:-3] if name.endswith(".py") else name
+
+
+def _handed_over(words):
+    """The arguments that uwsgi gives its program, by its own ones or by a file."""
+    found = [_split(value) for value in _values(words, "--pyargv")]
+    for path in _values(words, "--ini"):
+        text = processes.text(files.read(path) or b"")
+        found += [_split(value) for value in re.findall(r"^\s*pyargv\s*=(.*)$", text, re.M)]
+    return [word for some in found for word in some]
+
+
+def _split(text):
+    return re.findall(r"\S+", text)
+
+
+def _values(words, option):
+    for word, following in zip(words, words[1:] + [""]):
+        if word == option:
+            yield following
+        elif word.startswith(option + "="):
+            yield word[len(option) + 1 :]
+
+
+def _places(process, project):
+    """The folders in which oslo.config looks, the first one that has it counting."""
+    home, snap = process["home"], process["environment"]
+    places = [os.path.join(home, "." + project), home] if home else []
+    places += [os.path.join("/etc", project), "/etc"]
+    below = [snap.get(name) for name in ("SNAP_COMMON", "SNAP")]
+    return places + [os.path.join(path, "etc", project) for path in below if path]
+
+
+def _first(places, name):
+    found = [os.path.join(place, name) for place in places]
+    return [path for path in found if os.path.exists(path)][:1]
+
+
+def _folders(process, project, program):
+    places = _places(process, project)
+    found = _first(places, project + ".conf.d")
+    if program and program != project:
+        found += _first(places, program + ".conf.d")
+    return [path for folder in found for path in _of_folder(folder)]
+
+
+def _of_folder(folder):
+    return sorted(glob.glob(os.path.join(glob.escape(folder), "*.conf")))
+
+
+def _named(words, process):
+    """What the arguments name.  argparse takes a beginning of an option's name for the whole."""
+    found = []
+    for word, following in zip(words, words[1:] + [""]):
+        name, equals, value = word.partition("=")
+        value = _whole(value if equals else following, process)
+        if len(name) >= len("--config-f") and "--config-file".startswith(name):
+            found.append(value)
+        elif len(name) >= len("--config-d") and "--config-dir".startswith(name):
+            found += _of_folder(value)
+    return found
+
+
+def _whole(path, process):
+    if path == "~" or path.startswith("~/"):
+        path = process["home"] + path[1:]
+    return os.path.normpath(os.path.join(process["folder"], path))

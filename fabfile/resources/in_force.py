@@ -1,0 +1,178 @@
+"""What is in force of a service's options, whoever says it: computed as oslo.config does.
+
+The environment counts before the files, a later file before an earlier one, and in one file the
+last line of an option.  Then references are filled in ($name, ${name}, ${group.name}), and a
+backend of Cinder has from [backend_defaults] what its own section does not say.
+Source: ConfigOpts._do_get, _Namespace and StrSubWrapper of oslo_config/cfg.py;
+BackendGroupConfiguration of cinder/volume/configuration.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from fabfile.core.contract import Host, Json, Read
+from fabfile.model.option_values import items
+from fabfile.model.services import CINDER_VOLUME, Service
+from fabfile.model.site import Site
+
+PLAIN = ["rbd_secret_uuid", "rbd_keyring_conf"]
+"""Options that look like credentials by name, and are none."""
+VARIABLES = ["CEPH_ARGS", "CEPH_CONF", "CEPH_KEYRING"]
+"""Of a service's environment, what librados and Ceph's programs look at."""
+Options = Mapping[tuple[str, str], str]
+Line = tuple[str, str, str]
+BACKEND_DEFAULTS = "backend_defaults"
+_OF_ITS_OWN = ("backend_host", "enabled_backends")
+"""What Cinder asks of a backend's own section alone (cinder/cmd/volume.py)."""
+_VARIABLE = re.compile(r"OS_(.+)__(.+)")
+_NAME = r"[_a-z][._a-z0-9]*"
+_REFERENCE = re.compile(rf"\$(?:(?P<escaped>\$)|(?P<named>{_NAME})|{{(?P<braced>{_NAME})}})", re.I)
+_DEEPEST = 8
+"""References to references; a circle ends there."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place that says something: a file, or a variable of the environment."""
+
+    name: str
+    lines: tuple[Line, ...]
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file that a person can edit."""
+        return self.name.startswith("/")
+
+
+# What is asked
+
+
+def reads(site: Site, host: Host, service: Service) -> list[Read]:
+    """A service's own file, and all else that it reads."""
+    platform = site.platform_of(host)
+    file = platform.file(service)
+    found: dict[str, Json] = {
+        "unit": platform.unit(service),
+        "project": service.key,
+        "main": file,
+        "plain": PLAIN,
+        "variables": VARIABLES,
+    }
+    if service.wsgi:
+        found["wsgi"] = {"names": list(service.wsgi), "folder": service.wsgi_folder}
+    return [
+        Read(f"{service.key}.conf", "options", {"path": file, "plain": PLAIN}),
+        Read(f"{service.key}.sources", "sources", found),
+    ]
+
+
+# What it comes to
+
+
+def same(section: str) -> str:
+    """A section's name as oslo.config compares it."""
+    return section if section == "DEFAULT" else section.lower()
+
+
+def before_and_after(seen: Mapping[str, Json], name: str) -> tuple[list[Source], list[Source]]:
+    """What a service reads before its own file, and what after it; the last one counts."""
+    told = seen.get(f"{name}.sources") or {}
+    main = told.get("main", "")
+    listed = [Source(path, _as_lines(active)) for path, active in told.get("files", ())]
+    at = max((n for n, one in enumerate(listed) if one.name == main), default=-1)
+    before = [one for one in listed[: max(at, 0)] if one.name != main]
+    return before, listed[at + 1 :] + list(_environment(told.get("environment", {})))
+
+
+def is_read(seen: Mapping[str, Json], name: str) -> bool:
+    """Whether the process that runs reads the service's own file; True where none was seen."""
+    told = seen.get(f"{name}.sources") or {}
+    return not told.get("running") or told["main"] in [path for path, _ in told["files"]]
+
+
+def options(
+    seen: Mapping[str, Json], name: str, old_names: Mapping[str, str] | None = None, own: str = ""
+) -> dict[tuple[str, str], str]:
+    """{(section, option): value} that a service has; sections as same() has them.
+
+    old_names: {'section.option': an older name that is read too}, of this release; own: a
+    backend of Cinder that may not be there yet.
+    """
+    found: dict[tuple[str, str], str] = {}
+    for source in sources(seen, name):
+        mine = {(same(section), key): value for section, key, value in source.lines}
+        for new, old in (old_names or {}).items():
+            if (value := mine.get(_split(old))) is not None:
+                mine.setdefault(_split(new), value)
+        found |= mine
+    whole = {(section, key): _filled(found, section, v) for (section, key), v in found.items()}
+    return _with_defaults(whole, same(own)) if name == CINDER_VOLUME.key else whole
+
+
+def sources(seen: Mapping[str, Json], name: str) -> list[Source]:
+    """All that a service reads, in the order in which the last one counts."""
+    own = (seen.get(f"{name}.conf") or {}).get("active", ())
+    main = (seen.get(f"{name}.sources") or {}).get("main", "")
+    before, after = before_and_after(seen, name)
+    return [*before, Source(main, _as_lines(own)), *after]
+
+
+def by_section(found: Options) -> dict[str, dict[str, str]]:
+    """{section: {option: value}}."""
+    sections: dict[str, dict[str, str]] = {}
+    for (section, key), value in found.items():
+        sections.setdefault(section, {})[key] = value
+    return sections
+
+
+def _as_lines(active: Iterable[Sequence[str]]) -> tuple[Line, ...]:
+    return tuple((section, key, value) for section, key, value in active)
+
+
+def _environment(given: Mapping[str, str]) -> Iterator[Source]:
+    """OS_GROUP__OPTION: read since Stein, and before the files."""
+    for name, value in given.items():
+        if match := _VARIABLE.fullmatch(name):
+            group = same(match[1]) if match[1] == "DEFAULT" else match[1].lower()
+            yield Source(name, ((group, match[2].lower(), value),))
+
+
+def _split(name: str) -> tuple[str, str]:
+    section, _, key = name.rpartition(".")
+    return section, key
+
+
+def _filled(found: Options, section: str, value: str, depth: int = 0) -> str:
+    """A value with its references filled in; what names nothing that is set stays as it is."""
+
+    def one(match: re.Match[str]) -> str:
+        if match["escaped"]:
+            return "$"
+        name = match["named"] or match["braced"]
+        group, key = name.split(".", 1) if "." in name else ("", name)
+        for place in (same(group),) if group else (section, "DEFAULT"):
+            if (place, key) in found and depth < _DEEPEST:
+                return _filled(found, place, found[place, key], depth + 1)
+        return match[0]
+
+    return _REFERENCE.sub(one, value.replace(r"\$", "$$")) if "$" in value else value
+
+
+def _with_defaults(found: dict[tuple[str, str], str], own: str) -> dict[tuple[str, str], str]:
+    """Each backend with what [backend_defaults] says for all of them."""
+    shared = {key: v for (s, key), v in found.items() if s == BACKEND_DEFAULTS}
+    enabled = {same(name) for name in items(found.get(("DEFAULT", "enabled_backends"), ""))}
+    there = {section for section, _ in found} - {"DEFAULT", BACKEND_DEFAULTS}
+    backends = enabled | {s for s in there if any((s, key) in found for key in _MARKS)}
+    for section in backends | ({own} - {""}):
+        for key, value in shared.items():
+            if key not in _OF_ITS_OWN:
+                found.setdefault((section, key), value)
+    return found
+
+
+_MARKS = ("volume_driver", "volume_backend_name", "rbd_pool", "rbd_user")
+"""What only a backend's section has: one that is not enabled yet is told by it."""
