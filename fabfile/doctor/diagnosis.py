@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from fabfile.core.contract import Change, Facts, Json, Refused, Secret, Stop
 from fabfile.doctor.finding import (
@@ -23,7 +22,7 @@ from fabfile.doctor.finding import (
     task,
     words,
 )
-from fabfile.model.site import Site
+from fabfile.model.site import Client, Site
 from fabfile.resources import (
     auth,
     cluster,
@@ -167,7 +166,8 @@ def _pools(site: Site, facts: Facts, change: Change) -> Why | None:
 def _auth(site: Site, facts: Facts, change: Change) -> Why:
     name = change.subject
     seen = cluster.seen(site, facts)
-    wanted = auth.wanted_caps(site.clients[name], seen.release)
+    client = auth.clients(site, seen, facts.release)[name]
+    wanted = auth.wanted_caps(client, seen.release)
     expected = "; ".join(f"{d}: {wanted[d]}" for d in sorted(wanted))
     user = seen.users.get(f"client.{name}")
     if user is None:
@@ -182,12 +182,12 @@ def _auth(site: Site, facts: Facts, change: Change) -> Why:
     wider = auth.widened(caps, wanted)
     lacking = [d for d in sorted(wider) if wider[d] != caps.get(d)]
     found = "; ".join(f"{d}: {caps.get(d, '(none)')}" for d in lacking)
-    causes = [cause for d in lacking for cause in _narrow(d, caps.get(d, ""), site.clients[name])]
+    causes = [cause for d in lacking for cause in _narrow(d, caps.get(d, ""), site, client)]
     severity = WARNING if lacking == ["mgr"] else ERROR
     return severity, "user.caps", found, expected, "; ".join(causes)
 
 
-def _narrow(daemon: str, have: str, client: Any) -> list[str]:
+def _narrow(daemon: str, have: str, site: Site, client: Client) -> list[str]:
     """What does not work with these caps."""
     if daemon == "mgr":
         return ["mgr: the tasks of the rbd_support module (trash purge, flatten) are refused"]
@@ -212,7 +212,13 @@ def _narrow(daemon: str, have: str, client: Any) -> list[str]:
             causes.append(f"osd: pool {pool} cannot be written")
     for pool in client.rx:
         if not re.search(rf"pool={re.escape(pool)}(,|\s|$)", have):
-            causes.append(f"osd: pool {pool} cannot be read: no copy-on-write clones of images")
+            clones = pool != site.glance.pool and site.glance.pool in client.rwx
+            causes.append(
+                f"osd: pool {pool} cannot be read: Glance cannot look there for clones, and an "
+                "image that has one is not deleted but answered with an error (HTTP 500)"
+                if clones
+                else f"osd: pool {pool} cannot be read: no copy-on-write clones of images"
+            )
     return causes or ["osd: not those of this Ceph release"]
 
 

@@ -1,20 +1,26 @@
-"""cephx users and their caps.
+"""cephx users and their caps: as much as the site's services need on these releases.
 
-Caps are widened only: what somebody else granted stays.  Source: procedure step 6,
-with 'profile rbd' since Luminous (12) and the mgr's since Octopus (15).
+Caps are widened only: what somebody else granted stays.  What this Ceph would refuse is known
+before anything is written.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping, Sequence
 
-from fabfile.core.contract import Change, Facts, Json
+from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused
+from fabfile.model import releases
 from fabfile.model.phases import Phase
+from fabfile.model.services import GLANCE_API
 from fabfile.model.site import Client, Site
-from fabfile.resources import cluster
+from fabfile.resources import caps, cluster
 from fabfile.resources.resource import Resource
 
-reads = cluster.reads
+
+def reads(site: Site, host: Host) -> list[Read]:
+    """The cluster's side; and the OpenStack release, of which Glance's needs depend."""
+    asks = GLANCE_API.role in host.roles
+    return [*cluster.reads(site, host), *([releases.READ] if asks else [])]
 
 
 def key_of(client: str) -> str:
@@ -27,79 +33,94 @@ def key_command(client: str) -> list[str]:
     return ["ceph", "--connect-timeout", "10", "auth", "get-key", f"client.{client}"]
 
 
-def wanted_caps(client: Client, release: int) -> dict[str, str]:
-    """{daemon: caps} of a client for a cluster of that major version."""
-    if release < cluster.LUMINOUS:
-        osd = ["allow class-read object_prefix rbd_children"]
-        osd += [f"allow rwx pool={p}" for p in client.rwx] + [
-            f"allow rx pool={p}" for p in client.rx
-        ]
-        return {"mon": 'allow r, allow command "osd blacklist"', "osd": ", ".join(osd)}
-    osd = [f"profile rbd pool={p}" for p in client.rwx]
-    osd += [f"profile rbd-read-only pool={p}" for p in client.rx]
-    caps = {"mon": "profile rbd", "osd": ", ".join(osd)}
-    if release >= cluster.OCTOPUS:
-        caps["mgr"] = ", ".join(f"profile rbd pool={p}" for p in client.rwx)
-    return caps
+wanted_caps, widened = caps.wanted, caps.widened
+
+
+def clients(site: Site, seen: cluster.Cluster, release: Mapping[str, Json]) -> dict[str, Client]:
+    """The site's clients, each with all that its services do on that OpenStack release.
+
+    Where Glance looks for the clones of an image before it deletes it, its client reads the
+    pools that they may be in, of other backends too: every pool into which a user of the
+    cluster may clone.
+    """
+    found = dict(site.clients)
+    if not release.get("glance", {}).get("reads_clones"):
+        return found
+    for glance in (use for use in site.uses() if use.service == GLANCE_API):
+        users = (user.get("caps", {}) for user in seen.users.values())
+        pools = [use.pool for use in site.uses() if use.service != GLANCE_API]
+        pools += [p for p in caps.cloned_into(glance.pool, users) if p in seen.pools]
+        mine = found[glance.client]
+        more = [p for p in dict.fromkeys(pools) if p not in (*mine.rwx, *mine.rx)]
+        found[glance.client] = mine.model_copy(update={"rx": [*mine.rx, *more]})
+    return found
 
 
 def plan(site: Site, facts: Facts) -> list[Change]:
-    """Creates missing users and adds missing caps to existing ones."""
+    """Creates missing users and adds missing caps to existing ones.
+
+    Raises Refused for caps in force that this Ceph would not take again.
+    """
     seen = cluster.seen(site, facts)
     changes = []
-    for name, client in site.clients.items():
+    for name, client in clients(site, seen, facts.release).items():
         wanted = wanted_caps(client, seen.release)
         user = seen.users.get(f"client.{name}")
         if user is None:
             changes.append(_create(site, name, wanted, client.rwx))
-        else:
-            wider = widened(user["caps"], wanted)
-            if wider != user["caps"]:
-                changes.append(_widen(site, name, user["caps"], wider))
+            continue
+        old = user.get("caps", {})
+        wider = widened(old, wanted)
+        if wider != old:
+            _refuse_unreadable(site, name, wider, seen.release)
+            changes.append(_widen(site, name, old, wider, seen.release))
     return changes
 
 
-def _grants(text: str) -> list[str]:
-    return [re.sub(r"\s+", " ", grant).strip() for grant in text.split(",") if grant.strip()]
+def _unreadable(them: caps.Caps, release: int) -> list[str]:
+    return [
+        f"{daemon}: {grant}"
+        for daemon, text in sorted(them.items())
+        for grant in caps.grants(text)
+        if not caps.takes(daemon, grant, release)
+    ]
 
 
-def widened(existing: dict[str, str], wanted: dict[str, str]) -> dict[str, str]:
-    """The existing caps, and what of the wanted ones they do not grant yet."""
-    result = dict(existing)
-    for daemon, text in wanted.items():
-        have = _grants(existing.get(daemon, ""))
-        missing = [g for g in _grants(text) if g not in have and not _covered(g, have)]
-        if missing:
-            result[daemon] = ", ".join(have + missing)
-    return result
+def _refuse_unreadable(site: Site, name: str, new: caps.Caps, release: int) -> None:
+    """'ceph auth caps' takes all of a user's caps or none: one that it cannot read stops all."""
+    odd = _unreadable(new, release)
+    if odd:
+        entity = f"client.{name}"
+        look = site.cluster.platform.by_hand("ceph", "auth", "get", entity)
+        raise Refused(
+            host=site.admin.name,
+            subject=f"user {entity}",
+            expected=f"caps that Ceph {release} can read",
+            found="; ".join(odd),
+            why="it would refuse all of the user's caps for these (EINVAL), at the time of writing",
+            advice=f"look at them ({look}), and set all of its caps without them, or in the words "
+            "that this release has",
+        )
 
 
-def _covered(grant: str, have: list[str]) -> bool:
-    """Whether a broader grant of the same kind is there already."""
-    if "allow *" in have:
-        return True
-    stronger = grant.replace("rbd-read-only", "rbd")
-    return stronger in have or re.sub(r" pool=\S+", "", stronger) in have
-
-
-def _pairs(caps: dict[str, str]) -> list[str]:
-    return [word for daemon in sorted(caps) for word in (daemon, caps[daemon])]
+def _pairs(them: caps.Caps) -> list[str]:
+    return [word for daemon in sorted(them) for word in (daemon, them[daemon])]
 
 
 def _guard(site: Site, name: str) -> dict[str, Json]:
     return {"argv": cluster.ceph(site, "auth", "get", f"client.{name}"), "absent": "ENOENT"}
 
 
-def _create(site: Site, name: str, caps: dict[str, str], pools: list[str]) -> Change:
+def _create(site: Site, name: str, them: caps.Caps, pools: Sequence[str]) -> Change:
     # auth add, not get-or-create: it answers without the key.
-    argv = cluster.ceph(site, "auth", "add", f"client.{name}", *_pairs(caps))
+    argv = cluster.ceph(site, "auth", "add", f"client.{name}", *_pairs(them))
     undo = {
         "verb": "run",
         "args": {"argv": cluster.ceph(site, "auth", "del", f"client.{name}")},
         "guard": _guard(site, name),
         "holds": pools,
     }
-    diff = tuple(f"+ {daemon}: {caps[daemon]}" for daemon in sorted(caps))
+    diff = tuple(f"+ {daemon}: {them[daemon]}" for daemon in sorted(them))
     return Change(
         site.admin.name,
         f"user client.{name}",
@@ -114,17 +135,25 @@ def _create(site: Site, name: str, caps: dict[str, str], pools: list[str]) -> Ch
     )
 
 
-def _widen(site: Site, name: str, old: dict[str, str], new: dict[str, str]) -> Change:
+def _widen(site: Site, name: str, old: caps.Caps, new: caps.Caps, release: int) -> Change:
     argv = cluster.ceph(site, "auth", "caps", f"client.{name}", *_pairs(new))
     changed = [d for d in sorted(new) if old.get(d) != new[d]]
     diff = tuple(line for d in changed for line in (f"- {d}: {old.get(d, '')}", f"+ {d}: {new[d]}"))
     sentence = "widen its caps (" + ", ".join(changed) + ")"
+    none = [g for d in changed for g in caps.grants(old.get(d, "")) if caps.is_no_grant(d, g)]
+    if none:
+        sentence += f", without what is no grant: {', '.join(none)}"
+    stays = ""
+    if not old:
+        stays = "it had no caps before, and 'auth caps' wants one at least"
+    elif _unreadable(old, release):
+        stays = "Ceph would refuse the caps that it had before"
     back = {
         "verb": "run",
         "args": {"argv": cluster.ceph(site, "auth", "caps", f"client.{name}", *_pairs(old))},
         "guard": _guard(site, name),
     }
-    args = {"argv": argv, "undo": back if old else None}
+    args = {"argv": argv, "undo": None if stays else back}
     return Change(
         site.admin.name,
         f"user client.{name}",
@@ -136,7 +165,7 @@ def _widen(site: Site, name: str, old: dict[str, str], new: dict[str, str]) -> C
         diff=diff,
         kind="user",
         subject=name,
-        stays="" if old else "it had no caps before, and 'auth caps' wants one at least",
+        stays=stays,
     )
 
 
