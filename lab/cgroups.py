@@ -10,14 +10,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from lab.places import LAB
+
 _ROOTS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
-_NAME = "stackrbd-lab"
 
 
 def enter(name: str) -> None:
     """Move the calling process into the group called `name` (made if need be)."""
     for root in _roots():
-        folder = root / _NAME / name
+        folder = root / LAB / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "cgroup.procs").write_text(str(os.getpid()))
 
@@ -38,7 +39,7 @@ def members(name: str) -> set[int]:
     """The processes in the group and below it."""
     found: set[int] = set()
     for root in _roots():
-        for file in (root / _NAME / name).rglob("cgroup.procs"):
+        for file in (root / LAB / name).rglob("cgroup.procs"):
             with contextlib.suppress(OSError):
                 found.update(int(word) for word in file.read_text().split())
     return found
@@ -47,7 +48,7 @@ def members(name: str) -> set[int]:
 def remove(name: str | None = None) -> None:
     """Remove an emptied group, or all of the lab's."""
     for root in _roots():
-        top = root / _NAME / name if name else root / _NAME
+        top = root / LAB / name if name else root / LAB
         for folder, _, _ in os.walk(top, topdown=False):
             with contextlib.suppress(OSError):
                 os.rmdir(folder)

@@ -34,7 +34,6 @@ _CLOUDS_YAML = places.ACCESS / "clouds.yaml"
 _RUNNING = places.STATE / "topology.toml"
 # Names the kept state that the hosts were started from; a bootstrap has none.
 _STARTED_FROM = places.STATE / "started-from"
-_LOCK = Path("/run/stackrbd-lab.lock")
 _BUILDERS = "builders"
 
 
@@ -75,7 +74,7 @@ def down() -> None:
                 network.remove_link(host.name)
             network.down(topology.bridge, topology.prefix)
         layers.remove_tree(places.STATE)
-    _LOCK.unlink(missing_ok=True)
+    places.LOCK.unlink(missing_ok=True)
     say("nothing of the lab is left but its cache")
 
 
@@ -136,7 +135,7 @@ def running() -> Topology | None:
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
     """One of these at a time; what it runs can be told by its control group."""
-    with open(_LOCK, "w") as lock:
+    with open(places.LOCK, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -144,6 +143,19 @@ def _alone() -> Iterator[None]:
                 "another lab task is at work, expected none: wait for its end, or "
                 "interrupt it, then inv lab.down"
             ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _building() -> Iterator[None]:
+    """One lab at a time adds to the cache that all share; another one waits."""
+    places.CACHE.mkdir(parents=True, exist_ok=True)
+    with open(places.BUILDING, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another lab builds images: waiting for its end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
@@ -155,9 +167,10 @@ def _bring_up(topology: Topology, wanted: list[LabHost]) -> None:
     with cgroups.within(_BUILDERS):
         machine.prepare()
         if not _started_from():
-            _prepare(topology)
-            if not kept.place(topology).is_dir():
-                kept.make(topology)
+            with _building():
+                _prepare(topology)
+                if not kept.place(topology).is_dir():
+                    kept.make(topology)
         _start(topology, [host for host in wanted if not hosts.carrier(host.name)])
     readiness.wait(topology, wanted)
 
@@ -216,6 +229,11 @@ def _refuse_another(topology: Topology) -> None:
 
 def _forget() -> None:
     """Drop all that `up` would take from the cache, downloaded packages too."""
+    others = [place for place in places.others() if place.is_dir()]
+    if others:
+        raise LabError(
+            f"another lab runs from the cache ({others[0]}), expected none: take it down first"
+        )
     if hosts.started():
         raise LabError("a lab is running, expected none: take it down: inv lab.down")
     caches = (places.IMAGES, places.CLOUDS, places.REPOSITORY, places.DOWNLOADS)

@@ -45,7 +45,8 @@ def mount(host: LabHost, lower: list[Path]) -> Path:
 def start(host: LabHost, topology: Topology) -> None:
     """Boot a mounted host; returns at once."""
     network.remove_link(host.name)
-    argv = ["systemd-nspawn", "-q", "-D", str(root(host.name)), "-M", host.name]
+    argv = ["systemd-nspawn", "-q", "-D", str(root(host.name))]
+    argv += ["-M", network.machine_of(host.name), f"--hostname={host.name}"]
     argv += ["--register=no", "--keep-unit", "--boot", "--capability=all"]
     argv += [f"--network-bridge={topology.bridge}", "--link-journal=no"]
     argv += ["--console=passive", "--resolv-conf=off", "--timezone=off"]
@@ -110,7 +111,7 @@ def remove(name: str) -> None:
     layers.remove_tree(folder(name))
     cgroups.remove(name)
     with contextlib.suppress(OSError):
-        (_PROPAGATE / name).rmdir()
+        (_PROPAGATE / network.machine_of(name)).rmdir()
 
 
 def _kill_rest(name: str, pid: int | None) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+from lab import beside, places
 from lab.errors import LabError
 from lab.programs import run, succeeds
 from lab.progress import say
@@ -40,6 +41,11 @@ def refusal() -> str | None:
         return f"the lab needs a kernel with overlayfs, found none; {_INSTEAD}"
     if not succeeds(["unshare", "--mount", "true"]):
         return f"the lab needs to mount and was not allowed to; {_INSTEAD}"
+    if places.NAME and not beside.is_apart():
+        return (
+            f"the lab {places.NAME!r} has the same addresses as any other lab and needs "
+            f"namespaces of its own: {beside.COMMAND.format(name=places.NAME)} inv lab.up"
+        )
     return None
 
 

@@ -4,6 +4,7 @@ The prefix is unreachable by any other way from before the first host until afte
 the last one: with the bridge down, packets would else leave by the default route.
 """
 
+from lab.places import SUFFIX
 from lab.programs import run, succeeds
 from lab.topology import Topology
 
@@ -32,8 +33,16 @@ def down(bridge: str, prefix: str) -> None:
 
 
 def link_of(host: str) -> str:
-    """The name that systemd-nspawn gives a host's link on this side."""
-    return f"vb-{host}"[:15]
+    """The name that systemd-nspawn gives a host's link on this side.
+
+    One of more than the kernel's 15 characters is the link's alternative name.
+    """
+    return f"vb-{machine_of(host)}"
+
+
+def machine_of(host: str) -> str:
+    """The name that systemd-nspawn knows a host by: once on a machine, whichever lab's it is."""
+    return f"{host}{SUFFIX}"
 
 
 def remove_link(host: str) -> None:

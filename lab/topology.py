@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab import places
 from lab.errors import LabError
 
 if sys.version_info >= (3, 11):
@@ -104,7 +105,7 @@ def _topology(data: dict[str, Any], text: str) -> Topology:
     network, ceph = data["network"], data["ceph"]
     return Topology(
         name=data["name"],
-        bridge=network["bridge"],
+        bridge=network["bridge"] + places.SUFFIX,
         prefix=network["prefix"],
         control=network["control"],
         osd_size_gib=ceph["osd_size_gib"],
