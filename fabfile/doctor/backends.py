@@ -27,7 +27,7 @@ from fabfile.doctor.observation import MOST_GUESTS, Looked
 from fabfile.doctor.secret_holders import sections
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
-from fabfile.resources import cluster, domains, secret_uuid, volume_hosts
+from fabfile.resources import cluster, domains, secret_uuid, volume_hosts, volume_storage
 from fabfile.resources.libvirt_secret import usage_of
 
 _LISTED = {
@@ -137,10 +137,10 @@ def _adopt(site: Site, looked: Looked, place: str, volumes: list[str]) -> tuple[
 def _rbd_services(looked: Looked) -> list[str]:
     """host@backend#pool of the services on the RBD driver that are up."""
     names = {
-        backend: options.get("volume_backend_name", backend)
+        backend: options.get("volume_backend_name", volume_storage.BY_DEFAULT)
         for seen in looked.facts.hosts.values()
         for backend, options in sections(seen.get("cinder.conf")).items()
-        if options.get("volume_driver") == volume_hosts.DRIVER
+        if options.get("volume_driver") in volume_storage.DRIVERS
     }
     services = looked.seen(CLOUD, "volume_services") or ()
     up = [s["host"] for s in services if s["up"] and s["host"].partition("@")[2] in names]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read
 from fabfile.model import phases
 from fabfile.model.site import Site
-from fabfile.resources import volume_hosts
+from fabfile.resources import volume_hosts, volume_storage
 from fabfile.resources.resource import Resource
 
 _FILES = ("write", "remove")
@@ -58,7 +58,7 @@ class Undone:
     def follow_up_reads(self, site: Site, facts: Facts) -> list[Read]:
         """The volumes, where the run moved some from one service to another."""
         steps = [step for seen in facts.hosts.values() for step in seen.get("run", ())]
-        return [volume_hosts.VOLUMES] if any("volumes" in step for step in steps) else []
+        return [volume_storage.VOLUMES] if any("volumes" in step for step in steps) else []
 
     def plan(self, site: Site, facts: Facts) -> list[Change]:
         """The run's steps backwards, the last wave first, each restart at its end.

@@ -14,7 +14,7 @@ from fabfile.model import option_values, releases, services
 from fabfile.model.deployment import Binding
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
-from fabfile.resources import cluster, in_force, secret_uuid, sed, volume_hosts
+from fabfile.resources import cluster, in_force, secret_uuid, sed, volume_hosts, volume_storage
 from fabfile.resources.in_force import same
 from fabfile.resources.resource import Resource
 
@@ -65,6 +65,8 @@ class ServiceConfig:
             binding = self._binding(site, host)
             words = _words(site, facts, binding)
             seen = facts.hosts[host.name]
+            if self.name == "cinder":
+                volume_storage.refuse_in_use(site, facts, host)
             changes += self._file(site, binding, data, words, seen)
             if "head" in data:
                 changes += _head(binding, data["head"], words, seen[f"{self.name}.head"])
@@ -111,7 +113,6 @@ class ServiceConfig:
         _keep_apart(binding, data, now)
         have = now
         if self.name == "cinder":
-            _keep_default_backend(host, data, now)
             listed = volume_hosts.enabled(site, answers, f"{host}: {file}")
             have = {**now, ("DEFAULT", "enabled_backends"): listed} if listed else now
         wanted = _wanted(self._tables(site, data, now), words, have)
@@ -289,22 +290,6 @@ def _keep_apart(binding: Binding, data: Json, now: in_force.Options) -> None:
                 found=name,
                 why=reason,
             )
-
-
-def _keep_default_backend(host: str, data: Json, now: in_force.Options) -> None:
-    """Refuses to orphan the volumes of a backend in [DEFAULT]."""
-    adds = "enabled_backends" in data["options"].get("DEFAULT", {})
-    driver = now.get(("DEFAULT", "volume_driver"))
-    if adds and driver and ("DEFAULT", "enabled_backends") not in now:
-        raise BadInput(
-            f"{host}: cinder.conf has its backend in [DEFAULT] (volume_driver = {driver}): "
-            "enabled_backends would orphan its volumes; move it to a section of its own first",
-            host=host,
-            subject="cinder.conf",
-            found=f"its backend in [DEFAULT] (volume_driver = {driver})",
-            why="enabled_backends would orphan its volumes",
-            advice="move it to a section of its own first",
-        )
 
 
 def _head(binding: Binding, head: Json, words: dict[str, str], seen: Seen) -> list[Change]:

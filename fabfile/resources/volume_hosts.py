@@ -17,21 +17,25 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read
-from fabfile.model.option_values import items
 from fabfile.model.phases import Phase
 from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
-from fabfile.resources import in_force
+from fabfile.resources import in_force, volume_storage
 from fabfile.resources.in_force import Options, same
 from fabfile.resources.resource import Resource
+from fabfile.resources.volume_storage import (
+    BY_DEFAULT,
+    DRIVERS,
+    VOLUMES,
+    options_of,
+    refuse_another_storage,
+)
 
-DRIVER = "cinder.volume.drivers.rbd.RBDDriver"
 _AT_REST = ("available", "in-use", "reserved", "maintenance", "awaiting-transfer")
 _PATIENCE = 900
 """Seconds for one update_host: it writes a row at a time."""
 _NOT_THERE = 2
-VOLUMES = Read("volumes", "volumes")
 
 
 class Move(NamedTuple):
@@ -73,7 +77,8 @@ def reads(site: Site, host: Host) -> list[Read]:
 def follow_up_reads(site: Site, facts: Facts) -> list[Read]:
     """The volumes, which may be many: asked only where a service's name is about to change."""
     there = "volume_services" in facts.hosts.get(CLOUD, {})
-    return [VOLUMES] if there and _concerned(site, facts) else []
+    asked = _concerned(site, facts) or volume_storage.at_stake(site, facts)
+    return [VOLUMES] if there and asked else []
 
 
 # What is planned
@@ -109,6 +114,8 @@ def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
         for change in changes
         if change.kind == "volume_move" and (place := change.subject)
     ]
+    for host in _hosts(site, facts):
+        found += volume_storage.notes(site, facts, host)
     return found + _beside(site, facts)
 
 
@@ -127,7 +134,7 @@ def moves(site: Site, facts: Facts) -> list[Move]:
         named = _heir(site, facts, place)
         if named is None:
             continue
-        options = _options(facts.hosts[named.host])
+        options = options_of(facts.hosts[named.host])
         new = f"{named.then[site.cinder.backend]}#{backend_name(site, options)}"
         refuse_at_work(place, volumes)
         back = new.partition("#")[0] not in borne | {other.partition("#")[0] for other in places}
@@ -218,10 +225,10 @@ def _beside(site: Site, facts: Facts) -> list[str]:
     """Of another backend that stays and serves the same pool: a rename, or meant so."""
     found = []
     for host in _hosts(site, facts):
-        options = _options(facts.hosts[host.name])
-        for section in _enabled(options):
+        options = options_of(facts.hosts[host.name])
+        for section in volume_storage.enabled(options):
             mine = section in (site.cinder.backend, _replaced(site))
-            if not mine and _same_storage(site, options, section):
+            if not mine and not volume_storage.elsewhere(site, options, section):
                 found.append(
                     f"{host.name}: backend {section} serves pool {site.cinder.pool} too; it stays, "
                     f"with its volumes. If {site.cinder.backend} is to take its place: "
@@ -231,11 +238,6 @@ def _beside(site: Site, facts: Facts) -> list[str]:
 
 
 # Names
-
-
-def _options(seen: Mapping[str, Json]) -> dict[tuple[str, str], str]:
-    """What is in force of a cinder-volume's options."""
-    return in_force.options(seen, CINDER_VOLUME.key)
 
 
 def backend_host(site: Site, options: Options) -> str:
@@ -251,10 +253,14 @@ def backend_host(site: Site, options: Options) -> str:
 def renamed(site: Site, options: Options, own: str) -> str:
     """The enabled section whose place the site's backend takes on a host; '' for none."""
     section = _replaced(site)
-    if section == site.cinder.backend or section not in _enabled(options):
+    if section == site.cinder.backend or section not in volume_storage.enabled(options):
         return ""
     explicit = "@" in (site.cinder.replaces or "")
-    return "" if explicit and _service(options, own, section) != site.cinder.replaces else section
+    return (
+        ""
+        if explicit and volume_storage.service(options, own, section) != site.cinder.replaces
+        else section
+    )
 
 
 def enabled(site: Site, seen: Mapping[str, Json], where: str) -> str:
@@ -262,13 +268,17 @@ def enabled(site: Site, seen: Mapping[str, Json], where: str) -> str:
 
     Raises BadInput where that one's volumes lie on another storage.
     """
-    options = _options(seen)
-    section = renamed(site, options, _own(seen, options)) if site.cinder.replaces else ""
+    options = options_of(seen)
+    section = (
+        renamed(site, options, volume_storage.own_name(seen, options))
+        if site.cinder.replaces
+        else ""
+    )
     if not section:
         return options.get(("DEFAULT", "enabled_backends"), "")
     refuse_another_storage(site, options, section, where)
     backend = site.cinder.backend
-    names = [backend if name == section else name for name in _enabled(options)]
+    names = [backend if name == section else name for name in volume_storage.enabled(options)]
     return ",".join(dict.fromkeys(names))
 
 
@@ -281,66 +291,24 @@ def backend_name(site: Site, options: Options) -> str:
     for section in (site.cinder.backend, _replaced(site)):
         if (same(section), "volume_backend_name") in options:
             return options[same(section), "volume_backend_name"]
+        if options.get((same(section), "volume_driver")) in DRIVERS:
+            return BY_DEFAULT
     return str(site.cinder.backend)
 
 
 def bound_name(site: Site, facts: Facts) -> str:
     """The volume_backend_name to which the site's volume type is bound."""
     for host in _hosts(site, facts):
-        return backend_name(site, _options(facts.hosts[host.name]))
+        return backend_name(site, options_of(facts.hosts[host.name]))
     return str(site.cinder.backend)
-
-
-def refuse_another_storage(site: Site, options: Options, section: str, where: str) -> None:
-    """Raises BadInput where a backend's volumes do not lie where the site's backend looks."""
-    if _same_storage(site, options, section):
-        return
-    found = ", ".join(
-        f"{key} = {options.get((same(section), key), '(none)')}"
-        for key in ("volume_driver", "rbd_pool", "rbd_ceph_conf")
-    )
-    raise BadInput(
-        subject=f"cinder.replaces: {where}: [{section}]",
-        expected=f"volume_driver = {DRIVER}, rbd_pool = {site.cinder.pool} and rbd_ceph_conf = "
-        f"{_ceph_conf(site)}",
-        found=found,
-        advice="its volumes lie elsewhere and cannot be given to this backend: take "
-        "cinder.replaces out",
-    )
-
-
-def _same_storage(site: Site, options: Options, section: str) -> bool:
-    conf = options.get((same(section), "rbd_ceph_conf"), _ceph_conf(site))
-    return (
-        options.get((same(section), "volume_driver")) == DRIVER
-        and options.get((same(section), "rbd_pool"), "rbd") == site.cinder.pool
-        and (conf or _ceph_conf(site)) == _ceph_conf(site)
-    )
 
 
 def _file(site: Site, host: str) -> str:
     return site.platform_of(site.host(host)).file(CINDER_VOLUME)
 
 
-def _ceph_conf(site: Site) -> str:
-    """Where cinder-volume finds its cluster: the same on every host of it."""
-    return site.platform_of(site.with_role(CINDER_VOLUME.role)[0]).ceph["conf"]
-
-
 def _replaced(site: Site) -> str:
     return str(site.cinder.replaces or "").rpartition("@")[2]
-
-
-def _enabled(options: Options) -> list[str]:
-    return items(options.get(("DEFAULT", "enabled_backends"), ""))
-
-
-def _own(seen: Mapping[str, Json], options: Options) -> str:
-    return options.get(("DEFAULT", "host")) or str(seen["host"]["hostname"])
-
-
-def _service(options: Options, own: str, section: str) -> str:
-    return f"{options.get((same(section), 'backend_host')) or own}@{section}"
 
 
 def _hosts(site: Site, facts: Facts) -> list[Host]:
@@ -349,15 +317,17 @@ def _hosts(site: Site, facts: Facts) -> list[Host]:
 
 def _named(site: Site, facts: Facts) -> list[_Named]:
     """Of each host with cinder-volume; of none where this release has no backend sections."""
-    table = facts.release.get("cinder", {"options": {}})
-    if "enabled_backends" not in table["options"].get("DEFAULT", {}):
+    if not volume_storage.has_sections(facts):
         return []
     found = []
     for host in _hosts(site, facts):
         seen = facts.hosts[host.name]
-        options = _options(seen)
-        own = _own(seen, options)
-        now = {section: _service(options, own, section) for section in _enabled(options)}
+        options = options_of(seen)
+        own = volume_storage.own_name(seen, options)
+        now = {
+            section: volume_storage.service(options, own, section)
+            for section in volume_storage.enabled(options)
+        }
         gone = renamed(site, options, own)
         then = {section: name for section, name in now.items() if section != gone}
         backend = site.cinder.backend
@@ -397,7 +367,7 @@ def _heir(site: Site, facts: Facts, place: str) -> _Named | None:
         _refuse_alive(site, facts, service)
         one = named[0]
     if one and section != site.cinder.backend:
-        options = _options(facts.hosts[one.host])
+        options = options_of(facts.hosts[one.host])
         refuse_another_storage(site, options, section, f"{one.host}: {_file(site, one.host)}")
     return one
 

@@ -9,13 +9,13 @@ from fabfile.core.contract import CLOUD, BadInput, Facts, Host
 from fabfile.flow import gather
 from fabfile.flow.session import Session
 from fabfile.model.platforms import made_of
-from fabfile.resources import chain, restarts, service_config, volume_hosts
+from fabfile.resources import chain, restarts, service_config, volume_hosts, volume_storage
 from fabfile.resources.rollback import Undone
 
 from . import clouds
 from .states import DEBIAN, FSID, HOSTS, ZED, cluster, conf, site, sources
 
-OLD = {"volume_driver": volume_hosts.DRIVER, "rbd_pool": "volumes", "volume_backend_name": "rbd"}
+OLD = {"volume_driver": volume_storage.DRIVER, "rbd_pool": "volumes", "volume_backend_name": "rbd"}
 TWO = {**HOSTS, "ctl2": {"roles": ["cinder"]}}
 
 
@@ -250,8 +250,8 @@ def test_volumes_are_asked_for_only_where_a_name_changes():
     assert volume_hosts.reads(site(), cloud) == []
     seen = facts(RBD, rows=["ctl@rbd", "ctl@lvm"])
     assert volume_hosts.follow_up_reads(here(), seen) == []
-    assert volume_hosts.follow_up_reads(here(**CEPH), seen) == [volume_hosts.VOLUMES]
-    assert volume_hosts.follow_up_reads(here(backend_host="all"), seen) == [volume_hosts.VOLUMES]
+    assert volume_hosts.follow_up_reads(here(**CEPH), seen) == [volume_storage.VOLUMES]
+    assert volume_hosts.follow_up_reads(here(backend_host="all"), seen) == [volume_storage.VOLUMES]
 
 
 def test_of_all_stages_the_cloud_is_asked_what_it_can_answer(monkeypatch):
@@ -400,7 +400,7 @@ def test_undo_moves_back_what_is_there():
 def test_undo_asks_for_volumes_only_where_some_were_moved():
     undone = Undone("r1")
     assert undone.follow_up_reads(here(), Facts({"ctl": {"run": [step()]}})) == [
-        volume_hosts.VOLUMES
+        volume_storage.VOLUMES
     ]
     assert undone.follow_up_reads(here(), Facts({"ctl": {"run": []}})) == []
 

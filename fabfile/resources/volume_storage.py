@@ -1,0 +1,276 @@
+"""Where a backend's volumes lie, and what must not be changed under them.
+
+A section's driver, pool and cluster say where, as Cinder reads them: its own value, else that
+of [backend_defaults], else the driver's default.  Volumes have no other address: with another
+pool or cluster in their section, none of them is found.  A backend in [DEFAULT], which is LVM's
+where no driver is named (until Newton), is not started any more beside enabled_backends.
+Source: cinder/volume/configuration.py, cinder/cmd/volume.py, cinder/volume/drivers/rbd.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fabfile.core.contract import CLOUD, BadInput, Facts, Host, Json, Read, Refused
+from fabfile.model.option_values import items
+from fabfile.model.services import CINDER_VOLUME
+from fabfile.model.site import Site
+from fabfile.resources import in_force
+from fabfile.resources.in_force import Options, same
+
+DRIVER = "cinder.volume.drivers.rbd.RBDDriver"
+DRIVERS = (DRIVER, "cinder.volume.driver.RBDDriver")
+"""The RBD driver, and what it was called before Havana."""
+BY_DEFAULT = "RBD"
+"""The volume_backend_name that the RBD driver reports where its section has none."""
+VOLUMES = Read("volumes", "volumes")
+_DEFAULTS = {"volume_driver": "cinder.volume.drivers.lvm.LVMVolumeDriver", "rbd_pool": "rbd"}
+_OF_LVM = ("lvm_", "iscsi_", "target_", "volume_group", "volumes_dir", "volume_clear", "iet_conf")
+"""How options begin by which a file shows that it is LVM's."""
+
+
+def options_of(seen: Mapping[str, Json]) -> dict[tuple[str, str], str]:
+    """What is in force of a cinder-volume's options."""
+    return in_force.options(seen, CINDER_VOLUME.key)
+
+
+def enabled(options: Options) -> list[str]:
+    """The sections that are started as backends; none where the backend is in [DEFAULT]."""
+    return items(options.get(("DEFAULT", "enabled_backends"), ""))
+
+
+def own_name(seen: Mapping[str, Json], options: Options) -> str:
+    """The name by which a host's services are known to Cinder."""
+    return options.get(("DEFAULT", "host")) or str(seen["host"]["hostname"])
+
+
+def service(options: Options, own: str, section: str) -> str:
+    """The whole name of a section's service: host@section."""
+    return f"{options.get((same(section), 'backend_host')) or own}@{section}"
+
+
+def value(options: Options, section: str, key: str) -> str:
+    """An option of a backend as Cinder reads it; '' where it has no default."""
+    return options.get((same(section), key), _DEFAULTS.get(key, ""))
+
+
+def elsewhere(site: Site, options: Options, section: str) -> dict[str, tuple[str, str]]:
+    """{option: (found, expected)} of what would put a section's volumes somewhere else."""
+    conf, name = ceph_conf(site), site.cluster.name
+    wanted = {
+        "volume_driver": DRIVERS,
+        "rbd_pool": (site.cinder.pool,),
+        "rbd_ceph_conf": (conf, ""),
+        "rbd_cluster_name": (name, ""),
+    }
+    found = {key: value(options, section, key) for key in wanted}
+    return {key: (found[key], fit[0]) for key, fit in wanted.items() if found[key] not in fit}
+
+
+def ceph_conf(site: Site) -> str:
+    """Where cinder-volume finds its cluster: the same on every host of it."""
+    return site.platform_of(site.with_role(CINDER_VOLUME.role)[0]).ceph["conf"]
+
+
+def refuse_another_storage(site: Site, options: Options, section: str, where: str) -> None:
+    """Raises BadInput where a backend's volumes do not lie where the site's backend looks."""
+    if not elsewhere(site, options, section):
+        return
+    found = ", ".join(
+        f"{key} = {options.get((same(section), key), '(none)')}"
+        for key in ("volume_driver", "rbd_pool", "rbd_ceph_conf", "rbd_cluster_name")
+        if key != "rbd_cluster_name" or value(options, section, key)
+    )
+    raise BadInput(
+        subject=f"cinder.replaces: {where}: [{section}]",
+        expected=f"volume_driver = {DRIVER}, rbd_pool = {site.cinder.pool} and rbd_ceph_conf = "
+        f"{ceph_conf(site)}",
+        found=found,
+        advice="its volumes lie elsewhere and cannot be given to this backend: take "
+        "cinder.replaces out",
+    )
+
+
+# What is in use under the site's backend
+
+
+def has_sections(facts: Facts) -> bool:
+    """Whether this release's backends have sections; in Grizzly's table there is [DEFAULT]."""
+    table = facts.release.get("cinder", {"options": {}})
+    return "enabled_backends" in table["options"].get("DEFAULT", {})
+
+
+def at_stake(site: Site, facts: Facts) -> bool:
+    """Whether there is a backend whose volumes, if it has any, would not be found any more."""
+    return any(
+        elsewhere_now(site, facts, options_of(facts.hosts[host.name]))
+        or default_backend(site, facts, options_of(facts.hosts[host.name]))
+        for host in site.with_role(CINDER_VOLUME.role)
+        if facts.hosts.get(host.name, {}).get("cinder.conf")
+    )
+
+
+def elsewhere_now(site: Site, facts: Facts, options: Options) -> dict[str, tuple[str, str]]:
+    """As elsewhere(), of the site's own backend; nothing where it is not there yet."""
+    backend = site.cinder.backend
+    known = same(backend) in {section for section, _ in options}
+    started = same(backend) in map(same, enabled(options))
+    if not has_sections(facts) or not (known or started):
+        return {}
+    return elsewhere(site, options, backend)
+
+
+def default_backend(site: Site, facts: Facts, options: Options) -> str:
+    """What shows that a file has a backend in [DEFAULT] that would be gone; '' for nothing."""
+    if not has_sections(facts):
+        named = ("DEFAULT", "volume_driver") in options
+        off = elsewhere(site, options, "DEFAULT") if named else {}
+        return _shown({key: found for key, (found, _) in off.items()}) or (
+            "" if named else _of_lvm(facts, options)
+        )
+    if enabled(options):
+        return ""
+    driver = options.get(("DEFAULT", "volume_driver"))
+    return f"volume_driver = {driver}" if driver else _of_lvm(facts, options)
+
+
+def _of_lvm(facts: Facts, options: Options) -> str:
+    """The options that are LVM's, which is the driver where none is named."""
+    if not facts.release["cinder"].get("lvm_by_default"):
+        return ""
+    return _shown(
+        {
+            key: value
+            for (section, key), value in options.items()
+            if section == "DEFAULT" and key.startswith(_OF_LVM)
+        }
+    )
+
+
+def refuse_in_use(site: Site, facts: Facts, host: Host) -> None:
+    """Raises Refused where volumes of a host would be looked for elsewhere, or may be."""
+    options = options_of(facts.hosts[host.name])
+    file = site.platform_of(host).file(CINDER_VOLUME)
+    off = elsewhere_now(site, facts, options)
+    if off:
+        _refuse_section(site, facts, host, file, off)
+    if found := default_backend(site, facts, options):
+        _refuse_default(site, facts, host, file, found)
+
+
+def _refuse_section(
+    site: Site, facts: Facts, host: Host, file: str, off: Mapping[str, tuple[str, str]]
+) -> None:
+    backend, options = site.cinder.backend, options_of(facts.hosts[host.name])
+    volumes = _volumes(facts, host, options, backend)
+    stays = "rbd_cluster_name" in off  # nothing of ours sets it: we would not find the keyring
+    if volumes == [] and not stays:
+        return
+    raise Refused(
+        host=host.name,
+        subject=f"{file} [{backend}]",
+        expected=_shown({key: wanted for key, (_, wanted) in off.items()}),
+        found=f"{_shown({key: now for key, (now, _) in off.items()})}; {_count(volumes)}",
+        why="volumes lie where their section says, and would not be found any more",
+        advice=_ways(site, off),
+    )
+
+
+def _ways(site: Site, off: Mapping[str, tuple[str, str]]) -> str:
+    """What a person does: adopt what is there, or go beside it."""
+    backend = site.cinder.backend
+    ways = [
+        f"give the site's backend a section of its own: another cinder.backend than {backend!r}, "
+        "and a cinder.volume_type of its own"
+    ]
+    if set(off) == {"rbd_pool"}:
+        pool = off["rbd_pool"][0]
+        ways.append(
+            f"or adopt the pool: cinder.pool = {pool!r}, with [pools.{pool}], and {pool!r} in rwx "
+            f"of clients.{site.cinder.client}"
+        )
+    if "rbd_ceph_conf" in off and off["rbd_ceph_conf"][0]:
+        ways.append(
+            f"or, if {off['rbd_ceph_conf'][0]} is of this very cluster (its fsid), name "
+            f"{off['rbd_ceph_conf'][1]} there yourself"
+        )
+    if "rbd_cluster_name" in off:
+        ways.append("or, if it is this very cluster, take rbd_cluster_name out yourself")
+    ways.append(
+        f"or, if the volumes lie in pool {site.cinder.pool} (the file was changed since), set the "
+        "file right yourself"
+    )
+    return "; ".join(ways)
+
+
+def _refuse_default(site: Site, facts: Facts, host: Host, file: str, found: str) -> None:
+    volumes = _volumes(facts, host, options_of(facts.hosts[host.name]), "")
+    if volumes == []:
+        return
+    does = (
+        "enabled_backends would orphan its volumes"
+        if has_sections(facts)
+        else "its volumes would be looked for in RBD"
+    )
+    ways = (
+        "move it to a section of its own first, list that in enabled_backends, and give it its "
+        "volumes (cinder-manage volume update_host)"
+        if has_sections(facts)
+        else "let another host's cinder-volume have the RBD backend"
+    )
+    advice = f"{ways}; if it has no volume, take these options out of [DEFAULT]"
+    raise Refused(
+        f"{host.name}: {file} has its backend in [DEFAULT] ({found}; {_count(volumes)}): {does}; "
+        f"{advice}",
+        host=host.name,
+        subject=file,
+        found=f"its backend in [DEFAULT] ({found}; {_count(volumes)})",
+        why=does,
+        advice=advice,
+    )
+
+
+def _volumes(facts: Facts, host: Host, options: Options, section: str) -> list[str] | None:
+    """The volumes of a host's backend, or of the one in [DEFAULT]; None where nobody can say."""
+    asked = facts.hosts.get(CLOUD, {}).get("volumes")
+    if asked is None:
+        return None
+    own = own_name(facts.hosts[host.name], options)
+    mine = service(options, own, section) if section else own
+    return [
+        str(one["id"])
+        for one in asked
+        if one["host"].partition("#")[0].lower() == mine.lower()  # MySQL compares them so
+    ]
+
+
+def _count(volumes: Sequence[str] | None) -> str:
+    if volumes is None:
+        return "whether volumes are on it cannot be seen (name the cloud in the site file)"
+    if not volumes:
+        return "no volume on it"
+    more = f" and {len(volumes) - 3} more" if len(volumes) > 3 else ""
+    return f"{len(volumes)} volumes on it: {', '.join(volumes[:3])}{more}"
+
+
+def _shown(options: Mapping[str, str]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in options.items())
+
+
+def notes(site: Site, facts: Facts, host: Host) -> list[str]:
+    """What is changed under a backend that is there and has no volumes; another cephx user."""
+    options, backend = options_of(facts.hosts[host.name]), site.cinder.backend
+    if not has_sections(facts):
+        return []
+    found = [
+        f"{host.name}: [{backend}] {key} = {now or '(none)'} becomes {wanted}; no volume is on it"
+        for key, (now, wanted) in elsewhere_now(site, facts, options).items()
+    ]
+    user, client = value(options, backend, "rbd_user"), site.cinder.client
+    if user and user != client:
+        found.append(
+            f"{host.name}: [{backend}] rbd_user = {user} becomes {client}: volumes that are "
+            f"attached keep client.{user} and its libvirt secret until they are attached anew, so "
+            f"leave both; or stay with it: cinder.client = {user!r}"
+        )
+    return found
