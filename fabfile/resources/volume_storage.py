@@ -9,7 +9,7 @@ Source: cinder/volume/configuration.py, cinder/cmd/volume.py, cinder/volume/driv
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from fabfile.core.contract import CLOUD, BadInput, Facts, Host, Json, Read, Refused
 from fabfile.model.option_values import items
@@ -111,13 +111,19 @@ def at_stake(site: Site, facts: Facts) -> bool:
 
 
 def elsewhere_now(site: Site, facts: Facts, options: Options) -> dict[str, tuple[str, str]]:
-    """As elsewhere(), of the site's own backend; nothing where it is not there yet."""
+    """As elsewhere(), of the site's own backend; nothing where it is not there yet.
+
+    Of a section that is not started, and whose volumes nobody can see, what it says itself.
+    """
     backend = site.cinder.backend
-    known = same(backend) in {section for section, _ in options}
     started = same(backend) in map(same, enabled(options))
-    if not has_sections(facts) or not (known or started):
+    known = started or same(backend) in {section for section, _ in options}
+    if not has_sections(facts) or not known:
         return {}
-    return elsewhere(site, options, backend)
+    found = elsewhere(site, options, backend)
+    if started or "volumes" in facts.hosts.get(CLOUD, {}):
+        return found
+    return {key: one for key, one in found.items() if (same(backend), key) in options}
 
 
 def default_backend(site: Site, facts: Facts, options: Options) -> str:
@@ -149,11 +155,13 @@ def _of_lvm(facts: Facts, options: Options) -> str:
 
 def refuse_in_use(site: Site, facts: Facts, host: Host) -> None:
     """Raises Refused where volumes of a host would be looked for elsewhere, or may be."""
+    if not in_force.is_read(facts.hosts[host.name], CINDER_VOLUME.key):
+        return  # what is in force is not known
     options = options_of(facts.hosts[host.name])
     file = site.platform_of(host).file(CINDER_VOLUME)
     off = elsewhere_now(site, facts, options)
     if off:
-        _refuse_section(site, facts, host, file, off)
+        _refuse_section(site, facts, host, _said_by(facts.hosts[host.name], off, file), off)
     if found := default_backend(site, facts, options):
         _refuse_default(site, facts, host, file, found)
 
@@ -168,12 +176,20 @@ def _refuse_section(
         return
     raise Refused(
         host=host.name,
-        subject=f"{file} [{backend}]",
+        subject=file,
         expected=_shown({key: wanted for key, (_, wanted) in off.items()}),
-        found=f"{_shown({key: now for key, (now, _) in off.items()})}; {_count(volumes)}",
+        found=f"[{backend}] {_shown({k: now for k, (now, _) in off.items()})}; {_count(volumes)}",
         why="volumes lie where their section says, and would not be found any more",
         advice=_ways(site, off),
     )
+
+
+def _said_by(seen: Mapping[str, Json], off: Iterable[str], file: str) -> str:
+    """The file, or variable, that counts for one of the options; by default the service's own."""
+    for source in reversed(in_force.sources(seen, CINDER_VOLUME.key)):
+        if source.name and any(key in off for _, key, _ in source.lines):
+            return source.name
+    return file
 
 
 def _ways(site: Site, off: Mapping[str, tuple[str, str]]) -> str:

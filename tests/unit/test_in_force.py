@@ -210,7 +210,7 @@ def test_what_libvirt_takes_for_the_uuid_is_it(text):
 @pytest.mark.parametrize(
     "more, subject",
     [
-        ({"after": {LATER: [("RBD", "rbd_pool", "other")]}}, LATER),
+        ({"after": {LATER: [("RBD", "rbd_user", "other")]}}, LATER),
         ({"after": {LATER: [("DEFAULT", "enabled_backends", "lvm")]}}, LATER),
         ({"environment": {"OS_RBD__RBD_USER": "other"}}, "OS_RBD__RBD_USER"),
         ({"read": False, "after": {"/opt/cinder.conf": []}}, "cinder-volume"),

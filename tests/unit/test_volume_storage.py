@@ -49,7 +49,7 @@ def test_a_section_with_volumes_is_not_led_elsewhere(lines, found):
         with pytest.raises(Refused) as stop:
             plan(here(), facts(ctl, volumes, ["ctl@rbd"]))
         assert found in stop.value.found and "1 volumes on it: 1" in stop.value.found
-        assert (stop.value.host, stop.value.subject) == ("ctl", "/etc/cinder/cinder.conf [rbd]")
+        assert (stop.value.host, stop.value.subject) == ("ctl", "/etc/cinder/cinder.conf")
         assert "another cinder.backend than 'rbd'" in stop.value.advice
 
 
@@ -95,6 +95,24 @@ def test_volumes_are_found_by_their_services_whole_name(own, lines, place):
         plan(here(), facts(ctl, [volume(place)]))
     others = [volume("ctl9@rbd#rbd"), volume("box@lvm#lvm"), volume("")]
     assert edits(plan(here(), facts(ctl, others)))["rbd", "rbd_pool"] == "volumes"
+
+
+def test_a_file_that_counts_more_is_not_taken_out_of_the_way():
+    """The command that would take its line out would lead the volumes elsewhere."""
+    ctl = controller(*section(), later=[("RBD", "rbd_pool", "other")])
+    for seen in (facts(ctl, [volume(PLACE)]), Facts({"ctl": ctl}, {"uuid.volumes": FSID}, ZED)):
+        with pytest.raises(Refused, match="rbd_pool = other; ") as stop:
+            service_config.cinder.plan(here(), seen)
+        assert (stop.value.subject, stop.value.mend) == ("/later", ())
+
+
+@pytest.mark.parametrize("options", [{"rbd_user": "volumes"}, {"rbd_user": "volumes", "x": "y"}])
+def test_a_section_that_never_was_a_backend_is_written(options):
+    """It is not started, and says nothing of where volumes would lie."""
+    lines = [("rbd", key, value) for key, value in options.items()]
+    seen = {"ceph01": cluster(), "ctl": controller(*lines, enabled="lvm")}
+    changes = service_config.cinder.plan(here(), Facts(seen, {"uuid.volumes": FSID}, ZED))
+    assert edits(changes)["rbd", "rbd_pool"] == "volumes"
 
 
 def test_another_backend_host_is_no_way_around():
