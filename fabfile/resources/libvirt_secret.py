@@ -2,21 +2,61 @@
 
 A secret of somebody else is never undefined: where our usage name is taken under
 another UUID, ours gets a longer name.  Source: procedure step 8.
+
+A key is in no argument, environment or history: virsh reads it from a file (standard input), or,
+where virsh is too old for that, libvirt's C library is given it.
 """
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 
-from fabfile.core.contract import Change, Facts, Failed, Json, Ref, Refused
+from fabfile.core.contract import Change, Facts, Failed, Host, Json, Read, Ref, Refused, Seen
 from fabfile.model.deployment import Binding
 from fabfile.model.phases import Phase
+from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
 from fabfile.resources import cluster, secret_uuid
 from fabfile.resources.auth import key_of
 from fabfile.resources.resource import Resource
 
-reads = secret_uuid.reads
+OPTIONS = "virsh.secret-set-value"
+"""The read of what virsh's secret-set-value takes."""
+
+
+def reads(site: Site, host: Host) -> list[Read]:
+    """As for the UUIDs; of a compute, also whether its virsh reads a value from a file.
+
+    It does since libvirt 6.2; vendors have brought it to older ones, so virsh itself is asked.
+    """
+    found = secret_uuid.reads(site, host)
+    if NOVA_COMPUTE.role in host.roles:
+        argv = site.platform_of(host).command("virsh", "help", "secret-set-value")
+        found.append(Read(OPTIONS, "argv", {"argv": argv, "ok": [0, 1]}))
+    return found
+
+
+_BY_LIBRARY = """
+import base64, ctypes, sys
+given = ctypes.CDLL("libvirt.so.0")
+pointer, text = ctypes.c_void_p, ctypes.c_char_p
+connect, find = given.virConnectOpen, given.virSecretLookupByUUIDString
+fill = given.virSecretSetValue
+connect.restype, connect.argtypes = pointer, [text]
+find.restype, find.argtypes = pointer, [pointer, text]
+fill.argtypes = [pointer, text, ctypes.c_size_t, ctypes.c_uint]
+value = base64.b64decode(sys.stdin.buffer.read().strip())
+libvirt = connect(None)
+secret = libvirt and find(libvirt, sys.argv[1].encode())
+if not secret or fill(secret, value, len(value), 0) != 0:
+    sys.exit("libvirt did not take the secret's value")
+"""
+"""Sets a secret's value, which comes by standard input in base64.
+
+By functions that libvirt has since 0.7.1, of the library that virsh itself is linked with; and
+connects to where virsh does.  Python 3.6; -I keeps modules of the working folder out.
+"""
 ABSENT = "secret not found|no secret with"
 """libvirt's words; a libvirtd that is down has others."""
 
@@ -33,12 +73,12 @@ def plan(site: Site, facts: Facts) -> list[Change]:
             client = binding.client
             wanted = facts.known[secret_uuid.known_as(client)]
             key = users.get(f"client.{client}", {}).get("key")
-            changes += _for_client(binding, wanted, key, secrets)
+            changes += _for_client(binding, wanted, key, secrets, facts.hosts[host.name])
     return changes
 
 
 def _for_client(
-    binding: Binding, wanted: str, key: str | None, secrets: dict[str, Json]
+    binding: Binding, wanted: str, key: str | None, secrets: dict[str, Json], seen: Seen
 ) -> list[Change]:
     host, client = binding.host.name, binding.client
     mine = {u.lower(): answers for u, answers in secrets.items()}.get(wanted)
@@ -61,8 +101,32 @@ def _for_client(
         )
     found = mine["value"]["out"].strip() if mine and mine["value"]["code"] == 0 else None
     if found is None or found != key:
-        changes.append(_set_value(binding, wanted, found, key))
+        changes.append(_set_value(binding, wanted, found, key, _setter(binding, wanted, seen)))
     return changes
+
+
+def _setter(binding: Binding, uuid: str, seen: Seen) -> list[str]:
+    """The argument list that sets a value from standard input.
+
+    Raises Refused where virsh takes it as an argument alone, and its library is out of reach.
+    """
+    platform = binding.platform
+    answer = seen.get(OPTIONS)
+    told = answer["out"] if answer and answer["code"] == 0 else None
+    if told and re.search(r"--file\b", told):
+        words = ("--secret", uuid, "--file", "/dev/stdin")
+        return platform.command("virsh", "secret-set-value", *words)
+    if told is not None and platform.command("virsh")[:1] == ["virsh"]:
+        return ["python3", "-I", "-c", _BY_LIBRARY, uuid]
+    raise Refused(
+        host=binding.host.name,
+        subject=f"libvirt secret {uuid}",
+        expected="a virsh that reads a value from a file (libvirt 6.2 or later)",
+        found="one that takes it as an argument alone" if told is not None else "none that says so",
+        why="every user of the host could read the key in its list of processes",
+        advice="upgrade libvirt there, or leave this compute out (--limit) and set the value with "
+        "a program of your own",
+    )
 
 
 def usage_of(xml: str) -> str | None:
@@ -107,9 +171,10 @@ def _define(binding: Binding, uuid: str, name: str) -> Change:
     )
 
 
-def _set_value(binding: Binding, uuid: str, old: str | None, new: str | None) -> Change:
+def _set_value(
+    binding: Binding, uuid: str, old: str | None, new: str | None, argv: list[str]
+) -> Change:
     host, client, platform = binding.host.name, binding.client, binding.platform
-    argv = platform.command("virsh", "secret-set-value", "--secret", uuid, "--file", "/dev/stdin")
     diff = (f"- value {old or '(none)'}", f"+ value {new or '(made during the run)'}")
     ask = platform.command("virsh", "secret-get-value", uuid)
     undo = {

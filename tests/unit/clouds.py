@@ -15,6 +15,7 @@ from fabfile.resources import auth, service_config
 from .states import (
     FSID,
     KEY,
+    VIRSH_READS_FILES,
     ZED,
     answer,
     cluster,
@@ -129,6 +130,7 @@ def compute(number):
             "nova.conf": options("nova"),
             "nova.sources": sources("nova"),
             "libvirt.secrets": secret(FSID),
+            "virsh.secret-set-value": VIRSH_READS_FILES,
             "guests": said("instance-1\n"),
             "units": units("nova-compute"),
             "libvirt.daemons": daemons(),

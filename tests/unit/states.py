@@ -84,6 +84,10 @@ def secret(uuid, name="client.volumes secret", value=KEY, private="no"):
     }
 
 
+VIRSH_READS_FILES = {"code": 0, "out": "    --file <string>  read secret from file\n", "err": ""}
+"""What virsh says of its secret-set-value since libvirt 6.2."""
+
+
 def conf(*active, digest=DIGEST):
     return {"sha256": digest, "active": [list(a) for a in active]}
 

@@ -11,7 +11,18 @@ from fabfile.flow.converge import Converger
 from fabfile.model import releases
 from fabfile.resources import chain, secret_uuid
 
-from .states import DEBIAN, EPHEMERAL, OTHER, cluster, conf, secret, site, sources, user
+from .states import (
+    DEBIAN,
+    EPHEMERAL,
+    OTHER,
+    VIRSH_READS_FILES,
+    cluster,
+    conf,
+    secret,
+    site,
+    sources,
+    user,
+)
 
 A_DEBIAN = {"os": "debian", "like": [], "name": "Debian 12", "hostname": "h"}
 ANSWERS = {
@@ -25,6 +36,7 @@ ANSWERS = {
     "keyring.volumes": None,
     "keyring.vms": None,
     "libvirt.secrets": {},
+    "virsh.secret-set-value": VIRSH_READS_FILES,
     "pending_restarts": ["nova-compute"],
     "guests": {"code": 0, "out": "", "err": ""},
     "cinder.head": None,

@@ -1,13 +1,33 @@
 """The secret in each compute's libvirt: what is defined, and how its value travels."""
 
+import base64
+import os
+import shutil
+import subprocess
 import xml.etree.ElementTree as ET
 
 import pytest
 
-from fabfile.core.contract import BadInput, Facts, Failed, Ref
+from fabfile.core.contract import BadInput, Facts, Failed, Ref, Refused
+from fabfile.model import site as sites
 from fabfile.resources import libvirt_secret
+from fabfile.resources.libvirt_secret import OPTIONS
 
-from .states import EPHEMERAL, FSID, KEY, OTHER, THIRD, cluster, secret, site, user
+from .states import (
+    DEBIAN,
+    EPHEMERAL,
+    FSID,
+    HOSTS,
+    KEY,
+    OTHER,
+    PLATFORMS,
+    THIRD,
+    VIRSH_READS_FILES,
+    cluster,
+    secret,
+    site,
+    user,
+)
 
 NEW_KEY = "sha256:" + "b" * 64
 
@@ -15,8 +35,8 @@ NEW_KEY = "sha256:" + "b" * 64
 VOLUMES = (user("volumes"),)
 
 
-def plan(n1, users=VOLUMES, known=None, **more):
-    hosts = {"ceph01": cluster(users=users), "n1": {"libvirt.secrets": n1}}
+def plan(n1, users=VOLUMES, known=None, virsh=VIRSH_READS_FILES, **more):
+    hosts = {"ceph01": cluster(users=users), "n1": {"libvirt.secrets": n1, OPTIONS: virsh}}
     known = known or {"uuid.volumes": FSID}
     return libvirt_secret.plan(site(**more), Facts(hosts, known))
 
@@ -111,3 +131,120 @@ def test_only_computes_that_were_asked_are_planned():
 def test_what_is_no_xml_is_named():
     with pytest.raises(Failed, match="^virsh secret-dumpxml: expected a secret's XML, found ''"):
         libvirt_secret.usage_of("")
+
+
+# virsh before libvirt 6.2 takes a value as an argument alone
+
+OLD_HELP = """  SYNOPSIS
+    secret-set-value <secret> <base64>
+
+  OPTIONS
+    [--secret] <string>  secret UUID
+    [--base64] <string>  base64-encoded secret value
+"""
+
+
+def told(text, code=0):
+    return {"code": code, "out": text, "err": ""}
+
+
+@pytest.mark.parametrize("there", [{}, secret(FSID, value=None), secret(FSID, value=NEW_KEY)])
+def test_an_older_virsh_is_told_no_key_as_an_argument(there):
+    fill = plan(there, virsh=told(OLD_HELP))[-1]
+    assert fill.args["argv"][:3] == ["python3", "-I", "-c"]
+    assert fill.args["argv"][4:] == [FSID]
+    assert fill.args["stdin"] == [Ref("key:client.volumes")]
+    if fill.args["undo"]:
+        back = fill.args["undo"]["args"]
+        assert back["argv"] == fill.args["argv"] and list(back["stdin"][0]) == ["old"]
+
+
+@pytest.mark.parametrize(
+    "virsh", [None, told("", 1), told("error: command 'secret-set-value' doesn't exist", 1)]
+)
+def test_what_virsh_takes_is_known_before_anything_is_written(virsh):
+    with pytest.raises(Refused, match=r"n1: libvirt secret .*libvirt 6\.2") as stop:
+        plan({}, virsh=virsh)
+    assert "--limit" in stop.value.advice
+    assert plan(secret(FSID), virsh=virsh) == []  # nothing to set, nothing to refuse
+
+
+def test_a_virsh_in_a_container_has_its_library_there():
+    table = {**DEBIAN, "name": "boxed"}
+    table["commands"] = {**DEBIAN["commands"], "virsh": ["podman", "exec", "-i", "l", "virsh"]}
+    raw = {"name": "test", "hosts": HOSTS, "platform": "boxed"}
+    here = sites.check(raw, "site.toml", [*PLATFORMS, table])
+    hosts = {"ceph01": cluster(users=VOLUMES), "n1": {"libvirt.secrets": {}}}
+    known = {"uuid.volumes": FSID}
+    hosts["n1"][OPTIONS] = told(OLD_HELP)
+    with pytest.raises(Refused, match="n1: libvirt secret"):
+        libvirt_secret.plan(here, Facts(hosts, known))
+    hosts["n1"][OPTIONS] = VIRSH_READS_FILES
+    fill = libvirt_secret.plan(here, Facts(hosts, known))[1]
+    assert fill.args["argv"][:6] == ["podman", "exec", "-i", "l", "virsh", "secret-set-value"]
+
+
+LIBRARY = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+static int connection, secret;
+void *virConnectOpen(const char *name) { return name || getenv("DOWN") ? 0 : &connection; }
+void *virSecretLookupByUUIDString(void *conn, const char *uuid) {
+    return conn == &connection && !strcmp(uuid, getenv("UUID")) ? &secret : 0; }
+int virSecretSetValue(void *one, const unsigned char *value, size_t size, unsigned flags) {
+    if (one != &secret || flags || getenv("REFUSES")) return -1;
+    FILE *kept = fopen(getenv("KEPT"), "w");
+    fwrite(value, 1, size, kept);
+    return fclose(kept); }
+"""
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    """A folder with a libvirt.so.0 that keeps what it is given in a file."""
+    if not shutil.which("cc"):
+        pytest.skip("no C compiler here")
+    folder = tmp_path_factory.mktemp("library")
+    (folder / "it.c").write_text(LIBRARY)
+    made = ["cc", "-shared", "-fPIC", "-o", str(folder / "libvirt.so.0"), str(folder / "it.c")]
+    subprocess.run(made, check=True)
+    return folder
+
+
+def filled(folder, given, **environment):
+    """(exit code, what is said, the value that libvirt got) of the planned argument list."""
+    argv = plan({}, virsh=told(OLD_HELP))[1].args["argv"]
+    kept = folder / "kept"
+    kept.unlink(missing_ok=True)
+    found = {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": str(folder), "KEPT": str(kept)}
+    done = subprocess.run(
+        argv,
+        input=given,
+        capture_output=True,
+        env={"UUID": FSID, **found, **environment},
+        check=False,
+    )
+    said = (done.stdout + done.stderr).decode()
+    return done.returncode, said, kept.read_bytes() if kept.exists() else None
+
+
+@pytest.mark.parametrize("value", [b"a real key", bytes(range(256)), b"\0\0", b"x" * 28])
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_the_library_is_given_the_key_itself(library, value, end):
+    given = base64.b64encode(value) + end
+    assert filled(library, given) == (0, "", value)
+
+
+@pytest.mark.parametrize("wrong", [{"DOWN": "1"}, {"UUID": OTHER}, {"REFUSES": "1"}])
+def test_a_library_that_does_not_take_it_fails_the_step_and_says_no_key(library, wrong):
+    key = base64.b64encode(b"a real key")
+    code, said, kept = filled(library, key, **wrong)
+    assert (code, kept) == (1, None)
+    assert "libvirt did not take" in said and key.decode() not in said
+
+
+def test_a_module_in_the_working_folder_is_not_run(library, tmp_path, monkeypatch):
+    (tmp_path / "base64.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    assert filled(library, base64.b64encode(b"k"))[0] == 0

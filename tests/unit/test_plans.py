@@ -5,17 +5,31 @@ import pytest
 from fabfile.core.contract import BadInput, Facts
 from fabfile.resources import auth, libvirt_secret, pools, secret_uuid, service_config
 
-from .states import EPHEMERAL, FSID, OTHER, ZED, cluster, conf, secret, site, user
+from .states import (
+    EPHEMERAL,
+    FSID,
+    OTHER,
+    VIRSH_READS_FILES,
+    ZED,
+    cluster,
+    conf,
+    secret,
+    site,
+    user,
+)
 
 VOLUMES = (user("volumes"),)
+
+
+VIRSH = {"virsh.secret-set-value": VIRSH_READS_FILES}
 
 
 def facts(n1=None, n2=None, cinder=(), nova=(), users=VOLUMES):
     hosts = {
         "ceph01": cluster(users=users),
         "ctl": {"cinder.conf": conf(*cinder)},
-        "n1": {"libvirt.secrets": n1 or {}, "nova.conf": conf(*nova)},
-        "n2": {"libvirt.secrets": n2 or {}, "nova.conf": conf(*nova)},
+        "n1": {"libvirt.secrets": n1 or {}, "nova.conf": conf(*nova), **VIRSH},
+        "n2": {"libvirt.secrets": n2 or {}, "nova.conf": conf(*nova), **VIRSH},
     }
     return Facts(hosts)
 
