@@ -78,6 +78,7 @@ _SHAPES: dict[str, Fits] = {
     "file": _described,
     "options": lambda v: v is None or (_described(v) and _lines(v.get("active"))),
     "sources": _sources,
+    "named_files": _each(_described),
     "argv": _told,
     "lines": _names,
     "rows": _names,

@@ -226,8 +226,9 @@ def _narrow(daemon: str, have: str, site: Site, client: Client) -> list[str]:
 
 
 def _keyrings(site: Site, facts: Facts, change: Change) -> Why:
-    client = change.subject
-    seen = facts.of(change.host, f"keyring.{client}")
+    client, host = change.subject, site.host(change.host)
+    binding = next(one for one in keyrings.wanted(site, host) if one.client == client)
+    seen = keyrings.seen_at(binding, facts.hosts[host.name], change.args["path"])
     users = cluster.seen(site, facts).users
     key = users.get(f"client.{client}", {}).get("key", "")
     if seen is None:
@@ -251,7 +252,7 @@ def _keyrings(site: Site, facts: Facts, change: Change) -> Why:
                 (f"it was written as another user: {owner} may not be able to read it"),
             )
         return WARNING, "keyring.mode", found, expected, "others than its service can read the key"
-    held = keyrings.held(seen["text"], client)
+    held = keyrings.held(seen.get("text", ""), client)
     expected = f"value {short(key)}"
     if held is None:
         return (

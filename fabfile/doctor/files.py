@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 from fabfile.core.contract import Host, Seen
-from fabfile.doctor.finding import NOTE, WARNING, Finding, root
+from fabfile.doctor.finding import NOTE, RESTART_ALL, WARNING, Finding, root, task
 from fabfile.doctor.observation import Looked
+from fabfile.model.deployment import Binding
 from fabfile.model.site import Site
 from fabfile.resources import ceph_conf, keyrings, sed
 
@@ -25,6 +26,8 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
             file = seen.get(f"keyring.{client}")
             if file:
                 yield from _unfinished(host.name, binding.keyring_path, file["text"])
+            if f"keyring.{client}" in seen:
+                yield from _key_for_all(binding, seen)
         if "ceph" not in host.roles:
             yield from _others(site, host, seen)
 
@@ -55,6 +58,29 @@ def _unfinished(host: str, path: str, text: str) -> Iterator[Finding]:
             "one",
             "what is appended to it ends up in the key's own line",
             (root(sed.edit("$a\\", path)),),
+        )
+
+
+def _key_for_all(binding: Binding, seen: Seen) -> Iterator[Finding]:
+    """The key itself in ceph.conf, which QEMU and everybody else reads."""
+    source, conf = keyrings.held_by(binding, seen).source, binding.conf
+    if source.option == "key":
+        yield Finding(
+            WARNING,
+            "ceph.conf.key",
+            (binding.host.name,),
+            f"{conf} [{source.place}]",
+            f"the key of client.{binding.client}",
+            f"it in {binding.keyring_path} alone",
+            "ceph.conf is readable by all, so every user of the host can log in to Ceph with it; "
+            "and librados looks into no keyring, where a new key would arrive",
+            (
+                root(
+                    sed.without_in_ceph_conf(conf, source.place, "key", seen["ceph.conf"]["text"])
+                ),
+                task("ceph.keyrings"),
+                RESTART_ALL,
+            ),
         )
 
 

@@ -91,10 +91,10 @@ def _rows(site: Site, looked: Looked, client: str) -> Iterator[Place]:
         for binding in keyrings.wanted(site, host):
             seen = looked.facts.hosts.get(host.name, {})
             if binding.client == client and f"keyring.{client}" in seen:
-                file = seen[f"keyring.{client}"]
-                value = (keyrings.held(file["text"], client) or "") if file else ""
-                path = binding.keyring_path
-                yield Place("keyring", (host.name,), path, client, value=value)
+                held = keyrings.held_by(binding, seen)
+                path = held.path or binding.keyring_path
+                path = binding.conf if held.source.option == "key" else path
+                yield Place("keyring", (host.name,), path, client, value=held.value)
     if client in site.secret_clients():
         yield from _configured(looked, client)
         yield from _libvirt(site, looked, client)

@@ -9,25 +9,28 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused
 from fabfile.model import services
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
-from fabfile.resources import cluster
+from fabfile.resources import cluster, librados
 from fabfile.resources.client_packages import client_hosts, is_client
 from fabfile.resources.resource import Resource
 
 CREDENTIALS = [
-    r"(?i)^[^=\n]*(?:key(?!ring|stone)|secret|passw|token)[^=\n]*=[ \t]*"
+    r"^[ \t]*key[ \t]*=[ \t]*[\"']?([^\"'\s;#\\]+)",
+    r"(?i)^(?![ \t]*key[ \t]*=[ \t]*[\"']?sha256:)[^=\n]*"
+    r"(?:key(?!ring|stone|file[ \t]*=)|secret|passw|token)[^=\n]*=[ \t]*"
     r"((?!\\$)\S[^\n]*?)(?=\\?$)",
     r"(?<=\\\n)[ \t]*((?![\d.,:;/\[\] \t]*\\?$)\S[^\n]*?)(?=\\?$)",
+    r"(?<!client\.)(A[Qg][A-D][A-Za-z0-9+/]{6,}={0,2})",
 ]
 """Values that stay on their host: a client's key, and what a gateway there logs in with.
 
-A value that goes on in the next line does so too, unless it is of addresses alone.
+A value that goes on in the next line does so too, unless it is of addresses alone.  A
+client's `key` leaves as the fingerprint of itself, so that it can be compared.
 """
 
 
@@ -87,36 +90,6 @@ def minimal(seen: cluster.Cluster) -> str:
     )
 
 
-_WHOLE = re.compile(r"[ \t]*[#;][^\n]*\n?|(?:\\\n|[^\n])+\n?|\n")
-"""A comment, or a line together with those that a backslash at its end joins to it."""
-_LINE = re.compile(
-    r"\s*(?:\[\s*(?P<section>[^\]]+?)\s*\]"
-    r"|(?P<key>[^\[=#;]+?)\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^#;]*))"
-)
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A line as it stands, and what Ceph reads in it; key and value may be ''."""
-
-    text: str
-    section: str
-    key: str
-    value: str
-
-
-def _lines(text: str) -> list[_Line]:
-    """All lines; '#' and ';' begin a comment anywhere, and a file begins in [global]."""
-    section, found = "global", []
-    for line in _WHOLE.findall(text):
-        match = _LINE.match(line)
-        read = match.groupdict("") if match else {"section": "", "key": "", "value": ""}
-        section = read["section"] or section
-        value = read["value"].replace("\\\n", " ").strip().strip("\"'")
-        found.append(_Line(line, section, re.sub("[ -]", "_", read["key"]), value.strip()))
-    return found
-
-
 def _file(site: Site, host: Host, found: Json, seen: cluster.Cluster) -> list[Change]:
     path, phase, platform = path_of(site, host), services.first_phase(host), site.platform_of(host)
     text = minimal(seen)
@@ -168,7 +141,7 @@ def _own_plan(site: Site, facts: Facts) -> list[Change]:
     changes = []
     for host in site.with_role("ceph"):
         found = facts.hosts.get(host.name, {}).get("ceph.conf")
-        if not found or not any(line.key == "mon_host" for line in _lines(found["text"])):
+        if not found or not any(line.key == "mon_host" for line in librados.lines(found["text"])):
             continue
         _refuse_another_cluster(host.name, path_of(site, host), found["text"], seen)
         text = _replaced(found["text"], seen)
@@ -212,7 +185,7 @@ def _diff(old: str, new: str) -> tuple[str, ...]:
 
 
 def _refuse_another_cluster(host: str, path: str, text: str, seen: cluster.Cluster) -> None:
-    for line in _lines(text):
+    for line in librados.lines(text):
         if line.key == "fsid" and line.value.lower() not in ("", seen.fsid.lower()):
             raise Refused(
                 host=host,
@@ -230,7 +203,7 @@ def _with_monitors(text: str, seen: cluster.Cluster) -> str:
     It is the very same text where they are those already, in whatever notation.
     """
     text = _replaced(text, seen)
-    if any(line.key == "mon_host" and line.section == "global" for line in _lines(text)):
+    if any(line.key == "mon_host" and line.section == "global" for line in librados.lines(text)):
         return text
     setting = _setting(seen)
     heading = re.search(r"^[ \t]*\[\s*global\s*\].*$\n?", text, re.M)
@@ -247,7 +220,7 @@ def _setting(seen: cluster.Cluster) -> str:
 def _replaced(text: str, seen: cluster.Cluster) -> str:
     """The text with the live monitors wherever it names others."""
     setting = _setting(seen)
-    lines = _lines(text)
+    lines = librados.lines(text)
     named = [line for line in lines if line.key == "mon_host"]
     stale = [line for line in named if cluster.addresses(line.value) != cluster.addresses(setting)]
     return "".join(setting if line in stale else line.text for line in lines)

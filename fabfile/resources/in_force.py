@@ -120,6 +120,11 @@ def sources(seen: Mapping[str, Json], name: str) -> list[Source]:
     return [*before, Source(main, _as_lines(own)), *after]
 
 
+def names_what_is_not_set(value: str) -> bool:
+    """Whether a value still has a reference that options() could not fill in."""
+    return bool(_REFERENCE.search(value))
+
+
 def by_section(found: Options) -> dict[str, dict[str, str]]:
     """{section: {option: value}}."""
     sections: dict[str, dict[str, str]] = {}

@@ -1,17 +1,22 @@
 """Keyring files: on the hosts that need them, for their service alone.
 
+The one that counts is the one that librados reads there: ceph.conf may name another, or hold the
+key itself.  What holds the cluster's key stays as it is.
 Source: procedure step 7; nova's own keyring only where ephemeral disks are on RBD.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
+from dataclasses import dataclass
 
-from fabfile.core.contract import Change, Facts, Host, Read, Ref, Seen
+from fabfile.core.contract import Change, Facts, Host, Read, Ref, Refused, Seen
 from fabfile.model.deployment import Binding
 from fabfile.model.site import Site
-from fabfile.resources import cluster
+from fabfile.resources import ceph_conf, cluster, in_force, librados, sed
 from fabfile.resources.auth import key_of
+from fabfile.resources.librados import KeySource
 from fabfile.resources.resource import Resource
 
 _KEY = r'^\s*key\s*=\s*"?([^"\s;#]+)'
@@ -20,8 +25,24 @@ _MASK = (
     r"(?<!client\.)(A[Qg][A-D][A-Za-z0-9+/]{6,}={0,2})",
 )
 """What is called a key, and what looks like one of cephx, wherever it stands."""
+_LISTS = r"^[ \t]*keyring[ \t]*=[ \t]*([^#;\n]*(?:;[ \t]*[/$][^#;\n]*)*)"
+_KEYFILES = r"^[ \t]*keyfile[ \t]*=[ \t]*([^#;\n]*)"
 MODE = "0640"
 _FIT_MODES = ("0640", "0600", "0440", "0400")
+
+
+@dataclass(frozen=True)
+class Held:
+    """What librados finds of a client's key on a host.
+
+    source: where it looks; path: the file that it reads, '' for none; seen: what is there;
+    value: the key as a fingerprint, '' for none.
+    """
+
+    source: KeySource
+    path: str
+    seen: Seen | None
+    value: str
 
 
 def wanted(site: Site, host: Host) -> list[Binding]:
@@ -30,12 +51,34 @@ def wanted(site: Site, host: Host) -> list[Binding]:
 
 
 def reads(site: Site, host: Host) -> list[Read]:
-    """The cluster's side, and each keyring with its key as a fingerprint."""
+    """The cluster's side, ceph.conf, and each keyring with its key as a fingerprint."""
     found = cluster.reads(site, host)
     for binding in wanted(site, host):
         args = {"path": binding.keyring_path, "text": True, "mask": list(_MASK)}
+        found.append(ceph_conf.read_of(site, host))
+        found += in_force.reads(site, host, binding.service)
         found.append(Read(f"keyring.{binding.client}", "file", args))
+        found += _elsewhere(binding)
     return found
+
+
+def _elsewhere(binding: Binding) -> list[Read]:
+    """The other files in which librados may find the client's key."""
+    words = librados.words_of(binding.cluster.name, binding.client, "")
+    args = {
+        "path": binding.conf,
+        "match": _LISTS,
+        "between": librados.BETWEEN,
+        "words": {f"${name}": word for name, word in words.items()},
+        "mask": list(_MASK),
+        "also": [librados.KEYRINGS],
+        "variable": [binding.unit, librados.VARIABLE],
+    }
+    alone = {**args, "match": _KEYFILES, "mask": [r"(\S+)"], "also": [], "variable": None}
+    return [
+        Read(f"keyrings.{binding.client}", "named_files", args),
+        Read(f"keyfiles.{binding.client}", "named_files", alone),
+    ]
 
 
 def plan(site: Site, facts: Facts) -> list[Change]:
@@ -46,14 +89,118 @@ def plan(site: Site, facts: Facts) -> list[Change]:
         if host.name not in facts.hosts:
             continue
         for binding in wanted(site, host):
-            client, owner = binding.client, binding.owner
-            seen = facts.of(host.name, f"keyring.{client}")
-            key = users.get(f"client.{client}", {}).get("key")
-            if seen is None or key is None or held(seen["text"], client) != key:
-                changes.append(_write(binding, seen, key))
-            elif (seen["owner"], seen["group"]) != (owner, owner) or seen["mode"] not in _FIT_MODES:
-                changes.append(_attributes(binding, seen))
+            key = users.get(f"client.{binding.client}", {}).get("key")
+            changes += _of(binding, facts.hosts[host.name], key)
     return changes
+
+
+def held_by(binding: Binding, seen: Seen) -> Held:
+    """Where librados finds the key of a binding's client, and what it finds there."""
+    client = binding.client
+    hostname = (seen.get("host") or {}).get("hostname", "")
+    words = librados.words_of(binding.cluster.name, client, hostname)
+    environment = (seen.get(f"{binding.service.key}.sources") or {}).get("environment", {})
+    text = (seen.get("ceph.conf") or {}).get("text", "")
+    source = librados.key_source(text, client, words, environment)
+    read = "keyfiles" if source.option == "keyfile" else "keyrings"
+    there = {**(seen.get(f"{read}.{client}") or {}), binding.keyring_path: _own(binding, seen)}
+    path = next((p for p in source.paths if there.get(p) and _opens(binding, there[p])), "")
+    text = (there.get(path) or {}).get("text", "")
+    value = {"key": source.value, "keyfile": text.strip()}.get(source.option)
+    return Held(source, path, there.get(path), held(text, client) or "" if value is None else value)
+
+
+def _own(binding: Binding, seen: Seen) -> Seen | None:
+    """What is where librados looks by default, for this client alone."""
+    found: Seen | None = seen.get(f"keyring.{binding.client}")
+    return found
+
+
+def seen_at(binding: Binding, seen: Seen, path: str) -> Seen | None:
+    """What was seen at a path where a binding's key may be."""
+    there = {
+        **(seen.get(f"keyrings.{binding.client}") or {}),
+        binding.keyring_path: _own(binding, seen),
+    }
+    return there.get(path)
+
+
+def _opens(binding: Binding, seen: Seen) -> bool:
+    """Whether the service's user may open a file; it may be of groups that are not seen here."""
+    mode, owner = int(seen["mode"], 8), binding.owner
+    of_group = mode & 0o040 and seen["group"] != "root"
+    return bool(mode & 0o004 or of_group or (mode & 0o400 and seen["owner"] == owner))
+
+
+def _of(binding: Binding, seen: Seen, key: str | None) -> list[Change]:
+    """What is missing for one binding.  Raises Refused where that is not ours to write."""
+    found, ours = held_by(binding, seen), _own(binding, seen)
+    if found.source.option != "keyring":
+        if key is None or found.value != key:
+            raise _set_aside(binding, found, seen)
+        return []
+    if key is not None and found.value == key and found.path != binding.keyring_path:
+        return []
+    path = _place(binding, found)
+    there = found.seen if path == found.path else ours if path == binding.keyring_path else None
+    if key is None or there is None or held(there.get("text", ""), binding.client) != key:
+        return [_write(binding, path, there, key)]
+    fits = (there["owner"], there["group"]) == (binding.owner,) * 2 and there["mode"] in _FIT_MODES
+    return [] if fits else [_attributes(binding, path, there)]
+
+
+def _place(binding: Binding, found: Held) -> str:
+    """Where the key is to be written, so that librados finds it.  Raises Refused."""
+    own, paths = binding.keyring_path, found.source.paths
+    if own in paths and (not found.path or paths.index(own) <= paths.index(found.path)):
+        return own
+    path = found.path or (paths[0] if paths else "")
+    if not _is_the_clients_own(binding, found, path):
+        raise _named_elsewhere(binding, found, path)
+    return path
+
+
+def _is_the_clients_own(binding: Binding, found: Held, path: str) -> bool:
+    """Whether a file that ceph.conf names may be written for this client alone."""
+    client = f"client.{binding.client}"
+    if not path.startswith("/") or found.source.place == librados.VARIABLE:
+        return False
+    if found.seen is None:
+        return found.source.place == client or "$" in found.source.value
+    names = librados.clients_in(found.seen.get("text", ""))
+    return found.seen["kind"] == "file" and set(names) <= {client}
+
+
+def _set_aside(binding: Binding, found: Held, seen: Seen) -> Refused:
+    """A `key` or `keyfile` of ceph.conf that is not the cluster's: ours would not be read."""
+    source, conf = found.source, binding.conf
+    text = (seen.get("ceph.conf") or {}).get("text", "")
+    return Refused(
+        host=binding.host.name,
+        subject=conf,
+        found=f"[{source.place}] {source.option} = {source.value}",
+        why=f"librados takes it before any keyring, and it is not the key of "
+        f"client.{binding.client}",
+        advice=f"take the line out of {conf}: the key goes into {binding.keyring_path}",
+        mend=[sed.without_in_ceph_conf(conf, source.place, source.option, text)],
+    )
+
+
+def _named_elsewhere(binding: Binding, found: Held, path: str) -> Refused:
+    """A keyring that is not this client's alone, or that cannot be written."""
+    source, client = found.source, f"client.{binding.client}"
+    own = f"\n[{client}]\nkeyring = {binding.keyring_path}\n"
+    where = f"[{source.place}] keyring" if source.place != librados.VARIABLE else source.place
+    return Refused(
+        host=binding.host.name,
+        subject=binding.conf,
+        expected=f"the key of {client} in {path or source.value}",
+        found="no such file" if found.seen is None else "none, or another",
+        why=f"librados looks there and not in {binding.keyring_path}: {where} = {source.value}",
+        advice=f"give {client} a section of its own in {binding.conf}, with keyring = "
+        f"{binding.keyring_path}",
+        mend=[f"printf %s {shlex.quote(own)} >> {shlex.quote(binding.conf)}"],
+    )
 
 
 def held(text: str, client: str) -> str | None:
@@ -63,9 +210,9 @@ def held(text: str, client: str) -> str | None:
     return key.group(1) if key else None
 
 
-def _write(binding: Binding, seen: Seen, key: str | None) -> Change:
-    client, owner, path = binding.client, binding.owner, binding.keyring_path
-    old = held(seen["text"], client) if seen else None
+def _write(binding: Binding, path: str, seen: Seen | None, key: str | None) -> Change:
+    client, owner = binding.client, binding.owner
+    old = held(seen.get("text", ""), client) if seen else None
     diff = [f"+ key {key or '(made during the run)'}", f"+ {owner}:{owner} {MODE}"]
     return Change(
         binding.host.name,
@@ -89,8 +236,8 @@ def _write(binding: Binding, seen: Seen, key: str | None) -> Change:
     )
 
 
-def _attributes(binding: Binding, seen: Seen) -> Change:
-    owner, path = binding.owner, binding.keyring_path
+def _attributes(binding: Binding, path: str, seen: Seen) -> Change:
+    owner = binding.owner
     diff = (f"- {seen['owner']}:{seen['group']} {seen['mode']}", f"+ {owner}:{owner} {MODE}")
     args = {"path": path, "mode": MODE, "owner": owner, "group": owner}
     return Change(

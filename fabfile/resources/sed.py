@@ -20,6 +20,19 @@ def without(path: str, section: str, key: str) -> str:
     return edit(f"{_section(section)}{{/^{_plain(key)}[ \\t]*[=:]/d}}", path)
 
 
+def without_in_ceph_conf(path: str, section: str, key: str, text: str) -> str:
+    """Takes an option's lines, with those that go on behind a backslash, out of a ceph.conf.
+
+    text: of the file; what stands before its first heading is [global].
+    """
+    head = rf"^[ \t]*\[[ \t]*{re.escape(section)}[ \t]*\]"
+    begin = (
+        f"/^[ \\t]*\\[[ \\t]*{_plain(section)}[ \\t]*\\]/" if re.search(head, text, re.M) else "1"
+    )
+    lines = f"/^[ \\t]*{_plain(key)}[ \\t]*=/{{:a;/\\\\$/{{N;ba}};d}}"
+    return edit(f"{begin},/^[ \\t]*\\[/{{{lines}}}", path)
+
+
 def setting(path: str, section: str, key: str, value: str) -> str:
     """Gives an option that is there another value."""
     new = re.sub(r"([\\/&])", r"\\\1", f"{key} = {value}")

@@ -103,6 +103,9 @@ LIBRARIES = {"librados2": VERSION, "librbd1": VERSION}
 DISK = {"/": [10**10, 2 * 10**10, 10**6, 2 * 10**6], "/etc": [10**10, 2 * 10**10, 10**6, 2 * 10**6]}
 
 
+NAMED = [
+    f"{kind}.{client}" for kind in ("keyrings", "keyfiles") for client in ("images", "volumes")
+]
 MADE = 1700000000
 HEAD = base64.b64encode(b"\1\0" + MADE.to_bytes(4, "little")).decode()
 """What is read of a key: its type, and when it was made."""
@@ -163,6 +166,7 @@ def hosts():
             **{
                 "keyring.images": file(f"[client.images]\n\tkey = {IMAGES}\n", "glance", "0640"),
                 "keyring.volumes": file(f"[client.volumes]\n\tkey = {KEY}\n", "cinder", "0640"),
+                **dict.fromkeys(NAMED, {}),
                 "cinder.conf": options("cinder"),
                 "cinder.sources": sources("cinder"),
                 "cinder.head": None,

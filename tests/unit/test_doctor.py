@@ -144,8 +144,8 @@ def caps(**altered_caps):
     return lambda cloud: altered(cloud, "ceph01", "ceph.users", change)
 
 
-def ceph_conf(text=clouds.CEPH_CONF, mode="0644"):
-    return lambda cloud: cloud["n1"].update({"ceph.conf": file(text, mode=mode)})
+def ceph_conf(text=clouds.CEPH_CONF, mode="0644", host="n1"):
+    return lambda cloud: cloud[host].update({"ceph.conf": file(text, mode=mode)})
 
 
 def an_option(service, section, key, text, host="ctl"):
@@ -502,6 +502,12 @@ def no_file_store(cloud):
         (new_keys, ERROR, "library.aes256k", "--only-upgrade -y librados2"),
         (lambda c: c["n1"]["host"].update(sudo_keeps_input=True), ERROR, "sudo.log_input", "!log"),
         (ceph_conf(clouds.CEPH_CONF.replace("fsid", "\tfsid")), NOTE, "ceph.conf.tabs", "sed -i"),
+        (
+            ceph_conf(f"{clouds.CEPH_CONF}[client.volumes]\nkey = {KEY}\n", host="ctl"),
+            WARNING,
+            "ceph.conf.key",
+            "sed -i",
+        ),
         (keyring(f"[client.volumes]\n\tkey = {KEY}"), NOTE, "keyring.newline", "sed -i '$a\\'"),
         (
             lambda c: c["n1"].update(
@@ -792,3 +798,18 @@ def test_disks_of_a_guest():
     (one,) = domains.disks(text)
     assert one == domains.Disk("volumes/volume-1", "volumes", OTHER, ("a", "b"))
     assert domains.disks("<disk \n<disk ") == []
+
+
+@pytest.mark.parametrize(
+    "text, code",
+    [
+        ("keyring = /etc/ceph/keyring\n", "refused.ceph.keyrings"),
+        ("[client.volumes]\nkeyring = /etc/openstack/cinder.keyring\n", "keyring.missing"),
+        (f"[client.volumes]\n\tkey = sha256:{'c' * 64}\n", "refused.ceph.keyrings"),
+    ],
+)
+def test_a_ceph_conf_that_sends_librados_elsewhere_is_found(text, code):
+    def change(cloud):
+        cloud["ctl"]["ceph.conf"] = file(clouds.CEPH_CONF + text)
+
+    assert code in {finding.code for finding in clouds.found(change)}

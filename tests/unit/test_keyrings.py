@@ -1,12 +1,15 @@
 """Keyring files: who holds which, what is rewritten and what is only mended."""
 
+import subprocess
+
 import pytest
 
-from fabfile.core.contract import Facts, Host, Ref
-from fabfile.core.remote import processes
-from fabfile.resources import keyrings
+from fabfile.core import answers
+from fabfile.core.contract import Facts, Host, Ref, Refused
+from fabfile.core.remote import configuration, processes
+from fabfile.resources import ceph_conf, keyrings, sed
 
-from .states import DIGEST, EPHEMERAL, KEY, cluster, file, site, user
+from .states import DIGEST, EPHEMERAL, KEY, cluster, file, site, sources, user
 
 HELD = "AQBsb2NrZWQgaW4gYSB0ZXN0IGZpbGU/AAAA+A=="
 HELD_AS = processes.fingerprint(HELD)
@@ -187,3 +190,226 @@ def test_novas_keyring_comes_with_its_disks():
     (change,) = keyrings.plan(site(**EPHEMERAL), Facts(hosts))
     assert (change.host, change.wave, change.args["owner"]) == ("n1", 2, "nova")
     assert change.restarts == ("nova-compute",)
+
+
+# Where librados looks
+
+CONF = "/etc/ceph/ceph.conf"
+ALONE = site(hosts={"ceph01": {"roles": ["ceph"]}, "ctl": {"roles": ["glance"]}})
+"""Glance without Cinder beside it, for which the same ceph.conf counts."""
+OURS = "/etc/ceph/ceph.client.images.keyring"
+ELSEWHERE = "/etc/openstack/glance.keyring"
+OTHER_KEY = HELD[::-1]
+MAPPED = as_seen(RIGHT)
+
+
+def at(text, images=MAPPED, there=None, alone=None, environment=None, users=USERS):
+    """The plan of a host whose ceph.conf says this; there: {path: text of a keyring}."""
+    conf = told_conf(text)
+    seen = {
+        "host": {"hostname": "ctl.example"},
+        "ceph.conf": file(conf),
+        "glance.sources": sources("glance", environment=environment),
+        "keyring.images": images,
+        "keyrings.images": {path: text and as_seen(text) for path, text in (there or {}).items()},
+        "keyfiles.images": {
+            p: file(processes.fingerprint(k), "glance") for p, k in (alone or {}).items()
+        },
+    }
+    return keyrings.plan(ALONE, Facts({"ceph01": cluster(users=users), "ctl": seen}))
+
+
+def told_conf(text):
+    """ceph.conf as it leaves the host."""
+    return processes.masked(text, ceph_conf.CREDENTIALS)
+
+
+WRONG = f"[client.images]\n\tkey = {OTHER_KEY}\n"
+BOTH = RIGHT + f"[client.glance]\n\tkey = {OTHER_KEY}\n"
+
+
+@pytest.mark.parametrize(
+    "text, more",
+    [
+        ("[global]\nkeyring = /etc/ceph/keyring\n", {"there": {"/etc/ceph/keyring": BOTH}}),
+        ("keyring = /etc/ceph/keyring\n", {"there": {"/etc/ceph/keyring": BOTH}}),
+        (
+            "[client]\n  keyring=/etc/ceph/k ; all\n",
+            {"there": {"/etc/ceph/k": RIGHT}, "images": None},
+        ),
+        (
+            f"[client.images]\nkeyring = {ELSEWHERE}\n",
+            {"there": {ELSEWHERE: RIGHT}, "images": None},
+        ),
+        (
+            "[client.images]\nkeyring = /etc/ceph/$cluster.${type}.$id.key\n",
+            {"there": {"/etc/ceph/ceph.client.images.key": RIGHT}, "images": None},
+        ),
+        (
+            '[global]\nkeyring = "/none, /etc/ceph/$host.$name"\n',
+            {"there": {"/none": None, "/etc/ceph/ctl.client.images": RIGHT}, "images": None},
+        ),
+        (
+            "[global]\nkeyring = /a\n[client]\nkeyring = /b\n"
+            f"[client.images]\nkeyring = {ELSEWHERE}\n",
+            {"there": {"/a": WRONG, "/b": WRONG, ELSEWHERE: RIGHT}},
+        ),
+        (
+            f"[client.images]\nkeyring = /a\n[global]\n[client.images]\nkeyring = {ELSEWHERE}\n",
+            {"there": {"/a": WRONG, ELSEWHERE: RIGHT}},
+        ),
+        (
+            "[client.cinder]\nkeyring = /a\n[osd]\nkeyring = /b\n",
+            {"there": {"/a": WRONG, "/b": WRONG}},
+        ),
+        ("# keyring = /a\n; key = x\n[client.images2]\nkey = AQx\n", {"there": {"/a": WRONG}}),
+        (f"[client.images]\nkey = {HELD}\n", {"images": None}),
+        (f'[client.images]\n\tkey = "{HELD}" ; of old\n', {"images": as_seen(WRONG)}),
+        (f"[client.images]\nkey = {HELD}\nkeyring = /a\n", {"there": {"/a": WRONG}}),
+        (
+            "[client.images]\nkeyfile = /etc/ceph/$id.secret\n",
+            {"alone": {"/etc/ceph/images.secret": HELD}, "images": None},
+        ),
+        (f"[client.images]\nkey =\n[global]\nkey = {OTHER_KEY}\n", {}),
+        ("", {"there": {"/etc/ceph/ceph.keyring": BOTH}, "images": None}),
+        ("", {"environment": {"CEPH_KEYRING": ELSEWHERE}, "there": {ELSEWHERE: RIGHT}}),
+        (
+            f"[client]\nkeyring = {OURS}\n",
+            {"environment": {"CEPH_KEYRING": ELSEWHERE}, "there": {ELSEWHERE: WRONG}},
+        ),
+        ("[client]\nkeyring = /root/k, " + OURS, {"there": {"/root/k": None}}),
+    ],
+)
+def test_the_right_key_where_librados_looks_is_no_change(text, more):
+    assert at(text, **more) == []
+
+
+@pytest.mark.parametrize(
+    "text, more, path",
+    [
+        ("", {"images": None}, OURS),
+        ("", {"images": as_seen(WRONG)}, OURS),
+        ("", {"images": None, "there": {"/etc/ceph/ceph.keyring": WRONG}}, OURS),
+        (f"[client.images]\nkeyring = {ELSEWHERE}\n", {}, ELSEWHERE),
+        (f"[client.images]\nkeyring = {ELSEWHERE}\n", {"there": {ELSEWHERE: WRONG}}, ELSEWHERE),
+        (f"[client.images]\nkeyring = /a,{ELSEWHERE}\n", {"there": {ELSEWHERE: WRONG}}, ELSEWHERE),
+        (f"[client]\nkeyring = /a {OURS}\n", {"there": {"/a": None}, "images": None}, OURS),
+        ("[global]\nkeyring = /etc/$cluster.$name\n", {}, "/etc/ceph.client.images"),
+        (
+            f"[client]\nkeyring = {OURS}, /a\n",
+            {"there": {"/a": RIGHT}, "images": as_seen(WRONG)},
+            OURS,
+        ),
+    ],
+)
+def test_the_key_is_written_where_librados_looks(text, more, path):
+    (change,) = at(text, **more)
+    assert (change.verb, change.thing, change.args["path"]) == ("write", path, path)
+    assert (change.args["owner"], change.args["mode"]) == ("glance", "0640")
+
+
+@pytest.mark.parametrize(
+    "text, more, place",
+    [
+        ("[global]\nkeyring = /etc/ceph/keyring\n", {}, "[global] keyring"),
+        (
+            "[global]\nkeyring = /k\n",
+            {"there": {"/k": BOTH.replace(HELD, OTHER_KEY)}},
+            "[global] keyring",
+        ),
+        (
+            "[client]\nkeyring = /k\n",
+            {"there": {"/k": "[client.admin]\nkey = AQ\n"}},
+            "[client] keyring",
+        ),
+        (
+            f"[client]\nkeyring = /k,{OURS}\n",
+            {"there": {"/k": "[client.admin]\nkey = AQ\n"}},
+            "[client] keyring",
+        ),
+        (
+            "[client.images]\nkeyring = /k\n",
+            {"there": {"/k": BOTH.replace(HELD, "AQx")}},
+            "[client.images]",
+        ),
+        ("[client.images]\nkeyring = k\n", {}, "[client.images] keyring"),
+        ("[client.images]\nkeyring =\n", {}, "[client.images] keyring"),
+        ("", {"environment": {"CEPH_KEYRING": ELSEWHERE}}, "CEPH_KEYRING"),
+        (f"[client.images]\n\tkey = {OTHER_KEY}\n", {}, "[client.images] key"),
+        (f"key = {OTHER_KEY}\n[client]\nx = y\n", {}, "[global] key"),
+        (f"[global]\nkey = {HELD}\n", {"users": ()}, "[global] key"),
+        ("[client]\nkeyfile = /k\n", {}, "[client] keyfile"),
+        ("[client]\nkeyfile = /k\n", {"alone": {"/k": OTHER_KEY}}, "[client] keyfile"),
+    ],
+)
+def test_what_sets_our_keyring_aside_is_refused_with_a_way_on(tmp_path, text, more, place):
+    with pytest.raises(Refused) as caught:
+        at(text, **more)
+    refused = caught.value
+    assert refused.host == "ctl" and refused.subject == CONF and OTHER_KEY not in str(refused)
+    assert place in f"{refused.found} {refused.why}"
+    (command,) = refused.mend
+    path = tmp_path / "ceph.conf"
+    path.write_text(text)
+    subprocess.run(["sh", "-c", command.replace(CONF, str(path))], check=True)
+    more = {**more, "users": USERS} if more.get("users") == () else more
+    assert at(path.read_text(), **more) == []
+
+
+def test_a_key_that_goes_on_in_the_next_line_is_taken_out_whole(tmp_path):
+    path = tmp_path / "ceph.conf"
+    path.write_text("[a]\nkey = 1\n [client.images ]\n\tkey = \\\n AQx\nb = 2\n[client]\nkey = 3\n")
+    text = path.read_text()
+    command = sed.without_in_ceph_conf(str(path), "client.images", "key", text)
+    subprocess.run(["sh", "-c", command], check=True)
+    assert path.read_text() == "[a]\nkey = 1\n [client.images ]\nb = 2\n[client]\nkey = 3\n"
+
+
+@pytest.mark.parametrize(
+    "owner, group, mode, opens",
+    [
+        ("glance", "glance", "0400", True),
+        ("root", "root", "0644", True),
+        ("root", "root", "0600", False),
+        ("root", "root", "0640", False),
+        ("root", "openstack", "0640", True),
+        ("cinder", "cinder", "0600", False),
+    ],
+)
+def test_a_keyring_that_the_service_cannot_open_is_passed_over(owner, group, mode, opens):
+    wrong = {**as_seen("[client.admin]\nkey = AQ\n", owner, mode, group)}
+    seen = {
+        "ceph.conf": file(f"[client]\nkeyring = /k,{OURS}\n"),
+        "keyring.images": MAPPED,
+        "keyrings.images": {"/k": wrong},
+    }
+    facts = Facts({"ceph01": cluster(users=USERS), "ctl": seen})
+    if opens:
+        with pytest.raises(Refused):
+            keyrings.plan(ALONE, facts)
+    else:
+        assert keyrings.plan(ALONE, facts) == []
+
+
+def test_the_host_looks_at_every_file_that_may_count(tmp_path, monkeypatch):
+    asked = {read.id: read.args for read in keyrings.reads(site(), site().host("ctl"))}
+    conf, right = tmp_path / "ceph.conf", tmp_path / "ceph.client.images.k"
+    conf.write_text(
+        f"[global]\nkeyring = {tmp_path}/none, \\\n {tmp_path}/$cluster.${{type}}.$id.k ; {HELD}\n"
+        f"[client.images]\nkeyfile = '{tmp_path}/secret'\n"
+    )
+    right.write_text(RIGHT)
+    (tmp_path / "secret").write_text(HELD + "\n")
+    monkeypatch.setattr(
+        configuration.units,
+        "process",
+        lambda unit: {"environment": {"CEPH_KEYRING": f"{tmp_path}/of-{unit}"}},
+    )
+    found = configuration.named_files(**{**asked["keyrings.images"], "path": str(conf)})
+    assert set(found) >= {f"{tmp_path}/none", str(right), f"{tmp_path}/of-glance-api"}
+    assert {"/etc/ceph/ceph.client.images.keyring", "/etc/ceph/keyring.bin"} <= set(found)
+    assert keyrings.held(found[str(right)]["text"], "images") == HELD_AS
+    alone = configuration.named_files(**{**asked["keyfiles.images"], "path": str(conf)})
+    assert alone[f"{tmp_path}/secret"]["text"].strip() == HELD_AS
+    assert HELD not in str(found) + str(alone)
+    assert answers.fits("named_files", found) and answers.fits("named_files", alone)

@@ -25,6 +25,7 @@ from .states import (
 )
 
 A_DEBIAN = {"os": "debian", "like": [], "name": "Debian 12", "hostname": "h"}
+CLIENTS = ("images", "volumes", "vms")
 ANSWERS = {
     "host": A_DEBIAN,
     "kolla": {"/etc/kolla": False},
@@ -35,6 +36,7 @@ ANSWERS = {
     "keyring.images": None,
     "keyring.volumes": None,
     "keyring.vms": None,
+    **{f"{kind}.{client}": {} for kind in ("keyrings", "keyfiles") for client in CLIENTS},
     "libvirt.secrets": {},
     "virsh.secret-set-value": VIRSH_READS_FILES,
     "pending_restarts": ["nova-compute"],

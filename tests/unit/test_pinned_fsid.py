@@ -159,6 +159,7 @@ VALUES = {
     "run": [KEPT],
     "running_units": [],
     "options": None,
+    "named_files": {},
     "sources": {"main": "", "running": False, "files": [], "environment": {}},
 }
 """What each verb reads on a host of which everything is still to be done."""

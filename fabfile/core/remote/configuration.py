@@ -18,7 +18,7 @@ URL_LOGIN = re.compile(r"://[^/\s@]*:[^/\s@]*@")
 _VARIABLE = re.compile(r"OS_(.+)__(.+)\Z")
 _WSGI = re.compile(r"uwsgi|wsgi|apache2|httpd|gunicorn", re.I)
 _GIVEN_KEY = r"--[\w-]*(?:password|passwd|secret|token|key(?!ring|file))[=\s]+(\S+)"
-_MOST_FILES = 256
+_MOST_FILES, _MOST_NAMED = 256, 32
 
 
 def hidden(name, value, plain):
@@ -49,15 +49,54 @@ def sources(unit, project, main, plain=(), variables=(), wsgi=None):
     process = units.process(unit)
     found = []
     for path in _order(process, project, main, wsgi)[:_MOST_FILES]:
-        data = None if path == main else files.read(path)
-        if path == main or data is not None:
-            found.append([path, [] if path == main else lines_of(path, data, plain)])
+        own = path == main or _is_one(path, main)
+        data = None if own else files.read(path)
+        if own or data is not None:
+            found.append([main, []] if own else [path, lines_of(path, data, plain)])
     return {
         "main": main,
         "running": process["running"],
         "files": found,
         "environment": _told(process["environment"], plain, variables),
     }
+
+
+def named_files(path, match, between, words, mask, also=(), variable=None):
+    """{path: what it is, a file with its text, masked; or None} of the files that a file names.
+
+    match: what finds the lists of files in its text, each its first group; between: what stands
+    between two files; words: {'$name': what it stands for}.  also: lists that count without
+    being named; variable: (unit, name) of one more list, in the unit's environment.
+    """
+    text = re.sub(r"\\\n", " ", processes.text(files.read(path) or b""))
+    lists = re.findall(match, text, re.M) + list(also)
+    if variable:
+        lists.append(units.process(variable[0])["environment"].get(variable[1], ""))
+    found = {}
+    for name in re.split(between, " ".join(lists)):
+        for word, meaning in words.items():
+            name = name.replace(word, meaning).replace("${%s}" % word[1:], meaning)
+        name = name.strip("\"'")
+        if name.startswith("/") and len(found) < _MOST_NAMED:
+            found[name] = _with_text(name, mask)
+    return found
+
+
+def _with_text(path, mask):
+    seen = files.describe(path)
+    if seen and seen["kind"] == "file":
+        data = files.read(path) or b""
+        seen["sha256"] = files.sha256(data)
+        seen["text"] = processes.masked(processes.text(data), mask)
+    return seen
+
+
+def _is_one(path, main):
+    """Whether both are one file: /etc/cinder may be a link."""
+    try:
+        return os.path.samefile(path, main)
+    except OSError:
+        return False
 
 
 def _told(environment, plain, variables):

@@ -207,6 +207,7 @@ READS = {
     "file": file,
     "options": option_file,
     "sources": configuration.sources,
+    "named_files": configuration.named_files,
     "argv": argv,
     "lines": lines,
     "rows": rows,
