@@ -37,7 +37,9 @@ def namespace() -> Collection:
             recovery.key,
         )
     )
-    root.add_collection(Collection("ceph", ceph.pools, ceph.auth, ceph.keyrings, ceph.mons))
+    root.add_collection(
+        Collection("ceph", ceph.pools, ceph.auth, ceph.clones, ceph.keyrings, ceph.mons)
+    )
     root.add_collection(Collection("controller", controller.glance, controller.cinder))
     root.add_collection(Collection("compute", compute.secret, compute.nova))
     root.add_collection(

@@ -31,6 +31,14 @@ def auth() -> list[Resource]:
 
 
 @command
+def clones() -> list[Resource]:
+    """Have RBD make clones of v2, so that what has a clone can be deleted; restart Cinder."""
+    from fabfile.resources import clone_format, restarts  # noqa: PLC0415 (start-up time)
+
+    return [clone_format.RESOURCE, restarts.after_clones]
+
+
+@command
 def keyrings() -> list[Resource]:
     """Put each keyring on the hosts that need it, for its service alone."""
     from fabfile.resources import keyrings as resource  # noqa: PLC0415 (start-up time)

@@ -7,6 +7,7 @@ from fabfile.doctor import (
     backends,
     backups,
     ceph,
+    clones,
     files,
     hosts,
     observation,
@@ -23,7 +24,7 @@ from fabfile.resources import chain
 
 STAGES = (*chain.RESOURCES, observation.RESOURCE)
 """All that asks: the resources, and a doctor's own further questions."""
-ROOMS = (reachability, hosts, services, versions, ceph, files, options, backends, backups)
+ROOMS = (reachability, hosts, services, versions, ceph, files, options, backends, backups, clones)
 
 
 def findings(site: Site, seen: Looked) -> tuple[list[Finding], pending_plan.Planned]:

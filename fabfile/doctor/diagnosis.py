@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from fabfile.core.contract import Change, Facts, Json, Refused, Secret, Stop
 from fabfile.doctor.finding import (
     ERROR,
+    NOTE,
     RESTART,
     RESTART_ALL,
     WARNING,
@@ -25,6 +26,7 @@ from fabfile.doctor.finding import (
 from fabfile.model.site import Client, Site
 from fabfile.resources import (
     auth,
+    clone_format,
     cluster,
     keyrings,
     libvirt_secret,
@@ -47,7 +49,7 @@ def finding(name: str, site: Site, facts: Facts, change: Change) -> Finding | No
     )
 
 
-_ON_THE_CLUSTER = ("ceph.pools", "ceph.auth")
+_ON_THE_CLUSTER = ("ceph.pools", "ceph.auth", "ceph.clones")
 
 
 def _mend(name: str, change: Change) -> tuple[Step, ...]:
@@ -185,6 +187,17 @@ def _auth(site: Site, facts: Facts, change: Change) -> Why:
     causes = [cause for d in lacking for cause in _narrow(d, caps.get(d, ""), site, client)]
     severity = WARNING if lacking == ["mgr"] else ERROR
     return severity, "user.caps", found, expected, "; ".join(causes)
+
+
+def _clones(site: Site, facts: Facts, change: Change) -> Why:
+    return (
+        NOTE,
+        "ceph.clones",
+        f"clones of v1 (the cluster requires clients of {clone_format.required(site, facts)})",
+        "clones of v2, which all who use the cluster can read",
+        "recommended: with v1, a snapshot that a volume was made from is not deleted "
+        "(SnapshotIsBusy), and an image that has clones never leaves its pool",
+    )
 
 
 def _narrow(daemon: str, have: str, site: Site, client: Client) -> list[str]:
@@ -453,6 +466,7 @@ WHY: dict[str, Callable[[Site, Facts, Change], Why | None]] = {
     "hosts.conf": _conf,
     "ceph.pools": _pools,
     "ceph.auth": _auth,
+    "ceph.clones": _clones,
     "ceph.keyrings": _keyrings,
     "compute.secret": _secret,
     "controller.glance": _options,

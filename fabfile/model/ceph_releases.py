@@ -82,3 +82,6 @@ class Feature:
 AES256K = Feature({19: (19, 2, 6), 20: (20, 2, 4), 21: (21, 2, 0)})
 """Keys of type 2.  Source: the answer to CVE-2025-30156 (Ceph 19.2.6 and 20.2.4, August 2026);
 rook.io, CephX Keys and Rotation: 'beginning with 19.2.6, 20.2.4, 21.2.0'."""
+CLONE_V2 = Feature({13: (13, 2, 0)})
+"""Clones whose parent needs no protection.  Source: ceph.com, New in Mimic: Simplified RBD Image
+Cloning."""

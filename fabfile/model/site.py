@@ -231,11 +231,15 @@ class Backup(_Table):
 
 
 class Site(_Table):
-    """A whole site file."""
+    """A whole site file.
+
+    clone_v2: whether RBD's clones are to be of v2; None: where all who use the cluster read them.
+    """
 
     name: Name
     fsid: Uuid | None = None
     release: Name = "auto"
+    clone_v2: bool | None = None
     platform: Name = "debian"
     hosts: dict[Name, HostTable] = Field(min_length=1)
     pools: dict[Name, Pool] = {"volumes": Pool(), "images": Pool()}

@@ -12,6 +12,7 @@ from fabfile.model import services
 from fabfile.model.phases import Phase
 from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
+from fabfile.resources import clone_format
 from fabfile.resources.resource import Resource
 
 
@@ -36,6 +37,8 @@ def plan(
     needed: dict[str, set[str]] = {}
     for change in changes:
         needed.setdefault(change.host, set()).update(change.restarts)
+    for name, names in clone_format.restarts(site, changes).items():
+        needed.setdefault(name, set()).update(names)
     for host in site.all_hosts():
         seen = facts.hosts.get(host.name)
         if seen is None or "pending_restarts" not in seen:
@@ -99,6 +102,12 @@ def _after_moves(site: Site, facts: Facts, changes: Sequence[Change] = ()) -> li
     return [change for change in plan(site, facts, changes) if change.host in hosts]
 
 
+def _after_clones(site: Site, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
+    """As plan, for the hosts whose Cinder is to see that clones are of another format."""
+    hosts = clone_format.restarts(site, changes)
+    return [change for change in plan(site, facts, changes) if change.host in hosts]
+
+
 def _every(site: Site, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
     """As plan, with nothing left out."""
     return plan(site, facts, changes, everything=True)
@@ -109,6 +118,8 @@ _OWED = Resource(_TASK, _owed, plan, sees_changes=True)
 """What is owed and nothing else: what looks again when the work was done."""
 after_moves = Resource(_TASK, _owed, _after_moves, sees_changes=True)
 """What must not wait for a restart that comes later: a service whose volumes were moved."""
+after_clones = Resource(_TASK, _owed, _after_clones, sees_changes=True)
+"""What ceph.clones makes necessary on other hosts than the one where it is done."""
 every = Resource(_TASK, reads, _every, notes, verify_with=_OWED, sees_changes=True)
 """services.restart --all: every unit of the site's roles."""
 RESOURCE = Resource(_TASK, reads, plan, notes, verify_with=_OWED, sees_changes=True)

@@ -20,6 +20,7 @@ from .states import (
     answer,
     cluster,
     conf,
+    connected,
     file,
     secret,
     site,
@@ -155,6 +156,7 @@ def hosts():
     made = {
         "ceph01": {
             **ceph,
+            **connected("luminous", required="mimic"),
             "host": machine(0),
             "disk": DISK,
             "ceph.ratios": said(RATIOS),

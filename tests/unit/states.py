@@ -67,6 +67,20 @@ def cluster(pools=(), users=(), major=16, checks=(), mons=("10.0.0.1:6789/0",)):
     }
 
 
+def said_by(text, code=0):
+    """What a program says."""
+    return {"code": code, "out": text, "err": ""}
+
+
+def connected(*releases, required="luminous"):
+    """What the cluster says of its clients: of these releases each, one."""
+    groups = [{"features": "0x3f01", "release": name, "num": 1} for name in releases]
+    return {
+        "ceph.required": {"code": 0, "out": f'"require_min_compat_client":"{required}"', "err": ""},
+        "ceph.features": answer({"mon": [], "osd": [], "client": groups, "mgr": []}),
+    }
+
+
 def user(client, key=KEY, caps=None):
     return {"entity": f"client.{client}", "key": key, "caps": caps or {}}
 

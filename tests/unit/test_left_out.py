@@ -18,6 +18,7 @@ from .states import (
     VIRSH_READS_FILES,
     cluster,
     conf,
+    connected,
     secret,
     site,
     sources,
@@ -49,12 +50,13 @@ ANSWERS = {
     "cinder.conf": conf(),
     "nova.conf": conf(),
 }
+V2 = connected(required="mimic")
 SITES = [{}, EPHEMERAL, {"sudoers": {"user": "op"}}]
 
 
 def facts(site, left_out=(), **more):
     """Of hosts on which nothing is done yet; left_out: hosts that were not read."""
-    hosts = {"ceph01": {**cluster(users=[user("volumes")]), "sudoers": None}}
+    hosts = {"ceph01": {**cluster(users=[user("volumes")]), **V2, "sudoers": None}}
     for host in site.all_hosts():
         asked = {r.id for stage in chain.RESOURCES for r in stage.reads(site, host)}
         hosts.setdefault(host.name, {name: ANSWERS[name] for name in asked & set(ANSWERS)})
@@ -113,7 +115,7 @@ def test_a_uuid_that_is_set_needs_no_note():
 
 def test_without_any_host_of_a_release_there_is_nothing_to_set():
     here = site(hosts={"ceph01": {"roles": ["ceph"]}, "n1": {"roles": ["compute"]}})
-    seen = Facts({"ceph01": cluster()}, {"uuid.volumes": OTHER})
+    seen = Facts({"ceph01": {**cluster(), **V2}}, {"uuid.volumes": OTHER})
     assert {change.host for change in planned(here, seen).changes} == {"ceph01"}
 
 
