@@ -8,6 +8,7 @@ from fabfile.doctor import (
     backups,
     ceph,
     clones,
+    default_type,
     files,
     hosts,
     observation,
@@ -24,7 +25,19 @@ from fabfile.resources import chain
 
 STAGES = (*chain.RESOURCES, observation.RESOURCE)
 """All that asks: the resources, and a doctor's own further questions."""
-ROOMS = (reachability, hosts, services, versions, ceph, files, options, backends, backups, clones)
+ROOMS = (
+    reachability,
+    hosts,
+    services,
+    versions,
+    ceph,
+    files,
+    options,
+    backends,
+    backups,
+    clones,
+    default_type,
+)
 
 
 def findings(site: Site, seen: Looked) -> tuple[list[Finding], pending_plan.Planned]:

@@ -154,9 +154,10 @@ def _of_host(host: Host, facts: Facts) -> Iterator[str]:
     text = seen["packages"].get(_LIBRARY)
     version = ceph_releases.version(text)
     if text is None:
-        last = _OLD_SYSTEMS.get(seen["host"]["os"])
-        if last and _numbers(seen["host"]["version"]) <= last:
-            yield f"{host.name}: {_LIBRARY} of {seen['host']['name']}, if that gets its own"
+        system = seen["host"]
+        last = _OLD_SYSTEMS.get(system.get("os", ""))
+        if last and _numbers(system.get("version", "")) <= last:
+            yield f"{host.name}: {_LIBRARY} of {system.get('name')}, if that gets its own"
     elif version is None or not CLONE_V2.known_to(version):
         yield f"{host.name}: {_LIBRARY} {text}"
 
