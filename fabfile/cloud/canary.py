@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from fabfile.cloud import rbd, waiting
 from fabfile.cloud.checks import Check, Checks
 from fabfile.cloud.connection import Cloud
+from fabfile.cloud.dependents import END, Dependents, Expected
 from fabfile.cloud.leftovers import PREFIX, Leftovers
 from fabfile.cloud.proof import cloned, risen, watchers
 from fabfile.cloud.rbd import Ceph
@@ -40,12 +41,14 @@ class Flight:
 
     targets: computes that an instance may migrate to.  at_once: computes at a time.
     backend: where the settings' volume type is not there (yet), a private one of this
-    backend is made for the time; '' makes none.
+    backend is made for the time; '' makes none.  dependents: what is right where something is
+    deleted that has a clone; None leaves that out.
     """
 
     targets: tuple[str, ...]
     at_once: int
     backend: str = ""
+    dependents: Expected | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,15 @@ class _Canary:
             ]
             for work in works:
                 work.result()
+        if self._flight.dependents is not None:
+            self._delete_parents(self._flight.dependents)
+
+    def _delete_parents(self, expected: Expected) -> None:
+        """Once, whatever the number of computes: Glance's and Cinder's matter alone."""
+        connection = self._connect()
+        user = User(connection, self._settings, self._listener.raise_if_stopped)
+        remove = self._removing(connection, END)
+        Dependents(user, self._ceph, expected, remove).all(self._checks)
 
     def _upload(self) -> str:
         self._user.glance_answers()
@@ -174,14 +186,14 @@ class _Canary:
             steps = course.steps(here, there) if here is not None else course.storage()
             # The generator stops at the first that fails.
             all(self._checks.check(text, act, name) for text, act in steps)
-            self._checks.check(LAST, self._removing(connection, name), name, last=True)
+            self._checks.check(LAST, self._removing(connection, _end(name)), name, last=True)
         finally:
             crews.put(connection)
 
-    def _removing(self, connection: Cloud, name: str) -> Callable[[], str]:
+    def _removing(self, connection: Cloud, end: str) -> Callable[[], str]:
         leftovers = Leftovers(connection, self._settings.timeout, self._listener.say)
         own = f"{PREFIX}{self._settings.run_id}-"
-        return partial(leftovers.remove, own, _end(name))
+        return partial(leftovers.remove, own, end)
 
 
 class _Course:

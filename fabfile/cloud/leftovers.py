@@ -63,12 +63,20 @@ class Leftovers:
 
         Goes on where one thing stays; Unproved names all that stayed.
         """
-        kinds = (self._servers, self._snapshots, self._volumes, self._images, self._types)
+        kinds = (
+            self._servers,
+            self._clones,
+            self._snapshots,
+            self._volumes,
+            self._images,
+            self._types,
+        )
         return self._delete(kinds, Ours(prefix))
 
     def remove(self, prefix: str, end: str) -> str:
         """As sweep(), of instances and volumes alone, whose names have this end too."""
-        return self._delete((self._servers, self._snapshots, self._volumes), Ours(prefix, end))
+        kinds = (self._servers, self._clones, self._snapshots, self._volumes)
+        return self._delete(kinds, Ours(prefix, end))
 
     def _delete(self, kinds: Sequence[Kind], ours: Ours) -> str:
         trouble: list[str] = []
@@ -105,8 +113,15 @@ class Leftovers:
         _attempt(trouble, self._gone, "cinder: snapshot", found, self._storage.snapshots)
         return len(found)
 
-    def _volumes(self, ours: Ours, trouble: list[str]) -> int:
+    def _clones(self, ours: Ours, trouble: list[str]) -> int:
+        """Volumes that were made from others: those may be kept for as long as these are there."""
         found = self._ours(self._storage.volumes(), ours)
+        return self._free(list(filter(_is_clone, found)), trouble)
+
+    def _volumes(self, ours: Ours, trouble: list[str]) -> int:
+        return self._free(self._ours(self._storage.volumes(), ours), trouble)
+
+    def _free(self, found: list[Volume], trouble: list[str]) -> int:
         _attempt(trouble, self._at_rest, "volume", found, self._storage.volumes)
         for item in found:
             _attempt(trouble, self._delete_volume, item)
@@ -182,6 +197,11 @@ class Leftovers:
             fatal=("error_deleting",),
             end="expected it to be gone; delete it by hand",
         )
+
+
+def _is_clone(volume: Volume) -> bool:
+    names = ("snapshot_id", "source_volume_id")
+    return any(getattr(volume, name, None) for name in names)
 
 
 def _attempt(

@@ -1,4 +1,4 @@
-"""What rbd says of a volume's image: its parent, watchers, used bytes and snapshots.
+"""What rbd says of a volume's image: its parent, format, watchers, used bytes and snapshots.
 
 Knows the words to ask by and the JSON that comes back; who runs them is the caller's matter.
 """
@@ -16,7 +16,7 @@ class Ceph(Protocol):
     """ceph(kind, volume id): the answer, as parse() gives it."""
 
     @overload
-    def __call__(self, kind: Literal["parent"], volume: str, /) -> str: ...
+    def __call__(self, kind: Literal["parent", "clone"], volume: str, /) -> str: ...
 
     @overload
     def __call__(self, kind: Literal["watchers", "snapshots"], volume: str, /) -> list[str]: ...
@@ -33,6 +33,7 @@ def questions(rbd: Callable[..., list[str]], pool: str) -> dict[str, list[str]]:
     image = pool + "/volume-{}"
     return {
         "parent": rbd("info", "--format", "json", image),
+        "clone": rbd("info", "--format", "json", image),
         "watchers": rbd("status", "--format", "json", image),
         "used": rbd("du", "--format", "json", image),
         "snapshots": rbd("snap", "ls", "--format", "json", image),
@@ -40,8 +41,8 @@ def questions(rbd: Callable[..., list[str]], pool: str) -> dict[str, list[str]]:
 
 
 def parse(kind: str, text: str) -> str | int | list[str]:
-    """What rbd's JSON says: parent str ('' if none), watchers list[str], used bytes,
-    snapshots list[str] (names).
+    """What rbd's JSON says: parent str ('' if none), clone 'v1', 'v2' or '' (it is none),
+    watchers list[str], used bytes, snapshots list[str] (names).
 
     Raises Failed if it is not that command's JSON.
     """
@@ -58,6 +59,13 @@ def _parent(info: Mapping[str, Json]) -> str:
     info["name"]
     found = info.get("parent")
     return "{pool}/{image}@{snapshot}".format(**found) if found else ""
+
+
+def _clone(info: Mapping[str, Json]) -> str:
+    """The format of a clone; v2 is told since Mimic, where it came."""
+    if not _parent(info):
+        return ""
+    return "v2" if "clone-child" in info.get("op_features", ()) else "v1"
 
 
 def _watchers(status: Mapping[str, Json]) -> list[str]:
@@ -85,6 +93,7 @@ def addresses(watchers: list[str]) -> set[str]:
 
 _PARSERS: dict[str, Callable[[Json], str | int | list[str]]] = {
     "parent": _parent,
+    "clone": _clone,
     "watchers": _watchers,
     "used": _used,
     "snapshots": _snapshots,

@@ -6,12 +6,13 @@ end and names and marks what it makes, so that leftovers finds it.
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from fabfile.cloud import waiting
 from fabfile.cloud.connection import Cloud
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _GIB = 1024**3
+_SEED = 1024**2
 _CONSOLE_LINES = 60
 HEARD = 90
 """Seconds after which Nova hears a nova-compute that lives: it tells so every 10."""
@@ -145,8 +147,22 @@ class User:
             **self._mark(),
             **properties,
         }
+        with open(path, "rb") as stream:
+            return self._filled(body, stream)
+
+    def seed(self, what: str) -> Image:
+        """A small raw image of no use but as a parent."""
+        body = {
+            "name": self._name(what),
+            "disk_format": "raw",
+            "container_format": "bare",
+            **self._mark(),
+        }
+        return self._filled(body, io.BytesIO(bytes(_SEED)))
+
+    def _filled(self, body: dict[str, str], stream: BinaryIO) -> Image:
         identifier = _answer(self._glance.post("/images", json=body)).json()["id"]
-        self._send(identifier, path)
+        self._send(identifier, stream)
         return self.until(
             f"glance: image {body['name']}",
             lambda: self._glance.get_image(identifier),
@@ -154,20 +170,38 @@ class User:
             fatal=("killed", "deleted"),
         )
 
-    def _send(self, identifier: str, path: str | PathLike[str]) -> None:
+    def _send(self, identifier: str, stream: BinaryIO) -> None:
         headers = {"Content-Type": "application/octet-stream"}
         if self._settings.store:
             headers["X-Image-Meta-Store"] = self._settings.store
-        with open(path, "rb") as stream:
-            reply = self._glance.put(
-                f"/images/{identifier}/file",
-                data=stream,
-                headers=headers,
-                timeout=self._settings.timeout,
-                # A second try would send what is left of the stream.
-                connect_retries=0,
-            )
+        reply = self._glance.put(
+            f"/images/{identifier}/file",
+            data=stream,
+            headers=headers,
+            timeout=self._settings.timeout,
+            # A second try would send what is left of the stream.
+            connect_retries=0,
+        )
         _answer(reply)
+
+    def try_image(self, image: Image) -> str:
+        """Deletes it: 'deleted', or 'in use' where Glance keeps it.  Raises Unproved."""
+        from openstack.exceptions import (  # noqa: PLC0415 (slow to load)
+            ConflictException,
+            HttpException,
+        )
+
+        try:
+            self._glance.delete_image(image.id, ignore_missing=False)
+        except ConflictException:
+            return "in use"
+        except HttpException as error:
+            raise Unproved(
+                f"glance: image {image.name} ({image.id}), which has a clone: expected it deleted, "
+                f"or in use (409), found {error.status_code}: {error}; its user may not look into "
+                "the pools of clones: inv ceph.auth; see glance-api's log"
+            ) from error
+        return "deleted"
 
     # Cinder
 
@@ -210,6 +244,36 @@ class User:
             lambda found: not found,
             fatal=("error_deleting",),
             end="expected it to be gone",
+        )
+
+    def try_snapshot(self, snapshot: Snapshot, volume: Volume) -> str:
+        """Deletes it: 'deleted', or 'busy' where Cinder gives it back.  Raises Unproved."""
+        self._storage.delete_snapshot(snapshot)
+        left = self._settled(
+            f"snapshot {snapshot.name} ({snapshot.id})",
+            lambda: [
+                s for s in self._storage.snapshots(volume_id=volume.id) if s.id == snapshot.id
+            ],
+        )
+        return "busy" if left else "deleted"
+
+    def try_volume(self, volume: Volume) -> str:
+        """Deletes it: 'deleted', or 'busy' where Cinder gives it back.  Raises Unproved."""
+        self._storage.delete_volume(volume.id, ignore_missing=False)
+        left = self._settled(
+            f"volume {volume.name} ({volume.id})",
+            lambda: [v for v in self._storage.volumes() if v.id == volume.id],
+        )
+        return "busy" if left else "deleted"
+
+    def _settled(self, what: str, ask: Callable[[], list[T]]) -> list[T]:
+        """What is left of a thing that Cinder was told to delete, when it has made up its mind."""
+        return self.until(
+            f"cinder: {what}",
+            ask,
+            lambda found: all(getattr(one, "status", "") != "deleting" for one in found),
+            fatal=("error_deleting", "error"),
+            end="expected it to be gone, or back",
         )
 
     def volume_type(self, what: str, backend: str) -> str:

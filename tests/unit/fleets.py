@@ -25,7 +25,8 @@ class StandIn:
 
     def answer(self, host, read, say):
         known = {"os": "debian", "name": "Debian", "machine_id": host, "boot_id": "b"}
-        values = {"host": {**known, "hostname": host}, **self.values(host)}
+        versions = {"nova-common": "2:26.2.2-1", "glance-common": None, "cinder-common": None}
+        values = {"host": {**known, "hostname": host}, "packages": versions, **self.values(host)}
         say(t="read", id=read["id"], value=values[read["verb"]])
 
 

@@ -46,6 +46,12 @@ USED = {"name": f"volume-{ID}", "provisioned_size": 5368709120, "used_size": 671
     [
         ("parent", INFO, ""),
         ("parent", INFO | {"parent": PARENT}, f"images/{PARENT['image']}@snap"),
+        ("clone", INFO, ""),
+        ("clone", INFO | {"parent": PARENT}, "v1"),
+        ("clone", INFO | {"parent": PARENT, "op_features": ["clone-child"]}, "v2"),
+        # A parent of clones of v2, which is itself a clone of v1.
+        ("clone", INFO | {"parent": PARENT, "op_features": ["clone-parent", "snap-trash"]}, "v1"),
+        ("clone", {"name": "before Mimic", "parent": PARENT}, "v1"),
         ("watchers", {"watchers": []}, []),
         ("watchers", {"watchers": [WATCHER]}, ["198.18.53.31:0/2714"]),
         ("watchers", {"watchers": {"watcher": WATCHER}}, ["198.18.53.31:0/2714"]),
@@ -60,7 +66,7 @@ def test_parse(kind, found, meant):
 
 
 @pytest.mark.parametrize("text", ["", "rbd: error opening pool", "{}", "[]", "null", "[1]"])
-@pytest.mark.parametrize("kind", ["parent", "watchers", "used", "snapshots"])
+@pytest.mark.parametrize("kind", ["parent", "clone", "watchers", "used", "snapshots"])
 def test_what_is_not_the_answer_is_an_error(kind, text):
     if (kind, text) == ("snapshots", "[]"):
         return  # the one answer of these that is one
@@ -80,6 +86,7 @@ def test_questions_are_argument_lists_for_one_volume():
     assert asked["used"][-1].format(ID) == f"volumes/volume-{ID}"
     assert {kind: argv[1] for kind, argv in asked.items()} == {
         "parent": "info",
+        "clone": "info",
         "watchers": "status",
         "used": "du",
         "snapshots": "snap",

@@ -376,3 +376,22 @@ def test_options_without_effect_are_refused(name, service, there, said):
 def test_a_backend_in_default_is_never_orphaned(name):
     with pytest.raises(BadInput, match="orphan"):
         planned(name, "cinder", {("DEFAULT", "volume_driver"): "lvm"})
+
+
+# What deleting a thing with a clone is answered, (image, snapshot) by v1 and by v2: typed from the
+# release notes of glance_store 3.0 and 4.6 and of Cinder 24
+CLONES = spans(
+    ("grizzly", "2023.1", [("in use", "busy"), ("in use", "deleted")]),
+    ("2023.2", "2023.2", [("in use", "busy"), ("trash", "deleted")]),
+    ("2024.1", "2026.1", [("in use", "deleted"), ("trash", "deleted")]),
+)
+LOOKS = spans(("grizzly", "xena", False), ("yoga", "2023.1", True), ("2023.2", "2026.1", False))
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_clones(name):
+    table = releases.choose(site(name), Facts({}), site_file.releases())[1]
+    told = table["clones"]
+    assert [(told["image"][v], told["snapshot"][v]) for v in ("v1", "v2")] == CLONES[name]
+    assert told["volume"] == {"v1": "deleted", "v2": "deleted"}
+    assert table["glance"].get("reads_clones", False) is LOOKS[name]

@@ -20,9 +20,10 @@ def flown(fleet, monkeypatch):  # noqa: F811
     """A canary that says what it is told to: checks, or what it raises."""
     with open(fleet.site, "a") as site:
         site.write(GATED + "verify.at_once = 2\n")
-    fleet.checks, fleet.raises, fleet.flights = [], None, []
+    fleet.checks, fleet.raises, fleet.flights, fleet.expected = [], None, [], None
 
     def prove(connect, settings, flight, ceph, listener):
+        fleet.expected = flight.dependents
         fleet.flights.append((settings.computes, flight.targets, flight.at_once, flight.backend))
         for check in fleet.checks:
             listener.raise_if_stopped()
@@ -62,6 +63,21 @@ ALL = ("both", "n1", "n2", "n3", "n4", "n5")
 def test_whom_it_is_about(flown, words, expected):
     assert canary(flown, **words) == 0
     assert flown.flights == [expected]
+
+
+def test_what_is_right_with_clones_is_that_of_the_release(flown):
+    """Which is told by the packages of Glance's and Cinder's hosts; here, Zed."""
+    canary(flown)
+    assert flown.expected.v2 is None
+    assert flown.expected.answers["image"] == {"v1": "in use", "v2": "in use"}
+    assert flown.expected.answers["snapshot"] == {"v1": "busy", "v2": "deleted"}
+
+
+def test_of_a_release_that_is_not_told_nothing_is_expected(flown):
+    plain = flown.values
+    flown.values = lambda host: {**plain(host), "packages": {"nova-common": None}}
+    canary(flown)
+    assert dict(flown.expected.answers) == {}
 
 
 def test_a_sample_migrates_to_all_of_the_limit(flown):

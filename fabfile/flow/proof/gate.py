@@ -58,6 +58,7 @@ class CanaryGate:
                     [*self._passed, *computes],
                     site.verify.at_once,
                     site.cinder.backend,
+                    None if computes else verify.dependents(self._session),
                 )
             )
         except Interrupted:

@@ -15,13 +15,15 @@ from invoke import Context
 from fabfile.cloud import canary as flights
 from fabfile.cloud import proof, rbd
 from fabfile.cloud.checks import Check
+from fabfile.cloud.dependents import Expected
 from fabfile.cloud.user import ProofSettings
 from fabfile.core import site_file
-from fabfile.core.contract import BadInput, Failed, Interrupted, Json, Read, Stop, Unproved
+from fabfile.core.contract import BadInput, Facts, Failed, Interrupted, Json, Read, Stop, Unproved
 from fabfile.core.journal import Journal
 from fabfile.flow import interrupts
 from fabfile.flow import limit as limits
 from fabfile.flow.session import Options, Session, open_session
+from fabfile.model import releases
 from fabfile.model.site import MOST_AT_ONCE, Site
 from fabfile.report import canary as told
 
@@ -80,7 +82,9 @@ def canary(context: Context, options: Options, sample: str, at_once: str) -> int
             record = Journal(session.id, site=session.site.name, task="verify", limit=options.limit)
             record.on_event = session.screen.on_event
             try:
-                found = run_canary(session, record, computes, here, number)
+                found = run_canary(
+                    session, record, computes, here, number, expected=dependents(session)
+                )
             except Stop as stop:
                 record.event("ended", code=stop.code, why=str(stop))
                 raise
@@ -98,8 +102,11 @@ def run_canary(  # noqa: PLR0913, PLR0917 (what a flight is)
     targets: Sequence[str],
     at_once: int,
     backend: str = "",
+    expected: Expected | None = None,
 ) -> list[Check]:
     """The canary's checks, shown and recorded as they end; without computes, the storage's.
+
+    expected: what is right where something is deleted that has a clone; None leaves that out.
 
     Raises Interrupted, Unreachable or BadInput; a check that failed is in the list.
     """
@@ -132,10 +139,22 @@ def run_canary(  # noqa: PLR0913, PLR0917 (what a flight is)
             elif check.host and check.last:
                 on_progress(check.host, "done")
 
-        flight = flights.Flight(tuple(targets), at_once, backend)
+        flight = flights.Flight(tuple(targets), at_once, backend, expected)
         listener = flights.Listener(show_progress, say, raise_if_stopped)
         settings = _settings(session, computes)
         return flights.prove(session.connection, settings, flight, ceph, listener)
+
+
+def dependents(session: Session) -> Expected:
+    """What this site's release answers; nothing is expected where the packages do not tell it."""
+    site = session.site
+    asked = {host: [releases.READ] for host in site.with_role("glance", "cinder")}
+    answers = session.ask(asked) if asked else {}
+    try:
+        table = releases.choose(site, Facts(answers), site_file.releases())[1]
+    except BadInput:
+        return Expected(v2=site.clone_v2)
+    return Expected(table["clones"], site.clone_v2)
 
 
 def _recap(session: Session, found: Sequence[Check]) -> None:
