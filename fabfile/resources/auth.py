@@ -14,6 +14,7 @@ from fabfile.model.phases import Phase
 from fabfile.model.services import GLANCE_API
 from fabfile.model.site import Client, Site
 from fabfile.resources import caps, cluster
+from fabfile.resources.pools import is_erasure_coded
 from fabfile.resources.resource import Resource
 
 
@@ -49,11 +50,16 @@ def clients(site: Site, seen: cluster.Cluster, release: Mapping[str, Json]) -> d
     for glance in (use for use in site.uses() if use.service == GLANCE_API):
         users = (user.get("caps", {}) for user in seen.users.values())
         pools = [use.pool for use in site.uses() if use.service != GLANCE_API]
-        pools += [p for p in caps.cloned_into(glance.pool, users) if p in seen.pools]
+        pools += [p for p in caps.cloned_into(glance.pool, users) if _holds_heads(seen, p)]
         mine = found[glance.client]
         more = [p for p in dict.fromkeys(pools) if p not in (*mine.rwx, *mine.rx)]
         found[glance.client] = mine.model_copy(update={"rx": [*mine.rx, *more]})
     return found
+
+
+def _holds_heads(seen: cluster.Cluster, pool: str) -> bool:
+    """Whether it is there and may hold images, and not only the data of others."""
+    return pool in seen.pools and not is_erasure_coded(seen.pools[pool])
 
 
 def plan(site: Site, facts: Facts) -> list[Change]:

@@ -2,12 +2,14 @@
 
 An existing pool's size and pg_num are never altered, and a pool of another
 application is refused.  Before Luminous (12) a pool has no application, and there is
-nothing to initialise.  Source: procedure step 1.
+nothing to initialise.  A pool that no service names may be erasure-coded: RBD keeps data there
+(rbd_default_data_pool), and the rest in a replicated one.  Source: procedure step 1;
+docs.ceph.com, Erasure code with overwrites.
 """
 
 from __future__ import annotations
 
-from fabfile.core.contract import BadInput, Change, Facts, Json
+from fabfile.core.contract import BadInput, Change, Facts, Json, Refused
 from fabfile.model.phases import Phase
 from fabfile.model.site import Pool, Site
 from fabfile.resources import cluster
@@ -17,20 +19,37 @@ reads = cluster.reads
 _STAYS = "a pool is never deleted"
 
 
+_LABELS = frozenset({"cinder-volume", "cinder-backup", "glance-image", "nova-vms"})
+"""Applications of pools that are RBD's by another name.  Source: openstack-helm's pool jobs."""
+
+
 def plan(site: Site, facts: Facts) -> list[Change]:
     """Creates and initialises what is missing.
 
-    Raises BadInput for an erasure-coded pool or one of another application.
+    Raises BadInput for an erasure-coded pool that a service names, or one of another application,
+    and for a pool that this Ceph would not create.
     """
     seen = cluster.seen(site, facts)
     changes: list[Change] = []
     for name, wanted in site.pools.items():
         pool = seen.pools.get(name)
         if pool is None:
+            _refuse_without_number(name, wanted, seen.release)
             changes += _create(site, name, wanted)
-        if (pool is None or _needs_init(name, pool)) and seen.release >= cluster.LUMINOUS:
+        if (pool is None or _needs_init(site, name, pool)) and seen.release >= cluster.LUMINOUS:
             changes.append(_init(site, name))
     return changes
+
+
+def _refuse_without_number(name: str, wanted: Pool, release: int) -> None:
+    """Before Octopus 'osd pool create' wants a pg_num (EINVAL).  Source: MonCommands.h."""
+    if not wanted.pg_num and release < cluster.OCTOPUS:
+        raise BadInput(
+            subject=f"pools.{name}.pg_num",
+            expected=f"a number (Ceph {release} makes no pool without)",
+            found="none",
+            advice="about 100 for each OSD and pool, divided by the pool's size, as a power of two",
+        )
 
 
 def _create(site: Site, name: str, wanted: Pool) -> list[Change]:
@@ -92,13 +111,25 @@ def _init(site: Site, name: str) -> Change:
     )
 
 
-def _needs_init(name: str, pool: dict[str, Json]) -> bool:
-    if pool.get("type") == 3 or pool.get("erasure_code_profile"):
-        raise BadInput(
-            subject=f"pools.{name}", expected="a replicated pool", found="an erasure-coded one"
-        )
+def _needs_init(site: Site, name: str, pool: dict[str, Json]) -> bool:
+    if is_erasure_coded(pool):
+        _refuse_unfit(site, name, pool)
     applications = set(pool.get("application_metadata", {}))
-    if applications - {"rbd"}:
+    other = applications - {"rbd"}
+    if other and other <= _LABELS:
+        if "rbd" in applications:
+            return False
+        enable = ("osd", "pool", "application", "enable", name, "rbd", "--yes-i-really-mean-it")
+        raise Refused(
+            host=site.admin.name,
+            subject=f"pools.{name}",
+            expected="a pool for rbd",
+            found=f"one for {', '.join(sorted(other))}",
+            why="images of RBD under another label: caps and commands go by the application rbd",
+            advice="enable rbd for it too",
+            mend=[site.cluster.platform.by_hand("ceph", *enable)],
+        )
+    if other:
         found = ", ".join(sorted(applications))
         raise BadInput(
             subject=f"pools.{name}",
@@ -107,6 +138,34 @@ def _needs_init(name: str, pool: dict[str, Json]) -> bool:
             advice="name another",
         )
     return not applications
+
+
+def is_erasure_coded(pool: dict[str, Json]) -> bool:
+    """Whether it holds no heads of images, which need a replicated one."""
+    return bool(pool.get("type") == 3 or pool.get("erasure_code_profile"))
+
+
+def _refuse_unfit(site: Site, name: str, pool: dict[str, Json]) -> None:
+    """Raises BadInput for one that a service names, or that cannot hold RBD's data."""
+    if name in {use.pool for use in site.uses()}:
+        raise BadInput(
+            subject=f"pools.{name}",
+            expected="a replicated pool",
+            found="an erasure-coded one",
+            advice="name a replicated one, and let RBD keep data in this one "
+            f"(rbd_default_data_pool = {name}, for the client of the service)",
+        )
+    if "ec_overwrites" not in str(pool.get("flags_names", "")).split(","):
+        allow = ("osd", "pool", "set", name, "allow_ec_overwrites", "true")
+        raise Refused(
+            host=site.admin.name,
+            subject=f"pools.{name}",
+            expected="an erasure-coded pool with overwrites",
+            found="one without",
+            why="RBD overwrites parts of objects",
+            advice="allow overwrites (its OSDs must be BlueStore)",
+            mend=[site.cluster.platform.by_hand("ceph", *allow)],
+        )
 
 
 RESOURCE = Resource("ceph.pools", reads, plan)

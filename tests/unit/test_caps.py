@@ -4,6 +4,7 @@ import pytest
 
 from fabfile.core.contract import Facts, Refused
 from fabfile.resources import auth, caps
+from fabfile.resources import cluster as resources_cluster
 
 from . import states
 from .states import cluster, site, user
@@ -210,6 +211,16 @@ def test_pools_of_clones_are_those_of_every_backend():
     )
     disks = of_images("zed", **states.EPHEMERAL)
     assert disks == f"{READS}, profile rbd-read-only pool=vms"
+
+
+def test_a_pool_of_data_alone_has_no_clones_to_look_for():
+    pool = {"pool_name": "data", "type": 3, "application_metadata": {"rbd": {}}}
+    them = {"osd": "profile rbd pool=volumes, profile rbd pool=data, profile rbd pool=images"}
+    listed = [{**pool, "pool_name": "volumes", "type": 1}, pool]
+    seen = cluster(pools=listed, users=[{"entity": "client.a", "caps": them}])
+    here, facts = site(), Facts({"ceph01": seen}, {}, states.release("zed"))
+    clients = auth.clients(here, resources_cluster.seen(here, facts), facts.release)
+    assert clients["images"].rx == ["volumes"]
 
 
 def test_what_the_site_file_gives_is_not_given_twice():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fabfile.core.contract import BadInput, Facts, Failed
-from fabfile.resources import pools
+from fabfile.core.contract import BadInput, Facts, Failed, Refused
+from fabfile.resources import auth, pools
 
 from .states import cluster, site
 
@@ -100,6 +100,69 @@ def test_pools_that_nobody_asked_for_are_left_alone():
 def test_a_pool_of_another_kind_is_named(odd, said):
     with pytest.raises(BadInput, match=f"^pools.volumes: expected .*{said}"):
         plan({}, pool("volumes", **odd))
+
+
+@pytest.mark.parametrize("label", ["cinder-volume", "cinder-backup", "glance-image", "nova-vms"])
+def test_a_pool_of_rbd_by_another_label_has_a_way_on(label):
+    with pytest.raises(Refused, match=f"ceph01: pools.volumes: .*found one for {label}") as stop:
+        plan({}, pool("volumes", application_metadata={label: {}}))
+    assert stop.value.mend == (
+        "ceph osd pool application enable volumes rbd --yes-i-really-mean-it",
+    )
+    assert plan({}, pool("volumes", application_metadata={label: {}, "rbd": {}})) == []
+
+
+@pytest.mark.parametrize("other", ["cephfs", "rgw", "mgr", "cinder-volume2", "Cinder-Volume"])
+def test_a_pool_of_others_is_not_talked_into_rbd(other):
+    """Enabled for rbd too, images would lie among the files of another service."""
+    for labels in ({other: {}}, {other: {}, "cinder-volume": {}}):
+        with pytest.raises(BadInput, match="name another") as stop:
+            plan({}, pool("volumes", application_metadata=labels))
+        assert not isinstance(stop.value, Refused)
+
+
+def with_data(**more):
+    """A plan for a site whose client writes another pool, which is there like this."""
+    wanted = {"pools": {"images": {}, "volumes": {}, "data": {}}}
+    clients = {"volumes": {"rwx": ["volumes", "data"]}, "images": {"rwx": ["images"]}}
+    there = [pool("images"), pool("volumes"), pool("data", **more)]
+    seen = Facts({"ceph01": cluster(pools=there)})
+    here = site(**wanted, clients=clients)
+    return pools.plan(here, seen), auth.plan(here, seen)
+
+
+OVERWRITES = "hashpspool,ec_overwrites"
+
+
+def test_a_pool_for_data_alone_may_be_erasure_coded():
+    made, users = with_data(type=3, erasure_code_profile="k4m2", flags_names=OVERWRITES)
+    assert made == []
+    assert "profile rbd pool=data" in " ".join(users[0].args["argv"])
+    made, _ = with_data(type=3, flags_names=OVERWRITES, application_metadata={})
+    assert [words(c) for c in made] == ["rbd pool init data"]
+
+
+@pytest.mark.parametrize("flags", ["hashpspool", "", "no_ec_overwrites", None])
+def test_one_without_overwrites_has_a_way_on(flags):
+    with pytest.raises(Refused, match="with overwrites, found one without") as stop:
+        with_data(type=3, flags_names=flags)
+    assert stop.value.mend == ("ceph osd pool set data allow_ec_overwrites true",)
+
+
+def test_a_pool_that_a_service_names_holds_heads_of_images():
+    with pytest.raises(BadInput, match="rbd_default_data_pool = volumes"):
+        plan({}, pool("volumes", type=3, flags_names=OVERWRITES))
+
+
+@pytest.mark.parametrize("major, fits", [(12, False), (14, False), (15, True), (19, True)])
+def test_before_octopus_no_pool_is_made_without_a_number(major, fits):
+    if fits:
+        assert words(plan({}, major=major)[0]) == "osd pool create volumes"
+        return
+    with pytest.raises(BadInput, match=rf"pools.volumes.pg_num: expected a number \(Ceph {major}"):
+        plan({}, major=major)
+    assert plan({"pg_num": 32}, major=major)
+    assert plan({}, pool("volumes"), major=major) == []
 
 
 @pytest.mark.parametrize("code", ["MON_DOWN_NO_QUORUM", "OSD_FULL", "POOL_FULL"])
