@@ -41,9 +41,10 @@ def clones() -> list[Resource]:
 @command
 def keyrings() -> list[Resource]:
     """Put each keyring on the hosts that need it, for its service alone."""
+    from fabfile.resources import client_limits  # noqa: PLC0415 (start-up time)
     from fabfile.resources import keyrings as resource  # noqa: PLC0415 (start-up time)
 
-    return [resource.RESOURCE]
+    return [resource.RESOURCE, client_limits.RESOURCE]
 
 
 @command(

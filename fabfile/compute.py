@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 @command
 def secret() -> list[Resource]:
     """Give every compute's libvirt the same secret UUID and the cluster's key."""
-    from fabfile.resources import libvirt_secret  # noqa: PLC0415 (start-up time)
+    from fabfile.resources import client_limits, libvirt_secret  # noqa: PLC0415 (start-up time)
 
-    return [libvirt_secret.RESOURCE]
+    return [libvirt_secret.RESOURCE, client_limits.RESOURCE]
 
 
 @command

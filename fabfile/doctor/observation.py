@@ -11,15 +11,13 @@ from dataclasses import dataclass, field, replace
 from fabfile.core.contract import CLOUD, Facts, Host, Json, Read, Stop
 from fabfile.model import services
 from fabfile.model.site import Site
-from fabfile.resources import cluster, domains
+from fabfile.resources import client_limits, cluster, domains
 from fabfile.resources.resource import Resource
 from fabfile.resources.service_config import OLD_DATADIR
 
 DISKS = ("/", "/etc", "/var", "/var/log", "/var/lib/nova", "/var/lib/stackrbd")
 MOST_GUESTS = 64
 """Running guests of a compute whose disks are looked at: a virsh each."""
-_HEAD = r'"entity":\s*"[^"]*"|"key":\s*"A[A-Za-z0-9+/]{7}'
-"""Of a key, its type and when it was made; nothing of what is secret (fabfile/doctor/keys.py)."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +59,8 @@ def reads(site: Site, host: Host) -> list[Read]:
             "argv": cluster.ceph(site, "osd", "dump"),
             "only": r'"[a-z]*full_ratio":\s*[0-9.]+',
         }
-        kinds = {"argv": cluster.ceph(site, "auth", "list"), "only": _HEAD}
         found.append(Read("ceph.ratios", "argv", ratios))
-        found.append(Read("ceph.kinds", "argv", kinds))
+        found.append(client_limits.kinds(site))
         found.append(Read("ceph.df", "argv", {"argv": cluster.ceph(site, "df")}))
     platform = site.platform_of(host)
     names = [platform.unit(service) for service in services.on(host)]

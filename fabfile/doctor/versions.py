@@ -12,7 +12,7 @@ from fabfile.doctor.observation import Looked
 from fabfile.model import ceph_releases, releases
 from fabfile.model.ceph_releases import AES256K
 from fabfile.model.site import Site
-from fabfile.resources import cluster
+from fabfile.resources import client_limits, cluster
 
 
 def findings(site: Site, looked: Looked) -> Iterator[Finding]:
@@ -80,11 +80,8 @@ def of_cluster(site: Site, looked: Looked) -> int | None:
 
 
 def _new_keys(site: Site, looked: Looked) -> list[str]:
-    """The site's clients whose key is of type 2: it begins with 'Ag'."""
-    answer = looked.seen(site.admin.name, "ceph.kinds")
-    text = answer["out"] if answer else ""
-    told = re.findall(r'"entity":\s*"client\.([^"]+)"\s*"key":\s*"Ag', text)
-    return [name for name in told if name in site.clients]
+    answer = looked.seen(site.admin.name, client_limits.KINDS)
+    return client_limits.of_new_kind(site, answer["out"] if answer else "")
 
 
 def _daemons(site: Site, looked: Looked) -> Iterator[Finding]:

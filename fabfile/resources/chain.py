@@ -6,6 +6,7 @@ from fabfile.resources import (
     auth,
     backup_tools,
     ceph_conf,
+    client_limits,
     client_packages,
     clone_format,
     keyrings,
@@ -31,6 +32,7 @@ RESOURCES = (
     service_config.cinder,
     volume_hosts.RESOURCE,
     service_config.nova,
+    client_limits.RESOURCE,
     restarts.RESOURCE,
     service_config.volume_type,
 )

@@ -44,16 +44,29 @@ def reads(site: Site, host: Host) -> list[Read]:
         ]
     if host != site.admin:
         return found
-    only = r'"require_min_compat_client":\s*"[^"]*"'
-    dump = {"argv": cluster.ceph(site, "osd", "dump"), "only": only}
     features = {"argv": cluster.ceph(site, "features"), "ok": [0, _EINVAL]}
-    return [*found, Read(REQUIRED, "argv", dump), Read(FEATURES, "argv", features)]
+    return [*found, read_required(site), Read(FEATURES, "argv", features)]
+
+
+def read_required(site: Site) -> Read:
+    """What the cluster requires of clients, and what its map needs of them now."""
+    only = r'"(?:require_)?min_compat_client":\s*"[^"]*"'
+    return Read(REQUIRED, "argv", {"argv": cluster.ceph(site, "osd", "dump"), "only": only})
 
 
 def required(site: Site, facts: Facts) -> str | None:
     """The oldest release that the cluster requires of clients, by name; None where none is."""
+    return _named(site, facts, "require_min_compat_client")
+
+
+def in_use(site: Site, facts: Facts) -> str | None:
+    """The oldest release that can read the cluster's map as it is, by name."""
+    return _named(site, facts, "min_compat_client")
+
+
+def _named(site: Site, facts: Facts, key: str) -> str | None:
     answer = facts.hosts.get(site.admin.name, {}).get(REQUIRED)
-    found = re.search(r':\s*"([^"]*)"', answer["out"]) if answer else None
+    found = re.search(rf'"{key}":\s*"([^"]*)"', answer["out"]) if answer else None
     return found.group(1) if found else None
 
 
