@@ -26,6 +26,7 @@ from fabfile.doctor.finding import (
 from fabfile.model.site import Client, Site
 from fabfile.resources import (
     auth,
+    ceph_conf,
     clone_format,
     cluster,
     keyrings,
@@ -119,6 +120,15 @@ def _conf(site: Site, facts: Facts, change: Change) -> Why | None:
                 "it is readable by root only: QEMU and the services run as users of their own, and "
                 "guests fail to start"
             ),
+        )
+    if ceph_conf.unreadable(facts.hosts[change.host]):
+        return (
+            ERROR,
+            "ceph.conf.msgr2",
+            "monitors in a notation of Nautilus",
+            "addresses of v1 alone",
+            f"{ceph_conf.older_client(facts.hosts[change.host])}: it cannot read "
+            "[v2:...,v1:...], and no client on this host finds the cluster",
         )
     live = cluster.seen(site, facts).addresses
     named = cluster.addresses(" ".join(re.findall(r"^\s*mon.host\s*=(.*)$", seen["text"], re.M)))

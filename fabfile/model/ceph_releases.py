@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 NAMES = (
     *("argonaut", "bobtail", "cuttlefish", "dumpling", "emperor", "firefly", "giant", "hammer"),
@@ -62,10 +62,11 @@ class Feature:
     """Something that Ceph can do since a version.
 
     first: {major version: the first of it that can}; later ones than the last can, and earlier
-    ones than the first cannot.
+    ones than the first cannot.  older_systems: the last ones whose own client cannot.
     """
 
     first: Mapping[int, tuple[int, int, int]]
+    older_systems: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def known_to(self, one: Version) -> bool:
         """Whether that version can do it."""
@@ -82,6 +83,9 @@ class Feature:
 AES256K = Feature({19: (19, 2, 6), 20: (20, 2, 4), 21: (21, 2, 0)})
 """Keys of type 2.  Source: the answer to CVE-2025-30156 (Ceph 19.2.6 and 20.2.4, August 2026);
 rook.io, CephX Keys and Rotation: 'beginning with 19.2.6, 20.2.4, 21.2.0'."""
-CLONE_V2 = Feature({13: (13, 2, 0)})
+CLONE_V2 = Feature({13: (13, 2, 0)}, {"debian": (10, 99), "ubuntu": (18, 99)})
 """Clones whose parent needs no protection.  Source: ceph.com, New in Mimic: Simplified RBD Image
-Cloning."""
+Cloning.  Debian 10 and Ubuntu 18.04 have 12.2."""
+MSGR2 = Feature({14: (14, 1, 0)}, {"debian": (10, 99), "ubuntu": (19, 4)})
+"""Monitors' addresses with their kind, [v2:...,v1:...], in mon_host.  Source: docs.ceph.com,
+Messenger v2 (Nautilus).  Debian 10 has 12.2, Ubuntu 18.04 has 12.2, 19.04 has 13.2."""

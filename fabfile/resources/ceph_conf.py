@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import dataclass
 from typing import Any
 
-from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused
+from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused, Seen
 from fabfile.model import services
+from fabfile.model.ceph_releases import MSGR2
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
-from fabfile.resources import cluster, librados
+from fabfile.resources import client_packages, cluster, librados
 from fabfile.resources.client_packages import client_hosts, is_client
 from fabfile.resources.resource import Resource
 
@@ -32,6 +34,11 @@ CREDENTIALS = [
 A value that goes on in the next line does so too, unless it is of addresses alone.  A
 client's `key` leaves as the fingerprint of itself, so that it can be compared.
 """
+
+
+LIBRARY = "librados2"
+_OF_A_KIND = re.compile(r"\b(?:v[12]|any):|:3300\b", re.I)
+"""What a librados before Nautilus cannot read in mon_host, or not reach."""
 
 
 def path_of(site: Site, host: Host) -> str:
@@ -52,6 +59,8 @@ def reads(site: Site, host: Host) -> list[Read]:
         folder = site.platform_of(host).ceph["folder"]
         found.append(Read("ceph.folder", "file", {"path": folder, "kind": "directory"}))
         found.append(read_of(site, host))
+        found.append(Read("packages", "packages", {"names": [LIBRARY]}))
+        found.append(Read("host", "host"))
     return found
 
 
@@ -78,23 +87,76 @@ def plan(site: Site, facts: Facts) -> list[Change]:
                     subject=folder,
                 )
             )
-        changes += _file(site, host, facts.of(host.name, "ceph.conf"), seen)
+        monitors = _monitors(host, facts.hosts[host.name], seen)
+        changes += _file(site, host, facts.of(host.name, "ceph.conf"), monitors)
     return changes
 
 
-def minimal(seen: cluster.Cluster) -> str:
+@dataclass(frozen=True)
+class Monitors:
+    """The cluster's monitors as a host's librados can read them.
+
+    addresses: as mon_host has them; older: the library there that knows v1 addresses alone.
+    """
+
+    cluster: cluster.Cluster
+    addresses: tuple[str, ...]
+    older: str = ""
+
+    @property
+    def setting(self) -> str:
+        """The line of ceph.conf."""
+        return f"mon_host = {' '.join(self.addresses)}\n"
+
+    def are(self, value: str) -> bool:
+        """Whether a mon_host names them, in whatever notation this librados knows."""
+        if self.older and _OF_A_KIND.search(value):
+            return False
+        return cluster.addresses(value) == cluster.addresses(self.setting)
+
+
+def older_client(seen: Seen) -> str:
+    """The librados of a host that cannot read addresses of v2; '' for none."""
+    known = "packages" in seen and "host" in seen
+    return client_packages.older_client(seen, LIBRARY, MSGR2) if known else ""
+
+
+def unreadable(seen: Seen) -> bool:
+    """Whether a host's ceph.conf names monitors in a way that its librados cannot read."""
+    text = (seen.get("ceph.conf") or {}).get("text", "")
+    named = [line.value for line in librados.lines(text) if line.key == "mon_host"]
+    return bool(older_client(seen)) and any(map(_OF_A_KIND.search, named))
+
+
+def _monitors(host: Host, seen: Seen, live: cluster.Cluster) -> Monitors:
+    """Raises Refused where a host's librados can reach no monitor."""
+    older = older_client(seen)
+    if older and not live.older:
+        raise Refused(
+            host=host.name,
+            subject=LIBRARY,
+            expected=f"{MSGR2.since()} or later",
+            found=older,
+            why="the monitors have addresses of v2 alone, which it cannot read",
+            advice="upgrade the Ceph client there, or give the monitors addresses of v1 too "
+            "(ceph mon set-addrs)",
+        )
+    return Monitors(live, live.older if older else live.monitors, older)
+
+
+def minimal(monitors: Monitors) -> str:
     """A client's ceph.conf; no line is indented: some parsers refuse that."""
     return (
         "# written by stackrbd from the cluster's monitor map\n"
-        f"[global]\nfsid = {seen.fsid}\nmon_host = {' '.join(seen.monitors)}\n"
+        f"[global]\nfsid = {monitors.cluster.fsid}\n{monitors.setting}"
     )
 
 
-def _file(site: Site, host: Host, found: Json, seen: cluster.Cluster) -> list[Change]:
+def _file(site: Site, host: Host, found: Json, seen: Monitors) -> list[Change]:
     path, phase, platform = path_of(site, host), services.first_phase(host), site.platform_of(host)
     text = minimal(seen)
     if found is not None and found["text"].strip():
-        _refuse_another_cluster(host.name, path, found["text"], seen)
+        _refuse_another_cluster(host.name, path, found["text"], seen.cluster)
         text = _with_monitors(found["text"], seen)
         if text == found["text"]:
             return _mode(host.name, path, found, phase)
@@ -108,7 +170,10 @@ def _file(site: Site, host: Host, found: Json, seen: cluster.Cluster) -> list[Ch
         "before": found["sha256"] if found else None,
     }
     diff = _diff(found["text"] if found else "", text)
-    sentence = "monitors of the live monitor map" if found else "write, readable by QEMU"
+    known = "at their addresses of v1: this client knows no others" if seen.older else ""
+    sentence = (
+        f"monitors of the live monitor map {known}".strip() if found else "write, readable by QEMU"
+    )
     sign = "~" if found else "+"
     return [
         Change(
@@ -144,7 +209,7 @@ def _own_plan(site: Site, facts: Facts) -> list[Change]:
         if not found or not any(line.key == "mon_host" for line in librados.lines(found["text"])):
             continue
         _refuse_another_cluster(host.name, path_of(site, host), found["text"], seen)
-        text = _replaced(found["text"], seen)
+        text = _replaced(found["text"], Monitors(seen, seen.monitors))
         if text != found["text"]:
             changes.append(_monitors_alone(host.name, path_of(site, host), found, text, seen))
     return changes
@@ -197,7 +262,7 @@ def _refuse_another_cluster(host: str, path: str, text: str, seen: cluster.Clust
             )
 
 
-def _with_monitors(text: str, seen: cluster.Cluster) -> str:
+def _with_monitors(text: str, seen: Monitors) -> str:
     """The text with the live monitors wherever it names monitors, and in [global].
 
     It is the very same text where they are those already, in whatever notation.
@@ -205,7 +270,7 @@ def _with_monitors(text: str, seen: cluster.Cluster) -> str:
     text = _replaced(text, seen)
     if any(line.key == "mon_host" and line.section == "global" for line in librados.lines(text)):
         return text
-    setting = _setting(seen)
+    setting = seen.setting
     heading = re.search(r"^[ \t]*\[\s*global\s*\].*$\n?", text, re.M)
     if not heading:
         return f"[global]\n{setting}{text}"
@@ -213,17 +278,12 @@ def _with_monitors(text: str, seen: cluster.Cluster) -> str:
     return f"{before}\n{setting}{after}"
 
 
-def _setting(seen: cluster.Cluster) -> str:
-    return f"mon_host = {' '.join(seen.monitors)}\n"
-
-
-def _replaced(text: str, seen: cluster.Cluster) -> str:
+def _replaced(text: str, seen: Monitors) -> str:
     """The text with the live monitors wherever it names others."""
-    setting = _setting(seen)
-    lines = librados.lines(text)
-    named = [line for line in lines if line.key == "mon_host"]
-    stale = [line for line in named if cluster.addresses(line.value) != cluster.addresses(setting)]
-    return "".join(setting if line in stale else line.text for line in lines)
+    return "".join(
+        seen.setting if line.key == "mon_host" and not seen.are(line.value) else line.text
+        for line in librados.lines(text)
+    )
 
 
 def _mode(host: str, path: str, found: Json, phase: Phase) -> list[Change]:

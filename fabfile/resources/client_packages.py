@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from fabfile.core.contract import BadInput, Change, Facts, Host, Read, Seen
-from fabfile.model import services
+from fabfile.model import ceph_releases, services
+from fabfile.model.ceph_releases import Feature
 from fabfile.model.platforms import Platform
 from fabfile.model.site import Site
 from fabfile.resources.resource import Resource
@@ -33,6 +34,25 @@ def packages_of(site: Site, host: Host) -> list[str]:
 def source_list(site: Site, host: Host) -> str | None:
     """The file that names the site's own source of packages, if the site has one."""
     return site.platform_of(host).source["list"] if site.packages.source else None
+
+
+def older_client(seen: Seen, package: str, feature: Feature) -> str:
+    """The library of a host that may not know something, or that it may get; '' for none."""
+    text = seen["packages"].get(package)
+    version = ceph_releases.version(text)
+    if text is None:
+        system = seen["host"]
+        last = feature.older_systems.get(system.get("os", ""))
+        if last and _numbers(system.get("version", "")) <= last:
+            return f"{package} of {system.get('name')}, if that gets its own"
+    elif version is None or not feature.known_to(version):
+        return f"{package} {text}"
+    return ""
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """(18, 4) of '18.04'; nothing is older than a system that has no number (sid)."""
+    return tuple(map(int, re.findall(r"\d+", text))) or (10**6,)
 
 
 def reads(site: Site, host: Host) -> list[Read]:

@@ -19,7 +19,7 @@ from fabfile.model.ceph_releases import CLONE_V2
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
 from fabfile.resources import cluster
-from fabfile.resources.client_packages import client_hosts
+from fabfile.resources.client_packages import client_hosts, older_client
 from fabfile.resources.resource import Resource
 
 KIND = "clone_format"
@@ -29,8 +29,6 @@ _NEEDED = "mimic"
 _LOOKS_LIKE = ceph_releases.NAMES.index("luminous") + 1
 """Mimic has no feature bits of its own: what is connected says Luminous of every release from
 then to Quincy (ceph.git 70adcbbc, 'validate SERVER_REEF').  Hosts' packages tell the rest."""
-_OLD_SYSTEMS = {"debian": (10, 99), "ubuntu": (18, 99)}
-"""The last systems whose own librbd is older than Mimic: 12.2 in Debian 10 and Ubuntu 18.04."""
 _EINVAL = 22
 
 
@@ -164,20 +162,8 @@ def _of_host(host: Host, facts: Facts) -> Iterator[str]:
     if "packages" not in seen or "host" not in seen:
         yield f"{host.name} was not read"
         return
-    text = seen["packages"].get(_LIBRARY)
-    version = ceph_releases.version(text)
-    if text is None:
-        system = seen["host"]
-        last = _OLD_SYSTEMS.get(system.get("os", ""))
-        if last and _numbers(system.get("version", "")) <= last:
-            yield f"{host.name}: {_LIBRARY} of {system.get('name')}, if that gets its own"
-    elif version is None or not CLONE_V2.known_to(version):
-        yield f"{host.name}: {_LIBRARY} {text}"
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    """(18, 4) of '18.04'; nothing is older than a system that has no number (sid)."""
-    return tuple(map(int, re.findall(r"\d+", text))) or (10**6,)
+    if older := older_client(seen, _LIBRARY, CLONE_V2):
+        yield f"{host.name}: {older}"
 
 
 def plan(site: Site, facts: Facts) -> list[Change]:

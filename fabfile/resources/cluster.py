@@ -24,10 +24,14 @@ STOPPING = ("MON_DOWN_NO_QUORUM", "OSD_FULL", "POOL_FULL")
 
 @dataclass(frozen=True)
 class Cluster:
-    """The cluster as seen: monitors as ceph.conf's mon_host has them."""
+    """The cluster as seen: monitors as ceph.conf's mon_host has them.
+
+    older: the same for clients before Nautilus, which read v1 addresses alone.
+    """
 
     fsid: str
     monitors: tuple[str, ...]
+    older: tuple[str, ...]
     release: int
     pools: dict[str, dict[str, Json]]
     users: dict[str, dict[str, Json]]
@@ -46,7 +50,11 @@ def addresses(text: str) -> frozenset[str]:
 
 def monitors(monmap: Json) -> tuple[str, ...]:
     """The monitors of 'mon dump', each as ceph.conf's mon_host has it."""
-    return tuple(_mon_host(mon) for mon in sorted(monmap["mons"], key=lambda mon: mon["rank"]))
+    return tuple(map(_mon_host, _ranked(monmap)))
+
+
+def _ranked(monmap: Json) -> list[dict[str, Json]]:
+    return sorted(monmap["mons"], key=lambda mon: mon["rank"])
 
 
 def ceph(site: Site, *words: str) -> list[str]:
@@ -125,6 +133,7 @@ def seen(site: Site, facts: Facts) -> Cluster:
     return Cluster(
         fsid=monmap["fsid"],
         monitors=monitors(monmap),
+        older=tuple(filter(None, map(_older, _ranked(monmap)))),
         release=release(facts, admin),
         pools={pool["pool_name"]: pool for pool in pools},
         users={user["entity"]: user for user in users},
@@ -152,6 +161,13 @@ def _mon_host(mon: dict[str, Json]) -> str:
     if not addresses:
         return str(mon["addr"]).split("/", maxsplit=1)[0]
     return "[" + ",".join(f"{a['type']}:{a['addr']}" for a in addresses) + "]"
+
+
+def _older(mon: dict[str, Json]) -> str:
+    """A monitor's v1 address; '' where it has none."""
+    if not (addresses := mon.get("public_addrs", {}).get("addrvec")):
+        return _mon_host(mon)
+    return next((str(a["addr"]) for a in addresses if a["type"] in ("v1", "any")), "")
 
 
 def release(facts: Facts, admin: str) -> int:

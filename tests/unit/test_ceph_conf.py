@@ -5,11 +5,11 @@ import json
 import pytest
 
 from fabfile.core import journal
-from fabfile.core.contract import BadInput, Facts
+from fabfile.core.contract import BadInput, Facts, Refused
 from fabfile.core.remote import reads, steps
 from fabfile.resources import ceph_conf
 
-from .states import DIGEST, FSID, HOSTS, OTHER, cluster, file, site
+from .states import DIGEST, FSID, HOSTS, OTHER, answer, cluster, file, site
 
 MONS = ("10.0.0.1:6789/0", "10.0.0.2:6789/0")
 FOLDER = {"kind": "directory", "mode": "0755", "owner": "root", "group": "root"}
@@ -233,3 +233,96 @@ def test_lines_that_stay_never_leave_their_host(tmp_path):
 def test_a_diff_has_the_lines_that_change():
     (change,) = plan(file(HEAD + "mon_host = 10.9.9.9\n[client]\nrbd_cache = true\n"))
     assert change.diff == ("- mon_host = 10.9.9.9", "+ mon_host = 10.0.0.1:6789 10.0.0.2:6789")
+
+
+# A client that knows no addresses of v2
+
+VECTOR = (
+    {"type": "v2", "addr": "10.0.0.1:3300", "nonce": 0},
+    {"type": "v1", "addr": "10.0.0.1:6789", "nonce": 0},
+)
+SECOND = ({"type": "v1", "addr": "10.0.0.2:6789", "nonce": 0},)
+BOTH = "[v2:10.0.0.1:3300,v1:10.0.0.1:6789] [v1:10.0.0.2:6789]"
+OLDER = "10.0.0.1:6789 10.0.0.2:6789"
+BUSTER = {"os": "debian", "version": "10", "name": "Debian 10"}
+
+
+def client(found, librados, system=None, vectors=(VECTOR, SECOND)):
+    """The plan of a host with that librados, for monitors with those addresses."""
+    mons = [
+        {"rank": n, "addr": f"{v[0]['addr']}/0", "public_addrs": {"addrvec": list(v)}}
+        for n, v in enumerate(vectors)
+    ]
+    live = {**cluster(major=14), "ceph.monmap": answer({"fsid": FSID, "mons": mons})}
+    host = {
+        "ceph.folder": FOLDER,
+        "ceph.conf": found,
+        "packages": {"librados2": librados},
+        "host": system or {"os": "debian", "version": "12", "name": "Debian 12"},
+    }
+    return ceph_conf.plan(site(), Facts({"ceph01": live, "n1": host}))
+
+
+@pytest.mark.parametrize(
+    "librados, system, mon_host",
+    [
+        ("12.2.13-0ubuntu0.18.04.11", None, OLDER),
+        ("10.2.11-2", None, OLDER),
+        ("0.80.11-1", None, OLDER),
+        ("1:13.2.8-0ubuntu0.19.04.1", None, OLDER),
+        ("14.0.1-1", None, OLDER),
+        ("mimic", None, OLDER),
+        (None, BUSTER, OLDER),
+        (None, {"os": "ubuntu", "version": "18.04", "name": "Ubuntu 18.04"}, OLDER),
+        ("14.2.21-1", BUSTER, BOTH),
+        ("16.2.15+ds-0+deb12u1", None, BOTH),
+        ("2:17.2.6-pve1", None, BOTH),
+        (None, {"os": "ubuntu", "version": "20.04", "name": "Ubuntu 20.04"}, BOTH),
+        (None, {"os": "debian", "version": "", "name": "sid"}, BOTH),
+    ],
+)
+def test_monitors_are_written_as_the_hosts_librados_reads_them(librados, system, mon_host):
+    (change,) = client(None, librados, system)
+    text = "".join(change.args["content"])
+    assert text.splitlines()[-1] == f"mon_host = {mon_host}"
+    assert client(file(text), librados, system) == []
+
+
+@pytest.mark.parametrize(
+    "mon_host, reads",
+    [
+        (BOTH, False),
+        ("v1:10.0.0.1:6789 v1:10.0.0.2:6789", False),
+        ("10.0.0.1:3300 10.0.0.2", False),
+        ("[V2:10.0.0.1:3300/0] 10.0.0.2", False),
+        ("10.0.0.1:6789/0,10.0.0.2:6789/0", True),
+        ("10.0.0.2 10.0.0.1", True),
+        ("10.0.0.1", False),
+    ],
+)
+def test_what_an_older_client_cannot_read_is_replaced(mon_host, reads):
+    text = f"{HEAD}mon_host = {mon_host}\n[client]\nmon host = {mon_host}\nrbd_cache = true\n"
+    changes = client(file(text), "12.2.13")
+    assert bool(changes) != reads
+    for change in changes:
+        new = steps.joined("r1", change.args["content"], text.encode())
+        assert new == f"{HEAD}mon_host = {OLDER}\n[client]\nmon_host = {OLDER}\nrbd_cache = true\n"
+        assert "v1" in change.sentence
+    known = client(file(text), "14.2.22")
+    assert bool(known) == (mon_host == "10.0.0.1")
+
+
+def test_monitors_that_an_older_client_cannot_reach_are_refused_there():
+    alone = (VECTOR[:1], VECTOR[:1])
+    with pytest.raises(Refused, match="^n1: librados2: expected 14.1.0 or later, found .*12.2.13"):
+        client(None, "12.2.13", vectors=alone)
+    assert client(None, "14.2.22", vectors=alone)
+    (change,) = client(None, "12.2.13", vectors=(VECTOR[:1], SECOND))
+    assert "".join(change.args["content"]).endswith("mon_host = 10.0.0.2:6789\n")
+
+
+def test_ipv6_as_an_older_client_reads_it():
+    address = "[2001:db8::1]"
+    vector = tuple({**one, "addr": one["addr"].replace("10.0.0.1", address)} for one in VECTOR)
+    (change,) = client(None, "12.2.13", vectors=(vector,))
+    assert "".join(change.args["content"]).endswith(f"mon_host = {address}:6789\n")

@@ -813,3 +813,14 @@ def test_a_ceph_conf_that_sends_librados_elsewhere_is_found(text, code):
         cloud["ctl"]["ceph.conf"] = file(clouds.CEPH_CONF + text)
 
     assert code in {finding.code for finding in clouds.found(change)}
+
+
+def test_monitors_that_an_older_client_cannot_read_are_an_error():
+    def change(cloud):
+        cloud["n1"]["packages"]["librados2"] = "12.2.13-0ubuntu0.18.04.11"
+        named = f"mon_host = [v2:{clouds.MONITOR}:3300,v1:{clouds.MONITOR}:6789]"
+        text = clouds.CEPH_CONF.replace(f"mon_host = {clouds.MONITOR}:6789", named)
+        cloud["n1"]["ceph.conf"] = file(text)
+
+    (one,) = [finding for finding in clouds.found(change) if finding.code == "ceph.conf.msgr2"]
+    assert one.severity == ERROR and one.hosts == ("n1",) and "12.2.13" in one.cause
