@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from fabfile.resources.resource import Resource
 
 _RECORD = {"record": "a backup's name in inv backup.list (default: the last one)"}
+_FORGED = {
+    "even_if_forged": "take a backup that nobody signed: whoever could write where it lay may "
+    "have made it, with databases, users and files of their choice"
+}
 _CLOUD = {"cloud": "the cloud's name, in place of typing it"}
 
 
@@ -39,10 +43,13 @@ def tools() -> list[Resource]:
 
 @command(
     flags=("site",),
-    texts={"out": "the new file, for its owner alone (default: backup.identity of the site file)"},
+    texts={
+        "out": "the new file of the key that opens, for its owner alone; beside it, as FILE.sign, "
+        "the one that signs (default: backup.identity, backup.signing_key of the site file)"
+    },
 )
 def key(context: Context, options: Options, out: str = "") -> int:
-    """Make the key that opens backups, and print the recipient that they are sealed for."""
+    """Make the keys that open and sign backups, and print what the site file needs of them."""
     from fabfile.flow.backup import key as backup_key  # noqa: PLC0415 (start-up time)
 
     return backup_key.make(out, options.site)
@@ -65,20 +72,28 @@ def list_(context: Context, options: Options) -> int:
     return backup_create.show(backup_key.site_of(options.site), options.json)
 
 
-@command(flags=("site", "json"), texts=_RECORD)
-def verify(context: Context, options: Options, record: str = "") -> int:
+@command(flags=("site", "json"), texts={**_RECORD, **_FORGED})
+def verify(
+    context: Context, options: Options, record: str = "", even_if_forged: bool = False
+) -> int:
     """Restore a backup into a throwaway server on its host, and compare table by table."""
     from fabfile.flow.backup import create as backup_create  # noqa: PLC0415 (start-up time)
 
-    return backup_create.verify(context, options, record)
+    return backup_create.verify(context, options, record, even_if_forged)
 
 
-@command(flags=("site", "check", "json"), texts={**_RECORD, **_CLOUD})
-def restore(context: Context, options: Options, record: str = "", cloud: str = "") -> int:
+@command(flags=("site", "check", "json"), texts={**_RECORD, **_CLOUD, **_FORGED})
+def restore(
+    context: Context,
+    options: Options,
+    record: str = "",
+    cloud: str = "",
+    even_if_forged: bool = False,
+) -> int:
     """Put a backup in the place of the live databases and files; what is live is kept."""
     from fabfile.flow.backup import restore as backup_restore  # noqa: PLC0415 (start-up time)
 
-    return backup_restore.restore(context, options, record, cloud)
+    return backup_restore.restore(context, options, record, cloud, even_if_forged)
 
 
 @command(flags=("site", "check", "yes", "json"))
@@ -89,9 +104,15 @@ def settle(context: Context, options: Options) -> int:
     return backup_restore.settle(context, options)
 
 
-@command(flags=("site", "check", "json"), texts={**_RECORD, **_CLOUD})
-def recover(context: Context, options: Options, record: str = "", cloud: str = "") -> int:
+@command(flags=("site", "check", "json"), texts={**_RECORD, **_CLOUD, **_FORGED})
+def recover(
+    context: Context,
+    options: Options,
+    record: str = "",
+    cloud: str = "",
+    even_if_forged: bool = False,
+) -> int:
     """Bring back a lost controller: restore onto a bare host, integrate, reconcile, verify."""
     from fabfile.flow.backup import restore as backup_restore  # noqa: PLC0415 (start-up time)
 
-    return backup_restore.recover(context, options, record, cloud)
+    return backup_restore.recover(context, options, record, cloud, even_if_forged)

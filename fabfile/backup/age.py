@@ -13,7 +13,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # slow to load
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -23,9 +23,13 @@ from fabfile.core.contract import BadInput, Secret
 
 _INTRO = b"age-encryption.org/v1\n"
 _LABEL = b"age-encryption.org/v1/X25519"
+_COLUMNS = 64
 _LETTERS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _PUBLIC, _PRIVATE = "age", "age-secret-key-"
-_MOST_HEADER = 64 * 1024
+MOST_HEADER = 64 * 1024
+"""Bytes that a header is looked for in; one of MOST_RECIPIENTS keys has 2,200."""
+MOST_RECIPIENTS = 20
+"""For as many keys a backup is sealed, and as many are tried: each pair costs a computation."""
 
 
 def new_identity() -> tuple[Secret, str]:
@@ -68,6 +72,8 @@ def load_identities(path: Path) -> list[Secret]:
     if mode & 0o077:
         raise BadInput(f"{path}: others may read it (mode {mode:04o}); chmod 600 {path}")
     found = [Secret(line.strip()) for line in lines if line.strip() and not line.startswith("#")]
+    if len(found) > MOST_RECIPIENTS:
+        raise BadInput(f"{path}: expected at most {MOST_RECIPIENTS} keys, found {len(found)}")
     if not found or any(_key_of(one) is None for one in found):
         raise BadInput(
             f"{path}: expected AGE-SECRET-KEY-1... lines; keys with a passphrase, of "
@@ -85,12 +91,13 @@ class Resealed:
     identity: Secret
 
 
-def reseal(stream: BinaryIO, identities: list[Secret], where: str) -> Resealed:
+def reseal(data: bytes, identities: list[Secret], where: str) -> Resealed:
     """Opens a backup's header with one of the keys and seals it for a new one.
 
-    Raises BadInput for what is no header, was altered, or was sealed for other keys.
+    data: its first MOST_HEADER bytes.  Raises BadInput for what is no header, was altered, or was
+    sealed for other keys.
     """
-    head, stanzas, mac = _header(stream, where)
+    head, stanzas, mac, skip = _header(data, where)
     for share, body in stanzas:
         for identity in identities:
             file_key = _unwrapped(share, body, identity)
@@ -98,36 +105,42 @@ def reseal(stream: BinaryIO, identities: list[Secret], where: str) -> Resealed:
                 continue
             if not hmac.compare_digest(_mac(file_key, head), mac):
                 raise BadInput(f"{where}: its header was altered")
-            return _sealed(file_key, stream.tell())
+            return _sealed(file_key, skip)
     raise BadInput(
         f"{where}: is sealed for {len(stanzas)} other keys than the one given (backup.identity)"
     )
 
 
-def _header(stream: BinaryIO, where: str) -> tuple[bytes, list[tuple[bytes, bytes]], bytes]:
-    """(what the MAC is of, [(share, body)] of X25519 stanzas, the MAC); the payload is next."""
-    if stream.readline(len(_INTRO) + 1) != _INTRO:
+def _header(data: bytes, where: str) -> tuple[bytes, list[tuple[bytes, bytes]], bytes, int]:
+    """(what the MAC is of, [(share, body)] of X25519 stanzas, the MAC, where the payload begins).
+
+    One pass over at most MOST_HEADER bytes.
+    """
+    if not data.startswith(_INTRO):
         raise BadInput(f"{where}: expected a backup sealed by age, found something else")
-    head, stanzas = _INTRO, []
+    lines = data[:MOST_HEADER].split(b"\n")[1:-1]  # what is behind the last line's end is cut
+    stanzas, at = [], 0
     try:
-        line = stream.readline(4096)
-        while line.startswith(b"-> ") and len(head) < _MOST_HEADER:
-            words, body = line.split()[1:], b""
-            head += line
-            while True:
-                line = stream.readline(4096)
-                head += line
-                body += line.strip()
-                if len(line.strip()) < 64:
-                    break
-            if words[0] == b"X25519" and len(words) == 2:
-                stanzas.append((_unbase64(words[1]), _unbase64(body)))
-            line = stream.readline(4096)
-        if not line.startswith(b"--- "):
-            raise ValueError
-        return head + b"---", stanzas, _unbase64(line[4:].strip())
-    except (ValueError, IndexError):
-        raise BadInput(f"{where}: its header is broken") from None
+        while not lines[at].startswith(b"--- "):
+            begin, words = at + 1, lines[at].split(b" ")
+            at = next(n for n in range(begin, len(lines)) if len(lines[n]) < _COLUMNS) + 1
+            stanzas.append((words, b"".join(lines[begin:at])))
+            if words[0] != b"->" or len(stanzas) > MOST_RECIPIENTS:
+                raise ValueError
+        if any(words[1] == b"scrypt" for words, _ in stanzas):
+            raise BadInput(f"{where}: is sealed with a passphrase, expected a recipient's key")
+        head = _INTRO + b"".join(line + b"\n" for line in lines[:at])
+        opened = [
+            (_unbase64(words[2]), _unbase64(body))
+            for words, body in stanzas
+            if words[1] == b"X25519" and len(words) == 3
+        ]
+        return head + b"---", opened, _unbase64(lines[at][4:]), len(head) + len(lines[at]) + 1
+    except (ValueError, IndexError, StopIteration):
+        raise BadInput(
+            f"{where}: its header is broken, has more than {MOST_RECIPIENTS} recipients or more "
+            f"than {MOST_HEADER} bytes"
+        ) from None
 
 
 def _sealed(file_key: bytes, skip: int) -> Resealed:
@@ -200,7 +213,11 @@ def _base64(data: bytes) -> bytes:
 
 
 def _unbase64(text: bytes) -> bytes:
-    return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+    """Raises ValueError also for another text of the same bytes."""
+    data = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+    if _base64(data) != text:
+        raise ValueError
+    return data
 
 
 # Bech32, BIP 173: how age writes keys.  Ours, because the packages of it on PyPI are of 2020

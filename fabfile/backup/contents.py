@@ -6,9 +6,11 @@ Knows OpenStack's folders, packages and services, and the order in which these s
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from fabfile.backup import manifest as manifests
 from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
@@ -23,7 +25,8 @@ def folders(site: Site, host: Host) -> list[str]:
     Keyrings are not: the cluster has the keys, and integrate puts them back.
     """
     platform = site.platform_of(host)
-    return [*platform.backup["folders"], platform.ceph["conf"], *site.backup.also]
+    also = [posixpath.normpath("/" + path.lstrip("/")) for path in site.backup.also]
+    return [*platform.backup["folders"], platform.ceph["conf"], *also]
 
 
 COMMANDS = {"rabbitmq.json": ["rabbitmqctl", "-q", "export_definitions", "-"]}
@@ -44,6 +47,7 @@ _ORDER = (
 DATABASE_UNITS, _QUEUE = ("mariadb", "mysql"), 2
 _STAYS = re.compile(r"nova-compute|.*-agent|.*-cleanup|.*-metadata-agent")
 """What serves guests that run, and goes on doing so."""
+_MOST_NAMED = 8
 _FOR_GOOD = "it was taken away for good"
 UNITS = Read("units.active", "running_units")
 
@@ -183,6 +187,10 @@ def refuse_unfit(
         if host not in site.hosts:
             faults.append(f"it holds host {host}, which the site has not")
             continue
+        strange = manifests.strangers(held, folders(site, site.host(host)))
+        faults += [f"{host}: {why}" for why in strange[:_MOST_NAMED]]
+        if strange:
+            faults.append(f"{host}: a path that is yours belongs into backup.also of the site file")
         installed = facts.of(host, INSTALLED.id)
         for package, version in held["versions"].items():
             if package not in comes:

@@ -35,6 +35,7 @@ before questions to a database, for to compile them takes a host's time."""
 BACKUP = (
     "transfer",
     "digests",
+    "backup_paths",
     "throwaway",
     "backup_create",
     "backup_restore",

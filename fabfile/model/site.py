@@ -56,6 +56,13 @@ Term = Annotated[str, _form(r"[0-9]{12}([0-9]{2})?Z", "yyyymmddHHMMSSZ or yyyymm
 Recipient = Annotated[
     str, _form(r"age1[02-9ac-hj-np-z]{58}", "a recipient of age (age1...; see inv backup.key)")
 ]
+SignerKey = Annotated[
+    str,
+    _form(
+        r"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}",
+        "an Ed25519 key of OpenSSH's, without a comment (ssh-ed25519 AAAA...; see inv backup.key)",
+    ),
+]
 Service = Annotated[
     str,
     _form(
@@ -218,13 +225,16 @@ class Database(_Table):
 class Backup(_Table):
     """[backup]: for whom records are sealed (age), where they are kept, and how many.
 
-    identity: the file of the key that opens them, on the operator's machine; also: more
+    identity: the file of the key that opens them, on the operator's machine; signing_key: of the
+    one that signs them; signers: whose signatures are believed beside that one's; also: more
     files and folders of the control hosts; units: more services that belong to them.
     """
 
     folder: PlainText = "~/.local/share/stackrbd/records"
-    recipients: list[Recipient] = []
+    recipients: list[Recipient] = Field([], max_length=20)  # as many as age.py takes in a header
     identity: PlainText = "~/.config/stackrbd/record.key"
+    signing_key: PlainText = "~/.config/stackrbd/record.sign"
+    signers: list[SignerKey] = []
     keep: int = Field(14, ge=1, le=10000)
     also: list[HostPath] = []
     units: list[Name] = []

@@ -187,7 +187,8 @@ class HostAgent(Agent):
     def restore(self, data, manifest, identity, keep=False):
         """Sends a backup; (what came of it, why not)."""
         secret = {"secret": identity.reveal()}
-        self.give(transfer="restore", args={"identity": secret, "manifest": manifest, "keep": keep})
+        args = {"identity": secret, "manifest": manifest, "folders": ["/etc"], "keep": keep}
+        self.give(transfer="restore", args=args)
         pieces = iter([data[at : at + 100_000] for at in range(0, len(data), 100_000)])
         for line in self.process.stdout:
             message = message_of(line)

@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from fabfile.backup import age
+from fabfile.backup import age, signature
+from fabfile.backup.signature import Trust
 from fabfile.backup.store import Store
 from tests.every_process import EveryProcess
 
@@ -73,7 +74,8 @@ def test_a_record_is_listed_and_holds_what_is_needed(hosts, record, untouched):
     assert paths["/etc/nova/nova.conf"][:4] == ["file", "0640", "root", "nova"]
     assert held["left"] == []
     folder = hosts.at / "records" / "apart" / record
-    assert {p.name for p in folder.iterdir()} == {"manifest.json", "controller01.age"}
+    names = {p.name for p in folder.iterdir()}
+    assert names == {"manifest.json", "manifest.json.sig", "controller01.age"}
     assert {p.stat().st_mode & 0o777 for p in folder.iterdir()} == {0o600}
     assert folder.stat().st_mode & 0o777 == 0o700
 
@@ -93,8 +95,15 @@ def copied(hosts, record):
 
 
 def alter_manifest(path, **changed):
+    """As if whoever has the key that signs had been deceived."""
     manifest = json.loads((path / "manifest.json").read_text())
-    (path / "manifest.json").write_text(json.dumps({**manifest, **changed}))
+    text = json.dumps({**manifest, **changed})
+    (path / "manifest.json").write_text(text)
+    (path / "manifest.json.sig").write_text(signer_of(path.parents[2]).sign(text.encode()))
+
+
+def signer_of(at):
+    return signature.load_key(at / "home" / ".config" / "stackrbd" / "record.sign")
 
 
 def cut(path):
@@ -125,9 +134,39 @@ def no_manifest(path):
     (path / "manifest.json").write_text("{")
 
 
+def not_signed(path):
+    (path / "manifest.json.sig").unlink()
+
+
+def signed_by_another(path):
+    signature.save_key(path / "other")
+    text = (path / "manifest.json").read_bytes()
+    signed = signature.load_key(path / "other").sign(text)
+    (path / "manifest.json.sig").write_text(signed)
+
+
+def rewritten(path):
+    text = (path / "manifest.json").read_text()
+    (path / "manifest.json").write_text(text.replace("controller01", "controller02"))
+
+
+def set_uid(path):
+    manifest = json.loads((path / "manifest.json").read_text())
+    held = manifest["hosts"]["controller01"]
+    held["files"]["/etc/nova/nova.conf"][1] = "4755"
+    alter_manifest(path, hosts=manifest["hosts"])
+
+
+def elsewhere(path):
+    manifest = json.loads((path / "manifest.json").read_text())
+    held = manifest["hosts"]["controller01"]
+    held["files"]["/etc/cron.d/x"] = ["file", "0644", "root", "root", "a" * 64]
+    alter_manifest(path, hosts=manifest["hosts"])
+
+
 def other_tables(path):
     manifest = json.loads((path / "manifest.json").read_text())
-    manifest["hosts"]["controller01"]["database"]["tables"]["nova.services"] = [1, "x"]
+    manifest["hosts"]["controller01"]["database"]["tables"]["nova.services"] = [1, "a" * 64]
     alter_manifest(path, hosts=manifest["hosts"])
 
 
@@ -139,7 +178,12 @@ def other_tables(path):
         (another_cloud, 3, "another cloud"),
         (another_site, 3, "expected 'apart'"),
         (newer_schema, 3, "it has the schema of nova-common 2:27.0.0-1, found 2:26"),
-        (no_manifest, 3, "the backup is broken"),
+        (no_manifest, 3, "the backup was altered"),
+        (not_signed, 3, "the backup is not signed"),
+        (signed_by_another, 3, "expected one of backup.signers"),
+        (rewritten, 3, "the backup was altered"),
+        (set_uid, 3, "found '4755'"),
+        (elsewhere, 3, "/etc/cron.d/x: is not below what is backed up"),
         (other_tables, 1, "is not the one inside it"),
     ],
 )
@@ -213,7 +257,8 @@ def test_a_run_that_is_killed_keeps_no_record(hosts, record, untouched, number):
         new = kept(hosts) - names  # one that was done before it was killed
         names |= new
         for name in new:
-            Store(str(hosts.at / "records"), "apart").refuse_altered(name)
+            trust = Trust(frozenset([signer_of(hosts.at).public]))
+            Store(str(hosts.at / "records"), "apart", trust).refuse_altered(name)
     time.sleep(1)
     assert "mariadb-dump" not in hosts.on("controller01", "ps ax -o args")
 

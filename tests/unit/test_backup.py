@@ -160,6 +160,93 @@ def test_a_record_that_does_not_fit_is_refused(record, installed, cause):
         contents.refuse_unfit(a_site(), record, facts(installed=installed))
 
 
+SHA = "a" * 64
+FILE = ["file", "0644", "root", "root", SHA]
+STRANGE = {
+    "/root/.ssh/authorized_keys": FILE,
+    "/etc/cron.d/x": FILE,
+    "/etc/nova/../sudoers.d/y": FILE,
+    "/etc/nova/./x": FILE,
+    "/etc/nova//x": FILE,
+    "//etc/nova/x": FILE,
+    "/etc/nova/": FILE,
+    "/etc/novax": FILE,
+    "/etc/nova.d/x": FILE,
+    "/etc": ["directory", "0755", "root", "root", ""],
+    "/": ["directory", "0755", "root", "root", ""],
+    "etc/nova/x": FILE,
+    "": FILE,
+    "/etc/nova/a\nb": FILE,
+    "/etc/nova/a\0b": FILE,
+    "/etc/nova/" + "x" * 5000: FILE,
+    "/usr/local/bin/ceph": ["file", "4755", "root", "root", SHA],
+    "/etc/nova/suid": ["file", "4755", "root", "root", SHA],
+    "/etc/nova/sgid": ["file", "2755", "root", "root", SHA],
+    "/etc/nova/sticky": ["directory", "1755", "root", "root", ""],
+    "/etc/nova/all": ["file", "0666", "root", "root", SHA],
+    "/etc/nova/open": ["directory", "0777", "root", "root", ""],
+    "/etc/nova/mode": ["file", "u+s", "root", "root", SHA],
+    "/etc/nova/long": ["file", "00755", "root", "root", SHA],
+    "/etc/nova/number": ["file", 420, "root", "root", SHA],
+    "/etc/nova/device": ["block", "0644", "root", "root", ""],
+    "/etc/nova/pipe": ["fifo", "0644", "root", "root", ""],
+    "/etc/nova/hard": ["hardlink", "0644", "root", "root", "/etc/shadow"],
+    "/etc/nova/owner": ["file", "0644", "root:root", "root", SHA],
+    "/etc/nova/nobody": ["file", "0644", "", "root", SHA],
+    "/etc/nova/option": ["file", "0644", "--reference=/x", "root", SHA],
+    "/etc/nova/digest": ["file", "0644", "root", "root", "../x"],
+    "/etc/nova/few": ["file", "0644"],
+    "/etc/nova/many": [*FILE, "x"],
+    "/etc/nova/none": None,
+    "/etc/nova/table": {"kind": "file"},
+    "/etc/nova/l": ["link", "0777", "root", "root", "/etc/shadow"],
+    "/etc/nova/l2": ["link", "0777", "root", "root", "../shadow"],
+    "/etc/nova/l3": ["link", "0777", "root", "root", "/etc/nova/../cron.d"],
+    "/etc/nova/l4": ["link", "0777", "root", "root", "/etc/alternatives/../shadow"],
+    "/etc/nova/l5": ["link", "0777", "root", "root", ""],
+    "/etc/nova/l6": ["link", "0777", "root", "root", "/etc/alternatives/x/y"],
+}
+
+
+@pytest.mark.parametrize("path", STRANGE)
+def test_what_no_backup_holds_is_put_nowhere(path):
+    record = manifest(files={path: STRANGE[path]})
+    with pytest.raises(BadInput, match=r"does not fit:\n  ctl: .*(expected|is not below)"):
+        contents.refuse_unfit(a_site(), record, facts())
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_nothing_is_put_below_what_is_no_folder(kind):
+    above = {"link": ["link", "0777", "root", "root", "/etc/glance"], "file": FILE}[kind]
+    record = manifest(files={"/etc/nova/d": above, "/etc/nova/d/e/f": FILE})
+    with pytest.raises(BadInput, match=f"is below /etc/nova/d, which is a {kind}"):
+        contents.refuse_unfit(a_site(), record, facts())
+
+
+PLAIN = {
+    "/etc/nova": ["directory", "0750", "root", "nova", ""],
+    "/etc/nova/nova.conf": NOVA,
+    "/etc/nova/.hidden": FILE,
+    "/etc/nova/a b": FILE,
+    "/etc/nova/..data": FILE,
+    "/etc/nova/caf\u00e9": FILE,
+    "/etc/nova/gone": ["file", "0640", "64060", "64060", SHA],
+    "/etc/nova/l": ["link", "0777", "root", "root", "nova.conf"],
+    "/etc/nova/l2": ["link", "0777", "root", "root", "../glance/x"],
+    "/etc/mysql/my.cnf": ["link", "0777", "root", "root", "/etc/alternatives/my.cnf"],
+    "/etc/ceph/ceph.conf": FILE,
+    "/srv/own": FILE,
+}
+
+
+def test_what_backups_are_made_of_is_taken():
+    site = a_site(also=["/srv//own/"])
+    contents.refuse_unfit(site, manifest(files=PLAIN), facts())
+    with pytest.raises(BadInput, match=r"/srv/own: is not below.*\n.*backup.also") as stop:
+        contents.refuse_unfit(a_site(), manifest(files=PLAIN), facts())
+    assert str(stop.value).count("is not below") == 1
+
+
 @pytest.mark.parametrize("version", ["2:26.0.0-1", "2:26.9-0", "2:25.1-1"])
 def test_the_same_or_an_older_schema_fits(version):
     held = manifest(versions={"nova-common": version, "ceph-common": "99.0"})

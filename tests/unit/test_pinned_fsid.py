@@ -14,7 +14,7 @@ from fabfile.backup.store import Store
 from fabfile.core.answers import IN_PARTS
 from fabfile.core.contract import Unreachable
 from fabfile.flow import session as sessions
-from fabfile.flow.backup import create
+from fabfile.flow.backup import create, key
 
 from . import fleets
 from .states import FSID, OTHER, answer, cluster
@@ -171,7 +171,8 @@ def at(tmp_path, monkeypatch):
     file = fleets.at_home(tmp_path, monkeypatch, SITE)
     monkeypatch.setattr(Store, "named", lambda self, name: "r")
     monkeypatch.setattr(Store, "manifest", lambda self, name: BACKUP)
-    monkeypatch.setattr(create, "opened", lambda site, name: {})
+    monkeypatch.setattr(create, "opened", lambda *given: {})
+    monkeypatch.setattr(key, "signer", lambda site: None)
     monkeypatch.chdir(tmp_path)
 
     def ran(name, site=SITE, seen=None, **flags):

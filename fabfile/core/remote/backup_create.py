@@ -18,7 +18,7 @@ import subprocess
 import tarfile
 import time
 
-from . import database, files, places, processes, transfer
+from . import backup_paths, database, files, places, processes, transfer
 from .digests import Digests
 from .processes import Failed, Program
 
@@ -59,7 +59,7 @@ class _Making:
         for recipient in recipients:
             self._age += ["-r", recipient]
         self._zstd = [processes.first_of(("zstd",)), "-q", "-1", "-c"]
-        self._target = None
+        self._target, self._folders = None, ()
         self.files, self.left = {}, []  # type: ignore[var-annotated]
 
     def backup(self, folders, said, commands, dumped, about):
@@ -86,6 +86,7 @@ class _Making:
 
     def _members(self, folders, said, commands, dumped, about):
         manifest = dict(about, format=1, host=os.uname()[1], time=int(time.time()))
+        self._folders = folders
         for folder in folders:
             self._folder(folder)
         for name, text in said.items():
@@ -124,32 +125,45 @@ class _Making:
         except FileNotFoundError:
             return
         except files.Refused as error:
-            self.left.append(str(error))
+            self._leave(str(error))
             return
         for name in names:
             self._folder(os.path.join(path, name))
 
+    def _leave(self, why):
+        """Names what is not in the backup, on one line."""
+        self.left.append("".join(c if c.isprintable() else "?" for c in why))
+
     def _entry(self, path, there, seen):
         """Puts one file, folder or link in; the names that are in a folder."""
-        about = {"mode": stat.S_IMODE(seen.st_mode), "mtime": int(seen.st_mtime)}
+        if path in self.files:
+            return []  # a folder of the site's own may be below one that is taken anyway
         described = files.described(seen)
-        owner = [described["mode"], described["owner"], described["group"]]
-        about.update(uname=owner[1], gname=owner[2])
+        mode = int(described["mode"], 8)
+        owner = ["%04o" % (mode & backup_paths.MODE), described["owner"], described["group"]]
+        about = {"uname": owner[1], "gname": owner[2], "mtime": int(seen.st_mtime)}
         names, data = [], b""  # type: ignore[var-annotated]
         if stat.S_ISLNK(seen.st_mode):
             target = places.as_text(os.readlink(there.name, dir_fd=there.folder))
             about.update(type=tarfile.SYMTYPE, linkname=target)
-            self.files[path] = ["link"] + owner + [target]
+            entry = ["link", "0777"] + owner[1:] + [target]
         elif stat.S_ISDIR(seen.st_mode):
             names = [places.as_text(name) for name in sorted(there.names(there.name))]
             about.update(type=tarfile.DIRTYPE)
-            self.files[path] = ["directory"] + owner + [""]
+            entry = ["directory"] + owner + [""]
         elif stat.S_ISREG(seen.st_mode):
             data = files.content(there)
-            self.files[path] = ["file"] + owner + [files.sha256(data)]
+            entry = ["file"] + owner + [files.sha256(data)]
         else:
             return []
-        self._member("files" + path, data, **about)
+        why = backup_paths.fault(path, entry, self.files, self._folders)
+        if why:
+            self._leave(why)
+            return []
+        if entry[0] != "link" and mode != mode & backup_paths.MODE:
+            self._leave("%s: of its mode %04o, %s is kept" % (path, mode, entry[1]))
+        self.files[path] = entry
+        self._member("files" + path, data, mode=int(entry[1], 8), **about)
         return names
 
     def _command(self, name, argv):
@@ -157,7 +171,7 @@ class _Making:
         try:
             code, out, _ = processes.call(argv, timeout=120)
         except Failed as error:
-            self.left.append("%s: %s" % (name, error))
+            self._leave("%s: %s" % (name, error))
             return
         if code:  # its words may tell more than is good
             self.left.append("%s: %s: exit code %d" % (name, argv[0], code))

@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 import time
 
-from . import database, processes, state, transfer
+from . import backup_paths, database, processes, state, transfer
 from .digests import Digests, differing
 from .processes import Failed, Program
 from .throwaway import Throwaway, datadir
@@ -20,12 +20,17 @@ from .throwaway import Throwaway, datadir
 _MOST_NAMED = 8
 
 
-def restore(talk, asker, run, identity, manifest, keep):
+def restore(talk, asker, run, identity, manifest, folders, keep):
     """Takes one backup in.  keep: leave what was made of it, for what follows.
 
-    identity: {'secret': the key that opens this backup}.  Returns {'folder': the throwaway
-    server's, or '', 'staged': where the files are, 'tables': how many}.
+    identity: {'secret': the key that opens this backup}; folders: below which its files are.
+    Raises Failed, before anything of it is opened, for a file that is elsewhere.  Returns
+    {'folder': the throwaway server's, or '', 'staged': where the files are, 'tables': how many}.
     """
+    files = manifest["files"]
+    strange = [backup_paths.fault(path, files[path], files, folders) for path in sorted(files)]
+    if any(strange):
+        raise Failed("the backup holds what none holds: " + next(filter(None, strange)))
     staged = os.path.join(state.STATE, "restore", run)
     shutil.rmtree(os.path.dirname(staged), ignore_errors=True)
     os.makedirs(staged, 0o700)

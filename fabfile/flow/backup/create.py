@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from invoke import Context
 
 from fabfile.backup import age, contents
-from fabfile.backup.store import Incoming, Outgoing, Store
+from fabfile.backup import manifest as manifests
+from fabfile.backup.store import AHEAD, Incoming, Outgoing, Store
 from fabfile.core import journal, site_file
 from fabfile.core.contract import BadInput, Facts, Failed, Host, Json, Read, Stop
+from fabfile.flow.backup import key
 from fabfile.flow.backup.transfer import transferred
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal import outcomes
@@ -24,9 +26,9 @@ from fabfile.model.site import Site
 from fabfile.resources import backup_tools
 
 
-def store(site: Site) -> Store:
-    """Where a site's backups are."""
-    return Store(site.backup.folder, site.name)
+def store(site: Site, unsigned: bool = False) -> Store:
+    """Where a site's backups are; unsigned: one that nobody signed is taken as well."""
+    return Store(site.backup.folder, site.name, key.trust(site, unsigned))
 
 
 # Making one
@@ -37,19 +39,29 @@ def create(context: Context, options: Options) -> int:
     with open_session(context, options, "backup.create") as session:
         facts = seen(session)
         contents.refuse_without_tools(session.site, facts)
+        key.signer(session.site)
         with session.locked() as number:
             name = make(session, facts, number)
         kept = store(session.site)
         manifest = kept.manifest(name)
         for line in warnings(manifest):
             session.screen.say(f"Warning: {line}")
-        gone = kept.prune(session.site.backup.keep)
+        pruned = kept.prune(session.site.backup.keep, name)
+        for why in pruned.unfit.values():
+            session.screen.say(f"Warning: does not count, and is not pruned: {why}")
+        gone = pruned.gone
         session.screen.say(
             f"Backup {name}: {told(manifest)}" + (f"; pruned {len(gone)}" if gone else "")
         )
         session.screen.say(f"Try it: inv backup.verify --record {name}")
         session.screen.json(
-            {"site": session.site.name, "record": name, "manifest": manifest, "pruned": gone}
+            {
+                "site": session.site.name,
+                "record": name,
+                "manifest": manifest,
+                "pruned": gone,
+                "unfit": pruned.unfit,
+            }
         )
     return 0
 
@@ -78,6 +90,7 @@ def make(session: Session, facts: Facts, number: int) -> str:
     site, kept = session.site, store(session.site)
     cluster = contents.of_cluster(site, facts)
     head = {"format": 1, "site": site.name, "fsid": cluster["fsid"], "record": session.id}
+    signer = key.signer(site)
     part = kept.begin(session.id)
     record = journal.Journal(session.id, site=site.name, task=session.task)
     try:
@@ -99,7 +112,8 @@ def make(session: Session, facts: Facts, number: int) -> str:
             "secrets": contents.secrets(facts),
             "hosts": hosts,
         }
-        kept.finish(part, manifest)
+        _refuse_unshaped(manifest)
+        kept.finish(part, manifest, signer)
     except BaseException as error:
         kept.drop(part)
         code = error.code if isinstance(error, Stop) else 1
@@ -107,6 +121,16 @@ def make(session: Session, facts: Facts, number: int) -> str:
         raise
     record.event("ended", code=0, record=session.id)
     return session.id
+
+
+def _refuse_unshaped(manifest: Mapping[str, Json]) -> None:
+    """Raises Failed where a host said of its part what no backup says: it is not signed."""
+    faults = manifests.faults_of(manifest)
+    if faults:
+        raise Failed(
+            "what the hosts say of their backups has not its form; nothing is kept: "
+            + "; ".join(faults[:5])
+        )
 
 
 def _work(
@@ -140,7 +164,11 @@ def told(manifest: Mapping[str, Json]) -> str:
         for held in hosts.values()
         for rows, _ in held.get("database", {}).get("tables", {}).values()
     )
-    return f"{len(hosts)} hosts, {len(tables)} tables, {rows} rows, {size / 1e6:.1f} MB sealed"
+    made = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(manifest["time"]))
+    return (
+        f"made {made}, {len(hosts)} hosts, {len(tables)} tables, {rows} rows, "
+        f"{size / 1e6:.1f} MB sealed"
+    )
 
 
 def warnings(manifest: Mapping[str, Json]) -> list[str]:
@@ -164,12 +192,22 @@ def show(site: Site, as_json: bool) -> int:
     for name, manifest in kept.all():
         drill = kept.verified(name)
         stood = f"verified {_age(time.time() - drill['time'])} ago" if drill else "never verified"
-        screen.say(f"{name}  {told(manifest)}; {stood}")
+        screen.say(f"{name}  {told(manifest)}{_besides(name, manifest)}; {stood}")
         found.append({"record": name, "verified": drill, "manifest": manifest})
     if not found:
         screen.say(f"no backup is in {kept.path}; inv backup.create makes one")
     screen.json({"site": site.name, "folder": str(kept.path), "records": found})
     return 0
+
+
+def _besides(name: str, manifest: Mapping[str, Json]) -> str:
+    """What is to be known before one takes this backup for the last."""
+    said = ""
+    if manifest.get("record", name) != name:
+        said += f"; a copy of {manifest['record']}"
+    if manifest.get("time", 0) > time.time() + AHEAD:
+        said += "; dated after now: a clock is, or was, wrong"
+    return said
 
 
 def _age(seconds: float) -> str:
@@ -180,22 +218,21 @@ def _age(seconds: float) -> str:
 def ages(site: Site) -> dict[str, float | None]:
     """{'newest', 'verified'}: seconds since the newest backup, and since the newest tried one."""
     kept = store(site)
-    newest = next((time.time() - m["time"] for _, m in kept.all() if "time" in m), None)
+    newest = kept.newest()
     tried = kept.last_verified()
-    return {"newest": newest, "verified": tried[1] if tried else None}
+    return {
+        "newest": time.time() - newest[1]["time"] if newest else None,
+        "verified": tried[1] if tried else None,
+    }
 
 
 # Trying one
 
 
-def opened(site: Site, name: str) -> dict[str, Outgoing]:
+def opened(site: Site, kept: Store, name: str, manifest: Mapping[str, Json]) -> dict[str, Outgoing]:
     """{host: its part of a backup, on its way}.  Raises BadInput for a broken one, or no key."""
-    kept = store(site)
-    kept.refuse_altered(name)
     identities = age.load_identities(site_file.expanded(site.backup.identity, "backup.identity"))
-    return {
-        host: Outgoing(kept.sealed(name, host), identities) for host in kept.manifest(name)["hosts"]
-    }
+    return kept.outgoing(name, manifest, identities)
 
 
 def taken(
@@ -211,6 +248,7 @@ def taken(
         host: {
             "identity": stream.identity,
             "manifest": {k: v for k, v in manifest["hosts"][host].items() if k not in outer},
+            "folders": contents.folders(session.site, session.site.host(host)),
             "keep": keep,
         }
         for host, stream in streams.items()
@@ -223,14 +261,15 @@ def taken(
             stream.close()
 
 
-def verify(context: Context, options: Options, record: str) -> int:
+def verify(context: Context, options: Options, record: str, unsigned: bool = False) -> int:
     """A restore drill: opened, restored into a throwaway server, compared table by table."""
     with open_session(context, options, "backup.verify") as session:
-        kept = store(session.site)
+        kept = store(session.site, unsigned)
         name = kept.named(record)
         manifest = kept.manifest(name)
         refuse_other_hosts(session, manifest)
-        streams, began = opened(session.site, name), time.monotonic()
+        streams, began = opened(session.site, kept, name, manifest), time.monotonic()
+        warn_of_forgery(session, kept, name)
         with session.locked() as number:
             found = taken(session, number, manifest, streams, False)
         seconds = round(time.monotonic() - began, 1)
@@ -245,6 +284,15 @@ def verify(context: Context, options: Options, record: str) -> int:
             {"site": session.site.name, "record": name, "tables": tables, "seconds": seconds}
         )
     return 0
+
+
+def warn_of_forgery(session: Session, kept: Store, name: str) -> None:
+    """Says so where a backup is taken that nobody signed."""
+    if not kept.is_signed(name):
+        session.screen.say(
+            f"Warning: nobody signed the backup {name}: whoever could write where it lay may have "
+            "made it, with databases, users and files of their choice"
+        )
 
 
 def refuse_other_hosts(session: Session, manifest: Mapping[str, Json]) -> None:

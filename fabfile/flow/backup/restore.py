@@ -27,7 +27,7 @@ from fabfile.core.contract import (
     Unproved,
 )
 from fabfile.flow import gather
-from fabfile.flow.backup import create
+from fabfile.flow.backup import create, key
 from fabfile.flow.converge import Converger
 from fabfile.flow.inspect import reconcile
 from fabfile.flow.proof import verify
@@ -39,18 +39,22 @@ from fabfile.resources.resource import Resource
 _APART = ".stackrbd-"
 
 
-def restore(context: Context, options: Options, record: str, cloud: str) -> int:
+def restore(
+    context: Context, options: Options, record: str, cloud: str, unsigned: bool = False
+) -> int:
     """Puts a backup in the place of the live databases and files."""
     with open_session(context, options, "backup.restore") as session:
-        return Restoring(session, record, bare=False).all(cloud)
+        return Restoring(session, record, False, unsigned).all(cloud)
 
 
-def recover(context: Context, options: Options, record: str, cloud: str) -> int:
+def recover(
+    context: Context, options: Options, record: str, cloud: str, unsigned: bool = False
+) -> int:
     """A lost controller: restore onto a bare host with packages, integrate, reconcile, verify."""
     began = time.monotonic()
     with open_session(context, options, "recover") as session:
         said, site = session.screen.say, session.site
-        code = Restoring(session, record, bare=True).all(cloud)
+        code = Restoring(session, record, True, unsigned).all(cloud)
         if code:
             return code
     said(f"recover: restored after {_minutes(began)}; now integrate")
@@ -82,11 +86,12 @@ class Restoring:
     """One backup on its way into the place of the live ones.
 
     bare: the hosts may hold nothing yet, or nothing that is worth a safety backup.
+    unsigned: a backup that nobody signed is taken as well.
     """
 
-    def __init__(self, session: Session, record: str, bare: bool) -> None:
+    def __init__(self, session: Session, record: str, bare: bool, unsigned: bool = False) -> None:
         self._session, self._bare = session, bare
-        self._store = create.store(session.site)
+        self._store = create.store(session.site, unsigned)
         self.name = self._store.named(record)
         self.manifest = self._store.manifest(self.name)
         create.refuse_other_hosts(session, self.manifest)
@@ -101,10 +106,13 @@ class Restoring:
         the last step but one, and is kept.
         """
         session = self._session
-        streams = create.opened(session.site, self.name)  # broken, or no key: known before all else
+        # Broken, or no key: known before all else.
+        streams = create.opened(session.site, self._store, self.name, self.manifest)
         facts = self._facts()
         contents.refuse_unfit(session.site, self.manifest, facts, self._bare)
         holds = self._holds_something()
+        if holds:
+            key.signer(session.site)  # for the safety backup
         self._show(facts)
         if session.options.check:
             return CHANGES_PENDING
@@ -177,6 +185,7 @@ class Restoring:
         rest = contents.as_if_stopped(facts, self._hosts)
         changes += contents.PutBack(self.manifest, {}, session.id).plan(site, rest)
         session.screen.say(f"Backup {self.name}: {create.told(self.manifest)}")
+        create.warn_of_forgery(session, self._store, self.name)
         session.screen.plan(Plan(tuple(changes)), session.options.diff)
 
     def _confirm(self, cloud: str) -> None:
