@@ -62,10 +62,19 @@ def answers() -> dict[str, str]:
         "versions.json": json.dumps({"mon": {version: 3}, "overall": {version: 3}}),
         "pools.json": json.dumps([_pool(name) for name in ("volumes", "images")]),
         "osds.json": json.dumps(
-            {"full_ratio": 0.95, "backfillfull_ratio": 0.9, "nearfull_ratio": 0.85}
+            {
+                "full_ratio": 0.95,
+                "backfillfull_ratio": 0.9,
+                "nearfull_ratio": 0.85,
+                "require_min_compat_client": "mimic",
+                "min_compat_client": "jewel",
+            }
         ),
+        "features.json": json.dumps({"mon": [], "osd": [], "client": [], "mgr": []}),
         "df.json": json.dumps({"pools": []}),
-        "users.json": json.dumps({"auth_dump": [_user("volumes", "images"), _user("images")]}),
+        "users.json": json.dumps(
+            {"auth_dump": [_user("volumes", "images"), _user("images", "volumes")]}
+        ),
     }
 
 

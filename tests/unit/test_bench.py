@@ -15,6 +15,7 @@ from bench import points, report, wanted, within
 from bench.places import PROJECT
 from fabfile.core import site_file
 from fabfile.core.contract import Facts
+from fabfile.doctor import checks
 from fabfile.model import site as sites
 from fabfile.resources import auth, ceph_conf, cluster, libvirt_secret, pools
 
@@ -125,3 +126,23 @@ def test_the_virsh_stand_in_says_that_a_secret_is_absent_as_an_undo_knows_it(ver
     )
     assert done.returncode == 1
     assert re.search(libvirt_secret.ABSENT, done.stderr, re.IGNORECASE)
+
+
+def test_the_virsh_stand_in_reads_a_value_from_a_file_and_says_so():
+    virsh = PROJECT / "bench" / "standins" / "virsh"
+    words = ["sh", str(virsh), "-q", "help", "secret-set-value"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "--file" in said
+
+
+def test_the_ceph_stand_in_knows_all_that_is_asked_of_it():
+    known = (PROJECT / "bench" / "standins" / "ceph").read_text()
+    hosts = {"ceph01": {"roles": ["ceph"]}, "n1": {"roles": ["compute"]}}
+    site = sites.check({"name": "b", "hosts": hosts}, "test", site_file.platforms())
+    asked = {
+        " ".join(read.args["argv"][5:])
+        for stage in checks.STAGES
+        for read in stage.reads(site, site.admin)
+        if read.verb == "argv" and read.args["argv"][0] == "ceph"
+    }
+    assert asked and {words for words in asked if f'*" {words}")' not in known} == set()
