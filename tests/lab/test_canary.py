@@ -24,6 +24,10 @@ STEPS = [
 ]
 
 
+PARENTS = {"an image": "in use", "a snapshot": "deleted", "a volume": "deleted"}
+"""What Zed answers of each while a clone of v2 lives."""
+
+
 @pytest.fixture(scope="module")
 def flown(integrated):
     """A canary on all computes: what was there before, and its --json's documents."""
@@ -41,6 +45,17 @@ def test_every_step_on_every_compute_and_nothing_stays(flown):
     assert held() == before
 
 
+def test_what_has_a_clone_is_deleted_or_kept_as_this_release_does(flown):
+    checks = flown[1][-1]["checks"]
+    told = {
+        c["name"].partition(" with a clone")[0]: c["detail"]
+        for c in checks
+        if " as it" in c["name"]
+    }
+    assert {what: detail.split(",")[0].split(":")[0] for what, detail in told.items()} == PARENTS
+    assert all("a clone of v2" in detail for detail in told.values())
+
+
 def test_instances_migrated_between_the_two(flown):
     told = {c["host"]: c["detail"] for c in flown[1][-1]["checks"] if STEPS[8] in c["name"]}
     assert " from compute01 to compute02; watched by 198.18.53.32" in told["compute01"]
@@ -51,7 +66,7 @@ def test_times_are_in_the_record_and_in_the_report(flown, tmp_path):
     run = result(inv("history", "--json"))["runs"][0]["run"]
     events = result(inv("show", "--run", run, "--json"))["events"]
     proved = [event for event in events if event["event"] == "proof"]
-    assert len(proved) == 4 + 2 * len(STEPS)
+    assert len(proved) == 4 + 2 * len(PARENTS) + 2 * len(STEPS)
     assert all(event["seconds"] >= 0 for event in proved)
     inv("report", "--out", str(tmp_path), "--limit", "compute01")
     page = (tmp_path / "report.html").read_text()
