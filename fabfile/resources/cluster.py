@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fabfile.core.contract import BadInput, Facts, Failed, Host, Json, Read
@@ -129,7 +130,9 @@ def seen(site: Site, facts: Facts) -> Cluster:
             advice="mend that first",
         )
     pools = _told(facts, admin, "ceph.pools")
+    _refuse_odd(admin, "ceph pools", pools, _is_pool)
     users = _told(facts, admin, "ceph.users", "auth_dump")["auth_dump"]
+    _refuse_odd(admin, "ceph users", users, _is_user)
     return Cluster(
         fsid=monmap["fsid"],
         monitors=monitors(monmap),
@@ -138,6 +141,30 @@ def seen(site: Site, facts: Facts) -> Cluster:
         pools={pool["pool_name"]: pool for pool in pools},
         users={user["entity"]: user for user in users},
     )
+
+
+def _refuse_odd(admin: str, what: str, items: Json, fits: Callable[[Json], bool]) -> None:
+    """Raises Failed for a list of which an item is none of Ceph's."""
+    odd = [one for one in items if not fits(one)] if isinstance(items, list) else [items]
+    if odd:
+        raise Failed(
+            host=admin, subject=what, expected="what Ceph lists there", found=repr(odd[0])[:80]
+        )
+
+
+def _is_pool(one: Json) -> bool:
+    if not isinstance(one, dict) or not isinstance(one.get("pool_name"), str):
+        return False
+    return isinstance(one.get("application_metadata", {}), dict)
+
+
+def _is_user(one: Json) -> bool:
+    """Caps are texts by the daemon's name; the key is a fingerprint."""
+    if not isinstance(one, dict) or not isinstance(one.get("entity"), str):
+        return False
+    caps = one.get("caps", {})
+    texts = [one.get("key", ""), *caps.values()] if isinstance(caps, dict) else [None]
+    return all(isinstance(text, str) for text in texts)
 
 
 def _told(facts: Facts, admin: str, read: str, *names: str) -> Json:

@@ -7,6 +7,7 @@ from fabfile.resources import auth, caps
 from fabfile.resources import cluster as resources_cluster
 
 from . import states
+from .clouds import altered, found
 from .states import cluster, site, user
 from .test_auth import CAPS, IMAGES, caps_of
 
@@ -236,3 +237,28 @@ def test_a_pool_of_an_odd_name_is_quoted():
     text = of_images("zed", them, there=("volumes", "images", "my pool"))
     assert text == f'{READS}, profile rbd-read-only pool="my pool"'
     assert all(caps.takes("osd", grant, 16) for grant in caps.grants(text))
+
+
+# doctor
+
+
+def without_the_clones_pool(cloud):
+    osd = "profile rbd pool=images"
+    altered(cloud, "ceph01", "ceph.users", lambda d: d["auth_dump"][1]["caps"].update(osd=osd))
+
+
+def test_doctor_warns_where_glance_cannot_look_for_clones():
+    (one,) = [f for f in found(without_the_clones_pool) if f.code == "user.caps"]
+    assert (one.severity, one.thing) == ("warning", "user client.images")
+    assert "Glance cannot look there for clones" in one.cause and "HTTP 500" in one.cause
+    assert [step.text for step in one.mend] == ["ceph.auth"]
+
+
+def test_caps_without_which_a_service_does_not_work_are_an_error():
+    def change(cloud):
+        altered(
+            cloud, "ceph01", "ceph.users", lambda d: d["auth_dump"][1]["caps"].update(osd="allow r")
+        )
+
+    (one,) = [f for f in found(change) if f.code == "user.caps"]
+    assert one.severity == "error"

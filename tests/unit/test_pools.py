@@ -5,7 +5,7 @@ import pytest
 from fabfile.core.contract import BadInput, Facts, Failed, Refused
 from fabfile.resources import auth, pools
 
-from .states import cluster, site
+from .states import answer, cluster, site
 
 
 def pool(name, **more):
@@ -183,3 +183,25 @@ def test_what_ceph_would_not_say_is_named(read, out):
     seen[f"ceph.{read}"] = {"code": 0, "out": out, "err": ""}
     with pytest.raises(Failed, match=f"^ceph01: ceph {read}: expected JSON.*, found"):
         pools.plan(site(), Facts({"ceph01": seen}))
+
+
+@pytest.mark.parametrize(
+    "read, document",
+    [
+        ("pools", [5]),
+        ("pools", [{"pool_name": ["volumes"]}]),
+        ("pools", [{"pool": "volumes"}]),
+        ("pools", [pool("images"), {"pool_name": "volumes", "application_metadata": ["rbd"]}]),
+        ("users", {"auth_dump": {"entity": "client.volumes"}}),
+        ("users", {"auth_dump": [None]}),
+        ("users", {"auth_dump": [{"entity": 5}]}),
+        ("users", {"auth_dump": [{"entity": "client.volumes", "caps": "allow *"}]}),
+        ("users", {"auth_dump": [{"entity": "client.volumes", "caps": {"osd": ["allow *"]}}]}),
+        ("users", {"auth_dump": [{"entity": "client.volumes", "key": {"a": 1}}]}),
+    ],
+)
+def test_items_that_are_none_of_cephs_are_named(read, document):
+    seen = {**cluster(), f"ceph.{read}": answer(document)}
+    for resource in (pools, auth):
+        with pytest.raises(Failed, match=f"^ceph01: ceph {read}: expected what Ceph lists there"):
+            resource.plan(site(), Facts({"ceph01": seen}))
