@@ -32,7 +32,9 @@ from fabfile.resources import (
     keyrings,
     libvirt_secret,
     secret_uuid,
+    service_config,
     volume_hosts,
+    wanted_options,
 )
 
 Why = tuple[str, str, str, str, str]
@@ -399,11 +401,15 @@ _ESSENTIAL = {
     "images_type": "ephemeral disks are kept elsewhere",
     "images_rbd_pool": "ephemeral disks are kept in another pool",
 }
-_HARMFUL = {
-    "rados_connect_timeout": "without it, the service hangs for ever while Ceph does not answer",
-    "show_image_direct_url": "without it, volumes are copies of images and not clones",
-    "report_discard_supported": "without it, what guests free stays used",
-}
+
+
+def _essential(keys: Iterable[str]) -> dict[str, str]:
+    return {key: _ESSENTIAL[key] for key in keys if key in _ESSENTIAL}
+
+
+def _advised(table: Json, keys: Iterable[str]) -> dict[str, str]:
+    """{option: why it is recommended}."""
+    return {key: why for key in keys if (why := wanted_options.reason(table, key))}
 
 
 def _options(site: Site, facts: Facts, change: Change) -> Why:
@@ -422,9 +428,11 @@ def _options(site: Site, facts: Facts, change: Change) -> Why:
     keys = [key for _, key, _ in change.args["edits"]]
     if len(new) > len(old):
         old.append(f"{len(new) - len(old)} not set")
-    known = {**_HARMFUL, **_ESSENTIAL}
-    causes = [f"{key}: {known[key]}" for key in dict.fromkeys(keys) if key in known]
-    severity = ERROR if set(keys) & set(_ESSENTIAL) else WARNING
+    advised = {} if site.nova.ephemeral else _advised(facts.release[change.subject], keys)
+    causes = [f"{key}: {why}" for key, why in {**_essential(keys), **advised}.items()]
+    severity = ERROR if set(_essential(keys)) - set(advised) else WARNING
+    if change.kind == service_config.RECOMMENDED:
+        severity, causes = NOTE, ["a recommendation, no more", *causes]
     cause = "; ".join(causes) or "not what this site wants; the service works with its own default"
     return severity, "options", "; ".join(old), "; ".join(new), cause
 

@@ -17,6 +17,8 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    StrictBool,
+    StrictInt,
     ValidationError,
     model_validator,
 )
@@ -182,6 +184,39 @@ class Nova(_Table):
     pool: Name = "vms"
 
 
+_CREDENTIAL = re.compile(
+    r"password|passwd|key|secret|token|connection|transport_url|credential", re.I
+)
+_LOGIN = re.compile(r"://[^/\s@]*:[^/\s@]*@")
+"""What carries a credential: how its option is called, and a login in a URL.  The agent has the
+same words."""
+
+
+def _carries_none(name: str) -> str:
+    if _CREDENTIAL.search(name):
+        raise ValueError(
+            f"expected an option without a credential, found {name!r}: the site file is shown and "
+            "kept; write that one into the service's own file"
+        )
+    return name
+
+
+def _without_login(text: str) -> str:
+    if _LOGIN.search(text):
+        raise ValueError("expected a value without a login, found a URL with one")
+    return text
+
+
+OptionText = Annotated[PlainText, AfterValidator(_without_login)]
+OptionItem = Annotated[OptionText, Field(pattern=r"^[^,]*$")]
+OptionName = Annotated[
+    str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,127}$"), AfterValidator(_carries_none)
+]
+OptionValue = StrictBool | StrictInt | OptionText | list[StrictInt | OptionItem]
+Options = dict[Literal["glance", "cinder", "nova"], dict[Name, dict[OptionName, OptionValue]]]
+"""[options.SERVICE.SECTION]: options that are passed through as they stand."""
+
+
 class Packages(_Table):
     """[packages]: where the Ceph client comes from, if not from the system's sources."""
 
@@ -263,6 +298,7 @@ class Site(_Table):
     glance: Glance = Glance()
     cinder: Cinder = Cinder()
     nova: Nova = Nova()
+    options: Options = {}
     packages: Packages = Packages()
     sudoers: Sudoers | None = None
     verify: Verify = Verify()

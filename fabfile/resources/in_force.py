@@ -120,6 +120,11 @@ def sources(seen: Mapping[str, Json], name: str) -> list[Source]:
     return [*before, Source(main, _as_lines(own)), *after]
 
 
+def filled(found: Options, section: str, value: str) -> str:
+    """A value with its references filled in, as the section has it."""
+    return _filled(found, same(section), value)
+
+
 def names_what_is_not_set(value: str) -> bool:
     """Whether a value still has a reference that options() could not fill in."""
     return bool(_REFERENCE.search(value))

@@ -7,19 +7,29 @@ Old stores and backends stay in force.  Which options a release needs is data
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read, Refused, Seen
-from fabfile.model import option_values, releases, services
+from fabfile.model import releases, services
 from fabfile.model.deployment import Binding
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
-from fabfile.resources import cluster, in_force, secret_uuid, sed, volume_hosts, volume_storage
+from fabfile.resources import (
+    cluster,
+    in_force,
+    secret_uuid,
+    sed,
+    volume_hosts,
+    volume_storage,
+    wanted_options,
+)
 from fabfile.resources.in_force import same
 from fabfile.resources.resource import Resource
 
 OLD_DATADIR = "/var/lib/glance/images"
 OLD_STORES = "file,http"
+RECOMMENDED = "recommended"
+"""The kind of a change of options that are recommended, and no more."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,7 @@ class ServiceConfig:
         """Files of which somebody else says that they are theirs."""
         found = []
         for change in changes:
-            if (change.kind, change.subject) != ("options", self.name):
+            if change.kind not in ("options", RECOMMENDED) or change.subject != self.name:
                 continue
             says = facts.of(change.host, f"{self.name}.conf").get("managed")
             if says:
@@ -105,8 +115,10 @@ class ServiceConfig:
                 advice=f"is {self.name} there?",
             )
         now = in_force.options(answers, self.name, data.get("old_names"), binding.section)
+        environment = (answers.get(f"{self.name}.sources") or {}).get("environment", {})
         words = {
             **words,
+            "default_conf": environment.get("CEPH_CONF", binding.platform.ceph["conf"]),
             "old_datadir": now.get(("glance_store", "filesystem_store_datadir"), OLD_DATADIR),
             "old_stores": now.get(("DEFAULT", "known_stores"), OLD_STORES),
         }
@@ -115,12 +127,11 @@ class ServiceConfig:
         if self.name == "cinder":
             listed = volume_hosts.enabled(site, answers, f"{host}: {file}")
             have = {**now, ("DEFAULT", "enabled_backends"): listed} if listed else now
-        wanted = _wanted(self._tables(site, data, now), words, have)
-        edits = [
-            (section, key, option.value)
-            for (section, key), option in wanted.items()
-            if not option.equals(now.get((same(section), key)))
-        ]
+        tables = self._tables(site, data, now)
+        made_of = wanted_options.File(site, self.name, data, words, have)
+        wanted = wanted_options.wanted(made_of, tables)
+        missing = wanted_options.missing(replace(made_of, now=now), wanted)
+        edits = [(*at, wanted[at].value) for at in missing]
         if not edits:
             return []
         _refuse_unread(binding, answers)
@@ -143,7 +154,7 @@ class ServiceConfig:
                 self.service.phase,
                 tuple(lines),
                 restarts=() if data.get("by_hand") else (binding.unit,),
-                kind="options",
+                kind=RECOMMENDED if all(wanted[at].recommended for at in missing) else "options",
                 subject=self.name,
             )
         ]
@@ -152,7 +163,7 @@ class ServiceConfig:
         """The tables of options that are written, the weakest first."""
         absent = data.get("when_absent", {}).items()
         tables = [extra for name, extra in absent if tuple(name.split(".", 1)) not in now]
-        tables.append(data["options"])
+        tables.append(data.get("options", {}))
         if self.name == "nova" and site.nova.ephemeral:
             if "ephemeral" not in data:
                 raise BadInput(
@@ -190,7 +201,7 @@ def _validation(data: Json, words: dict[str, str]) -> Json:
     """What oslo-config-validator is told: sections named by the site are none of its own."""
     if "namespaces" not in data:
         return None
-    own = sorted({s.format(**words) for s in data["options"] if "{" in s})
+    own = sorted({s.format(**words) for s in data.get("options", {}) if "{" in s})
     return {"namespaces": list(data["namespaces"]), "exclude": own}
 
 
@@ -245,37 +256,6 @@ def _shadow(binding: Binding, source: in_force.Source, line: in_force.Line, valu
         advice=taken_out,
         mend=[sed.without(source.name, section, key)] if source.is_file else (),
     )
-
-
-@dataclass(frozen=True)
-class _Option:
-    """What an option is to be: its value, and the type as which it is compared."""
-
-    value: str
-    kind: str
-
-    def equals(self, found: str | None) -> bool:
-        """Whether a value that is in force means the same."""
-        return option_values.equal(self.kind, found, self.value)
-
-
-def _wanted(
-    tables: list[Json], words: dict[str, str], now: in_force.Options
-) -> dict[tuple[str, str], _Option]:
-    wanted: dict[tuple[str, str], _Option] = {}
-    for table in tables:
-        for section, options in table.items():
-            name = section.format(**words)
-            for key, template in options.items():
-                at = (name, key)
-                value = template.format(**words)
-                if value.startswith("+"):
-                    have = wanted[at].value if at in wanted else now.get((same(name), key), "")
-                    for item in option_values.items(value[1:]):
-                        have = option_values.with_item(have, item)
-                    value = have
-                wanted[at] = _Option(value, option_values.kind_of(template))
-    return wanted
 
 
 def _keep_apart(binding: Binding, data: Json, now: in_force.Options) -> None:

@@ -241,13 +241,13 @@ RESTARTED = f"inv services.restart{ON_CTL}"
         ),
         (
             an_option("glance", "DEFAULT", "show_image_direct_url", None),
-            WARNING,
+            NOTE,
             "options",
             [f"inv controller.glance{ON_CTL}", RESTARTED],
         ),
         (
             an_option("nova", "libvirt", "rbd_user", "odd", "n1"),
-            ERROR,
+            WARNING,
             "options",
             ["inv compute.nova --limit n1", "inv services.restart --limit n1"],
         ),

@@ -105,14 +105,17 @@ STORE = {
     "rbd_store_user": "images",
     "rbd_store_pool": "images",
     "rbd_store_ceph_conf": "/etc/ceph/ceph.conf",
-    "rbd_store_chunk_size": "8",
 }
 DIRECT = {"show_image_direct_url": "True"}
 FIRST = {"default_store": "rbd", "rbd_store_user": "images", "rbd_store_pool": "images"}
 KNOWN = "glance.store.filesystem.Store,glance.store.http.Store,glance.store.rbd.Store"
 GLANCE = spans(
     ("grizzly", "grizzly", options(DEFAULT={**FIRST, **DIRECT})),
-    ("havana", "havana", options(DEFAULT={"default_store": "rbd", **STORE, **DIRECT})),
+    (
+        "havana",
+        "havana",
+        options(DEFAULT={"default_store": "rbd", **STORE, **DIRECT, "rbd_store_chunk_size": "8"}),
+    ),
     (
         "icehouse",
         "icehouse",
@@ -145,11 +148,7 @@ BACKEND = {
     "rbd_user": "volumes",
     "rbd_secret_uuid": UUID,
     "rbd_ceph_conf": "/etc/ceph/ceph.conf",
-    "rbd_flatten_volume_from_snapshot": "false",
-    "rbd_max_clone_depth": "5",
 }
-TIMEOUT = {"rados_connect_timeout": "5"}
-CHUNK = {"rbd_store_chunk_size": "4"}
 DISCARD = {"report_discard_supported": "true"}
 V2 = {"enabled_backends": "rbd", "glance_api_version": "2"}
 CINDER = spans(
@@ -165,16 +164,12 @@ CINDER = spans(
             }
         ),
     ),
-    ("havana", "havana", options(DEFAULT=V2, rbd=BACKEND)),
-    ("icehouse", "icehouse", options(DEFAULT=V2, rbd={**BACKEND, **TIMEOUT})),
-    ("juno", "liberty", options(DEFAULT=V2, rbd={**BACKEND, **TIMEOUT, **CHUNK})),
-    ("mitaka", "pike", options(DEFAULT=V2, rbd={**BACKEND, **TIMEOUT, **CHUNK, **DISCARD})),
+    ("havana", "liberty", options(DEFAULT=V2, rbd=BACKEND)),
+    ("mitaka", "pike", options(DEFAULT=V2, rbd={**BACKEND, **DISCARD})),
     (
         "queens",
         "2026.1",
-        options(
-            DEFAULT={"enabled_backends": "rbd"}, rbd={**BACKEND, **TIMEOUT, **CHUNK, **DISCARD}
-        ),
+        options(DEFAULT={"enabled_backends": "rbd"}, rbd={**BACKEND, **DISCARD}),
     ),
 )
 
