@@ -23,17 +23,20 @@ from fabfile.doctor.finding import (
     task,
     words,
 )
+from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Client, Site
 from fabfile.resources import (
     auth,
     ceph_conf,
     clone_format,
     cluster,
+    in_force,
     keyrings,
     libvirt_secret,
     secret_uuid,
     service_config,
     volume_hosts,
+    volume_storage,
     wanted_options,
 )
 
@@ -438,13 +441,17 @@ def _options(site: Site, facts: Facts, change: Change) -> Why:
 
 
 def _type(site: Site, facts: Facts, change: Change) -> Why:
-    return (
-        WARNING,
-        "volume.type",
-        "not bound",
-        change.sentence,
-        ("users who name no type get a volume of another backend"),
+    beside = any(
+        set(volume_storage.enabled(volume_storage.options_of(seen))) - {site.cinder.backend}
+        for seen in facts.hosts.values()
+        if in_force.is_read(seen, CINDER_VOLUME.key)
     )
+    cause = (
+        "nobody can ask for a volume of this backend: without a type, the scheduler chooses"
+        if beside
+        else "recommended: a type by which this backend is asked for when another comes beside it"
+    )
+    return WARNING if beside else NOTE, "volume.type", "not bound", change.sentence, cause
 
 
 def _row(site: Site, facts: Facts, change: Change) -> Why:

@@ -60,3 +60,22 @@ def test_volumes_of_no_type_that_may_go_elsewhere_are_a_note(case, words):
 )
 def test_what_is_right_or_not_known_is_not_said(case):
     assert told(**case) == []
+
+
+@pytest.mark.parametrize(
+    "backends, severity, words",
+    [
+        ("rbd", "note", "recommended"),  # one backend: nobody gets a volume of another
+        ("lvm,rbd", "warning", "the scheduler chooses"),
+        ("rbd, lvm, nfs", "warning", "nobody can ask for a volume of this backend"),
+    ],
+)
+def test_a_type_that_is_missing_matters_where_there_are_other_backends(backends, severity, words):
+    def change(cloud):
+        active = cloud["ctl"]["cinder.conf"]["active"]
+        active[:] = [line for line in active if line[1] != "enabled_backends"]
+        active.append(["DEFAULT", "enabled_backends", backends])
+        cloud[CLOUD]["volume_types"] = {"rbd": {}}
+
+    (one,) = [f for f in found(change) if f.code == "volume.type"]
+    assert one.severity == severity and words in one.cause

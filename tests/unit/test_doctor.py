@@ -254,7 +254,7 @@ RESTARTED = f"inv services.restart{ON_CTL}"
         (owed, WARNING, "restart.owed", [RESTARTED]),
         (
             lambda c: c[CLOUD].update(volume_types={}),
-            WARNING,
+            NOTE,
             "volume.type",
             ["inv controller.cinder"],
         ),
