@@ -87,7 +87,8 @@ class Dependents:
         if self._expected.v2 and made == "v1":
             raise Unproved(
                 f"ceph: a {what} with a clone: expected it of v2 (clone_v2 of the site file), "
-                "found it of v1; inv ceph.clones, and restart cinder-volume"
+                "found it of v1; inv ceph.clones, and restart cinder-volume; or Ceph's "
+                "rbd_default_clone_format says 1"
             )
         if found not in _GONE and wanted in _GONE:
             raise Unproved(
