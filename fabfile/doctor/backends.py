@@ -24,10 +24,9 @@ from fabfile.doctor.finding import (
     words,
 )
 from fabfile.doctor.observation import MOST_GUESTS, Looked
-from fabfile.doctor.secret_holders import sections
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
-from fabfile.resources import cluster, domains, secret_uuid, volume_hosts, volume_storage
+from fabfile.resources import cluster, domains, in_force, secret_uuid, volume_hosts, volume_storage
 from fabfile.resources.libvirt_secret import usage_of
 
 _LISTED = {
@@ -64,12 +63,9 @@ def orphaned(looked: Looked) -> dict[str, list[str]]:
 
 def _orphans(site: Site, looked: Looked) -> Iterator[Finding]:
     enabled = {
-        backend.strip()
+        backend
         for seen in looked.facts.hosts.values()
-        for backend in sections(seen.get("cinder.conf"))
-        .get("DEFAULT", {})
-        .get("enabled_backends", "")
-        .split(",")
+        for backend in volume_storage.enabled(volume_storage.options_of(seen))
     }
     moved = _moved(site, looked)
     for place, volumes in orphaned(looked).items():
@@ -137,10 +133,12 @@ def _adopt(site: Site, looked: Looked, place: str, volumes: list[str]) -> tuple[
 def _rbd_services(looked: Looked) -> list[str]:
     """host@backend#pool of the services on the RBD driver that are up."""
     names = {
-        backend: options.get("volume_backend_name", volume_storage.BY_DEFAULT)
-        for seen in looked.facts.hosts.values()
-        for backend, options in sections(seen.get("cinder.conf")).items()
-        if options.get("volume_driver") in volume_storage.DRIVERS
+        backend: options.get(
+            (in_force.same(backend), "volume_backend_name"), volume_storage.BY_DEFAULT
+        )
+        for options in map(volume_storage.options_of, looked.facts.hosts.values())
+        for backend in volume_storage.enabled(options)
+        if volume_storage.value(options, backend, "volume_driver") in volume_storage.DRIVERS
     }
     services = looked.seen(CLOUD, "volume_services") or ()
     up = [s["host"] for s in services if s["up"] and s["host"].partition("@")[2] in names]

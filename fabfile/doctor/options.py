@@ -15,7 +15,7 @@ from fabfile.doctor.observation import Looked
 from fabfile.doctor.secret_holders import sections
 from fabfile.model import services
 from fabfile.model.site import Site
-from fabfile.resources import sed
+from fabfile.resources import in_force, sed
 from fabfile.resources.service_config import OLD_DATADIR, OLD_STORES
 
 SERVICES = ("glance", "cinder", "nova")
@@ -31,8 +31,13 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
                 yield from _hazards(looked, host, service, path, conf)
                 yield from _upper_case(host, path, conf)
         if seen.get("glance.conf") and (seen.get("glance.files") or {}).get("out"):
-            yield from _file_store(host, _file(site, host, "glance"), sections(seen["glance.conf"]))
+            yield from _file_store(host, _file(site, host, "glance"), _in_force(seen))
         yield from _ceph_args(site, looked, host, seen)
+
+
+def _in_force(seen: Seen) -> Mapping[str, Mapping[str, str]]:
+    """What glance-api has of its options, whoever says it."""
+    return in_force.by_section(in_force.options(seen, "glance"))
 
 
 def _file(site: Site, host: str, service: str) -> str:

@@ -15,7 +15,14 @@ from fabfile.doctor import diagnosis
 from fabfile.doctor.finding import NOTE, Finding, task
 from fabfile.doctor.observation import Looked, calm
 from fabfile.model.site import Site
-from fabfile.resources import chain, libvirt_secret, secret_uuid, service_config, volume_hosts
+from fabfile.resources import (
+    chain,
+    in_force,
+    libvirt_secret,
+    secret_uuid,
+    service_config,
+    volume_hosts,
+)
 from fabfile.resources.resource import Resource
 
 _NAMES_UUIDS = (libvirt_secret.RESOURCE, service_config.cinder, service_config.nova)
@@ -100,8 +107,8 @@ def is_unconnected(site: Site, looked: Looked) -> bool:
     if users & {f"client.{name}" for name in site.clients}:
         return False
     hosts = looked.facts.hosts.values()
-    confs = [seen.get(name) for seen in hosts for name in ("cinder.conf", "nova.conf")]
-    return not any(key == "rbd_user" for conf in confs if conf for _, key, _ in conf["active"])
+    found = [in_force.options(seen, name) for seen in hosts for name in ("cinder", "nova")]
+    return not any(key == "rbd_user" for options in found for _, key in options)
 
 
 def _undecided(site: Site, looked: Looked, resource: Resource) -> bool:

@@ -112,11 +112,12 @@ def _ceph(site: Site, looked: Looked, client: str) -> Iterator[Place]:
 
 def _configured(looked: Looked, client: str) -> Iterator[Place]:
     for host, seen in looked.facts.hosts.items():
-        for file in ("cinder.conf", "nova.conf"):
-            for section, options in sections(seen.get(file)).items():
-                if options.get("rbd_user") == client and options.get("rbd_secret_uuid"):
-                    uuid = options["rbd_secret_uuid"]
-                    yield Place(file, (host,), f"[{section}]", client, uuid=uuid)
+        for name in ("cinder", "nova"):
+            for one in secret_uuid.named(seen, name):
+                if one.client == client:
+                    where = f"[{one.section}]"
+                    uuid = one.uuid if "-" not in one.text else one.text
+                    yield Place(f"{name}.conf", (host,), where, client, uuid=uuid or one.text)
 
 
 def sections(conf: Json) -> dict[str, dict[str, str]]:

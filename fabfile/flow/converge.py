@@ -120,6 +120,7 @@ class Converger:
             changes += [change for change in planned if self._may_touch(change)]
             notes += stage.notes(self.site, facts, changes)
         notes += secret_uuid.unusable(facts)
+        notes += secret_uuid.left_alone(self.site, facts)
         if self.failed:
             notes += secret_uuid.unseen(self.site, facts)
         return Plan(tuple(changes), tuple(notes), outcomes.causes(self.failed))

@@ -9,10 +9,10 @@ since 2023.1), else one derived from fsid and client name.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from fabfile.core.contract import BadInput, Facts, Host, Json, Read
+from fabfile.core.contract import BadInput, Facts, Host, Json, Read, Seen
 from fabfile.model import services
 from fabfile.model.option_values import as_uuid, items
 from fabfile.model.site import Client, Site
@@ -167,17 +167,42 @@ def _in_use(site: Site, facts: Facts, client: str) -> list[tuple[str, set[str]]]
     for seen in facts.hosts.values():
         for name in ("cinder", "nova"):
             places[f"{name}.conf"] |= _configured(seen, name, client)
-        for found, answers in (seen.get("libvirt.secrets") or {}).items():
-            if f"<name>{usage_name(client)}</name>" in answers["xml"]["out"]:
-                places["libvirt"].add(found.lower())
+        places["libvirt"] |= {one for one, ours in _by_name(site, facts, seen, client) if ours}
     return list(places.items())
+
+
+def _by_name(site: Site, facts: Facts, seen: Seen, client: str) -> Iterator[tuple[str, bool]]:
+    """(UUID, whether it holds this cluster's key) of libvirt's secrets with a client's usage name.
+
+    The name alone says nothing: it may be of another cluster, which has a client of that name too.
+    """
+    key = cluster.seen(site, facts).users.get(f"client.{client}", {}).get("key")
+    for found, answers in (seen.get(SECRETS) or {}).items():
+        if f"<name>{usage_name(client)}</name>" in answers["xml"]["out"]:
+            value = answers["value"]
+            held = {value["out"].strip(), value.get("peeled", "")} if value["code"] == 0 else set()
+            yield found.lower(), key is not None and key in held
+
+
+def left_alone(site: Site, facts: Facts) -> list[str]:
+    """Secrets with our usage name that are not taken for ours: what to know, not to do."""
+    if "ceph.users" not in facts.hosts.get(site.admin.name, {}):
+        return []
+    return [
+        f"{host}: libvirt has {usage_name(client)!r} under {one}, and not with this cluster's key "
+        f"of client.{client}: it is left alone (libvirt's secrets may be of another cluster)"
+        for client in site.secret_clients()
+        for host, seen in facts.hosts.items()
+        for one, ours in _by_name(site, facts, seen, client)
+        if not ours and one != facts.known.get(known_as(client))
+    ]
 
 
 def named(seen: Mapping[str, Json], name: str) -> list[Named]:
     """Every rbd_secret_uuid that a service's options have in force, with its rbd_user.
 
-    Of Cinder, those of enabled backends alone where there are any: what is not started is not
-    in use.
+    Of Cinder, a client's in enabled backends alone where there are any: what is not started is
+    not in use.
     """
     options = in_force.options(seen, name)
     found = [
@@ -187,7 +212,8 @@ def named(seen: Mapping[str, Json], name: str) -> list[Named]:
     ]
     listed = items(options.get(("DEFAULT", "enabled_backends"), ""))
     enabled = {in_force.same(section) for section in listed}
-    return [one for one in found if one.section in enabled] or found
+    started = {one.client for one in found if one.section in enabled}
+    return [one for one in found if one.section in enabled or one.client not in started]
 
 
 def _configured(seen: Mapping[str, Json], name: str, client: str) -> set[str]:

@@ -824,3 +824,32 @@ def test_monitors_that_an_older_client_cannot_read_are_an_error():
 
     (one,) = [finding for finding in clouds.found(change) if finding.code == "ceph.conf.msgr2"]
     assert one.severity == ERROR and one.hosts == ("n1",) and "12.2.13" in one.cause
+
+
+@pytest.mark.parametrize(
+    "text, wrong",
+    [
+        (FSID, False),
+        (FSID.replace("-", ""), False),
+        ("None", True),
+        ("", True),
+        (f"{FSID} #add here", True),
+        ("{{ uuid }}", True),
+        (FSID[:-1], True),
+    ],
+)
+def test_a_secrets_uuid_that_is_none_is_an_error(text, wrong):
+    change = an_option("cinder", "rbd", "rbd_secret_uuid", text)
+    codes = {finding.code for finding in found(change)}
+    assert ("option.rbd_secret_uuid" in codes) == wrong
+
+
+def test_backends_that_another_file_enables_have_no_orphans():
+    def change(cloud):
+        more = {"/etc/cinder/cinder.conf.d/a.conf": [["DEFAULT", "enabled_backends", "rbd,ssd"]]}
+        cloud["ctl"]["cinder.sources"] = sources("cinder", more)
+        cloud[CLOUD]["volumes"].append(
+            {"id": "2", "name": "w", "host": "ctl@ssd#ssd", "status": "available"}
+        )
+
+    assert [one.code for one in found(change) if "ctl@ssd" in one.found] == ["cinder.down"]

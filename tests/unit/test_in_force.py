@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from oslo_config import cfg
 
 from fabfile.core.contract import Facts, Refused
-from fabfile.core.remote import options
+from fabfile.core.remote import options, processes
 from fabfile.model import option_values
 from fabfile.resources import in_force, secret_uuid, service_config, volume_hosts
 
-from .states import FSID, OTHER, THIRD, ZED, cluster, conf, secret, site, sources, user
+from .states import FSID, KEY, OTHER, THIRD, ZED, cluster, conf, secret, site, sources, user
 
 RBD = "cinder.volume.drivers.rbd.RBDDriver"
 LATER = "/etc/cinder/cinder.conf.d/50-local.conf"
@@ -354,3 +354,32 @@ def test_any_files_and_environment_as_oslo_reads_them(tmp_path_factory, written,
             except (AttributeError, ValueError, RecursionError, cfg.Error):
                 continue  # it refuses to be read at all
             assert value == theirs
+
+
+# A secret that has our name and no more
+
+
+@pytest.mark.parametrize(
+    "value, adopted",
+    [(KEY, True), ("sha256:" + "9" * 64, False), (None, False), (processes.fingerprint(""), False)],
+)
+def test_a_libvirt_secret_is_adopted_by_its_value_and_not_by_its_name(value, adopted):
+    held = secret(OTHER, value=value)
+    assert resolved(computes=held.items()) == (OTHER if adopted else FSID)
+    named = [USER, ("rbd", "rbd_secret_uuid", OTHER)]
+    assert resolved(*named, computes=held.items()) == OTHER
+    seen = {"ceph01": cluster(users=[user("volumes")]), "n1": {"libvirt.secrets": held}}
+    said = secret_uuid.left_alone(site(), Facts(seen, {"uuid.volumes": FSID}))
+    assert bool(said) != adopted and all(OTHER in one for one in said)
+    assert secret_uuid.left_alone(site(), Facts(seen, {"uuid.volumes": OTHER})) == []
+
+
+def test_a_key_that_was_stored_as_text_is_this_clusters_key_too():
+    held = secret(OTHER, value="sha256:" + "9" * 64)
+    held[OTHER]["value"]["peeled"] = KEY
+    assert resolved(computes=held.items()) == OTHER
+
+
+def test_without_a_user_in_the_cluster_no_secret_is_ours():
+    hosts = {"ceph01": cluster(), "n1": {"libvirt.secrets": secret(OTHER)}}
+    assert secret_uuid.resolve(site(), Facts(hosts))["uuid.volumes"] == FSID
