@@ -3,10 +3,11 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary apart recovery mons fault-loop plan undo doctor status report bench bench-scale lab-up lab-down
+.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest apart recovery mons fault-loop plan undo doctor status report bench bench-scale lab-up lab-down
 
 VENV := .venv
 BROWSER := .browser
+TEMPEST := .tempest
 APART := .apart
 INV := $(VENV)/bin/inv
 FLAGS := $(if $(SITE),--site $(SITE)) $(if $(LIMIT),--limit $(LIMIT))
@@ -89,6 +90,16 @@ clouds: install ## clouds broken on purpose that doctor names and mends, on the 
 
 canary: install ## killed canaries, and rollouts that a canary stops, on the lab (half an hour)
 	$(VENV)/bin/python -m pytest -q --timeout 1800 tests/canary
+
+tempest: install $(TEMPEST)/.installed ## OpenStack's own acceptance tests against the integrated lab (half an hour; ONLY=regex)
+	$(INV) lab.up
+	$(INV) integrate --yes
+	$(VENV)/bin/python -m tests.tempest $(if $(ONLY),--only '$(ONLY)')
+
+$(TEMPEST)/.installed: requirements-tempest.lock
+	python3 -m venv $(TEMPEST)
+	$(TEMPEST)/bin/pip install --quiet --no-deps --require-hashes -r requirements-tempest.lock
+	@touch $@
 
 apart: install $(APART)/.brought ## backups and recovery on hosts apart, on the lab's kept cloud (root)
 	@$(VENV)/bin/python -m tests.apart.chroots || { $(INV) lab.up && $(INV) lab.down; }

@@ -39,6 +39,16 @@ def is_apart() -> bool:
     return places.ACCESS in layers.mounts_below(places.ACCESS)
 
 
+def outside() -> list[str]:
+    """The words before a command that must run in the machine's first network, from a lab too.
+
+    Only there does the kernel tell of the programs that start.
+    """
+    if not places.NAME:
+        return []
+    return ["nsenter", f"--net={_handles(places.NAME) / 'outside'}"]
+
+
 def argv(name: str, command: list[str]) -> list[str]:
     """The words that run `command` in the namespaces of the lab `name`; makes these first.
 
@@ -111,8 +121,9 @@ def _make(name: str) -> None:
     # A mount namespace is held by a file on a mount that no other namespace sees.
     run(["mount", "--bind", handles, handles])
     run(["mount", "--make-private", handles])
-    for kind in ("net", "mount"):
+    for kind in ("net", "mount", "outside"):
         (handles / kind).touch()
+    run(["mount", "--bind", "/proc/self/ns/net", handles / "outside"])
     words = {"own": own, "access": places.ACCESS, "runs": runs}
     script = _SETUP.format(**{key: shlex.quote(str(path)) for key, path in words.items()})
     hold = [f"--net={handles / 'net'}", f"--mount={handles / 'mount'}"]

@@ -13,6 +13,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from lab import beside
+
 KEY = "AQ[A-Za-z0-9+/]{36}=="
 ALLOWED = re.compile(
     r"/etc/ceph/ceph\.client\.[a-z0-9_.-]+\.keyring"
@@ -39,14 +41,21 @@ class Watcher:
     def __init__(self):
         script = Path(__file__).with_name("key_watcher.py")
         self._process = subprocess.Popen(
-            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*beside.outside(), sys.executable, str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def found(self):
         """The processes that showed a key since the last time, one line each."""
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return [line.rstrip() for line in iter(self._process.stdout.readline, ".\n")]
+        found = []
+        while (line := self._process.stdout.readline()) != ".\n":
+            assert line, "key_watcher.py has ended"
+            found.append(line.rstrip())
+        return found
 
     def stop(self):
         self._process.communicate("")
