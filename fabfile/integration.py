@@ -58,6 +58,7 @@ def apply(context: Context, options: Options, file: str) -> int:
     options = replace(
         options,
         site=plan_file.site_of(kept),
+        plan=file,
         limit=kept["limit"],
         diff=True,
         max_fail=options.max_fail or kept["max_fail"],

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # slow to load
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 
+from fabfile.core import own_files
 from fabfile.core.contract import BadInput, Secret
 
 _INTRO = b"age-encryption.org/v1\n"
@@ -59,9 +60,8 @@ def save_identity(path: Path) -> str:
 def load_identities(path: Path) -> list[Secret]:
     """The keys in a file of age's.  Raises BadInput for one that others may read."""
     try:
-        with path.open(encoding="ascii") as stream:
-            mode = os.fstat(stream.fileno()).st_mode & 0o777
-            lines = stream.read(65536).splitlines()
+        own_files.refuse_readable(path, "backup.identity")
+        lines = own_files.read(path, "backup.identity", 65536).decode("ascii").splitlines()
     except FileNotFoundError:
         raise BadInput(
             f"{path}: expected the key that opens the backups (backup.identity), found "
@@ -69,8 +69,6 @@ def load_identities(path: Path) -> list[Secret]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: expected age's key: {error}") from None
-    if mode & 0o077:
-        raise BadInput(f"{path}: others may read it (mode {mode:04o}); chmod 600 {path}")
     found = [Secret(line.strip()) for line in lines if line.strip() and not line.startswith("#")]
     if len(found) > MOST_RECIPIENTS:
         raise BadInput(f"{path}: expected at most {MOST_RECIPIENTS} keys, found {len(found)}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+from fabfile.core import own_files
 from fabfile.core.contract import BadInput, Json
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -26,12 +28,21 @@ def locate(option: str) -> Path:
     return PROJECT / "config" / "site.toml"
 
 
+def load_own(path: Path) -> dict[str, Json]:
+    """A site file.  Raises BadInput as load() does, and for one that others may alter."""
+    return _parsed(path, lambda: own_files.read(path, "the site file"))
+
+
 def load(path: Path) -> dict[str, Json]:
     """A TOML file as a dict.  Raises BadInput with file, line and cause."""
+    return _parsed(path, path.read_bytes)
+
+
+def _parsed(path: Path, read: Callable[[], bytes]) -> dict[str, Json]:
     import tomli  # noqa: PLC0415 (start-up time)
 
     try:
-        return tomli.loads(path.read_bytes().decode("utf-8"))
+        return tomli.loads(read().decode("utf-8"))
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file; `inv init` writes a start") from None
     except UnicodeDecodeError as error:

@@ -11,11 +11,14 @@ engine looks up the secrets itself, over its own connections: no work holds one.
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fabfile.core import site_file
+from fabfile.core import own_files, site_file, ssh_config
 from fabfile.core.contract import BadInput, Host, Json, Message, Read, Ref, Secret, Stop
 from fabfile.flow import gather
 from fabfile.flow.terminal import outcomes
@@ -130,15 +133,35 @@ def fleet(hosts: Iterable[Host], ssh: Ssh, forks: int, where: str = "") -> Fleet
     """
     from fabfile.core.ssh import Fleet  # noqa: PLC0415 (Fabric is slow to load)
 
-    config = site_file.expanded(ssh.config, "ssh.config") if ssh.config else None
-    if config and not config.is_file():
-        hint = where or " (for the lab: inv lab.up)"
-        raise BadInput(f"ssh.config: {config}: no such file{hint}")
+    config = _config(ssh, where)
     password = _printed(ssh.sudo_password_command) if ssh.sudo_password_command else None
     return Fleet(hosts, config, forks, password)
 
 
+def _config(ssh: Ssh, where: str = "") -> Path | None:
+    config = site_file.expanded(ssh.config, "ssh.config") if ssh.config else None
+    if config and not config.is_file():
+        hint = where or " (for the lab: inv lab.up)"
+        raise BadInput(f"ssh.config: {config}: no such file{hint}")
+    return config
+
+
+def local_commands(ssh: Ssh) -> list[tuple[str, str]]:
+    """[(who names it, command)]: what [ssh] makes run on this machine.  Raises BadInput."""
+    found = []
+    if ssh.sudo_password_command:
+        found.append(("ssh.sudo_password_command", shlex.join(ssh.sudo_password_command)))
+    config = _config(ssh)
+    if config:
+        read = ssh_config.Configuration(config, lambda command: False)
+        found += [(f"{config}: {name}", command) for name, command in read.commands()]
+    return found
+
+
 def _printed(command: Sequence[str]) -> Secret:
+    for word in (shutil.which(command[0]) or "", *command[1:]):
+        if word.startswith("/") and Path(word).is_file():
+            own_files.refuse_alterable(Path(word), "ssh.sudo_password_command")
     try:
         done = subprocess.run(
             command,

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fabfile.core import journal, site_file
+from fabfile.core import journal, own_files, site_file
 from fabfile.core.contract import BadInput, Json, Plan, Stop, Unreachable
 from fabfile.flow.session import Session
 
@@ -26,8 +26,15 @@ def _texts(value: Json) -> bool:
     return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
+def _is_path(text: str) -> bool:
+    """Whether it leads to the same file from everywhere."""
+    return text.startswith("/") and "\0" not in text
+
+
 _FORMS: dict[str, Callable[[Json], bool]] = {
-    "site": lambda v: _texts(v) and set(v) == {"file", "sha256"} and "\0" not in v["file"],
+    "made": lambda v: isinstance(v, str),
+    "by": lambda v: isinstance(v, str),
+    "site": lambda v: _texts(v) and set(v) == {"file", "sha256"} and _is_path(v["file"]),
     "limit": lambda v: isinstance(v, str),
     "max_fail": lambda v: isinstance(v, str),
     "left_out": _texts,
@@ -36,8 +43,8 @@ _FORMS: dict[str, Callable[[Json], bool]] = {
 
 
 def digest(path: Path) -> str:
-    """A file's sha256."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """A site file's sha256.  Raises BadInput for one that others may alter."""
+    return hashlib.sha256(own_files.read(path, "the site file")).hexdigest()
 
 
 def save(out: str, session: Session, plan: Plan) -> None:
@@ -72,7 +79,7 @@ def load(name: str) -> dict[str, Json]:
     """The file's document.  Raises BadInput for anything else than a whole plan."""
     path = site_file.expanded(name, "apply")
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(own_files.read(path, "the plan"))
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}; inv plan --out FILE writes one") from None
     except (ValueError, RecursionError) as error:

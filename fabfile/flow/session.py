@@ -50,7 +50,10 @@ PATIENCE = 45
 
 @dataclass(frozen=True)
 class Options:
-    """The flags that all tasks have in common."""
+    """The flags that all tasks have in common.
+
+    plan: the plan file by which the site file was named, where the operator did not name it.
+    """
 
     site: str = ""
     limit: str = ""
@@ -63,6 +66,7 @@ class Options:
     max_fail: str = ""
     engine: str = ""
     canary: bool = False
+    plan: str = ""
 
     @property
     def words_of_site(self) -> str:
@@ -277,13 +281,18 @@ class Session:
         question: str = "Do this?",
         alone: str = "nobody is there to ask: give --yes, or --check to look only",
     ) -> None:
-        """Asks the operator.  Raises BadInput where nobody is there (alone), or says no."""
-        if self.options.yes:
-            return
-        if not attended():
-            raise BadInput(alone)
-        if answer(f"{question} Only 'yes' goes on: ") != "yes":
-            raise BadInput("not confirmed; nothing was written")
+        """See confirmed."""
+        confirmed(self.options, question, alone)
+
+
+def confirmed(options: Options, question: str, alone: str) -> None:
+    """Asks the operator.  Raises BadInput where nobody is there (alone), or says no."""
+    if options.yes:
+        return
+    if not attended():
+        raise BadInput(alone)
+    if answer(f"{question} Only 'yes' goes on: ") != "yes":
+        raise BadInput("not confirmed; nothing was written")
 
 
 Engines = Mapping[str, Callable[[Session], engines.Engine]]
@@ -298,16 +307,18 @@ def open_session(
     others: engines beside this process's own.  Raises BadInput.
     """
     path = site_file.locate(options.site)
-    site = sites.check(site_file.load(path), str(path), site_file.platforms())
+    site = sites.check(site_file.load_own(path), str(path), site_file.platforms())
     options = replace(options, limit=limits.resolved(site, options.limit))
     limited, paced = _scope(site, options)
+    screen = Screen(options.json)
+    _ask_before_running(site, options, screen)
     session = Session(
         context,
         options,
         task,
         path,
         site,
-        Screen(options.json),
+        screen,
         limited,
         paced,
         _fleet(site, paced.forks),
@@ -316,6 +327,20 @@ def open_session(
     if options.engine not in ("", "local"):
         session.engine = _other(options.engine, others or {})(session)
     return session
+
+
+def _ask_before_running(site: Site, options: Options, screen: Screen) -> None:
+    """Shows what a site file that only a plan names would run on this machine, and asks.
+
+    Raises BadInput where nobody says yes.
+    """
+    found = engines.local_commands(site.ssh) if options.plan else []
+    if not found:
+        return
+    screen.say(f"The plan {options.plan} is of the site file {options.site}, which runs here:")
+    for name, command in found:
+        screen.say(f"  {name}: {command}")
+    confirmed(options, "Run that?", "nobody is there to ask: give --yes if that may be run")
 
 
 def _scope(site: Site, options: Options) -> tuple[set[str], rollout.Rollout]:

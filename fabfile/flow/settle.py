@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from fabfile.core import site_file
+from fabfile.core import own_files, site_file
 from fabfile.core.contract import BadInput, Facts, Json, Stop
 from fabfile.flow import limit
 from fabfile.model import releases
@@ -78,7 +78,8 @@ def _shows_uuids(site: Site, facts: Facts) -> bool:
 def text_of(path: str) -> str:
     """The text of a source's key.  Raises BadInput."""
     try:
-        return site_file.expanded(path, "packages.key").read_text("ascii")
+        file = site_file.expanded(path, "packages.key")
+        return own_files.read(file, "packages.key").decode("ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(
             f"packages.key: {path}: expected an ASCII-armoured key: {error}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from fabfile.core import site_file
+from fabfile.core import own_files, site_file
 from fabfile.core.contract import BadInput, Unreachable
 
 TIMEOUT = 10
@@ -81,4 +81,5 @@ def _file(name: str, path: str) -> str:
     found = site_file.expanded(path, f"dask.{name}")
     if not found.is_file():
         raise BadInput(f"dask.{name}: {found}: no such file")
+    own_files.refuse_alterable(found, f"dask.{name}")
     return str(found)

@@ -6,7 +6,9 @@ import signal
 from types import SimpleNamespace
 
 import pytest
+from invoke import Config, Context, Exit
 
+from fabfile import integration
 from fabfile.core import journal
 from fabfile.core.contract import BadInput, Change, Plan, Ref
 from fabfile.flow import plan_file
@@ -162,3 +164,55 @@ def test_half_a_plan_is_never_kept(run, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, old)
     assert not path.exists()
+
+
+def site(tmp_path, ssh):
+    path = tmp_path / "s.toml"
+    hosts = 'name = "prod"\nhosts.c1 = { roles = ["ceph"], address = "127.0.0.1", port = 9 }\n'
+    path.write_text(f"{hosts}[ssh]\n{ssh}\n")
+    return path
+
+
+def applied(tmp_path, monkeypatch, ssh, yes=False):
+    """How `inv apply` ends, of a plan that names a site file with that [ssh]."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    path = site(tmp_path, ssh)
+    plan = {"stackrbd plan": 1, "made": "", "by": "", "limit": "", "changes": []}
+    plan["site"] = {"file": str(path), "sha256": plan_file.digest(path)}
+    (tmp_path / "change.json").write_text(json.dumps(plan))
+    return lambda: integration.apply(Context(Config()), file=str(tmp_path / "change.json"), yes=yes)
+
+
+@pytest.mark.parametrize(
+    "spoil, said",
+    [
+        (lambda folder: (folder / "s.toml").chmod(0o666), "the site file: others may write it"),
+        (lambda folder: (folder / "change.json").chmod(0o666), "the plan: others may write it"),
+        (lambda folder: folder.chmod(0o777), "others may write it"),
+    ],
+)
+def test_what_a_plan_that_others_may_write_names_is_never_run(tmp_path, monkeypatch, spoil, said):
+    apply = applied(tmp_path, monkeypatch, f'sudo_password_command = ["touch", "{tmp_path}/ran"]')
+    spoil(tmp_path)
+    with pytest.raises(Exit) as ended:
+        apply()
+    assert said in ended.value.message and ended.value.code == 3
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "ssh, shown",
+    [
+        ('sudo_password_command = ["touch", "{0}/ran", "a b"]', "touch {0}/ran 'a b'"),
+        ('config = "{0}/c"', "proxycommand: touch {0}/ran; nc %h %p"),
+    ],
+)
+def test_what_a_plans_site_file_runs_is_shown_before_it_is_run(
+    tmp_path, monkeypatch, capsys, ssh, shown
+):
+    (tmp_path / "c").write_text(f"Host *\n  ProxyCommand touch {tmp_path}/ran; nc %h %p\n")
+    apply = applied(tmp_path, monkeypatch, ssh.format(tmp_path))
+    with pytest.raises(Exit, match="give --yes if that may be run"):
+        apply()
+    assert shown.format(tmp_path) in capsys.readouterr().out
+    assert not (tmp_path / "ran").exists()

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 import resource
+import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import paramiko
-from fabric import Config
 from fabric.group import Group, GroupResult
 
 from fabfile.core import known_hosts
@@ -31,6 +30,7 @@ from fabfile.core.contract import (
 )
 from fabfile.core.ssh import connecting
 from fabfile.core.ssh.conversing import ByteStream, HostConnection, OnMessage, Shared
+from fabfile.core.ssh_config import Configuration, nameless
 
 _WAITING = 8
 """Times forks: the hosts that may be at work or wait for a service to stand."""
@@ -40,6 +40,8 @@ _JUMP = re.compile(
     r"(ssh://)?((?P<user>.+)@)?(?P<name>\[[^\]]+\]|[^:@\[\]]+)(:(?P<port>[0-9]{1,5}))?/?"
 )
 """One of ProxyJump's hosts, as ssh_config(5) has it."""
+_EXEC = 30
+"""Seconds that a command of Match exec may take."""
 _BESIDE = 100
 """Open files besides the connections: known_hosts, the journal, a bastion's, a margin."""
 
@@ -112,6 +114,21 @@ class _Place:
         return also
 
 
+def _ended_well(command: str) -> bool:
+    """Whether a command of Match exec says yes, run as ssh runs it."""
+    try:
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"exec {command}"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_EXEC,
+        )
+    except subprocess.TimeoutExpired:
+        raise BadInput(f"Match exec: {command}: no answer within {_EXEC} s") from None
+    return done.returncode == 0
+
+
 def _room_for(connections: int) -> bool:
     """Whether this process may have so many files open; it asks for more where it may."""
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -175,7 +192,7 @@ class Hold:
 class Fleet:
     """All hosts of a site, with their connections kept open for the run.
 
-    settings: ssh_config (a path or None), forks, password (Secret or None).
+    settings: ssh_config (None: ssh's own places), forks, password (Secret or None).
     """
 
     def __init__(
@@ -187,14 +204,8 @@ class Fleet:
     ) -> None:
         self.hosts = {host.name: host for host in hosts}
         self._forks, self._password, self._lock = forks, password, threading.Lock()
-        try:
-            read = Config(runtime_ssh_path=str(ssh_config) if ssh_config else None)
-        except (paramiko.SSHException, UnicodeDecodeError) as error:
-            where = ssh_config or "~/.ssh/config or /etc/ssh/ssh_config"
-            raise BadInput(f"{where}: expected an SSH configuration: {error}") from None
-        self._config = connecting.SharingConfig(
-            ssh_config=connecting.SSHConfig(read.base_ssh_config)
-        )
+        read = Configuration(ssh_config, _ended_well)
+        self._config = connecting.SharingConfig(ssh_config=connecting.SSHConfig(read))
         self._known: dict[tuple[str, ...], known_hosts.KnownHosts] = {}
         self._connections: dict[str, HostConnection] = {}
         self._bastions: dict[str, HostConnection] = {}
@@ -209,9 +220,9 @@ class Fleet:
         return [w for known in self._known.values() for w in known.warnings]
 
     def _trusted(self, looked_up: Mapping[str, Json]) -> known_hosts.KnownHosts:
-        named = looked_up.get("userknownhostsfile", "~/.ssh/known_hosts").split()
-        system = looked_up.get("globalknownhostsfile", "/etc/ssh/ssh_known_hosts").split()
-        paths = (*named, *system)
+        named = looked_up.get("userknownhostsfile", ["~/.ssh/known_hosts"])
+        system = looked_up.get("globalknownhostsfile", ["/etc/ssh/ssh_known_hosts"])
+        paths = tuple(path for path in (*named, *system) if path.lower() != "none")
         if paths not in self._known:
             self._known[paths] = known_hosts.load(Path(p).expanduser() for p in paths)
         return self._known[paths]
@@ -222,21 +233,32 @@ class Fleet:
         if not port.isdecimal():
             raise BadInput(f"{name}: its SSH configuration: Port: expected a number, found {port}")
         arguments = {"banner_timeout": 15, "auth_timeout": 15, "channel_timeout": 20}
-        if looked_up.get("identitiesonly", "no") == "yes":
+        if looked_up.get("identitiesonly", "no").lower() in {"yes", "true"}:
             arguments |= {"allow_agent": False, "look_for_keys": False}
+        if looked_up.get("identityagent", "").lower() == "none":
+            arguments["allow_agent"] = False
         connection = HostConnection(
             host.address or name,
             user=host.user,
             port=host.port,
-            gateway=self._bastion(looked_up.get("proxyjump", "none")),
+            gateway=self._gateway(looked_up),
             config=self._config.clone(),
             forward_agent=False,
             connect_timeout=10,
             connect_kwargs=arguments,
         )
-        trusted = self._trusted(looked_up)
-        connection.prepare(name, trusted, password, self._shared)
+        if not connection.user:
+            raise nameless()
+        trusted, alias = self._trusted(looked_up), looked_up.get("hostkeyalias", "")
+        connection.prepare(name, trusted, password, self._shared, alias)
         return connection
+
+    def _gateway(self, looked_up: Mapping[str, Json]) -> HostConnection | str | None:
+        """The bastion, or the command that connects, whichever ssh would use."""
+        command = looked_up.get("proxycommand", "none")
+        if command.lower() != "none":
+            return str(command)
+        return self._bastion(looked_up.get("proxyjump", "none"))
 
     def _bastion(self, jumps: str) -> HostConnection | None:
         """The last of ProxyJump's hosts, opened once for all that go through it."""

@@ -15,7 +15,7 @@ import threading
 import paramiko
 from fabric import Config, Connection
 
-from fabfile.core import known_hosts
+from fabfile.core import known_hosts, ssh_config
 from fabfile.core.contract import Json, LoginRefused, UnknownHostKey, Unreachable, WrongHostKey
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -35,13 +35,14 @@ class Compare(paramiko.MissingHostKeyPolicy):
     Paramiko's own comparison knows one key of a type; so it is told of none, and asks here.
     """
 
-    def __init__(self, label: str, trusted: known_hosts.KnownHosts) -> None:
-        self._label, self._trusted = label, trusted
+    def __init__(self, label: str, trusted: known_hosts.KnownHosts, alias: str = "") -> None:
+        self._label, self._trusted, self._alias = label, trusted, alias
 
     def missing_host_key(
         self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
     ) -> None:
         """Raises Unreachable before anything is sent to a host that is not the known one."""
+        hostname = self._alias or hostname
         if key.get_base64() in self._trusted.revoked:
             raise WrongHostKey(host=self._label, found="its host key is marked @revoked")
         known = self._trusted.keys_of(hostname)
@@ -67,21 +68,15 @@ class Compare(paramiko.MissingHostKeyPolicy):
 
 
 class SSHConfig(paramiko.SSHConfig):
-    """A parsed SSH configuration that is only read: each host is looked up once.
+    """The SSH configuration as OpenSSH reads it, in the form that Fabric asks for."""
 
-    Fabric asks again for every connection, and a lookup goes through all stanzas.
-    """
-
-    def __init__(self, parsed: paramiko.SSHConfig) -> None:
+    def __init__(self, read: ssh_config.Configuration) -> None:
         super().__init__()
-        self._config = parsed._config
-        self._found: dict[str, paramiko.SSHConfigDict] = {}
+        self._read = read
 
     def lookup(self, hostname: str) -> paramiko.SSHConfigDict:
-        """Paramiko's answer, of which each asker gets a copy."""
-        if hostname not in self._found:
-            self._found[hostname] = super().lookup(hostname)
-        return copy.deepcopy(self._found[hostname])
+        """What holds for a host, of which each asker gets a copy."""
+        return paramiko.SSHConfigDict(copy.deepcopy(self._read.lookup(hostname)))
 
 
 class SharingConfig(Config):
