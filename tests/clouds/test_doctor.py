@@ -300,7 +300,7 @@ BROKEN = [
     ),
     Cloud(
         "caps-too-broad",
-        {CEPH: caps("images", mon="allow *", osd="allow *", mgr="allow *")},
+        {CEPH: caps("volumes", mon="allow *", osd="allow *", mgr="allow *")},
         ("user.broad",),
         CEPH,
         "owns the whole cluster",
