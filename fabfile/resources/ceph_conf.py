@@ -271,7 +271,7 @@ def _with_monitors(text: str, seen: Monitors) -> str:
     if any(line.key == "mon_host" and line.section == "global" for line in librados.lines(text)):
         return text
     setting = seen.setting
-    heading = re.search(r"^[ \t]*\[\s*global\s*\].*$\n?", text, re.M)
+    heading = re.search(r"^[ \t]*\[global\].*$\n?", text, re.M)
     if not heading:
         return f"[global]\n{setting}{text}"
     before, after = text[: heading.end()].rstrip("\n"), text[heading.end() :]

@@ -25,7 +25,7 @@ BETWEEN = r"[;,=\s]+"
 _WHOLE = re.compile(r"[ \t]*[#;][^\n]*\n?|(?:\\\n|[^\n])+\n?|\n")
 """A comment, or a line together with those that a backslash at its end joins to it."""
 _LINE = re.compile(
-    r"\s*(?:\[\s*(?P<section>[^\]]+?)\s*\]"
+    r"\s*(?:\[(?P<section>[^\]]+)\]"
     r"|(?P<key>[^\[=#;]+?)\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|(?:\\.|[^#;\\]|\\\n)*))"
 )
 
@@ -41,16 +41,26 @@ class Line:
 
 
 def lines(text: str) -> list[Line]:
-    """All lines; '#' and ';' begin a comment anywhere, and a file begins in [global]."""
+    """All lines; '#' and ';' begin a comment anywhere, and a file begins in [global].
+
+    A section is what stands between the brackets: since Octopus, [ client.x ] is not [client.x].
+    Blanks in an option's name are underscores; hyphens are not.
+    """
     section, found = "global", []
     for line in _WHOLE.findall(text):
         match = _LINE.match(line)
         read = match.groupdict("") if match else {"section": "", "key": "", "value": ""}
         section = read["section"] or section
-        value = read["value"].replace("\\\n", " ").strip().strip("\"'")
-        value = re.sub(r"\\(.)", r"\1", value.strip())
-        found.append(Line(line, section, re.sub(r"[\s-]+", "_", read["key"]), value))
+        value = _bare(read["value"].replace("\\\n", " ").strip())
+        found.append(Line(line, section, re.sub(r"\s+", "_", read["key"]), value))
     return found
+
+
+def _bare(value: str) -> str:
+    """A value without its quotes, and without the backslashes before what they keep."""
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1]
+    return re.sub(r"\\(.)", r"\1", value).strip()
 
 
 def setting(text: str, client: str, option: str) -> tuple[str, str] | None:

@@ -72,7 +72,7 @@ def test_what_is_written_is_right_the_next_time(mons):
         "mon_host = 10.0.0.1:6789 10.0.0.2:6789",
         "mon_host = 10.0.0.1,10.0.0.2",
         "mon host=10.0.0.2, 10.0.0.1",
-        'mon-host = "10.0.0.1 10.0.0.2"',
+        'mon \t host = "10.0.0.1 10.0.0.2"',
         "mon_host = 10.0.0.1, \\\n  10.0.0.2",
         "mon_host = 10.0.0.1,10.0.0.2 ; and no 10.0.0.3",
         "mon_host = 10.0.0.1,10.0.0.2\n[client]\nmon_host = 10.0.0.2,10.0.0.1",
@@ -149,7 +149,11 @@ LIVE = "mon_host = 10.0.0.1:6789 10.0.0.2:6789\n"
         ("[client]\nrbd_cache = true\n", f"[global]\n{LIVE}[client]\nrbd_cache = true\n"),
         (f"fsid = {FSID}\n", f"[global]\n{LIVE}fsid = {FSID}\n"),
         (f" [global] ; ours\n fsid = {FSID}\n", f" [global] ; ours\n{LIVE} fsid = {FSID}\n"),
-        ("[ global ]", f"[ global ]\n{LIVE}"),
+        ("[ global ]\nx = y\n", f"[global]\n{LIVE}[ global ]\nx = y\n"),
+        (
+            f"{HEAD}mon-host = 10.0.0.1 10.0.0.2\n",
+            f"[global]\n{LIVE}{HEAD[9:]}mon-host = 10.0.0.1 10.0.0.2\n",
+        ),
         ("[mon.a]\nmon_host = 10.0.0.9", f"[global]\n{LIVE}[mon.a]\n{LIVE}"),
         (
             f"{HEAD}mon_host = 10.0.0.9\n[client]\nmon host = 10.0.0.8\nx = 1\n",
