@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from fabfile.audit.database_rows import Backup, Image, Instance, Rows, Volume
@@ -123,6 +123,15 @@ def pools(places: Places, rows: Rows) -> list[str]:
     return sorted(found)
 
 
+def strangers(places: Places, rows: Rows, there: Collection[str]) -> list[str]:
+    """The pools that rows alone name, and the cluster has not.
+
+    A tenant says which container a backup goes to: that word is no pool until Ceph says so.
+    """
+    own = {places.volumes, places.images, places.vms}
+    return [pool for pool in pools(places, rows) if pool not in own and pool not in there]
+
+
 def compare(places: Places, before: Rows, names: Names, after: Rows) -> list[Finding]:
     """All that rows and names alone tell, in a stable order."""
     found = [
@@ -218,7 +227,8 @@ def _unless_there(  # noqa: PLR0913, PLR0917 (a row's place, and what settles it
     row: str,
     command: str,
 ) -> Iterator[Finding]:
-    if any(name in names.there.get(pool, ()) for name in candidates):
+    # Of a pool that was not looked at, nothing is known.
+    if pool not in names.there or any(name in names.there[pool] for name in candidates):
         return
     for name in candidates:
         for number, trashed in names.trash.get(pool, {}).items():

@@ -14,6 +14,17 @@ from pathlib import Path
 from fabfile.core.contract import BadInput
 
 
+def made(option: str, folder: Path) -> Path:
+    """A folder, made for its owner alone where it is not there.  Raises BadInput."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        if not folder.exists():
+            raise BadInput(f"{option}: {folder}: {error.strerror}; name another folder") from None
+    refuse_unfit(option, folder)
+    return folder
+
+
 def refuse_unfit(option: str, folder: Path) -> None:
     """Raises BadInput where no file can be written into a folder: said before any work."""
     if not folder.exists():

@@ -27,9 +27,15 @@ _RUN = re.compile(r"^[A-Za-z0-9_.-]{1,80}$")
 
 
 def folder() -> Path:
-    """Where runs are kept: below XDG_STATE_HOME, else ~/.local/state."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "stackrbd" / "runs"
+    """Where runs are kept: below XDG_STATE_HOME, else ~/.local/state.  Raises BadInput."""
+    state = os.environ.get("XDG_STATE_HOME")
+    try:
+        return Path(state or Path.home() / ".local" / "state") / "stackrbd" / "runs"
+    except RuntimeError:
+        raise BadInput(
+            f"user {os.getuid()} has no home folder here, where runs are recorded: set HOME, or "
+            "name a folder by XDG_STATE_HOME"
+        ) from None
 
 
 def new_id() -> str:

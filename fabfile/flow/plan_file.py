@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fabfile.core import journal, own_files, site_file
+from fabfile.core import atomic_write, journal, own_files, site_file
 from fabfile.core.contract import BadInput, Json, Plan, Stop, Unreachable
 from fabfile.flow.session import Session
 
@@ -60,6 +60,7 @@ def save(out: str, session: Session, plan: Plan) -> None:
         "changes": journal.as_data(plan.changes),
     }
     path = site_file.expanded(out, "--out")
+    atomic_write.made("--out", path.parent)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

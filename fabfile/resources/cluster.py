@@ -81,6 +81,11 @@ def reads(site: Site, host: Host) -> list[Read]:
     ]
 
 
+def pool_names(site: Site, facts: Facts) -> list[str]:
+    """The pools, of the answer to 'osd pool ls'.  Raises Failed where that is none."""
+    return [str(name) for name in _told(facts, site.admin.name, "ceph.pools")]
+
+
 def identity(site: Site) -> list[Read]:
     """What tells which cluster this is, where it lives included."""
     return [Read("ceph.monmap", "argv", {"argv": ceph(site, "mon", "dump")})]

@@ -204,3 +204,11 @@ def test_a_plan_without_room_is_warned_of(home, capsys):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, old)
     assert "warning" in capsys.readouterr().err.lower()
+
+
+def test_without_a_home_it_says_how_to_name_a_folder(monkeypatch):
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 4294960000)
+    with pytest.raises(BadInput, match="set HOME, or name a folder by XDG_STATE_HOME"):
+        journal.folder()

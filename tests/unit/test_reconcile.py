@@ -465,3 +465,19 @@ def test_a_hundred_thousand_of_each_in_a_minute_and_500_mb():
     assert said["names"] >= 100_000
     assert said["seconds"] < 60
     assert said["megabytes"] < 500
+
+
+@pytest.mark.parametrize(
+    "word", ["no-such-pool", "--conf=/tmp/evil.conf", "-c", "a b", "x\ny", "é"]
+)
+def test_a_pool_that_a_tenant_made_up_is_left_out_and_settles_nothing(word):
+    """`openstack volume backup create --container WORD`, by any user of the cloud."""
+    rows = some(
+        backup=[
+            database_rows.Backup(B, V, status, "cinder.backup.drivers.ceph", "", word)
+            for status in ("error", "available")
+        ]
+    )
+    assert compare.strangers(PLACES, rows, ["volumes", "images", "vms"]) == [word]
+    assert not [f for f in compared(rows) if f.pool == word]
+    assert compare.strangers(PLACES, rows, ["images", word]) == []

@@ -96,7 +96,7 @@ def test_it_is_0_whatever_was_found_and_says_it(reported, tmp_path):
 @pytest.mark.parametrize(
     "out, prom, words",
     [
-        ("absent", "", "--out: .*absent: no such folder"),
+        ("site.toml/below", "", "--out: .*site.toml/below: Not a directory"),
         ("site.toml", "", "--out: .*expected a folder, found a file"),
         ("", "metrics.txt", "--prom: .*expected a name that ends in .prom"),
         ("", "absent/a.prom", "--prom: .*absent: no such folder"),
@@ -106,6 +106,13 @@ def test_what_is_not_fit_is_refused_before_any_look(reported, tmp_path, out, pro
     with pytest.raises(BadInput, match=words):
         reported(tmp_path / out if out else "", tmp_path / prom if prom else "")
     assert reported.fleets[-1].trips == {}
+
+
+@pytest.mark.parametrize("out", ["new", "a/b/c", "a/../b", "umlaut ü"])
+def test_a_folder_that_is_not_there_is_made(reported, tmp_path, out):
+    reported(tmp_path / out)
+    assert (tmp_path / out / "report.html").is_file()
+    assert (tmp_path / out).stat().st_mode & 0o777 == 0o700
 
 
 def test_a_state_folder_that_cannot_be_made(reported, tmp_path):

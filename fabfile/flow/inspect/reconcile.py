@@ -53,7 +53,8 @@ class Look:
         places = self._places()
         schemas = tables.schemas(self._lines(tables.COLUMNS))
         before = self._rows(schemas)
-        names = self._names(compare.pools(places, before))
+        strange = compare.strangers(places, before, self._pools())
+        names = self._names([p for p in compare.pools(places, before) if p not in strange])
         images = self._images(names) if details else {}
         after = self._rows(schemas)
         found = compare.compare(places, before, names, after)
@@ -67,6 +68,11 @@ class Look:
             open_at = self._watchers(rbd_images.to_watch(places, before, after))
             found += rbd_images.differing(places, before, after, images, open_at)
         self._note(places, schemas, before, names)
+        for pool in strange:
+            self.notes.append(
+                f"rows name the pool {pool[:80]!r}, which the cluster has not: these rows were left"
+                " out, and nothing is settled by them"
+            )
         return found
 
     def _places(self) -> Places:
@@ -96,6 +102,11 @@ class Look:
     def _asked_of_ceph(self, reads: Sequence[Read]) -> Mapping[str, Json]:
         admin = self._site.admin
         return self._session.ask({admin: reads}, DEADLINE)[admin.name]
+
+    def _pools(self) -> list[str]:
+        site = self._site
+        read = Read("ceph.pools", "argv", {"argv": cluster.ceph(site, "osd", "pool", "ls")})
+        return cluster.pool_names(site, Facts({site.admin.name: self._asked_of_ceph([read])}))
 
     def _names(self, pools: Sequence[str]) -> compare.Names:
         self._session.screen.step(self._site.admin.name, f"reading names in {', '.join(pools)}")

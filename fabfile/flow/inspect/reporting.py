@@ -109,11 +109,9 @@ def runs(site: str) -> list[Run]:
 
 
 def _folder(site: str, out: str) -> Path:
-    """Where the files go: --out, which must be there, else beside the records of runs."""
+    """Where the files go: --out, made where it is not there, else beside the records of runs."""
     if out:
-        folder = site_file.expanded(out, "--out")
-        atomic_write.refuse_unfit("--out", folder)
-        return folder
+        return atomic_write.made("--out", site_file.expanded(out, "--out"))
     folder = journal.folder().parent / "reports" / site
     try:
         for path in (*reversed(folder.parents[:2]), folder):
