@@ -157,6 +157,11 @@ GLANCE = "/etc/glance/glance-api.conf"
             [GLANCE, "/etc/glance/glance.conf.d/x.conf", "/etc/glance/glance-api.conf.d/y.conf"],
         ),
         (
+            ["/bin/sh", "-c", "exec $DAEMON"],
+            {},
+            [GLANCE, "/etc/glance/glance.conf.d/x.conf", "/etc/glance/glance-api.conf.d/y.conf"],
+        ),
+        (
             ["glance-api", "--config-file={}" + GLANCE],
             {},
             ["/etc/glance/glance.conf.d/x.conf", "/etc/glance/glance-api.conf.d/y.conf", GLANCE],

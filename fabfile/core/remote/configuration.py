@@ -123,6 +123,9 @@ def _order(process, project, main, wsgi):
     if words and _WSGI.search(program):
         own = bool(wsgi)
         words = [program] if own else [program] + _handed_over(words)
+    elif project not in program:
+        # Something that begins it, such as a shell: the service itself is not seen here.
+        program = os.path.basename(main)[: -len(".conf")]
     order = []
     if own:
         folder = process["environment"].get(wsgi["folder"]) or os.path.dirname(main)
