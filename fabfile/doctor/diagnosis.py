@@ -347,8 +347,8 @@ def _no_secret(client: str, uuid: str, secrets: Mapping[str, Json]) -> Why:
             f"the usage name {name!r} under {taken[0].lower()}",
             uuid,
             (
-                "this compute has another UUID (libvirt has each usage name once): what Cinder "
-                "names is not found here, and guests cannot come here"
+                "this compute has a UUID of its own (libvirt has each usage name once): what "
+                "Cinder names is not found here, and guests cannot come here"
             ),
         )
     return (

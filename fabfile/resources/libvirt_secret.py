@@ -95,7 +95,7 @@ def _for_client(
             subject=f"libvirt secret {wanted}",
             expected="private='no'",
             found="private",
-            why="its value cannot be compared",
+            why="the secret is private: its value cannot be compared",
             advice="define it anew with private='no'",
             mend=[binding.platform.by_hand("virsh", "secret-undefine", wanted)],
         )
