@@ -19,6 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from fabfile.core import own_files
+
 _HASHED = re.compile(r"\|1\|([A-Za-z0-9+/]{27}=)\|([A-Za-z0-9+/]{27}=)")
 """A salt and a SHA-1, 20 bytes each, in base64."""
 _UNUSUAL = re.compile(r"[|*?!]")
@@ -104,11 +106,16 @@ def _fits(pattern: str, host: str) -> bool:
 
 
 def load(paths: Iterable[Path]) -> KnownHosts:
-    """All usable lines of the files; a file that is not there is an empty one."""
+    """All usable lines of the files; a file that is not there is an empty one.
+
+    Raises BadInput for one that others may write: they would say who is a host.
+    """
     found = KnownHosts()
     for path in paths:
         found.files.append(path)
         try:
+            if str(path) != os.devnull:
+                own_files.refuse_alterable(path, "known_hosts")
             lines = path.read_text("utf-8", "replace").splitlines()
         except FileNotFoundError:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from fabfile.core import journal
+from fabfile.core import journal, own_files
 from fabfile.core.contract import CLOUD, BadInput, Json
 from fabfile.flow.terminal.screen import Screen
 from fabfile.model.site import Site
@@ -100,6 +100,7 @@ def undone(run: str, site: Site, limited: Collection[str]) -> Undone:
         events, changes = journal.read(run)
     except BadInput:
         return Undone(run, (), limited)  # made elsewhere: the hosts know it
+    own_files.refuse_alterable(journal.folder() / run / "events.jsonl", "the record of a run")
     whole = set(limited) >= set(site.hosts)
     cloud = [e for e in events if whole and e["event"] == "done" and e.get("host") == CLOUD]
     numbers = [event.get("step", -1) for event in cloud]

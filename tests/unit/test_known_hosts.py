@@ -2,13 +2,14 @@
 
 import socket
 import threading
+from pathlib import Path
 
 import paramiko
 import pytest
 from fabric import Config
 
 from fabfile.core import known_hosts
-from fabfile.core.contract import UnknownHostKey, Unreachable
+from fabfile.core.contract import BadInput, UnknownHostKey, Unreachable
 from fabfile.core.ssh import conversing
 
 CEPH = "AAAAC3NzaC1lZDI1NTE5AAAAIN9Z0YFNGzo3lTruHlU2nDCS9VsO7DpvD21v8jkwxlXD"
@@ -271,3 +272,12 @@ def test_keys_are_added_to_a_file_of_any_letters(tmp_path):
     path.write_bytes(b"# M\xfcller's")
     known_hosts.add(path, ["h ssh-ed25519 AAAA"])
     assert path.read_bytes() == b"# M\xfcller's\nh ssh-ed25519 AAAA\n"
+
+
+def test_a_file_that_others_may_write_says_of_nobody_who_it_is(tmp_path):
+    path = tmp_path / "known_hosts"
+    path.write_text("")
+    path.chmod(0o666)
+    with pytest.raises(BadInput, match="known_hosts: others may write it"):
+        known_hosts.load([path])
+    assert not known_hosts.load([Path("/dev/null"), tmp_path / "absent"]).warnings
