@@ -11,8 +11,12 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from urllib.parse import unquote
 
 from fabfile.audit.database_rows import Backup, Image, Instance, Rows, Volume
+from fabfile.audit.evidence import NOTHING, Evidence
+from fabfile.core.contract import Command, typed
+from fabfile.model import advice
 from fabfile.model.deployment import Cluster
 from fabfile.model.services import CINDER_VOLUME, GLANCE_API, NOVA_COMPUTE
 from fabfile.model.site import Site
@@ -57,7 +61,7 @@ class Places:
     volume_name: str = "volume-%s"
     snapshot_name: str = "snapshot-%s"
 
-    def by_hand(self, program: str, *words: str) -> str:
+    def by_hand(self, program: str, *words: str) -> Command:
         """A command for the cluster, as a person types it where it is asked."""
         return self.cluster.platform.by_hand(program, *words)
 
@@ -80,7 +84,8 @@ class Finding:
 
     kind: missing, orphaned, size, attached or trash; thing: volume, snapshot, image, backup
     or disk; pool and name: of the image that it is about, which is worth a closer look
-    where there is one; row: the id in the database; command: what settles it.
+    where there is one; row: the id in the database; commands: what settles it, one after the
+    other; what of them is shown, model.advice decides.
     """
 
     kind: str
@@ -89,7 +94,22 @@ class Finding:
     name: str
     row: str
     sentence: str
-    command: str
+    commands: tuple[Command, ...]
+
+    @property
+    def settles(self) -> str:
+        """The commands as they are typed, or what is to be looked at first."""
+        return advice.shown(*self.commands)
+
+    def as_data(self) -> dict[str, str]:
+        """As JSON has it: 'command' where there is one to be typed, else what to 'look' at."""
+        told = {name: value for name, value in vars(self).items() if name != "commands"}
+        settled_by = all(map(advice.may_be_typed, self.commands))
+        return {
+            **told,
+            "command": self.settles if settled_by else "",
+            "look": "" if settled_by else self.settles,
+        }
 
 
 def places(site: Site, fsid: str, options: Mapping[str, str]) -> Places:
@@ -115,12 +135,12 @@ def places(site: Site, fsid: str, options: Mapping[str, str]) -> Places:
     )
 
 
-def pools(places: Places, rows: Rows) -> list[str]:
-    """The pools whose names are needed."""
+def pools(places: Places, rows: Rows, seen: Evidence = NOTHING) -> list[str]:
+    """The pools whose names are needed, as far as the cluster has them."""
     found = {places.volumes, places.images} | ({places.vms} if places.vms else set())
     found |= {b.pool for b in rows.backup if _is_cephs(b) and b.pool}
     found |= {at[0] for at in (location(places, i) for i in rows.image) if at}
-    return sorted(found)
+    return sorted(pool for pool in found if seen.has(pool))
 
 
 def strangers(places: Places, rows: Rows, there: Collection[str]) -> list[str]:
@@ -132,12 +152,17 @@ def strangers(places: Places, rows: Rows, there: Collection[str]) -> list[str]:
     return [pool for pool in pools(places, rows) if pool not in own and pool not in there]
 
 
-def compare(places: Places, before: Rows, names: Names, after: Rows) -> list[Finding]:
-    """All that rows and names alone tell, in a stable order."""
+def compare(
+    places: Places, before: Rows, names: Names, after: Rows, seen: Evidence = NOTHING
+) -> list[Finding]:
+    """All that rows and names alone tell, in a stable order.
+
+    seen: what was looked at besides, without which no command is shown that takes away.
+    """
     found = [
-        *_missing(places, before, names, after),
-        *_orphaned(places, before, names, after),
-        *_attached(before, after),
+        *_missing(places, before, names, after, seen),
+        *_orphaned(places, before, names, after, seen),
+        *_attached(places, before, after, seen),
     ]
     return sorted(found, key=lambda f: (f.kind, f.thing, f.pool, f.name, f.row))
 
@@ -152,45 +177,34 @@ def foreign(places: Places, names: Names) -> dict[str, int]:
 # Rows without an image
 
 
-def _missing(places: Places, before: Rows, names: Names, after: Rows) -> Iterator[Finding]:
+def _missing(
+    places: Places, before: Rows, names: Names, after: Rows, seen: Evidence
+) -> Iterator[Finding]:
+    attached = {d.volume for r in (before, after) for d in r.disk if d.volume}
     for volume in before.volume & after.volume:
         if places.owns(volume.host) and settled(volume):
+            away = typed("openstack", "volume", "delete", "--force", volume.id)
+            away = away.having_seen(*seen.of_volume(volume.host))
+            if volume.id not in attached and volume.status not in ("in-use", "reserved"):
+                away = away.having_seen("nova")
             name = places.volume_name % volume.name_id
-            yield from _unless_there(
-                places,
-                names,
-                "volume",
-                places.volumes,
-                (name,),
-                volume.id,
-                f"openstack volume delete --force {volume.id}",
-            )
-    for image in before.image & after.image:
-        yield from _missing_image(places, image, names)
+            row = _Row(places, names, "volume", volume.id)
+            yield from _unless_there(row, places.volumes, (name,), away)
+    yield from _missing_images(places, before, names, after, seen)
     for backup in before.backup & after.backup:
-        if _is_cephs(backup) and backup.status == "available":
-            yield from _unless_there(
-                places,
-                names,
-                "backup",
-                backup.pool,
-                tuple(_names_of(backup)),
-                backup.id,
-                f"openstack volume backup delete --force {backup.id}",
-            )
+        if _is_cephs(backup) and backup.status == "available" and seen.has(backup.pool):
+            away = typed("openstack", "volume", "backup", "delete", "--force", backup.id)
+            row = _Row(places, names, "backup", backup.id)
+            away = away.having_seen(*seen.looked)
+            yield from _unless_there(row, backup.pool, tuple(_names_of(backup)), away)
     if places.vms:
         roots = {d.instance for d in before.disk if d.kind == "local" and d.boot == "0"}
         for one in before.instance & after.instance:
             if one.state in _HAVE_A_DISK and one.host and one.id in roots:
-                yield from _unless_there(
-                    places,
-                    names,
-                    "disk",
-                    places.vms,
-                    (f"{one.id}_disk",),
-                    one.id,
-                    f"openstack server delete {one.id}",
-                )
+                # Its compute may keep its disks elsewhere: nothing is offered but a look.
+                look = typed("openstack", "server", "show", one.id)
+                row = _Row(places, names, "disk", one.id)
+                yield from _unless_there(row, places.vms, (f"{one.id}_disk",), look)
 
 
 def settled(volume: Volume) -> bool:
@@ -199,57 +213,74 @@ def settled(volume: Volume) -> bool:
     return volume.status in _HAVE_AN_IMAGE and not moving
 
 
-def _missing_image(places: Places, image: Image, names: Names) -> Iterator[Finding]:
-    if image.status != "active" or not image.location.startswith("rbd://"):
-        return
-    delete = f"openstack image delete {image.id}"
-    at = location(places, image)
-    if at:
-        yield from _unless_there(places, names, "image", at[0], (at[1],), image.id, delete)
-    elif _cluster_of(image) not in ("", places.fsid):
-        yield Finding(
-            "missing",
-            "image",
-            "",
-            "",
-            image.id,
-            f"its location names another cluster ({_cluster_of(image)})",
-            delete,
-        )
+def _missing_images(
+    places: Places, before: Rows, names: Names, after: Rows, seen: Evidence
+) -> Iterator[Finding]:
+    """Active images of which a location of this cluster is not there.
+
+    An image may have several locations, in several clusters and stores: it is gone where all
+    of them were looked at, and none is there.
+    """
+    locations: dict[str, set[str]] = {}
+    for image in before.image | after.image:
+        locations.setdefault(image.id, set()).add(image.location)
+    for image in before.image & after.image:
+        at = location(places, image)
+        if image.status != "active" or not at:
+            continue
+        if not seen.has(at[0]):
+            look = typed("openstack", "image", "show", image.id)
+            sentence = f"the cluster has no pool {at[0]}"
+            yield Finding("missing", "image", at[0], "", image.id, sentence, (look,))
+            continue
+        away = typed("openstack", "image", "delete", image.id).having_seen(*seen.looked)
+        if locations[image.id] == {image.location}:
+            away = away.having_seen("locations")
+        row = _Row(places, names, "image", image.id)
+        yield from _unless_there(row, at[0], (at[1],), away)
 
 
-def _unless_there(  # noqa: PLR0913, PLR0917 (a row's place, and what settles it)
-    places: Places,
-    names: Names,
-    thing: str,
-    pool: str,
-    candidates: tuple[str, ...],
-    row: str,
-    command: str,
+@dataclass(frozen=True)
+class _Row:
+    """What a row is of, and where its image is looked for."""
+
+    places: Places
+    names: Names
+    thing: str
+    id: str
+
+
+def _unless_there(
+    row: _Row, pool: str, candidates: tuple[str, ...], command: Command
 ) -> Iterator[Finding]:
     # Of a pool that was not looked at, nothing is known.
-    if pool not in names.there or any(name in names.there[pool] for name in candidates):
+    there = row.names.there
+    if pool not in there or any(name in there[pool] for name in candidates):
         return
     for name in candidates:
-        for number, trashed in names.trash.get(pool, {}).items():
+        for number, trashed in row.names.trash.get(pool, {}).items():
             if trashed == name:
-                back = places.by_hand("rbd", "trash", "restore", "-p", pool, number)
-                yield Finding("missing", thing, pool, name, row, "it is in the pool's trash", back)
+                back = row.places.by_hand("rbd", "trash", "restore", "-p", pool, number)
+                sentence = "it is in the pool's trash"
+                yield Finding("missing", row.thing, pool, name, row.id, sentence, (back,))
                 return
-    yield Finding("missing", thing, pool, candidates[0], row, GONE, command)
-
-
-def _cluster_of(image: Image) -> str:
-    parts = image.location.removeprefix("rbd://").split("/")
-    return parts[0] if len(parts) == 4 else ""
+    yield Finding("missing", row.thing, pool, candidates[0], row.id, GONE, (command,))
 
 
 def location(places: Places, image: Image) -> tuple[str, str, str] | None:
     """(pool, image, snapshot) of 'rbd://fsid/pool/image/snapshot', if it is of this cluster."""
-    parts = image.location.removeprefix("rbd://").split("/")
-    if not image.location.startswith("rbd://") or len(parts) != 4 or parts[0] != places.fsid:
+    parts = [unquote(part) for part in image.location.removeprefix("rbd://").split("/")]
+    if not image.location.startswith("rbd://") or len(parts) != 4:
+        return None
+    if parts[0].lower() != places.fsid.lower():
         return None
     return parts[1], parts[2], parts[3]
+
+
+def elsewhere(places: Places, rows: Rows) -> int:
+    """How many locations of images are in another cluster of Ceph's."""
+    ours = sum(location(places, image) is not None for image in rows.image)
+    return sum(image.location.startswith("rbd://") for image in rows.image) - ours
 
 
 def _is_cephs(backup: Backup) -> bool:
@@ -308,30 +339,39 @@ class _Known:
         return None if found["instance"] in self.instances else ("disk", found["instance"])
 
 
-def _orphaned(places: Places, before: Rows, names: Names, after: Rows) -> Iterator[Finding]:
+def _orphaned(
+    places: Places, before: Rows, names: Names, after: Rows, seen: Evidence
+) -> Iterator[Finding]:
     known = _Known(places, (before, after))
     for pool, some in names.there.items():
-        for name in some:
-            stranger = known.stranger(name)
-            if stranger and (stranger[0] != "image" or pool == places.images):
-                away = places.by_hand("rbd", "trash", "mv", f"{pool}/{name}")
-                yield Finding(
-                    "orphaned", stranger[0], pool, name, stranger[1], "no row names it", away
-                )
+        strangers = [(name, one) for name in some if (one := known.stranger(name))]
+        strangers = [
+            (name, one) for name, one in strangers if one[0] != "image" or pool == places.images
+        ]
+        share = _are_few(len(strangers), len(some))
+        for name, (thing, row) in strangers:
+            away = places.by_hand("rbd", "trash", "mv", f"{pool}/{name}")
+            away = _seen_of(away, thing, seen.of_pool(pool) | share)
+            yield Finding("orphaned", thing, pool, name, row, "no row names it", (away,))
     for pool, trashed in names.trash.items():
-        for number, name in trashed.items():
-            stranger = known.stranger(name)
-            if stranger:
-                away = places.by_hand("rbd", "trash", "rm", f"{pool}/{number}")
-                yield Finding(
-                    "trash",
-                    stranger[0],
-                    pool,
-                    f"{name} ({number})",
-                    stranger[1],
-                    "deleted, and its time is over",
-                    away,
-                )
+        strangers = [(n, one) for n, name in trashed.items() if (one := known.stranger(name))]
+        share = _are_few(len(strangers), len(names.there.get(pool, ())) + len(trashed))
+        for number, (thing, row) in strangers:
+            away = places.by_hand("rbd", "trash", "rm", f"{pool}/{number}")
+            away = _seen_of(away, thing, seen.of_pool(pool) | share)
+            name, why = f"{trashed[number]} ({number})", "deleted, and its time is over"
+            yield Finding("trash", thing, pool, name, row, why, (away,))
+
+
+def _are_few(strangers: int, everything: int) -> frozenset[str]:
+    """Whether that many names without a row are leftovers: of many, another cloud has the rows."""
+    known = everything - strangers
+    return frozenset({"share"} if strangers <= min(known, max(3, known // 10)) else ())
+
+
+def _seen_of(command: Command, thing: str, looked: Iterable[str]) -> Command:
+    """Nova's cells are looked at for what Nova may have a row of; no cell has others."""
+    return command.having_seen(*looked, *([] if thing == "disk" else ["cells"]))
 
 
 def trash_id(finding: Finding) -> str:
@@ -342,59 +382,53 @@ def trash_id(finding: Finding) -> str:
 # Attached in one and not in the other
 
 
-def _attached(before: Rows, after: Rows) -> Iterator[Finding]:
+def _attached(places: Places, before: Rows, after: Rows, seen: Evidence) -> Iterator[Finding]:
     nova = {(d.volume, d.instance) for r in (before, after) for d in r.disk if d.volume}
     cinder = {(a.volume, a.instance) for r in (before, after) for a in r.attachment}
+    volumes = {v.id: v for r in (before, after) for v in r.volume}
     for one in before.attachment & after.attachment:
         if one.status == "attached" and one.instance and (one.volume, one.instance) not in nova:
-            yield Finding(
-                "attached",
-                "volume",
-                "",
-                "",
-                one.volume,
-                f"attached to instance {one.instance} in Cinder, not in Nova",
-                f"openstack --os-volume-api-version 3.27 volume attachment delete {one.id}",
-            )
+            away = typed(*_ATTACHMENT, "delete", one.id).having_seen(*seen.looked, "nova")
+            sentence = f"attached to instance {one.instance} in Cinder, not in Nova"
+            yield attached(places, volumes.get(one.volume), one.volume, sentence, away)
     for disk in before.disk & after.disk:
         if disk.volume and (disk.volume, disk.instance) not in cinder:
-            yield Finding(
-                "attached",
-                "volume",
-                "",
-                "",
-                disk.volume,
-                f"attached to instance {disk.instance} in Nova, not in Cinder",
-                f"openstack server remove volume {disk.instance} {disk.volume}",
-            )
-    yield from _contradictory(before, after)
+            look = typed("openstack", "server", "show", disk.instance)
+            sentence = f"attached to instance {disk.instance} in Nova, not in Cinder"
+            yield attached(places, volumes.get(disk.volume), disk.volume, sentence, look)
+    yield from _contradictory(places, before, after, seen)
 
 
-def _contradictory(before: Rows, after: Rows) -> Iterator[Finding]:
+_ATTACHMENT = ("openstack", "--os-volume-api-version", "3.27", "volume", "attachment")
+
+
+def _contradictory(places: Places, before: Rows, after: Rows, seen: Evidence) -> Iterator[Finding]:
     """Volumes whose status says something else than their attachments."""
     some = {a.volume for r in (before, after) for a in r.attachment}
     full = {a.volume for a in before.attachment & after.attachment if a.status == "attached"}
+    nova = {d.volume for r in (before, after) for d in r.disk if d.volume}
     known = before.attachment or after.attachment
     for volume in before.volume & after.volume:
         if volume.status == "in-use" and known and volume.id not in some:
-            yield attached(
-                volume,
-                "in use, and attached nowhere",
-                f"openstack volume set --state available --detached {volume.id}",
-            )
+            free = typed(*_SET, "available", "--detached", volume.id).having_seen(*seen.looked)
+            free = free if volume.id in nova else free.having_seen("nova")
+            yield attached(places, volume, volume.id, "in use, and attached nowhere", free)
         elif volume.status == "available" and volume.id in full:
-            yield attached(
-                volume,
-                "available, and attached",
-                f"openstack volume set --state in-use --attached {volume.id}",
-            )
+            used = typed(*_SET, "in-use", "--attached", volume.id)
+            yield attached(places, volume, volume.id, "available, and attached", used)
+
+
+_SET = ("openstack", "volume", "set", "--state")
 
 
 def attached(
-    volume: Volume, sentence: str, command: str, spec: tuple[str, str] = ("", "")
+    places: Places, volume: Volume | None, row: str, sentence: str, command: Command
 ) -> Finding:
-    """A volume whose status and attachments do not fit; spec: its image, where that was seen."""
-    return Finding("attached", "volume", *spec, volume.id, sentence, command)
+    """A volume whose status and attachments do not fit; its image is named where it is ours."""
+    pool, name = "", ""
+    if volume and places.owns(volume.host):
+        pool, name = places.volumes, places.volume_name % volume.name_id
+    return Finding("attached", "volume", pool, name, row, sentence, (command,))
 
 
 def runs(instance: Instance) -> bool:
@@ -402,6 +436,11 @@ def runs(instance: Instance) -> bool:
     return instance.state == "active" and instance.power == "1"
 
 
-def told(finding: Finding, sentence: str, command: str | None = None) -> Finding:
+def told(finding: Finding, sentence: str, *commands: Command) -> Finding:
     """The same, after a closer look."""
-    return replace(finding, sentence=sentence, command=command or finding.command)
+    return replace(finding, sentence=sentence, commands=commands or finding.commands)
+
+
+def after_looking(finding: Finding, *looked: str) -> Finding:
+    """The same, after something more was looked at that could speak against its commands."""
+    return replace(finding, commands=tuple(one.having_seen(*looked) for one in finding.commands))

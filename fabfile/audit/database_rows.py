@@ -19,8 +19,10 @@ _MARKS = {
     "nova": ("instances", "block_device_mapping"),
 }
 """The tables by which a service's database is known, whatever its name."""
+CELLS = "cell_mappings"
+"""The table of Nova's API database that has a row of each cell, since Newton."""
 _LOOKED_AT = sorted(
-    {*(t for marks in _MARKS.values() for t in marks), "volume_attachment", "backups"}
+    {*(t for marks in _MARKS.values() for t in marks), "volume_attachment", "backups", CELLS}
 )
 COLUMNS = (
     "SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE "
@@ -92,6 +94,13 @@ class Instance(NamedTuple):
     host: str
 
 
+class Cell(NamedTuple):
+    """One of Nova's cells; place: 'server/database', or '' where that is not told."""
+
+    id: str
+    place: str
+
+
 class Disk(NamedTuple):
     """Nova's side of an attachment; volume is '' for a disk of the instance's own."""
 
@@ -109,6 +118,7 @@ KINDS: Mapping[str, type] = {
     "image": Image,
     "instance": Instance,
     "disk": Disk,
+    "cell": Cell,
 }
 
 
@@ -123,16 +133,21 @@ class Rows:
     image: frozenset[Image] = frozenset()
     instance: frozenset[Instance] = frozenset()
     disk: frozenset[Disk] = frozenset()
+    cell: frozenset[Cell] = frozenset()
 
 
 @dataclass(frozen=True)
 class Schemas:
-    """The databases that hold the rows, and the columns that they have."""
+    """The databases that hold the rows, and the columns that they have.
+
+    others: those that look like Cinder's or Glance's too, and are not read.
+    """
 
     cinder: str
     glance: str
     nova: tuple[str, ...]
     columns: frozenset[tuple[str, str, str]] = field(repr=False, default=frozenset())
+    others: tuple[str, ...] = ()
 
     def names(self) -> list[str]:
         """All of them."""
@@ -150,7 +165,9 @@ def schemas(lines: Iterable[str]) -> Schemas:
         service: sorted(s for s in {s for s, _ in tables} if all((s, t) in tables for t in marks))
         for service, marks in _MARKS.items()
     }
+    others = []
     for service in ("cinder", "glance"):
+        others += [name for name in found[service] if name != service]
         if len(found[service]) > 1 and service in found[service]:
             found[service] = [service]
         if len(found[service]) != 1:
@@ -159,7 +176,14 @@ def schemas(lines: Iterable[str]) -> Schemas:
                 f"databases: expected one of {service}'s, found {names}; is the host with the "
                 "role 'database' the one that holds OpenStack's?"
             )
-    return Schemas(found["cinder"][0], found["glance"][0], tuple(found["nova"]), columns)
+    one = {found["cinder"][0], found["glance"][0]}
+    return Schemas(
+        found["cinder"][0],
+        found["glance"][0],
+        tuple(found["nova"]),
+        columns,
+        tuple(name for name in others if name not in one),
+    )
 
 
 def question(found: Schemas) -> str:
@@ -233,6 +257,13 @@ def _statements(found: Schemas) -> Iterator[str]:
         "i.size",
         "l.value",
     )
+    for schema in sorted({s for s, t, _ in found.columns if t == CELLS}):
+        # What comes before the @ is an account and its password.
+        place = (
+            "IF(LOCATE('@', m.database_connection) = 0, '', SUBSTRING_INDEX("
+            "SUBSTRING_INDEX(m.database_connection, '@', -1), '?', 1))"
+        )
+        yield select("cell", f"{quoted(schema)}.{CELLS} m", "1", "m.uuid", place)
     for n in map(quoted, found.nova):
         yield select(
             "instance",

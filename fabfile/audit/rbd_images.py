@@ -15,6 +15,7 @@ from fabfile.audit.compare import (
     Finding,
     Names,
     Places,
+    after_looking,
     attached,
     location,
     runs,
@@ -23,11 +24,12 @@ from fabfile.audit.compare import (
     trash_id,
 )
 from fabfile.audit.database_rows import Rows, Volume
-from fabfile.core.contract import Json
+from fabfile.core.contract import Json, typed
 from fabfile.model.deployment import Cluster
 
 _GIB = 1 << 30
-_NOT_THERE = (0, 1, 2, 22)
+_ENOENT = 2
+_NOT_THERE = (0, 1, _ENOENT, 22)
 Spec = tuple[str, str]
 """(pool, image)."""
 
@@ -77,6 +79,8 @@ def suspects(
                 cluster.rbd("children", "-p", pool, "--image-id", number, "--format", "json"),
                 _NOT_THERE,
             )
+        elif finding.kind == "attached" and finding.name:
+            asked |= watching(cluster, [(finding.pool, finding.name)])
         elif finding.name:
             asked[f"info {spec}"] = (cluster.rbd("info", "--format", "json", spec), _NOT_THERE)
             if finding.kind == "orphaned":
@@ -148,34 +152,60 @@ def looked_at(
     found = []
     for finding in findings:
         spec = f"{finding.pool}/{finding.name}"
+        one: Finding | None = finding
         if finding.kind == "trash":
             one = _in_trash(finding, spec, answers)
         elif finding.kind == "orphaned":
             one = _orphan(places, finding, spec, answers)
-        else:
-            there = finding.name and _document(answers.get(f"info {spec}")) is not None
-            one = None if finding.kind == "missing" and there else finding
+        elif finding.kind == "missing":
+            one = _unless_it_came(finding, answers.get(f"info {spec}"))
+        elif finding.kind == "attached" and finding.name:
+            one = _opened(places, finding, spec, answers)
         if one:
             found.append(one)
     return found
+
+
+def _unless_it_came(finding: Finding, info: Mapping[str, Json] | None) -> Finding | None:
+    """What could not be looked at is not known to be gone."""
+    if _document(info) is not None:
+        return None
+    return after_looking(finding, "name") if info and info["code"] == _ENOENT else finding
+
+
+def _opened(places: Places, finding: Finding, spec: str, answers: Mapping[str, Json]) -> Finding:
+    """A volume that something has open is attached, whatever the rows say."""
+    seen = watchers(answers.get(f"status {spec}"))
+    if seen:
+        sentence = f"{finding.sentence}; it is open at {', '.join(seen)}"
+        return told(finding, sentence, places.by_hand("rbd", "status", spec))
+    return finding if seen is None else after_looking(finding, "watchers")
 
 
 def _in_trash(finding: Finding, spec: str, answers: Mapping[str, Json]) -> Finding | None:
     entries = _document(answers.get(f"long {finding.pool}")) or []
     entry = next((e for e in entries if e["id"] == trash_id(finding)), None)
     waits = entry is not None and "protected" in str(entry.get("status", ""))
-    if entry is None or waits or _document(answers.get(f"children {spec}")):
+    children = _document(answers.get(f"children {spec}"))
+    if entry is None or waits or children:
         return None
-    return finding
+    # What a migration or a mirror put there is not what somebody deleted.
+    if str(entry.get("source", "USER")).upper() != "USER":
+        return None
+    seen = ["expired"] if "expired" in str(entry.get("status", "")) else []
+    seen += ["clones", "free"] if children is not None else []
+    return after_looking(finding, *seen)
 
 
 def _orphan(
     places: Places, finding: Finding, spec: str, answers: Mapping[str, Json]
 ) -> Finding | None:
-    info = _document(answers.get(f"info {spec}"))
+    answer = answers.get(f"info {spec}")
+    info = _document(answer)
     if info is None:
-        return None  # it went while it was looked at
-    children = _document(answers.get(f"children {spec}")) or []
+        went = answer is not None and answer["code"] == _ENOENT
+        return None if went else finding
+    children = _document(answers.get(f"children {spec}"))
     if finding.name.endswith(".deleted") and children:
         return None  # Cinder keeps it for its clones
     size = f"{info['size'] / _GIB:.2f} GiB"
@@ -185,6 +215,7 @@ def _orphan(
             f"no row names it ({size}); {len(children)} clones need it",
             places.by_hand("rbd", "children", "--all", spec),
         )
+    status = _document(answers.get(f"status {spec}"))
     seen = watchers(answers.get(f"status {spec}"))
     if seen:
         return told(
@@ -192,7 +223,17 @@ def _orphan(
             f"no row names it ({size}); it is open at {', '.join(seen)}",
             places.by_hand("rbd", "status", spec),
         )
-    return told(finding, f"no row names it ({size})")
+    looked = ["watchers"] if seen is not None else []
+    looked += ["clones"] if children is not None else []
+    looked += ["free"] if status is not None and _is_free(info, status) else []
+    return told(after_looking(finding, *looked), f"no row names it ({size})")
+
+
+def _is_free(info: Mapping[str, Json], status: Mapping[str, Json]) -> bool:
+    """Whether it is nobody's by Ceph's own words: not mirrored, in no group, not on its way."""
+    mirrored = info.get("mirroring", {}).get("state", "disabled") != "disabled"
+    moving = "migration" in status or "migrating" in info.get("features", ())
+    return not (mirrored or moving or info.get("group"))
 
 
 # All images, by choice
@@ -243,7 +284,7 @@ def _sizes(
                 at[1],
                 image.id,
                 f"{image.size} bytes in Glance, {held.size} in the pool",
-                f"openstack image set --deactivate {image.id}",
+                (typed("openstack", "image", "show", image.id),),
             )
 
 
@@ -251,7 +292,7 @@ def _other_size(places: Places, volume: Volume, name: str, size: int) -> Finding
     spec = f"{places.volumes}/{name}"
     command = places.by_hand("rbd", "resize", "--size", f"{volume.size}G", spec)
     if size > int(volume.size or 0) * _GIB:
-        command = f"openstack volume set --size {-(-size // _GIB)} {volume.id}"
+        command = typed("openstack", "volume", "set", "--size", str(-(-size // _GIB)), volume.id)
     return Finding(
         "size",
         "volume",
@@ -259,7 +300,7 @@ def _other_size(places: Places, volume: Volume, name: str, size: int) -> Finding
         name,
         volume.id,
         f"{volume.size} GiB in Cinder, {size / _GIB:g} GiB in the pool",
-        command,
+        (command,),
     )
 
 
@@ -279,7 +320,8 @@ def _snapshots(
                 f"{volume}@{name}",
                 snapshot.id,
                 "it is not in its volume's image",
-                f"openstack volume snapshot delete {snapshot.id}",
+                # One that a clone still needs may be in the snapshots' own trash.
+                (places.by_hand("rbd", "snap", "ls", "--all", f"{places.volumes}/{volume}"),),
             )
     first, _, last = places.snapshot_name.partition("%s")
     form = re.compile(rf"{re.escape(first)}({UUID}){re.escape(last)}")
@@ -287,15 +329,16 @@ def _snapshots(
         for name in held.snapshots if pool == places.volumes else ():
             found = form.fullmatch(name)
             if found and found[1] not in known:
-                away = places.by_hand("rbd", "snap", "rm", f"{pool}/{image}@{name}")
+                look = places.by_hand("rbd", "children", "--all", f"{pool}/{image}")
                 yield Finding(
                     "orphaned",
                     "snapshot",
                     pool,
                     f"{image}@{name}",
                     found[1],
-                    "no row names it",
-                    away,
+                    "no row names it: it is nobody's where nothing was cloned from it, and no "
+                    "other cloud or database has its row",
+                    (look,),
                 )
     for one in before.image & after.image:
         at = location(places, one)
@@ -309,8 +352,7 @@ def _snapshots(
                 f"{at[1]}@{at[2]}",
                 one.id,
                 "Glance's location names it, and no clone can be made without it",
-                f"{places.by_hand('rbd', 'snap', 'create', spec)} && "
-                f"{places.by_hand('rbd', 'snap', 'protect', spec)}",
+                tuple(places.by_hand("rbd", "snap", deed, spec) for deed in ("create", "protect")),
             )
 
 
@@ -327,16 +369,12 @@ def _watched(
         name = places.volume_name % volume.name_id
         seen = open_at.get((places.volumes, name))
         if volume.status == "in-use" and volume.id in user and seen == ():
-            yield attached(
-                volume,
-                f"attached to instance {user[volume.id]}, and no hypervisor has it open",
-                f"openstack server reboot --hard {user[volume.id]}",
-                (places.volumes, name),
-            )
+            # One that is attached to be read alone has no watcher.
+            sentence = f"attached to instance {user[volume.id]}, and no hypervisor has it open"
+            look = typed("openstack", "server", "show", user[volume.id])
+            yield attached(places, volume, volume.id, sentence, look)
         elif volume.status == "available" and seen:
-            yield attached(
-                volume,
-                f"attached nowhere, and open at {', '.join(seen)}",
-                places.by_hand("ceph", "osd", "blocklist", "add", seen[0]),
-                (places.volumes, name),
-            )
+            # Cinder itself opens what it copies: who it is, the address tells.
+            sentence = f"attached nowhere, and open at {', '.join(seen)}"
+            look = places.by_hand("rbd", "status", f"{places.volumes}/{name}")
+            yield attached(places, volume, volume.id, sentence, look)

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 Json = Any
@@ -37,6 +37,32 @@ Args = Mapping[str, Any]
 
 CLOUD = "cloud"
 """The pseudo-host for what is read and changed through OpenStack's API."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command for a person's shell, as words; fabfile/model/advice.py alone makes a text of it.
+
+    argv: as the shell is to hand them on.  deed: the same on every platform ('restart', unit),
+    by which it is known what it does.  looked: what was looked at of all that could speak
+    against it.  otherwise: what is run where it fails.  into: the file to which its output is
+    added.
+    """
+
+    argv: tuple[str, ...]
+    deed: tuple[str, ...]
+    looked: frozenset[str] = frozenset()
+    otherwise: Command | None = None
+    into: str = ""
+
+    def having_seen(self, *looked: str) -> Command:
+        """The same, after something more was looked at."""
+        return replace(self, looked=self.looked.union(looked))
+
+
+def typed(*words: str) -> Command:
+    """A command that is the same on every platform."""
+    return Command(words, words)
 
 
 class Stop(Exception):
@@ -101,7 +127,7 @@ class Refused(BadInput):
     mend: commands for a shell of root there, after which the task goes on.
     """
 
-    def __init__(self, text: str = "", *, mend: Sequence[str] = (), **fields: str) -> None:
+    def __init__(self, text: str = "", *, mend: Sequence[Command] = (), **fields: str) -> None:
         super().__init__(text, **fields)
         self.mend = tuple(mend)
 

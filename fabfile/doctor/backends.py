@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterable, Iterator
 
 from fabfile.audit import frozen_monitors
-from fabfile.core.contract import CLOUD, Json, Stop
+from fabfile.core.contract import CLOUD, Command, Json, Stop, typed
 from fabfile.doctor.finding import (
     ERROR,
     NOTE,
@@ -19,21 +18,24 @@ from fabfile.doctor.finding import (
     WARNING,
     Finding,
     Step,
+    here,
     root,
     task,
     words,
 )
 from fabfile.doctor.observation import MOST_GUESTS, Looked
+from fabfile.doctor.secret_holders import sections
+from fabfile.model import advice
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import cluster, domains, in_force, secret_uuid, volume_hosts, volume_storage
 from fabfile.resources.libvirt_secret import usage_of
 
 _LISTED = {
-    "volumes": "volume list",
-    "attachments": "--os-volume-api-version 3.27 volume attachment list",
+    "volumes": ("volume", "list"),
+    "attachments": ("--os-volume-api-version", "3.27", "volume", "attachment", "list"),
 }
-_REBOOT = "openstack server reboot --hard"
+_REFRESH = ("nova-manage", "volume_attachment", "refresh")
 
 
 def findings(site: Site, looked: Looked) -> Iterator[Finding]:
@@ -119,15 +121,34 @@ def _adopt(site: Site, looked: Looked, place: str, volumes: list[str]) -> tuple[
     listed = looked.seen(admin, f"images.{pool}")
     there = set(listed["out"].split()) if listed else set()
     if len(new) == 1 and all(f"volume-{volume}" in there for volume in volumes):
-        host = cinder.name
-        return (root(shlex.join(volume_hosts.update_host(platform, place, new[0])), host),)
+        argv = tuple(volume_hosts.update_host(platform, place, new[0]))
+        move = Command(argv, argv[argv.index("cinder-manage") :])
+        gone = _is_gone(site, looked, place)
+        return (root(move.having_seen("service") if gone else move, cinder.name),)
     several = ", ".join(new) or "none is up"
     return (
         words(
-            "name the section as before; or, where the volumes lie in the same pool: "
-            f"{shlex.join(volume_hosts.update_host(platform, place, several))}"
+            "name the section as before; or, where all its volumes lie in the pool of one that is "
+            f"up ({several}), give them to that one (cinder-manage volume update_host)"
         ),
     )
+
+
+def _is_gone(site: Site, looked: Looked, place: str) -> bool:
+    """Whether a place's service is no more, and not only down; and no volume was left out.
+
+    Its host is one of the site's, and every file of cinder-volume was seen.
+    """
+    host = place.partition("@")[0]
+    cinders = site.with_role("cinder")
+    files = [looked.seen(one.name, "cinder.conf") for one in cinders]
+    names = {one.name for one in cinders}
+    names |= {str((looked.seen(one.name, "host") or {}).get("hostname")) for one in cinders}
+    for file in files:
+        for options in sections(file).values():
+            names |= {options.get("host", ""), options.get("backend_host", "")}
+    left_out = "volumes" in (looked.seen(CLOUD, "left_out") or {})
+    return host in names and all(file is not None for file in files) and not left_out
 
 
 def _rbd_services(looked: Looked) -> list[str]:
@@ -176,7 +197,7 @@ def _disk(
             f"{disk.image}: secret {disk.uuid}",
             wanted,
             "it was attached with another UUID: it runs, and cannot be migrated or started anew",
-            (Step("here", f"{_REBOOT} {domain}"),),
+            (_started_anew(looked, domain, disk, wanted),),
         )
     if frozen_monitors.gone(disk.monitors, live) and not _attached_anew(looked, domain, disk, live):
         yield Finding(
@@ -188,8 +209,20 @@ def _disk(
             ", ".join(sorted(live)),
             "the monitors were moved since it was started: it runs, and cannot be migrated or "
             "started anew with that list",
-            (task(f"ceph.mons --hard-reboot {domain}", False),),
+            (task("ceph.mons", "--hard-reboot", domain, limited=False),),
         )
+
+
+def _started_anew(looked: Looked, domain: str, disk: domains.Disk, wanted: str) -> Step:
+    """A hard reboot: it takes the UUID from the attachment, and mends where that one is right."""
+    kept = {
+        one["uuid"]
+        for one in looked.seen(CLOUD, "attachments") or ()
+        if one["instance"] == domain and disk.image.endswith(one["volume"])
+    }
+    command = typed("openstack", "server", "reboot", "--hard", domain)
+    reboot = command.having_seen("attachment") if kept == {wanted} else command
+    return Step("here", command=reboot)
 
 
 def _attached_anew(looked: Looked, domain: str, disk: domains.Disk, live: frozenset[str]) -> bool:
@@ -213,8 +246,9 @@ def _attachments(site: Site, looked: Looked) -> Iterator[Finding]:
         thing = f"attachment of volume {attachment['volume']}"
         instance = attachment["instance"]
         refresh = words(
-            f"openstack server stop {instance}; nova-manage volume_attachment refresh {instance} "
-            f"{attachment['volume']} CONNECTOR (since Xena); openstack server start {instance}"
+            "with the instance stopped, on a host with nova-manage (since Xena; connector.json is "
+            "what its compute says to nova-manage volume_attachment get_connector --json): "
+            + advice.shown(typed(*_REFRESH, instance, attachment["volume"], "/root/connector.json"))
         )
         if wanted and attachment["uuid"] and attachment["uuid"] != wanted:
             yield Finding(
@@ -243,22 +277,27 @@ def _attachments(site: Site, looked: Looked) -> Iterator[Finding]:
 
 
 def _mons(instance: str) -> Step:
+    refresh = advice.shown(typed("inv", "ceph.mons", "--refresh"))
+    reboot = advice.shown(typed("inv", "ceph.mons", "--hard-reboot", instance))
     return words(
-        f"inv ceph.mons --refresh (it is stopped), or inv ceph.mons --hard-reboot {instance} (it "
-        "runs: stopped, refreshed, started)"
+        f"if it is stopped: {refresh}; if it runs (it is stopped, refreshed, started): {reboot}"
     )
 
 
 def _fleeting(site: Site, looked: Looked) -> Iterator[Finding]:
     """Secrets of ours that libvirt forgets when it ends, or that have no usage name."""
     wanted = {v for k, v in looked.facts.known.items() if k.startswith("uuid.")}
+    keys = _keys(site, looked)
     for host in site.with_role("compute"):
-        typed = site.platform_of(host).by_hand
+        by_hand = site.platform_of(host).by_hand
         for uuid, answers in (looked.seen(host.name, secret_uuid.SECRETS) or {}).items():
             if uuid.lower() not in wanted:
                 continue
             thing, xml = f"libvirt secret {uuid.lower()}", answers["xml"]["out"]
-            anew = (root(typed("virsh", "secret-undefine", uuid)), task("compute.secret"))
+            undefine = by_hand("virsh", "secret-undefine", uuid)
+            if answers["value"]["out"].strip() in keys:
+                undefine = undefine.having_seen("key")
+            anew = (root(undefine), task("compute.secret"))
             if re.search(r"ephemeral=['\"]yes", xml):
                 yield Finding(
                     WARNING,
@@ -283,6 +322,14 @@ def _fleeting(site: Site, looked: Looked) -> Iterator[Finding]:
                 )
 
 
+def _keys(site: Site, looked: Looked) -> set[str]:
+    """Fingerprints of the keys that Ceph has of the site's clients."""
+    answer = looked.seen(site.admin.name, "ceph.users")
+    users = json.loads(answer["out"])["auth_dump"] if answer else ()
+    ours = {f"client.{name}" for name in site.clients}
+    return {user["key"] for user in users if user["entity"] in ours and user.get("key")}
+
+
 def _left_out(site: Site, looked: Looked) -> Iterator[Finding]:
     """Where there are more guests, volumes or attachments than one look takes in."""
     why = "a look is to take seconds; what is wrong with the others is not known"
@@ -290,7 +337,6 @@ def _left_out(site: Site, looked: Looked) -> Iterator[Finding]:
         run = len(seen.get("guests", {}).get("out", "").split())
         found = len(seen.get("domains") or ())
         if run > found >= MOST_GUESTS:
-            show = site.platform_of(site.host(host)).by_hand("virsh", "dumpxml", "GUEST")
             yield Finding(
                 NOTE,
                 "guests.left.out",
@@ -299,7 +345,7 @@ def _left_out(site: Site, looked: Looked) -> Iterator[Finding]:
                 f"{found} of {run} looked at",
                 "all",
                 why,
-                (words(f"look at another's disks by: {show}"),),
+                (words("look at another's disks by: virsh dumpxml, and the guest's name"),),
             )
     for name, number in (looked.seen(CLOUD, "left_out") or {}).items():
         yield Finding(
@@ -310,5 +356,5 @@ def _left_out(site: Site, looked: Looked) -> Iterator[Finding]:
             f"the first {number} looked at",
             "all",
             why,
-            (words(f"list the others by: openstack {_LISTED[name]} --all-projects"),),
+            (here("openstack", *_LISTED[name], "--all-projects"),),
         )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from fabfile.core.contract import Json
-from fabfile.doctor import hosts, versions
+from fabfile.core.contract import Command, Json
+from fabfile.doctor import daemons, hosts, uses, versions
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, Finding, Step, root, task, words
 from fabfile.doctor.observation import Looked
 from fabfile.doctor.secret_holders import sections
 from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Client, Site
-from fabfile.resources import auth
+from fabfile.resources import auth, cluster
 
 _SAID_ELSEWHERE = ("POOL_APP_NOT_ENABLED", "POOL_NO_REDUNDANCY", "OSD_OUT_OF_ORDER_FULL")
 _Kind = tuple[str, str, tuple[Step, ...]]
@@ -22,42 +23,43 @@ _FULL = "writes stop when an OSD is full: guests see I/O errors or hang"
 _UNSAFE = "auth_allow_insecure_global_id_reclaim"
 
 
-def restart(platform: Platform, daemon: str) -> Step:
-    """Restarts the cluster's daemons of a kind: mon, mgr or osd."""
-    return root(platform.by_hand("restart", *platform.daemons[daemon]))
-
-
 def _codes(platform: Platform) -> dict[str, _Kind]:
-    """{a code of Ceph's health: (severity, cause, what mends it)}."""
+    """{a code of Ceph's health: (severity, cause, what mends it)}.
+
+    What restarts a daemon is not here: the check's details say which one (_mends).
+    """
     typed = platform.by_hand
 
     def ceph(*argv: str) -> Step:
         return root(typed("ceph", *argv))
 
     show = ceph("health", "detail")
+    full = (ceph("osd", "df"), words("add OSDs or delete data"))
+    pool_full = (ceph("df"), words("raise its quota, or add OSDs"))
     return {
         "MON_DOWN": (
             WARNING,
             "a monitor is out of the quorum; with a majority gone all clients hang",
-            (restart(platform, "mon"),),
+            (show,),
         ),
         "MON_CLOCK_SKEW": (
             ERROR,
             "the monitors' clocks differ by more than 50 ms: elections and cephx tickets fail",
-            (hosts.set_clock(platform),),
+            (show,),
         ),
         "MON_DISK_LOW": (WARNING, "a monitor stops when its disk is full", (show,)),
         "MON_DISK_CRIT": (ERROR, "a monitor stops when its disk is full", (show,)),
-        "OSD_DOWN": (
+        "OSD_DOWN": (WARNING, "OSDs are down: their data has fewer copies", (show,)),
+        "OSD_HOST_DOWN": (
             WARNING,
-            "OSDs are down: their data has fewer copies",
-            (restart(platform, "osd"),),
+            "all OSDs of a host are down: see that the host runs and is reached",
+            (show,),
         ),
-        "OSD_FULL": (ERROR, _FULL, (ceph("osd", "df"), words("add OSDs or delete data"))),
-        "OSD_BACKFILLFULL": (WARNING, _FULL, (ceph("osd", "df"), words("add OSDs or delete data"))),
-        "OSD_NEARFULL": (WARNING, _FULL, (ceph("osd", "df"), words("add OSDs or delete data"))),
-        "POOL_FULL": (ERROR, _FULL, (ceph("df"), words("raise its quota, or add OSDs"))),
-        "POOL_NEAR_FULL": (WARNING, _FULL, (ceph("df"), words("raise its quota, or add OSDs"))),
+        "OSD_FULL": (ERROR, _FULL, full),
+        "OSD_BACKFILLFULL": (WARNING, _FULL, full),
+        "OSD_NEARFULL": (WARNING, _FULL, full),
+        "POOL_FULL": (ERROR, _FULL, pool_full),
+        "POOL_NEAR_FULL": (WARNING, _FULL, pool_full),
         "PG_AVAILABILITY": (
             ERROR,
             "some data is not served now: guests that touch it hang",
@@ -70,10 +72,7 @@ def _codes(platform: Platform) -> dict[str, _Kind]:
         "OSDMAP_FLAGS": (
             WARNING,
             "somebody set noout, pause or a flag like it, and left it",
-            (
-                root(f"{typed('ceph', 'osd', 'dump')} | grep flags"),
-                words(typed("ceph", "osd", "unset", "FLAG")),
-            ),
+            (ceph("osd", "dump"), words("take away the flags that nobody needs any more")),
         ),
         "AUTH_INSECURE_GLOBAL_ID_RECLAIM": (
             WARNING,
@@ -93,13 +92,9 @@ def _codes(platform: Platform) -> dict[str, _Kind]:
         "RECENT_CRASH": (
             NOTE,
             "a daemon crashed lately",
-            (ceph("crash", "ls-new"), ceph("crash", "archive-all")),
+            (ceph("crash", "ls-new"), words("once it is understood, archive it by its id")),
         ),
-        "MGR_DOWN": (
-            WARNING,
-            "no manager: no tasks of rbd_support, no statistics",
-            (restart(platform, "mgr"),),
-        ),
+        "MGR_DOWN": (WARNING, "no manager: no tasks of rbd_support, no statistics", (show,)),
     }
 
 
@@ -109,12 +104,12 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     if looked.seen(admin, "ceph.health"):
         yield from _health(site, looked)
     if looked.seen(admin, "ceph.monmap"):
-        yield from _quorum(site, json.loads(looked.seen(admin, "ceph.monmap")["out"]))
+        yield from _quorum(site, looked, json.loads(looked.seen(admin, "ceph.monmap")["out"]))
     if looked.seen(admin, "ceph.ratios"):
-        yield from _ratios(site, looked.seen(admin, "ceph.ratios")["out"])
+        yield from _ratios(site, looked, looked.seen(admin, "ceph.ratios")["out"])
     if looked.seen(admin, "ceph.pools"):
         pools = {p["pool_name"]: p for p in json.loads(looked.seen(admin, "ceph.pools")["out"])}
-        yield from _pools(site, pools)
+        yield from _pools(site, looked, pools)
     if looked.seen(admin, "ceph.users"):
         yield from _users(site, looked)
 
@@ -122,8 +117,10 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
 def _health(site: Site, looked: Looked) -> Iterator[Finding]:
     admin = site.admin.name
     health = json.loads(looked.seen(admin, "ceph.health")["out"])
-    typed = site.cluster.platform.by_hand
-    codes, show = _codes(site.cluster.platform), root(typed("ceph", "health", "detail"))
+    codes, show = (
+        _codes(site.cluster.platform),
+        root(site.cluster.platform.by_hand("ceph", "health", "detail")),
+    )
     muted = {mute.get("code") for mute in health.get("mutes", ())}
     for code, check in sorted(health.get("checks", {}).items()):
         if code in muted or code in _SAID_ELSEWHERE:
@@ -132,21 +129,113 @@ def _health(site: Site, looked: Looked) -> Iterator[Finding]:
         severity, cause, mend = codes.get(
             code, (ERROR if severe else NOTE, "Ceph says so; its manual names each code", (show,))
         )
+        mend = _mends(site, looked, code, check) or mend
         found = check.get("summary", {}).get("message", "") or code
-        flags = re.match(r"([a-z,-]+) flag\(s\) set", found)
-        if flags:
-            names = flags.group(1).split(",")
-            mend = (root("; ".join(typed("ceph", "osd", "unset", name) for name in names)),)
         yield Finding(
             severity, f"ceph.{code}", (admin,), f"health: {code}", found, "HEALTH_OK", cause, mend
         )
 
 
-def _quorum(site: Site, monmap: dict[str, Json]) -> Iterator[Finding]:
-    admin, platform = site.admin.name, site.cluster.platform
+def _checks(site: Site, looked: Looked) -> dict[str, Json]:
+    """Every check of the cluster's health, muted ones too."""
+    answer = looked.seen(site.admin.name, "ceph.health")
+    return dict(json.loads(answer["out"]).get("checks", {})) if answer else {}
+
+
+def _mends(site: Site, looked: Looked, code: str, check: Mapping[str, Json]) -> tuple[Step, ...]:
+    """What the details of a check allow to say; () where the code alone decides."""
+    if code in ("OSD_DOWN", "MON_DOWN"):
+        some, whole = daemons.named(code, check)
+        if some and not (code == "OSD_DOWN" and "OSD_HOST_DOWN" in _checks(site, looked)):
+            return daemons.restarts(site, looked, some, whole)
+    if code == "MON_CLOCK_SKEW":
+        return _skewed(site, looked, check)
+    if code == "MGR_DOWN":
+        return _managers(site, looked)
+    if code == "OSDMAP_FLAGS":
+        return _flags(site, looked, check)
+    if code == "AUTH_INSECURE_GLOBAL_ID_RECLAIM_ALLOWED":
+        forbid = site.cluster.platform.by_hand("ceph", "config", "set", "mon", _UNSAFE, "false")
+        needed = "AUTH_INSECURE_GLOBAL_ID_RECLAIM" in _checks(site, looked)
+        return (root(forbid if needed else forbid.having_seen("clients")),)
+    return ()
+
+
+def _skewed(site: Site, looked: Looked, check: Mapping[str, Json]) -> tuple[Step, ...]:
+    """Sets the clock of the monitors that are off; where most are, the leader's may be the one."""
+    some, whole = daemons.named("MON_CLOCK_SKEW", check)
+    answer = looked.seen(site.admin.name, "ceph.monmap")
+    monitors = len(json.loads(answer["out"])["mons"]) if answer else 0
+    if not some or not whole or 2 * len(some) >= monitors:
+        return (
+            words(
+                "compare the clocks of all monitors' hosts (timedatectl, chronyc tracking) before "
+                "one is set: each is measured against the leader's"
+            ),
+        )
+    steps = []
+    for one in some:
+        host = daemons.host_of(site, looked, one)
+        if host:
+            steps.append(replace(hosts.set_clock(site.platform_of(host)), host=host.name))
+        else:
+            steps.append(words(f"see on the host of {one.name} what keeps its time"))
+    return tuple(steps)
+
+
+def _managers(site: Site, looked: Looked) -> tuple[Step, ...]:
+    """Starts the managers that do not run, where they were seen."""
+    stopped = [unit for unit in daemons.of_kind(site, looked, "mgr") if not unit.active]
+    return tuple(daemons.unit_step(site, unit) for unit in stopped)
+
+
+_UNSET = {"pauserd": "pause", "pausewr": "pause"}
+"""What a flag is unset by, where that is another word."""
+
+
+def _flags(site: Site, looked: Looked, check: Mapping[str, Json]) -> tuple[Step, ...]:
+    """Takes away flags that were left, where nobody is at work on the cluster."""
+    summary = check.get("summary")
+    told = str(summary.get("message", "")) if isinstance(summary, dict) else ""
+    flags = re.fullmatch(r"([a-z,-]+) flag\(s\) set", told)
+    if not flags:
+        return ()
+    typed = site.cluster.platform.by_hand
+    names = dict.fromkeys(_UNSET.get(name, name) for name in flags.group(1).split(","))
+    commands = [typed("ceph", "osd", "unset", name) for name in names]
+    at_work = set(_checks(site, looked)) & _AT_WORK
+    if not at_work and len(versions.ceph(site, looked)) == 1:
+        commands = [command.having_seen("maintenance") for command in commands]
+    return tuple(root(command) for command in commands)
+
+
+_AT_WORK = {
+    "OSD_DOWN",
+    "OSD_HOST_DOWN",
+    "OSD_RACK_DOWN",
+    "OSD_FLAGS",
+    "MON_DOWN",
+    "MGR_DOWN",
+    "PG_DEGRADED",
+    "PG_AVAILABILITY",
+    "PG_RECOVERY_FULL",
+    "PG_BACKFILL_FULL",
+    "OBJECT_MISPLACED",
+    "OSD_UPGRADE_FINISHED",
+    "DAEMON_OLD_VERSION",
+    "UPGRADE_EXCEPTION",
+    "HOST_IN_MAINTENANCE",
+    "CEPHADM_PAUSED",
+}
+"""Checks that tell of somebody at work, or of data on its way."""
+
+
+def _quorum(site: Site, looked: Looked, monmap: dict[str, Json]) -> Iterator[Finding]:
+    admin = site.admin.name
     quorum = set(monmap.get("quorum", ()))
     out = [mon["name"] for mon in monmap["mons"] if quorum and mon["rank"] not in quorum]
     if out:
+        some = [daemons.Daemon("mon", name) for name in out]
         yield Finding(
             WARNING,
             "ceph.quorum",
@@ -155,11 +244,11 @@ def _quorum(site: Site, monmap: dict[str, Json]) -> Iterator[Finding]:
             f"without {', '.join(out)}",
             f"all {len(monmap['mons'])} monitors",
             "one more that ends may stop every client",
-            (words(f"on {', '.join(out)}: {restart(platform, 'mon').text}"),),
+            daemons.restarts(site, looked, some, whole=True),
         )
 
 
-def _ratios(site: Site, text: str) -> Iterator[Finding]:
+def _ratios(site: Site, looked: Looked, text: str) -> Iterator[Finding]:
     admin, typed = site.admin.name, site.cluster.platform.by_hand
     ratios = {name: float(value) for name, value in re.findall(r'"(\w+)":\s*([0-9.]+)', text)}
     known = {"nearfull_ratio": 0.85, "backfillfull_ratio": 0.90, "full_ratio": 0.95}
@@ -169,6 +258,8 @@ def _ratios(site: Site, text: str) -> Iterator[Finding]:
             typed("ceph", "osd", f"set-{n.replace('_', '-')}", str(v))
             for n, v in reversed(known.items())
         ]
+        if _all_below(site, looked, ratios, known["backfillfull_ratio"]):
+            commands = [command.having_seen("usage") for command in commands]
         found = ", ".join(f"{name} {ratios[name]}" for name in known)
         yield Finding(
             WARNING,
@@ -178,11 +269,25 @@ def _ratios(site: Site, text: str) -> Iterator[Finding]:
             found,
             "nearfull < backfillfull < full, at most 0.97",
             "a cluster that fills to the brim cannot be mended by deleting",
-            (root(" && ".join(commands)),),
+            tuple(root(command) for command in commands),
         )
 
 
-def _pools(site: Site, pools: dict[str, Json]) -> Iterator[Finding]:
+def _all_below(site: Site, looked: Looked, ratios: Mapping[str, float], share: float) -> bool:
+    """Whether every OSD is less full than that: Ceph says nothing of a ratio that is below it."""
+    full = {"OSD_FULL", "OSD_BACKFILLFULL", "OSD_NEARFULL"} & set(_checks(site, looked))
+    seen = looked.seen(site.admin.name, "ceph.health") is not None
+    return seen and not full and min(ratios.values()) <= share
+
+
+def _is_calm(site: Site, looked: Looked) -> bool:
+    """Whether every placement group has all its copies."""
+    bad = {"OSD_DOWN", "OSD_HOST_DOWN", "PG_DEGRADED", "PG_AVAILABILITY", "OBJECT_UNFOUND"}
+    seen = looked.seen(site.admin.name, "ceph.health") is not None
+    return seen and not bad & set(_checks(site, looked))
+
+
+def _pools(site: Site, looked: Looked, pools: dict[str, Json]) -> Iterator[Finding]:
     admin, typed = site.admin.name, site.cluster.platform.by_hand
     for name, wanted in site.pools.items():
         pool = pools.get(name)
@@ -201,6 +306,7 @@ def _pools(site: Site, pools: dict[str, Json]) -> Iterator[Finding]:
                 (root(typed("ceph", "osd", "pool", "set", name, "size", "3")),),
             )
         elif size > 1 and least == 1:
+            safer = typed("ceph", "osd", "pool", "set", name, "min_size", str(max(2, size - 1)))
             yield Finding(
                 WARNING,
                 "pool.min_size",
@@ -209,14 +315,11 @@ def _pools(site: Site, pools: dict[str, Json]) -> Iterator[Finding]:
                 "min_size 1",
                 f"min_size {max(2, size - 1)}",
                 "writes go on with a single copy: the next disk that dies loses them",
-                (
-                    root(
-                        typed("ceph", "osd", "pool", "set", name, "min_size", str(max(2, size - 1)))
-                    ),
-                ),
+                (root(safer.having_seen("healthy") if _is_calm(site, looked) else safer),),
             )
         groups = pool.get("pg_num", 0)
-        if groups & (groups - 1) and pool.get("pg_autoscale_mode") != "on":
+        moving = pool.get("pg_num_target", groups) != groups
+        if groups & (groups - 1) and not moving and pool.get("pg_autoscale_mode") != "on":
             power = 1 << groups.bit_length()
             yield Finding(
                 NOTE,
@@ -235,20 +338,21 @@ def _users(site: Site, looked: Looked) -> Iterator[Finding]:
     answer = looked.seen(admin, "ceph.users")
     users = {u["entity"]: u.get("caps", {}) for u in json.loads(answer["out"])["auth_dump"]}
     release = versions.of_cluster(site, looked)
-    for name, client in site.clients.items():
+    for name in site.clients:
         caps = users.get(f"client.{name}", {})
         broad = [d for d, text in caps.items() if "allow *" in text]
         if broad and release:
-            wanted = auth.wanted_caps(client, release)
+            narrower, seen = _narrower(site, looked, name, caps)
+            command = _caps_command(site, f"client.{name}", narrower)
             yield Finding(
                 WARNING,
                 "user.broad",
                 (admin,),
                 f"user client.{name}",
                 "; ".join(f"{d}: {caps[d]}" for d in sorted(broad)),
-                "; ".join(f"{d}: {wanted[d]}" for d in sorted(wanted)),
+                "; ".join(f"{d}: {narrower[d]}" for d in sorted(narrower)),
                 "whoever gets this key from a service's host owns the whole cluster",
-                (root(_caps_command(site, f"client.{name}", wanted)),),
+                (root(command.having_seen("uses") if seen else command),),
             )
     if site.nova.ephemeral and site.glance.show_image_direct_url:
         client = site.clients[site.nova.client]
@@ -272,6 +376,29 @@ def _users(site: Site, looked: Looked) -> Iterator[Finding]:
     yield from _backup(site, looked, users, release)
 
 
+def _narrower(
+    site: Site, looked: Looked, name: str, caps: Mapping[str, str]
+) -> tuple[dict[str, str], bool]:
+    """(caps without 'allow *' that take away nothing which is in use, whether all was seen).
+
+    'ceph auth caps' replaces them all: what is granted for other pools stays, and every pool is
+    in them that a service's file gives to this user.
+    """
+    client, release = site.clients[name], cluster.release(looked.facts, site.admin.name)
+    used, complete = uses.pools_of(site, looked, name)
+    rwx = list(dict.fromkeys([*client.rwx, *sorted(used)]))
+    rx = [pool for pool in client.rx if pool not in rwx]
+    wanted = auth.wanted_caps(Client(rwx=rwx, rx=rx), release)
+    kept = {
+        daemon: ", ".join(g for g in map(str.strip, text.split(",")) if g != "allow *")
+        for daemon, text in caps.items()
+    }
+    known = {*rwx, *rx, *(p for one in site.clients.values() for p in (*one.rwx, *one.rx))}
+    others = uses.rbd_pools(site, looked) - known if "allow *" in caps.get("osd", "") else set()
+    found = auth.widened({d: text for d, text in kept.items() if text}, wanted)
+    return found, complete and not others
+
+
 def _backup(site: Site, looked: Looked, users: Json, release: int | None) -> Iterator[Finding]:
     """cinder-backup's own user, where it is turned on."""
     admin = site.admin.name
@@ -280,8 +407,13 @@ def _backup(site: Site, looked: Looked, users: Json, release: int | None) -> Ite
         options = sections(seen.get("cinder.conf")).get("DEFAULT", {})
         if "backup.drivers.ceph" not in options.get("backup_driver", "") or not release:
             continue
+        ours = site.cluster.platform.ceph["conf"]
+        if options.get("backup_ceph_conf", ours) != ours:
+            continue  # backups are in another cluster
         name = options.get("backup_ceph_user", "cinder")
         pool = options.get("backup_ceph_pool", "backups")
+        if not uses.is_pool(pool):
+            continue  # it would be a grant of another kind
         wanted = auth.wanted_caps(Client(rwx=[pool], rx=volumes), release)
         entity = f"client.{name}"
         if entity not in users:
@@ -307,10 +439,11 @@ def _backup(site: Site, looked: Looked, users: Json, release: int | None) -> Ite
                 "; ".join(f"{d}: {users[entity].get(d, '(none)')}" for d in sorted(wanted)),
                 "; ".join(f"{d}: {wider[d]}" for d in sorted(wider)),
                 "cinder-backup cannot read volumes, or write its own pool",
-                (root(_caps_command(site, entity, wider)),),
+                # Nothing is taken away: it is what there is, and more.
+                (root(_caps_command(site, entity, wider).having_seen("uses")),),
             )
 
 
-def _caps_command(site: Site, entity: str, caps: dict[str, str], deed: str = "caps") -> str:
+def _caps_command(site: Site, entity: str, caps: dict[str, str], deed: str = "caps") -> Command:
     pairs = [word for daemon in sorted(caps) for word in (daemon, caps[daemon])]
     return site.cluster.platform.by_hand("ceph", "auth", deed, entity, *pairs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from fabfile.core.contract import Change, Facts, Json, Refused, Secret, Stop
 from fabfile.doctor.finding import (
@@ -61,7 +61,8 @@ _ON_THE_CLUSTER = ("ceph.pools", "ceph.auth", "ceph.clones")
 def _mend(name: str, change: Change) -> tuple[Step, ...]:
     if name == "services.restart":
         return (RESTART,)
-    mends = task(name, name not in _ON_THE_CLUSTER and change.kind != "volume_type")
+    limited = name not in _ON_THE_CLUSTER and change.kind != "volume_type"
+    mends = task(name, limited=limited)
     return (mends, RESTART) if change.restarts else (mends,)
 
 
@@ -505,9 +506,13 @@ WHY: dict[str, Callable[[Site, Facts, Change], Why | None]] = {
 """By the task that mends it."""
 
 
-def refusal(name: str, stop: Stop) -> Finding:
-    """What a resource refuses to alter, and the way on where it has one."""
-    steps = tuple(root(command) for command in (stop.mend if isinstance(stop, Refused) else ()))
+def refusal(name: str, stop: Stop, looked: Collection[str] = ()) -> Finding:
+    """What a resource refuses to alter, and the way on where it has one.
+
+    looked: what a doctor has looked at besides of what speaks against the resource's commands.
+    """
+    mend = stop.mend if isinstance(stop, Refused) else ()
+    steps = tuple(root(command.having_seen(*looked)) for command in mend)
     if steps:
         steps += (task(name),)
         steps += (RESTART_ALL,) if WHY[name] is _options else ()

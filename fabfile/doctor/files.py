@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from fabfile.core.contract import Host, Seen
+from fabfile.core.contract import Host, Seen, typed
+from fabfile.doctor import uses
 from fabfile.doctor.finding import NOTE, RESTART_ALL, WARNING, Finding, root, task
 from fabfile.doctor.observation import Looked
 from fabfile.model.deployment import Binding
@@ -29,7 +30,7 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
             if f"keyring.{client}" in seen:
                 yield from _key_for_all(binding, seen)
         if "ceph" not in host.roles:
-            yield from _others(site, host, seen)
+            yield from _others(site, looked, host, seen)
 
 
 def _indented(path: str, host: str, text: str) -> Iterator[Finding]:
@@ -84,7 +85,7 @@ def _key_for_all(binding: Binding, seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _others(site: Site, host: Host, seen: Seen) -> Iterator[Finding]:
+def _others(site: Site, looked: Looked, host: Host, seen: Seen) -> Iterator[Finding]:
     """Keyrings that no service of the host needs."""
     ours = {binding.keyring_path for binding in keyrings.wanted(site, host)}
     for line in (seen.get("ceph.keyrings") or {}).get("out", "").splitlines():
@@ -93,6 +94,13 @@ def _others(site: Site, host: Host, seen: Seen) -> Iterator[Finding]:
         if path in ours or not re.fullmatch(r"[A-Za-z0-9_.@-]+", name):
             continue
         if ".client.admin." in name:
+            remove = typed("rm", path)
+            # The cluster's own admin host has the key; here no service's file needs it.
+            nobody = (
+                looked.seen(site.admin.name, "ceph.users") is not None
+                and uses.files_seen(site, looked, host.name)
+                and not uses.admins(looked, host.name)
+            )
             yield Finding(
                 WARNING if "compute" in host.roles else NOTE,
                 "keyring.admin",
@@ -101,9 +109,10 @@ def _others(site: Site, host: Host, seen: Seen) -> Iterator[Finding]:
                 "the cluster's admin key",
                 "no such file",
                 "no service here needs it; whoever becomes root here owns the cluster",
-                (root(f"rm {path}"),),
+                (root(remove.having_seen("readers") if nobody else remove),),
             )
         elif mode and int(mode, 8) & 0o004:
+            close = typed("chmod", "o=", path)  # root's own: a service may read it as a stranger
             yield Finding(
                 WARNING,
                 "keyring.open",
@@ -112,5 +121,5 @@ def _others(site: Site, host: Host, seen: Seen) -> Iterator[Finding]:
                 f"{owner}:{group} {int(mode, 8):04o}",
                 "not readable by all",
                 "every user of this host can log in to Ceph with it",
-                (root(f"chmod o= {path}"),),
+                (root(close.having_seen("readers") if owner != "root" else close),),
             )

@@ -7,9 +7,10 @@ finds nothing itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
-from fabfile.core.contract import Json
+from fabfile.core.contract import Command, Json, typed
+from fabfile.model import advice
 from fabfile.model.site import Site
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
@@ -25,24 +26,31 @@ class Step:
 
     kind: 'task' (an inv task), 'root' (a command for a shell of root on the hosts) or
     'here' (one for the operator's own shell), 'words' (nothing that a machine could do).
+    command: of every other kind than words; whether and how it is shown, model.advice decides.
     limited: whether the task is about the finding's hosts alone.
     host: where a command of root's is run, if not on the finding's hosts.
     """
 
     kind: str
-    text: str
+    text: str = ""
+    command: Command | None = None
     limited: bool = False
     host: str = ""
 
 
-def task(name: str, limited: bool = True) -> Step:
+def task(name: str, *flags: str, limited: bool = True) -> Step:
     """An inv task; limited to the hosts of the finding where it works on hosts."""
-    return Step("task", name, limited)
+    return Step("task", name, typed("inv", name, *flags), limited)
 
 
-def root(command: str, host: str = "") -> Step:
+def root(command: Command, host: str = "") -> Step:
     """A command for root's shell on the finding's hosts, or on another."""
-    return Step("root", command, host=host)
+    return Step("root", command=command, host=host)
+
+
+def here(*argv: str) -> Step:
+    """A command for the operator's own shell."""
+    return Step("here", command=typed(*argv))
 
 
 def words(text: str) -> Step:
@@ -51,7 +59,7 @@ def words(text: str) -> Step:
 
 
 RESTART = task("services.restart")
-RESTART_ALL = task("services.restart --all")
+RESTART_ALL = task("services.restart", "--all")
 
 
 @dataclass(frozen=True)
@@ -104,22 +112,30 @@ def commands(finding: Finding, site: Site, words_of_site: str) -> list[dict[str,
     """The steps as a person types them, and as a program would.
 
     [{'run': text, 'kind': as Step's, 'hosts': where a command of root's is run}]
-    words_of_site: ' --site FILE', where the operator gave one.
+    words_of_site: ' --site FILE', where the operator gave one.  A command that may not be typed
+    is words: what is to be looked at first.
     """
-    found = []
+    found: list[dict[str, Json]] = []
     for step in finding.mend:
         hosts = [step.host] if step.host else list(finding.hosts)
-        text = step.text
+        if step.command is None:
+            found.append({"run": step.text, "kind": "words", "hosts": []})
+            continue
+        text = advice.shown(step.command)
+        if not advice.may_be_typed(step.command):
+            where = f"on {', '.join(hosts)}, " if step.kind == "root" else ""
+            found.append({"run": f"{where}{text}", "kind": "words", "hosts": []})
+            continue
         if step.kind == "task":
-            text = f"inv {text}{words_of_site}" + (_limit(site, hosts) if step.limited else "")
-        where = hosts if step.kind == "root" else []
-        found.append({"run": text, "kind": step.kind, "hosts": where})
+            text += words_of_site + (_limit(site, hosts) if step.limited else "")
+        found.append({"run": text, "kind": step.kind, "hosts": hosts * (step.kind == "root")})
     return found
 
 
 def as_data(finding: Finding, site: Site, words_of_site: str) -> dict[str, Json]:
     """As JSON has it; mend as commands has it."""
-    return {**asdict(finding), "mend": commands(finding, site, words_of_site)}
+    told = {name: value for name, value in vars(finding).items() if name != "mend"}
+    return {**told, "mend": commands(finding, site, words_of_site)}
 
 
 def _limit(site: Site, hosts: Sequence[str]) -> str:

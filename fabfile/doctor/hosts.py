@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 
-from fabfile.core.contract import Json, Seen
+from fabfile.core.contract import Json, Seen, typed
 from fabfile.doctor.finding import (
     ERROR,
     HERE,
@@ -14,6 +14,7 @@ from fabfile.doctor.finding import (
     WARNING,
     Finding,
     Step,
+    here,
     root,
     words,
 )
@@ -61,8 +62,8 @@ def _reference(site: Site, clocks: Json) -> str | None:
 
 def set_clock(platform: Platform) -> Step:
     """Sets a host's clock by whichever program keeps it."""
-    typed = platform.by_hand
-    return root(f"{typed('restart', *platform.daemons['clock'])} || {typed('step-clock')}")
+    restart = platform.by_hand("restart", *platform.daemons["clock"])
+    return root(replace(restart, otherwise=platform.by_hand("step-clock")))
 
 
 def _clocks(site: Site, looked: Looked) -> Iterator[Finding]:
@@ -117,7 +118,7 @@ def _disks(host: str, disks: dict[str, list[int]]) -> Iterator[Finding]:
             found,
             f"{LITTLE // MiB} MiB free",
             "files cannot be written whole; logs and databases stop",
-            (root(f"du -xhd1 {path} | sort -h | tail"), words("and make room")),
+            (root(typed("du", "-xhd1", path)), words("and make room")),
         )
 
 
@@ -132,10 +133,9 @@ def _sudo(host: str, seen: Seen) -> Iterator[Finding]:
             "python3 without it",
             "keys that are sent on standard input would be in sudo's log",
             (
-                root(
-                    "echo 'Defaults!/usr/bin/python3* !log_input' "
-                    "> /etc/sudoers.d/91-stackrbd-input "
-                    "&& chmod 0440 /etc/sudoers.d/91-stackrbd-input"
+                words(
+                    "there, by visudo -f /etc/sudoers.d/91-stackrbd-input, the line: "
+                    "Defaults!/usr/bin/python3* !log_input"
                 ),
             ),
         )
@@ -145,9 +145,9 @@ def _sudo(host: str, seen: Seen) -> Iterator[Finding]:
 
 
 def _here(looked: Looked) -> Iterator[Finding]:
-    here = looked.here
+    told = looked.here
     for name, least in (("fabric", (3, 2)), ("invoke", (2, 2))):
-        version = here.get(name, "")
+        version = told.get(name, "")
         if version and tuple(int(n) for n in re.findall(r"\d+", version)[:2]) < least:
             yield Finding(
                 ERROR,
@@ -157,9 +157,9 @@ def _here(looked: Looked) -> Iterator[Finding]:
                 version,
                 ".".join(map(str, least)),
                 "plain `pip install` brought it in through patchwork's metadata",
-                (Step("here", "make install"),),
+                (here("make", "install"),),
             )
-    if "patchwork" in here and not here["patchwork"]:
+    if "patchwork" in told and not told["patchwork"]:
         yield Finding(
             WARNING,
             "here.packages",
@@ -168,9 +168,9 @@ def _here(looked: Looked) -> Iterator[Finding]:
             "not installed",
             "1.0.1",
             "`inv hosts.check` needs it",
-            (Step("here", "make install"),),
+            (here("make", "install"),),
         )
-    for path, mode in here.get("private", {}).items():
+    for path, mode in told.get("private", {}).items():
         if mode & 0o077:
             yield Finding(
                 WARNING,
@@ -180,9 +180,9 @@ def _here(looked: Looked) -> Iterator[Finding]:
                 f"mode {mode:04o}",
                 "mode 0600",
                 "others on this machine can read the cloud's password",
-                (Step("here", f"chmod 600 {shlex.quote(path)}"),),
+                (here("chmod", "600", path),),
             )
-    for line in here.get("known_hosts", ()):
+    for line in told.get("known_hosts", ()):
         yield Finding(
             NOTE,
             "here.known_hosts",

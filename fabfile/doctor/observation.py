@@ -16,6 +16,8 @@ from fabfile.resources.resource import Resource
 from fabfile.resources.service_config import OLD_DATADIR
 
 DISKS = ("/", "/etc", "/var", "/var/log", "/var/lib/nova", "/var/lib/stackrbd")
+UNITS, ORCHESTRATOR = "ceph.daemons", "ceph.orchestrator"
+"""Reads: Ceph's units on its hosts; who orchestrates the cluster."""
 MOST_GUESTS = 64
 """Running guests of a compute whose disks are looked at: a virsh each."""
 
@@ -54,6 +56,8 @@ def reads(site: Site, host: Host) -> list[Read]:
     if host.name == CLOUD:
         return []
     found = [Read("disk", "disk", {"paths": list(DISKS)})]
+    if "ceph" in host.roles:
+        found += _of_ceph(site, host)
     if host == site.admin:
         ratios = {
             "argv": cluster.ceph(site, "osd", "dump"),
@@ -88,6 +92,17 @@ def reads(site: Site, host: Host) -> list[Read]:
         found.append(Read("cinder.defaults", "argv", {"argv": argv, "ok": [0, 1, 2]}))
     if "compute" in host.roles:
         found += _of_a_compute(site, host)
+    return found
+
+
+def _of_ceph(site: Site, host: Host) -> list[Read]:
+    """How Ceph's daemons run there.  The monitors answer who orchestrates, without a manager."""
+    listed = ["systemctl", "list-units", "--all", "--plain", "--no-legend", "--full"]
+    argv = [*listed, "--type=service", "ceph-*@*", "snap.microceph.*"]
+    found = [Read(UNITS, "argv", {"argv": argv, "ok": [0, 1], "only": r"(?m)^\S+ +\S+ +\S+"})]
+    if host == site.admin:
+        asked = cluster.ceph(site, "config", "get", "mgr", "mgr/orchestrator/orchestrator")
+        found.append(Read(ORCHESTRATOR, "argv", {"argv": asked, "ok": [0, 2, 22]}))
     return found
 
 

@@ -6,7 +6,6 @@ Which are dead or unsafe in which release is data (config/hazards.toml).
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 
 from fabfile.core.contract import Json, Seen
@@ -122,8 +121,8 @@ def _file_store(host: str, path: str, told: Mapping[str, Mapping[str, str]]) -> 
     if enabled:
         steps = [root(sed.setting(path, "DEFAULT", "enabled_backends", f"{enabled},file:file"))]
         if "file" not in told:
-            text = f"[file]\nfilesystem_store_datadir = {OLD_DATADIR}\n"
-            steps.append(root(f"printf %s {shlex.quote(text)} >> {path}"))
+            datadir = f"filesystem_store_datadir = {OLD_DATADIR}"
+            steps.append(root(sed.appended(path, "[file]", datadir)))
     else:
         steps = [root(sed.setting(path, "glance_store", "stores", f"{stores},file"))]
     yield Finding(

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from fabfile.core.contract import CLOUD, Change, Facts, Host, Refused, Stop
-from fabfile.doctor import diagnosis
+from fabfile.doctor import diagnosis, uses
 from fabfile.doctor.finding import NOTE, Finding, task
 from fabfile.doctor.observation import Looked, calm
 from fabfile.model.site import Site
@@ -68,8 +68,19 @@ def _planned(
                 changes += [(resource.task, c) for c in made if only in ("", c.host)]
             except Stop as stop:
                 # What stops every resource is said once.
-                refused.setdefault(stop.about, diagnosis.refusal(resource.task, stop))
+                seen = _looked_besides(site, looked, stop)
+                refused.setdefault(stop.about, diagnosis.refusal(resource.task, stop, seen))
     return changes
+
+
+def _looked_besides(site: Site, looked: Looked, stop: Stop) -> set[str]:
+    """What of the host speaks for a refusal's commands: nobody else reads the file."""
+    host, path = stop.host, stop.subject
+    if host not in site.hosts or "ceph" in site.host(host).roles:
+        return set()
+    whole = uses.files_seen(site, looked, host)
+    alone = whole and not uses.others_of_conf(site, looked, host, path)
+    return {"readers"} if alone else set()
 
 
 def findings(site: Site, looked: Looked, planned: Planned) -> list[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from fabfile.core.contract import (
@@ -15,11 +14,11 @@ from fabfile.core.contract import (
     SudoRefused,
     UnknownHostKey,
     WrongHostKey,
+    typed,
 )
-from fabfile.doctor.ceph import restart
+from fabfile.doctor import daemons
 from fabfile.doctor.finding import ERROR, RESTART_ALL, Finding, Step, root, task, words
 from fabfile.doctor.observation import Looked
-from fabfile.model.platforms import Platform
 from fabfile.model.site import Site
 from fabfile.resources import domains, secret_uuid
 
@@ -88,8 +87,11 @@ def _errors(site: Site, looked: Looked) -> Iterator[Finding]:
             "an answer within 10 s",
             "its monitors have no quorum, or ceph.conf or the admin keyring there is not right",
             (
-                restart(site.cluster.platform, "mon"),
-                words("then, on every monitor's host: ceph daemon mon.$(hostname -s) mon_status"),
+                *_stopped_monitors(site, looked),
+                words(
+                    "on every monitor's host: see that its monitor runs, what its log says, and "
+                    "what it knows of the others (ceph daemon mon.NAME mon_status)"
+                ),
             ),
         )
     said = set()
@@ -98,7 +100,7 @@ def _errors(site: Site, looked: Looked) -> Iterator[Finding]:
         if about in said or (host == admin and read in silent):
             continue
         said.add(about)
-        yield _error(site, host, read, stop)
+        yield _error(site, looked, host, read, stop)
 
 
 def _is_of_libvirt(read: str, stop: Stop) -> bool:
@@ -106,14 +108,28 @@ def _is_of_libvirt(read: str, stop: Stop) -> bool:
     return read in _OF_LIBVIRT and isinstance(stop, Failed)
 
 
-def _libvirt_up(platform: Platform) -> str:
-    typed = platform.by_hand
+def _stopped_monitors(site: Site, looked: Looked) -> tuple[Step, ...]:
+    """Starts the monitors that were seen not to run; one that runs is left alone."""
+    stopped = [unit for unit in daemons.of_kind(site, looked, "mon") if not unit.active]
+    return tuple(daemons.unit_step(site, unit) for unit in stopped)
+
+
+def _libvirt_up(site: Site, looked: Looked, host: str) -> tuple[Step, ...]:
+    """Starts that one of libvirt's daemons which is installed there."""
+    platform = site.platform_of(site.host(host))
+    typed, units = platform.by_hand, looked.seen(host, "libvirt.daemons") or {}
+    there = {name for name, unit in units.items() if unit.get("LoadState") != "not-found"}
+    modular = any(name.startswith("virtqemud.") for name in there)
+    if modular and any(name.startswith("libvirtd.") for name in there):
+        return (words("see which of libvirtd and virtqemud serves there, and why it is down"),)
+    if modular:
+        return (root(typed("start", "virtqemud.socket", "virtsecretd.socket")),)
     socket, *_ = platform.daemons["libvirtd"]
     name = socket.removesuffix(".socket")
-    return "; ".join((typed("unmask", name), typed("start", socket), typed("start", name)))
+    return tuple(root(command) for command in (typed("unmask", name), typed("start", socket, name)))
 
 
-def _error(site: Site, host: str, read: str, stop: Stop) -> Finding:
+def _error(site: Site, looked: Looked, host: str, read: str, stop: Stop) -> Finding:
     if _is_of_libvirt(read, stop):
         return Finding(
             ERROR,
@@ -123,13 +139,9 @@ def _error(site: Site, host: str, read: str, stop: Stop) -> Finding:
             stop.found or str(stop),
             "an answer",
             "libvirtd is down: no guest starts here, and no volume is attached",
-            (
-                root(_libvirt_up(site.platform_of(site.host(host)))),
-                RESTART_ALL,
-            ),
+            (*_libvirt_up(site, looked, host), RESTART_ALL),
         )
     if stop.subject:
-        path = shlex.quote(stop.subject)
         return Finding(
             ERROR,
             "file.kind",
@@ -138,7 +150,11 @@ def _error(site: Site, host: str, read: str, stop: Stop) -> Finding:
             stop.found,
             "a plain file",
             "something else stands where a file of ours is to be",
-            (root(f"mv {path} {path}.moved-away"), task("integrate")),
+            (
+                root(typed("ls", "-ld", stop.subject)),
+                words("see who reads it; move it away, and then"),
+                task("integrate"),
+            ),
         )
     what = "OpenStack's API" if host == CLOUD else read
     return Finding(

@@ -8,7 +8,7 @@ from typing import Any
 from fabfile.core.contract import Host, Seen
 from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, Finding, root, task, words
 from fabfile.doctor.observation import Looked
-from fabfile.model import services
+from fabfile.model import advice, services
 from fabfile.model.platforms import Platform
 from fabfile.model.services import Service
 from fabfile.model.site import Site
@@ -36,7 +36,7 @@ def _units(platform: Platform, host: Host, seen: Seen) -> Iterator[Finding]:
                 "masked",
                 "active",
                 "somebody keeps it from being started",
-                (root(f"{typed('unmask', unit)}; {typed('enable', unit)}"), RESTART_ALL),
+                (root(typed("unmask", unit)), root(typed("enable", unit)), RESTART_ALL),
             )
         elif state.get("LoadState") != "loaded":
             yield Finding(
@@ -59,7 +59,7 @@ def _units(platform: Platform, host: Host, seen: Seen) -> Iterator[Finding]:
                 unit,
                 found,
                 "active",
-                f"it does not run; its last words: {typed('log', unit, '-n', '20')}",
+                f"it does not run; its last words: {advice.shown(typed('log', unit, '-n', '20'))}",
                 (RESTART_ALL,),
             )
 

@@ -5,11 +5,10 @@ Knows the form of those files; which one a host is, is the site's to say.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from fabfile.core.contract import BadInput, Json
+from fabfile.core.contract import BadInput, Command, Json
 from fabfile.model.services import Service
 
 
@@ -62,10 +61,10 @@ class Platform:
             raise BadInput(f"platform {self.name}: commands: expected {program}, found none")
         return [*self.commands[program], *words]
 
-    def by_hand(self, deed: str, *words: str) -> str:
+    def by_hand(self, deed: str, *words: str) -> Command:
         """A command as a person types it into a shell.  Raises BadInput."""
         begin = self.typed[deed] if deed in self.typed else self.command(deed)
-        return shlex.join([*begin, *words])
+        return Command((*begin, *words), (deed, *words))
 
     def _known(self, what: str, table: Mapping[str, str], service: Service) -> str:
         if service.name not in table:

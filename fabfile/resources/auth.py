@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused
-from fabfile.model import releases
+from fabfile.model import advice, releases
 from fabfile.model.phases import Phase
 from fabfile.model.services import GLANCE_API
 from fabfile.model.site import Client, Site
@@ -104,8 +104,8 @@ def _refuse_unreadable(site: Site, name: str, new: caps.Caps, release: int) -> N
             expected=f"caps that Ceph {release} can read",
             found="; ".join(odd),
             why="it would refuse all of the user's caps for these (EINVAL), at the time of writing",
-            advice=f"look at them ({look}), and set all of its caps without them, or in the words "
-            "that this release has",
+            advice=f"look at them ({advice.shown(look)}), and set all of its caps without them, or "
+            "in the words that this release has",
         )
 
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused, Seen
+from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused, Seen, typed
 from fabfile.model import services
 from fabfile.model.ceph_releases import MSGR2
 from fabfile.model.phases import Phase
@@ -258,7 +258,7 @@ def _refuse_another_cluster(host: str, path: str, text: str, seen: cluster.Clust
                 expected=f"cluster {seen.fsid}",
                 found=line.value,
                 advice="this host belongs to another cluster",
-                mend=[f"mv {path} {path}.of-another-cluster"],
+                mend=[typed("mv", path, f"{path}.of-another-cluster")],
             )
 
 

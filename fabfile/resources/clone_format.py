@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read
-from fabfile.model import ceph_releases, services
+from fabfile.model import advice, ceph_releases, services
 from fabfile.model.ceph_releases import CLONE_V2
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
@@ -200,7 +200,8 @@ def plan(site: Site, facts: Facts) -> list[Change]:
             diff=(f"- require_min_compat_client {old}", f"+ require_min_compat_client {_NEEDED}"),
             kind=KIND,
             subject=_NEEDED,
-            stays=f"clones that were made since are of v2; to let older clients in again: {back}",
+            stays="clones that were made since are of v2; to let older clients in again: "
+            f"{advice.shown(back)}",
         )
     ]
 

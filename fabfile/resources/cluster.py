@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fabfile.core.contract import BadInput, Facts, Failed, Host, Json, Read
 from fabfile.model.site import Site
 
-_KEYS = r'key":\s*"([^"]+)"'
+KEYS = r'key":\s*"([^"]+)"'
 """A user's key, and the pending_key that is to follow it."""
 LUMINOUS, OCTOPUS = 12, 15
 _EINVAL = 22
@@ -77,7 +77,7 @@ def reads(site: Site, host: Host) -> list[Read]:
         Read("ceph.version", "argv", {"argv": ceph(site, "version")}),
         Read("ceph.versions", "argv", {"argv": ceph(site, "versions"), "ok": [0, _EINVAL]}),
         Read("ceph.pools", "argv", {"argv": ceph(site, "osd", "pool", "ls", "detail")}),
-        Read("ceph.users", "argv", {"argv": ceph(site, "auth", "list"), "mask": [_KEYS]}),
+        Read("ceph.users", "argv", {"argv": ceph(site, "auth", "list"), "mask": [KEYS]}),
     ]
 
 

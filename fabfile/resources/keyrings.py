@@ -8,7 +8,6 @@ Source: procedure step 7; nova's own keyring only where ephemeral disks are on R
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 
 from fabfile.core.contract import Change, Facts, Host, Read, Ref, Refused, Seen
@@ -189,7 +188,7 @@ def _set_aside(binding: Binding, found: Held, seen: Seen) -> Refused:
 def _named_elsewhere(binding: Binding, found: Held, path: str) -> Refused:
     """A keyring that is not this client's alone, or that cannot be written."""
     source, client = found.source, f"client.{binding.client}"
-    own = f"\n[{client}]\nkeyring = {binding.keyring_path}\n"
+    own = ("", f"[{client}]", f"keyring = {binding.keyring_path}")
     where = f"[{source.place}] keyring" if source.place != librados.VARIABLE else source.place
     return Refused(
         host=binding.host.name,
@@ -199,7 +198,7 @@ def _named_elsewhere(binding: Binding, found: Held, path: str) -> Refused:
         why=f"librados looks there and not in {binding.keyring_path}: {where} = {source.value}",
         advice=f"give {client} a section of its own in {binding.conf}, with keyring = "
         f"{binding.keyring_path}",
-        mend=[f"printf %s {shlex.quote(own)} >> {shlex.quote(binding.conf)}"],
+        mend=[sed.appended(binding.conf, *own)],
     )
 
 

@@ -88,6 +88,7 @@ def _for_client(
         name = secret_uuid.usage_name(client)
         changes.append(_define(binding, wanted, f"{name} {wanted}" if name in names else name))
     elif "private='yes'" in mine["xml"]["out"]:
+        undefine = binding.platform.by_hand("virsh", "secret-undefine", wanted)
         raise Refused(
             f"{host}: libvirt secret {wanted} is private: its value cannot be compared; "
             "define it anew with private='no'",
@@ -97,7 +98,10 @@ def _for_client(
             found="private",
             why="the secret is private: its value cannot be compared",
             advice="define it anew with private='no'",
-            mend=[binding.platform.by_hand("virsh", "secret-undefine", wanted)],
+            mend=[
+                # Its value is not lost where Ceph has the key of the client that names it.
+                undefine.having_seen("key") if key else undefine
+            ],
         )
     found = mine["value"]["out"].strip() if mine and mine["value"]["code"] == 0 else None
     if found is None or found != key:

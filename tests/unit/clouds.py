@@ -31,6 +31,8 @@ from .states import (
 IMAGES = "sha256:" + "b" * 64
 VERSION = "16.2.15+ds-0+deb12u1"
 MONITOR = "10.0.0.1"
+INSTANCE = "0d1a0000-0000-4000-8000-000000000001"
+VOLUME = "0f1e0000-0000-4000-8000-000000000001"
 CEPH_CONF = f"[global]\nfsid = {FSID}\nmon_host = {MONITOR}:6789\n"
 RELEASES = tuple(release_names(site_file.releases()))
 HAZARDS = tuple(site_file.hazards())
@@ -90,7 +92,7 @@ def daemons(**states):
     return {name: {"LoadState": "loaded", "ActiveState": state} for name, state in told.items()}
 
 
-def disk_xml(uuid=FSID, user_="volumes", monitors=(MONITOR,), image="volumes/volume-1"):
+def disk_xml(uuid=FSID, user_="volumes", monitors=(MONITOR,), image=f"volumes/volume-{VOLUME}"):
     """What is kept of a guest's XML: a local disk, and one on RBD."""
     hosts = "\n".join(f"<host name='{m}' port='6789'" for m in monitors)
     return (
@@ -110,6 +112,10 @@ NAMED = [
 MADE = 1700000000
 HEAD = base64.b64encode(b"\1\0" + MADE.to_bytes(4, "little")).decode()
 """What is read of a key: its type, and when it was made."""
+DAEMONS_OF_CEPH = (
+    "ceph-mon@ceph01.service loaded active\nceph-mgr@ceph01.service loaded active\n"
+    "ceph-osd@0.service loaded active"
+)
 RATIOS = '"full_ratio":0.95\n"backfillfull_ratio":0.9\n"nearfull_ratio":0.85'
 
 
@@ -138,7 +144,7 @@ def compute(number):
             "guests": said("instance-1\n"),
             "units": units("nova-compute"),
             "libvirt.daemons": daemons(),
-            "domains": {"d-1": {"disks": said(disk_xml())}},
+            "domains": {INSTANCE: {"disks": said(disk_xml())}},
         },
     )
 
@@ -162,6 +168,8 @@ def hosts():
             "ceph.ratios": said(RATIOS),
             "ceph.kinds": said(f'"entity":"client.volumes"\n"key":"{HEAD}'),
             "ceph.df": answer({"pools": []}),
+            "ceph.daemons": said(DAEMONS_OF_CEPH),
+            "ceph.orchestrator": said(code=2),
         },
         "ctl": service_host(
             1,
@@ -190,10 +198,16 @@ def hosts():
 
 API = {
     "volume_types": {"rbd": {"volume_backend_name": "rbd"}},
-    "volumes": [{"id": "1", "name": "v", "host": "ctl@rbd#rbd", "status": "in-use"}],
+    "volumes": [{"id": VOLUME, "name": "v", "host": "ctl@rbd#rbd", "status": "in-use"}],
     "volume_services": [{"host": "ctl@rbd", "up": True, "enabled": True}],
     "attachments": [
-        {"volume": "1", "instance": "d-1", "user": "volumes", "uuid": FSID, "monitors": [MONITOR]}
+        {
+            "volume": VOLUME,
+            "instance": INSTANCE,
+            "user": "volumes",
+            "uuid": FSID,
+            "monitors": [MONITOR],
+        }
     ],
 }
 

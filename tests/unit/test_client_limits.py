@@ -5,6 +5,7 @@ import base64
 import pytest
 
 from fabfile.core.contract import Change, Facts, Refused
+from fabfile.model.advice import shown
 from fabfile.resources import chain, client_limits
 
 from . import clouds
@@ -56,7 +57,9 @@ LED = [change("n1", "secret_value")]
 def test_a_host_that_could_not_log_in_is_refused_before_the_first_write(version, told, expected):
     with pytest.raises(Refused, match=rf"(?s)n1: librados2: expected .*{expected}") as stop:
         client_limits.plan(site(), facts(version, *told), LED)
-    assert stop.value.mend == ("apt-get install --only-upgrade -y librados2 librbd1",)
+    assert tuple(map(shown, stop.value.mend)) == (
+        "apt-get install --only-upgrade -y librados2 librbd1",
+    )
 
 
 @pytest.mark.parametrize(

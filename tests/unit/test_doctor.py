@@ -26,11 +26,12 @@ from fabfile.doctor import checks, diagnosis
 from fabfile.doctor import hosts as machines
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, commands, folded, healthy
 from fabfile.flow import gather
+from fabfile.model.advice import shown
 from fabfile.resources import backup_tools, chain, domains
 from fabfile.resources.sed import setting, without
 
 from . import clouds
-from .clouds import IMAGES, MONITOR, altered, disk_xml, found, said
+from .clouds import IMAGES, INSTANCE, MONITOR, VOLUME, altered, disk_xml, found, said
 from .states import FSID, KEY, OTHER, answer, conf, file, secret, site, sources
 
 COMPUTES = ("n1", "n2")
@@ -292,7 +293,7 @@ def test_a_shadowed_option_is_taken_out_and_the_task_goes_on():
     assert (one.thing, one.found) == ("/etc/nova/x.conf", "[libvirt] rbd_user = odd")
     assert one.cause.startswith("the service reads it after")
     assert ran(one) == [
-        (without("/etc/nova/x.conf", "libvirt", "rbd_user"), ["n1"]),
+        (shown(without("/etc/nova/x.conf", "libvirt", "rbd_user")), ["n1"]),
         ("inv compute.nova --limit n1", []),
         ("inv services.restart --all --limit n1", []),
     ]
@@ -414,7 +415,7 @@ def backup(cloud):
 
 
 def guest(**more):
-    return lambda c: c["n1"].update(domains={"d-1": {"disks": said(disk_xml(**more))}})
+    return lambda c: c["n1"].update(domains={INSTANCE: {"disks": said(disk_xml(**more))}})
 
 
 def guests(looked_at, running):
@@ -459,19 +460,19 @@ def no_file_store(cloud):
 @pytest.mark.parametrize(
     "change, severity, code, mend",
     [
-        (health("MON_CLOCK_SKEW"), ERROR, "ceph.MON_CLOCK_SKEW", "timesyncd"),
+        (health("MON_CLOCK_SKEW"), ERROR, "ceph.MON_CLOCK_SKEW", "compare the clocks"),
         (health("OSD_FULL", "HEALTH_ERR"), ERROR, "ceph.OSD_FULL", "ceph osd df"),
         (
             health("OSDMAP_FLAGS", said="noout,noscrub flag(s) set"),
             WARNING,
             "ceph.OSDMAP_FLAGS",
-            "ceph osd unset noout; ceph osd unset noscrub",
+            "ceph osd unset noout ceph osd unset noscrub",
         ),
         (health("NOT_KNOWN_HERE"), NOTE, "ceph.NOT_KNOWN_HERE", "ceph health detail"),
         (health("NOT_KNOWN_HERE", "HEALTH_ERR"), ERROR, "ceph.NOT_KNOWN_HERE", "ceph health"),
-        (monitors, WARNING, "ceph.quorum", "ceph-mon.target"),
+        (monitors, WARNING, "ceph.quorum", "see on its own host why mon.m1"),
         (ratios, WARNING, "ceph.ratios", "ceph osd set-full-ratio 0.95"),
-        (in_pools(size=1), WARNING, "pool.size", "ceph osd pool set volumes size 3"),
+        (in_pools(size=1), WARNING, "pool.size", "ceph osd df tree"),
         (in_pools(min_size=1), WARNING, "pool.min_size", "set volumes min_size 2"),
         (in_pools(pg_num=48, pg_autoscale_mode="off"), NOTE, "pool.pg_num", "pg_num 64"),
         (caps(mon="allow *"), WARNING, "user.broad", "ceph auth caps client.volumes mgr"),
@@ -489,7 +490,7 @@ def no_file_store(cloud):
             ),
             ERROR,
             "libvirt.both",
-            "disable --now libvirtd",
+            "which of the two libvirt daemons",
         ),
         (daemons(virtqemud__socket="active"), ERROR, "libvirt.virtsecretd", "virtsecretd.socket"),
         (lambda c: c["n1"]["packages"].update(librbd1="17.2.7"), WARNING, "library.mixed", "apt"),
@@ -523,7 +524,15 @@ def no_file_store(cloud):
             ),
             WARNING,
             "keyring.open",
-            "chmod o=",
+            "which programs of that host read it",
+        ),
+        (
+            lambda c: c["ctl"].update(
+                {"ceph.keyrings": said("ceph.client.odd.keyring 644 gnocchi gnocchi\n")}
+            ),
+            WARNING,
+            "keyring.open",
+            "chmod o= /etc/ceph/ceph.client.odd.keyring",
         ),
         (an_option("cinder", "rbd", "rbd_secret_uuid", FSID.upper()), NOTE, "uuid.upper", FSID),
         (
@@ -565,14 +574,19 @@ def no_file_store(cloud):
         ),
         (versions, NOTE, "ceph.versions", "ceph versions"),
         (ephemeral_secret, WARNING, "libvirt.ephemeral", "secret-undefine"),
-        (guest(uuid=OTHER), WARNING, "guest.uuid", "openstack server reboot --hard d-1"),
+        (guest(uuid=OTHER), WARNING, "guest.uuid", f"openstack server reboot --hard {INSTANCE}"),
         (
             both(guest(monitors=("10.9.9.9",)), lambda c: c[CLOUD].update(attachments=[])),
             WARNING,
             "guest.monitors",
-            "ceph.mons --hard-reboot d-1",
+            f"ceph.mons --hard-reboot {INSTANCE}",
         ),
-        (attached(uuid=OTHER), WARNING, "attachment.uuid", "volume_attachment refresh d-1 1"),
+        (
+            attached(uuid=OTHER),
+            WARNING,
+            "attachment.uuid",
+            f"volume_attachment refresh {INSTANCE} {VOLUME}",
+        ),
         (guests(64, 70), NOTE, "guests.left.out", "virsh dumpxml"),
         (
             lambda c: c[CLOUD].update(left_out={"volumes": 5000}),
@@ -586,7 +600,12 @@ def no_file_store(cloud):
             "attachments.left.out",
             "volume attachment list",
         ),
-        (attached(monitors=["10.9.9.9"]), WARNING, "attachment.monitors", "--hard-reboot d-1"),
+        (
+            attached(monitors=["10.9.9.9"]),
+            WARNING,
+            "attachment.monitors",
+            f"--hard-reboot {INSTANCE}",
+        ),
     ],
 )
 def test_what_no_resource_knows(change, severity, code, mend):
@@ -637,7 +656,7 @@ def orphan(cloud, **more):
 
 
 def test_orphans_in_the_pool_are_given_to_the_backend_that_is_up():
-    listed = {"images.volumes": said("volume-1\nvolume-9\n")}
+    listed = {"images.volumes": said(f"volume-{VOLUME}\nvolume-9\n")}
     one = the_one(lambda c: orphan(c, **listed))
     assert (one.severity, one.code, one.thing) == (ERROR, "cinder.orphans", "ctl@old#old")
     assert ran(one) == [
@@ -787,16 +806,16 @@ def test_a_value_with_slashes_is_set_by_sed(tmp_path):
 
     path = tmp_path / "x.conf"
     path.write_text("[a]\nk = 1\n[b/c]\nk = 1\nother = 2\n[d]\nk = 1\n")
-    subprocess.run(["sh", "-c", setting(str(path), "b/c", "k", "x/y & z")], check=True)
+    subprocess.run(["sh", "-c", shown(setting(str(path), "b/c", "k", "x/y & z"))], check=True)
     assert path.read_text() == "[a]\nk = 1\n[b/c]\nk = x/y & z\nother = 2\n[d]\nk = 1\n"
-    subprocess.run(["sh", "-c", without(str(path), "b/c", "k")], check=True)
+    subprocess.run(["sh", "-c", shown(without(str(path), "b/c", "k"))], check=True)
     assert path.read_text() == "[a]\nk = 1\n[b/c]\nother = 2\n[d]\nk = 1\n"
 
 
 def test_disks_of_a_guest():
     text = disk_xml(OTHER.upper(), monitors=("a", "b"))
     (one,) = domains.disks(text)
-    assert one == domains.Disk("volumes/volume-1", "volumes", OTHER, ("a", "b"))
+    assert one == domains.Disk(f"volumes/volume-{VOLUME}", "volumes", OTHER, ("a", "b"))
     assert domains.disks("<disk \n<disk ") == []
 
 

@@ -7,6 +7,7 @@ import pytest
 from fabfile.core import answers
 from fabfile.core.contract import Facts, Host, Ref, Refused
 from fabfile.core.remote import configuration, processes
+from fabfile.model.advice import shown
 from fabfile.resources import ceph_conf, keyrings, sed
 
 from .states import DIGEST, EPHEMERAL, KEY, cluster, file, site, sources, user
@@ -351,7 +352,7 @@ def test_what_sets_our_keyring_aside_is_refused_with_a_way_on(tmp_path, text, mo
     (command,) = refused.mend
     path = tmp_path / "ceph.conf"
     path.write_text(text)
-    subprocess.run(["sh", "-c", command.replace(CONF, str(path))], check=True)
+    subprocess.run(["sh", "-c", shown(command).replace(CONF, str(path))], check=True)
     more = {**more, "users": USERS} if more.get("users") == () else more
     assert at(path.read_text(), **more) == []
 
@@ -361,7 +362,7 @@ def test_a_key_that_goes_on_in_the_next_line_is_taken_out_whole(tmp_path):
     path.write_text("[a]\nkey = 1\n [client.images ]\n\tkey = \\\n AQx\nb = 2\n[client]\nkey = 3\n")
     text = path.read_text()
     command = sed.without_in_ceph_conf(str(path), "client.images", "key", text)
-    subprocess.run(["sh", "-c", command], check=True)
+    subprocess.run(["sh", "-c", shown(command)], check=True)
     assert path.read_text() == "[a]\nkey = 1\n [client.images ]\nb = 2\n[client]\nkey = 3\n"
 
 

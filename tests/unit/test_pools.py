@@ -3,6 +3,7 @@
 import pytest
 
 from fabfile.core.contract import BadInput, Facts, Failed, Refused
+from fabfile.model.advice import shown
 from fabfile.resources import auth, pools
 
 from .states import answer, cluster, site
@@ -106,7 +107,7 @@ def test_a_pool_of_another_kind_is_named(odd, said):
 def test_a_pool_of_rbd_by_another_label_has_a_way_on(label):
     with pytest.raises(Refused, match=f"ceph01: pools.volumes: .*found one for {label}") as stop:
         plan({}, pool("volumes", application_metadata={label: {}}))
-    assert stop.value.mend == (
+    assert tuple(map(shown, stop.value.mend)) == (
         "ceph osd pool application enable volumes rbd --yes-i-really-mean-it",
     )
     assert plan({}, pool("volumes", application_metadata={label: {}, "rbd": {}})) == []
@@ -146,7 +147,9 @@ def test_a_pool_for_data_alone_may_be_erasure_coded():
 def test_one_without_overwrites_has_a_way_on(flags):
     with pytest.raises(Refused, match="with overwrites, found one without") as stop:
         with_data(type=3, flags_names=flags)
-    assert stop.value.mend == ("ceph osd pool set data allow_ec_overwrites true",)
+    assert tuple(map(shown, stop.value.mend)) == (
+        "ceph osd pool set data allow_ec_overwrites true",
+    )
 
 
 def test_a_pool_that_a_service_names_holds_heads_of_images():

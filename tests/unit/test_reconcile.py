@@ -21,6 +21,7 @@ from fabfile.audit.database_rows import (
     Snapshot,
     Volume,
 )
+from fabfile.audit.evidence import Evidence
 from fabfile.audit.rbd_images import Held
 from fabfile.core.contract import BadInput
 
@@ -65,13 +66,40 @@ def names(trash=None, **pools):
     return compare.Names(there, trash or {})
 
 
-def compared(before=None, seen=None, after=None):
+ALL = Evidence(
+    frozenset({"cells", "databases", "backend", "backups"}),
+    owned=frozenset({"volumes", "images", "vms", "bak"}),
+    hosts=frozenset({"ctl"}),
+)
+"""Everything that can be looked at beside rows and names."""
+
+
+def compared(before=None, seen=None, after=None, evidence=ALL):
     before = before or some()
-    return compare.compare(PLACES, before, seen or names(), after or before)
+    return compare.compare(PLACES, before, seen or names(), after or before, evidence)
+
+
+def closer(findings, **answers):
+    """After a closer look, in which every image is as nobody needs it: {question: answer}."""
+    given = {
+        "info": GONE,
+        "children": answer([]),
+        "status": answer({"watchers": []}),
+        "long": answer([]),
+        **answers,
+    }
+    asked = rbd_images.suspects(site().cluster, findings)
+    there = {
+        f"info {f.pool}/{f.name}": answer({"size": GIB}) for f in findings if f.kind == "orphaned"
+    }
+    told_ = {name: given[name.partition(" ")[0]] for name in asked}
+    if "info" not in answers:
+        told_ |= {name: value for name, value in there.items() if name in told_}
+    return rbd_images.looked_at(PLACES, findings, told_)
 
 
 def told(findings):
-    return [(f.kind, f.thing, f.row, f.command) for f in findings]
+    return [(f.kind, f.thing, f.row, f.settles) for f in findings]
 
 
 def test_a_cloud_that_agrees_has_no_finding():
@@ -88,7 +116,7 @@ def test_a_cloud_that_agrees_has_no_finding():
         ),
         ({"images": set()}, ("missing", "image", G, f"openstack image delete {G}")),
         ({"bak": set()}, ("missing", "backup", B, f"openstack volume backup delete --force {B}")),
-        ({"vms": {f"{N}_disk.config"}}, ("missing", "disk", N, f"openstack server delete {N}")),
+        ({"vms": {f"{N}_disk.config"}}, ("missing", "disk", N, f"openstack server show {N}")),
         (
             {"volumes": {*THERE["volumes"], f"volume-{S}"}},
             ("orphaned", "volume", S, f"rbd trash mv volumes/volume-{S}"),
@@ -105,13 +133,13 @@ def test_a_cloud_that_agrees_has_no_finding():
     ],
 )
 def test_what_one_side_alone_has(changed, expected):
-    assert told(compared(seen=names(**changed))) == [expected]
+    assert told(closer(compared(seen=names(**changed)))) == [expected]
 
 
 def test_an_image_in_the_trash_is_brought_back_by_its_id():
     seen = names({"volumes": {"5e1f": f"volume-{W}"}}, volumes={f"volume-{V}"})
     (found,) = compared(seen=seen)
-    assert found.command == "rbd trash restore -p volumes 5e1f"
+    assert found.settles == "rbd trash restore -p volumes 5e1f"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +188,7 @@ def test_what_came_or_went_meanwhile_is_no_finding():
         (
             {"disk": [*HEALTHY["disk"], Disk(N, W, "volume", "")]},
             f"attached to instance {N} in Nova, not in Cinder",
-            f"openstack server remove volume {N} {W}",
+            f"openstack server show {N}",
         ),
         (
             {"volume": [VOLUME, FREE._replace(status="in-use")]},
@@ -175,8 +203,8 @@ def test_what_came_or_went_meanwhile_is_no_finding():
     ],
 )
 def test_attached_in_one_and_not_in_the_other(rows_, sentence, command):
-    (found,) = compared(some(**rows_))
-    assert (found.kind, found.sentence, found.command) == ("attached", sentence, command)
+    (found,) = closer(compared(some(**rows_)))
+    assert (found.kind, found.sentence, found.settles) == ("attached", sentence, command)
 
 
 def test_an_attachment_that_is_only_reserved_is_enough_for_nova():
@@ -184,10 +212,33 @@ def test_an_attachment_that_is_only_reserved_is_enough_for_nova():
     assert compared(some(attachment=[reserved])) == []
 
 
-def test_a_location_of_another_cluster_is_missing_here():
-    other = Image(G, "active", "1", f"rbd://{an_id(9)}/images/{G}/snap")
-    (found,) = compared(some(image=[other]))
-    assert "another cluster" in found.sentence
+THERE_TOO = f"rbd://{an_id(9)}/images/{G}/snap"
+
+
+@pytest.mark.parametrize(
+    "locations, pool",
+    [
+        ([THERE_TOO], {G}),
+        ([LOCATION, THERE_TOO], {G}),
+        (["swift+https://x/y"], {G}),
+        ([""], {G}),
+        ([f"rbd://{FSID.upper()}/images/{G}/snap"], {G}),
+        ([f"rbd://{FSID}/images/{G}/snap".replace("/images/", "/%69mages/")], {G}),
+    ],
+)
+def test_a_location_elsewhere_is_no_fault(locations, pool):
+    rows_ = some(image=[Image(G, "active", "4096", one) for one in locations])
+    assert compared(rows_, names(images=pool)) == []
+    assert compare.elsewhere(PLACES, rows_) == locations.count(THERE_TOO)
+
+
+@pytest.mark.parametrize("other", [THERE_TOO, "file:///var/lib/glance/images/x", "cinder://x/y"])
+def test_an_image_that_has_another_location_is_not_deleted(other):
+    rows_ = some(image=[Image(G, "active", "4096", one) for one in (LOCATION, other)])
+    (found,) = closer(compared(rows_, names(images=set())))
+    assert (found.kind, found.row) == ("missing", G)
+    assert found.as_data()["command"] == ""
+    assert "every location of the image" in found.settles
 
 
 def test_names_that_are_not_openstacks_are_left_alone_and_counted():
@@ -203,10 +254,12 @@ def test_the_sites_own_name_templates_hold():
     assert [(f.kind, f.row) for f in found] == [("orphaned", S)]
 
 
-def test_a_command_is_quoted():
-    trash = {"volumes": {"a b": f"volume-{W}"}}
+@pytest.mark.parametrize("odd", ["a b", "$(touch /tmp/owned)", "-p", "x\ny", ""])
+def test_an_id_of_another_form_is_no_word_of_a_command(odd):
+    trash = {"volumes": {odd: f"volume-{W}"}}
     (found,) = compared(seen=names(trash, volumes={f"volume-{V}"}))
-    assert found.command == "rbd trash restore -p volumes 'a b'"
+    assert found.as_data()["command"] == ""
+    assert "not of the form" in found.settles
 
 
 # The closer look
@@ -241,7 +294,7 @@ def test_an_orphan_is_shown_with_its_size():
 def test_an_orphan_that_is_in_use_is_not_to_be_moved():
     (found,) = orphan(f"volume-{S}", status=answer({"watchers": [{"address": "10.0.0.1:0/1"}]}))
     assert "open at 10.0.0.1:0/1" in found.sentence
-    assert found.command == f"rbd status volumes/volume-{S}"
+    assert found.settles == f"rbd status volumes/volume-{S}"
     (found,) = orphan(f"volume-{S}", children=answer([{"pool": "volumes", "image": "x"}]))
     assert "1 clones need it" in found.sentence
 
@@ -276,7 +329,7 @@ def test_the_trash_holds_what_waits_or_is_needed(status, children, count):
     }
     assert {*rbd_images.suspects(site().cluster, findings)} == {*told_}
     found = rbd_images.looked_at(PLACES, findings, told_)
-    assert [f.command for f in found] == ["rbd trash rm volumes/5e1f"] * count
+    assert [f.settles for f in found] == ["rbd trash rm volumes/5e1f"] * count
 
 
 # Every image, by choice
@@ -322,21 +375,21 @@ def test_images_that_agree_have_no_finding():
             {},
             "size",
             "image",
-            f"openstack image set --deactivate {G}",
+            f"openstack image show {G}",
         ),
         (
             {("volumes", f"volume-{V}"): Held(2 * GIB)},
             {},
             "missing",
             "snapshot",
-            f"openstack volume snapshot delete {S}",
+            f"rbd snap ls --all volumes/volume-{V}",
         ),
         (
             {("volumes", f"volume-{W}"): Held(GIB, frozenset({f"snapshot-{B}"}))},
             {},
             "orphaned",
             "snapshot",
-            f"rbd snap rm volumes/volume-{W}@snapshot-{B}",
+            f"rbd children --all volumes/volume-{W}",
         ),
         (
             {("images", G): Held(4096)},
@@ -350,20 +403,20 @@ def test_images_that_agree_have_no_finding():
             {("volumes", f"volume-{V}"): ()},
             "attached",
             "volume",
-            f"openstack server reboot --hard {N}",
+            f"openstack server show {N}",
         ),
         (
             {},
             {("volumes", f"volume-{W}"): ("10.0.0.9:0/7",)},
             "attached",
             "volume",
-            "ceph osd blocklist add 10.0.0.9:0/7",
+            f"rbd status volumes/volume-{W}",
         ),
     ],
 )
 def test_what_an_image_itself_shows(images, open_at, kind, thing, command):
     (found,) = differing(images, open_at)
-    assert (found.kind, found.thing, found.command) == (kind, thing, command)
+    assert (found.kind, found.thing, found.settles) == (kind, thing, command)
 
 
 def test_what_is_not_there_is_no_second_finding():

@@ -8,7 +8,7 @@ from fabfile.core.contract import CLOUD
 from fabfile.doctor import secret_holders
 from fabfile.report import text
 
-from .clouds import IMAGES, altered, disk_xml, looked, said
+from .clouds import IMAGES, INSTANCE, altered, disk_xml, looked, said
 from .states import FSID, KEY, OTHER, secret, site
 
 
@@ -106,7 +106,7 @@ def test_the_table_shows_no_more_than_the_beginning_of_a_fingerprint():
 def test_guests_that_are_right_are_a_number_and_the_odd_one_is_named():
     def change(cloud):
         right, wrong = ({"disks": said(disk_xml(uuid))} for uuid in (FSID, OTHER))
-        cloud["n1"]["domains"] = {"d-1": right, "d-2": wrong, "d-3": right}
+        cloud["n1"]["domains"] = {INSTANCE: right, "d-2": wrong, "d-3": right}
 
     lines = [line for line in shown_of(change) if " guest " in line]
     assert len(lines) == 2

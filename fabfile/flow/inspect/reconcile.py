@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
-from fabfile.audit import compare, rbd_images
+from fabfile.audit import compare, evidence, rbd_images
 from fabfile.audit import database_rows as tables
 from fabfile.audit.compare import Finding, Places
 from fabfile.audit.database_rows import Rows
+from fabfile.audit.evidence import Evidence
 from fabfile.core.contract import Facts, Json, Read, Unproved
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal.progress import MANY
@@ -50,14 +50,15 @@ class Look:
 
     def findings(self, details: bool) -> list[Finding]:
         """Rows, names, rows again; then whatever is suspicious, or all images, more closely."""
-        places = self._places()
+        places, answers = self._places()
         schemas = tables.schemas(self._lines(tables.COLUMNS))
         before = self._rows(schemas)
         strange = compare.strangers(places, before, self._pools())
         names = self._names([p for p in compare.pools(places, before) if p not in strange])
+        seen = evidence.gathered(self._site, answers, schemas, before)
         images = self._images(names) if details else {}
         after = self._rows(schemas)
-        found = compare.compare(places, before, names, after)
+        found = compare.compare(places, before, names, after, seen)
         if len(found) > _MOST_SUSPECTS:
             self.notes.append(f"{len(found)} findings: they are shown as the names alone tell them")
         else:
@@ -73,13 +74,16 @@ class Look:
                 f"rows name the pool {pool[:80]!r}, which the cluster has not: these rows were left"
                 " out, and nothing is settled by them"
             )
+        self._note_unseen(places, before, seen, schemas)
         return found
 
-    def _places(self) -> Places:
+    def _places(self) -> tuple[Places, Mapping[str, Mapping[str, Json]]]:
+        """The places, and the answers that say what else may be there."""
         site = self._site
-        asked = {site.admin: cluster.identity(site)}
-        for host in site.with_role("cinder")[:1]:
-            asked[host] = [*asked.get(host, []), *in_force.reads(site, host, CINDER_VOLUME)]
+        asked = {site.admin: [*cluster.identity(site), *evidence.reads(site)]}
+        for host in site.with_role("cinder"):
+            own = [Read("host", "host"), *in_force.reads(site, host, CINDER_VOLUME)]
+            asked[host] = [*asked.get(host, []), *own]
         answers = self._session.ask(asked)
         options = {
             key: value
@@ -87,7 +91,7 @@ class Look:
             for (section, key), value in in_force.options(seen, CINDER_VOLUME.key).items()
             if section == "DEFAULT"
         }
-        return compare.places(site, cluster.fsid(site, Facts(answers)), options)
+        return compare.places(site, cluster.fsid(site, Facts(answers)), options), answers
 
     def _lines(self, sql: str) -> list[str]:
         args = {"sql": sql, "defaults": self._site.database.defaults_file}
@@ -163,6 +167,26 @@ class Look:
         for pool, count in compare.foreign(places, names).items():
             self.notes.append(f"pool {pool}: {count} names are not of OpenStack's form: left alone")
 
+    def _note_unseen(
+        self, places: Places, rows: Rows, seen: Evidence, schemas: tables.Schemas
+    ) -> None:
+        """What was not looked at, and so settles nothing."""
+        if schemas.others:
+            names = ", ".join(schemas.others)
+            self.notes.append(f"{names} look like another cloud's databases: not read")
+        if "cells" not in seen.looked:
+            self.notes.append(
+                "not all of Nova's cells are in these databases, or that was not told: an instance "
+                "that is not found here may be in another cell's"
+            )
+        if count := compare.elsewhere(places, rows):
+            self.notes.append(f"{count} locations of images are in another cluster: not looked at")
+
+
+def _settles(finding: Finding) -> str:
+    told = finding.as_data()
+    return f"to settle it: {told['command']}" if told["command"] else told["look"]
+
 
 def _report(session: Session, look: Look, found: Sequence[Finding]) -> None:
     for one in found:
@@ -170,7 +194,7 @@ def _report(session: Session, look: Look, found: Sequence[Finding]) -> None:
         session.screen.say(f"{one.kind:<9} {one.thing:<9} {where}")
         if one.name and one.row not in one.name:
             session.screen.say(f"          row {one.row}")
-        session.screen.say(f"          {one.sentence}; to settle it: {one.command}")
+        session.screen.say(f"          {one.sentence}; {_settles(one)}")
     for note in look.notes:
         session.screen.say(f"Note: {note}")
     session.screen.say(
@@ -179,7 +203,7 @@ def _report(session: Session, look: Look, found: Sequence[Finding]) -> None:
     session.screen.json(
         {
             "site": session.site.name,
-            "findings": [asdict(one) for one in found],
+            "findings": [one.as_data() for one in found],
             "counts": dict(look.counts),
             "notes": look.notes,
             "trips": session.fleet.trips,

@@ -1,0 +1,110 @@
+"""Who uses a pool, a key or a file, as far as the services' own files of options say it.
+
+What a finding advises must not take away what one of them needs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+
+from fabfile.doctor.observation import Looked
+from fabfile.model import services
+from fabfile.model.site import Site
+from fabfile.resources import in_force
+
+_CONF = {"cinder": "rbd_ceph_conf", "glance": "rbd_store_ceph_conf", "nova": "images_rbd_ceph_conf"}
+_USER = {"cinder": "rbd_user", "glance": "rbd_store_user", "nova": "rbd_user"}
+_POOL = {"cinder": "rbd_pool", "glance": "rbd_store_pool", "nova": "images_rbd_pool"}
+_DEFAULT_POOL = {"cinder": "rbd", "glance": "images", "nova": "rbd"}
+Section = tuple[str, str, Mapping[str, str]]
+"""(service, the section's name, its options)."""
+
+
+def pools_of(site: Site, looked: Looked, client: str) -> tuple[set[str], bool]:
+    """(the pools that services write as this client, whether every service's file was seen)."""
+    found = set()
+    for host in looked.facts.hosts:
+        for service, _, options in _sections(looked, host):
+            if _is_rbd(service, options) and options.get(_USER[service]) == client:
+                found.add(options.get(_POOL[service], _DEFAULT_POOL[service]))
+            if _backs_up(options) and options.get("backup_ceph_user", "cinder") == client:
+                found.add(options.get("backup_ceph_pool", "backups"))
+    complete = all(files_seen(site, looked, host.name) for host in site.all_hosts())
+    return {pool for pool in found if is_pool(pool)}, complete and all(map(is_pool, found))
+
+
+def is_pool(name: str) -> bool:
+    """Whether it is a pool's name, and not a grant beside it."""
+    return re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) is not None
+
+
+def rbd_pools(site: Site, looked: Looked) -> set[str]:
+    """The cluster's pools that are for RBD."""
+    answer = looked.seen(site.admin.name, "ceph.pools")
+    return {
+        pool["pool_name"]
+        for pool in (json.loads(answer["out"]) if answer else ())
+        if "rbd" in pool.get("application_metadata", {})
+    }
+
+
+def admins(looked: Looked, host: str) -> list[str]:
+    """The sections of a host's files that log in as client.admin, by name or without one."""
+    return [
+        f"{service}.conf [{name}]"
+        for service, name, options in _sections(looked, host)
+        if (
+            _is_rbd(service, options)
+            and options.get(_USER[service], "admin").removeprefix("client.") in ("", "admin")
+        )
+        or (_backs_up(options) and options.get("backup_ceph_user") == "admin")
+    ]
+
+
+def others_of_conf(site: Site, looked: Looked, host: str, path: str) -> list[str]:
+    """The sections of a host's files, beside the site's own, that read this ceph.conf."""
+    own = (("cinder", site.cinder.backend), ("glance", site.glance.store), ("nova", "libvirt"))
+    ours = {(service, in_force.same(section)) for service, section in own}
+    return [
+        f"{service}.conf [{name}]"
+        for service, name, options in _sections(looked, host)
+        if (
+            _is_rbd(service, options)
+            and (service, name) not in ours
+            and options.get(_CONF[service], path) in ("", path)
+        )
+        or (_backs_up(options) and options.get("backup_ceph_conf", path) == path)
+    ]
+
+
+def files_seen(site: Site, looked: Looked, host: str) -> bool:
+    """Whether every service's file of a host was seen."""
+    seen = looked.facts.hosts.get(host, {})
+    return all(f"{service.key}.conf" in seen for service in services.on(site.host(host)))
+
+
+def _is_rbd(service: str, options: Mapping[str, str]) -> bool:
+    if service == "cinder":
+        return "drivers.rbd" in options.get("volume_driver", "")
+    if service == "nova":
+        return options.get("images_type", "") == "rbd"
+    return any(key.startswith("rbd_store_") for key in options)
+
+
+def _backs_up(options: Mapping[str, str]) -> bool:
+    return "backup.drivers.ceph" in options.get("backup_driver", "")
+
+
+def _sections(looked: Looked, host: str) -> Iterator[Section]:
+    """Of all that each service reads."""
+    seen = looked.facts.hosts.get(host, {})
+    for service in ("cinder", "glance", "nova"):
+        if f"{service}.conf" not in seen:
+            continue
+        found: dict[str, dict[str, str]] = {}
+        for (section, key), value in in_force.options(seen, service).items():
+            found.setdefault(section, {})[key] = value
+        for name, options in found.items():
+            yield service, name, options
