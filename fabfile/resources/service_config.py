@@ -17,6 +17,7 @@ from fabfile.model.site import Site
 from fabfile.resources import (
     cluster,
     in_force,
+    instance_disks,
     secret_uuid,
     sed,
     volume_hosts,
@@ -60,6 +61,8 @@ class ServiceConfig:
         if self.role in host.roles:
             found.append(releases.READ)
             found += in_force.reads(site, host, self.service)
+            if self.name == "nova":
+                found += instance_disks.reads(site, host)
             if path := site.platform_of(host).upstart.get(self.service.name):
                 found.append(Read(f"{self.name}.head", "file", {"path": path, "text": True}))
         return found
@@ -70,6 +73,8 @@ class ServiceConfig:
         if not hosts:
             return []
         data = facts.release[self.name]
+        if self.name == "nova":
+            instance_disks.refuse(site, facts)
         changes: list[Change] = []
         for host in hosts:
             binding = self._binding(site, host)
@@ -88,6 +93,8 @@ class ServiceConfig:
         for change in changes:
             if change.kind not in ("options", RECOMMENDED) or change.subject != self.name:
                 continue
+            if self.name == "nova":
+                found += instance_disks.notes(site, facts, site.host(change.host))
             says = facts.of(change.host, f"{self.name}.conf").get("managed")
             if says:
                 found.append(

@@ -85,7 +85,7 @@ def planned(name, service, active=(), **more):
     table = releases.choose(named, Facts({}), site_file.releases())[1]
     hosts = {
         "ctl": {"glance.conf": conf(active), "cinder.conf": conf(active), "cinder.head": HEAD},
-        "n1": {"nova.conf": conf(active)},
+        "n1": {"nova.conf": conf(active), "nova.disks": {}},
     }
     known = {"uuid.volumes": UUID, "uuid.vms": UUID}
     return getattr(service_config, service).plan(named, Facts(hosts, known, table))
