@@ -48,8 +48,7 @@ def _hazards(looked: Looked, host: str, service: str, path: str, conf: Json) -> 
     for hazard in looked.hazards:
         if hazard["service"] != service or not _in_release(hazard, looked):
             continue
-        beside = tuple(hazard.get("beside", "").split(".", 1))
-        if len(beside) == 2 and beside[1] not in told.get(beside[0], {}):
+        if "beside" in hazard and not _is_beside(hazard["beside"], told):
             continue
         for section, options in told.items():
             value = options.get(hazard["key"])
@@ -57,6 +56,14 @@ def _hazards(looked: Looked, host: str, service: str, path: str, conf: Json) -> 
                 continue
             if re.fullmatch(hazard.get("value", ".*"), value, re.S):
                 yield _hazard(host, path, section, value, hazard)
+
+
+def _is_beside(other: str, told: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether the other option is set; its value is compared as it stands, as a choice is."""
+    name, equals, wanted = other.partition(" = ")
+    section, _, key = name.partition(".")
+    value = told.get(section, {}).get(key, "")
+    return value == wanted if equals else bool(value)
 
 
 def _hazard(host: str, path: str, section: str, value: str, hazard: Mapping[str, Json]) -> Finding:

@@ -615,6 +615,21 @@ def test_what_no_resource_knows(change, severity, code, mend):
     assert mend in " ".join(command for command, _ in ran(mine[0]))
 
 
+def not_raw(images_type):
+    """17: images that are not raw, which is a fault with disks on RBD alone."""
+
+    def change(cloud):
+        an_option("nova", "DEFAULT", "force_raw_images", "False", "n1")(cloud)
+        an_option("nova", "libvirt", "images_type", images_type, "n1")(cloud)
+
+    return change
+
+
+def test_images_that_are_not_raw_are_a_fault_with_disks_on_rbd():
+    (one,) = [f for f in found(not_raw("rbd")) if f.code == "option.force_raw_images"]
+    assert one.severity == ERROR
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -630,6 +645,7 @@ def test_what_no_resource_knows(change, severity, code, mend):
         keyring('[client.volumes]\n\tkey = "' + KEY + '"\n'),
         ceph_conf(clouds.CEPH_CONF.replace("[global]\n", "[global]\n\t# a note\n")),
         an_option("nova", "DEFAULT", "force_raw_images", "False", "n1"),
+        *(not_raw(kind) for kind in ("qcow2", "flat", "raw", "lvm", "ploop", "default", "", "RBD")),
         an_option("cinder", "DEFAULT", "backup_driver", "cinder.backup.drivers.nfs.NFSBackup"),
         daemons(virtqemud__service="active", virtsecretd__socket="active"),
         lambda c: c["n1"]["libvirt.secrets"].update(secret(OTHER, "somebody else's", "x")),
