@@ -195,8 +195,9 @@ def _refuse_another_user(use: Binding, data: Mapping[str, Json], options: Option
         if options.get(images) != "rbd":
             continue
         section = images[0]
-        written = "rbd_user" in data["options"].get(section, {})
         user = options.get((section, "rbd_user"), "")
+        tables = ("options",) if user else ("options", "recommended")  # set where absent
+        written = any("rbd_user" in data.get(t, {}).get(section, {}) for t in tables)
         if not written or user == use.client:
             continue
         prefix = images[1].removesuffix("images_type")

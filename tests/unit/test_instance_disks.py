@@ -160,19 +160,25 @@ def test_raw_images_are_right(value):
 
 
 @pytest.mark.parametrize(
-    "active, user",
+    "name, active, user",
     [
-        ((*RBD, ("libvirt", "rbd_user", "nova")), "rbd_user = nova"),
-        (RBD, r"rbd_user = \(none\)"),
-        ((RBD[0], ("libvirt", "rbd_user", "nova")), "in pool rbd"),
+        ("newton", (*RBD, ("libvirt", "rbd_user", "nova")), "rbd_user = nova"),
+        ("newton", (RBD[0], ("libvirt", "rbd_user", "nova")), "in pool rbd"),
+        ("newton", RBD, r"rbd_user = \(none\)"),
+        ("zed", RBD, r"rbd_user = \(none\)"),
     ],
 )
-def test_disks_on_rbd_that_the_site_does_not_name_keep_their_user(active, user):
+def test_disks_on_rbd_that_the_site_does_not_name_keep_their_user(name, active, user):
     """nova.conf has one rbd_user: Cinder's client may not open the pool of these disks."""
+    active = {(section, key): value for section, key, value in active}
     with pytest.raises(BadInput, match=user + ".*nova.ephemeral = true, nova.pool = "):
-        edits(facts(n1=compute(active)), site())
-    same = (*RBD, ("libvirt", "rbd_user", "volumes"))
-    assert ("libvirt", "rbd_user") not in edits(facts(n1=compute(same)), site())["n1"]
+        planned(name, "nova", active)
+    written(name, "nova", {**active, ("libvirt", "rbd_user"): "volumes"})
+
+
+def test_since_ocata_the_user_of_these_disks_just_stays():
+    active = {(s, k): v for s, k, v in (*RBD, ("libvirt", "rbd_user", "nova"))}
+    assert ("libvirt", "rbd_user") not in written("zed", "nova", active)
 
 
 def test_another_user_of_the_same_pool_is_named():
