@@ -49,6 +49,7 @@ ANSWERS = {
     "glance.conf": conf(),
     "cinder.conf": conf(),
     "nova.conf": conf(),
+    "nova.disks": {},
 }
 V2 = connected(required="mimic")
 SITES = [{}, EPHEMERAL, {"sudoers": {"user": "op"}}]
