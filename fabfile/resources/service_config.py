@@ -16,6 +16,7 @@ from fabfile.model.phases import Phase
 from fabfile.model.site import Site
 from fabfile.resources import (
     cluster,
+    glance_stores,
     in_force,
     instance_disks,
     secret_uuid,
@@ -29,6 +30,8 @@ from fabfile.resources.resource import Resource
 
 OLD_DATADIR = "/var/lib/glance/images"
 OLD_STORES = "file,http"
+_NAMED = "DEFAULT.enabled_backends"
+"""Where it is made in absence of any, the stores of the older list get names."""
 RECOMMENDED = "recommended"
 """The kind of a change of options that are recommended, and no more."""
 
@@ -130,6 +133,10 @@ class ServiceConfig:
             "old_stores": now.get(("DEFAULT", "known_stores"), OLD_STORES),
         }
         _keep_apart(binding, data, now)
+        if self.name == "glance":
+            said = in_force.sources(answers, self.name)
+            lines_of = [(same(section), key) for one in said for section, key, _ in one.lines]
+            glance_stores.refuse(binding, _NAMED in data.get("when_absent", {}), now, lines_of)
         have = now
         if self.name == "cinder":
             listed = volume_hosts.enabled(site, answers, f"{host}: {file}")
@@ -169,7 +176,9 @@ class ServiceConfig:
     def _tables(self, site: Site, data: Json, now: in_force.Options) -> list[Json]:
         """The tables of options that are written, the weakest first."""
         absent = data.get("when_absent", {}).items()
-        tables = [extra for name, extra in absent if tuple(name.split(".", 1)) not in now]
+        tables = [extra for name, extra in absent if not now.get(_place(name))]
+        if self.name == "glance" and _NAMED in dict(absent) and not now.get(_place(_NAMED)):
+            tables.append(glance_stores.moved(now))
         tables.append(data.get("options", {}))
         if self.name == "nova" and site.nova.ephemeral:
             if "ephemeral" not in data:
@@ -183,6 +192,11 @@ class ServiceConfig:
                 names["backend_host"] = host
             tables.append({"{backend}": names})
         return tables
+
+
+def _place(name: str) -> tuple[str, str]:
+    section, _, key = name.partition(".")
+    return section, key
 
 
 def _words(site: Site, facts: Facts, binding: Binding) -> dict[str, str]:

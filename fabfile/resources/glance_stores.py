@@ -1,0 +1,137 @@
+"""Glance's stores that are in force, which stay when the list of them is named.
+
+Up to Stein, and as long as nobody says enabled_backends, Glance has a list of kinds ([glance_store]
+stores) whose options share one section.  Named stores have a section each: every kind of the list
+becomes one, with the options that are its own.  An image's location does not change; without a
+store's name, Glance asks the stores of its scheme.
+Source: glance_store/backend.py, multi_backend.py; glance/common/store_utils.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from fabfile.core.contract import BadInput
+from fabfile.model.deployment import Binding
+from fabfile.model.option_values import items
+from fabfile.resources.in_force import Options, same
+
+RBD = "rbd"
+BY_DEFAULT = "file,http"
+_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "file": ("filesystem_",),
+    "http": ("https_", "http_"),
+    "swift": ("swift_", "default_swift_"),
+    "s3": ("s3_",),
+    "cinder": ("cinder_", "rootwrap_config"),
+    RBD: ("rbd_", "rados_"),
+}
+"""{kind: how the options that are its own begin}; other kinds are not found by their scheme."""
+_MASKED = "sha256:"
+
+
+def kind(entry: str) -> str:
+    """A store's kind, also of a class: glance.store.swift.Store is swift."""
+    parts = entry.split(".")
+    name = parts[-2] if len(parts) > 2 else entry
+    return "file" if name == "filesystem" else name
+
+
+def refuse(use: Binding, named: bool, options: Options, lines: Iterable[tuple[str, str]]) -> None:
+    """Raises BadInput where images that are there could not be read any more.
+
+    named: whether stores are going to have names; lines: (section, option) as often as said.
+    """
+    enabled = options.get(("DEFAULT", "enabled_backends"), "")
+    if enabled:
+        for entry in items(enabled):
+            name, _, what = entry.partition(":")
+            if same(name) == same(use.section) and kind(what.strip()) != RBD:
+                raise _refused(
+                    use,
+                    f"enabled_backends = {enabled}",
+                    f"a store {use.section} of kind {RBD}, or none of that name",
+                    "name the site's store otherwise: another glance.store",
+                )
+        _refuse_another_pool(use, options, use.section)
+        return
+    listed = kinds(options)
+    section = "glance_store" if named or ("glance_store", "stores") in options else "DEFAULT"
+    if RBD in listed:
+        _refuse_another_pool(use, options, section)
+    if named:
+        _refuse_what_cannot_move(use, options, listed, lines)
+
+
+def kinds(options: Options) -> list[str]:
+    """The kinds of the older list, the library's own default included."""
+    older = options.get(("DEFAULT", "known_stores"), BY_DEFAULT)
+    listed = items(options.get(("glance_store", "stores"), older))
+    return list(dict.fromkeys(map(kind, listed)))
+
+
+def moved(options: Options) -> dict[str, dict[str, str]]:
+    """{section: {option: value}} that gives every kind of the older list a name of its own."""
+    found: dict[str, dict[str, str]] = {"DEFAULT": {}}
+    said = ("glance_store", "stores") in options or ("DEFAULT", "known_stores") in options
+    others = [one for one in kinds(options) if one != RBD] if said else ["file"]
+    found["DEFAULT"]["enabled_backends"] = "+" + ",".join(f"{one}:{one}" for one in others)
+    for one in others:
+        for (section, key), value in options.items():
+            if section == "glance_store" and key.startswith(_OPTIONS.get(one, ())):
+                found.setdefault(one, {})[key] = value
+    return found if others else {}
+
+
+def _refuse_another_pool(use: Binding, options: Options, section: str) -> None:
+    """An RBD store that is there keeps its pool and cluster: locations name both."""
+    at = same(section)
+    if not any(key.startswith("rbd_store_") for s, key in options if s == at):
+        return
+    fits = {"rbd_store_pool": ("images", (use.pool,)), "rbd_store_ceph_conf": ("", (use.conf, ""))}
+    for key, (default, fit) in fits.items():
+        value = options.get((at, key), default)
+        if value not in fit:
+            raise _refused(
+                use,
+                f"[{section}] {key} = {value}",
+                f"{key} = {fit[0]}",
+                "name the site's store otherwise (glance.store), or, for another pool, adopt it "
+                "(glance.pool); where no image is in it, set the option right yourself",
+            )
+
+
+def _refuse_what_cannot_move(
+    use: Binding, options: Options, listed: Iterable[str], lines: Iterable[tuple[str, str]]
+) -> None:
+    said = list(lines)
+    by_hand = (
+        "name the stores yourself first: enabled_backends = NAME:KIND,... with a section NAME for "
+        "each, and default_backend in [glance_store]; integrate then adds its own beside them"
+    )
+    for one in listed:
+        if one not in _OPTIONS:
+            raise _refused(use, f"a store of kind {one}", "kinds that Glance can name", by_hand)
+        if one != RBD and same(one) == same(use.section):
+            wanted = f"another name than {use.section} for the site's store"
+            raise _refused(use, f"a store of kind {one}", wanted, "change glance.store")
+        for (section, key), value in options.items():
+            if one == RBD or section != "glance_store" or not key.startswith(_OPTIONS[one]):
+                continue
+            if value.startswith(_MASKED):
+                found = f"[glance_store] {key}, a credential of store {one}"
+                raise _refused(use, found, "options that can be copied", by_hand)
+            if said.count((section, key)) > 1:
+                found = f"[glance_store] {key}, several times"
+                raise _refused(use, found, "options that are there once", by_hand)
+
+
+def _refused(use: Binding, found: str, expected: str, advice: str) -> BadInput:
+    return BadInput(
+        host=use.host.name,
+        subject=use.file,
+        expected=expected,
+        found=found,
+        why="images that are there could not be read any more",
+        advice=advice,
+    )
