@@ -27,8 +27,10 @@ def is_client(host: Host) -> bool:
 
 
 def packages_of(site: Site, host: Host) -> list[str]:
-    """What a host needs: qemu's rbd driver also where qemu-img talks to RBD."""
-    return list(site.platform_of(host).packages["client"])
+    """What a host needs: the client, and what its services need beside it."""
+    packages = site.platform_of(host).packages
+    own = (name for service in services.on(host) for name in packages.get(service.name, ()))
+    return [*packages["client"], *own]
 
 
 def source_list(site: Site, host: Host) -> str | None:

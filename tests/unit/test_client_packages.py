@@ -35,8 +35,32 @@ def test_what_is_installed_is_left_alone(more):
     assert plan(**more) == []
 
 
-@pytest.mark.parametrize("host, wave", [("ctl", 1), ("n1", 2)])
-@pytest.mark.parametrize("missing", [["python3-rbd"], list(ALL_THERE)])
+@pytest.mark.parametrize(
+    "host, roles, needed",
+    [
+        ("ctl", ["cinder"], False),
+        ("ctl", ["glance"], False),
+        ("ctl", ["glance", "cinder", "database"], False),
+        ("n1", ["compute"], True),
+        ("ctl", ["cinder", "compute"], True),
+    ],
+)
+def test_qemus_driver_is_needed_where_guests_run(host, roles, needed):
+    """Cinder and Glance use librbd; a controller without the driver lacks nothing."""
+    hosts = {**HOSTS, host: {**HOSTS.get(host, {}), "roles": roles}}
+    changes = plan(["qemu-block-extra"], host, hosts=hosts)
+    assert bool(changes) == needed
+
+
+@pytest.mark.parametrize(
+    "host, wave, missing",
+    [
+        ("ctl", 1, ["python3-rbd"]),
+        ("ctl", 1, ["ceph-common", "python3-rbd"]),
+        ("n1", 2, ["python3-rbd"]),
+        ("n1", 2, list(ALL_THERE)),
+    ],
+)
 def test_only_what_is_missing_is_installed(host, wave, missing):
     (change,) = plan(missing, host)
     assert (change.host, change.verb, change.sign, change.wave) == (host, "install", "+", wave)

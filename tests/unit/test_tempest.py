@@ -82,4 +82,4 @@ def test_the_password_stays_as_it_is(tmp_path):
     parser = configparser.RawConfigParser()
     parser.read_string(conf.text(cloud, tmp_path))
     assert parser["auth"]["admin_password"] == "p%s#x"
-    assert parser["service_available"]["neutron"] == "false"
+    assert parser["service_available"]["swift"] == "false"
