@@ -196,8 +196,7 @@ def _refuse_another_user(use: Binding, data: Mapping[str, Json], options: Option
             continue
         section = images[0]
         user = options.get((section, "rbd_user"), "")
-        tables = ("options",) if user else ("options", "recommended")  # set where absent
-        written = any("rbd_user" in data.get(t, {}).get(section, {}) for t in tables)
+        written = "rbd_user" in data.get("options", {}).get(section, {})
         if not written or user == use.client:
             continue
         prefix = images[1].removesuffix("images_type")

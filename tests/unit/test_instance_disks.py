@@ -165,7 +165,6 @@ def test_raw_images_are_right(value):
         ("newton", (*RBD, ("libvirt", "rbd_user", "nova")), "rbd_user = nova"),
         ("newton", (RBD[0], ("libvirt", "rbd_user", "nova")), "in pool rbd"),
         ("newton", RBD, r"rbd_user = \(none\)"),
-        ("zed", RBD, r"rbd_user = \(none\)"),
     ],
 )
 def test_disks_on_rbd_that_the_site_does_not_name_keep_their_user(name, active, user):
@@ -176,8 +175,9 @@ def test_disks_on_rbd_that_the_site_does_not_name_keep_their_user(name, active, 
     written(name, "nova", {**active, ("libvirt", "rbd_user"): "volumes"})
 
 
-def test_since_ocata_the_user_of_these_disks_just_stays():
-    active = {(s, k): v for s, k, v in (*RBD, ("libvirt", "rbd_user", "nova"))}
+@pytest.mark.parametrize("user", [(), (("libvirt", "rbd_user", "nova"),)])
+def test_since_ocata_the_user_of_these_disks_just_stays(user):
+    active = {(s, k): v for s, k, v in (*RBD, *user)}
     assert ("libvirt", "rbd_user") not in written("zed", "nova", active)
 
 

@@ -7,7 +7,7 @@ from fabfile.core.contract import BadInput, Facts
 from fabfile.core.remote import configuration
 from fabfile.model import releases
 from fabfile.model import site as sites
-from fabfile.resources import service_config, wanted_options
+from fabfile.resources import instance_disks, service_config, wanted_options
 
 from . import clouds
 from .states import EPHEMERAL, FSID, ZED, conf, site, sources
@@ -18,7 +18,8 @@ SERVICES = {"glance": "ctl", "cinder": "ctl", "nova": "n1"}
 
 def changes(service, *active, **more):
     seen = {f"{service}.conf": conf(*active), f"{service}.sources": sources(service)}
-    facts = {SERVICES[service]: {**seen, "host": {"hostname": "ctl"}, "cinder.head": None}}
+    seen |= {"host": {"hostname": "ctl"}, "cinder.head": None, instance_disks.READ: {}}
+    facts = {SERVICES[service]: seen}
     known = {"uuid.volumes": FSID, "uuid.vms": FSID}
     return getattr(service_config, service).plan(site(**more), Facts(facts, known, ZED))
 
@@ -142,9 +143,8 @@ def test_a_default_counts_where_the_section_is_there(service, section, without):
     rest = [one for one in fresh(service) if one[1] != without]
     assert edits(service, *rest) == {}
     assert edits(service, *rest, (section, without, "")) == {}
-    if service == "glance":  # volumes would not be found any more
-        other = (section, without, "/etc/ceph/other.conf")
-        assert edits(service, *rest, other) == {(section, without): "/etc/ceph/ceph.conf"}
+    with pytest.raises(BadInput, match="could not be read any more|volumes"):
+        edits(service, *rest, (section, without, "/etc/ceph/other.conf"))
 
 
 def test_a_default_is_not_ours_where_the_environment_says_another():
