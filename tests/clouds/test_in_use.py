@@ -148,21 +148,6 @@ CONF
         inv("undo", "--yes", "--run", done["run"])
 
 
-def test_lvm_by_default_in_default(api):
-    """No driver and no list of backends: LVM's volumes would be nobody's."""
-    with put_back(CINDER):
-        on(
-            CONTROLLER,
-            script=f"""
-            sed -i '/^enabled_backends/d' {CINDER}
-            sed -i '0,/^\\[DEFAULT\\]/s//[DEFAULT]\\nvolume_group = cinder-volumes/' {CINDER}""",
-        )
-        before = on(CONTROLLER, "sha256sum", CINDER)
-        told = refused()
-        assert "volume_group" in told and "[DEFAULT]" in told
-        assert on(CONTROLLER, "sha256sum", CINDER) == before
-
-
 OVERRIDE = "/etc/systemd/system/cinder-volume.service.d"
 
 
@@ -178,7 +163,8 @@ def test_a_folder_that_shadows_our_options(api):
             printf '[Service]\\nExecStart=\\nExecStart=/usr/bin/cinder-volume\\n' \\
               > {OVERRIDE}/x.conf
             printf '[rbd]\\nrbd_user = somebody\\n' > {folder}/50-site.conf
-            systemctl daemon-reload""",
+            systemctl daemon-reload
+            systemctl restart cinder-volume""",
         )
         told = refused()
         assert f"{folder}/50-site.conf" in told and "rbd_user" in told
