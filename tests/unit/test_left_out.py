@@ -30,7 +30,10 @@ CLIENTS = ("images", "volumes", "vms")
 ANSWERS = {
     "host": A_DEBIAN,
     "kolla": {"/etc/kolla": False},
-    "packages": {**dict.fromkeys(DEBIAN["packages"]["client"]), "nova-common": "2:26.2.2-1"},
+    "packages": {
+        **dict.fromkeys((*DEBIAN["packages"]["client"], *DEBIAN["packages"]["nova-compute"])),
+        "nova-common": "2:26.2.2-1",
+    },
     "sudoers": None,
     "ceph.folder": None,
     "ceph.conf": None,
