@@ -1,119 +1,159 @@
-"""Whether a host's answer has the shape that its question has.
+"""Whether what a host says can be an answer to what it was asked.
 
-Knows the shapes of the agent's messages and reads; a host that says something else is
-not believed.
+Knows the shapes of the agent's messages and reads, and how much may be said; a host that says
+something else, or more, is not believed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Mapping
 
-from fabfile.core.contract import Json, Unreachable
+from fabfile.core import strict_json
+from fabfile.core.contract import Json, Message, Read, Unreachable
+from fabfile.core.shapes import LINE, Row, Shape, Text, misfit
 
-Fits = Callable[[Json], bool]
-"""Whether a value has a shape."""
-
-
-def _texts(value: Json, *names: str) -> bool:
-    return isinstance(value, dict) and all(isinstance(value.get(n), str) for n in names)
-
-
-def _told(value: Json) -> bool:
-    """A command's answer."""
-    return _texts(value, "out", "err") and isinstance(value.get("code"), int)
-
-
-def _described(value: Json) -> bool:
-    """What a path is, or that nothing is there."""
-    if value is None:
-        return True
-    named = _texts(value, "kind", "mode", "owner", "group")
-    return named and all(isinstance(value.get(n, ""), str) for n in ("sha256", "text"))
-
-
-def _lines(value: Json) -> bool:
-    """Active lines: [[section, key, value]]."""
-    return isinstance(value, list) and all(
-        isinstance(line, list) and len(line) == 3 and all(isinstance(w, str) for w in line)
-        for line in value
-    )
-
-
-def _sources(value: Json) -> bool:
-    """What a service reads: [[path, active lines]], and its environment."""
-    files = value["files"]
-    return (
-        isinstance(value["main"], str)
-        and isinstance(value["running"], bool)
-        and isinstance(files, list)
-        and all(len(one) == 2 and isinstance(one[0], str) and _lines(one[1]) for one in files)
-        and isinstance(value["environment"], dict)
-        and all(isinstance(text, str) for text in value["environment"].values())
-    )
-
-
-def _names(value: Json) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
-
-
-def _steps(value: Json) -> bool:
-    return isinstance(value, list) and all(
-        _texts(s, "state", "thing", "sentence", "sign", "verb_was")
-        and isinstance(s.get("wave"), int)
-        and isinstance(s.get("args", {}), dict)
-        for s in value
-        if not (isinstance(s, dict) and s.get("state") == "failed")
-    )
-
-
-def _each(fits: Fits) -> Fits:
-    return lambda value: isinstance(value, dict) and all(map(fits, value.values()))
-
-
-_SHAPES: dict[str, Fits] = {
-    "host": lambda value: (
-        _texts(value, "os", "name", "machine_id", "boot_id", "hostname")
-        and all(isinstance(value.get(name, 0.0), float) for name in ("time", "monotonic"))
-    ),
-    "file": _described,
-    "options": lambda v: v is None or (_described(v) and _lines(v.get("active"))),
-    "sources": _sources,
-    "named_files": _each(_described),
-    "argv": _told,
-    "lines": _names,
-    "rows": _names,
-    "secret": lambda value: isinstance(value, str),
-    "each": _each(_each(_told)),
-    "packages": _each(lambda value: value is None or isinstance(value, str)),
-    "units": _each(lambda value: isinstance(value, dict)),
-    "running_units": _names,
-    "pending_restarts": _names,
-    "disk": _each(lambda value: isinstance(value, list) and all(type(n) is int for n in value)),
-    "exists": _each(lambda value: isinstance(value, bool)),
-    "run": _steps,
-    "runs": _names,
+IN_PARTS = {"lines", "rows"}
+"""Verbs whose answers come in messages 'part', a page each, before their 'read'."""
+_ARGV = {"code": int, "out": str, "err": str, "peeled?": str}
+_PATH = {
+    "kind": Text("file|directory|other", "a kind"),
+    "mode": Text("[0-7]{4}", "a mode of four digits"),
+    "owner": LINE,
+    "group": LINE,
+    "mtime?": float,
+    "sha256?": LINE,
+    "text?": str,
 }
+_ACTIVE = [Row((str, str, str))]
+_STEP = {
+    "state": Text("begun|done|failed", "a state"),
+    "thing": LINE,
+    "sentence": LINE,
+    "sign": Text("[-+~!]", "a sign"),
+    "verb_was": LINE,
+    "wave": int,
+    "step?": int,
+    "verb?": LINE,
+    "args?": {},
+    "guard?": {},
+    "kind?": LINE,
+    "subject?": LINE,
+    "stays?": LINE,
+    "why?": str,
+    "is?": (None, str),
+    "was?": (None, str),
+    "now?": (None, str),
+    "names?": [LINE],
+}
+_SHAPES: dict[str, Shape] = {
+    "host": {
+        **dict.fromkeys(("os", "version", "codename", "name", "machine_id", "boot_id"), LINE),
+        "hostname": LINE,
+        "like": [LINE],
+        "python?": LINE,
+        "time?": float,
+        "monotonic?": float,
+    },
+    "file": (None, _PATH),
+    "options": (None, {**_PATH, "active": _ACTIVE, "managed?": (None, str)}),
+    "sources": {
+        "main": LINE,
+        "running": bool,
+        "files": [Row((LINE, _ACTIVE))],
+        "environment": {"*": str},
+    },
+    "named_files": {"*": (None, _PATH)},
+    "argv": _ARGV,
+    "lines": [str],
+    "rows": [str],
+    "secret": Text("[!-~]{1,1024}", "one word of printable letters"),
+    "each": {"*": {"*": _ARGV}},
+    "packages": {"*": (None, Text(r"[A-Za-z0-9.+:~^_-]{1,200}", "a version"))},
+    "units": {"*": {"*": str}},
+    "running_units": [LINE],
+    "pending_restarts": [LINE],
+    "disk": {"*": Row((int, int, int, int))},
+    "exists": {"*": bool},
+    "run": [({"state": Text("failed", "a step"), "why?": str}, _STEP)],
+    "runs": [LINE],
+}
+_UNIT = {"LoadState": LINE, "ActiveState": LINE, "*": str}
 
 
-_MESSAGES: dict[str, dict[str, type]] = {
+def _asked(read: Read) -> Shape:
+    """The shape that a question asks for: all names that it gives are to be in the answer."""
+    shape, args = _SHAPES[read.verb], read.args
+    if read.verb in ("packages", "exists") and args:
+        return {name: shape["*"] for name in args["names" if read.verb == "packages" else "paths"]}
+    if read.verb == "units" and args:
+        return dict.fromkeys(args["names"], _UNIT)
+    if read.verb == "each" and args:
+        return {"*": {what: _argv(question) for what, question in args["then"].items()}}
+    if read.verb == "argv":
+        return _argv(args)
+    if read.verb in ("file", "options") and args:
+        kind = args.get("kind", "file")
+        here = {**shape[1], "kind": Text(kind, f"a {kind}")}
+        needed = ["sha256"] if kind == "file" else []
+        needed += ["text"] if args.get("text") else []
+        return (None, {**here, **{name: here[f"{name}?"] for name in needed}})
+    return shape
+
+
+def _argv(args: Mapping[str, Json]) -> Shape:
+    return {**_ARGV, "peeled": str} if args.get("peel") else _ARGV
+
+
+def wrong(read: Read, value: Json) -> str:
+    """'' for what can be an answer to that question; else what is expected, and what is there."""
+    if read.verb in IN_PARTS:
+        # A million of them: all at once, and not one by one.
+        right = isinstance(value, list) and all(type(line) is str for line in value)
+        return "" if right else "expected lines, found something else"
+    said = misfit(value, _asked(read))
+    if said or read.verb != "argv":
+        return said
+    if read.args and value["code"] not in read.args.get("ok", [0]):
+        return (
+            f"expected an end with one of {list(read.args.get('ok', [0]))}, found {value['code']}"
+        )
+    return _document(read, value) if read.told is not None and not value["code"] else ""
+
+
+def _document(read: Read, value: Json) -> str:
+    try:
+        return misfit(strict_json.loads(value["out"]), read.told)
+    except ValueError as error:
+        return f"expected JSON, found {value['out'][:80]!r} ({str(error)[:80]})"
+
+
+def fits(verb: str, value: Json) -> bool:
+    """Whether the value can be an answer to a read of that verb, whatever its arguments."""
+    return not wrong(Read("", verb), value)
+
+
+# Messages
+
+_MESSAGES: dict[str, Shape] = {
     "beat": {},
     "end": {},
     "busy": {"who": str},
     "held": {"number": int},
-    "read": {"id": str},
+    "read": {"id": str, "error?": str},
     "part": {"id": str, "lines": list},
     "again": {"why": str},
     "stage": {"what": str},
-    "transferred": {"value": dict},
+    "transferred": {"value": {}},
     "refused": {"why": str},
-    "begin": {"step": int},
+    "begin": {"step": int, "waits?": bool},
     "done": {"step": int},
     "failed": {"step": int, "why": str},
 }
-
-
-IN_PARTS = {"lines", "rows"}
-"""Verbs whose answers come in messages 'part', a page each, before their 'read'."""
+_LONGEST = 4096
+"""Letters of who is at work, and of why something failed: what is longer is cut."""
+_LATEST = 4102444800
+"""2100: the numbers of runs begin with the time, and hosts refuse a lower one for ever."""
 
 
 def unasked(host: str) -> Unreachable:
@@ -123,17 +163,71 @@ def unasked(host: str) -> Unreachable:
 
 def is_message(message: dict[str, Json]) -> bool:
     """Whether the agent says such things at all."""
-    fields = _MESSAGES.get(str(message["t"]))
-    if fields is None or (message["t"] == "read" and not {"value", "error"} & set(message)):
+    shape = _MESSAGES.get(message["t"]) if isinstance(message["t"], str) else None
+    if shape is None or (message["t"] == "read" and not {"value", "error"} & set(message)):
         return False
-    if not isinstance(message.get("error", ""), str):
-        return False
-    return all(isinstance(message.get(name), kind) for name, kind in fields.items())
+    if message["t"] == "held" and not misfit(message, shape):
+        return bool(0 <= message["number"] < _LATEST)
+    return not misfit(message, shape)
 
 
-def fits(verb: str, value: Json) -> bool:
-    """Whether the value can be an answer to a read of that verb."""
-    try:
-        return bool(_SHAPES[verb](value))
-    except (AttributeError, KeyError, TypeError):
-        return False
+class Expected:
+    """What may still be said to one piece of work: each thing once, and no more bytes than asked.
+
+    until: when it has to be over (time.monotonic()); GRACE seconds after the agent's own deadline.
+    """
+
+    GRACE = 60.0
+    _FEW = 64
+    """Messages of other kinds: a backup's stages, who holds a lock."""
+
+    def __init__(self, host: str, work: Mapping[str, Json]) -> None:
+        self._host, self._few = host, self._FEW
+        reads = [*work.get("reads", ()), *work.get("then", ())]
+        self._reads = {read["id"]: int(read.get("most", Read.most)) for read in reads}
+        self._steps: dict[int, str] = {step["id"]: "" for step in work.get("steps", ())}
+        self.until = time.monotonic() + float(work.get("deadline", 600)) + self.GRACE
+
+    def take(self, message: Message) -> Message:
+        """The message, long texts cut.  Raises Unreachable for one too many."""
+        kind = message["t"]
+        if not self._is_due(kind, message):
+            raise unasked(self._host)
+        return {
+            **message,
+            **{
+                name: message[name][:_LONGEST]
+                for name in ("who", "why", "error", "what")
+                if isinstance(message.get(name), str)
+            },
+        }
+
+    def _is_due(self, kind: str, message: Message) -> bool:
+        if kind in ("beat", "end"):
+            return True
+        if kind == "part":
+            return self._part(message["id"], message["lines"])
+        if kind == "read":
+            return self._reads.pop(message["id"], None) is not None
+        if kind in ("begin", "done", "failed"):
+            before = "" if kind == "begin" else "begin"
+            due = self._steps.get(message["step"]) == before
+            self._steps[message["step"]] = kind
+            return due
+        self._few -= 1
+        return self._few >= 0
+
+    def _part(self, read: str, lines: Json) -> bool:
+        if read not in self._reads or any(type(line) is not str for line in lines):
+            return False
+        # An empty line takes memory too.
+        self._reads[read] -= sum(len(line) + 64 for line in lines) + 64
+        if self._reads[read] < 0:
+            raise Unreachable(
+                host=self._host,
+                subject=read,
+                found="answers without end",
+                expected="an answer that ends",
+                advice="look at what that host is at",
+            )
+        return True

@@ -262,11 +262,17 @@ class Host:
 
 @dataclass(frozen=True)
 class Read:
-    """One question to a host: an agent's verb and its arguments (JSON)."""
+    """One question to a host: an agent's verb and its arguments (JSON).
+
+    told: the shape of the JSON document that a command prints (core.shapes), where it is one.
+    most: bytes of all lines of an answer that comes in parts.
+    """
 
     id: str
     verb: str
     args: Args = field(default_factory=dict)
+    told: Any = None
+    most: int = 64 * 1024 * 1024
 
     def together(self, other: Read) -> Read:
         """One question for two of the same id: for packages, the names of both."""

@@ -8,9 +8,9 @@ Knows nothing of how they come; what else stands there is noise.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
+from fabfile.core import strict_json
 from fabfile.core.contract import Json
 
 LARGEST_PIECE = 4 * 1024 * 1024
@@ -23,7 +23,7 @@ class Frames:
     """
 
     def __init__(self, nonce: bytes) -> None:
-        self._nonce, self._rest = nonce, b""
+        self._nonce, self._rest = nonce, bytearray()
         self._pieces: list[bytes] = []
         self._wanted = 0
         self.noise = 0
@@ -52,7 +52,8 @@ class Frames:
             self._rest += line
             if not found:
                 return
-            whole, self._rest, data = self._rest, b"", rest
+            whole, data = bytes(self._rest), rest
+            self._rest.clear()
             message = self._message(whole)
             if message and message["t"] == "bytes" and _is_size(message.get("size")):
                 self._wanted = message["size"]
@@ -70,8 +71,8 @@ class Frames:
         """The agent's message in a line; None for what somebody else printed there."""
         _, found, text = line.partition(self._nonce + b" ")
         try:
-            message = json.loads(text) if found else None
-        except (ValueError, RecursionError):
+            message = strict_json.loads(text) if found else None
+        except ValueError:
             message = None
         if isinstance(message, dict) and "t" in message:
             return message
@@ -80,4 +81,4 @@ class Frames:
 
 
 def _is_size(value: object) -> bool:
-    return isinstance(value, int) and 0 < value <= LARGEST_PIECE
+    return type(value) is int and 0 < value <= LARGEST_PIECE

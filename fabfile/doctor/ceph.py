@@ -233,7 +233,8 @@ _AT_WORK = {
 def _quorum(site: Site, looked: Looked, monmap: dict[str, Json]) -> Iterator[Finding]:
     admin = site.admin.name
     quorum = set(monmap.get("quorum", ()))
-    out = [mon["name"] for mon in monmap["mons"] if quorum and mon["rank"] not in quorum]
+    missing = [mon for mon in monmap["mons"] if quorum and mon["rank"] not in quorum]
+    out = [mon.get("name", f"rank {mon['rank']}") for mon in missing]
     if out:
         some = [daemons.Daemon("mon", name) for name in out]
         yield Finding(
@@ -250,7 +251,7 @@ def _quorum(site: Site, looked: Looked, monmap: dict[str, Json]) -> Iterator[Fin
 
 def _ratios(site: Site, looked: Looked, text: str) -> Iterator[Finding]:
     admin, typed = site.admin.name, site.cluster.platform.by_hand
-    ratios = {name: float(value) for name, value in re.findall(r'"(\w+)":\s*([0-9.]+)', text)}
+    ratios = {name: float(value) for name, value in re.findall(r'"(\w+)":\s*(\d+(?:\.\d+)?)', text)}
     known = {"nearfull_ratio": 0.85, "backfillfull_ratio": 0.90, "full_ratio": 0.95}
     have = [ratios[name] for name in known if name in ratios]
     if len(have) == 3 and (have != sorted(have) or have[2] > 0.97):

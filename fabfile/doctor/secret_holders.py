@@ -106,7 +106,7 @@ def _ceph(site: Site, looked: Looked, client: str) -> Iterator[Place]:
     answer = looked.seen(site.admin.name, "ceph.users")
     if answer:
         users = json.loads(answer["out"])["auth_dump"]
-        key = next((u["key"] for u in users if u["entity"] == f"client.{client}"), "")
+        key = next((u.get("key", "") for u in users if u["entity"] == f"client.{client}"), "")
         yield Place("Ceph", (site.admin.name,), "ceph auth", client, value=key)
 
 

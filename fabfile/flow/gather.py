@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fabfile.core.answers import IN_PARTS, fits, unasked
+from fabfile.core.answers import IN_PARTS, unasked, wrong
 from fabfile.core.contract import (
     CLOUD,
     Failed,
@@ -30,7 +30,9 @@ DEADLINE = 120
 
 def as_data(reads: Sequence[Read]) -> list[dict[str, Json]]:
     """Reads as they go to an agent."""
-    return [vars(read) for read in reads]
+    return [
+        {"id": read.id, "verb": read.verb, "args": read.args, "most": read.most} for read in reads
+    ]
 
 
 def questions(site: Site, stages: Sequence[Resource], host: Host) -> list[Read]:
@@ -58,7 +60,7 @@ class FactCollector:
 
     def __init__(self, asked: Mapping[Host, Sequence[Read]]) -> None:
         self.values: dict[str, dict[str, Json]] = {host.name: {} for host in asked}
-        self._verbs = {(h.name, r.id): r.verb for h, reads in asked.items() for r in reads}
+        self._asked = {(h.name, r.id): r for h, reads in asked.items() for r in reads}
         self._errors: dict[str, list[str]] = {}
         self._busy: dict[str, Stop] = {}
         self._parts: dict[tuple[str, str], list[str]] = {}
@@ -71,21 +73,21 @@ class FactCollector:
             self._wrong(host, message["why"])
         if message["t"] not in ("read", "part"):
             return
-        verb = self._verbs.get((host, message["id"]))
-        if verb is None:
+        read = self._asked.get((host, message["id"]))
+        if read is None:
             raise unasked(host)
         if message["t"] == "part":
             self._parts.setdefault((host, message["id"]), []).extend(message["lines"])
             return
-        if verb in IN_PARTS and "error" not in message:
+        if read.verb in IN_PARTS and "error" not in message:
             message = {**message, "value": self._whole(host, message)}
         if "error" in message:
             self._wrong(host, message["error"])
-        elif not fits(verb, message["value"]):
-            self._wrong(host, f"{message['id']}: answers something else than was asked")
+        elif said := wrong(read, message["value"]):
+            self._wrong(host, f"{message['id']}: answers something else than was asked: {said}")
         else:
             value = message["value"]
-            self.values[host][message["id"]] = Secret(value) if verb == "secret" else value
+            self.values[host][message["id"]] = Secret(value) if read.verb == "secret" else value
 
     def _whole(self, host: str, message: Message) -> Json:
         """The lines of all parts; None where they are not as many as the host says."""
@@ -114,6 +116,6 @@ class FactCollector:
         """{host: why} of those that have not answered all."""
         return {
             host: Unreachable(host=host, found=f"left {name} without an answer")
-            for host, name in self._verbs
+            for host, name in self._asked
             if name not in self.values[host]
         }

@@ -6,12 +6,12 @@ nothing.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from fabfile.core.contract import BadInput, Facts, Failed, Host, Json, Read
+from fabfile.core import strict_json
+from fabfile.core.contract import Args, BadInput, Facts, Failed, Host, Json, Read
+from fabfile.core.shapes import LINE, UUID, Shape, Text, misfit
 from fabfile.model.site import Site
 
 KEYS = r'key":\s*"([^"]+)"'
@@ -19,6 +19,43 @@ KEYS = r'key":\s*"([^"]+)"'
 LUMINOUS, OCTOPUS = 12, 15
 _EINVAL = 22
 """How the ceph program ends for a command that its monitors do not know."""
+ADDRESS = Text(
+    r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[[0-9a-fA-F:.]{2,45}\]):[0-9]{1,5}(?:/[0-9]+)?",
+    "an address with its port",
+)
+"""As Ceph writes a monitor's; it becomes a line of configuration on every host."""
+_PUBLIC = {"addrvec?": [{"type": Text("v1|v2|any", "v1, v2 or any"), "addr": ADDRESS}]}
+MONMAP: Shape = {
+    "fsid": UUID,
+    "mons": [{"rank": int, "name?": LINE, "addr?": LINE, "public_addrs?": _PUBLIC}],
+    "quorum?": [int],
+}
+HEALTH: Shape = {
+    "checks?": {"*": {"severity?": LINE, "summary?": {"message?": str}, "detail?": [{}]}},
+    "mutes?": [{"code?": LINE}],
+}
+VERSION: Shape = {"version": LINE}
+VERSIONS: Shape = {"*": {"*": int}}
+POOLS: Shape = [
+    {
+        "pool_name": LINE,
+        **dict.fromkeys(("type?", "size?", "min_size?", "pg_num?"), int),
+        "pg_autoscale_mode?": LINE,
+        "erasure_code_profile?": LINE,
+        "application_metadata?": {"*": {}},
+    }
+]
+USERS: Shape = {"auth_dump": [{"entity": LINE, "key?": LINE, "caps?": {"*": LINE}}]}
+DF: Shape = {"pools?": [{"name": LINE, "stats?": {"bytes_used?": int, "percent_used?": float}}]}
+_TOLD = {
+    "ceph.health": HEALTH,
+    "ceph.monmap": MONMAP,
+    "ceph.version": VERSION,
+    "ceph.versions": VERSIONS,
+    "ceph.pools": POOLS,
+    "ceph.users": USERS,
+}
+"""What is believed of Ceph's answers: the shape of each."""
 STOPPING = ("MON_DOWN_NO_QUORUM", "OSD_FULL", "POOL_FULL")
 """Health codes at which nothing is altered; warnings of other kinds are not ours."""
 
@@ -50,8 +87,8 @@ def addresses(text: str) -> frozenset[str]:
 
 
 def monitors(monmap: Json) -> tuple[str, ...]:
-    """The monitors of 'mon dump', each as ceph.conf's mon_host has it."""
-    return tuple(map(_mon_host, _ranked(monmap)))
+    """The monitors of 'mon dump' that have an address, each as ceph.conf's mon_host has it."""
+    return tuple(filter(None, map(_mon_host, _ranked(monmap))))
 
 
 def _ranked(monmap: Json) -> list[dict[str, Json]]:
@@ -72,23 +109,27 @@ def reads(site: Site, host: Host) -> list[Read]:
     if host != site.admin:
         return []
     return [
-        Read("ceph.health", "argv", {"argv": ceph(site, "health", "detail")}),
+        _read("ceph.health", {"argv": ceph(site, "health", "detail")}),
         *identity(site),
-        Read("ceph.version", "argv", {"argv": ceph(site, "version")}),
-        Read("ceph.versions", "argv", {"argv": ceph(site, "versions"), "ok": [0, _EINVAL]}),
-        Read("ceph.pools", "argv", {"argv": ceph(site, "osd", "pool", "ls", "detail")}),
-        Read("ceph.users", "argv", {"argv": ceph(site, "auth", "list"), "mask": [KEYS]}),
+        _read("ceph.version", {"argv": ceph(site, "version")}),
+        _read("ceph.versions", {"argv": ceph(site, "versions"), "ok": [0, _EINVAL]}),
+        _read("ceph.pools", {"argv": ceph(site, "osd", "pool", "ls", "detail")}),
+        _read("ceph.users", {"argv": ceph(site, "auth", "list"), "mask": [KEYS]}),
     ]
 
 
 def pool_names(site: Site, facts: Facts) -> list[str]:
     """The pools, of the answer to 'osd pool ls'.  Raises Failed where that is none."""
-    return [str(name) for name in _told(facts, site.admin.name, "ceph.pools")]
+    return [str(name) for name in _told(facts, site.admin.name, "ceph.pools", [LINE])]
+
+
+def _read(name: str, args: Args) -> Read:
+    return Read(name, "argv", args, told=_TOLD[name])
 
 
 def identity(site: Site) -> list[Read]:
     """What tells which cluster this is, where it lives included."""
-    return [Read("ceph.monmap", "argv", {"argv": ceph(site, "mon", "dump")})]
+    return [_read("ceph.monmap", {"argv": ceph(site, "mon", "dump")})]
 
 
 def fsid(site: Site, facts: Facts) -> str:
@@ -102,10 +143,8 @@ def fsid(site: Site, facts: Facts) -> str:
 
 def _monmap(site: Site, facts: Facts) -> Json:
     admin = site.admin.name
-    monmap = _told(facts, admin, "ceph.monmap", "fsid", "mons")
+    monmap = _told(facts, admin, "ceph.monmap")
     found = monmap["fsid"]
-    if not isinstance(found, str):
-        raise Failed(host=admin, subject="ceph monmap", expected="a text fsid", found=repr(found))
     if site.fsid and found.lower() != site.fsid.lower():
         raise BadInput(
             f"{admin}: expected the cluster {site.fsid} (fsid of the site file), found "
@@ -135,9 +174,11 @@ def seen(site: Site, facts: Facts) -> Cluster:
             advice="mend that first",
         )
     pools = _told(facts, admin, "ceph.pools")
-    _refuse_odd(admin, "ceph pools", pools, _is_pool)
-    users = _told(facts, admin, "ceph.users", "auth_dump")["auth_dump"]
-    _refuse_odd(admin, "ceph users", users, _is_user)
+    users = _told(facts, admin, "ceph.users")["auth_dump"]
+    if not monitors(monmap):
+        raise Failed(
+            host=admin, subject="ceph monmap", expected="monitors with addresses", found="none"
+        )
     return Cluster(
         fsid=monmap["fsid"],
         monitors=monitors(monmap),
@@ -148,50 +189,23 @@ def seen(site: Site, facts: Facts) -> Cluster:
     )
 
 
-def _refuse_odd(admin: str, what: str, items: Json, fits: Callable[[Json], bool]) -> None:
-    """Raises Failed for a list of which an item is none of Ceph's."""
-    odd = [one for one in items if not fits(one)] if isinstance(items, list) else [items]
-    if odd:
-        raise Failed(
-            host=admin, subject=what, expected="what Ceph lists there", found=repr(odd[0])[:80]
-        )
-
-
-def _is_pool(one: Json) -> bool:
-    if not isinstance(one, dict) or not isinstance(one.get("pool_name"), str):
-        return False
-    return isinstance(one.get("application_metadata", {}), dict)
-
-
-def _is_user(one: Json) -> bool:
-    """Caps are texts by the daemon's name; the key is a fingerprint."""
-    if not isinstance(one, dict) or not isinstance(one.get("entity"), str):
-        return False
-    caps = one.get("caps", {})
-    texts = [one.get("key", ""), *caps.values()] if isinstance(caps, dict) else [None]
-    return all(isinstance(text, str) for text in texts)
-
-
-def _told(facts: Facts, admin: str, read: str, *names: str) -> Json:
+def _told(facts: Facts, admin: str, read: str, shape: Shape = None) -> Json:
     """An answer's document.  Raises Failed where it is no such thing as Ceph says there."""
-    out = facts.of(admin, read)["out"]
+    out, subject = facts.of(admin, read)["out"], read.replace(".", " ")
     try:
-        found = json.loads(out)
-    except (ValueError, RecursionError):
-        found = None
-    kind = list if read == "ceph.pools" else dict
-    if not isinstance(found, kind) or any(name not in found for name in names):
-        expected = " with ".join(["JSON", *filter(None, [" and ".join(names)])])
-        raise Failed(
-            host=admin, subject=read.replace(".", " "), expected=expected, found=repr(out[:80])
-        )
+        found = strict_json.loads(out)
+    except ValueError:
+        raise Failed(host=admin, subject=subject, expected="JSON", found=repr(out[:80])) from None
+    if said := misfit(found, shape or _TOLD[read]):
+        raise Failed(host=admin, subject=subject, expected="JSON as Ceph writes it", found=said)
     return found
 
 
 def _mon_host(mon: dict[str, Json]) -> str:
     addresses = mon.get("public_addrs", {}).get("addrvec")
     if not addresses:
-        return str(mon["addr"]).split("/", maxsplit=1)[0]
+        plain = mon.get("addr", "")
+        return "" if misfit(plain, ADDRESS) else str(plain).split("/", maxsplit=1)[0]
     return "[" + ",".join(f"{a['type']}:{a['addr']}" for a in addresses) + "]"
 
 
@@ -209,7 +223,7 @@ def release(facts: Facts, admin: str) -> int:
     """
     all_of_them = facts.of(admin, "ceph.versions")
     if all_of_them["code"] == _EINVAL:
-        texts = [_told(facts, admin, "ceph.version", "version")["version"]]
+        texts = [_told(facts, admin, "ceph.version")["version"]]
     else:
         versions = _told(facts, admin, "ceph.versions")
         texts = list(versions.get("mon") or versions.get("overall") or ())

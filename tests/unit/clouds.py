@@ -13,6 +13,7 @@ from fabfile.flow.inspect.survey import release_names
 from fabfile.resources import auth, service_config
 
 from .states import (
+    DEBIAN,
     FSID,
     KEY,
     VIRSH_READS_FILES,
@@ -86,6 +87,12 @@ def options(service, known=None):
 DAEMONS = {"libvirtd.service": "active", "libvirtd.socket": "active"}
 
 
+ABSENT = {
+    name: {"LoadState": "not-found", "ActiveState": "inactive"}
+    for name in DEBIAN["daemons"]["libvirt"]
+}
+
+
 def daemons(**states):
     """What units were seen; libvirtd__socket stands for libvirtd.socket."""
     told = {name.replace("__", "."): state for name, state in states.items()} or DAEMONS
@@ -143,7 +150,7 @@ def compute(number):
             "virsh.secret-set-value": VIRSH_READS_FILES,
             "guests": said("instance-1\n"),
             "units": units("nova-compute"),
-            "libvirt.daemons": daemons(),
+            "libvirt.daemons": {**ABSENT, **daemons()},
             "domains": {INSTANCE: {"disks": said(disk_xml())}},
         },
     )

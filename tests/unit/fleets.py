@@ -26,6 +26,7 @@ class StandIn:
     def answer(self, host, read, say):
         known = {"os": "debian", "name": "Debian", "machine_id": host, "boot_id": "b"}
         versions = {"nova-common": "2:26.2.2-1", "glance-common": None, "cinder-common": None}
+        known |= {"like": [], "version": "12", "codename": "bookworm"}
         values = {"host": {**known, "hostname": host}, "packages": versions, **self.values(host)}
         say(t="read", id=read["id"], value=values[read["verb"]])
 

@@ -93,7 +93,7 @@ def secret(uuid, name="client.volumes secret", value=KEY, private="no"):
     return {
         uuid: {
             "xml": {"code": 0, "out": xml, "err": ""},
-            "value": {"code": 0 if value else 1, "out": value or "", "err": ""},
+            "value": {"code": 0 if value else 1, "out": value or "", "err": "", "peeled": ""},
         }
     }
 

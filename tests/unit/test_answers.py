@@ -2,8 +2,12 @@
 
 import pytest
 
-from fabfile.core import answers
+from fabfile.core import answers, strict_json
+from fabfile.core.contract import Facts, Failed, Read, Unreachable
 from fabfile.core.remote import reads
+from fabfile.resources import cluster as of_ceph
+
+from .states import FSID, answer, cluster, site
 
 FILE = {"kind": "file", "mode": "0644", "owner": "root", "group": "root", "sha256": "aa"}
 TOLD = {"code": 0, "out": "", "err": ""}
@@ -114,3 +118,103 @@ def test_what_it_never_tells(message):
 @pytest.mark.parametrize("error, fits", [("no virsh", True), (5, False), (None, False)])
 def test_why_a_read_failed_is_a_text(error, fits):
     assert answers.is_message({"t": "read", "id": "x", "error": error}) == fits
+
+
+WORK = {
+    "reads": [{"id": "rows", "verb": "rows", "most": 1000}, {"id": "host", "verb": "host"}],
+    "steps": [{"id": 0}],
+    "deadline": 1,
+}
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"t": "part", "id": "rows", "lines": ["x" * 1001]}],
+        [{"t": "part", "id": "rows", "lines": []}] * 100,
+        [{"t": "part", "id": "rows", "lines": [""] * 100}],
+        [{"t": "part", "id": "rows", "lines": [5]}],
+        [{"t": "part", "id": "other", "lines": []}],
+        [{"t": "read", "id": "host", "value": 1}] * 2,
+        [{"t": "read", "id": "other", "value": 1}],
+        [{"t": "done", "step": 0}],
+        [{"t": "begin", "step": 0}] * 2,
+        [{"t": "begin", "step": 7}],
+        [{"t": "busy", "who": "x"}] * 100,
+    ],
+)
+def test_no_more_is_taken_than_was_asked(messages):
+    expected = answers.Expected("n1", WORK)
+    with pytest.raises(Unreachable, match="^n1"):
+        for message in messages:
+            expected.take(message)
+
+
+def test_what_is_asked_is_taken_and_long_words_are_cut():
+    expected = answers.Expected("n1", WORK)
+    for message in (
+        {"t": "beat"},
+        {"t": "part", "id": "rows", "lines": ["a"]},
+        {"t": "read", "id": "rows", "value": 1},
+        {"t": "begin", "step": 0},
+    ):
+        assert expected.take(message) == message
+    assert len(expected.take({"t": "failed", "step": 0, "why": "x" * 9999})["why"]) == 4096
+
+
+@pytest.mark.parametrize("number", [-1, 10**18, True])
+def test_a_runs_number_is_one_that_the_next_run_can_pass(number):
+    assert not answers.is_message({"t": "held", "number": number})
+
+
+@pytest.mark.parametrize(
+    "text", ["NaN", "1e999", "[" * 100_000, "9" * 5000, '"\\ud800"', "[", "-Infinity"]
+)
+def test_json_that_is_none_or_without_bounds(text):
+    with pytest.raises(ValueError):
+        strict_json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "read, value",
+    [
+        (Read("p", "packages", {"names": ["a"]}), {}),
+        (Read("e", "exists", {"paths": ["/x"]}), {}),
+        (Read("f", "file", {"path": "/x", "text": True}), FILE),
+        (Read("f", "file", {"path": "/x"}), {**FILE, "mode": "rw"}),
+        (Read("d", "disk", {"paths": ["/"]}), {"/": []}),
+        (Read("u", "units", {"names": ["a"]}), {"a": {}}),
+        (Read("e", "each", {"then": {"xml": {}}}), {"x": {}}),
+        (Read("a", "argv", {"argv": ["x"], "peel": True}), TOLD),
+        (Read("a", "argv", {"argv": ["x"]}), {**TOLD, "code": 5}),
+        (Read("a", "argv", {"argv": ["x"]}, told=[]), {**TOLD, "out": "{}"}),
+        (Read("s", "secret", {"argv": ["x"]}), "a\n[client]"),
+    ],
+)
+def test_an_answer_has_what_its_question_asks_for(read, value):
+    assert answers.wrong(read, value).count("expected") == 1
+
+
+EVIL = "\n[client]\nadmin_socket = /etc/cron.d/x\n#"
+
+
+@pytest.mark.parametrize(
+    "monmap",
+    [
+        {"fsid": FSID + EVIL, "mons": [{"rank": 0, "addr": "10.0.0.1:6789/0"}]},
+        {"fsid": FSID, "mons": [{"rank": 0, "addr": "10.0.0.1:6789" + EVIL}]},
+        {"fsid": FSID, "mons": [{"rank": 0, "addr": "10.0.0.1:6789 keyring=/x"}]},
+        *(
+            {"fsid": FSID, "mons": [{"rank": 0, "public_addrs": {"addrvec": [address]}}]}
+            for address in (
+                {"type": "v2", "addr": "10.0.0.1:3300" + EVIL},
+                {"type": "v2" + EVIL, "addr": "10.0.0.1:3300"},
+                {"type": "v2", "addr": "mon,[x]:3300"},
+            )
+        ),
+    ],
+)
+def test_a_monitor_map_writes_no_line_of_its_own(monmap):
+    facts = Facts({"ceph01": {**cluster(), "ceph.monmap": answer(monmap)}, "n1": {}})
+    with pytest.raises(Failed, match="^ceph01: ceph monmap"):
+        of_ceph.seen(site(), facts)

@@ -28,7 +28,7 @@ class Fleet:
             if host == self.dead:
                 return {host: Unreachable(f"{host}: {self.dead}")}
             for read in work.get("reads", ()):
-                heard(host, {"t": "read", "id": read["id"], "value": f"key by {read['args']}"})
+                heard(host, {"t": "read", "id": read["id"], "value": f"key-by-{read['id']}"})
         return {}
 
 
@@ -47,7 +47,7 @@ def test_keys_are_put_in_at_the_last_moment_and_fetched_once():
     (read,) = asked["ceph01"]["reads"]
     assert read["args"]["argv"][-1] == "client.volumes" and first == second
     given, key = first["n1"]["steps"][0]["args"]["stdin"]
-    assert given == "a" and isinstance(key, Secret) and key.reveal().startswith("key by")
+    assert given == "a" and isinstance(key, Secret) and key.reveal().startswith("key-by")
     assert works["n1"]["steps"][0]["args"]["stdin"] == ["a", Ref(KEY)]
 
 

@@ -145,6 +145,10 @@ def test_who_could_not_look_is_named_with_every_reason():
     answers.on_message("n2", {"t": "busy", "who": "run x"})
     said = {host: (fault.code, str(fault)) for host, fault in answers.faults().items()}
     assert said == {
-        "n1": (1, "n1: could not look: a: no\nb: answers something else than was asked"),
+        "n1": (
+            1,
+            "n1: could not look: a: no\nb: answers something else than was asked: "
+            "expected a list, found 'x'",
+        ),
         "n2": (5, "n2: run x is at work there"),
     }

@@ -120,6 +120,7 @@ class Fleet(fleets.StandIn):
 
     def values(self, host):
         known = {"os": "debian", "like": [], "name": "Debian", "machine_id": host, "boot_id": "b"}
+        known |= {"version": "12", "codename": "bookworm"}
         return {"host": {**known, "hostname": host}, **VALUES}
 
 
@@ -220,7 +221,7 @@ def test_what_looks_only_writes_nothing_on_another_cloud(at, name):
         ({"code": 0, "out": "", "err": ""}, "fsid"),
         (answer({"fsid": None, "mons": []}), "fsid"),
         (answer({"fsid": 7, "mons": []}), "fsid"),
-        (answer({"fsid": "", "mons": []}), "another cloud"),
+        (answer({"fsid": "", "mons": []}), "fsid"),
     ],
 )
 def test_a_cluster_that_does_not_say_which_it_is_is_not_the_pinned_one(at, monmap, said):

@@ -6,9 +6,11 @@ edits, reads, gives attributes, takes away and takes back.
 
 import hashlib
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -62,13 +64,13 @@ class Ground:
 
 
 @pytest.fixture
-def ground(tmp_path, monkeypatch):
-    monkeypatch.setattr(state, "STATE", str(tmp_path / "state"))
-    for parent in tmp_path.parents[:3]:
-        if parent != Path("/tmp"):
-            parent.chmod(0o755)
+def ground(monkeypatch):
+    # Not pytest's own folder, which another session of pytest closes to others than root.
+    folder = Path(tempfile.mkdtemp(prefix="stackrbd-places-", dir="/tmp"))
+    monkeypatch.setattr(state, "STATE", str(folder / "state"))
     state.begin("r1", True)
-    return Ground(tmp_path)
+    yield Ground(folder)
+    shutil.rmtree(folder)
 
 
 def digest(text):
@@ -288,7 +290,7 @@ def test_a_temporary_file_that_is_exchanged_is_noticed(ground, monkeypatch):
     assert ground.roots() == ground.before
 
 
-def test_a_validator_sees_the_new_file_whatever_its_name_leads_to(ground, tmp_path):
+def test_a_validator_sees_the_new_file_whatever_its_name_leads_to(ground):
     def other_then_read(made):
         (name,) = [n for n in os.listdir(ground.etc) if n.startswith(files.PREFIX)]
         (ground.etc / name).unlink()

@@ -206,5 +206,5 @@ def test_what_ceph_would_not_say_is_named(read, out):
 def test_items_that_are_none_of_cephs_are_named(read, document):
     seen = {**cluster(), f"ceph.{read}": answer(document)}
     for resource in (pools, auth):
-        with pytest.raises(Failed, match=f"^ceph01: ceph {read}: expected what Ceph lists there"):
+        with pytest.raises(Failed, match=f"^ceph01: ceph {read}: expected JSON as Ceph writes it"):
             resource.plan(site(), Facts({"ceph01": seen}))

@@ -109,10 +109,12 @@ def test_no_import_is_overlooked(text, expected):
     assert imported(ast.parse(text), "fabfile.core.remote") == expected
 
 
+FORMS = ("fabfile.core.shapes", "fabfile.core.strict_json")
+"""Pure: what a document may be."""
 MAY_IMPORT = {
     "core": (),
     "model": (CONTRACT,),
-    "resources": (CONTRACT, "fabfile.model"),
+    "resources": (CONTRACT, *FORMS, "fabfile.model"),
     "audit": (CONTRACT, "fabfile.model", "fabfile.resources"),
     "backup": ("fabfile.core", "fabfile.model", "fabfile.resources", "fabfile.audit"),
     "doctor": (CONTRACT, "fabfile.model", "fabfile.resources", "fabfile.audit", "fabfile.backup"),

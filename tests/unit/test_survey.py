@@ -20,7 +20,8 @@ from .states import FSID, HOSTS, OTHER, THIRD, conf, secret, site
 
 N1 = Host("n1", ("compute",))
 ASKED = {N1: [Read("host", "host"), Read("pending_restarts", "pending_restarts")]}
-MACHINE = {"os": "", "name": "", "machine_id": "", "boot_id": "", "hostname": "", "time": 1000.0}
+NAMED = ("os", "name", "machine_id", "boot_id", "hostname", "version", "codename")
+MACHINE = {**dict.fromkeys(NAMED, ""), "like": [], "time": 1000.0}
 
 
 def hearing(monkeypatch, began, came, *messages):

@@ -75,7 +75,8 @@ def test_what_is_right_with_clones_is_that_of_the_release(flown):
 
 def test_of_a_release_that_is_not_told_nothing_is_expected(flown):
     plain = flown.values
-    flown.values = lambda host: {**plain(host), "packages": {"nova-common": None}}
+    untold = dict.fromkeys(("cinder-common", "glance-common", "nova-common"))
+    flown.values = lambda host: {**plain(host), "packages": untold}
     canary(flown)
     assert dict(flown.expected.answers) == {}
 

@@ -126,6 +126,7 @@ class _Agent:
 
     def __init__(self, channel: paramiko.Channel, compiled: bool) -> None:
         self.channel, self.nonce = channel, b""
+        self.expected = answers.Expected("", {})
         self.compiled, self._has = compiled, []  # type: ignore[var-annotated]
 
     def give(self, work: Mapping[str, Json]) -> bool:
@@ -257,6 +258,7 @@ class HostConnection(Connection):
         began_anew = agent is None
         while True:
             agent = agent or self._started()
+            agent.expected = answers.Expected(self.host_name, work)
             given = agent.give(work)
             ending = self._dispatch(agent, on_message, holds) if given else "nothing"
             if ending != "nothing":
@@ -340,7 +342,13 @@ class HostConnection(Connection):
                 if message["t"] == "end":
                     return "end"
                 if message["t"] != "beat":
-                    on_message(self.host_name, message)
+                    on_message(self.host_name, agent.expected.take(message))
+            if now > agent.expected.until:
+                raise Unreachable(
+                    host=self.host_name,
+                    found="says that it is at work, and does not end",
+                    expected="an end at the deadline that it was given",
+                )
             last = now if data and frames.speaking else last
             if data == b"" or now - last > SILENCE or frames.longest_noise > _LARGEST_LINE:
                 break

@@ -71,7 +71,7 @@ class TimedCollector(FactCollector):
         """{(host, read id): why} of what hosts that are there left out."""
         return {
             (host, read): Stop("it was left without an answer", host=host)
-            for host, read in self._verbs
+            for host, read in self._asked
             if host not in gone and read not in self.values[host]
         }
 
