@@ -25,6 +25,7 @@ READING = (
     "state",
     "packages",
     "configuration",
+    "sudo_log",
     "reads",
     "agent",
 )

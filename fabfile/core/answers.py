@@ -50,6 +50,8 @@ _SHAPES: dict[str, Shape] = {
     "host": {
         **dict.fromkeys(("os", "version", "codename", "name", "machine_id", "boot_id"), LINE),
         "hostname": LINE,
+        "sudo_keeps?": [LINE],
+        "sudo_unknown?": LINE,
         "like": [LINE],
         "python?": LINE,
         "time?": float,

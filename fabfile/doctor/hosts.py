@@ -19,6 +19,7 @@ from fabfile.doctor.finding import (
     words,
 )
 from fabfile.doctor.observation import Looked
+from fabfile.model import sudo_log
 from fabfile.model.platforms import Platform
 from fabfile.model.site import Site
 
@@ -123,21 +124,16 @@ def _disks(host: str, disks: dict[str, list[int]]) -> Iterator[Finding]:
 
 
 def _sudo(host: str, seen: Seen) -> Iterator[Finding]:
-    if seen.get("host", {}).get("sudo_keeps_input"):
+    if fault := sudo_log.fault(seen.get("host") or {}):
         yield Finding(
             ERROR,
-            "sudo.log_input",
+            "sudo.log",
             (host,),
             "sudo",
-            "log_input is on",
-            "python3 without it",
-            "keys that are sent on standard input would be in sudo's log",
-            (
-                words(
-                    "there, by visudo -f /etc/sudoers.d/91-stackrbd-input, the line: "
-                    "Defaults!/usr/bin/python3* !log_input"
-                ),
-            ),
+            fault[0],
+            "python3 without a log of what it reads and says",
+            "keys pass through the agent's standard input and output",
+            (words(fault[1]),),
         )
 
 

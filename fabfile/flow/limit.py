@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from fabfile.core import journal
 from fabfile.core.contract import BadInput, Json, Unreachable
+from fabfile.model import sudo_log
 from fabfile.model.site import SHARE, Site
 
 FAILED = "@failed"
@@ -93,13 +94,14 @@ def sampled(names: Sequence[str], word: str, seed: str) -> list[str]:
 
 
 def refuse_where_input_is_kept(answers: Mapping[str, Mapping[str, Json]]) -> None:
-    """Raises Unreachable where sudo would write the keys that it is sent into its log."""
-    hosts = [n for n, seen in answers.items() if seen.get("host", {}).get("sudo_keeps_input")]
-    if hosts:
-        raise Unreachable(
-            f"{', '.join(hosts)}: sudo keeps what it reads (log_input): keys would be in its "
-            "log; for python3, take that out: Defaults!/usr/bin/python3* !log_input"
-        )
+    """Raises Unreachable where sudo would write keys into its log, or may: they go to a host on
+    the agent's standard input, and come from one on its standard output."""
+    kept: dict[str, list[str]] = {}
+    for name, seen in answers.items():
+        if fault := sudo_log.fault(seen.get("host") or {}):
+            kept.setdefault(f"{fault[0]}; {fault[1]}", []).append(name)
+    if kept:
+        raise Unreachable("\n".join(f"{', '.join(n)}: {why}" for why, n in kept.items()))
 
 
 def refuse_one_host_under_two_names(answers: Mapping[str, Mapping[str, Json]]) -> None:

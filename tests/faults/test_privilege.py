@@ -76,10 +76,11 @@ def test_23_requiretty_is_said(cloud):
     assert "compute01" in said and "requiretty" in said
 
 
-def test_23_a_sudo_that_keeps_its_input_gets_no_key(cloud):
-    with defaults("Defaults log_input"):
+@pytest.mark.parametrize("log", ["log_input", "log_output"])
+def test_23_a_sudo_that_keeps_what_passes_gets_no_key(cloud, log):
+    with defaults(f"Defaults {log}"):
         said = refused(4, "integrate", "--check")
-    assert "compute01: sudo keeps what it reads (log_input)" in said
+    assert f"compute01: sudo keeps what passes through it ({log})" in said
 
 
 def test_24_a_list_of_commands_is_not_enough(cloud, silent_site):

@@ -63,7 +63,8 @@ def machine(number):
         "boot_id": f"b{number}",
         "python": "3.11",
         "hostname": f"h{number}",
-        "sudo_keeps_input": False,
+        "sudo_keeps": [],
+        "sudo_unknown": "",
         "monotonic": 5000.0,
         "time": BEGAN + 4000.0,
     }

@@ -501,7 +501,7 @@ def no_file_store(cloud):
             "apt",
         ),
         (new_keys, ERROR, "library.aes256k", "--only-upgrade -y librados2"),
-        (lambda c: c["n1"]["host"].update(sudo_keeps_input=True), ERROR, "sudo.log_input", "!log"),
+        (lambda c: c["n1"]["host"].update(sudo_keeps=["log_output"]), ERROR, "sudo.log", "!log"),
         (ceph_conf(clouds.CEPH_CONF.replace("fsid", "\tfsid")), NOTE, "ceph.conf.tabs", "sed -i"),
         (
             ceph_conf(f"{clouds.CEPH_CONF}[client.volumes]\nkey = {KEY}\n", host="ctl"),

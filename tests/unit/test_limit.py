@@ -115,8 +115,8 @@ def test_machines_that_are_two_are_not(answers):
 
 
 def test_a_sudo_that_keeps_its_input_is_refused_for_all_hosts_at_once():
-    answers = {n: host("a", sudo_keeps_input=n != "n2") for n in ("n1", "n2", "n3")}
-    with pytest.raises(Unreachable, match="^n1, n3: sudo keeps what it reads"):
+    answers = {n: host("a", sudo_keeps=["log_input"] * (n != "n2")) for n in ("n1", "n2", "n3")}
+    with pytest.raises(Unreachable, match="^n1, n3: sudo keeps what passes through it"):
         limits.refuse_where_input_is_kept(answers)
     limits.refuse_where_input_is_kept({"n2": answers["n2"], "cloud": {}})
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from . import configuration, files, packages, processes, state, units
+from . import configuration, files, packages, processes, state, sudo_log, units
 from .processes import Failed, expect, fingerprint, masked
 
 MANAGED = re.compile(r"^\s*[#;].*(?:managed by|puppet|ansible managed|chef|juju).*$", re.I | re.M)
@@ -33,21 +33,10 @@ def host():
         "boot_id": processes.text(files.read("/proc/sys/kernel/random/boot_id") or b"").strip(),
         "python": "%d.%d" % sys.version_info[:2],
         "hostname": os.uname()[1],
-        "sudo_keeps_input": _sudo_keeps_input(os.environ.get("SUDO_USER")),
+        **sudo_log.seen(os.environ),
         "monotonic": time.monotonic(),
         "time": time.time(),  # the last: it is said at once
     }
-
-
-_keeps_input = {}  # type: ignore[var-annotated]
-
-
-def _sudo_keeps_input(user):
-    """Whether sudo writes down what it is sent for this user: keys would be in its log."""
-    if user and user not in _keeps_input:
-        shown = processes.call(["sudo", "-n", "-l", "-U", user], timeout=20)[1]
-        _keeps_input[user] = bool(re.search(r"(?<!!)\blog_(input|stdin)\b", shown.lower()))
-    return bool(user) and _keeps_input[user]
 
 
 def file(path, text=False, mask=(), kind="file"):
