@@ -90,7 +90,7 @@ def kept(text):
         (
             listed(
                 matching="log_output",
-                bound="Defaults>root\n    log_output\n    Defaults!/usr/bin/python*\n    !log_output",
+                bound="Defaults>root\n    log_output\n    Defaults!/usr/bin/p*\n    !log_output",
             ),
             "",
         ),
