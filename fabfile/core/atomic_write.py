@@ -14,10 +14,10 @@ from pathlib import Path
 from fabfile.core.contract import BadInput
 
 
-def made(option: str, folder: Path) -> Path:
-    """A folder, made for its owner alone where it is not there.  Raises BadInput."""
+def made(option: str, folder: Path, mode: int = 0o700) -> Path:
+    """A folder, made with that mode where it is not there.  Raises BadInput."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
     except OSError as error:
         if not folder.exists():
             raise BadInput(f"{option}: {folder}: {error.strerror}; name another folder") from None

@@ -99,7 +99,8 @@ def test_it_is_0_whatever_was_found_and_says_it(reported, tmp_path):
         ("site.toml/below", "", "--out: .*site.toml/below: Not a directory"),
         ("site.toml", "", "--out: .*expected a folder, found a file"),
         ("", "metrics.txt", "--prom: .*expected a name that ends in .prom"),
-        ("", "absent/a.prom", "--prom: .*absent: no such folder"),
+        ("", "site.toml/a.prom", "--prom: .*expected a folder, found a file"),
+        ("", "site.toml/below/a.prom", "--prom: .*site.toml/below: Not a directory"),
     ],
 )
 def test_what_is_not_fit_is_refused_before_any_look(reported, tmp_path, out, prom, words):
@@ -113,6 +114,13 @@ def test_a_folder_that_is_not_there_is_made(reported, tmp_path, out):
     reported(tmp_path / out)
     assert (tmp_path / out / "report.html").is_file()
     assert (tmp_path / out).stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("folder", ["new", "a/b/c", "a/../b"])
+def test_the_metrics_folder_is_made_for_the_exporter(reported, tmp_path, folder):
+    reported(prom=tmp_path / folder / "a.prom")
+    assert mode(tmp_path / folder / "a.prom") == 0o644
+    assert mode(tmp_path / folder) & 0o700 == 0o700
 
 
 def test_a_state_folder_that_cannot_be_made(reported, tmp_path):

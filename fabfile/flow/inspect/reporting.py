@@ -127,7 +127,7 @@ def _metric_file(prom: str) -> Path:
         raise BadInput(
             f"--prom: {path}: expected a name that ends in .prom: the exporter reads no other"
         )
-    atomic_write.refuse_unfit("--prom", path.parent)
+    atomic_write.made("--prom", path.parent, 0o755)  # the exporter, another user, reads there
     return path
 
 
