@@ -1,5 +1,6 @@
 """The agent as it runs on a host: a process of its own, fed by standard input."""
 
+import base64
 import functools
 import grp
 import hashlib
@@ -196,6 +197,48 @@ def test_a_secret_is_not_in_the_words_of_a_failure(agent):
     (_, failed) = agent(steps=[step(0, "run", **sh(script, stdin=[{"secret": "hush"}]))]).all()
     assert "I was told ***" in failed["why"]
     assert "hush" not in json.dumps(steps_of(agent))
+
+
+CEPH_KEY = "AQDk3yZmAAAAABAAsecretsecretsecretXYZ12=="
+PLAIN_KEY = "Zr8-a-key-of-no-known-form-Kq3xW"
+
+
+@pytest.mark.parametrize("key", [CEPH_KEY, PLAIN_KEY])
+@pytest.mark.parametrize(
+    "script",
+    [
+        *(f"cat >&2; head -c {pad} /dev/zero | tr '\\0' . >&2; exit 1" for pad in (570, 580, 595)),
+        "head -c 65520 /dev/zero | tr '\\0' . >&2; cat >&2; exit 1",  # the output's own bound
+        "base64 -w0 >&2; exit 1",
+        "cat; exit 1",
+    ],
+)
+@pytest.mark.parametrize("old", [False, True], ids=["sent", "brought back"])
+def test_no_part_of_a_secret_is_in_the_words_of_a_failure(agent, tmp_path, key, script, old):
+    part = {"secret": key}
+    if old:
+        kept = hashlib.sha256(key.encode()).hexdigest()
+        (tmp_path / "state/runs/r0").mkdir(parents=True)
+        (tmp_path / "state/runs/r0" / kept).write_text(key)
+        part = {"run": "r0", "kept": kept}
+    (_, failed) = agent(steps=[step(0, "run", **sh(script, stdin=[part]))]).all()
+    told = failed["why"] + json.dumps(steps_of(agent))
+    encoded = base64.b64encode(key.encode()).decode()
+    parts = {text[at : at + 8] for text in (key, encoded) for at in range(len(text) - 7)}
+    assert not [part for part in parts if part in told], failed["why"]
+    assert "exit code 1" in failed["why"]
+
+
+def test_old_passwords_of_a_file_that_is_brought_back_are_in_no_words(agent, tmp_path):
+    text = "[DEFAULT]\ntransport_url = rabbit://u:0ldPassw0rd@h/\n[k]\npassword: An0therOne\n"
+    kept = hashlib.sha256(text.encode()).hexdigest()
+    (tmp_path / "state/runs/r0").mkdir(parents=True)
+    (tmp_path / "state/runs/r0" / kept).write_text(text)
+    script = "sed 's/.*[=:] //' >&2; exit 1"
+    part = {"run": "r0", "kept": kept}
+    (_, failed) = agent(steps=[step(0, "run", **sh(script, stdin=[part]))]).all()
+    assert "0ldPassw0rd" not in failed["why"] and "An0therOne" not in failed["why"]
+    assert "[DEFAULT]" in failed["why"]
 
 
 def test_it_finishes_its_step_and_begins_no_other_when_the_asker_leaves(agent, tmp_path):

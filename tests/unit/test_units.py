@@ -41,6 +41,59 @@ def programs(monkeypatch):
     return called, answers
 
 
+URLS = [
+    "Could not parse rfc1738 URL from string 'mysql+pymysql//cinder:S3cretPw@controller/cinder'",
+    "amqp://openstack:S3cretPw@controller:5672/ is unreachable",
+    "rabbit://a:S3cretPw@h1:5672,b:S3cretPw@h2:5672//nova",
+    "mysql+pymysql://nova:S3cretPw/with@slash@db/nova?charset=utf8",
+    "redis://:S3cretPw@h:6379",
+    "git clone https://S3cretPw@host/x",
+    "cannot reach nova:S3cretPw@db",
+    "transport_url = rabbit:S3cretPw",
+    "connection=S3cretPw",
+    "--password=S3cretPw --host=h",
+    '{"password": "S3cretPw with words", "user": "nova"}',
+    "{'admin_password': 'S3cretPw with words'}",
+    "os_password: S3cretPw",
+    "X-Auth-Token: S3cretPw",
+    "Authorization: Basic S3cretPw",
+    "Authorization: Bearer S3cretPw",
+    "api_key=S3cretPw",
+    "client.volumes key = S3cretPw",
+    "bad key AQDk3yZmAAAAABAAS3cretPwS3cretPwS3cretPw12==",
+    "token gAAAAABmS3cretPwS3cretPwS3cretPwS3cretPw was refused",
+]
+
+
+@pytest.mark.parametrize("line", URLS)
+def test_no_credential_is_in_what_a_program_said(line):
+    for words in (line, f"before {line} after", f"{line}\n{line}", "x" * 590 + line):
+        assert "S3cretPw" not in processes.said(words)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "http://controller:5000/v3 answers 503",
+        "Connection refused: controller:5672",
+        "2026-11-27 06:53:01.123 4711 ERROR nova [req-1] no valid host, see /var/log/nova.log:12",
+        "secret not found: no secret with matching uuid",
+        "rbd: error opening image volume-1@snap: (2) No such file",
+        "ctl@rbd-1#RBD is down",
+        "[fe80::1]:6789 is down",
+    ],
+)
+def test_words_without_credentials_stay(line):
+    assert processes.said(line) == line
+
+
+@pytest.mark.parametrize("line", URLS[:5])
+def test_a_services_last_words_are_without_credentials(monkeypatch, line):
+    monkeypatch.setattr(units, "last_lines", lambda unit: [line, "the end"])
+    said = steps._last_words("cinder-volume")
+    assert "S3cretPw" not in said and "the end" in said
+
+
 def test_units_are_shown_by_the_names_they_were_asked_by(programs):
     called, answers = programs
     answers["show"] = (0, SHOWN, "")

@@ -80,5 +80,5 @@ def _run(argv, owner=None):
         preexec_fn=drop if drops else None,
     )
     if done.returncode:
-        raise Refused("%s: %s" % (argv[0], processes.text(done.stderr).strip()[-300:]))
+        raise Refused("%s: %s" % (argv[0], processes.said(processes.text(done.stderr), 300)))
     return processes.text(done.stdout)

@@ -4,6 +4,7 @@ Knows how a program is ended together with all that it started; does not know wh
 any program is for.  Python 3.6, standard library alone.
 """
 
+import binascii
 import fcntl
 import os
 import re
@@ -52,6 +53,56 @@ def _mask_group(found):
     whole, start = found.group(0), found.start(0)
     inner = found.start(1) - start, found.end(1) - start
     return whole[: inner[0]] + fingerprint(found.group(1)) + whole[inner[1] :]
+
+
+_secrets = set()  # type: ignore[var-annotated]
+_LEAST, _LEAST_PART = 4, 8
+"""Letters: what is shorter is no secret, and no part of one that tells anything."""
+_CREDENTIALS = (
+    # Up to the last '@' of a word: a password that breaks a URL is what errors are about.
+    (re.compile(r"//[^\s/@:]*:\S*@|//[^\s/@]+@"), "//***@"),
+    (re.compile(r"(?<![\w/])[\w.-]+:[^\s:@/]+@(?=[\w\[])"), "***@"),
+    (
+        re.compile(
+            r"""((?:passw(?:or)?d|passphrase|secret|token|credential|authorization|transport_url"""
+            r"""|(?:api|access|private|auth)[_-]?key)[\w-]*["']?\s*[=:]\s*"""
+            r"""|(?:connection|\bkey)["']?\s*=\s*)"""
+            r"""(?:"[^"]*"|'[^']*'|(?:(?:basic|bearer)\s+)?\S+)""",
+            re.I,
+        ),
+        r"\1***",
+    ),
+    (re.compile(r"\bAQ[A-Za-z0-9+/]{30,}={0,2}|\bgAAAA[\w-]{20,}=*"), "***"),
+)
+"""What is a credential by its form: of a URL, behind its name, a cephx key, a Fernet token."""
+
+
+def hush(text):
+    """From now on a secret is in no words of this agent, nor is what base64 makes of it."""
+    for secret in (text, text.strip()):
+        if len(secret) >= _LEAST:
+            encoded = binascii.b2a_base64(secret.encode("utf-8", "surrogateescape"))
+            _secrets.update((secret, encoded.decode("ascii").rstrip("=\n")))
+
+
+def hushed(text):
+    """A text without the secrets that are known here, nor what a cut has left of them at an end."""
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+        for size in range(len(secret) - 1, _LEAST_PART - 1, -1):
+            if text.endswith(secret[:size]):
+                text = text[:-size] + "***"
+            if text.startswith(secret[-size:]):
+                text = "***" + text[size:]
+    return text
+
+
+def said(words, most=600):
+    """The end of what a program said, as it may be shown: without credentials, and then cut."""
+    words = hushed(words.strip())
+    for pattern, instead in _CREDENTIALS:
+        words = pattern.sub(instead, words)
+    return words[-most:]
 
 
 class Guard:
@@ -283,14 +334,14 @@ class Program:
     def faults(self):
         """The end of what it said on standard error."""
         size = os.fstat(self._faults).st_size
-        return text(os.pread(self._faults, 600, max(0, size - 600))).strip()
+        return said(text(os.pread(self._faults, 65536, max(0, size - 65536))))
 
     def expect(self, ok=(0,)):
         """Waits for its end.  Raises Failed with its own words for another exit code."""
         code = self.process.wait()
         if code == -signal.SIGKILL:
-            said = (" ".join(self.argv[:3]), self._timeout)
-            raise Failed("%s: was killed, or took longer than %d s" % said)
+            told = (" ".join(self.argv[:3]), self._timeout)
+            raise Failed("%s: was killed, or took longer than %d s" % told)
         if code not in ok:
             raise Failed("%s: exit code %d: %s" % (self.argv[0], code, self.faults()))
         return code
@@ -337,6 +388,6 @@ def expect(argv, ok=(0,), quiet=False, **how):
     """
     code, out, err = call(argv, **how)
     if code not in ok:
-        said = (err.strip() or ("" if quiet else out.strip()))[-600:]
-        raise Failed("%s: exit code %d: %s" % (" ".join(argv[:4]), code, said))
+        words = said(err) or ("" if quiet else said(out))
+        raise Failed("%s: exit code %d: %s" % (" ".join(argv[:4]), code, words))
     return code, out, err

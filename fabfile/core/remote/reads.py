@@ -77,7 +77,7 @@ def argv(argv, ok=(0,), mask=(), timeout=30, only=None, peel=False):
     peel: also the fingerprint of what the output is in base64 ('peeled').
     """
     code, out, err = expect(argv, ok, quiet=bool(mask), timeout=timeout)
-    answer = {"code": code, "err": err.strip()[-600:]}
+    answer = {"code": code, "err": processes.said(err)}
     if peel:
         answer["peeled"] = _peeled(out)
     out = masked(out, mask)
@@ -176,7 +176,9 @@ def now_of(guard):
         return attributes if data is None else attributes + " " + files.sha256(data)
     code, out, err = processes.call(guard["argv"], timeout=30)
     if code and not re.search(guard.get("absent", ""), err, re.I):
-        raise Failed("%s: exit code %d: %s" % (" ".join(guard["argv"][:3]), code, err[-300:]))
+        raise Failed(
+            "%s: exit code %d: %s" % (" ".join(guard["argv"][:3]), code, processes.said(err, 300))
+        )
     return None if code else files.sha256(out.encode("utf-8", "surrogateescape"))
 
 

@@ -17,10 +17,10 @@ import re
 import time
 from subprocess import SubprocessError
 
-from . import configuration, files, folders, options, reads, state
+from . import configuration, files, folders, options, processes, reads, state
 from . import packages as packages_of_host
 from . import units as units_of_host
-from .processes import Failed, call, expect
+from .processes import Failed, call, expect, hush, hushed, said
 
 
 def joined(run, parts, old=b""):
@@ -128,8 +128,8 @@ def _validate(check, made):
     argv = [name if word == "{}" else word for word in check]
     code, out, err = call(argv, timeout=60, fds=(made,))
     if code:
-        said = (out + err).replace(name, "the new file").strip()
-        raise files.Refused("%s objects: %s" % (argv[0], said[-500:]))
+        words = said((out + err).replace(name, "the new file"), 500)
+        raise files.Refused("%s objects: %s" % (argv[0], words))
 
 
 def place(run, path, staged, mode, owner, group, before):
@@ -298,7 +298,7 @@ def _settled(seen):
 def _last_words(unit):
     lines = units_of_host.last_lines(unit)
     lines = [line for line in lines if not configuration.CREDENTIAL.search(line)]
-    return "; its last words: " + " | ".join(lines)[-400:] if lines else ""
+    return "; its last words: " + said(" | ".join(lines), 400) if lines else ""
 
 
 STEPS = {
@@ -318,12 +318,18 @@ STEPS = {
 }
 
 
-def _scrubbed(text, step):
-    """An error's text without any secret that the step carried."""
-    for part in list(step["args"].get("content", ())) + list(step["args"].get("stdin", ())):
-        if isinstance(part, dict) and part.get("secret"):
-            text = text.replace(part["secret"], "***")
-    return text
+def _hush(step):
+    """Sees to it that no secret that the step carries, or brings back, is in any words."""
+    parts = [part for name in ("content", "stdin") for part in step["args"].get(name) or ()]
+    for part in (part for part in parts if isinstance(part, dict)):
+        if part.get("secret"):
+            hush(part["secret"])
+        if "kept" in part:
+            old = processes.text(state.kept(part["run"], part["kept"]))
+            hush(old)
+            for name, value in re.findall(r"^[ \t]*([^\s=:#;]+)[ \t]*[=:][ \t]*(.*\S)", old, re.M):
+                if configuration.hidden(name.lower(), value, ()):
+                    hush(value)
 
 
 def carry_out(work, talk, gone):
@@ -344,9 +350,10 @@ def carry_out(work, talk, gone):
                 raise state.Busy("a newer run than this one")
             talk.say(t="begin", step=step["id"], waits=step["verb"] == "restart")
             try:
+                _hush(step)
                 _one(name, step)
             except (Failed, files.Refused, OSError, ValueError, SubprocessError) as error:
-                why = _scrubbed(str(error), step)
+                why = hushed(str(error))
                 try:
                     state.note(name, step=step["id"], state="failed", why=why)
                 except OSError as full:

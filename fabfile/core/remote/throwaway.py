@@ -120,7 +120,8 @@ class Throwaway:
     def _last_words(self):
         with open(self._log, "rb") as stream:
             lines = processes.text(stream.read()[-4000:]).splitlines()
-        return " | ".join(line for line in lines if "ERROR" in line)[-400:] or "no reason is given"
+        found = " | ".join(line for line in lines if "ERROR" in line)
+        return processes.said(found, 400) or "no reason is given"
 
     def keep(self):
         """Ends it cleanly and leaves its folder; what only it needed is taken away."""
