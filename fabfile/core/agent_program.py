@@ -37,6 +37,8 @@ BACKUP = (
     "transfer",
     "digests",
     "backup_paths",
+    "sandbox",
+    "archive",
     "throwaway",
     "backup_create",
     "backup_restore",

@@ -32,12 +32,14 @@ def found(program):
 
 
 @pytest.fixture(scope="session")
-def programs(tmp_path_factory):
+def programs():
     """A folder with all of them, to be put in front of PATH."""
     missing = [name for name in PROGRAMS if not found(name)]
     if missing:
         pytest.skip(f"{', '.join(missing)}: not here: make apart brings them")
-    folder = tmp_path_factory.mktemp("bin")
+    # Where users without rights can go: pytest's own folders are closed to others.
+    folder = Path(tempfile.mkdtemp(prefix="sb-", dir="/tmp"))
+    folder.chmod(0o755)
     for name in PROGRAMS:
         root, path = found(name)
         more = ""
@@ -54,7 +56,8 @@ def programs(tmp_path_factory):
             f'esac\nexec {path} $first {more} "$@"\n'
         )
         script.chmod(0o755)
-    return folder
+    yield folder
+    shutil.rmtree(folder)
 
 
 class Server:
@@ -116,6 +119,7 @@ class Server:
 def folder():
     """Short: a socket's path has at most 107 characters."""
     path = Path(tempfile.mkdtemp(prefix="sr-", dir="/tmp"))
+    path.chmod(0o755)
     yield path
     shutil.rmtree(path)
 
@@ -149,6 +153,7 @@ class HostAgent(Agent):
 
     def _altered(self, text):
         text = text.replace('"PATH": "', f'"PATH": "{self.live.programs}:')
+        text = text.replace('USER = "mysql"', 'USER = "nobody"')  # which every machine has
         return text.replace(
             "    mine = mine or settings()\n", f"    mine = {{'datadir': '{self.live.data}'}}\n"
         )

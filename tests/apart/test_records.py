@@ -1,11 +1,14 @@
 """Dumps and drills by the agent, on a real MariaDB."""
 
 import contextlib
+import io
+import json
 import os
 import random
 import re
 import shutil
 import subprocess
+import tarfile
 import threading
 import time
 from pathlib import Path
@@ -368,3 +371,122 @@ def test_a_full_disk_is_refused_before_and_said_during(small, agent, key):
     assert re.search("free for|does not start|refuses the dump|exit code", why)
     filler.unlink()
     assert small.all() == before
+
+
+# Made by somebody who means ill, and signed by somebody who was deceived
+
+
+def packed(programs, recipient, members):
+    """(a backup of these members, its digest's size) as anybody can make one."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for name, data, *more in members:
+            info = tarfile.TarInfo(name)
+            info.size, info.type = len(data), more[0] if more else tarfile.REGTYPE
+            tar.addfile(info, io.BytesIO(data))
+    data = buffer.getvalue()
+    end = len(data) - len(data.rstrip(b"\0")) - (-len(data.rstrip(b"\0")) % 512)
+    data = data[: len(data) - end] + bytes(1024)
+    age_, zstd = f"{programs}/age -r {recipient}", "zstd -qc"
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{zstd} | {age_}"],
+        input=data,
+        capture_output=True,
+        check=True,
+    ).stdout
+
+
+def evil(sql, **more):
+    tables = {"x.t": [0, "0" * 64]}
+    held = {"version": "10.4.0-MariaDB", "schemas": ["x"], "heads": {}, "unsafe": [], "loose": []}
+    held |= {"space": 1, "size": len(sql), "tables": tables, "first": ""}
+    return {"files": {}, "left": [], "units": [], "versions": {}, "database": held, **more}
+
+
+def members_of(manifest, sql):
+    text = json.dumps(manifest).encode()
+    return [("users.sql", b""), ("sql/000001", sql), ("manifest.json", text)]
+
+
+COMMANDS = (
+    "\\! touch {mark}",
+    "system touch {mark}",
+    "SELECT 1; \\! touch {mark}",
+    "/*M!999999\\! touch {mark} */",
+    "/*!100100 \\! touch {mark} */;",
+    "DELIMITER //\n\\! touch {mark}\n//",
+    "source {script}",
+    "\\. {script}",
+    "tee {mark}",
+    "\\T {mark}",
+    "pager touch {mark}",
+    "CREATE DATABASE x; USE x; CREATE TABLE t (a TEXT); LOAD DATA LOCAL INFILE '{secret}' INTO "
+    "TABLE t; SELECT * FROM t INTO OUTFILE '{mark}';",
+    "CREATE DATABASE x; USE x; CREATE TABLE t (a TEXT); LOAD DATA INFILE '{secret}' INTO TABLE t;",
+    "SELECT 'x' INTO OUTFILE '{mark}';",
+    "SELECT 'x' INTO DUMPFILE '{live}/mark';",
+    "SET GLOBAL general_log_file = '{live}/mark'; SET GLOBAL general_log = 1; SELECT 1;",
+    "CREATE DATABASE x; CREATE DEFINER=root@localhost PROCEDURE x.p() SQL SECURITY DEFINER "
+    "SELECT 1 INTO OUTFILE '{mark}'; CALL x.p();",
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_dump_runs_no_command_and_opens_no_file(filled, agent, key, folder, command):
+    mark, script, secret = folder / "open" / "mark", folder / "script", folder / "secret"
+    (folder / "open").mkdir()
+    (folder / "open").chmod(0o777)
+    script.write_text(f"\\! touch {mark}\n")
+    script.chmod(0o644)
+    secret.write_text("hush-hush\n")
+    words = command.format(mark=mark, script=script, secret=secret, live=filled.data)
+    sql = f"-- MariaDB dump\n{words}\n-- Dump completed\n".encode()
+    manifest = evil(sql)
+    data = packed(filled.programs, key[1], members_of(manifest, sql))
+    before = filled.all()
+    value, why = agent().restore(data, manifest, key[0])
+    assert value is None and why and "hush" not in why
+    assert not mark.exists() and not (filled.data / "mark").exists()
+    assert settled(filled) == ([], [], [])
+    assert filled.all() == before
+
+
+@pytest.mark.parametrize(
+    "change, cause",
+    [
+        (lambda m: m[::-1], "is not expected there"),
+        (lambda m: [m[0], m[0], *m[1:]], "users.sql is not expected there"),
+        (lambda m: m[:-1], "it has no manifest"),
+        (lambda m: [*m, ("manifest.json", b"{}")], "is not expected there"),
+        (lambda m: [("etc/passwd", b"x"), *m], "is not expected there"),
+        (lambda m: [("/etc/passwd", b"x"), *m], "is not expected there"),
+        (lambda m: [("files/../../etc/passwd", b"x"), *m], "is not the manifest's"),
+        (lambda m: [("files/etc/x", b"x"), *m], "is not the manifest's"),
+        (lambda m: [("files/etc/x", b"", tarfile.CHRTYPE), *m], "is not the manifest's"),
+        (lambda m: [("said/../x", b"x"), *m], "is not expected there"),
+        (lambda m: [("said/x", b"", tarfile.SYMTYPE), *m], "is not a file"),
+        (lambda m: [("said/x", b"x" * (17 << 20)), *m], "has more than"),
+        (lambda m: [m[0], ("sql/000002", b"x"), m[2]], "is not the manifest's"),
+        (lambda m: [m[0], m[1], ("sql/000002", b"x"), m[2]], "is not the manifest's"),
+        (lambda m: [*m[:2], ("manifest.json", b"{}")], "is not the one inside it"),
+        (lambda m: [*m[:2], ("manifest.json", b"[" * 100_000)], "the backup is broken"),
+        (lambda m: [*m[:2], ("manifest.json", b"\xff")], "the backup is broken"),
+        (lambda m: [("x" * 9000, b"x"), *m], "a long name has more than"),
+        (lambda m: [("x", b"x" * (1 << 20), tarfile.XHDTYPE), *m], "is not expected there"),
+    ],
+)
+def test_what_no_backup_is_made_of_is_refused(filled, agent, key, change, cause):
+    sql = b"-- MariaDB dump\n-- Dump completed\n"
+    manifest = evil(sql)
+    members = change(members_of(manifest, sql))
+    value, why = agent().restore(packed(filled.programs, key[1], members), manifest, key[0])
+    assert value is None and cause in why, why
+    assert settled(filled) == ([], [], [])
+
+
+def test_a_dump_that_alters_the_servers_own_users_is_refused(filled, agent, key):
+    sql = b"CREATE DATABASE x;\nCREATE USER eve@'%';\n-- Dump completed\n"
+    manifest = evil(sql)
+    data = packed(filled.programs, key[1], members_of(manifest, sql))
+    value, why = agent().restore(data, manifest, key[0])
+    assert "alters the server's own databases or users" in why

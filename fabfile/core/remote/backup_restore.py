@@ -7,17 +7,25 @@ Python 3.6, standard library alone.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
 import time
 
-from . import backup_paths, database, processes, state, transfer
+from . import archive, backup_paths, database, files, processes, sandbox, state, transfer
 from .digests import Digests, differing
 from .processes import Failed, Program
 from .throwaway import Throwaway, datadir
 
 _MOST_NAMED = 8
+_ORDER = ("files", "said", "users.sql", "sql", "manifest.json")
+"""The members of a backup, as they follow each other."""
+_SAID = re.compile(r"said/[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
+_TYPES = {"file": tarfile.REGTYPE, "directory": tarfile.DIRTYPE, "link": tarfile.SYMTYPE}
+_LARGEST_MANIFEST = 64 * 1024 * 1024
+_READER = ("--batch", "--binary-mode", "--loose-sandbox", "--max-allowed-packet=1G")
+"""How the client reads a dump: it takes no commands of its own out of it (\\!, source, tee)."""
 
 
 def restore(talk, asker, run, identity, manifest, folders, keep):
@@ -27,8 +35,8 @@ def restore(talk, asker, run, identity, manifest, folders, keep):
     Raises Failed, before anything of it is opened, for a file that is elsewhere.  Returns
     {'folder': the throwaway server's, or '', 'staged': where the files are, 'tables': how many}.
     """
-    files = manifest["files"]
-    strange = [backup_paths.fault(path, files[path], files, folders) for path in sorted(files)]
+    held = manifest["files"]
+    strange = [backup_paths.fault(path, held[path], held, folders) for path in sorted(held)]
     if any(strange):
         raise Failed("the backup holds what none holds: " + next(filter(None, strange)))
     staged = os.path.join(state.STATE, "restore", run)
@@ -52,6 +60,8 @@ class _Taking:
         self._talk, self._asker, self._staged = talk, asker, staged
         self._manifest = manifest
         self._inner, self._load, self._digests = None, None, None
+        self._seen, self._place, self._pieces, self._size = set(), 0, 0, 0  # type: ignore[var-annotated]
+        self._sandbox = sandbox.Sandbox()
 
     def all(self, run, identity, keep):
         held = self._manifest.get("database")
@@ -59,16 +69,25 @@ class _Taking:
             self._receive(identity)
             return {"folder": "", "tables": 0}
         self._room(held)
-        with Throwaway(run) as server:
+        with Throwaway(run, self._sandbox) as server:
             _refuse_older(database.version(server.login), held)
             self._digests = Digests(held["loose"])
-            argv = database.client(server.login, "--batch", "--max-allowed-packet=1G")
-            with Program(argv, transfer.LONGEST, stdin=subprocess.PIPE) as self._load:
-                self._receive(identity)
+            before = database.itself(server.login)
+            argv = database.client(server.login, *_READER)
+            apart = server.login.apart
+            try:
+                with Program(
+                    argv, transfer.LONGEST, stdin=subprocess.PIPE, apart=apart
+                ) as self._load:
+                    self._receive(identity)
+            finally:
+                self._sandbox.end_all()
+            self._refuse_more(server, held, before)
             self._compare("the backup's dump", held["tables"], self._digests)
             self._talk.say(t="stage", what="compare")
             again = Digests(held["loose"])
-            with Program(database.dump(server.login, held["schemas"]), transfer.LONGEST) as dump:
+            argv = database.dump(server.login, held["schemas"])
+            with Program(argv, transfer.LONGEST, apart=apart) as dump:
                 for data in transfer.pieces(dump.process.stdout):
                     again.feed(data)
                     if self._asker.gone():
@@ -79,6 +98,14 @@ class _Taking:
                 self._users(server)
                 server.keep()
             return {"folder": server.folder, "tables": len(held["tables"])}
+
+    def _refuse_more(self, server, held, before):
+        """Raises Failed where the dump made more than its databases: users, plugins, routines."""
+        found = database.schemas(server.login)
+        if found != sorted(held["schemas"]):
+            raise Failed("the backup's dump makes other databases than the manifest has")
+        if database.itself(server.login) != before:
+            raise Failed("the backup's dump alters the server's own databases or users")
 
     def _room(self, held):
         """Refuses to begin what cannot fit."""
@@ -102,8 +129,10 @@ class _Taking:
     def _users(self, server):
         with open(os.path.join(self._staged, "users.sql"), "rb") as stream:
             sql = stream.read()
-        argv = database.client(server.login, "--batch", "--force")
-        code, _, err = processes.call(argv, stdin=sql + b"\nFLUSH PRIVILEGES;\n", timeout=300)
+        argv = database.client(server.login, *(_READER + ("--force",)))
+        sql += b"\nFLUSH PRIVILEGES;\n"
+        code, _, err = processes.call(argv, stdin=sql, timeout=300, apart=server.login.apart)
+        self._sandbox.end_all()
         if code:
             raise Failed("the database's users: %s" % database.words_of(err))
 
@@ -121,17 +150,21 @@ class _Taking:
             os.close(read)
         with opened:
             zstd = [processes.first_of(("zstd",)), "-q", "-d", "-c"]
-            with Program(zstd, transfer.LONGEST, stdin=opened.process.stdout) as plain:
+            apart = self._sandbox.enter
+            with Program(zstd, transfer.LONGEST, stdin=opened.process.stdout, apart=apart) as plain:
                 opened.process.stdout.close()
                 coming = transfer.In(opened.process.stdin, self._talk, self._asker)
                 try:
                     self._members(plain.process.stdout)
                 except BaseException as error:
                     _until_ended((opened, plain, self._load))
-                    opened.process.kill()
+                    for program in (opened, plain):
+                        program.process.kill()
                     coming.join()
-                    if isinstance(error, (tarfile.TarError, OSError)):
-                        _own_words(opened, plain, self._load)
+                    if isinstance(error, (OSError, ValueError, RecursionError, Failed)):
+                        ended = self._load and self._load.process.poll() is not None
+                        _own_words(opened, plain, self._load if ended else None)
+                    if isinstance(error, (OSError, ValueError, RecursionError)):
                         raise Failed("the backup is broken: %s" % error)
                     raise
                 coming.join()
@@ -141,33 +174,64 @@ class _Taking:
             _own_words(None, None, self._load)
         if self._inner is None:
             raise Failed("the backup ends too early: it has no manifest")
-        beside = {key: value for key, value in self._manifest.items() if key in self._inner}
-        if beside != self._inner:
+        if self._manifest != self._inner:
             raise Failed("the manifest beside the backup is not the one inside it")
 
     def _members(self, stream):
-        with tarfile.open(mode="r|", fileobj=_Whole(stream), bufsize=transfer.PIECE) as tar:
-            for member in tar:
-                if self._asker.gone():
-                    raise transfer.Gone()
-                self._member(tar, member)
-        while stream.read(transfer.PIECE):
-            pass
+        for member in archive.members(stream):
+            if self._asker.gone():
+                raise transfer.Gone()
+            self._in_order(member)
+            self._member(member)
+        lacking = [path for path, entry in self._manifest["files"].items() if entry[0] == "file"]
+        lacking = [path for path in lacking if "files" + path not in self._seen]
+        if lacking:
+            raise Failed("the backup is broken: %s is not in it" % lacking[0])
 
-    def _member(self, tar, member):
+    def _in_order(self, member):
+        """Raises Failed for what comes twice, too late, or is none of a backup's members."""
         top = member.name.partition("/")[0]
-        if not member.isreg():
-            return  # the manifest has folders and links
-        if top == "sql":
-            source = tar.extractfile(member)
-            for data in iter(lambda: source.read(transfer.PIECE), b""):
-                if self._digests:
-                    self._digests.feed(data)
-                    transfer.write_all(self._load.process.stdin, data)
+        if top not in _ORDER or member.name in self._seen or _ORDER.index(top) < self._place:
+            raise Failed("the backup is broken: %s is not expected there" % member.shown)
+        if top != "files" and member.type != tarfile.REGTYPE:
+            raise Failed("the backup is broken: %s is not a file" % member.shown)
+        self._seen.add(member.name)
+        self._place = _ORDER.index(top)
+
+    def _member(self, member):
+        top = member.name.partition("/")[0]
+        if top == "files":
+            self._file(member)
+        elif top == "sql":
+            self._sql(member)
         elif member.name == "manifest.json":
-            self._inner = json.loads(tar.extractfile(member).read().decode("ascii"))
-        elif top in ("files", "said", "users.sql"):
-            self._stage(member.name, tar.extractfile(member).read())
+            self._inner = json.loads(member.read(_LARGEST_MANIFEST).decode("ascii"))
+        elif member.name == "users.sql" or _SAID.fullmatch(member.name):
+            self._stage(member.name, member.read(files.LARGEST))
+        else:
+            raise Failed("the backup is broken: %s is not expected there" % member.shown)
+
+    def _file(self, member):
+        """One of the manifest's files, with its content; a folder or link is in the manifest."""
+        entry = self._manifest["files"].get(member.name[len("files") :])
+        if not entry or _TYPES[entry[0]] != member.type or (entry[0] != "file" and member.size):
+            raise Failed("the backup is broken: %s is not the manifest's" % member.shown)
+        if entry[0] == "file":
+            data = member.read(files.LARGEST)
+            if files.sha256(data) != entry[4]:
+                raise Failed("the backup is broken: %s has another sha256" % member.shown)
+            self._stage(member.name, data)
+
+    def _sql(self, member):
+        """The next piece of the dump, into the client."""
+        self._pieces += 1
+        self._size += member.size
+        held = self._manifest.get("database")
+        if not held or member.name != "sql/%06d" % self._pieces or self._size > held["size"]:
+            raise Failed("the backup is broken: %s is not the manifest's" % member.shown)
+        for data in member.pieces():
+            self._digests.feed(data)
+            transfer.write_all(self._load.process.stdin, data)
 
     def _stage(self, name, data):
         """A file below the folder of this restore; its owner and mode are the manifest's."""
@@ -178,23 +242,6 @@ class _Taking:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
-
-
-class _Whole:
-    """A pipe that gives as many bytes as are asked for, as tarfile wants them."""
-
-    def __init__(self, stream):
-        self._stream = stream
-
-    def read(self, size):
-        parts = []
-        while size:
-            data = self._stream.read(size)
-            if not data:
-                break
-            parts.append(data)
-            size -= len(data)
-        return b"".join(parts)
 
 
 def _until_ended(programs):

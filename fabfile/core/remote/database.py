@@ -14,20 +14,29 @@ SYSTEM = "('information_schema', 'mysql', 'performance_schema', 'sys')"
 CLIENT, DUMP = ("mariadb", "mysql"), ("mariadb-dump", "mysqldump")
 
 
+class Login(list):  # type: ignore[type-arg]
+    """The words by which a program gets in; apart: with which rights it runs (see sandbox)."""
+
+    def __init__(self, words=(), apart=None):
+        list.__init__(self, words)
+        self.apart = apart
+
+
 def login(defaults=None):
-    """The words by which root logs in; defaults: a file of options on this host."""
-    return ["--defaults-extra-file=" + defaults] if defaults else []
+    """How root logs in; defaults: a file of options on this host."""
+    return Login(["--defaults-extra-file=" + defaults] if defaults else [])
 
 
 def client(how, *words):
     """The client's argument list."""
-    return [processes.first_of(CLIENT)] + how + ["--default-character-set=utf8mb4"] + list(words)
+    words = ["--default-character-set=utf8mb4", "--local-infile=0"] + list(words)
+    return [processes.first_of(CLIENT)] + how + words
 
 
 def asked(how, sql, timeout=600):
     """Pages of lines, a row each, its columns parted by tabs, as --batch writes them."""
     argv = client(how, "--batch", "--skip-column-names", "--quick")
-    return processes.lines(argv, sql.encode("utf-8"), timeout)
+    return processes.lines(argv, sql.encode("utf-8"), timeout, apart=how.apart)
 
 
 def rows(sql, defaults=None, timeout=600):
@@ -181,6 +190,41 @@ def dump(how, names, *more):
         + ["--databases"]
         + list(names)
     )
+
+
+_OWN_TABLES = (
+    "global_priv user db tables_priv columns_priv procs_priv proxies_priv roles_mapping func "
+    "plugin servers"
+)
+ITSELF = (
+    "CHECKSUM TABLE " + ", ".join("mysql." + name for name in _OWN_TABLES.split()) + ";\n"
+) + "".join(
+    "SELECT '%s', %s FROM information_schema.%s WHERE %s IN ('mysql', 'sys');\n" % part
+    for part in (
+        ("table", "table_schema, table_name, table_type", "tables", "table_schema"),
+        ("view", "table_schema, table_name, MD5(view_definition)", "views", "table_schema"),
+        (
+            "routine",
+            "routine_schema, routine_name, MD5(routine_definition)",
+            "routines",
+            "routine_schema",
+        ),
+        (
+            "trigger",
+            "trigger_schema, trigger_name, MD5(action_statement)",
+            "triggers",
+            "trigger_schema",
+        ),
+        ("event", "event_schema, event_name, MD5(event_definition)", "events", "event_schema"),
+    )
+)
+"""Who may do what in a server, its plugins and functions, and what its own databases hold."""
+
+
+def itself(how):
+    """A digest of the server's own part, which a dump of databases leaves alone."""
+    lines = sorted(line for page in asked(how, ITSELF) for line in page)
+    return files.sha256("\n".join(lines).encode("utf-8"))
 
 
 def users(how):

@@ -201,8 +201,8 @@ def first_of(programs):
     raise Failed("%s: no such program here" % " or ".join(programs))
 
 
-def call(argv, stdin=b"", timeout=60, killable=True, fds=()):
-    """(exit code, output, errors) of a command; fds: handles that it gets.
+def call(argv, stdin=b"", timeout=60, killable=True, fds=(), apart=None):
+    """(exit code, output, errors) of a command; fds: handles that it gets; apart: see Program.
 
     Past the timeout its whole process group is ended and Failed raised; it is ended
     too should this agent die before it.  A command that is not killable (a package
@@ -211,16 +211,13 @@ def call(argv, stdin=b"", timeout=60, killable=True, fds=()):
     if not _is_there(argv[0]):
         raise Failed("%s: no such program here" % argv[0])
     watch = guard()
-    process = subprocess.Popen(
+    process = _started(
         argv,
-        bufsize=0,
         stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=ENVIRONMENT,
-        cwd="/",
-        start_new_session=True,
         pass_fds=fds,
+        preexec_fn=apart,
     )
     try:
         if killable:
@@ -236,6 +233,19 @@ def call(argv, stdin=b"", timeout=60, killable=True, fds=()):
     if killable and process.returncode == -signal.SIGKILL:
         raise Failed("%s: no answer within %d s" % (" ".join(argv[:3]), timeout))
     return process.returncode, text(out), text(err)
+
+
+def _started(argv, **how):
+    """A program in its own session.  Raises Failed where it cannot be set apart (preexec_fn)."""
+    try:
+        return subprocess.Popen(
+            argv, bufsize=0, env=ENVIRONMENT, cwd="/", start_new_session=True, **how
+        )
+    except subprocess.SubprocessError:
+        raise Failed(
+            "%s: cannot be set apart here: expected root that may make namespaces (CAP_SYS_ADMIN)"
+            % argv[0]
+        )
 
 
 def _communicate(process, stdin):
@@ -268,14 +278,14 @@ def _communicate(process, stdin):
     return bytes(out), bytes(err)
 
 
-def lines(argv, stdin=b"", timeout=600, page=PAGE):
+def lines(argv, stdin=b"", timeout=600, page=PAGE, apart=None):
     """A command's output as it comes: lists of whole lines, some kB each; raises as expect().
 
     For what is too much to be one answer; nothing but a page is ever in memory.
     """
     if not _is_there(argv[0]):
         raise Failed("%s: no such program here" % argv[0])
-    with Program(argv, timeout, stdin=subprocess.PIPE) as program:
+    with Program(argv, timeout, stdin=subprocess.PIPE, apart=apart) as program:
         program.process.stdin.write(stdin)
         program.process.stdin.close()
         rest = b""
@@ -297,22 +307,28 @@ class Program:
     """One that runs beside others: ended past its time, and when it is left before its end.
 
     What it says of its faults goes to a file without a name, so that it never waits for us.
+    apart: what it does before it is that program, to have fewer rights (see sandbox).
     """
 
-    def __init__(self, argv, timeout, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, fds=()):
+    def __init__(
+        self,
+        argv,
+        timeout,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        fds=(),
+        apart=None,
+    ):
         if not _is_there(argv[0]):
             raise Failed("%s: no such program here" % argv[0])
         self.argv, self._timeout, self._faults = argv, timeout, _nameless()
-        self.process = subprocess.Popen(
+        self.process = _started(
             argv,
-            bufsize=0,
             stdin=stdin,
             stdout=stdout,
             stderr=self._faults,
-            env=ENVIRONMENT,
-            cwd="/",
-            start_new_session=True,
             pass_fds=fds,
+            preexec_fn=apart,
         )
         for stream in (self.process.stdin, self.process.stdout):
             _widen(stream)

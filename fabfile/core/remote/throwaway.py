@@ -5,6 +5,7 @@ replication.  Reads the host's own settings, so that its folder can take the liv
 Python 3.6, standard library alone.
 """
 
+import glob
 import grp
 import os
 import pwd
@@ -12,11 +13,12 @@ import shutil
 import signal
 import time
 
-from . import files, processes, state
+from . import database, files, processes, sandbox, state
 from .processes import Failed, Program
 
 SERVER, INSTALL = ("mariadbd", "mysqld"), ("mariadb-install-db", "mysql_install_db")
 MARK = ".stackrbd-"
+_LOGIN, _WAYS = "stackrbd-throwaway", "/run/stackrbd-throwaway-"
 _START, _STOP = 120, 1800
 """Seconds for its start, and for its end, which writes out what is in memory."""
 _APART = (
@@ -31,12 +33,16 @@ _APART = (
     "--loose-innodb-doublewrite=OFF",
     "--loose-innodb-buffer-pool-load-at-startup=OFF",
     "--max-allowed-packet=1G",
+    "--local-infile=0",
+    "--skip-symbolic-links",
 )
+USER = "mysql"
+"""The server's own user, whose folders these are; it is never root."""
 
 
 def settings():
     """{name: value} that the live server would have, whether it runs or not."""
-    argv = [processes.first_of(SERVER), "--verbose", "--help", "--user=" + _user()]
+    argv = [processes.first_of(SERVER), "--verbose", "--help", "--user=" + USER]
     out = processes.expect(argv, timeout=60)[1]
     found, there = {}, False
     for line in out.splitlines():
@@ -45,10 +51,6 @@ def settings():
             found[name] = value.strip()
         there = there or line.startswith("-----")
     return found
-
-
-def _user():
-    return "mysql" if "mysql" in (user.pw_name for user in pwd.getpwall()) else "root"
 
 
 def datadir(mine=None):
@@ -65,21 +67,33 @@ def datadir(mine=None):
 
 
 class Throwaway:
-    """A server whose folder is beside the live one's; gone when it is left, unless kept."""
+    """A server whose folder is beside the live one's; gone when it is left, unless kept.
 
-    def __init__(self, run):
+    It reads what a backup holds.  So it sees neither the live server's folder nor what restores
+    kept of it, nor a network; its statements open no file (secure-file-priv); and every program
+    that speaks to it does so from a sandbox.
+    """
+
+    def __init__(self, run, apart):
         self.folder = datadir() + MARK + run
         self._log = os.path.join(state.STATE, "throwaway.log")
         self._program, self._kept = None, False
-        self.login = ["--no-defaults", "--user=root", "--socket=" + os.path.join(self.folder, "s")]
+        self._way = _WAYS + os.urandom(8).hex()
+        self._sandbox = apart
+        words = ["--defaults-file=" + os.path.join(self._way, "login")]
+        self.login = database.Login(words, apart.enter)
 
     def __enter__(self):
         clear_leftovers()
-        user = pwd.getpwnam(_user())
+        try:
+            user = pwd.getpwnam(USER)
+        except KeyError:
+            raise Failed("expected MariaDB's user %s, found none: is MariaDB installed?" % USER)
         # By handle: the folder above may be the server's user's, who could put a link here.
         files.folder(self.folder, "0700", user.pw_name, grp.getgrgid(user.pw_gid).gr_name)
         try:
             self._make()
+            self._make_way(user)
             self._start()
         except BaseException:
             self.__exit__()
@@ -92,18 +106,42 @@ class Throwaway:
             self._program = None
         if not self._kept:
             shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self._way, ignore_errors=True)
+
+    def _make_way(self, user):
+        """The way in: a socket that all may reach, a password that the sandbox alone may read."""
+        password = "Aa1-" + os.urandom(24).hex()  # as plugins that check passwords want them
+        for name, owner, mode in (("", 0, 0o711), ("s", user.pw_uid, 0o711), ("empty", 0, 0o555)):
+            path = os.path.join(self._way, name)
+            os.mkdir(path, 0o700)
+            os.chown(path, owner, -1)
+            os.chmod(path, mode)
+        login = "[client]\nuser=%s\npassword=%s\nsocket=%s\n" % (_LOGIN, password, self._socket)
+        _write(os.path.join(self._way, "login"), login, 0, self._sandbox.id)
+        first = (
+            "CREATE USER '%s'@'localhost' IDENTIFIED BY '%s';\n"
+            "GRANT ALL ON *.* TO '%s'@'localhost' WITH GRANT OPTION;\n"
+        ) % (_LOGIN, password, _LOGIN)
+        _write(os.path.join(self._way, "first"), first, user.pw_uid, user.pw_gid)
+
+    @property
+    def _socket(self):
+        return os.path.join(self._way, "s", "s")
 
     def _make(self):
-        argv = [processes.first_of(INSTALL), "--user=" + _user(), "--datadir=" + self.folder]
+        argv = [processes.first_of(INSTALL), "--user=" + USER, "--datadir=" + self.folder]
         processes.expect(argv + ["--skip-test-db", "--skip-name-resolve"], timeout=300)
 
     def _start(self):
-        place = ["--datadir=" + self.folder, "--socket=" + os.path.join(self.folder, "s")]
+        empty = os.path.join(self._way, "empty")
+        place = ["--datadir=" + self.folder, "--socket=" + self._socket]
         place += ["--pid-file=" + os.path.join(self.folder, "pid"), "--log-error=" + self._log]
+        place += ["--secure-file-priv=" + empty, "--init-file=" + os.path.join(self._way, "first")]
         os.makedirs(state.STATE, 0o700, exist_ok=True)
-        argv = [processes.first_of(SERVER), "--user=" + _user()] + place + list(_APART)
+        argv = [processes.first_of(SERVER), "--user=" + USER] + place + list(_APART)
         open(self._log, "w").close()
-        self._program = Program(argv, 7 * 86400)
+        live = [datadir()] + _beside(MARK + "before-")
+        self._program = Program(argv, 7 * 86400, apart=sandbox.hiding(live, empty))
         until = time.monotonic() + _START
         while not self._answers():
             if self._program.process.poll() is not None or time.monotonic() > until:
@@ -113,7 +151,7 @@ class Throwaway:
     def _answers(self):
         try:
             argv = [processes.first_of(("mariadb-admin", "mysqladmin"))] + self.login + ["ping"]
-            return processes.call(argv, timeout=20)[0] == 0
+            return processes.call(argv, timeout=20, apart=self.login.apart)[0] == 0
         except Failed:
             return False
 
@@ -125,6 +163,7 @@ class Throwaway:
 
     def keep(self):
         """Ends it cleanly and leaves its folder; what only it needed is taken away."""
+        database.answer(self.login, "DROP USER '%s'@'localhost';" % _LOGIN)
         process = self._program.process
         process.send_signal(signal.SIGTERM)
         until = time.monotonic() + _STOP
@@ -134,15 +173,27 @@ class Throwaway:
             time.sleep(0.2)
         if process.returncode:
             raise Failed("the throwaway server did not end cleanly: " + self._last_words())
-        for name in ("s", "pid"):
-            files.discard(os.path.join(self.folder, name))
+        files.discard(os.path.join(self.folder, "pid"))
         self._kept = True
 
 
 def clear_leftovers():
     """What a drill that was killed left; this host's lock is held, so nobody uses it."""
-    live = datadir()
-    folder, name = os.path.split(live)
-    for entry in os.listdir(folder):
-        if entry.startswith(name + MARK) and not entry.startswith(name + MARK + "before-"):
-            shutil.rmtree(os.path.join(folder, entry), ignore_errors=True)
+    kept = _beside(MARK + "before-")
+    for path in [path for path in _beside(MARK) if path not in kept] + glob.glob(_WAYS + "*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _beside(mark):
+    """What is beside the live server's folder, and is called like it and so."""
+    folder, name = os.path.split(datadir())
+    return [os.path.join(folder, one) for one in os.listdir(folder) if one.startswith(name + mark)]
+
+
+def _write(path, text, owner, group):
+    """A new file that its owner and group may read."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "w") as stream:
+        stream.write(text)
+        os.fchown(handle, owner, group)
+        os.fchmod(handle, 0o440)
