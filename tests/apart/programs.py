@@ -154,6 +154,7 @@ class HostAgent(Agent):
     def _altered(self, text):
         text = text.replace('"PATH": "', f'"PATH": "{self.live.programs}:')
         text = text.replace('USER = "mysql"', 'USER = "nobody"')  # which every machine has
+        text = text.replace("/run/stackrbd-throwaway-", f"{self.live.folder}/stackrbd-way-")
         return text.replace(
             "    mine = mine or settings()\n", f"    mine = {{'datadir': '{self.live.data}'}}\n"
         )
@@ -218,11 +219,11 @@ def agent(server, folder):
 
     def start():
         HostAgent.live = server
-        one = HostAgent(folder, reads=[])
+        one = HostAgent(folder, silence=600.0, reads=[])  # no beats go to it from here
         one.all()
         one.bring()
         give = one.give
-        one.give = lambda **work: give(**{"run": f"r{next(numbers)}", **work})
+        one.give = lambda **work: give(**{"run": f"r{next(numbers)}", "deadline": 600, **work})
         started.append(one)
         return one
 

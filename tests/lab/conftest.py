@@ -198,14 +198,11 @@ def integrated(lab):
 
 @pytest.fixture(scope="module")
 def kept(integrated, tmp_path_factory):
-    """A site file whose records are sealed for a key of the tests' own: its --site words."""
+    """A site file whose records are sealed and signed by the tests' own keys: its --site words."""
     folder = tmp_path_factory.mktemp("kept")
     said = inv("backup.key", "--out", str(folder / "record.key"))
-    (recipients,) = [line for line in said.splitlines() if line.startswith("recipients")]
+    table = f'{said[said.index("[backup]") :].rstrip()}\nfolder = "{folder}/records"\n'
     text = (PROJECT / "config" / "site.toml").read_text()
-    table = (
-        f'[backup]\n{recipients}\nfolder = "{folder}/records"\nidentity = "{folder}/record.key"\n'
-    )
     path = folder / "site.toml"
     path.write_text(text.replace("[backup]", table, 1))
     return ("--site", str(path))
