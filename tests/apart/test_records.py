@@ -331,8 +331,8 @@ def test_what_a_broken_statement_holds_is_never_shown(filled, agent, key, folder
     (folder / "key").write_text(key[0].reveal() + "\n")
     (folder / "record").write_bytes(data)
     script = f"""cd {folder} && mkdir x && {filled.programs}/age -d -i key record | zstd -dc |
-      tar -x -C x && sed -i 's/^INSERT INTO `loose`/INSERT INTTO `loose`/' x/sql/* && cd x &&
-      tar -c users.sql sql manifest.json | zstd -1 | {filled.programs}/age -r {key[1]} > ../bad"""
+      tar -x -C x && sed -i 's/^INSERT INTO `loose`/INSERT INOT `loose`/' x/sql/* && cd x &&
+      tar -c users.sql sql/* manifest.json | zstd -1 | {filled.programs}/age -r {key[1]} > ../bad"""
     subprocess.run(["bash", "-ec", script], check=True)
     value, why = host.restore((folder / "bad").read_bytes(), manifest, key[0])
     assert "ERROR 1064" in why

@@ -130,7 +130,9 @@ class Throwaway:
 
     def _make(self):
         argv = [processes.first_of(INSTALL), "--user=" + USER, "--datadir=" + self.folder]
-        processes.expect(argv + ["--skip-test-db", "--skip-name-resolve"], timeout=300)
+        argv += ["--skip-test-db", "--skip-name-resolve"]
+        # It writes one file as root, which the server's user has to read (mysql_upgrade_info).
+        processes.expect(argv, timeout=300, apart=lambda: os.umask(0o022))
 
     def _start(self):
         empty = os.path.join(self._way, "empty")
