@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from fabfile.audit import database_rows
 from fabfile.audit.database_rows import Schemas
-from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read
-from fabfile.model import releases
+from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read, typed
+from fabfile.model import advice, releases
 from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
 from fabfile.resources import cluster, domains
@@ -331,13 +331,15 @@ class Frozen:
 def sentence(need: Need) -> str:
     """One instance's need in a line, with the command for it."""
     name = need.instance.id
+    reboot = typed("inv", "ceph.mons", "--hard-reboot", name)
     command = {
-        "refresh": "; inv ceph.mons --refresh",
-        "restart": f"; inv ceph.mons --hard-reboot {name}",
-        "hard reboot": f"; inv ceph.mons --hard-reboot {name}",
-    }.get(need.what, "")
+        "refresh": typed("inv", "ceph.mons", "--refresh"),
+        "restart": reboot,
+        "hard reboot": reboot,
+    }.get(need.what)
+    then = f"; {advice.shown(command)}" if command else ""
     volumes = f", volume {', '.join(need.volumes)}" if need.volumes else ""
-    return f"instance {name} ({need.instance.state}){volumes}: {need.why}{command}"
+    return f"instance {name} ({need.instance.state}){volumes}: {need.why}{then}"
 
 
 def computes(found: Kept, site: Site, facts: Facts) -> frozenset[str]:
@@ -381,9 +383,9 @@ def _server(instance: str, verb: str, wave: int) -> Change:
 def _refreshed(control: str, facts: Facts, need: Need, volume: str) -> Change:
     name = need.instance.id
     if need.instance.locked:
+        unlock = advice.shown(typed("openstack", "server", "unlock", name))
         raise BadInput(
-            f"instance {name} is locked, and nova-manage does not touch what is: openstack server "
-            f"unlock {name}"
+            f"instance {name} is locked, and nova-manage does not touch what is: {unlock}"
         )
     connector = _connector(facts, need.instance.host)
     argv = [*_AS_NOVA, "sh", "-c", _REFRESH, "refresh", name, volume]

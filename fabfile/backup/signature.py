@@ -13,6 +13,7 @@ import base64
 import binascii
 import hashlib
 import os
+import shlex
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -113,7 +114,9 @@ def load_key(path: Path) -> Signer:
     except OSError as error:
         raise BadInput(f"{path}: expected the key that signs backups: {error.strerror}") from None
     if mode & 0o077:
-        raise BadInput(f"{path}: others may read it (mode {mode:04o}); chmod 600 {path}")
+        raise BadInput(
+            f"{path}: others may read it (mode {mode:04o}); chmod 600 {shlex.quote(str(path))}"
+        )
     try:
         key = load_ssh_private_key(text, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it has a passphrase

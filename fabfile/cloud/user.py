@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import shlex
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -338,7 +339,7 @@ class User:
             raise Unproved(
                 f"nova: nova-compute of {name} is {node.status}: expected enabled; "
                 "leave it out (--limit), or: openstack compute service set --enable "
-                f"{service_host(node) or name} nova-compute"
+                f"{shlex.quote(service_host(node) or name)} nova-compute"
             )
         return node
 

@@ -55,6 +55,12 @@ class Command:
     otherwise: Command | None = None
     into: str = ""
 
+    def __str__(self) -> str:
+        raise TypeError("what is shown of a command, model.advice.shown says")
+
+    def __format__(self, form: str) -> str:
+        return str(self)
+
     def having_seen(self, *looked: str) -> Command:
         """The same, after something more was looked at."""
         return replace(self, looked=self.looked.union(looked))

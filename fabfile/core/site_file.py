@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,5 +81,5 @@ def start(out: str) -> int:
         raise BadInput(f"{path}: is there already; name another file by --out") from None
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from None
-    print(f"{path}: written. Fill it in, then: inv hosts.check --site {path}")
+    print(f"{path}: written. Fill it in, then: inv hosts.check --site {shlex.quote(str(path))}")
     return 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -73,7 +74,7 @@ def save(out: str, session: Session, plan: Plan) -> None:
     except OSError as error:
         path.unlink()
         raise BadInput(f"--out: {path}: {error.strerror}; nothing was kept") from None
-    session.screen.say(f"The plan is in {path}. To do it: inv apply {path}")
+    session.screen.say(f"The plan is in {path}. To do it: inv apply {shlex.quote(str(path))}")
 
 
 def load(name: str) -> dict[str, Json]:

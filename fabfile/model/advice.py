@@ -133,6 +133,7 @@ RULES: dict[str, Rule] = {
         "rbd snap create SNAP",
         "rbd snap protect SNAP",
         "rbd trash restore -p NAME HEX",
+        "openstack server unlock UUID",
         "openstack volume set --size NUMBER UUID",
         "openstack volume set --state in-use --attached UUID",
         # nova-manage refuses an instance that is not stopped.
