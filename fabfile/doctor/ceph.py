@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from fabfile.core.contract import Command, Json
+from fabfile.core.contract import Command, Json, Stop
 from fabfile.doctor import daemons, hosts, uses, versions
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, Finding, Step, root, task, words
 from fabfile.doctor.observation import Looked
@@ -16,6 +16,7 @@ from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Client, Site
 from fabfile.resources import auth, cluster
+from fabfile.resources.caps import grants
 
 _SAID_ELSEWHERE = ("POOL_APP_NOT_ENABLED", "POOL_NO_REDUNDANCY", "OSD_OUT_OF_ORDER_FULL")
 _Kind = tuple[str, str, tuple[Step, ...]]
@@ -341,7 +342,7 @@ def _users(site: Site, looked: Looked) -> Iterator[Finding]:
     release = versions.of_cluster(site, looked)
     for name in site.clients:
         caps = users.get(f"client.{name}", {})
-        broad = [d for d, text in caps.items() if "allow *" in text]
+        broad = [d for d, text in caps.items() if _is_broad(text)]
         if broad and release:
             narrower, seen = _narrower(site, looked, name, caps)
             command = _caps_command(site, f"client.{name}", narrower)
@@ -377,6 +378,25 @@ def _users(site: Site, looked: Looked) -> Iterator[Finding]:
     yield from _backup(site, looked, users, release)
 
 
+_ALL = ("allow *", "allow all")
+
+
+def _is_broad(text: str) -> bool:
+    """Whether it grants all there is; 'allow * pool=x' is no more than that pool."""
+    return any(grant in _ALL for grant in grants(text))
+
+
+def _cluster(site: Site, looked: Looked) -> cluster.Cluster | None:
+    """The cluster as resources see it; None where it must not be worked on, or is not seen."""
+    reads = (read.id for read in cluster.reads(site, site.admin))
+    if not all(looked.seen(site.admin.name, read) for read in reads):
+        return None
+    try:
+        return cluster.seen(site, looked.facts)
+    except Stop:
+        return None
+
+
 def _narrower(
     site: Site, looked: Looked, name: str, caps: Mapping[str, str]
 ) -> tuple[dict[str, str], bool]:
@@ -385,17 +405,21 @@ def _narrower(
     'ceph auth caps' replaces them all: what is granted for other pools stays, and every pool is
     in them that a service's file gives to this user.
     """
-    client, release = site.clients[name], cluster.release(looked.facts, site.admin.name)
+    cluster_seen, facts = _cluster(site, looked), looked.facts
+    client, release = site.clients[name], cluster.release(facts, site.admin.name)
+    if cluster_seen:
+        client = auth.clients(site, cluster_seen, facts.release)[name]
     used, complete = uses.pools_of(site, looked, name)
+    complete = complete and cluster_seen is not None and bool(facts.release)
     rwx = list(dict.fromkeys([*client.rwx, *sorted(used)]))
     rx = [pool for pool in client.rx if pool not in rwx]
     wanted = auth.wanted_caps(Client(rwx=rwx, rx=rx), release)
     kept = {
-        daemon: ", ".join(g for g in map(str.strip, text.split(",")) if g != "allow *")
+        daemon: ", ".join(grant for grant in grants(text) if grant not in _ALL)
         for daemon, text in caps.items()
     }
     known = {*rwx, *rx, *(p for one in site.clients.values() for p in (*one.rwx, *one.rx))}
-    others = uses.rbd_pools(site, looked) - known if "allow *" in caps.get("osd", "") else set()
+    others = uses.rbd_pools(site, looked) - known if _is_broad(caps.get("osd", "")) else set()
     found = auth.widened({d: text for d, text in kept.items() if text}, wanted)
     return found, complete and not others
 
