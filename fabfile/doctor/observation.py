@@ -18,6 +18,18 @@ from fabfile.resources.service_config import OLD_DATADIR
 DISKS = ("/", "/etc", "/var", "/var/log", "/var/lib/nova", "/var/lib/stackrbd")
 UNITS, ORCHESTRATOR = "ceph.daemons", "ceph.orchestrator"
 """Reads: Ceph's units on its hosts; who orchestrates the cluster."""
+PROGRAMS = "programs"
+"""Read: which of the programs by which `ceph` is begun are there, outside of PATH too."""
+CEPH_PROGRAMS: Mapping[str, tuple[str, ...]] = {
+    "/snap/bin/ceph": ("/snap/bin/ceph",),
+    "/snap/bin/microceph.ceph": ("/snap/bin/microceph.ceph",),
+    "/usr/sbin/cephadm": ("/usr/sbin/cephadm", "shell", "--", "ceph"),
+    "/usr/bin/cephadm": ("/usr/bin/cephadm", "shell", "--", "ceph"),
+    "/usr/local/sbin/cephadm": ("/usr/local/sbin/cephadm", "shell", "--", "ceph"),
+    "/usr/local/bin/cephadm": ("/usr/local/bin/cephadm", "shell", "--", "ceph"),
+    "/opt/bin/cephadm": ("/opt/bin/cephadm", "shell", "--", "ceph"),
+}
+"""{a program: how `ceph` is begun with it}: MicroCeph's snap, and cephadm's container."""
 MOST_GUESTS = 64
 """Running guests of a compute whose disks are looked at: a virsh each."""
 
@@ -101,6 +113,8 @@ def _of_ceph(site: Site, host: Host) -> list[Read]:
     argv = [*listed, "--type=service", "ceph-*@*", "snap.microceph.*"]
     found = [Read(UNITS, "argv", {"argv": argv, "ok": [0, 1], "only": r"(?m)^\S+ +\S+ +\S+"})]
     if host == site.admin:
+        programs = ["find", "-L", *CEPH_PROGRAMS, "-maxdepth", "0"]
+        found.append(Read(PROGRAMS, "argv", {"argv": programs, "ok": [0, 1]}))
         asked = cluster.ceph(site, "config", "get", "mgr", "mgr/orchestrator/orchestrator")
         found.append(Read(ORCHESTRATOR, "argv", {"argv": asked, "ok": [0, 2, 22]}))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from fabfile.core.contract import (
     CLOUD,
@@ -18,7 +18,7 @@ from fabfile.core.contract import (
 )
 from fabfile.doctor import daemons
 from fabfile.doctor.finding import ERROR, RESTART_ALL, Finding, Step, root, task, words
-from fabfile.doctor.observation import Looked
+from fabfile.doctor.observation import CEPH_PROGRAMS, PROGRAMS, Looked
 from fabfile.model.site import Site
 from fabfile.resources import domains, secret_uuid
 
@@ -76,7 +76,9 @@ def _errors(site: Site, looked: Looked) -> Iterator[Finding]:
         for (host, read), stop in looked.errors.items()
         if host == admin and read.startswith("ceph.")
     }
-    if silent:
+    if _no_program(site, silent.values()):
+        yield _without_program(site, looked)
+    elif silent:
         why = str(next(iter(silent.values())))
         yield Finding(
             ERROR,
@@ -101,6 +103,42 @@ def _errors(site: Site, looked: Looked) -> Iterator[Finding]:
             continue
         said.add(about)
         yield _error(site, looked, host, read, stop)
+
+
+def _no_program(site: Site, silent: Iterable[Stop]) -> bool:
+    """Whether the host has no program by which the cluster is asked: which says nothing of it."""
+    program = site.cluster.ceph()[0]
+    return any(f"{program}: no such program here" in str(stop) for stop in silent)
+
+
+def _without_program(site: Site, looked: Looked) -> Finding:
+    admin, program = site.admin.name, site.cluster.ceph()[0]
+    answer = looked.seen(admin, PROGRAMS)
+    there = [path for path in (answer["out"].split() if answer else ()) if path in CEPH_PROGRAMS]
+    begun = CEPH_PROGRAMS[there[0]] if there else ("...",)
+    begin = ", ".join(f'"{word}"' for word in begun)
+    platform = words(
+        f"copy config/platforms/{site.platform}.toml under another name, say there how it is begun "
+        f"(name, and in [commands]: ceph = [{begin}], rbd likewise), and set platform to that name "
+        "in the site file"
+    )
+    if there:
+        found = f"no {program} in PATH, but {', '.join(there)}"
+        mend: tuple[Step, ...] = (platform,)
+    else:
+        looked_in = ", ".join(["PATH", *(CEPH_PROGRAMS if answer else ())])
+        found = f"no {program} in {looked_in}"
+        mend = (words("install ceph-common there, with ceph.conf and the admin keyring"), platform)
+    return Finding(
+        ERROR,
+        "ceph.program",
+        (admin,),
+        "the cluster",
+        found,
+        "the program by which the cluster is asked",
+        "nothing is known of the cluster, its quorum included: nobody could ask it",
+        mend,
+    )
 
 
 def _is_of_libvirt(read: str, stop: Stop) -> bool:

@@ -178,6 +178,7 @@ def hosts():
             "ceph.df": answer({"pools": []}),
             "ceph.daemons": said(DAEMONS_OF_CEPH),
             "ceph.orchestrator": said(code=2),
+            "programs": said(code=1),
         },
         "ctl": service_host(
             1,

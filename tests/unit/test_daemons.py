@@ -3,6 +3,7 @@
 import pytest
 
 from fabfile.core.contract import Failed
+from fabfile.doctor import observation
 from fabfile.doctor.finding import commands
 
 from . import clouds
@@ -127,3 +128,59 @@ def test_no_ceph_program_there_restarts_no_monitor():
     found = clouds.found(change, errors={("ceph01", read): why for read in asked}, known={})
     steps = [step for one in found for step in commands(one, site(), "")]
     assert all("restart ceph-mon" not in step["run"] for step in steps if step["kind"] == "root")
+
+
+# No program to ask the cluster with
+
+
+MISSING = Failed("ceph: no such program here")
+
+
+def without_ceph(said_=None):
+    """(change, errors) of a cloud whose first Ceph host has no ceph program."""
+    asked = [read for read in clouds.hosts()["ceph01"] if read.startswith("ceph.")]
+    asked.remove("ceph.daemons")
+
+    def change(cloud):
+        for read in asked:
+            del cloud["ceph01"][read]
+        if said_ is not None:
+            cloud["ceph01"]["programs"] = said(said_, code=int(not said_))
+
+    return change, {("ceph01", read): MISSING for read in asked}
+
+
+@pytest.mark.parametrize(
+    "programs, found, begun",
+    [
+        ("/snap/bin/ceph\n", "no ceph in PATH, but /snap/bin/ceph", 'ceph = ["/snap/bin/ceph"]'),
+        (
+            "/usr/sbin/cephadm\n",
+            "no ceph in PATH, but /usr/sbin/cephadm",
+            'ceph = ["/usr/sbin/cephadm", "shell", "--", "ceph"]',
+        ),
+        (
+            "/snap/bin/ceph\n/usr/bin/cephadm\n",
+            "no ceph in PATH, but /snap/bin/ceph, /usr/bin/cephadm",
+            'ceph = ["/snap/bin/ceph"]',
+        ),
+        ("", "no ceph in PATH, /snap/bin/ceph", "install ceph-common"),
+        ("/tmp/ceph; reboot\n", "no ceph in PATH, /snap/bin/ceph", "install ceph-common"),
+        (None, "no ceph in PATH", "install ceph-common"),
+    ],
+)
+def test_without_a_ceph_program_nothing_is_said_of_the_quorum(programs, found, begun):
+    change, errors = without_ceph(programs)
+    (one,) = (f for f in clouds.found(change, errors=errors, known={}) if f.thing == "the cluster")
+    steps = commands(one, site(), "")
+    assert (one.code, one.hosts) == ("ceph.program", ("ceph01",))
+    assert one.found.startswith(found)
+    assert "monitors have no quorum" not in one.cause
+    assert begun in steps[0]["run"]
+    assert {step["kind"] for step in steps} == {"words"}
+
+
+def test_programs_that_begin_ceph_are_looked_for_where_they_are_kept():
+    (read,) = (r for r in observation.reads(site(), site().admin) if r.id == "programs")
+    assert {"/snap/bin/ceph", "/usr/sbin/cephadm"} <= set(read.args["argv"])
+    assert read.args["ok"] == [0, 1]
