@@ -126,7 +126,6 @@ HDD = section("hdd", volume_driver=RBD, rbd_user="volumes", rbd_pool="hdd-volume
             "images volumes ssd-volumes",
         ),
     ],
-    ids=str,
 )
 def test_no_pool_that_is_in_use_is_taken_away(name, changes, kept):
     caps, _ = told(name, *changes)
