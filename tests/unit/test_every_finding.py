@@ -89,6 +89,12 @@ def rows_of(test):
     return [row[0] for row in mark.args[1]]
 
 
+def without_ceph(found):
+    """The first Ceph host has no ceph program; those that would begin it are found."""
+    change, errors = test_daemons.without_ceph(found)
+    return change, {"errors": errors}
+
+
 def silent(*ids, host, stop):
     """A cloud in which some questions had no answer."""
 
@@ -260,6 +266,7 @@ INPUTS = [
     health("AUTH_INSECURE_GLOBAL_ID_RECLAIM_ALLOWED", more=["AUTH_INSECURE_GLOBAL_ID_RECLAIM"]),
     *map(unreached, [*broken.FAULTS, Unreachable]),
     silent(*OF_CEPH, host="ceph01", stop=Failed("ceph: exit code 1: timed out")),
+    *(without_ceph(found) for found in ("/snap/bin/ceph\n", "")),
     silent(*OF_LIBVIRT, host="n1", stop=NO_SOCKET),
     silent("disk", host="n1", stop=Failed("no answer")),
     silent("ceph.conf", host="n1", stop=Stop(subject="/etc/ceph/ceph.conf", found="a folder")),
