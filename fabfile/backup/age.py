@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hmac
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,15 +44,7 @@ def save_identity(path: Path) -> str:
     Raises BadInput where something is there already.
     """
     private, recipient = new_identity()
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise BadInput(f"{path}: is there already; a key is never written over") from None
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}") from None
-    with os.fdopen(handle, "w", encoding="ascii") as stream:
-        stream.write(f"# public key: {recipient}\n{private.reveal()}\n")
+    own_files.make_key(path, f"# public key: {recipient}\n{private.reveal()}\n".encode("ascii"))
     return recipient
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fabfile.core import own_files
 from fabfile.core.contract import BadInput
 
 if TYPE_CHECKING:  # slow to load
@@ -80,15 +81,7 @@ def save_key(path: Path) -> str:
         serialization.PrivateFormat.OpenSSH,
         serialization.NoEncryption(),
     )
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise BadInput(f"{path}: is there already; a key is never written over") from None
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}") from None
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(text)
+    own_files.make_key(path, text)
     return Signer(key).public
 
 

@@ -42,6 +42,19 @@ def read(path: Path, what: str, most: int = MOST) -> bytes:
     return found
 
 
+def make_key(path: Path, text: bytes) -> None:
+    """A key in a new file for its owner alone.  Raises BadInput where something is there."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise BadInput(f"{path}: is there already; a key is never written over") from None
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from None
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(text)
+
+
 def refuse_alterable(path: Path, what: str) -> None:
     """Raises BadInput where somebody else may write a file, or a folder or link on its path.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 from collections.abc import Callable
@@ -55,9 +56,10 @@ def _parsed(path: Path, read: Callable[[], bytes]) -> dict[str, Json]:
         raise BadInput(f"{path}: not TOML: {error}{hint}") from None
 
 
-def releases() -> list[dict[str, Json]]:
-    """All tables of config/releases/."""
-    return [load(path) for path in sorted((PROJECT / "config" / "releases").glob("*.toml"))]
+@functools.cache
+def releases() -> tuple[dict[str, Json], ...]:
+    """All tables of config/releases/, read once: every look asks for them."""
+    return tuple(load(path) for path in sorted((PROJECT / "config" / "releases").glob("*.toml")))
 
 
 def platforms() -> list[dict[str, Json]]:

@@ -98,28 +98,24 @@ _RIGHTS = (
 )
 _CLASS = rf"class\s+{_WORD}(?:\s+{_WORD})?"
 
+# What the monitors' parser takes; before Octopus it reads the managers' caps as well.
+_OF_MONITORS = (
+    (0, rf"allow\s+{_RWX}"),
+    (0, _SERVICE),
+    (0, _COMMAND),
+    (0, _PROFILE),
+    (14, rf"allow\s+{_RWX}{_NETWORK}"),
+    (14, _SERVICE + _NETWORK),
+    (14, _COMMAND + _NETWORK),
+    (14, _PROFILE + _NETWORK),
+)
 _GRAMMAR: Mapping[str, tuple[tuple[int, str], ...]] = {
     "mon": (
-        (0, rf"allow\s+{_RWX}"),
-        (0, _SERVICE),
-        (0, _COMMAND),
-        (0, _PROFILE),
-        (14, rf"allow\s+{_RWX}{_NETWORK}"),
-        (14, _SERVICE + _NETWORK),
-        (14, _COMMAND + _NETWORK),
-        (14, _PROFILE + _NETWORK),
+        *_OF_MONITORS,
         (15, rf"allow\s+{_RWX}\s+fsname{_IS}{_WORD}{_NETWORK}"),
     ),
-    # Before Octopus the managers' caps are read by the monitors' parser.
     "mgr": (
-        (0, rf"allow\s+{_RWX}"),
-        (0, _SERVICE),
-        (0, _COMMAND),
-        (0, _PROFILE),
-        (14, rf"allow\s+{_RWX}{_NETWORK}"),
-        (14, _SERVICE + _NETWORK),
-        (14, _COMMAND + _NETWORK),
-        (14, _PROFILE + _NETWORK),
+        *_OF_MONITORS,
         (15, rf"{_PROFILE}(?:\s+{_PAIRS})?{_NETWORK}"),
         (15, rf"allow\s+module{_IS}{_WORD}(?:\s+with\s+{_PAIRS})?\s+{_RWX}{_NETWORK}"),
     ),
