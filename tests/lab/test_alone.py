@@ -10,6 +10,7 @@ ORDER = (
     "hosts.conf",
     "ceph.pools",
     "ceph.auth",
+    "ceph.clones",
     "ceph.keyrings",
     "compute.secret",
     "controller.glance",
