@@ -117,6 +117,32 @@ def test_a_backend_in_a_pool_of_another_name(api, tmp_path):
         inv("undo", "--yes", "--run", done["run"], "--site", str(site))
 
 
+def test_lvm_by_default_with_a_volume(api, tmp_path):
+    """Until Newton LVM is started from [DEFAULT] where nothing is named: it is not orphaned."""
+    volume = made(api, "of-lvm")
+    move = "cinder-manage volume update_host --currenthost {} --newhost {}"
+    old = api.block_storage.get_volume(volume.id).host
+    own = old.partition("@")[0]
+    text = (PROJECT / "config" / "site.toml").read_text()
+    site = tmp_path / "site.toml"
+    assert 'release = "auto"' in text
+    site.write_text(text.replace('release = "auto"', 'release = "newton"', 1))
+    with put_back(CINDER, restart=["cinder-volume"]):
+        on(CONTROLLER, script=f"sed -i 's/^enabled_backends/#&/; s/^volume_driver/#&/' {CINDER}")
+        on(
+            CONTROLLER,
+            script=f"sed -i 's/^\\[DEFAULT\\]/&\\nvolume_group = vg-old/' {CINDER}; "
+            + move.format(old, own),
+        )
+        try:
+            told = refused("--site", str(site))
+        finally:
+            on(CONTROLLER, script=move.format(own, old))
+        assert "volume_group = vg-old" in told and volume.id in told and "[DEFAULT]" in told
+    is_readable(api, volume)
+    deleted(api, volume)
+
+
 def test_a_swift_store_beside_the_file_store(api):
     """Every store that is in force stays, with its options; the images are as before."""
     before = read(api, openstack_objects.FILE_IMAGE)
