@@ -224,8 +224,8 @@ def stopped(site: Site, facts: Facts, names: Sequence[str]) -> list[Change]:
     for host in names:
         units = [u for u in active(site, facts.of(host, UNITS.id)) if u not in DATABASE_UNITS]
         for group in reversed(groups(site, units)):
-            args = {"units": group, "timeout": 180}
-            changes.append(Change(host, ", ".join(group), "stop", "!", "stop", args, 1))
+            words = ", ".join(group)
+            changes.append(Change(host, words, "stop", "!", "stop", {"units": group}, 1))
     return changes
 
 
@@ -384,7 +384,7 @@ class PutBack:
                 )
             )
             if not (starts and group[0] in DATABASE_UNITS):
-                start = {"units": group, "timeout": 400}
+                start = {"units": group}
                 changes.append(
                     Change(host, words, "start, and watch it stand", "!", "restart", start, wave)
                 )

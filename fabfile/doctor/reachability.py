@@ -16,7 +16,7 @@ from fabfile.core.contract import (
     WrongHostKey,
     typed,
 )
-from fabfile.doctor import daemons
+from fabfile.doctor import daemons, services
 from fabfile.doctor.finding import ERROR, RESTART_ALL, Finding, Step, root, task, words
 from fabfile.doctor.observation import CEPH_PROGRAMS, PROGRAMS, Looked
 from fabfile.model.site import Site
@@ -155,16 +155,17 @@ def _stopped_monitors(site: Site, looked: Looked) -> tuple[Step, ...]:
 def _libvirt_up(site: Site, looked: Looked, host: str) -> tuple[Step, ...]:
     """Starts that one of libvirt's daemons which is installed there."""
     platform = site.platform_of(site.host(host))
-    typed, units = platform.by_hand, looked.seen(host, "libvirt.daemons") or {}
-    there = {name for name, unit in units.items() if unit.get("LoadState") != "not-found"}
+    typed, there = platform.by_hand, services.installed(looked.seen(host, "libvirt.daemons"))
     modular = any(name.startswith("virtqemud.") for name in there)
     if modular and any(name.startswith("libvirtd.") for name in there):
         return (words("see which of libvirtd and virtqemud serves there, and why it is down"),)
     if modular:
-        return (root(typed("start", "virtqemud.socket", "virtsecretd.socket")),)
+        sockets = [name for name in ("virtqemud.socket", "virtsecretd.socket") if name in there]
+        return tuple(root(typed("start", name)) for name in sockets)
     socket, *_ = platform.daemons["libvirtd"]
     name = socket.removesuffix(".socket")
-    return tuple(root(command) for command in (typed("unmask", name), typed("start", socket, name)))
+    start = [one for one in (socket, name) if one == name or one in there]
+    return (root(typed("unmask", name)), *(root(typed("start", one)) for one in start))
 
 
 def _error(site: Site, looked: Looked, host: str, read: str, stop: Stop) -> Finding:

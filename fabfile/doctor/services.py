@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fabfile.core.contract import Host, Seen
@@ -118,6 +118,11 @@ def daemons(seen: Seen) -> str:
     return {(1, 0): "monolithic", (0, 1): "modular", (1, 1): "both"}.get((old, new), "none")
 
 
+def installed(units: Mapping[str, Mapping[str, str]] | None) -> set[str]:
+    """Those of the units, as they were shown, that are there at all."""
+    return {name for name, unit in (units or {}).items() if unit.get("LoadState") != "not-found"}
+
+
 def _active(seen: Seen) -> set[str]:
     shown = seen["libvirt.daemons"]
     return {name for name, unit in shown.items() if unit.get("ActiveState") == "active"}
@@ -125,7 +130,7 @@ def _active(seen: Seen) -> set[str]:
 
 def _daemons(platform: Platform, host: str, seen: Seen) -> Iterator[Finding]:
     typed, units = platform.by_hand, platform.daemons
-    kind = daemons(seen)
+    kind, there = daemons(seen), installed(seen.get("libvirt.daemons"))
     if kind == "both":
         yield Finding(
             ERROR,
@@ -136,7 +141,7 @@ def _daemons(platform: Platform, host: str, seen: Seen) -> Iterator[Finding]:
             "one",
             "each has secrets of its own: what is set in one is not found by the other",
             (
-                root(typed("disable-now", *units["libvirtd"])),
+                *(root(typed("disable-now", name)) for name in units["libvirtd"] if name in there),
                 task("compute.secret"),
                 RESTART_ALL,
             ),
@@ -150,5 +155,8 @@ def _daemons(platform: Platform, host: str, seen: Seen) -> Iterator[Finding]:
             "virtqemud without virtsecretd",
             "virtsecretd.socket active",
             "nobody keeps the secrets that guests' disks name",
-            (root(typed("enable-now", *units["virtsecretd"])), task("compute.secret")),
+            (
+                *(root(typed("enable-now", name)) for name in units["virtsecretd"]),
+                task("compute.secret"),
+            ),
         )

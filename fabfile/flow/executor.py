@@ -33,8 +33,11 @@ from fabfile.flow import gather
 from fabfile.flow.session import PATIENCE, Session
 from fabfile.flow.terminal import outcomes
 
-DEADLINE = 1800
-"""Seconds that one host's part of a wave may take, a package manager's time aside."""
+DEADLINE = 3600
+"""Seconds that one host's part of a wave may take, a package manager's time aside.
+
+More than the agent waits for units that need long to stop and to start (core/remote/units.py).
+"""
 ASK_AGAIN = 60
 """Seconds for which a host that was cut off is asked again."""
 

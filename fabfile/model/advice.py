@@ -119,8 +119,8 @@ RULES: dict[str, Rule] = {
         "ceph osd set-require-min-compat-client NAME",
         "unmask UNIT",
         "enable UNIT",
-        "enable-now UNIT...",
-        "start UNIT...",
+        "enable-now UNIT",
+        "start UNIT",
         "upgrade NAME...",
         "ceph mon enable-msgr2",
         "ceph auth add ENTITY DAEMON TEXT",
@@ -152,7 +152,7 @@ RULES: dict[str, Rule] = {
     # Ceph's daemons
     **_rules(
         Effect.RESTARTS,
-        "restart UNIT...",
+        "restart UNIT",
         "ceph orch daemon restart DAEMON-ID",
         "snap restart UNIT",
         needs="daemon",
@@ -180,7 +180,7 @@ RULES: dict[str, Rule] = {
         needs="uses",
     ),
     # Hosts
-    **_rules(Effect.RESTARTS, "disable-now UNIT...", needs="guests"),
+    **_rules(Effect.RESTARTS, "disable-now UNIT", needs="guests"),
     **_rules(Effect.RESTARTS, "chmod o= PATH", needs="readers"),
     **_rules(Effect.DESTROYS, "rm PATH", "mv PATH PATH", needs="readers"),
     **_rules(Effect.DESTROYS, "virsh secret-undefine UUID", needs="key"),
@@ -221,7 +221,8 @@ RULES: dict[str, Rule] = {
 }
 """{a command's form: what it does, and what is looked at before}: words in capitals are shapes.
 
-The first row that fits counts.
+The first row that fits counts.  None names several units: systemd 262 does nothing with any of
+them when it does not know one.
 """
 
 _SHAPES = {

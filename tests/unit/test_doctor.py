@@ -782,6 +782,41 @@ def test_libvirt_that_is_down_is_one_finding():
     assert (one.code, one.hosts) == ("libvirt.silent", ("n1",))
 
 
+@pytest.mark.parametrize(
+    ("installed", "mends"),
+    [
+        (
+            {"libvirtd__service": "failed", "libvirtd__socket": "failed"},
+            [
+                "systemctl unmask libvirtd",
+                "systemctl start libvirtd.socket",
+                "systemctl start libvirtd",
+            ],
+        ),
+        # Before 5.6 libvirt had no sockets of systemd's.
+        (
+            {"libvirtd__service": "failed"},
+            ["systemctl unmask libvirtd", "systemctl start libvirtd"],
+        ),
+        (
+            {"virtqemud__socket": "failed", "virtsecretd__socket": "failed"},
+            ["systemctl start virtqemud.socket", "systemctl start virtsecretd.socket"],
+        ),
+        ({"virtqemud__socket": "failed"}, ["systemctl start virtqemud.socket"]),
+    ],
+)
+def test_only_units_that_are_there_are_started_each_by_itself(installed, mends):
+    ids = ("libvirt.secrets", "guests", "domains")
+
+    def change(cloud):
+        without_answers("n1", *ids)(cloud)
+        cloud["n1"]["libvirt.daemons"] = {**clouds.ABSENT, **clouds.daemons(**installed)}
+
+    errors = {("n1", name): Failed("virsh -q list: exit code 1: no socket") for name in ids}
+    one = next(f for f in found(change, errors=errors) if f.code == "libvirt.silent")
+    assert [run for run, _ in ran(one)] == [*mends, "inv services.restart --all --limit n1"]
+
+
 def test_a_cloud_that_is_full_is_still_looked_at():
     def change(cloud):
         health("OSD_FULL", "HEALTH_ERR")(cloud)

@@ -505,6 +505,15 @@ _HARMLESS = (
 )
 
 
+@pytest.mark.parametrize(
+    "deed", ["restart", "start", "unmask", "enable", "enable-now", "disable-now"]
+)
+def test_no_command_names_several_units(deed):
+    """systemd 262 does nothing with any of several when it does not know one."""
+    assert rule(typed(deed, "nova-compute"))
+    assert rule(typed(deed, "nova-compute", "libvirtd")) is None
+
+
 def test_the_table_calls_no_harm_a_look():
     looks = [form for form, one in RULES.items() if one.effect < Effect.RESTARTS]
     assert [f for f in looks if _HARMS.search(f) and not f.startswith(_HARMLESS)] == []

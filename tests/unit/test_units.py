@@ -20,6 +20,13 @@ getty@tty1.service loaded active running Getty
 """
 
 
+def shown(*units_of_host):
+    """systemctl's answer to show, of {property: value} each."""
+    usual = {"LoadState": "loaded", "ActiveState": "active", "SubState": "running"}
+    blocks = ({**usual, **one} for one in units_of_host)
+    return "\n".join("".join(f"{k}={v}\n" for k, v in block.items()) for block in blocks)
+
+
 @pytest.fixture
 def programs(monkeypatch):
     """What was called, and what each first word of a question answers."""
@@ -158,12 +165,153 @@ def test_a_service_of_which_nothing_is_known_is_told_by_its_name(programs):
 
 
 def test_a_step_that_stops_units_says_how_they_are_started_again(programs):
+    programs[1]["show"] = (0, shown({}), "")
     step = steps.stop("run", ["nova-api"])
     back = next(step)
     assert back["verb"] == "restart" and back["args"] == {"units": ["nova-api"]}
     assert programs[0] == []  # first it is noted, then done
     assert list(step) == []
-    assert programs[0] == [["systemctl", "stop", "--", "nova-api.service"]]
+    assert programs[0][-1] == ["systemctl", "stop", "--", "nova-api.service"]
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [
+        ("1min 30s", 90),
+        ("3min 5s", 185),
+        ("500ms", 0.5),
+        ("250us", 0.00025),
+        ("1.500s", 1.5),
+        ("1h 2min 3s", 3723),
+        ("2d", 172800),
+        ("1w", 604800),
+        ("1month", 2629800),
+        ("1y", 31557600),
+        ("90s", 90),
+        ("infinity", None),
+        ("", 90),
+        ("0", 90),
+        ("[not set]", 90),
+        ("soon", 90),
+    ],
+)
+def test_a_span_of_systemds_in_seconds(span, expected):
+    assert units.seconds(span) == expected
+
+
+NOVA = {"TimeoutStopUSec": "3min 5s", "TimeoutStartUSec": "1min 30s"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "starts", "expected", "said"),
+    [
+        # Nova 34 stops in up to 160 s, and its unit gives it 185.
+        ({"nova-compute": NOVA}, True, 60 + 185 + 90, "own limits"),
+        ({"nova-compute": NOVA}, False, 60 + 185, "own limits"),
+        ({"nova-compute": {**NOVA, "ActiveState": "inactive"}}, True, 60 + 90, ""),
+        ({"nova-compute": {**NOVA, "ActiveState": "failed"}}, True, 60 + 185 + 90, ""),
+        ({"libvirtd": {"ActiveState": "active"}}, True, 60 + 90 + 90, ""),  # systemd of 2013
+        ({"a": {}, "b": NOVA}, True, 60 + 180 + 275, ""),  # one may be ordered behind the other
+        (
+            {"a": {"TimeoutStopUSec": "infinity", "TimeoutStartUSec": "1s"}},
+            True,
+            60 + 900 + 1,
+            "a says TimeoutStopUSec=infinity, and 900 s are waited",
+        ),
+        (
+            {"a": {"TimeoutStopUSec": "2h", "TimeoutStartUSec": "infinity"}},
+            True,
+            60 + 1800,
+            "a says TimeoutStopUSec=2h, a says TimeoutStartUSec=infinity, and 900 s",
+        ),
+        ({name: {"TimeoutStartUSec": "infinity"} for name in "abcdef"}, True, 3000, "f says"),
+    ],
+)
+def test_a_unit_is_waited_for_as_long_as_it_says(seen, starts, expected, said):
+    most, words = units.patience(seen, starts)
+    assert most == expected and said in words
+
+
+def test_a_restart_is_given_up_when_its_units_limits_are_over(programs, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(steps.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(steps.time, "sleep", lambda s: now.__setitem__(0, now[0] + s))
+    stopping = {"ActiveState": "deactivating", "SubState": "stop-sigterm", **NOVA}
+    programs[1]["show"] = (0, shown(stopping), "")
+    step = steps.restart("run", ["nova-compute"])
+    next(step)
+    with pytest.raises(processes.Failed, match=r"not up within 335 s .*nova-compute \(stop-sigt"):
+        next(step)
+    assert 335 <= now[0] < 340
+
+
+def test_a_stop_that_takes_longer_says_what_is_not_at_rest(programs, monkeypatch):
+    called, answers = programs
+    stopping = {"ActiveState": "deactivating", "SubState": "stop-sigterm", **NOVA}
+    answers["show"] = (0, shown(stopping, {"ActiveState": "inactive"}), "")
+    given = []
+
+    def expect(argv, ok=(0,), timeout=60, **how):
+        if argv[1] != "stop":
+            return answers[argv[1]]
+        given.append(timeout)
+        raise processes.Failed("systemctl stop --: no answer")
+
+    monkeypatch.setattr(units, "expect", expect)
+    with pytest.raises(
+        processes.Failed, match=r"not at rest: nova-compute \(stop-sigterm\); 245 s"
+    ):
+        units.stop(["nova-compute", "libvirtd"])
+    assert given == [245]
+
+
+ABSENT = {"LoadState": "not-found", "ActiveState": "inactive", "SubState": "dead"}
+WORK = {
+    "restart": lambda names: list(steps.restart("run", names)),
+    "stop": lambda names: list(steps.stop("run", names)),
+    "enable": lambda names: list(steps.enable("run", names)),
+}
+
+
+@pytest.mark.parametrize("absent", [ABSENT, {"LoadState": "error"}, {"LoadState": ""}])
+@pytest.mark.parametrize("verb", WORK)
+def test_of_several_units_none_is_touched_when_one_is_not_known(programs, verb, absent):
+    called, answers = programs
+    answers["show"] = (0, shown({}, absent, ABSENT), "")
+    with pytest.raises(
+        processes.Failed, match=r"gone: no such unit here \(.*; lost: no such.*\(not-found"
+    ):
+        WORK[verb](["nova-compute", "gone", "lost"])
+    assert {argv[1] for argv in called} == {"show"}
+
+
+@pytest.mark.parametrize("verb", ["restart", "enable"])
+def test_a_masked_unit_is_not_begun(programs, verb):
+    programs[1]["show"] = (0, shown({"LoadState": "masked"}), "")
+    with pytest.raises(processes.Failed, match=r"nova-compute: no such unit here \(masked\)"):
+        WORK[verb](["nova-compute"])
+
+
+def test_a_masked_unit_that_runs_can_be_stopped(programs):
+    programs[1]["show"] = (0, shown({"LoadState": "masked"}), "")
+    units.stop(["nova-compute"])
+    assert programs[0][-1][1] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        (["active", "active"], True),
+        (["active", "inactive"], False),  # is-active says yes when any of them is
+        (["inactive", "active"], False),
+        (["activating"], False),
+        (["failed"], False),
+    ],
+)
+def test_all_are_at_work_when_each_is(programs, states, expected):
+    programs[1]["show"] = (0, shown(*({"ActiveState": state} for state in states)), "")
+    programs[1]["is-active"] = (0, "active\n", "")
+    assert units.all_active([f"unit{n}" for n, _ in enumerate(states)]) is expected
 
 
 def test_packages_that_are_removed_but_configured_are_not_installed(programs):

@@ -151,14 +151,14 @@ def exchange(run, path, new, old, unit):
         raise Failed("%s: expected a folder, and nothing at %s" % (new, old))
     args = {"path": path, "new": old, "old": new, "unit": unit}
     yield {"verb": "exchange", "args": args, "guard": {"path": old}}
-    units_of_host.stop([unit], timeout=900)
+    units_of_host.stop([unit])
     try:
         folders.exchange(path, new, old)
     except OSError as error:
         if error.errno not in (errno.EXDEV, errno.EBUSY):
             raise
         folders.exchange_contents(path, new, old)
-    for _ in restart(run, [unit], timeout=600):
+    for _ in restart(run, [unit]):
         pass
 
 
@@ -221,17 +221,15 @@ _MOST_RESTARTS = 3
 """So often may systemd start a unit again before it counts as one that does not stand."""
 
 
-def restart(run, units, settle=4.0, timeout=150):
+def restart(run, units, settle=4.0):
     """Restarts units together and watches them until each has stood for a while.
 
     settle: seconds that a unit must stay up with the same process.
     """
     yield {"verb": "restart", "args": {"units": units}}
-    for unit, seen in units_of_host.show(units).items():
-        if seen["LoadState"] != "loaded":
-            raise Failed("%s: no such unit here (%s)" % (unit, seen["LoadState"]))
+    most, words = units_of_host.patience(units_of_host.there(units))
     units_of_host.begin_restart(units)
-    up = _up(units, time.monotonic() + timeout, timeout)
+    up = _up(units, most, words)
     _stay(up, time.monotonic() + settle)
     for unit, seen in units_of_host.show(units).items():
         if _fell(seen) or _process(seen) != up[unit]:
@@ -241,10 +239,10 @@ def restart(run, units, settle=4.0, timeout=150):
         state.clear_restart(unit)
 
 
-def stop(run, units, timeout=180):
+def stop(run, units):
     """Stops units together; they are started again when it is taken back."""
     yield {"verb": "restart", "args": {"units": units}, "guard": {"units": units}}
-    units_of_host.stop(units, timeout)
+    units_of_host.stop(units)
 
 
 def enable(run, units):
@@ -253,8 +251,12 @@ def enable(run, units):
     units_of_host.enable(units)
 
 
-def _up(units, until, timeout):
-    """{unit: the process that it came up with} when nothing is left to be done about any."""
+def _up(units, most, words):
+    """{unit: the process that it came up with} when nothing is left to be done about any.
+
+    most, words: how many seconds they may take, and by what.
+    """
+    until = time.monotonic() + most
     pause, up = 0.5, {}  # type: ignore[var-annotated]
     while True:
         time.sleep(pause)
@@ -272,7 +274,7 @@ def _up(units, until, timeout):
         if not late:
             return up
         if time.monotonic() > until:
-            raise Failed("not up within %d s: %s" % (timeout, ", ".join(late)))
+            raise Failed("not up within %d s (%s): %s" % (most, words, ", ".join(late)))
 
 
 def _stay(up, until):

@@ -10,7 +10,7 @@ import re
 import shlex
 
 from . import files, processes
-from .processes import call, expect
+from .processes import Failed, call, expect
 
 PROPERTIES = [
     "LoadState",
@@ -21,7 +21,27 @@ PROPERTIES = [
     "NRestarts",
     "Job",
     "ActiveEnterTimestampMonotonic",
+    "TimeoutStartUSec",
+    "TimeoutStopUSec",
 ]
+MOST, MOST_OF_ALL = 900.0, 3000.0
+"""Seconds that are waited, at the most, for one unit to stop or to start; for several."""
+_USUAL = 90.0
+"""Seconds of a unit that says nothing: systemd's own DefaultTimeoutStartSec."""
+_MARGIN = 60.0
+"""Seconds besides: systemd ends a process that does not stop, and begins one anew that fell."""
+_SPANS = {
+    "us": 1e-6,
+    "\u03bcs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+    "w": 604800.0,
+    "month": 2629800.0,
+    "y": 31557600.0,
+}
 _KINDS = (".service", ".socket", ".target", ".timer")
 
 
@@ -120,8 +140,53 @@ def running():
 
 
 def all_active(names):
-    """Whether each of them is at work."""
-    return not call(["systemctl", "is-active", "--"] + _full(names), timeout=30)[0]
+    """Whether each of them is at work: is-active of several asks for only one that is."""
+    return all(seen.get("ActiveState") == "active" for seen in show(names).values())
+
+
+def there(names, may_be=("loaded",)):
+    """What show() says, if each of them can be worked on.  Raises Failed, with all that cannot.
+
+    may_be: the LoadStates of those that can.
+
+    Asked first, always: for one unit that it does not know, systemd 262 does nothing with any of
+    those that are named beside it, and an older one works on these.
+    """
+    seen = show(names)
+    absent = [name for name in names if seen.get(name, {}).get("LoadState") not in may_be]
+    if absent:
+        states = [(name, seen.get(name, {}).get("LoadState", "not shown")) for name in absent]
+        raise Failed("; ".join("%s: no such unit here (%s)" % state for state in states))
+    return seen
+
+
+def seconds(span):
+    """A span as systemd prints it ('1min 30s') in seconds; None for one without an end."""
+    if span == "infinity":
+        return None
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z\u03bc]*)", span or "")
+    known = [(float(number), _SPANS[name]) for number, name in parts if name in _SPANS]
+    return sum(number * size for number, size in known) if known else _USUAL
+
+
+def patience(seen, starts=True):
+    """(seconds, words): how long these units may take, one after the other, by what each says.
+
+    seen: what show() says of them.  One that is at rest need not stop; starts: they start too.
+    Whoever waits less long takes a unit for lost that systemd itself still waits for.
+    """
+    total, capped = _MARGIN, []
+    for name, unit in seen.items():
+        asked = ["TimeoutStopUSec"] if unit.get("ActiveState") != "inactive" else []
+        for limit in asked + (["TimeoutStartUSec"] if starts else []):
+            own = seconds(unit.get(limit, ""))
+            total += min(MOST, MOST if own is None else own)
+            if own is None or own > MOST:
+                capped.append("%s says %s=%s" % (name, limit, unit[limit]))
+    words = "the units' own limits"
+    if capped:
+        words += ", where %s, and %d s are waited" % (", ".join(capped), MOST)
+    return min(total, MOST_OF_ALL), words
 
 
 def begin_restart(names):
@@ -130,13 +195,27 @@ def begin_restart(names):
     expect(["systemctl", "restart", "--no-block", "--"] + _full(names))
 
 
-def stop(names, timeout):
-    """Stops units and waits."""
-    expect(["systemctl", "stop", "--"] + _full(names), timeout=timeout)
+def stop(names):
+    """Stops units and waits, as long as they say themselves.  Raises Failed."""
+    seen = there(names, ("loaded", "masked"))  # one that is masked may run still
+    most, words = patience(seen, starts=False)
+    try:
+        expect(["systemctl", "stop", "--"] + _full(names), timeout=int(most))
+    except Failed as error:
+        late = [
+            "%s (%s)" % (name, unit.get("SubState", ""))
+            for name, unit in show(names).items()
+            if unit.get("ActiveState") not in ("inactive", "failed")
+        ]
+        if not late:
+            raise
+        said = (", ".join(late), int(most), words, error)
+        raise Failed("not at rest: %s; %d s were given (%s); %s" % said)
 
 
 def enable(names):
-    """Has units start with the host."""
+    """Has units start with the host.  Raises Failed."""
+    there(names)
     expect(["systemctl", "enable", "-q", "--"] + _full(names), timeout=120)
 
 
