@@ -16,6 +16,7 @@ import time
 import pytest
 
 from fabfile.core import agent_program
+from fabfile.core.remote import processes
 
 NONCE = "\x1enonce"
 ME = {
@@ -47,15 +48,18 @@ def packed(names, as_lines, state, silence):
 class Agent:
     """A running agent whose state is below a folder of the test's."""
 
+    python, environment = sys.executable, None
+
     def __init__(self, folder, silence=30.0, as_lines=agent_program.as_code, **work):
         self.state = folder / "state"
         needed = tuple(name for names in agent_program.needed_for(work) for name in names)
         program = self.program(needed, as_lines, silence)
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", agent_program.BOOTSTRAP],
+            [self.python, "-I", "-S", "-c", agent_program.BOOTSTRAP],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env=self.environment,
         )
         self.process.stdin.write(b"noise\n" + program)
         self.give(**work)
@@ -455,6 +459,14 @@ def test_what_has_no_bound_comes_in_parts(agent):
 def test_parts_that_do_not_end_well_are_an_error(agent, script, said):
     read = {"id": "x", "verb": "lines", "args": {"argv": ["sh", "-c", script], "timeout": 0.5}}
     assert said in agent(reads=[read]).all()[-1]["error"]
+
+
+def test_a_program_that_ends_before_it_was_told_all_says_why():
+    asked = processes.lines(
+        ["sh", "-c", "echo access denied >&2; exit 1"], b"SELECT 1;\n" * 100_000
+    )
+    with pytest.raises(processes.Failed, match="access denied"):
+        list(asked)
 
 
 def test_a_brought_file_is_put_in_place_and_taken_back(agent, tmp_path):

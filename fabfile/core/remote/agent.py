@@ -133,7 +133,8 @@ def _tell_the_system(work):
     """One line in the host's own log for each run that writes."""
     syslog.openlog("stackrbd", syslog.LOG_PID, syslog.LOG_AUTH)
     things = ", ".join(sorted({step["thing"] for step in work["steps"]}))
-    syslog.syslog("%s: %s" % (work["who"], things))
+    said = "%s: %s" % (work["who"], things)
+    syslog.syslog(said.encode("utf-8", "replace").decode("utf-8"))
 
 
 def _do(work, talk, asker):

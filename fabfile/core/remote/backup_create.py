@@ -85,7 +85,7 @@ class _Making:
         return manifest
 
     def _members(self, folders, said, commands, dumped, about):
-        manifest = dict(about, format=1, host=os.uname()[1], time=int(time.time()))
+        manifest = dict(about, format=1, host=places.as_text(os.uname()[1]), time=int(time.time()))
         self._folders = folders
         for folder in folders:
             self._folder(folder)
@@ -134,6 +134,14 @@ class _Making:
         """Names what is not in the backup, on one line."""
         self.left.append("".join(c if c.isprintable() else "?" for c in why))
 
+    def _text(self, path, name):
+        """A name as a backup has it; None, and said, where it is no UTF-8."""
+        try:
+            return name.decode("utf-8")
+        except UnicodeDecodeError:
+            self._leave("%s: %s is no name in UTF-8" % (path, places.as_text(name)))
+            return None
+
     def _entry(self, path, there, seen):
         """Puts one file, folder or link in; the names that are in a folder."""
         if path in self.files:
@@ -144,11 +152,14 @@ class _Making:
         about = {"uname": owner[1], "gname": owner[2], "mtime": int(seen.st_mtime)}
         names, data = [], b""  # type: ignore[var-annotated]
         if stat.S_ISLNK(seen.st_mode):
-            target = places.as_text(os.readlink(there.name, dir_fd=there.folder))
+            target = self._text(path, os.readlink(there.name, dir_fd=there.folder))
+            if target is None:
+                return []
             about.update(type=tarfile.SYMTYPE, linkname=target)
             entry = ["link", "0777"] + owner[1:] + [target]
         elif stat.S_ISDIR(seen.st_mode):
-            names = [places.as_text(name) for name in sorted(there.names(there.name))]
+            found = [self._text(path, name) for name in sorted(there.names(there.name))]
+            names = [name for name in found if name is not None]
             about.update(type=tarfile.DIRTYPE)
             entry = ["directory"] + owner + [""]
         elif stat.S_ISREG(seen.st_mode):

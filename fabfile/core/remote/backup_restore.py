@@ -15,6 +15,7 @@ import time
 
 from . import archive, backup_paths, database, files, processes, sandbox, state, transfer
 from .digests import Digests, differing
+from .places import as_bytes
 from .processes import Failed, Program
 from .throwaway import Throwaway, datadir
 
@@ -109,7 +110,7 @@ class _Taking:
 
     def _room(self, held):
         """Refuses to begin what cannot fit."""
-        place = os.statvfs(os.path.dirname(datadir()))
+        place = os.statvfs(as_bytes(os.path.dirname(datadir())))
         needed = int(held["space"] * 1.3) + 300 * 1024 * 1024
         if place.f_bavail * place.f_frsize < needed:
             raise Failed(
@@ -238,8 +239,10 @@ class _Taking:
         path = os.path.normpath(os.path.join(self._staged, name))
         if not path.startswith(self._staged + os.sep):
             raise Failed("the backup names a file outside of it: %r" % name[:80])
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        os.makedirs(as_bytes(os.path.dirname(path)), 0o700, exist_ok=True)
+        handle = os.open(
+            as_bytes(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600
+        )
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
 

@@ -10,6 +10,7 @@ import os
 import re
 
 from . import files, options, processes, units
+from .places import as_bytes, as_text, from_bytes
 
 CREDENTIAL = re.compile(
     r"password|passwd|key|secret|token|connection|transport_url|credential", re.I
@@ -52,7 +53,8 @@ def sources(unit, project, main, plain=(), variables=(), wsgi=None):
         own = path == main or _is_one(path, main)
         data = None if own else files.read(path)
         if own or data is not None:
-            found.append([main, []] if own else [path, lines_of(path, data, plain)])
+            told = as_text(as_bytes(path))
+            found.append([main, []] if own else [told, lines_of(told, data, plain)])
     return {
         "main": main,
         "running": process["running"],
@@ -68,7 +70,7 @@ def named_files(path, match, between, words, mask, also=(), variable=None):
     between two files; words: {'$name': what it stands for}.  also: lists that count without
     being named; variable: (unit, name) of one more list, in the unit's environment.
     """
-    text = re.sub(r"\\\n", " ", processes.text(files.read(path) or b""))
+    text = re.sub(r"\\\n", " ", from_bytes(files.read(path) or b""))
     lists = re.findall(match, text, re.M) + list(also)
     if variable:
         lists.append(units.process(variable[0])["environment"].get(variable[1], ""))
@@ -78,7 +80,7 @@ def named_files(path, match, between, words, mask, also=(), variable=None):
             name = name.replace(word, meaning).replace("${%s}" % word[1:], meaning)
         name = name.strip("\"'")
         if name.startswith("/") and len(found) < _MOST_NAMED:
-            found[name] = _with_text(name, mask)
+            found[as_text(as_bytes(name))] = _with_text(name, mask)
     return found
 
 
@@ -94,7 +96,7 @@ def _with_text(path, mask):
 def _is_one(path, main):
     """Whether both are one file: /etc/cinder may be a link."""
     try:
-        return os.path.samefile(path, main)
+        return os.path.samefile(as_bytes(path), as_bytes(main))
     except OSError:
         return False
 
@@ -103,6 +105,7 @@ def _told(environment, plain, variables):
     """The variables that count, without the credentials in them."""
     found = {}
     for name, value in environment.items():
+        name, value = as_text(as_bytes(name)), as_text(as_bytes(value))
         match = _VARIABLE.match(name)
         if match:
             secret = hidden(match.group(2).lower(), value, plain)
@@ -184,7 +187,7 @@ def _places(process, project):
 
 def _first(places, name):
     found = [os.path.join(place, name) for place in places]
-    return [path for path in found if os.path.exists(path)][:1]
+    return [path for path in found if os.path.exists(as_bytes(path))][:1]
 
 
 def _folders(process, project, program):
@@ -196,7 +199,8 @@ def _folders(process, project, program):
 
 
 def _of_folder(folder):
-    return sorted(glob.glob(os.path.join(glob.escape(folder), "*.conf")))
+    found = glob.glob(os.path.join(glob.escape(as_bytes(folder)), b"*.conf"))
+    return sorted(from_bytes(path) for path in found)
 
 
 def _named(words, process):

@@ -14,7 +14,7 @@ import pwd
 import stat
 
 from . import places
-from .places import Refused, as_bytes, same
+from .places import Refused, as_bytes, native, same
 
 try:
     from _sha256 import sha256 as sha256_of
@@ -83,7 +83,7 @@ def _content(path, handle):
 
 def _name(table, number):
     try:
-        return table(number)[0]
+        return places.as_text(table(number)[0])
     except KeyError:
         return str(number)
 
@@ -118,10 +118,10 @@ class Attributes:
 
     def __init__(self, path, mode, owner, group):
         try:
-            self.uid = pwd.getpwnam(owner).pw_uid
-            self.gid = grp.getgrnam(group).gr_gid
+            self.uid = pwd.getpwnam(native(owner)).pw_uid
+            self.gid = grp.getgrnam(native(group)).gr_gid
         except KeyError as error:
-            raise Refused("no such user or group here: %s" % error.args[0])
+            raise Refused("no such user or group here: %s" % places.as_text(error.args[0]))
         self.mode = int(mode, 8)
         if self.mode & ~0o7777:
             raise Refused("%s: no mode: %s" % (path, mode))

@@ -10,6 +10,7 @@ import subprocess
 
 from . import files, places, processes
 from .files import Refused
+from .places import as_bytes
 
 
 def exchange(path, new, old):
@@ -30,27 +31,27 @@ def exchange_contents(path, new, old):
     """
     beside = old + files.SUFFIX
     _expect_roots(old)
-    owner = os.lstat(path)
+    owner = os.lstat(as_bytes(path))
     unread = _run(["find", new, "!", "-readable", "-print", "-quit"], owner)
     if unread:
         raise Refused("%s: cannot be read by the owner of %s" % (unread.strip(), path))
-    shutil.rmtree(beside, ignore_errors=True)
+    shutil.rmtree(as_bytes(beside), ignore_errors=True)
     try:
         _run(["cp", "-a", "--", path, beside])
     except Refused:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(as_bytes(beside), ignore_errors=True)
         raise
     _run(["sync", "-f", beside])
     files.rename(beside, old)
     files.sync_folder(os.path.dirname(old))
-    for name in os.listdir(path):
-        entry = os.path.join(path, name)
+    for name in os.listdir(as_bytes(path)):
+        entry = os.path.join(as_bytes(path), name)
         if os.path.isdir(entry) and not os.path.islink(entry):
             shutil.rmtree(entry)  # follows no link, at whatever moment it is put there
         else:
             os.unlink(entry)
     _run(["cp", "-a", "--", new + "/.", path], owner)
-    shutil.rmtree(new)
+    shutil.rmtree(as_bytes(new))
     _run(["sync", "-f", path])
 
 
@@ -71,7 +72,7 @@ def _run(argv, owner=None):
         os.setuid(owner.st_uid)
 
     done = subprocess.run(
-        argv,
+        [as_bytes(word) for word in argv],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

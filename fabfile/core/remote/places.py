@@ -30,9 +30,19 @@ def as_bytes(text):
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
 
 
+def from_bytes(data):
+    """What the system gave as bytes, as a text that as_bytes() turns into the same bytes."""
+    return data.decode("utf-8", "surrogateescape")
+
+
 def as_text(name):
     """A name that the system gave, as it may be shown and sent."""
     return os.fsencode(name).decode("utf-8", "replace")
+
+
+def native(text):
+    """A text for those of Python's functions that take no bytes: it is given as it is."""
+    return os.fsdecode(as_bytes(text))
 
 
 def _is_ours(seen):

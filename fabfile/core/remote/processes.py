@@ -5,6 +5,7 @@ any program is for.  Python 3.6, standard library alone.
 """
 
 import binascii
+import contextlib
 import fcntl
 import os
 import re
@@ -14,6 +15,7 @@ import subprocess
 import time
 
 from . import files
+from .places import as_bytes
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -189,7 +191,7 @@ def _end(group):
 def _is_there(program):
     """As shutil.which(), which is slow to import."""
     folders = ENVIRONMENT["PATH"].split(":") if "/" not in program else [""]
-    paths = [os.path.join(folder, program) for folder in folders]
+    paths = [as_bytes(os.path.join(folder, program)) for folder in folders]
     return any(os.path.isfile(path) and os.access(path, os.X_OK) for path in paths)
 
 
@@ -238,8 +240,9 @@ def call(argv, stdin=b"", timeout=60, killable=True, fds=(), apart=None):
 def _started(argv, **how):
     """A program in its own session.  Raises Failed where it cannot be set apart (preexec_fn)."""
     try:
+        words = [as_bytes(word) for word in argv]
         return subprocess.Popen(
-            argv, bufsize=0, env=ENVIRONMENT, cwd="/", start_new_session=True, **how
+            words, bufsize=0, env=ENVIRONMENT, cwd="/", start_new_session=True, **how
         )
     except subprocess.SubprocessError:
         raise Failed(
@@ -286,7 +289,8 @@ def lines(argv, stdin=b"", timeout=600, page=PAGE, apart=None):
     if not _is_there(argv[0]):
         raise Failed("%s: no such program here" % argv[0])
     with Program(argv, timeout, stdin=subprocess.PIPE, apart=apart) as program:
-        program.process.stdin.write(stdin)
+        with contextlib.suppress(BrokenPipeError):  # it ends unheard: its own words say why
+            program.process.stdin.write(stdin)
         program.process.stdin.close()
         rest = b""
         while True:

@@ -12,6 +12,7 @@ import threading
 import time
 
 from . import configuration, files, packages, processes, state, sudo_log, units
+from .places import as_bytes, as_text, from_bytes
 from .processes import Failed, expect, fingerprint, masked
 
 MANAGED = re.compile(r"^\s*[#;].*(?:managed by|puppet|ansible managed|chef|juju).*$", re.I | re.M)
@@ -32,8 +33,8 @@ def host():
         "machine_id": processes.text(files.read("/etc/machine-id") or b"").strip(),
         "boot_id": processes.text(files.read("/proc/sys/kernel/random/boot_id") or b"").strip(),
         "python": "%d.%d" % sys.version_info[:2],
-        "hostname": os.uname()[1],
-        **sudo_log.seen(os.environ),
+        "hostname": as_text(os.uname()[1]),
+        **sudo_log.seen({from_bytes(k): from_bytes(v) for k, v in os.environb.items()}),
         "monotonic": time.monotonic(),
         "time": time.time(),  # the last: it is said at once
     }
@@ -140,15 +141,15 @@ def each(argv, match, then, timeout=30, most=64, all=False):
 
 def exists(paths):
     """{path: whether something is there}."""
-    return {path: os.path.lexists(path) for path in paths}
+    return {path: os.path.lexists(as_bytes(path)) for path in paths}
 
 
 def disk(paths):
     """{path: [bytes free, bytes, inodes free, inodes]} of the folders that are there."""
     found = {}
     for path in paths:
-        if os.path.isdir(path):
-            seen = os.statvfs(path)
+        if os.path.isdir(as_bytes(path)):
+            seen = os.statvfs(as_bytes(path))
             found[path] = [
                 seen.f_bavail * seen.f_frsize,
                 seen.f_blocks * seen.f_frsize,
@@ -188,8 +189,9 @@ def run(run):
     for step in steps:
         if step.get("guard"):
             step["now"] = now_of(step["guard"])
-        if step.get("verb") == "no_folder" and os.path.isdir(step["args"]["path"]):
-            step["names"] = sorted(os.listdir(step["args"]["path"]))
+        folder = as_bytes(step["args"]["path"]) if step.get("verb") == "no_folder" else b""
+        if folder and os.path.isdir(folder):
+            step["names"] = sorted(as_text(name) for name in os.listdir(folder))
     return steps
 
 

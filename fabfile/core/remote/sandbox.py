@@ -12,6 +12,7 @@ import random
 import resource
 import signal
 
+from .places import as_bytes
 from .processes import Failed
 
 _IDS = range(61184, 65520)
@@ -70,13 +71,13 @@ class Sandbox:
 def hiding(folders, empty):
     """The way into a namespace in which these folders are empty; a program's `apart`."""
     must = _libc()
-    there = [os.fsencode(folder) for folder in folders if os.path.isdir(folder)]
+    there = [as_bytes(folder) for folder in folders if os.path.isdir(as_bytes(folder))]
 
     def enter():
         must("unshare", _NEWNS | _NEWIPC | _NEWNET)
         must("mount", None, b"/", None, _REC | _PRIVATE, None)  # or it would be hidden for all
         for folder in there:
-            must("mount", os.fsencode(empty), folder, None, _BIND, None)
+            must("mount", as_bytes(empty), folder, None, _BIND, None)
 
     return enter
 

@@ -18,6 +18,7 @@ import stat
 import time
 
 from . import files, processes
+from .places import as_bytes, as_text
 
 STATE = "/var/lib/stackrbd"
 MOST_RUNS, MOST_DAYS = 20, 90
@@ -47,7 +48,7 @@ def _expect_ours(path):
 
 
 def _open(path):
-    return os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    return os.open(as_bytes(path), os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def _save(handle, value):
@@ -146,7 +147,7 @@ _PENDING, _PENDING_BEFORE = "pending_restarts", "owed"
 
 def _names(folder):
     path = os.path.join(STATE, folder)
-    return os.listdir(path) if os.path.isdir(path) else []
+    return [as_text(name) for name in os.listdir(path)] if os.path.isdir(path) else []
 
 
 def pending_restarts():
@@ -163,7 +164,7 @@ def mark_restart(units):
 def clear_restart(unit):
     """The restart was done."""
     try:
-        os.unlink(os.path.join(_pending(), os.path.basename(unit)))
+        os.unlink(as_bytes(os.path.join(_pending(), os.path.basename(unit))))
     except FileNotFoundError:
         pass
 
@@ -236,7 +237,7 @@ def steps(run):
 def runs():
     """The names of the runs that left something here, oldest first."""
     folder = os.path.join(STATE, "runs")
-    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return sorted(map(as_text, os.listdir(folder))) if os.path.isdir(folder) else []
 
 
 def keep(run, data):

@@ -20,6 +20,7 @@ from subprocess import SubprocessError
 from . import configuration, files, folders, options, processes, reads, state
 from . import packages as packages_of_host
 from . import units as units_of_host
+from .places import as_bytes
 from .processes import Failed, call, expect, hush, hushed, said
 
 
@@ -147,7 +148,7 @@ def exchange(run, path, new, old, unit):
 
     What was there is kept under a third name.
     """
-    if not os.path.isdir(new) or os.path.lexists(old):
+    if not os.path.isdir(as_bytes(new)) or os.path.lexists(as_bytes(old)):
         raise Failed("%s: expected a folder, and nothing at %s" % (new, old))
     args = {"path": path, "new": old, "old": new, "unit": unit}
     yield {"verb": "exchange", "args": args, "guard": {"path": old}}

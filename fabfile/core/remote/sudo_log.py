@@ -13,6 +13,7 @@ import re
 import sys
 
 from . import processes
+from .places import as_bytes, from_bytes
 
 FLAGS = {
     "log_input": "log_input",
@@ -54,7 +55,7 @@ def _asked(user, command):
         return _unknown(str(error))
     if code:
         return _unknown("%s: exit code %d: %s" % (" ".join(argv), code, (err or out)[-300:]))
-    return judged(out, (command.split() or [sys.executable])[0])
+    return judged(out, (command.split() or [from_bytes(os.fsencode(sys.executable))])[0])
 
 
 def _unknown(why):
@@ -192,6 +193,6 @@ def _is_one(command, program):
     if os.path.basename(command) != os.path.basename(program):
         return False
     try:
-        return os.path.samefile(command, program)
+        return os.path.samefile(as_bytes(command), as_bytes(program))
     except OSError:
         return False

@@ -14,6 +14,7 @@ import signal
 import time
 
 from . import database, files, processes, sandbox, state
+from .places import as_bytes, from_bytes
 from .processes import Failed, Program
 
 SERVER, INSTALL = ("mariadbd", "mysqld"), ("mariadb-install-db", "mysql_install_db")
@@ -56,14 +57,18 @@ def settings():
 def datadir(mine=None):
     """The live server's folder.  Raises Failed where its data is not all there."""
     mine = mine or settings()
-    path = os.path.realpath(mine["datadir"])
+    path = _real(mine["datadir"])
     for name in ("innodb-data-home-dir", "innodb-log-group-home-dir", "innodb-undo-directory"):
         other = mine.get(name, "")
         if other in ("", ".", "./", "(No default value)"):
             continue
-        if os.path.realpath(os.path.join(path, other)) != path:
+        if _real(os.path.join(path, other)) != path:
             raise Failed("%s = %s: expected all of the server's data in %s" % (name, other, path))
     return path
+
+
+def _real(path):
+    return from_bytes(os.path.realpath(as_bytes(path)))
 
 
 class Throwaway:
@@ -105,7 +110,7 @@ class Throwaway:
             self._program.__exit__()
             self._program = None
         if not self._kept:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(as_bytes(self.folder), ignore_errors=True)
         shutil.rmtree(self._way, ignore_errors=True)
 
     def _make_way(self, user):
@@ -183,13 +188,14 @@ def clear_leftovers():
     """What a drill that was killed left; this host's lock is held, so nobody uses it."""
     kept = _beside(MARK + "before-")
     for path in [path for path in _beside(MARK) if path not in kept] + glob.glob(_WAYS + "*"):
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(as_bytes(path), ignore_errors=True)
 
 
 def _beside(mark):
     """What is beside the live server's folder, and is called like it and so."""
     folder, name = os.path.split(datadir())
-    return [os.path.join(folder, one) for one in os.listdir(folder) if one.startswith(name + mark)]
+    found = [from_bytes(one) for one in os.listdir(as_bytes(folder))]
+    return [os.path.join(folder, one) for one in found if one.startswith(name + mark)]
 
 
 def _write(path, text, owner, group):

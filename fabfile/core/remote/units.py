@@ -10,6 +10,7 @@ import re
 import shlex
 
 from . import files, processes
+from .places import as_bytes, from_bytes, native
 from .processes import Failed, call, expect
 
 PROPERTIES = [
@@ -90,12 +91,12 @@ def _looked_at(pid):
         if not int(pid):
             return [], {}, "/"
         with open(place + "cmdline", "rb") as stream:
-            words = [word for word in processes.text(stream.read()).split("\0") if word]
+            words = [word for word in from_bytes(stream.read()).split("\0") if word]
         with open(place + "environ", "rb") as stream:
-            given = processes.text(stream.read()).split("\0")
+            given = from_bytes(stream.read()).split("\0")
         environment = dict(one.split("=", 1) for one in given if "=" in one)
         environment.setdefault("HOME", _home(os.stat(place).st_uid))
-        return words, environment, os.readlink(place + "cwd")
+        return words, environment, from_bytes(os.readlink(as_bytes(place + "cwd")))
     except (OSError, ValueError):
         return [], {}, "/"
 
@@ -103,7 +104,8 @@ def _looked_at(pid):
 def _home(user):
     """A user's home, by name or number, as os.path.expanduser finds it without HOME."""
     try:
-        return (pwd.getpwuid(user) if isinstance(user, int) else pwd.getpwnam(user)).pw_dir
+        found = pwd.getpwuid(user) if isinstance(user, int) else pwd.getpwnam(native(user))
+        return from_bytes(os.fsencode(found.pw_dir))
     except KeyError:
         return "/root"
 
@@ -115,7 +117,7 @@ def _environment(shown):
         found.update(_assignments(line))
     for line in shown.get("EnvironmentFiles", ()):
         path = line.rpartition(" (ignore_errors=")[0] or line
-        if not path.startswith("/") or not os.path.isfile(path):
+        if not path.startswith("/") or not os.path.isfile(as_bytes(path)):
             continue
         text = processes.text(files.read(path) or b"")
         for key, value in re.findall(r"^[ \t]*([A-Za-z_][^\s=#;]*)=[ \t]*(.*?)\s*$", text, re.M):
