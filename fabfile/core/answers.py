@@ -46,6 +46,7 @@ _STEP = {
     "now?": (None, str),
     "names?": [LINE],
 }
+_SOURCE = {"file": LINE, "type": LINE, "components": [LINE], "options": {"*": str}}
 _SHAPES: dict[str, Shape] = {
     "host": {
         **dict.fromkeys(("os", "version", "codename", "name", "machine_id", "boot_id"), LINE),
@@ -72,6 +73,7 @@ _SHAPES: dict[str, Shape] = {
     "secret": Text("[!-~]{1,1024}", "one word of printable letters"),
     "each": {"*": {"*": _ARGV}},
     "packages": {"*": (None, Text(r"[A-Za-z0-9.+:~^_-]{1,200}", "a version"))},
+    "repository": {"own": [_SOURCE], "entries": [_SOURCE], "arch": LINE, "refused": str},
     "units": {"*": {"*": str}},
     "running_units": [LINE],
     "pending_restarts": [LINE],

@@ -7,13 +7,32 @@ step 3, with `signed-by` in place of apt-key.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from fabfile.core.contract import BadInput, Change, Facts, Host, Read, Seen
+from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read, Refused, Seen
 from fabfile.model import ceph_releases, services
 from fabfile.model.ceph_releases import Feature
 from fabfile.model.platforms import Platform
 from fabfile.model.site import Site
 from fabfile.resources.resource import Resource
+
+
+_OF_A_RELEASE = {
+    "signed-by",
+    "trusted",
+    "snapshot",
+    "inrelease-path",
+    "check-date",
+    "date-max-future",
+    "check-valid-until",
+    "valid-until-min",
+    "valid-until-max",
+    "allow-insecure",
+    "allow-weak",
+    "allow-downgrade-to-insecure",
+}
+"""Options that APT takes for all entries of one repository and suite: where two entries differ, it
+reads no source of the host at all (apt-pkg/deb/debmetaindex.cc, "Conflicting values set")."""
 
 
 def client_hosts(site: Site) -> list[Host]:
@@ -69,6 +88,8 @@ def reads(site: Site, host: Host) -> list[Read]:
     if listed := source_list(site, host):
         found.append(Read("apt.source", "file", {"path": listed}))
         found.append(Read("apt.key", "file", {"path": key_path(site)}))
+        args = {"line": site.packages.source, "path": listed}
+        found.append(Read("apt.repository", "repository", args))
     return found
 
 
@@ -116,7 +137,9 @@ def plan(site: Site, facts: Facts) -> list[Change]:
         if not missing or not site.packages.install:
             continue
         source = source_list(site, host)
-        if source:
+        if source and (listed := _listed(host.name, seen)):
+            source = listed["file"]
+        elif source:
             changes += _source(site, facts, host, seen, source)
         changes.append(
             Change(
@@ -133,6 +156,88 @@ def plan(site: Site, facts: Facts) -> list[Change]:
             )
         )
     return changes
+
+
+def _listed(host: str, seen: Seen) -> Json:
+    """The entry of that host's own by which the repository is taken; None where the site's is.
+
+    Raises Refused where APT would read no source of the host once the site's is beside it.
+    """
+    found = seen["apt.repository"]
+    if found["refused"]:
+        raise Refused(
+            host=host,
+            subject="APT",
+            expected="sources that it can read",
+            found=found["refused"],
+            why="nothing can be installed there",
+            advice="mend the file that it names",
+        )
+    for own in found["own"]:
+        odd = [entry for entry in found["entries"] if _conflicts(entry, own)]
+        usable = [entry for entry in odd if _stands_in(entry, own, found["arch"])]
+        if odd and (seen["apt.source"] or not usable):
+            raise _two_sources(host, odd[0])
+        if odd:
+            return usable[0]
+    return None
+
+
+def _of_release(entry: Json) -> dict[str, str]:
+    return {name: value for name, value in entry["options"].items() if name in _OF_A_RELEASE}
+
+
+def _conflicts(entry: Json, own: Json) -> bool:
+    """Whether APT refuses the two beside each other.
+
+    One that says nothing takes the options of a later one; it is no way round (apt 2.6).
+    """
+    theirs = _of_release(entry)
+    return theirs != _of_release(own) and bool(theirs or not _is_before(entry, own))
+
+
+def _is_before(entry: Json, own: Json) -> bool:
+    """Whether APT reads it first: /etc/apt/sources.list, then the folder in its names' order."""
+    return bool(entry["file"] == "/etc/apt/sources.list" or entry["file"] < own["file"])
+
+
+def _stands_in(entry: Json, own: Json, arch: str) -> bool:
+    """Whether it gives all that the site's would, as well verified: by another key alone."""
+    theirs, ours = _of_release(entry), _of_release(own)
+    wanted = (own["options"].get("arch") or arch).split(",")
+    given = (entry["options"].get("arch") or arch).split(",")
+    return (
+        entry["type"] == own["type"]
+        and bool(theirs.pop("signed-by", ""))
+        and theirs == {name: value for name, value in ours.items() if name != "signed-by"}
+        and set(own["components"]) <= set(entry["components"])
+        and set(wanted) <= set(given)
+    )
+
+
+def _two_sources(host: str, entry: Json) -> Refused:
+    said = _of_release(entry)
+    options = " ".join(f"{name}={said[name]}" for name in sorted(said) if "\n" not in said[name])
+    return Refused(
+        host=host,
+        subject=entry["file"],
+        expected="one way of listing the repository of packages.source",
+        found=f"{entry['type']} [{options}]" if said else f"{entry['type']} without options",
+        why="APT reads no source of a host where two entries of one repository and suite differ",
+        advice="take that entry out (or its host's file of the site's source, if both are there), "
+        "or give packages.source the same options, signed-by among them",
+    )
+
+
+def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
+    """Where the packages come from, if not from the site's own source."""
+    own = {source_list(site, host) for host in client_hosts(site)}
+    return [
+        f"{change.host}: {change.args['source']} lists the repository of packages.source already, "
+        "signed by another key: packages come from there, and nothing is listed twice"
+        for change in changes
+        if change.kind == "packages" and change.args["source"] not in own
+    ]
 
 
 def _source(site: Site, facts: Facts, host: Host, seen: Seen, listed: str) -> list[Change]:
@@ -162,4 +267,4 @@ def _source(site: Site, facts: Facts, host: Host, seen: Seen, listed: str) -> li
     return changes
 
 
-RESOURCE = Resource("hosts.packages", reads, plan)
+RESOURCE = Resource("hosts.packages", reads, plan, notes)

@@ -1,7 +1,7 @@
 """Glance's stores that are in force, which stay when the list of them is named.
 
 Up to Stein, and as long as nobody says enabled_backends, Glance has a list of kinds ([glance_store]
-stores) whose options share one section.  Named stores have a section each: every kind of the list
+stores, file and http where nobody says any) whose options share one section.  Named stores have a section each: every kind of the list
 becomes one, with the options that are its own.  An image's location does not change; without a
 store's name, Glance asks the stores of its scheme.
 Source: glance_store/backend.py, multi_backend.py; glance/common/store_utils.py.
@@ -27,6 +27,8 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     RBD: ("rbd_", "rados_"),
 }
 """{kind: how the options that are its own begin}; other kinds are not found by their scheme."""
+_SCHEMES = {"filesystem": "file", "https": "http", "vsphere": "vmware"}
+"""{what default_store may say: the kind that is meant}; else it is the kind, up to a '+'."""
 _MASKED = "sha256:"
 
 
@@ -57,6 +59,7 @@ def refuse(use: Binding, named: bool, options: Options, lines: Iterable[tuple[st
         return
     listed = kinds(options)
     section = "glance_store" if named or ("glance_store", "stores") in options else "DEFAULT"
+    _refuse_another_default(use, options, listed)
     if RBD in listed:
         _refuse_another_pool(use, options, section)
     if named:
@@ -73,14 +76,26 @@ def kinds(options: Options) -> list[str]:
 def moved(options: Options) -> dict[str, dict[str, str]]:
     """{section: {option: value}} that gives every kind of the older list a name of its own."""
     found: dict[str, dict[str, str]] = {"DEFAULT": {}}
-    said = ("glance_store", "stores") in options or ("DEFAULT", "known_stores") in options
-    others = [one for one in kinds(options) if one != RBD] if said else ["file"]
+    others = [one for one in kinds(options) if one != RBD]
     found["DEFAULT"]["enabled_backends"] = "+" + ",".join(f"{one}:{one}" for one in others)
     for one in others:
         for (section, key), value in options.items():
             if section == "glance_store" and key.startswith(_OPTIONS.get(one, ())):
                 found.setdefault(one, {})[key] = value
     return found if others else {}
+
+
+def _refuse_another_default(use: Binding, options: Options, listed: Iterable[str]) -> None:
+    """A default store that no list has: Glance does not start so, and whose images it has is open."""
+    said = options.get(("glance_store", "default_store"), "")
+    store = _SCHEMES.get(said, said.partition("+")[0])
+    if store and store not in (*listed, RBD):
+        raise _refused(
+            use,
+            f"[glance_store] default_store = {said}, and stores without it",
+            "a default store that is listed",
+            f"add {store} to [glance_store] stores if images are in it; else take default_store out",
+        )
 
 
 def _refuse_another_pool(use: Binding, options: Options, section: str) -> None:

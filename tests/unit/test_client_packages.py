@@ -1,8 +1,12 @@
 """The client's packages: what is missing, from a signed source where one is named."""
 
+import shutil
+import subprocess
+
 import pytest
 
-from fabfile.core.contract import BadInput, Facts
+from fabfile.core.contract import BadInput, Facts, Refused
+from fabfile.core.remote import packages
 from fabfile.resources import client_packages
 
 from .states import DIGEST, HOSTS, site
@@ -10,7 +14,8 @@ from .states import DIGEST, HOSTS, site
 ALL_THERE = {"ceph-common": "16.2.15", "python3-rbd": "16.2.15", "qemu-block-extra": "1:7.2"}
 SOURCE = "deb [arch=amd64 signed-by=/etc/apt/keyrings/ceph.asc] https://mirror/ceph bookworm main"
 SIGNED = {"packages": {"source": SOURCE, "key": "release.asc"}}
-NOT_YET = {"apt.key": None, "apt.source": None}
+UNLISTED = {"own": [], "entries": [], "arch": "amd64", "refused": ""}
+NOT_YET = {"apt.key": None, "apt.source": None, "apt.repository": UNLISTED}
 
 
 def system(os="debian", like=(), name="Debian 12"):
@@ -85,7 +90,7 @@ def test_key_and_source_come_before_the_packages():
 
 def test_an_older_key_and_source_are_replaced_as_seen():
     old = {"sha256": DIGEST}
-    key, source, _ = plan(["ceph-common"], seen={"apt.key": old, "apt.source": None}, **SIGNED)
+    key, source, _ = plan(["ceph-common"], seen={**NOT_YET, "apt.key": old}, **SIGNED)
     assert (key.sign, key.args["before"]) == ("~", DIGEST)
     assert (source.sign, source.args["before"]) == ("+", None)
 
@@ -128,3 +133,159 @@ def test_only_clients_are_asked():
     assert asked["n1"]["packages"] == {"names": list(ALL_THERE)}
     assert asked["n1"]["apt.key"] == {"path": "/etc/apt/keyrings/ceph.asc"}
     assert "apt.key" not in {r.id for r in client_packages.reads(site(), site().host("n1"))}
+
+
+# The same repository in another file of the host.
+# Each row was asked of apt 2.6 too; test_apt_itself_says_the_same does it again where there is one.
+
+OWN_FILE = "/etc/apt/sources.list.d/stackrbd-ceph.list"
+X = "/usr/share/keyrings/x.gpg"
+
+
+def stanza(*more, types="deb", uris="https://mirror/ceph", suites="bookworm", components="main"):
+    fields = (f"Types: {types}", f"URIs: {uris}", f"Suites: {suites}", f"Components: {components}")
+    return "\n".join([*fields, *more]) + "\n"
+
+
+TWICE = [
+    # file, what it holds, what comes of it: "both" are listed, "theirs" is taken, "neither"
+    ("a.list", "", "both"),
+    ("a.list", f"deb [signed-by={X}] https://mirror/ceph bookworm main", "theirs"),
+    ("z.list", f"deb [signed-by={X}] https://mirror/ceph bookworm main", "theirs"),
+    ("a.list", f"  deb\t[ signed-by={X} ]\thttps://mirror/ceph/\tbookworm\tmain x", "theirs"),
+    ("a.list", f"deb [arch=amd64 signed-by={X}] https://mirror/ceph/ bookworm main", "theirs"),
+    ("a.list", f"deb [arch=i386,amd64 signed-by={X}] https://mirror/ceph bookworm main", "theirs"),
+    ("a.list", f"deb [arch=i386 signed-by={X}] https://mirror/ceph bookworm main", "neither"),
+    ("a.list", f"deb [signed-by={X}] http://mirror/ceph bookworm main", "theirs"),
+    ("a.list", f"deb [signed-by={X}] https://u:pass@mirror/ceph bookworm main", "theirs"),
+    ("a.list", f'deb [signed-by={X}] "https://mirror/%63eph" bookworm main', "theirs"),
+    ("a.list", f"deb [signed-by={X}] https://mirror/ceph bookworm main # by hand", "theirs"),
+    ("a.list", f"deb [signed-by={X}] https://mirror/ceph bookworm contrib", "neither"),
+    ("a.list", f"deb-src [signed-by={X}] https://mirror/ceph bookworm main", "neither"),
+    ("a.list", f"deb [trusted=yes signed-by={X}] https://mirror/ceph bookworm main", "neither"),
+    ("a.list", "deb [trusted=yes] https://mirror/ceph bookworm main", "neither"),
+    ("z.list", "deb [trusted=yes] https://mirror/ceph bookworm main", "neither"),
+    ("a.list", f"deb [check-valid-until=no signed-by={X}] https://mirror/ceph bookworm main", "no"),
+    ("a.list", "deb https://mirror/ceph bookworm main", "both"),
+    ("a.list", "deb [arch=amd64] https://mirror/ceph bookworm main", "both"),
+    ("z.list", "deb https://mirror/ceph bookworm main", "neither"),
+    ("a.list", f"#deb [signed-by={X}] https://mirror/ceph bookworm main", "both"),
+    ("a.list", f"# deb [signed-by={X}] https://mirror/ceph bookworm main", "both"),
+    ("a.list", f"deb [signed-by={X}] https://mirror/ceph trixie main", "both"),
+    ("a.list", f"deb [signed-by={X}] https://mirror/ceph bookworm-updates main", "both"),
+    ("a.list", f"deb [signed-by={X}] https://mirror/other bookworm main", "both"),
+    ("a.list", f"deb [signed-by={X}] https://mirror:8443/ceph bookworm main", "both"),
+    ("a.list", SOURCE, "both"),
+    ("z.list", SOURCE.replace("arch=amd64 ", ""), "both"),
+    ("a.list.save", f"deb [signed-by={X}] https://mirror/ceph bookworm main", "both"),
+    ("a b.list", f"deb [signed-by={X}] https://mirror/ceph bookworm main", "both"),
+    (".a.list", f"deb [signed-by={X}] https://mirror/ceph bookworm main", "both"),
+    ("a.sources", stanza(f"Signed-By: {X}"), "theirs"),
+    ("z.sources", "# by hand\n\n" + stanza(f"signed-by: {X}", "# x", "Enabled: yes"), "theirs"),
+    ("a.sources", stanza(f"Signed-By: {X}", suites="trixie bookworm"), "theirs"),
+    (
+        "a.sources",
+        stanza(f"Signed-By: {X}", uris="\n https://mirror/a\n https://mirror/ceph/"),
+        "t",
+    ),
+    ("a.sources", stanza("Signed-By:", " -----BEGIN PGP-----", " .", " m=", " -----END-----"), "t"),
+    ("a.sources", stanza("Signed-By: 0123456789ABCDEF0123456789ABCDEF01234567"), "theirs"),
+    ("a.sources", stanza(suites="trixie") + "\n" + stanza(f"Signed-By: {X}"), "theirs"),
+    ("a.sources", stanza(f"Signed-By: {X}", types="deb-src"), "neither"),
+    ("a.sources", stanza(f"Signed-By: {X}", "Architectures: arm64 i386"), "neither"),
+    ("a.sources", stanza("Trusted: yes"), "neither"),
+    ("a.sources", stanza(), "both"),
+    ("z.sources", stanza(), "neither"),
+    *[("a.sources", stanza(f"Signed-By: {X}", f"Enabled: {no}"), "both") for no in ("no", "False")],
+    ("a.sources", stanza(f"Signed-By: {X}", suites="trixie"), "both"),
+    ("a.list", stanza(f"Signed-By: {X}"), "unread"),  # no list of the one-line form
+]
+
+
+@pytest.fixture
+def listed(tmp_path, monkeypatch):
+    """Another file of the host, and what the agent then says; apt's own word is left out."""
+    (tmp_path / "sources.list.d").mkdir()
+    monkeypatch.setattr(packages, "_SOURCES", str(tmp_path / "sources.list"))
+    monkeypatch.setattr(packages, "_PARTS", str(tmp_path / "sources.list.d"))
+    monkeypatch.setattr(packages, "call", lambda argv, **how: (0, "", ""))
+    monkeypatch.setattr(packages, "expect", lambda argv, *ok, **how: (0, "amd64\n", ""))
+
+    def seen(name, text):
+        there = tmp_path / ("sources.list" if name == "sources.list" else f"sources.list.d/{name}")
+        there.write_text(text + "\n")
+        own = str(tmp_path / "sources.list.d" / "stackrbd-ceph.list")
+        found = packages.repository(SOURCE, own)
+        for entry in [*found["own"], *found["entries"]]:
+            entry["file"] = entry["file"].replace(str(tmp_path), "/etc/apt")
+        return found
+
+    return seen
+
+
+def outcome(found):
+    """What the plan makes of it."""
+    try:
+        changes = plan(["ceph-common"], seen={**NOT_YET, "apt.repository": found}, **SIGNED)
+    except Refused as refusal:
+        assert refusal.host == "n1" and refusal.advice
+        assert refusal.subject in {entry["file"] for entry in found["entries"]}
+        return "neither"
+    source = changes[-1].args["source"]
+    assert len(changes) == (3 if source == OWN_FILE else 1)
+    return "both" if source == OWN_FILE else "theirs"
+
+
+@pytest.mark.parametrize("name, text, expected", TWICE)
+def test_a_repository_is_listed_once(listed, name, text, expected):
+    """APT reads no source of a host where two entries of one repository differ."""
+    meant = {"no": "neither", "t": "theirs", "unread": "both"}.get(expected, expected)
+    assert outcome(listed(name, text)) == meant
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        (f"deb [signed-by={X}] https://mirror/ceph bookworm main", "theirs"),
+        ("deb https://mirror/ceph bookworm main", "both"),
+        ("deb [trusted=yes] https://mirror/ceph bookworm main", "neither"),
+    ],
+)
+def test_the_list_of_all_sources_counts_too(listed, text, expected):
+    assert outcome(listed("sources.list", text)) == expected
+
+
+@pytest.mark.skipif(not shutil.which("apt-get"), reason="no apt here")
+@pytest.mark.parametrize("name, text, expected", TWICE)
+def test_apt_itself_says_the_same(tmp_path, name, text, expected):
+    (tmp_path / name).write_text(text + "\n")
+    (tmp_path / "stackrbd-ceph.list").write_text(SOURCE + "\n")
+    where = ("-o", "Dir::Etc::sourcelist=/dev/null", "-o", f"Dir::Etc::sourceparts={tmp_path}")
+    argv = ["apt-get", *where, "--print-uris", "update"]
+    done = subprocess.run(argv, capture_output=True, text=True, env={"LC_ALL": "C"}, check=False)
+    assert (done.returncode == 0) == (expected == "both"), done.stderr
+
+
+def test_what_apt_cannot_read_already_is_said_before_anything_is_written():
+    found = {**UNLISTED, "refused": "E: Malformed entry 1 in list file /etc/apt/sources.list"}
+    with pytest.raises(Refused, match="^n1: APT: .* Malformed entry 1") as refusal:
+        plan(["ceph-common"], seen={**NOT_YET, "apt.repository": found}, **SIGNED)
+    assert "mend the file" in refusal.value.advice
+    assert plan(seen={**NOT_YET, "apt.repository": found}, **SIGNED) == []
+
+
+def test_a_source_of_ours_beside_another_is_no_way_on(listed):
+    """Neither is taken away by itself."""
+    found = listed("a.list", f"deb [signed-by={X}] https://mirror/ceph bookworm main")
+    with pytest.raises(Refused, match="one way of listing"):
+        seen = {**NOT_YET, "apt.source": {"sha256": DIGEST}, "apt.repository": found}
+        plan(["ceph-common"], seen=seen, **SIGNED)
+
+
+def test_a_plan_says_whose_source_it_takes(listed):
+    found = listed("a.list", f"deb [signed-by={X}] https://mirror/ceph bookworm main")
+    changes = plan(["ceph-common"], seen={**NOT_YET, "apt.repository": found}, **SIGNED)
+    (note,) = client_packages.notes(site(**SIGNED), Facts({}), changes)
+    assert note.startswith("n1: /etc/apt/sources.list.d/a.list lists the repository")
+    changes = plan(["ceph-common"], **SIGNED)
+    assert client_packages.notes(site(**SIGNED), Facts({}), changes) == []

@@ -17,6 +17,10 @@ def stores(before, release="2024.1", **site):
 @pytest.mark.parametrize(
     "listed, expected",
     [
+        (None, "file:file,http:http,rbd:rbd"),  # what the library has without a list
+        ("http", "file:file,http:http,rbd:rbd"),
+        ("file", "file:file,rbd:rbd"),
+        ("glance.store.http.Store", "file:file,http:http,rbd:rbd"),
         ("file,http,swift", "file:file,http:http,swift:swift,rbd:rbd"),
         ("swift", "file:file,swift:swift,rbd:rbd"),
         ("file, cinder , s3", "file:file,cinder:cinder,s3:s3,rbd:rbd"),
@@ -31,7 +35,55 @@ def stores(before, release="2024.1", **site):
 @pytest.mark.parametrize("empty", [{}, {("DEFAULT", "enabled_backends"): ""}])
 def test_every_kind_of_the_older_list_gets_a_name(listed, expected, empty):
     """07: images in swift, or at an http address, could not be read any more."""
-    assert stores({(G, "stores"): listed, **empty})["DEFAULT", "enabled_backends"] == expected
+    before = {} if listed is None else {(G, "stores"): listed}
+    assert stores({**before, **empty})["DEFAULT", "enabled_backends"] == expected
+
+
+@pytest.mark.parametrize("said", [{}, {(G, "stores"): "file,http"}])
+@pytest.mark.parametrize("default", ["file", "http", "filesystem", None])
+def test_the_stores_that_nobody_lists_stay_with_their_options(said, default):
+    """An image with an http address is read by the store http, which nobody has to name."""
+    before = {**said, (G, "https_insecure"): "false", (G, "filesystem_store_datadir"): "/srv"}
+    found = stores({**before, **({(G, "default_store"): default} if default else {})})
+    assert found["DEFAULT", "enabled_backends"] == "file:file,http:http,rbd:rbd"
+    assert found["http", "https_insecure"] == "false"
+    assert found["file", "filesystem_store_datadir"] == "/srv"
+    assert found[G, "default_backend"] == "rbd"
+
+
+@pytest.mark.parametrize("release", ["juno", "stein", "2024.1"])
+@pytest.mark.parametrize(
+    "default, listed, refused",
+    [
+        ("swift", None, True),
+        ("swift+https", "file,http", True),
+        ("vsphere", "file", True),
+        ("http", "file", True),
+        ("swift", "file,swift", False),
+        ("swift+config", "glance.store.swift.Store", False),
+        ("https", None, False),
+        ("filesystem", "glance.store.filesystem.Store", False),
+        ("rbd", None, False),  # half of an integration by hand
+        ("", "file", False),
+    ],
+)
+def test_a_default_that_no_list_has_is_refused(release, default, listed, refused):
+    """Glance does not start with it: which of the two is meant is its operator's to say."""
+    before = {(G, "default_store"): default, **({(G, "stores"): listed} if listed else {})}
+    if not refused:
+        assert stores(before, release)
+        return
+    with pytest.raises(BadInput, match=rf"default_store = {default[:5]}") as stop:
+        stores(before, release)
+    assert "to [glance_store] stores" in stop.value.advice
+
+
+def test_folders_with_priorities_go_along_and_no_single_folder_beside():
+    """Glance takes either the one or the others."""
+    before = {(G, "filesystem_store_datadirs"): "/a:100", (G, "filesystem_store_datadir"): ""}
+    found = stores(before)
+    assert found["file", "filesystem_store_datadirs"] == "/a:100"
+    assert not found["file", "filesystem_store_datadir"]
 
 
 def test_each_takes_its_own_options_along():

@@ -133,7 +133,7 @@ GLANCE = spans(
         "train",
         "2026.1",
         options(
-            DEFAULT={"enabled_backends": "file:file,rbd:rbd", **DIRECT},
+            DEFAULT={"enabled_backends": "file:file,http:http,rbd:rbd", **DIRECT},
             glance_store={"default_backend": "rbd"},
             file={"filesystem_store_datadir": "/var/lib/glance/images"},
             rbd=STORE,

@@ -207,6 +207,7 @@ READS = {
     "secret": secret,
     "each": each,
     "packages": packages.versions,
+    "repository": packages.repository,
     "units": units.show,
     "running_units": units.running,
     "pending_restarts": state.pending_restarts,
