@@ -16,7 +16,6 @@ from fabfile.model.platforms import Platform
 from fabfile.model.site import Site
 from fabfile.resources.resource import Resource
 
-
 _OF_A_RELEASE = {
     "signed-by",
     "trusted",

@@ -1,9 +1,9 @@
 """Glance's stores that are in force, which stay when the list of them is named.
 
 Up to Stein, and as long as nobody says enabled_backends, Glance has a list of kinds ([glance_store]
-stores, file and http where nobody says any) whose options share one section.  Named stores have a section each: every kind of the list
-becomes one, with the options that are its own.  An image's location does not change; without a
-store's name, Glance asks the stores of its scheme.
+stores; file and http where nobody says any) whose options share one section.  Named stores have a
+section each: every kind of the list becomes one, with the options that are its own.  An image's
+location does not change; without a store's name, Glance asks the stores of its scheme.
 Source: glance_store/backend.py, multi_backend.py; glance/common/store_utils.py.
 """
 
@@ -86,7 +86,7 @@ def moved(options: Options) -> dict[str, dict[str, str]]:
 
 
 def _refuse_another_default(use: Binding, options: Options, listed: Iterable[str]) -> None:
-    """A default store that no list has: Glance does not start so, and whose images it has is open."""
+    """A default store that no list has: Glance does not start so; whether it has images is open."""
     said = options.get(("glance_store", "default_store"), "")
     store = _SCHEMES.get(said, said.partition("+")[0])
     if store and store not in (*listed, RBD):
@@ -94,7 +94,7 @@ def _refuse_another_default(use: Binding, options: Options, listed: Iterable[str
             use,
             f"[glance_store] default_store = {said}, and stores without it",
             "a default store that is listed",
-            f"add {store} to [glance_store] stores if images are in it; else take default_store out",
+            f"add {store} to [glance_store] stores if images are in it; else take the line out",
         )
 
 
