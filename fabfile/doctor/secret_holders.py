@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from fabfile.core.contract import CLOUD, Json
 from fabfile.doctor.observation import Looked
+from fabfile.model.deployment import Binding
 from fabfile.model.site import Site
 from fabfile.resources import keyrings, libvirt_secret, secret_uuid
 from fabfile.resources.domains import disks
@@ -91,15 +92,24 @@ def _rows(site: Site, looked: Looked, client: str) -> Iterator[Place]:
         for binding in keyrings.wanted(site, host):
             seen = looked.facts.hosts.get(host.name, {})
             if binding.client == client and f"keyring.{client}" in seen:
-                held = keyrings.held_by(binding, seen)
-                path = held.path or binding.keyring_path
-                path = binding.conf if held.source.option == "key" else path
-                yield Place("keyring", (host.name,), path, client, value=held.value)
+                path, value = _keyring(binding, seen)
+                yield Place("keyring", (host.name,), path, client, value=value)
     if client in site.secret_clients():
         yield from _configured(looked, client)
         yield from _libvirt(site, looked, client)
         yield from _guests(looked, client)
         yield from _attachments(looked, client)
+
+
+def _keyring(binding: Binding, seen: Mapping[str, Json]) -> tuple[str, str]:
+    """(path, key) of what a service reads; of its own file where it can open none."""
+    found = keyrings.held_by(binding, seen)
+    if found.source.option == "key":
+        return binding.conf, found.value
+    if found.path or found.source.option != "keyring":
+        return found.path or binding.keyring_path, found.value
+    own = keyrings.seen_at(binding, seen, binding.keyring_path) or {}
+    return binding.keyring_path, keyrings.held(own.get("text", ""), binding.client) or ""
 
 
 def _ceph(site: Site, looked: Looked, client: str) -> Iterator[Place]:

@@ -38,6 +38,13 @@ def test_every_place_of_a_healthy_cloud_is_there_and_none_is_odd():
     ]
 
 
+@pytest.mark.parametrize("owner, group, mode", [("root", "root", "0600"), ("nova", "nova", "0600")])
+def test_a_keyring_that_its_service_cannot_open_holds_its_key_all_the_same(owner, group, mode):
+    """Whose it is, is another finding's: the key is not the odd one."""
+    rights = {"owner": owner, "group": group, "mode": mode}
+    assert odd(lambda c: c["ctl"]["keyring.volumes"].update(rights)) == []
+
+
 def rotated(cloud):
     new = "sha256:" + "c" * 64
     altered(cloud, "ceph01", "ceph.users", lambda d: d["auth_dump"][0].update(key=new))
