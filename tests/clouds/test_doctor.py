@@ -59,9 +59,9 @@ class Cloud:
     codes: tuple
     host: str
     words: str
-    by_hand: dict | None = None
     after: dict | None = None
     others: tuple = ()
+    by_hand: dict | None = None
 
 
 def in_section(path, section, line):
