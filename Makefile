@@ -3,7 +3,7 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest apart recovery mons fault-loop plan undo doctor status report bench bench-scale lab-up lab-down
+.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations apart recovery mons fault-loop plan undo doctor status report bench bench-scale lab-up lab-down
 
 VENV := .venv
 BROWSER := .browser
@@ -100,6 +100,9 @@ $(TEMPEST)/.installed: requirements-tempest.lock
 	python3 -m venv $(TEMPEST)
 	$(TEMPEST)/bin/pip install --quiet --no-deps --require-hashes -r requirements-tempest.lock
 	@touch $@
+
+generations: install ## a user's whole way on each generation of the lab (GEN=name, CEPH=name; DOCS=1 writes docs/generations.md; hours)
+	$(VENV)/bin/python -m tests.generations $(GEN) $(if $(CEPH),--ceph $(CEPH)) $(if $(DOCS),--docs)
 
 apart: install $(APART)/.brought ## backups and recovery on hosts apart, on the lab's kept cloud (root)
 	@$(VENV)/bin/python -m tests.apart.chroots || { $(INV) lab.up && $(INV) lab.down; }

@@ -1,7 +1,7 @@
 """A signed APT repository with the Ceph client, and what makes records: the hosts' only source.
 
-Holds what the controller's and the compute's image lack for it, no more. Its key
-lives as long as the signing takes; the public half stays beside it.
+Holds what the controllers' and the computes' images of one generation lack for it, no more.
+Its key lives as long as the signing takes; the public half stays beside it.
 """
 
 import os
@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 from lab import cache_key, debian_sources, images, layers, places
+from lab.generation import Generation
+from lab.images import Image
 from lab.programs import run
 from lab.progress import say
 
@@ -24,20 +26,22 @@ RECORDS = ("age", "zstd")
 """What makes and opens records, on the controller."""
 
 
-def folder() -> Path:
-    """Where the repository is in the cache; its name tells what it was made from."""
-    parts = [*images.CEPH_CLIENT, *RECORDS, *(images.layer_key(kind) for kind in _KINDS)]
-    return places.REPOSITORY / cache_key.of(parts, [sys.modules[__name__]])
+def folder(generation: Generation) -> Path:
+    """Where a generation's repository is in the cache; its name tells what it was made from."""
+    keys = (images.key(Image(generation, kind)) for kind in _KINDS)
+    parts = [*generation.ceph_client, *RECORDS, *keys]
+    name = f"{generation.name}-{cache_key.of(parts, [sys.modules[__name__]])}"
+    return places.REPOSITORY / name
 
 
-def release_key() -> str:
+def release_key(generation: Generation) -> str:
     """The public key, ASCII-armored."""
-    return (folder() / "release.asc").read_text()
+    return (folder(generation) / "release.asc").read_text()
 
 
-def build() -> None:
+def build(generation: Generation) -> None:
     """Fetch the packages and sign the index, unless it is done. Raises LabError."""
-    if folder().is_dir():
+    if folder(generation).is_dir():
         return
     say("apt repository: the Ceph client, age and zstd for controller and compute")
     work = places.BUILDS / "repository"
@@ -46,10 +50,10 @@ def build() -> None:
     pool.mkdir(parents=True)
     try:
         for kind in _KINDS:
-            _download(kind, work / kind, pool)
+            _download(Image(generation, kind), work / kind, pool)
         _index(work / "tree")
         _sign(work / "tree", work / "gnupg")
-        layers.keep(work / "tree", folder())
+        layers.keep(work / "tree", folder(generation))
     finally:
         layers.remove_tree(work)
 
@@ -65,19 +69,21 @@ def unit_file() -> str:
     )
 
 
-def _download(kind: str, build: Path, pool: Path) -> None:
+def _download(image: Image, build: Path, pool: Path) -> None:
     """What apt would fetch for the Ceph client in that image, into the pool."""
     build.mkdir()
-    archives = places.DOWNLOADS / "ceph-client" / kind
-    with layers.chroot(images.layers_of(kind), build, archives) as root:
-        (root / "etc/apt/sources.list").write_text("\n".join(debian_sources.lines()) + "\n")
+    archives = places.DOWNLOADS / image.generation.name / "ceph-client" / image.kind
+    with layers.chroot(images.layers_of(image), build, archives) as root:
+        sources = "\n".join(debian_sources.lines(image.generation)) + "\n"
+        (root / "etc/apt/sources.list").write_text(sources)
         settings = root / "etc/apt/apt.conf.d/99lab"
         settings.write_text("\n".join(debian_sources.settings()) + "\n")
         for file in archives.glob("*.deb"):
             file.unlink()
-        images.apt(root, kind, "update")
-        more = RECORDS if kind == "controller" else ()
-        images.apt(root, kind, "install", "--download-only", *images.CEPH_CLIENT, *more)
+        images.apt(root, image, "update")
+        more = RECORDS if image.kind == "controller" else ()
+        packages = (*image.generation.ceph_client, *more)
+        images.apt(root, image, "install", "--download-only", *packages)
     for file in archives.glob("*.deb"):
         shutil.copy(file, pool)
 

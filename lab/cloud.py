@@ -5,6 +5,7 @@ Puts the other modules in order; knows no details of any.
 
 import contextlib
 import fcntl
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from lab.topology import LabHost, Topology, load
 
 _CLOUDS_YAML = places.ACCESS / "clouds.yaml"
 _RUNNING = places.STATE / "topology.toml"
+# Which generations its hosts are of: the words that it was asked for with.
+_GENERATIONS = places.STATE / "generations.json"
 # Names the kept state that the hosts were started from; a bootstrap has none.
 _STARTED_FROM = places.STATE / "started-from"
 _BUILDERS = "builders"
@@ -49,7 +52,7 @@ def up(topology: Topology, without: tuple[str, ...], scratch: bool) -> None:
         _refuse_another(topology)
         wanted = [host for host in topology.hosts if host.name not in without]
         if not scratch and _is_up(wanted):
-            say(f"the lab {topology.name!r} is up already")
+            say(f"the lab {topology.name!r} of {topology.generations} is up already")
             return
         if scratch:
             _forget()
@@ -106,7 +109,7 @@ def lose(name: str) -> None:
         host = topology.host(name)
         say(f"{name} loses its file system")
         hosts.drop([name])
-        root = hosts.mount(host, images.layers_of(host.image))
+        root = hosts.mount(host, images.layers_of(kept.image_of(host)))
         seed.write(root, host, topology)
         hosts.start(host, topology)
         readiness.wait_for_ssh([host])
@@ -119,6 +122,7 @@ def status() -> None:
     if topology is None:
         print("no lab is running; start it: inv lab.up")
         return
+    print(f"the lab {topology.name!r} of {topology.generations}")
     for host in topology.hosts:
         services = " ".join(host.runs)
         print(f"{host.name:14} {host.address:16} {_state(host):12} {services}")
@@ -129,7 +133,11 @@ def status() -> None:
 
 def running() -> Topology | None:
     """The topology of the lab that was started and not taken down, or None."""
-    return load(_RUNNING) if _RUNNING.is_file() else None
+    if not _RUNNING.is_file():
+        return None
+    # A lab that was started before there were others than the default one has no such file.
+    named = json.loads(_GENERATIONS.read_text()) if _GENERATIONS.is_file() else {}
+    return load(_RUNNING, **named)
 
 
 @contextlib.contextmanager
@@ -147,16 +155,34 @@ def _alone() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _building() -> Iterator[None]:
-    """One lab at a time adds to the cache that all share; another one waits."""
+def _building(name: str) -> Iterator[None]:
+    """One lab at a time adds to the cache that all share; another one waits.
+
+    What is of different generations is in different places, and is built at once.
+    """
     places.CACHE.mkdir(parents=True, exist_ok=True)
-    with open(places.BUILDING, "w") as lock:
+    with open(places.CACHE / f"building-{name}.lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             say("another lab builds images: waiting for its end")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def _each_building(topology: Topology) -> Iterator[None]:
+    # By name: two labs that want the same two do not wait for each other.
+    with contextlib.ExitStack() as stack:
+        for name in sorted({host.generation.name for host in topology.hosts}):
+            stack.enter_context(_building(name))
+        yield
+
+
+def _named(topology: Topology) -> dict[str, str]:
+    """The words of `load` that give these hosts their generations again."""
+    ceph = next(host for host in topology.hosts if host.image == "ceph").generation.name
+    return {"name": topology.home("keystone").generation.name, "ceph": ceph}
 
 
 def _is_up(wanted: list[LabHost]) -> bool:
@@ -167,7 +193,7 @@ def _bring_up(topology: Topology, wanted: list[LabHost]) -> None:
     with cgroups.within(_BUILDERS):
         machine.prepare()
         if not _started_from():
-            with _building():
+            with _each_building(topology):
                 _prepare(topology)
                 if not kept.place(topology).is_dir():
                     kept.make(topology)
@@ -178,15 +204,17 @@ def _bring_up(topology: Topology, wanted: list[LabHost]) -> None:
 def _prepare(topology: Topology) -> None:
     """Network, images, keys: all that is there before the first host."""
     places.STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _GENERATIONS.write_text(json.dumps(_named(topology)))
     _RUNNING.write_text(topology.text)
     # First of all: its guard route holds before any host is there.
     network.up(topology)
-    images.build()
-    apt_repository.build()
-    guest.build()
+    images.build({kept.image_of(host) for host in topology.hosts})
+    ours = topology.home("keystone").generation
+    apt_repository.build(ours)
+    guest.build(topology.home("nova-compute").generation)
     access.prepare(topology)
-    openstack_bootstrap.keep_pristine()
-    access.write_private(places.ACCESS / "release.asc", apt_repository.release_key())
+    openstack_bootstrap.keep_pristine(ours)
+    access.write_private(places.ACCESS / "release.asc", apt_repository.release_key(ours))
 
 
 def _start(topology: Topology, some: list[LabHost]) -> None:
@@ -220,10 +248,11 @@ def _state(host: LabHost) -> str:
 
 def _refuse_another(topology: Topology) -> None:
     there = running()
-    if there and there.text != topology.text:
+    if there and there.description != topology.description:
         raise LabError(
-            f"the lab {there.name!r} is there, expected none or {topology.name!r} as "
-            "its file is now: take it down first: inv lab.down"
+            f"the lab {there.name!r} of {there.generations} is there, expected none or "
+            f"{topology.name!r} of {topology.generations} as its file is now: "
+            "take it down first: inv lab.down"
         )
 
 

@@ -1,15 +1,18 @@
-"""The Debian package sources that this machine itself uses.
+"""The Debian package sources that this machine itself uses, for any generation's suites.
 
 The lab names no mirror: it takes the machine's, Debian's suites alone, with the
-machine's ways to reach them (proxy, date checks).
+machine's ways to reach them (proxy, date checks). Another generation's suites are on
+the same mirrors.
 """
 
 import functools
 
 from lab.errors import LabError
+from lab.generation import Generation
 from lab.programs import run
 
-SUITE = "bookworm"
+# The machine's own (lab/machine.py asks for Debian 12).
+_MACHINES = ("bookworm", "stable")
 _FIELDS = "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)"
 _REACH = (
     "Acquire::http",
@@ -20,21 +23,16 @@ _REACH = (
 )
 
 
-@functools.cache
-def lines() -> tuple[str, ...]:
-    """One-line sources of Debian's suites. Raises LabError when there are none."""
-    found = _lines()
-    if not found:
-        # A machine made from a container image has dropped its package lists.
-        run(["apt-get", "-qq", "update"])
-        found = _lines()
+def lines(generation: Generation) -> tuple[str, ...]:
+    """One-line sources of a generation's suites. Raises LabError when there are none."""
+    found = {line for row in _rows() if (line := _line(generation, *row))}
     if not found:
         raise LabError(
-            f"this machine has no APT source of Debian {SUITE}: expected one in "
-            "/etc/apt/sources.list or /etc/apt/sources.list.d; add it, then "
-            "`apt-get update`"
+            f"this machine has no APT source of Debian {_MACHINES[0]}, and so no mirror for "
+            f"{generation.suite}: expected one in /etc/apt/sources.list or "
+            "/etc/apt/sources.list.d; add it, then `apt-get update`"
         )
-    return tuple(found)
+    return tuple(sorted(found))
 
 
 def settings() -> list[str]:
@@ -43,13 +41,37 @@ def settings() -> list[str]:
     return [line for line in dump if line.startswith(_REACH) and not line.endswith('"";')]
 
 
-def _lines() -> list[str]:
+def _line(generation: Generation, uri: str, release: str, component: str) -> str | None:
+    """The machine's source with the generation's suite in the place of its own, or None."""
+    suite = generation.suite + release.removeprefix(_own(release))
+    if suite not in generation.suites:
+        return None
+    options = f"[{generation.source_options}] " if generation.source_options else ""
+    # The machine's own suite by the name that the machine has for it.
+    ours = release if generation.suite == _MACHINES[0] else suite
+    return f"deb {options}{uri} {ours} {component}"
+
+
+def _own(release: str) -> str:
+    return release.split("-", maxsplit=1)[0]
+
+
+@functools.cache
+def _rows() -> tuple[tuple[str, str, str], ...]:
+    """URI, release and component of the machine's sources of Debian's own suites."""
+    found = _targets()
+    if not found:
+        # A machine made from a container image has dropped its package lists.
+        run(["apt-get", "-qq", "update"])
+        found = _targets()
+    return found
+
+
+def _targets() -> tuple[tuple[str, str, str], ...]:
     targets = run(["apt-get", "indextargets", "--format", _FIELDS, "Created-By: Packages"])
     rows = (line.split("|") for line in targets.splitlines())
-    return sorted(
-        {
-            f"deb {uri} {release} {component}"
-            for origin, uri, release, component in rows
-            if origin.startswith("Debian") and release.startswith((SUITE, "stable"))
-        }
+    return tuple(
+        (uri, release, component)
+        for origin, uri, release, component in rows
+        if origin.startswith("Debian") and _own(release) in _MACHINES
     )

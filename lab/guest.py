@@ -10,8 +10,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from lab import cache_key, layers, places
+from lab import beside, cache_key, layers, places
 from lab.errors import LabError
+from lab.generation import Generation
 from lab.programs import run
 from lab.progress import say
 
@@ -70,10 +71,11 @@ done
 """
 
 
-def build() -> None:
+def build(generation: Generation) -> None:
     """Make the guest's three files, unless they are there. Raises LabError."""
     mark = FOLDER / "made-from"
-    key = cache_key.of([], [sys.modules[__name__]])
+    signed = generation.guest_mbr_signature
+    key = cache_key.of([] if signed else ["no signature"], [sys.modules[__name__]])
     if mark.is_file() and mark.read_text() == key:
         return
     say("guest: a kernel, busybox and a small disk")
@@ -82,12 +84,14 @@ def build() -> None:
     out = work / "guest"
     out.mkdir(parents=True)
     # Old lists name kernels that the mirror has no more.
-    run(["apt-get", "-qq", "update"])
+    run([*beside.outside(), "apt-get", "-qq", "update"])
     try:
         kernel = _unpack(_kernel_package(), work / "kernel")
         busybox = _unpack("busybox-static", work / "busybox") / "bin/busybox"
         (vmlinuz,) = (kernel / "boot").glob("vmlinuz-*")
         shutil.copy(vmlinuz, out / "vmlinuz")
+        if not signed:
+            _without_mbr_signature(out / "vmlinuz")
         _initrd(work / "tree", kernel, busybox, out / "initrd")
         _disk(out / "disk.raw")
         (out / mark.name).write_text(key)
@@ -111,10 +115,17 @@ def _kernel_package() -> str:
 def _unpack(package: str, folder: Path) -> Path:
     folder.mkdir()
     # apt's own user cannot write here: it says so and downloads as root.
-    run(["env", "-C", folder, "apt-get", "-qq", "download", package])
+    run([*beside.outside(), "env", "-C", folder, "apt-get", "-qq", "download", package])
     (file,) = folder.glob("*.deb")
     run(["dpkg-deb", "--extract", file, folder / "tree"])
     return folder / "tree"
+
+
+def _without_mbr_signature(kernel: Path) -> None:
+    """Zero bytes 510 and 511: a boot sector's mark, for which QEMU does not ask a kernel."""
+    with kernel.open("r+b") as file:
+        file.seek(510)
+        file.write(b"\0\0")
 
 
 def _initrd(tree: Path, kernel: Path, busybox: Path, target: Path) -> None:

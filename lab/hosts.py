@@ -50,11 +50,12 @@ def start(host: LabHost, topology: Topology) -> None:
     argv += ["--register=no", "--keep-unit", "--boot", "--capability=all"]
     argv += [f"--network-bridge={topology.bridge}", "--link-journal=no"]
     argv += ["--console=passive", "--resolv-conf=off", "--timezone=off"]
-    argv += ["--bind=/dev/fuse"]
+    argv += ["--bind=/dev/fuse", *host.generation.nspawn_options]
     # One process of ours between, to enter the host's own control group first.
     with open(folder(host.name) / "console.log", "ab") as console:
         carrier = subprocess.Popen(
             argv,
+            env={**os.environ, **host.generation.nspawn_environment},
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=console,

@@ -1,92 +1,107 @@
-"""Builds the hosts' images from Debian's packages: one base, one layer a kind.
+"""Builds the hosts' images from Debian's packages: a base a generation, one layer a kind.
 
-An image is a folder in the cache, named by a hash of what it was made from; it is
-there whole or not at all. Knows packages and files, not what the services say to
-each other: that is in `ceph` and `openstack`.
+Which packages, the generation says (lab/generations/). An image is a folder in the
+cache, named by a hash of what it was made from; it is there whole or not at all.
+Knows packages and files, not what the services say to each other: that is in `ceph`
+and `openstack`.
 """
 
+import json
 import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-from lab import cache_key, debian_sources, layers, places, standin
+from lab import beside, cache_key, debian_sources, layers, places, standin
 from lab.errors import LabError
+from lab.generation import Generation
 from lab.programs import run
 from lab.progress import say
-
-BASE = (
-    *("systemd", "systemd-sysv", "dbus", "iproute2", "procps", "less", "kmod"),
-    *("openssh-server", "sudo", "python3", "eatmydata", "netbase"),
-)
-PACKAGES = {
-    "ceph": ("ceph-mon", "ceph-mgr", "ceph-osd", "ceph-common"),
-    "controller": (
-        *("mariadb-server", "rabbitmq-server", "python3-pymysql"),
-        *("keystone", "glance", "placement-api", "nova-api", "nova-conductor"),
-        *("nova-scheduler", "neutron-api", "cinder-api", "cinder-scheduler"),
-        # The old backend: Cinder's NFS driver on a share that bindfs mounts.
-        *("cinder-volume", "nfs-common", "bindfs"),
-    ),
-    "compute": ("nova-compute", "nfs-common"),
-}
-# Not one of these may be in an image that OpenStack runs on.
-CEPH_CLIENT = ("ceph-common", "python3-rbd", "python3-rados", "qemu-block-extra")
 
 Units = Sequence[str]
 _POLICY = "/usr/sbin/policy-rc.d"
 _OPERATOR_UID = "1000"
 
 
-def base_key() -> str:
-    """A hash of all that the base is made from."""
-    return cache_key.of([*BASE, *debian_sources.lines()], [sys.modules[__name__]])
+@dataclass(frozen=True)
+class Image:
+    """What a host is started from: a kind of a generation."""
+
+    generation: Generation
+    kind: str
+
+    @property
+    def packages(self) -> Sequence[str]:
+        """The packages that are asked for."""
+        return self.generation.packages[self.kind]
+
+    def __str__(self) -> str:
+        return f"{self.generation.name}-{self.kind}"
 
 
-def layer_key(kind: str) -> str:
-    """A hash of all that a kind's layer is made from, its base included."""
-    return cache_key.of([base_key(), kind, *PACKAGES[kind]], [standin])
+def key(image: Image) -> str:
+    """A hash of all that an image's layer is made from, its base included."""
+    base, generation = _base_of(image), image.generation
+    words = [*base.packages, *debian_sources.lines(generation), *generation.unwanted["base"]]
+    below = cache_key.of(words, [sys.modules[__name__]])
+    if image == base:
+        return below
+    own = json.dumps(generation.standin.get(image.kind, {}), sort_keys=True)
+    words = [below, image.kind, own, *image.packages, *generation.unwanted["layer"]]
+    return cache_key.of([*words, *generation.ceph_client], [standin])
 
 
-def layers_of(kind: str) -> list[Path]:
+def layers_of(image: Image) -> list[Path]:
     """The read-only folders of an image, topmost first."""
-    return [_place(kind, layer_key(kind)), _place("base", base_key())]
+    return [_place(image), _place(_base_of(image))]
 
 
-def build() -> None:
-    """Build what is missing of the images. Raises LabError."""
-    base = _place("base", base_key())
-    if not base.is_dir():
-        _build_base(base)
+def downloads(image: Image) -> Path:
+    """Where packages stay that were downloaded for an image."""
+    return places.DOWNLOADS / image.generation.name / image.kind
+
+
+def build(wanted: Collection[Image]) -> None:
+    """Build what is missing of these images. Raises LabError."""
+    for base in {_base_of(image) for image in wanted}:
+        if not _place(base).is_dir():
+            _build_base(base)
     # The slow one first; two at a time is what two cores carry.
+    slow = ("controller", "compute", "ceph")
     with ThreadPoolExecutor(max_workers=2) as pool:
-        order = ("controller", "compute", "ceph")
-        for done in [pool.submit(_build_layer, kind, base) for kind in order]:
+        order = sorted(wanted, key=lambda image: slow.index(image.kind))
+        for done in [pool.submit(_build_layer, image) for image in order]:
             done.result()
 
 
-def _build_base(target: Path) -> None:
-    say("image base: Debian's smallest system with systemd and sshd")
-    build = _fresh_build("base")
+def _base_of(image: Image) -> Image:
+    return Image(image.generation, "base")
+
+
+def _build_base(image: Image) -> None:
+    say(f"image {image}: Debian's smallest system with systemd and sshd")
+    build = _fresh_build(image)
     root = build / "root"
     settings = [f"--aptopt={line}" for line in debian_sources.settings()]
     slim = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "locale")]
     try:
-        argv = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory"]
-        argv += ["--dpkgopt=force-unsafe-io"]
-        argv += [*settings, *slim, f"--include={','.join(BASE)}"]
-        argv += [debian_sources.SUITE, str(root), *debian_sources.lines()]
-        run(argv, log=_log("base"))
-        _finish_base(root)
-        layers.keep(root, target)
+        # A lab beside another one has no way to a mirror from its own network.
+        argv = [*beside.outside(), "mmdebstrap", "--mode=root", "--variant=minbase"]
+        argv += ["--format=directory", "--dpkgopt=force-unsafe-io"]
+        argv += [*settings, *slim, f"--include={','.join(image.packages)}"]
+        argv += [image.generation.suite, str(root), *debian_sources.lines(image.generation)]
+        run(argv, log=_log(image))
+        _finish_base(root, image.generation)
+        layers.keep(root, _place(image))
     finally:
         layers.remove_tree(build)
 
 
-def _finish_base(root: Path) -> None:
+def _finish_base(root: Path, generation: Generation) -> None:
     """What every host has in common: its user, its sshd, its network, no way out."""
     policy = root / _POLICY.lstrip("/")
     policy.write_text("#!/bin/sh\nexit 101\n")
@@ -104,44 +119,45 @@ def _finish_base(root: Path) -> None:
     argv = ["useradd", "--create-home", "--uid", _OPERATOR_UID, "--shell", "/bin/bash"]
     argv += ["--gid", "operator", "--groups", "sudo", "operator"]
     run(["chroot", root, *argv])
-    _units(root, disable=("systemd-networkd-wait-online", "apt-daily.timer"))
-    _units(root, disable=("apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer"))
+    _units(root, disable=generation.unwanted["base"])
     _units(root, enable=("systemd-networkd", "ssh"))
 
 
-def _build_layer(kind: str, base: Path) -> None:
-    target = _place(kind, layer_key(kind))
+def _build_layer(image: Image) -> None:
+    target = _place(image)
     if target.is_dir():
         return
-    say(f"image {kind}: {len(PACKAGES[kind])} packages and what they need")
-    build = _fresh_build(kind)
+    say(f"image {image}: {len(image.packages)} packages and what they need")
+    build = _fresh_build(image)
     try:
-        with layers.chroot([base], build, places.DOWNLOADS / kind) as root:
-            _install(root, kind, build)
-            _units(root, disable=_UNWANTED)
-            _FINISH[kind](root)
+        with layers.chroot([_place(_base_of(image))], build, downloads(image)) as root:
+            _install(root, image, build)
+            _units(root, disable=image.generation.unwanted["layer"])
+            _FINISH[image.kind](root)
             _without_way_out(root)
         layers.keep(build / "upper", target)
     finally:
         layers.remove_tree(build)
-    say(f"image {kind}: built")
+    say(f"image {image}: built")
 
 
-def _install(root: Path, kind: str, build: Path) -> None:
-    names = list(PACKAGES[kind])
-    if kind != "ceph":
-        package = standin.build(kind, build)
+def _install(root: Path, image: Image, build: Path) -> None:
+    names = list(image.packages)
+    relations = image.generation.standin.get(image.kind)
+    if relations:
+        package = standin.build(relations, build)
         shutil.copy(package, root / "tmp")
         names.insert(0, f"/tmp/{package.name}")  # noqa: S108 - inside the chroot
-    apt(root, kind, "update")
-    apt(root, kind, "install", *names)
-    if kind != "ceph":
-        _check_without_ceph(root, kind)
+    apt(root, image, "update")
+    apt(root, image, "install", *names)
+    if relations:
+        _check_without_ceph(root, image)
 
 
-def apt(root: Path, kind: str, *words: str) -> None:
-    """Run apt-get in a chroot; its log is the kind's."""
+def apt(root: Path, image: Image, *words: str) -> None:
+    """Run apt-get in a chroot; its log is the image's."""
     argv: list[str | Path] = [
+        *beside.outside(),
         "chroot",
         root,
         "eatmydata",
@@ -151,56 +167,16 @@ def apt(root: Path, kind: str, *words: str) -> None:
         "--no-install-recommends",
     ]
     argv += ["-o", "APT::Keep-Downloaded-Packages=true", *words]
-    run(argv, log=_log(kind), env={"DEBIAN_FRONTEND": "noninteractive"})
+    run(argv, log=_log(image), env={"DEBIAN_FRONTEND": "noninteractive"})
 
 
-def _check_without_ceph(root: Path, kind: str) -> None:
+def _check_without_ceph(root: Path, image: Image) -> None:
     show = ["dpkg-query", "--showformat=${Package}\n", "--show"]
     installed = set(run(["chroot", root, *show]).split())
-    wrong = sorted(installed.intersection((*CEPH_CLIENT, "librbd1", "librados2")))
+    ceph = (*image.generation.ceph_client, "librbd1", "librados2")
+    wrong = sorted(installed.intersection(ceph))
     if wrong:
-        raise LabError(f"image {kind}: holds {', '.join(wrong)}: expected no Ceph client")
-
-
-# What Debian starts with a package and no lab host wants: other storage's daemons,
-# and OpenStack's services, which start where the topology says so.
-_UNWANTED = [
-    "nvmf-autoconnect",
-    "dm-event.socket",
-    "lvm2-monitor",
-    "lvm2-lvmpolld.socket",
-    "blk-availability",
-    "iscsid",
-    "iscsid.socket",
-    "open-iscsi",
-    "multipathd",
-    "tgt",
-    "rtslib-fb-targetctl",
-    "rpcbind",
-    "rpcbind.socket",
-    "nfs-client.target",
-    "nfs-blkmap",
-    "ceph-crash",
-    "ceph.target",
-    "mariadb",
-    "rabbitmq-server",
-    "epmd",
-    "epmd.socket",
-    "keystone",
-    "glance-api",
-    "placement-api",
-    "neutron-api",
-    "nova-api",
-    "nova-api-metadata",
-    "nova-conductor",
-    "nova-scheduler",
-    "nova-compute",
-    "cinder-api",
-    "cinder-scheduler",
-    "cinder-volume",
-    "libvirtd",
-    "libvirt-guests",
-]
+        raise LabError(f"image {image}: holds {', '.join(wrong)}: expected no Ceph client")
 
 
 def _finish_ceph(root: Path) -> None:
@@ -219,15 +195,8 @@ def _finish_compute(root: Path) -> None:
     # The file that the stand-in's model ships, as it is.
     layer = root / "tmp/kvm"
     layer.mkdir()
-    run(
-        [
-            "chroot",
-            root,
-            "sh",
-            "-ec",
-            "cd /tmp/kvm && apt-get -q download nova-compute-kvm",
-        ]
-    )
+    download = "cd /tmp/kvm && apt-get -q download nova-compute-kvm"
+    run([*beside.outside(), "chroot", root, "sh", "-ec", download])
     (package,) = layer.glob("*.deb")
     run(["dpkg-deb", "--extract", package, layer / "tree"])
     shutil.copy(layer / "tree/etc/nova/nova-compute.conf", root / "etc/nova")
@@ -274,17 +243,17 @@ def _has_unit(root: Path, name: str) -> bool:
     )
 
 
-def _fresh_build(kind: str) -> Path:
-    build = places.BUILDS / kind
+def _fresh_build(image: Image) -> Path:
+    build = places.BUILDS / str(image)
     layers.remove_tree(build)
     build.mkdir(parents=True)
     return build
 
 
-def _place(kind: str, key: str) -> Path:
-    return places.IMAGES / f"{kind}-{key}"
+def _place(image: Image) -> Path:
+    return places.IMAGES / f"{image}-{key(image)}"
 
 
-def _log(kind: str) -> Path:
+def _log(image: Image) -> Path:
     places.LOGS.mkdir(parents=True, exist_ok=True)
-    return places.LOGS / f"image-{kind}.log"
+    return places.LOGS / f"image-{image}.log"

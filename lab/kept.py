@@ -13,6 +13,7 @@ from lab import (
     cache_key,
     ceph,
     endpoints,
+    generation,
     hosts,
     images,
     layers,
@@ -24,25 +25,33 @@ from lab import (
     places,
     readiness,
     seed,
-    services,
 )
+from lab.generation import Generation
+from lab.images import Image
 from lab.passwords import Passwords
 from lab.progress import say
 from lab.topology import LabHost, Topology
 
 _MADE_BY = (
     *(apt_repository, ceph, endpoints, openstack_bootstrap, openstack_objects),
-    *(openstack_settings, options, passwords, seed, services),
+    *(openstack_settings, options, passwords, seed),
 )
 _CLOUDS_YAML = "clouds.yaml"
 
 
 def place(topology: Topology) -> Path:
     """Where the state is kept: named by all that it is made from."""
-    parts = [images.layer_key(kind) for kind in images.PACKAGES]
+    parts = [images.key(image_of(host)) for host in topology.hosts]
+    parts += sorted({generation.text(host.generation) for host in topology.hosts})
     # The hosts hold these keys: a state with others is of no use.
-    parts += [topology.text, access.fingerprint(topology)]
-    return places.CLOUDS / f"{topology.name}-{cache_key.of(parts, _MADE_BY)}"
+    parts += [topology.description, access.fingerprint(topology)]
+    of = "-".join(sorted({host.generation.name for host in topology.hosts}))
+    return places.CLOUDS / f"{of}-{topology.name}-{cache_key.of(parts, _MADE_BY)}"
+
+
+def image_of(host: LabHost) -> Image:
+    """The image that a host is made from."""
+    return Image(host.generation, host.image)
 
 
 def layers_of(state: Path, host: LabHost) -> list[Path]:
@@ -82,7 +91,7 @@ def make(topology: Topology) -> None:
         layers.keep(hosts.folder(name) / "upper", part / name)
         hosts.remove(name)
     for host in topology.hosts:
-        lower = "\n".join(map(str, images.layers_of(host.image)))
+        lower = "\n".join(map(str, images.layers_of(image_of(host))))
         (part / f"{host.name}.layers").write_text(lower + "\n")
     layers.keep(part, target)
 
@@ -92,17 +101,17 @@ def _start(topology: Topology, secret: Passwords) -> None:
     # An earlier attempt that was broken off leaves hosts of no use.
     hosts.drop(hosts.started())
     for host in topology.hosts:
-        root = hosts.mount(host, images.layers_of(host.image))
+        root = hosts.mount(host, images.layers_of(image_of(host)))
         seed.write(root, host, topology)
         openstack_bootstrap.configure(root, host, topology, secret)
         if "apt-repository" in host.runs:
-            _install_repository(root)
+            _install_repository(root, topology.home("keystone").generation)
     for host in topology.hosts:
         hosts.start(host, topology)
 
 
-def _install_repository(root: Path) -> None:
-    shutil.copytree(apt_repository.folder(), root / "srv/apt")
+def _install_repository(root: Path, generation: Generation) -> None:
+    shutil.copytree(apt_repository.folder(generation), root / "srv/apt")
     unit = root / "etc/systemd/system" / apt_repository.UNIT
     unit.write_text(apt_repository.unit_file())
     wants = root / "etc/systemd/system/multi-user.target.wants"

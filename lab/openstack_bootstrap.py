@@ -4,6 +4,7 @@ What the files say is in `openstack_settings`; what is made over the API (users,
 endpoints, flavor, image, volume) is in `openstack_objects`.
 """
 
+import json
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +20,9 @@ from lab import (
     places,
     readiness,
     remote,
-    services,
 )
+from lab.generation import Generation
+from lab.images import Image
 from lab.passwords import Passwords
 from lab.progress import say
 from lab.topology import LabHost, Topology
@@ -36,12 +38,13 @@ _DATABASES = {
 }
 
 
-def keep_pristine() -> None:
-    """Copy Debian's three files as they are packaged into the cache."""
-    layer = images.layers_of("controller")[0]
-    places.PRISTINE.mkdir(parents=True, exist_ok=True)
+def keep_pristine(generation: Generation) -> None:
+    """Copy Debian's three files as a generation packages them into the cache."""
+    layer = images.layers_of(Image(generation, "controller"))[0]
+    folder = places.PRISTINE / generation.name
+    folder.mkdir(parents=True, exist_ok=True)
     for name in _PRISTINE:
-        shutil.copyfile(layer / "etc" / name, places.PRISTINE / Path(name).name)
+        shutil.copyfile(layer / "etc" / name, folder / Path(name).name)
 
 
 def configure(root: Path, host: LabHost, topology: Topology, secret: Passwords) -> None:
@@ -64,7 +67,8 @@ def bootstrap(topology: Topology, secret: Passwords, clouds_yaml: Path) -> None:
     """Databases, users, services, and what the cloud starts with. Raises LabError."""
     say("openstack: database and queue")
     with ThreadPoolExecutor() as pool:
-        database = pool.submit(remote.script, topology.home("database"), _database(secret))
+        home = topology.home("database")
+        database = pool.submit(remote.script, home, _database(secret, home.generation.charset))
         queue = pool.submit(remote.script, topology.home("queue"), _queue(secret))
         database.result()
         queue.result()
@@ -82,7 +86,7 @@ def bootstrap(topology: Topology, secret: Passwords, clouds_yaml: Path) -> None:
         for chain in chains:
             chain.result()
     say("openstack: starting the services")
-    everyone = [host for host in topology.hosts if services.units(host)]
+    everyone = [host for host in topology.hosts if host.units]
     with ThreadPoolExecutor() as pool:
         list(pool.map(_enable_all, everyone))
     readiness.wait_for_apis(topology, everyone)
@@ -94,7 +98,7 @@ def bootstrap(topology: Topology, secret: Passwords, clouds_yaml: Path) -> None:
 
 
 def _enable_all(host: LabHost) -> None:
-    remote.script(host, _enable(*services.units(host)))
+    remote.script(host, _enable(*host.units))
 
 
 def _enable(*units: str) -> str:
@@ -106,26 +110,35 @@ def _enable(*units: str) -> str:
 _MARIADB = "[mysqld]\nbind-address = 0.0.0.0\nmax_connections = 500\n"
 
 
-def _database(secret: Passwords) -> str:
+def _database(secret: Passwords, charset: str) -> str:
     statements = []
     for user, names in _DATABASES.items():
         password = secret.databases[user]
         statements.append(f"CREATE USER '{user}'@'%' IDENTIFIED BY '{password}';")
         for name in names:
-            statements.append(f"CREATE DATABASE {name} CHARACTER SET utf8mb3;")
+            statements.append(f"CREATE DATABASE {name} CHARACTER SET {charset};")
             statements.append(f"GRANT ALL ON {name}.* TO '{user}'@'%';")
     sql = "\n".join(statements)
     return f"systemctl enable -q --now mariadb\nmariadb <<'END'\n{sql}\nEND\n"
 
 
 def _queue(secret: Passwords) -> str:
-    # Without a password among its arguments rabbitmqctl takes it from its input.
+    # A password in a file: among the arguments it would be for all to read, and from its
+    # input RabbitMQ 4 never gets it.
+    every = {"configure": ".*", "write": ".*", "read": ".*"}
+    definitions = {
+        "users": [{"name": "openstack", "password": secret.queue, "tags": ""}],
+        "permissions": [{"user": "openstack", "vhost": "/", **every}],
+    }
     return f"""\
 systemctl enable -q --now epmd rabbitmq-server
-rabbitmqctl -q add_user openstack <<'END'
-{secret.queue}
+file=$(mktemp -p /var/lib/rabbitmq)
+trap 'rm $file' EXIT
+cat > $file <<'END'
+{json.dumps(definitions)}
 END
-rabbitmqctl -q set_permissions openstack '.*' '.*' '.*' < /dev/null
+chown rabbitmq $file
+rabbitmqctl -q import_definitions $file
 """
 
 

@@ -29,13 +29,21 @@ def share_mount(host: LabHost) -> str:
 
 
 def files(host: LabHost, topology: Topology, passwords: Passwords) -> dict[str, Settings]:
-    """Settings by file of all that `host` runs."""
+    """Settings by file of all that `host` runs; its generation's own go over the common ones."""
+    found = _files(host, topology, passwords)
+    for file, more in host.generation.settings.items():
+        for section, options in more.items() if file in found else ():
+            found[file][section] = {**found[file].get(section, {}), **options}
+    return found
+
+
+def _files(host: LabHost, topology: Topology, passwords: Passwords) -> dict[str, Settings]:
     writer = _Writer(host, topology, passwords)
     found: dict[str, Settings] = {}
     if host.image == "compute":
         return {
             "etc/nova/nova.conf": writer.nova(),
-            "etc/nova/nova-compute.conf": _NOVA_COMPUTE,
+            "etc/nova/nova-compute.conf": dict(_NOVA_COMPUTE),
         }
     if host.image == "controller":
         if "keystone" in host.runs:
@@ -48,7 +56,7 @@ def files(host: LabHost, topology: Topology, passwords: Passwords) -> dict[str, 
             found["etc/nova/nova.conf"] = writer.nova()
         if "neutron" in host.runs:
             found["etc/neutron/neutron.conf"] = writer.neutron()
-            found["etc/neutron/plugins/ml2/ml2_conf.ini"] = _ML2
+            found["etc/neutron/plugins/ml2/ml2_conf.ini"] = dict(_ML2)
         if any(name.startswith("cinder") for name in host.runs):
             found["etc/cinder/cinder.conf"] = writer.cinder()
     return found

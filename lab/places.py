@@ -24,8 +24,6 @@ PRISTINE = CACHE / "pristine"
 LOGS = CACHE / "logs"
 # On the cache's file system, so that what is done can be renamed to its place.
 BUILDS = CACHE / f"builds{SUFFIX}"
-# Held while something is built that another lab may want as well.
-BUILDING = CACHE / "building.lock"
 
 HOSTS = STATE / "hosts"
 

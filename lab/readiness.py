@@ -6,7 +6,7 @@ import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from lab import endpoints, hosts, remote, services
+from lab import endpoints, hosts, remote
 from lab.errors import LabError
 from lab.progress import say
 from lab.topology import LabHost, Topology
@@ -68,7 +68,7 @@ def answers(url: str) -> bool:
 
 def units_are_active(host: LabHost) -> bool:
     """Whether all units that the host should run are active."""
-    units = services.units(host)
+    units = host.units
     return not units or _active(host, units)
 
 
@@ -81,7 +81,7 @@ def _units_come_up(host: LabHost) -> bool:
 
 
 def _of_idle_units(host: LabHost, action: str) -> str:
-    units = services.units(host)
+    units = host.units
     loop = f"for u in {' '.join(units)}; do systemctl -q is-active $u || {{ {action}; }}; done"
     return remote.script(host, loop) if units else ""
 

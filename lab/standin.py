@@ -7,6 +7,7 @@ package provides those two names and nothing of their contents, so that dpkg and
 apt see a whole system.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from lab.programs import run
@@ -22,22 +23,13 @@ Provides: {provides}
 Description: lets a host be without the Ceph client
  Provides the names that OpenStack's packages depend on.
 """
-_RELATIONS = {
-    "controller": ("python3", "python3-ceph"),
-    # As nova-compute-kvm has them, but for qemu-block-extra.
-    "compute": (
-        "libvirt-daemon-system, qemu-system-x86, python3-libvirt, swtpm",
-        "python3-ceph, nova-compute-hypervisor",
-    ),
-}
 
 
-def build(kind: str, folder: Path) -> Path:
-    """Make the stand-in package of an image's kind in `folder`; returns its file."""
-    depends, provides = _RELATIONS[kind]
-    tree = folder / f"standin-{kind}"
+def build(relations: Mapping[str, str], folder: Path) -> Path:
+    """Make the stand-in package with these `depends` and `provides` in `folder`; its file."""
+    tree = folder / "standin"
     (tree / "DEBIAN").mkdir(parents=True, exist_ok=True)
-    control = _CONTROL.format(name=NAME, depends=depends, provides=provides)
+    control = _CONTROL.format(name=NAME, **relations)
     (tree / "DEBIAN/control").write_text(control)
     package = folder / f"{NAME}_1_all.deb"
     run(["dpkg-deb", "--root-owner-group", "--build", tree, package])

@@ -8,17 +8,25 @@ from typing import Any
 
 from invoke import Collection, Exit, task
 
-_TOPOLOGY = {"topology": "file that describes the hosts (default: lab/topologies/small.toml)"}
-
 
 @task(
     help={
-        **_TOPOLOGY,
+        "topology": "file that describes the hosts (default: lab/topologies/small.toml)",
+        "generation": "Debian's release and what is in it: bookworm (default) or another one of "
+        "lab/generations",
+        "ceph-generation": "the Ceph hosts' generation, where it is another",
         "without": "names of hosts to leave out for now, separated by commas",
         "from-scratch": "drop the caches first and build all of it anew",
     }
 )
-def up(_context: Any, topology: str = "", without: str = "", from_scratch: bool = False) -> None:
+def up(  # noqa: PLR0913 - a flag each
+    _context: Any,
+    topology: str = "",
+    generation: str = "",
+    ceph_generation: str = "",
+    without: str = "",
+    from_scratch: bool = False,
+) -> None:
     """Bring up a whole small cloud on this machine (root, Debian 12).
 
     Hosts that are left out by --without are started by a later `lab.up`.
@@ -26,7 +34,8 @@ def up(_context: Any, topology: str = "", without: str = "", from_scratch: bool 
     from lab import cloud  # noqa: PLC0415
 
     names = tuple(name for name in without.split(",") if name)
-    _say_errors(lambda: cloud.up(_topology(topology), names, from_scratch))
+    loaded = (topology, generation, ceph_generation)
+    _say_errors(lambda: cloud.up(_topology(*loaded), names, from_scratch))
 
 
 @task
@@ -53,10 +62,10 @@ def status(_context: Any) -> None:
     _say_errors(cloud.status)
 
 
-def _topology(name: str) -> Any:
+def _topology(file: str, generation: str, ceph: str) -> Any:
     from lab import topology  # noqa: PLC0415
 
-    return topology.load(name or topology.FOLDER / "small.toml")
+    return topology.load(file or topology.FOLDER / "small.toml", generation, ceph)
 
 
 def _say_errors(action: Callable[[], None]) -> None:

@@ -1,16 +1,18 @@
-"""Reads a topology file: which hosts there are and what runs on each.
+"""Reads a topology file: which hosts there are, of which generation, and what runs on each.
 
 Knows the services' names, not how they are set up.
 """
 
 import ipaddress
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import places
+from lab import generation, places
 from lab.errors import LabError
+from lab.generation import Generation
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,7 +20,7 @@ else:
     import tomli as tomllib
 
 FOLDER = Path(__file__).parent / "topologies"
-IMAGES = ("ceph", "controller", "compute")
+IMAGES = generation.KINDS
 SERVICES = {
     "ceph": ("ceph-mon", "ceph-mgr", "ceph-osd", "apt-repository"),
     "controller": (
@@ -36,12 +38,19 @@ ONCE = (
 
 @dataclass(frozen=True)
 class LabHost:
-    """One host: its name, its address, its image's kind and what it runs."""
+    """One host: its name, its address, its image's generation and kind, and what it runs."""
 
     name: str
     address: str
     image: str
     runs: tuple[str, ...]
+    generation: Generation
+
+    @property
+    def units(self) -> list[str]:
+        """The systemd units of all that it runs (Ceph's are named in `ceph`)."""
+        units = self.generation.units
+        return [unit for name in units if name in self.runs for unit in units[name]]
 
 
 @dataclass(frozen=True)
@@ -74,13 +83,29 @@ class Topology:
         raise LabError(f"no host {name!r} in topology {self.name}: it has {names}")
 
     @property
+    def generations(self) -> str:
+        """The hosts' generations in words: "trixie", or "ceph of sid, else trixie"."""
+        main = self.home("keystone").generation.name
+        kinds = {host.image: host.generation.name for host in self.hosts}
+        others = [f"{kind} of {name}" for kind, name in kinds.items() if name != main]
+        return ", ".join([*others, f"else {main}"]) if others else main
+
+    @property
+    def description(self) -> str:
+        """All that makes this topology: its file's text, and each host's generation."""
+        return json.dumps([self.text, [host.generation.name for host in self.hosts]])
+
+    @property
     def netmask(self) -> int:
         """The prefix's length, as in /24."""
         return ipaddress.ip_network(self.prefix).prefixlen
 
 
-def load(file: Path | str) -> Topology:
-    """Read and check `file`. Raises LabError that names the key at fault."""
+def load(file: Path | str, name: str = "", ceph: str = "") -> Topology:
+    """Read and check `file`. Raises LabError that names the key at fault.
+
+    `name` is the generation of all hosts, `ceph` the one of the Ceph hosts where it is another.
+    """
     path = Path(file)
     try:
         text = path.read_text()
@@ -90,16 +115,27 @@ def load(file: Path | str) -> Topology:
     except tomllib.TOMLDecodeError as error:
         raise LabError(f"{path}: not TOML: {error}") from error
     try:
-        topology = _topology(data, text)
+        topology = _topology(data, text, _Chosen(name or generation.default(), ceph))
     except KeyError as error:
         raise LabError(f"{path}: the key {error} is missing") from error
     _check(path, topology)
     return topology
 
 
-def _topology(data: dict[str, Any], text: str) -> Topology:
+@dataclass(frozen=True)
+class _Chosen:
+    """The generation that was asked for, and the Ceph hosts' where it is another."""
+
+    name: str
+    ceph: str
+
+    def of(self, image: str) -> Generation:
+        return generation.load((image == "ceph" and self.ceph) or self.name)
+
+
+def _topology(data: dict[str, Any], text: str, chosen: _Chosen) -> Topology:
     hosts = tuple(
-        LabHost(name, item["address"], item["image"], tuple(item["runs"]))
+        LabHost(name, item["address"], item["image"], tuple(item["runs"]), chosen.of(item["image"]))
         for name, item in data["hosts"].items()
     )
     network, ceph = data["network"], data["ceph"]

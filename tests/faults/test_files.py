@@ -10,7 +10,7 @@ import pytest
 
 from fabfile.core.contract import Host
 from fabfile.core.ssh import Fleet
-from tests.lab.conftest import ACCESS, CACHE, inv, on
+from tests.lab.conftest import ACCESS, PACKAGED, inv, on
 
 from .conftest import alter, done_and_undone, mended, nova_conf, refused, sshd_of
 
@@ -250,7 +250,7 @@ def test_36_somebody_elses_banner_is_noted(cloud):
 
 def test_37_the_packages_own_file_again(cloud):
     """dpkg puts the conffile of a newer package in place: drift, found and mended."""
-    pristine = (CACHE / "pristine" / "nova.conf").read_text()
+    pristine = (PACKAGED / "nova.conf").read_text()
     on(
         "compute02",
         script=f"cp -a {CONF} /root/conf; cat > {CONF} <<'PRISTINE'\n{pristine}PRISTINE\n",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import cloud
+from lab import cloud, generation
 
 from . import scan
 
@@ -21,6 +21,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 INV = PROJECT / ".venv" / "bin" / "inv"
 CACHE = Path("/var/cache/stackrbd/lab")
 ACCESS = CACHE / "access"
+PACKAGED = CACHE / "pristine" / generation.default()  # three files as Debian ships them
 
 
 def inv(*words, expect=0, timeout=900, also_errors=False, env=None):

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from oslo_config import cfg
 
-from .conftest import CACHE, PROJECT, inv, on, result
+from .conftest import PACKAGED, PROJECT, inv, on, result
 
 COMPUTES = ("compute01", "compute02")
 UNITS = {
@@ -226,7 +226,7 @@ OURS = {
 def test_debians_pristine_file_loses_nothing(service, integrated, tmp_path):
     """The file as Debian's package brings it, put in the host's place and integrated."""
     host, path = next((h, p) for p, h in CONFS.items() if p.endswith(PRISTINE[service]))
-    pristine = (CACHE / "pristine" / PRISTINE[service]).read_text()
+    pristine = (PACKAGED / PRISTINE[service]).read_text()
     on(host, "cp", "-a", path, f"{path}.kept")
     on(host, script=f"cat > {path} <<'PRISTINE'\n{pristine}PRISTINE\n")
     inv("compute.nova" if service == "nova" else f"controller.{service}", "--yes")

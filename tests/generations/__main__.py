@@ -1,0 +1,91 @@
+"""The path of a user on each generation of the lab: `make generations` (GEN=name for one).
+
+    python -m tests.generations [NAME...] [--ceph NAME] [--docs] [--stay]
+
+Prints a table for each; --docs puts it into docs/generations.md. Exit code 1: a step failed.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab import generation
+from tests.lab.conftest import PROJECT
+
+from .steps import STEPS, Step, Walk
+from .table import FAILED, LEFT_OUT, OK, Outcome, Run, replaced, section
+
+PAGE = PROJECT / "docs" / "generations.md"
+SAID = 600  # characters of a failure that a cell of the table holds
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests.generations", description=__doc__)
+    parser.add_argument("names", nargs="*", help="generations (default: all)")
+    parser.add_argument("--ceph", default="", help="the Ceph hosts' generation, where another")
+    parser.add_argument("--docs", action="store_true", help="put the tables into the page")
+    parser.add_argument("--stay", action="store_true", help="leave the lab up at the end")
+    words = parser.parse_args()
+    runs = []
+    for name in words.names or generation.names():
+        runs.append(_walked(name, words.ceph, words.stay))
+        print(section(runs[-1]), flush=True)
+        if words.docs:
+            PAGE.write_text(replaced(PAGE.read_text(), runs[-1:]))
+    for run in runs:
+        print(f"{run.generation}: {run.last}")
+    return 0 if runs and all(run.good for run in runs) else 1
+
+
+def _walked(name: str, ceph: str, stay: bool) -> Run:
+    # For all that the steps start, and for the lab's modules here.
+    os.environ[generation.VARIABLE] = name
+    words = ("--generation", name, *(("--ceph-generation", ceph) if ceph else ()))
+    with tempfile.TemporaryDirectory(prefix="stackrbd-generation-") as folder:
+        walk = Walk(words, Path(folder))
+        outcomes = tuple(_outcomes(walk, STEPS[:-1] if stay else STEPS))
+    title = f"{name}, Ceph of {ceph}" if ceph else name
+    return Run(title, time.strftime("%Y-%m-%d"), _commit(), outcomes)
+
+
+def _outcomes(walk: Walk, steps: tuple[Step, ...]) -> Iterator[Outcome]:
+    good: set[str] = set()
+    for step in steps:
+        outcome = _outcome(walk, step, good)
+        if outcome.status == OK:
+            good.add(step.name)
+        line = f"{outcome.status:8} {step.name:16} {outcome.seconds:5.0f} s  {outcome.said}"
+        print(line, flush=True)
+        yield outcome
+
+
+def _outcome(walk: Walk, step: Step, good: set[str]) -> Outcome:
+    if missing := [name for name in step.needs if name not in good]:
+        return Outcome(step.name, LEFT_OUT, 0, f"needs {', '.join(missing)}")
+    began = time.monotonic()
+    try:
+        status, said = OK, step.do(walk)
+    except Exception as error:  # any: a failed step is a row of the table
+        traceback.print_exc()
+        status, said = FAILED, f"{type(error).__name__}: {error}"[:SAID]
+    return Outcome(step.name, status, time.monotonic() - began, said)
+
+
+def _commit() -> str:
+    def git(*argv: str) -> str:
+        return subprocess.run(
+            ["git", *argv], cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout.strip()
+
+    changed = "+" if git("status", "--porcelain", "--untracked-files=no") else ""
+    return git("rev-parse", "--short=7", "HEAD") + changed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
