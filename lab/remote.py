@@ -19,14 +19,17 @@ def ssh_argv(host: LabHost, user: str = "root") -> list[str]:
 
 
 def answers(host: LabHost) -> bool:
-    """Whether the operator's login works."""
-    done = subprocess.run(
-        [*ssh_argv(host, "operator"), "true"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=20,
-        check=False,
-    )
+    """Whether the operator's login works; one that takes too long does not, yet."""
+    try:
+        done = subprocess.run(
+            [*ssh_argv(host, "operator"), "true"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=20,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
     return done.returncode == 0
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lab import debian_sources, generation, guest, images, kept, openstack_settings, topology
+from lab import debian_sources, generation, guest, images, kept, openstack_settings, remote, topology
 from lab.errors import LabError
 from lab.images import Image
 from tests.generations import __main__ as walker
@@ -199,6 +199,14 @@ def test_the_guests_kernel_is_no_boot_sector_where_nova_takes_it_for_one(signed,
     if not signed:
         guest._without_mbr_signature(kernel)
     assert kernel.read_bytes() == b"x" * 510 + last + b"HdrS"
+
+
+def test_a_login_that_takes_too_long_is_asked_for_again(monkeypatch):
+    def slow(argv, timeout, **_):
+        raise subprocess.TimeoutExpired(argv, timeout)
+
+    monkeypatch.setattr(remote.subprocess, "run", slow)
+    assert remote.answers(topology.load(SMALL).host("ceph01")) is False
 
 
 def test_the_tasks_words_reach_the_topology():
