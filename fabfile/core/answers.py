@@ -165,7 +165,7 @@ def unasked(host: str) -> Unreachable:
     return Unreachable(host=host, found="answers what it was not asked")
 
 
-def is_message(message: dict[str, Json]) -> bool:
+def is_message(message: Message) -> bool:
     """Whether the agent says such things at all."""
     shape = _MESSAGES.get(message["t"]) if isinstance(message["t"], str) else None
     if shape is None or (message["t"] == "read" and not {"value", "error"} & set(message)):
@@ -193,9 +193,8 @@ class Expected:
         self.until = time.monotonic() + float(work.get("deadline", 600)) + self.GRACE
 
     def take(self, message: Message) -> Message:
-        """The message, long texts cut.  Raises Unreachable for one too many."""
-        kind = message["t"]
-        if not self._is_due(kind, message):
+        """The message, long texts cut.  Raises Unreachable for another shape, or one too many."""
+        if not is_message(message) or not self._is_due(message["t"], message):
             raise unasked(self._host)
         return {
             **message,

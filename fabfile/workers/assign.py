@@ -9,6 +9,7 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fabfile.core import answers
 from fabfile.core.contract import Json, Message
 
 
@@ -43,10 +44,12 @@ class Awaited:
 
     def __init__(self, works: Mapping[str, Mapping[str, Json]]) -> None:
         self._wanted = {host: _wanted(work) for host, work in works.items()}
+        self._due = {host: answers.Expected(host, work) for host, work in works.items()}
         self._kept: dict[str, list[Message]] = {}
 
     def on_message(self, host: str, message: Message) -> list[Message]:
-        """The messages that are to be passed on now."""
+        """The messages that are to be passed on now.  Raises Unreachable for what is not due."""
+        message = self._due[host].take(message)
         wanted = self._wanted.get(host, set())
         wanted.discard((message["t"], message.get("id", message.get("step"))))
         if message["t"] != "read":

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from fabfile.core import source_digest
-from fabfile.core.contract import BadInput, Lost, Stop, Unreachable
+from fabfile.core.contract import BadInput, Lost, Message, Stop, Unreachable
 from fabfile.core.ssh import conversing
 from fabfile.flow.engine import OnMessage, Works
 from fabfile.flow.session import Session
@@ -170,10 +170,16 @@ class Elsewhere:
     ) -> dict[str, Stop]:
         """Passes on one worker's news; {host: why} of those that are over with a fault."""
         faults: dict[str, Stop] = {}
-        said = [(host, one) for host, m in news.said for one in awaited.on_message(host, m)]
+        said: list[tuple[str, Message]] = []
+        for host, message in news.said:
+            if host in hosts and host not in faults:  # a worker speaks of its own hosts alone
+                try:
+                    said += [(host, one) for one in awaited.on_message(host, message)]
+                except Stop as stop:
+                    faults[host] = stop
         if news.faults is not None:
             said += [(host, one) for host in hosts for one in awaited.kept(host)]
-            faults |= news.faults
+            faults = {h: fault for h, fault in news.faults.items() if h in hosts} | faults
         for host, message in said:
             try:
                 on_message(host, message)

@@ -369,3 +369,47 @@ def test_where_no_worker_is_nothing_begins(world):
     world.carrier.alive.clear()
     with pytest.raises(Unreachable, match="no worker is there"):
         opened(world)
+
+
+ODD = {
+    "of a host of another worker": lambda host: ("n9", {"t": "busy", "who": "x"}),
+    "no kind": lambda host: (host, {"t": []}),
+    "a kind that no agent says": lambda host: (host, {"t": "trust me"}),
+    "a read that was not asked": lambda host: (host, {"t": "read", "id": "z", "value": 1}),
+    "no name of the read": lambda host: (host, {"t": "read", "id": ["z"], "value": 1}),
+    "lines that are none": lambda host: (host, {"t": "part", "id": "z", "lines": 1}),
+    "a step that was not given": lambda host: (host, {"t": "done", "step": 999}),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_what_a_worker_says_of_hosts_is_checked_as_what_they_say(world, monkeypatch, what):
+    there, told = shard.news, []
+
+    async def news(run, stop):
+        found = await there(run, stop)
+        computes = {host for host, _ in found.said} - {"ceph01"}
+        if not told and computes:
+            told.append(ODD[what](min(computes)))
+            found = replace(found, said=[told[0], *found.said])
+        return found
+
+    monkeypatch.setattr(shard, "news", news)
+    code, said = run(world)
+    host = told[0][0]
+    if host in HOSTS:
+        assert (code, said.splitlines()[0]) == (4, f"{host}: answers what it was not asked")
+    else:
+        assert (code, said) == (0, "") and once(world)
+
+
+def test_a_worker_says_nothing_of_the_faults_of_others(world, monkeypatch):
+    there = shard.news
+
+    async def news(run, stop):
+        found = await there(run, stop)
+        faults = None if found.faults is None else {**found.faults, "n9": Unreachable("x")}
+        return replace(found, faults=faults)
+
+    monkeypatch.setattr(shard, "news", news)
+    assert run(world) == (0, "")

@@ -337,8 +337,6 @@ class HostConnection(Connection):
                 if message["t"] in ("bytes", "want") and self.stream:
                     _moved(self.stream, channel, message)
                     continue
-                if not answers.is_message(message):
-                    raise answers.unasked(self.host_name)
                 if message["t"] == "end":
                     return "end"
                 if message["t"] != "beat":
