@@ -5,7 +5,16 @@ import sys
 
 import pytest
 
-from lab import debian_sources, generation, guest, images, kept, openstack_settings, remote, topology
+from lab import (
+    debian_sources,
+    generation,
+    guest,
+    images,
+    kept,
+    openstack_settings,
+    remote,
+    topology,
+)
 from lab.errors import LabError
 from lab.images import Image
 from tests.generations import __main__ as walker

@@ -41,6 +41,7 @@ esac
 PROGRAMS = {
     "systemctl": SYSTEMCTL,
     "dpkg-query": "#!/bin/sh\necho 'ii  {name} 1.0'\n",
+    "dpkg": "#!/bin/sh\necho amd64\n",
     "apt-get": "#!/bin/sh\necho \"$*\" >> '{top}/apt.log'\n",
     "mariadb": '#!/bin/sh\ncat "${{1#--defaults-extra-file=}}"\n',
     "age": "#!/bin/sh\nexec cat\n",
@@ -111,6 +112,7 @@ class Host:
                 instead = {
                     "/var/lib/stackrbd": str(self.state),
                     "/usr/local/sbin:": path,
+                    "SILENCE = 5.0, 30.0": "SILENCE = 5.0, 600.0",
                     "settle=4.0": "settle=0.0",
                     "pause, up = 0.5": "pause, up = 0.05",
                 }
@@ -119,7 +121,7 @@ class Host:
                     texts = [(name, text.replace(old, new)) for name, text in texts]
                 return agent_program.as_text(texts)
 
-        self._started.append(Here(self.top, **work))
+        self._started.append(Here(self.top, deadline=600, **work))
         return self._started[-1]
 
     def ask(self, questions):
@@ -172,6 +174,7 @@ def questions(tmp_path):
         "secret": {"argv": ["echo", NAME]},
         "each": {"argv": ["echo", NAME], "match": "\\S+", "then": {"x": {"argv": ["echo", "{}"]}}},
         "packages": {"names": [NAME]},
+        "repository": {"line": "deb http://ü.example/ü stable main", "path": plain},
         "units": {"names": [NAME]},
         "running_units": {},
         "pending_restarts": {},
@@ -201,6 +204,7 @@ def test_what_is_read_is_bytes_whatever_the_locale(host, questions):
     assert found["argv"]["out"].strip() == found["secret"] == found["lines"][0] == NAME
     assert found["each"][NAME]["x"]["out"].strip() == NAME
     assert found["packages"] == {NAME: "1.0"}
+    assert [entry["file"] for entry in found["repository"]["own"]] == [plain]
     assert list(found["exists"].values()) == [True, True, False]
     assert found["disk"][str(host.folder)][1] > 0
     assert found["units"][NAME]["LoadState"] == "loaded"
