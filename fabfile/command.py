@@ -46,12 +46,14 @@ _GIVEN = ("context", "options")
 
 def guarded(action: Callable[[], int]) -> None:
     """Runs an action; a Stop becomes its sentence and its exit code."""
+    from fabfile.core import own_code  # noqa: PLC0415 (start-up time)
     from fabfile.core.contract import Interrupted, Stop  # noqa: PLC0415 (start-up time)
     from fabfile.core.text import clean  # noqa: PLC0415 (start-up time)
     from fabfile.flow import interrupts  # noqa: PLC0415 (start-up time)
 
     interrupts.raising()
     try:
+        own_code.refuse_alterable()
         code = action()
     except Stop as stop:
         raise Exit(clean(f"stackrbd: {stop}"), code=stop.code) from None

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from fabfile.core import own_files
 from fabfile.core.contract import BadInput, Json, Unreachable
 
 if TYPE_CHECKING:
@@ -79,12 +80,29 @@ def _region(name: str, file: str | os.PathLike[str] | None) -> CloudRegion:
 def _config(kind: type[OpenStackConfig], file: str | os.PathLike[str] | None) -> OpenStackConfig:
     from yaml import YAMLError  # noqa: PLC0415 (slow to load)
 
+    _refuse_others(file)
     try:
         if file is None:
             return kind()
         return kind(config_files=[str(file)], load_envvars=False)
     except YAMLError as error:
         raise BadInput(f"{file or 'clouds.yaml'}: not YAML: {error}") from error
+
+
+def _refuse_others(file: str | os.PathLike[str] | None) -> None:
+    """Raises BadInput where somebody else may write what says whom the password is sent to.
+
+    openstacksdk looks in the current folder first, and takes secure.yaml and clouds-public.yaml
+    from there even beside a clouds.yaml that is named (openstack/config/loader.py).
+    """
+    from openstack.config import loader  # noqa: PLC0415 (slow to load)
+
+    named = [str(file)] if file else [os.environ.get("OS_CLIENT_CONFIG_FILE"), *loader.CONFIG_FILES]
+    secure = [None if file else os.environ.get("OS_CLIENT_SECURE_FILE"), *loader.SECURE_FILES]
+    for names in (named, secure, loader.VENDOR_FILES):
+        there = next((name for name in names if name and Path(name).exists()), None)
+        if there:
+            own_files.refuse_alterable(Path(there), "the clouds' credentials")
 
 
 def _defaults(config: OpenStackConfig, name: str) -> dict[str, Json]:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 
+from fabfile.core import own_files
 from fabfile.core.contract import BadInput, Change, Json, Plan, Ref
 
 MOST_RUNS, MOST_DAYS = 200, 365
@@ -75,6 +76,7 @@ class Journal:
             # One by one: of a folder's parents, mkdir() leaves the mode to the umask.
             for path in (*reversed(self.path.parents[:2]), self.path):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            own_files.refuse_alterable(self.path, "the records of runs")
         except OSError as error:
             self._warn(error)
         self.event("run", who=who(), pid=os.getpid(), **what)

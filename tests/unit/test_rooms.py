@@ -118,7 +118,7 @@ MAY_IMPORT = {
     "audit": (CONTRACT, "fabfile.model", "fabfile.resources"),
     "backup": ("fabfile.core", "fabfile.model", "fabfile.resources", "fabfile.audit"),
     "doctor": (CONTRACT, "fabfile.model", "fabfile.resources", "fabfile.audit", "fabfile.backup"),
-    "cloud": (CONTRACT,),
+    "cloud": (CONTRACT, "fabfile.core.own_files"),
     "report": (
         CONTRACT,
         "fabfile.core.text",
