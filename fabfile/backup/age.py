@@ -51,8 +51,7 @@ def save_identity(path: Path) -> str:
 def load_identities(path: Path) -> list[Secret]:
     """The keys in a file of age's.  Raises BadInput for one that others may read."""
     try:
-        own_files.refuse_readable(path, "backup.identity")
-        lines = own_files.read(path, "backup.identity", 65536).decode("ascii").splitlines()
+        lines = own_files.read_key(path, "backup.identity", 65536).decode("ascii").splitlines()
     except FileNotFoundError:
         raise BadInput(
             f"{path}: expected the key that opens the backups (backup.identity), found "

@@ -12,8 +12,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
-import shlex
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -96,9 +94,7 @@ def load_key(path: Path) -> Signer:
     )
 
     try:
-        with path.open("rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode & 0o777
-            text = stream.read(LARGEST)
+        text = own_files.read_key(path, "backup.signing_key", LARGEST)
     except FileNotFoundError:
         raise BadInput(
             f"{path}: expected the key that signs backups (backup.signing_key), found no such "
@@ -106,10 +102,6 @@ def load_key(path: Path) -> Signer:
         ) from None
     except OSError as error:
         raise BadInput(f"{path}: expected the key that signs backups: {error.strerror}") from None
-    if mode & 0o077:
-        raise BadInput(
-            f"{path}: others may read it (mode {mode:04o}); chmod 600 {shlex.quote(str(path))}"
-        )
     try:
         key = load_ssh_private_key(text, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it has a passphrase

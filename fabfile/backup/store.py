@@ -26,7 +26,7 @@ from typing import BinaryIO
 
 from fabfile.backup import age, manifest, signature
 from fabfile.backup.signature import Signer, Trust
-from fabfile.core import atomic_write, site_file
+from fabfile.core import atomic_write, own_files, site_file
 from fabfile.core.contract import BadInput, Failed, Json, Secret
 
 PIECE = 256 * 1024
@@ -43,8 +43,7 @@ class Incoming:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self._stream = os.fdopen(handle, "wb", buffering=0)
+        self._stream = own_files.new(path, buffering=0)
         self._digest, self.size = hashlib.sha256(), 0
 
     def take(self, data: bytes) -> None:

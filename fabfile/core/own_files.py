@@ -16,6 +16,7 @@ import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from fabfile.core.contract import BadInput
 
@@ -42,17 +43,29 @@ def read(path: Path, what: str, most: int = MOST) -> bytes:
     return found
 
 
+def new(path: Path, buffering: int = -1) -> BinaryIO:
+    """A file for its owner alone, to be written.  Raises OSError, also where something is there."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    return cast(BinaryIO, os.fdopen(handle, "wb", buffering))
+
+
 def make_key(path: Path, text: bytes) -> None:
     """A key in a new file for its owner alone.  Raises BadInput where something is there."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        stream = new(path)
     except FileExistsError:
         raise BadInput(f"{path}: is there already; a key is never written over") from None
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from None
-    with os.fdopen(handle, "wb") as stream:
+    with stream:
         stream.write(text)
+
+
+def read_key(path: Path, what: str, most: int = MOST) -> bytes:
+    """As read(), of a key: others may not even read it."""
+    refuse_readable(path, what)
+    return read(path, what, most)
 
 
 def refuse_alterable(path: Path, what: str) -> None:

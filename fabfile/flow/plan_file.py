@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shlex
 import time
 from collections.abc import Callable
@@ -63,14 +62,14 @@ def save(out: str, session: Session, plan: Plan) -> None:
     path = site_file.expanded(out, "--out")
     atomic_write.made("--out", path.parent)
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        stream = own_files.new(path)
     except FileExistsError:
         raise BadInput(f"--out: {path}: is there already; name another file") from None
     except OSError as error:
         raise BadInput(f"--out: {path}: {error.strerror}") from None
     try:
-        with os.fdopen(handle, "w") as stream:
-            json.dump(document, stream, indent=1)
+        with stream:
+            stream.write(json.dumps(document, indent=1).encode())
     except OSError as error:
         path.unlink()
         raise BadInput(f"--out: {path}: {error.strerror}; nothing was kept") from None

@@ -1,6 +1,7 @@
 """Who made a backup is known before anything of it is read."""
 
 import base64
+import os
 import shutil
 import struct
 import subprocess
@@ -96,7 +97,8 @@ def test_a_signature_for_another_purpose_or_of_another_kind_is_none(signer):
         (None, 0o600, "no such file; inv backup.key makes it"),
         (signature.save_key, 0o644, "others may read it"),
         (lambda path: path.write_text("AAAA"), 0o600, "expected an Ed25519 key"),
-        (lambda path: path.write_bytes(b"\xff" * 9000), 0o600, "expected an Ed25519 key"),
+        (lambda path: path.write_bytes(b"\xff" * 4000), 0o600, "expected an Ed25519 key"),
+        (lambda path: path.write_bytes(b"\xff" * 9000), 0o600, "expected at most 4096 bytes"),
         (lambda path: path.mkdir(), 0o700, "Is a directory"),
     ],
 )
@@ -107,6 +109,22 @@ def test_a_key_that_is_none_is_refused(tmp_path, make, mode, cause):
         path.chmod(mode)
     with pytest.raises(BadInput, match=cause):
         signature.load_key(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+@pytest.mark.parametrize("load", [signature.load_key, age.load_identities])
+@pytest.mark.parametrize("which", ["file", "folder", "link"])
+def test_a_key_that_another_may_exchange_is_refused(tmp_path, load, which):
+    path = tmp_path / "keys" / "key"
+    (signature.save_key if load is signature.load_key else age.save_identity)(path)
+    load(path)
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    asked = link if which == "link" else path
+    given = {"file": path, "folder": path.parent, "link": link}[which]
+    os.chown(given, 65534, 65534, follow_symlinks=False)
+    with pytest.raises(BadInput, match="it belongs to nobody; who may write there decides"):
+        load(asked)
 
 
 @pytest.mark.parametrize("words", [["-t", "ed25519", "-N", "hush"], ["-t", "ecdsa", "-N", ""]])

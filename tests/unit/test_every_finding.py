@@ -239,8 +239,8 @@ HERES = (
     {"fabric": "2.0", "invoke": "1.0", "patchwork": ""},
     {"private": {"/home/op/my $(x) clouds.yaml": 0o644}},
     {"known_hosts": ["line 3: no key"]},
-    {"records": {"newest": None, "verified": None}},
-    {"records": {"newest": 10**7, "verified": 10**7}},
+    {"records": {"newest": None, "verified": None, "unfit": {}}},
+    {"records": {"newest": 10**7, "verified": 10**7, "unfit": {"r $(x)": "is not signed"}}},
 )
 REFUSED = (
     broken.later,

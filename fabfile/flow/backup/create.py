@@ -215,14 +215,16 @@ def _age(seconds: float) -> str:
     return f"{hours // 24} days" if hours >= 48 else f"{hours} hours"
 
 
-def ages(site: Site) -> dict[str, float | None]:
-    """{'newest', 'verified'}: seconds since the newest backup, and since the newest tried one."""
+def ages(site: Site) -> dict[str, Json]:
+    """{'newest', 'verified': seconds since the newest backup, and since the newest tried one,
+    'unfit': {name: why it cannot be taken}}."""
     kept = store(site)
     newest = kept.newest()
     tried = kept.last_verified()
     return {
         "newest": time.time() - newest[1]["time"] if newest else None,
         "verified": tried[1] if tried else None,
+        "unfit": {name: about["broken"] for name, about in kept.all() if "broken" in about},
     }
 
 
