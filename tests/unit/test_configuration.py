@@ -1,6 +1,9 @@
 """Which files a service reads, held against oslo.config's own search; and what leaves the host."""
 
 import os
+import subprocess
+import sys
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -270,3 +273,28 @@ def test_any_files_and_arguments_as_oslo_reads_them(tmp_path_factory, there, wor
         conf(given_words, project="cinder", prog="cinder-volume")
         found = place.order(["/usr/bin/cinder-volume", *given_words])
         assert str(root) + found[-1] == conf.enabled_backends
+
+
+def test_a_folder_that_its_owner_filled_is_refused_in_words(place):
+    for number in range(257):
+        place.file(f"/etc/cinder/cinder.conf.d/{number}.conf")
+    with pytest.raises(processes.Failed, match="cinder.conf.d: more than 256 files of options"):
+        place.order(["cinder-volume"])
+
+
+def test_more_files_than_any_service_reads_are_refused_in_words(place):
+    with pytest.raises(processes.Failed, match="u reads more than 256 files of options"):
+        place.order(["cinder-volume", *["--config-file=/etc/x"] * 257])
+
+
+@pytest.mark.parametrize("size, count", [(100_000, 12), (1, 5000)])
+def test_a_process_that_shows_more_than_a_service_has_is_refused_in_words(size, count):
+    argv = [sys.executable, "-c", "input()", *["x" * size] * count]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE) as process:
+        try:
+            with pytest.raises(processes.Failed, match="cmdline: more than 1048576 bytes or 4096"):
+                for _ in range(100):  # until it is that program
+                    units._looked_at(str(process.pid))
+                    time.sleep(0.05)
+        finally:
+            process.kill()

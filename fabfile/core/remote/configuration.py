@@ -5,7 +5,6 @@ WSGI server's application reads, comes with the question.  Python 3.6, standard 
 Source: find_config_files and ConfigOpts._parse_config_files of oslo_config/cfg.py.
 """
 
-import glob
 import os
 import re
 
@@ -49,7 +48,10 @@ def sources(unit, project, main, plain=(), variables=(), wsgi=None):
     """
     process = units.process(unit)
     found = []
-    for path in _order(process, project, main, wsgi)[:_MOST_FILES]:
+    order = _order(process, project, main, wsgi)
+    if len(order) > _MOST_FILES:
+        raise processes.Failed("%s reads more than %d files of options" % (unit, _MOST_FILES))
+    for path in order:
         own = path == main or _is_one(path, main)
         data = None if own else files.read(path)
         if own or data is not None:
@@ -199,8 +201,23 @@ def _folders(process, project, program):
 
 
 def _of_folder(folder):
-    found = glob.glob(os.path.join(glob.escape(as_bytes(folder)), b"*.conf"))
-    return sorted(from_bytes(path) for path in found)
+    """The files of a folder that count, in their order, as glob's *.conf finds them.
+
+    Raises Failed where they are too many: whose folder it is may fill it.
+    """
+    found = []
+    try:
+        with os.scandir(as_bytes(folder)) as entries:
+            for entry in entries:
+                if entry.name.endswith(b".conf") and not entry.name.startswith(b"."):
+                    found.append(os.path.join(folder, from_bytes(entry.name)))
+                if len(found) > _MOST_FILES:
+                    break
+    except OSError:
+        return []
+    if len(found) > _MOST_FILES:
+        raise processes.Failed("%s: more than %d files of options" % (folder, _MOST_FILES))
+    return sorted(found)
 
 
 def _named(words, process):

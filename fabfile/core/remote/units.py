@@ -43,6 +43,8 @@ _SPANS = {
     "month": 2629800.0,
     "y": 31557600.0,
 }
+_MOST_SHOWN, _MOST_PARTS = 1024 * 1024, 4096
+"""Bytes and words of a service's command line, or of its environment."""
 _KINDS = (".service", ".socket", ".target", ".timer")
 
 
@@ -90,15 +92,28 @@ def _looked_at(pid):
     try:
         if not int(pid):
             return [], {}, "/"
-        with open(place + "cmdline", "rb") as stream:
-            words = [word for word in from_bytes(stream.read()).split("\0") if word]
-        with open(place + "environ", "rb") as stream:
-            given = from_bytes(stream.read()).split("\0")
+        words = [word for word in _parts(place + "cmdline") if word]
+        given = _parts(place + "environ")
         environment = dict(one.split("=", 1) for one in given if "=" in one)
         environment.setdefault("HOME", _home(os.stat(place).st_uid))
         return words, environment, from_bytes(os.readlink(as_bytes(place + "cwd")))
     except (OSError, ValueError):
         return [], {}, "/"
+
+
+def _parts(path):
+    """What the kernel shows of a process's memory, by its zeros.  Raises Failed for too much.
+
+    The process itself says where that memory begins and ends (prctl PR_SET_MM_MAP): it may be
+    as large as it likes.
+    """
+    with open(path, "rb") as stream:
+        data = stream.read(_MOST_SHOWN + 1)
+    parts = from_bytes(data).split("\0")
+    if len(data) > _MOST_SHOWN or len(parts) > _MOST_PARTS:
+        said = (path, _MOST_SHOWN, _MOST_PARTS)
+        raise Failed("%s: more than %d bytes or %d words: no service of OpenStack's" % said)
+    return parts
 
 
 def _home(user):
