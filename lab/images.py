@@ -222,8 +222,9 @@ def _without_way_out(root: Path) -> None:
     (root / "var/lib/apt/lists/partial").mkdir(parents=True)
     for name in (_POLICY, "/etc/resolv.conf"):
         (root / name.lstrip("/")).unlink(missing_ok=True)
-    for file in (root / "tmp").iterdir():
-        file.unlink()
+    for item in (root / "tmp").iterdir():
+        # A folder is sid's: its packages make what systemd-tmpfiles would at boot.
+        shutil.rmtree(item) if item.is_dir() else item.unlink()
 
 
 def _units(root: Path, *, enable: Units = (), disable: Units = ()) -> None:
