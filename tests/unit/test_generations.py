@@ -1,7 +1,9 @@
 """The lab's generations: what their files say, what is made of it, and what is refused."""
 
+import os
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -9,6 +11,7 @@ from lab import (
     debian_sources,
     generation,
     guest,
+    hosts,
     images,
     kept,
     openstack_settings,
@@ -208,6 +211,36 @@ def test_the_guests_kernel_is_no_boot_sector_where_nova_takes_it_for_one(signed,
     if not signed:
         guest._without_mbr_signature(kernel)
     assert kernel.read_bytes() == b"x" * 510 + last + b"HdrS"
+
+
+def test_a_host_is_started_as_its_generation_asks(monkeypatch, tmp_path):
+    started = {}
+
+    def popen(argv, env, **_):
+        started.update(argv=argv, env=env)
+        return types.SimpleNamespace(pid=os.getpid())
+
+    monkeypatch.setattr(hosts.subprocess, "Popen", popen)
+    monkeypatch.setattr(hosts.network, "remove_link", lambda _: None)
+    monkeypatch.setattr(hosts, "folder", lambda _: tmp_path)
+    small = topology.load(SMALL, "sid")
+    hosts.start(small.host("ceph01"), small)
+    assert started["env"]["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] == "1"
+    assert started["env"]["PATH"] == os.environ["PATH"]
+    small = topology.load(SMALL, "bookworm")
+    hosts.start(small.host("ceph01"), small)
+    assert "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY" not in started["env"]
+
+
+def test_an_image_keeps_no_way_out_and_nothing_in_tmp(tmp_path):
+    for name in ("etc/apt/sources.list.d", "etc/apt/apt.conf.d", "var/lib/apt/lists", "tmp/.X11"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("etc/apt/sources.list.d/x", "etc/apt/apt.conf.d/99x", "tmp/a.deb", "tmp/.X11/0"):
+        (tmp_path / name).touch()
+    images._without_way_out(tmp_path)
+    left = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
+    assert left == {"etc/apt/sources.list"}
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_a_login_that_takes_too_long_is_asked_for_again(monkeypatch):
