@@ -30,8 +30,9 @@ _OF_ITS_OWN = ("backend_host", "enabled_backends")
 _VARIABLE = re.compile(r"OS_(.+)__(.+)")
 _NAME = r"[_a-z][._a-z0-9]*"
 _REFERENCE = re.compile(rf"\$(?:(?P<escaped>\$)|(?P<named>{_NAME})|{{(?P<braced>{_NAME})}})", re.I)
-_DEEPEST = 8
-"""References to references; a circle ends there."""
+_DEEPEST, _LONGEST = 32, 65536
+"""References to references, and letters of a value: what has more of them stays as it is written.
+A host's file may name a long value a hundred times, and that one another."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,8 @@ def options(
             if (value := mine.get(_split(old))) is not None:
                 mine.setdefault(_split(new), value)
         found |= mine
-    whole = {(section, key): _filled(found, section, v) for (section, key), v in found.items()}
+    references = _References(found)
+    whole = {place: references.at(place) for place in found}
     return _with_defaults(whole, same(own)) if name == CINDER_VOLUME.key else whole
 
 
@@ -122,7 +124,7 @@ def sources(seen: Mapping[str, Json], name: str) -> list[Source]:
 
 def filled(found: Options, section: str, value: str) -> str:
     """A value with its references filled in, as the section has it."""
-    return _filled(found, same(section), value)
+    return _References(found).filled(same(section), value)
 
 
 def names_what_is_not_set(value: str) -> bool:
@@ -155,20 +157,47 @@ def _split(name: str) -> tuple[str, str]:
     return section, key
 
 
-def _filled(found: Options, section: str, value: str, depth: int = 0) -> str:
-    """A value with its references filled in; what names nothing that is set stays as it is."""
+class _References:
+    """Fills values in, each option once; what names nothing that is set stays as it is written.
 
-    def one(match: re.Match[str]) -> str:
-        if match["escaped"]:
-            return "$"
+    So does what leads back to itself, which no service can read (oslo.config: RecursionError).
+    """
+
+    def __init__(self, found: Options) -> None:
+        self._found = found
+        self._done: dict[tuple[str, str], str] = {}
+        self._within: set[tuple[str, str]] = set()
+
+    def at(self, place: tuple[str, str]) -> str:
+        """The value of an option that is set."""
+        if place not in self._done:
+            self._within.add(place)
+            self._done[place] = self.filled(place[0], self._found[place])
+            self._within.remove(place)
+        return self._done[place]
+
+    def filled(self, section: str, value: str) -> str:
+        """A value as the section has it."""
+        if "$" not in value:
+            return value
+        room = _LONGEST
+
+        def one(match: re.Match[str]) -> str:
+            nonlocal room
+            meant = "$" if match["escaped"] else self._meant(section, match)
+            room -= len(meant)
+            return meant if room > 0 else match[0]
+
+        return _REFERENCE.sub(one, value.replace(r"\$", "$$"))
+
+    def _meant(self, section: str, match: re.Match[str]) -> str:
         name = match["named"] or match["braced"]
         group, key = name.split(".", 1) if "." in name else ("", name)
-        for place in (same(group),) if group else (section, "DEFAULT"):
-            if (place, key) in found and depth < _DEEPEST:
-                return _filled(found, place, found[place, key], depth + 1)
+        for place in ((same(group), key),) if group else ((section, key), ("DEFAULT", key)):
+            if place in self._found:
+                readable = place not in self._within and len(self._within) < _DEEPEST
+                return self.at(place) if readable else match[0]
         return match[0]
-
-    return _REFERENCE.sub(one, value.replace(r"\$", "$$")) if "$" in value else value
 
 
 def _with_defaults(found: dict[tuple[str, str], str], own: str) -> dict[tuple[str, str], str]:

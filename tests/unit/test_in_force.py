@@ -91,6 +91,43 @@ def test_references(value, expected):
     assert in_force.options(seen, "cinder")["rbd", "x"] == expected
 
 
+@pytest.mark.parametrize(
+    "lines, expected",
+    [
+        ([("x", "a$x")], "a$x"),
+        ([("x", "$x$x$x")], "$x$x$x"),
+        ([("x", "$y"), ("y", "<$x>")], "<$x>"),
+        ([("x", "$y"), ("y", "${z}"), ("z", "$y")], "$y"),
+        ([("x", "$y-$y"), ("y", "b")], "b-b"),
+        ([("x", "$y$z"), ("y", "$z"), ("z", "b")], "bb"),
+        ([("x", "")], ""),
+        ([("x", "$y"), ("y", "")], ""),
+    ],
+)
+def test_a_circle_stays_as_it_is_written_and_what_is_none_does_not(lines, expected):
+    found = in_force.options(cinder(*[("rbd", key, value) for key, value in lines]), "cinder")
+    assert found["rbd", "x"] == expected
+
+
+LONG = [(f"k{n}", f"$k{n + 1}" * 20) for n in range(12)]  # 20 ** 12 letters, if it were filled in
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [*LONG, ("k12", "a")],
+        [*LONG, ("k12", "$k0" * 20)],
+        [(f"k{n}", f"$k{n + 1}") for n in range(5000)],
+        [(f"k{n}", "".join(f"$k{m}" for m in range(40))) for n in range(40)],
+        [("k0", "$k0" * 10000)],
+    ],
+)
+def test_a_file_of_references_to_references_has_a_bound(lines):
+    """A host's file is data: it takes neither the time nor the memory of who looks at it."""
+    found = in_force.options(cinder(*[("rbd", key, value) for key, value in lines]), "cinder")
+    assert len(found["rbd", "k0"]) < 300_000
+
+
 SHARED = [
     ("DEFAULT", "enabled_backends", "ssd, rbd"),
     ("backend_defaults", "volume_driver", RBD),
