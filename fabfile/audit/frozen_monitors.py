@@ -22,11 +22,12 @@ from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read, ty
 from fabfile.model import advice, releases
 from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
-from fabfile.resources import cluster, domains
+from fabfile.resources import cluster, domains, in_force
 from fabfile.resources.resource import Resource
 
 XENA = 24
-ROWS, CONTROL, CONNECTOR = "monitors.rows", "nova.control", "monitors.connector"
+ROWS, CONTROL, CONNECTOR = "monitors.rows", "nova-manage", "monitors.connector"
+"""Reads; of CONTROL, what in_force asks of a program: its file, and what else it reads."""
 _CONTROL_HOSTS = ("database", "glance", "cinder")
 """Roles of the hosts on which nova-manage may be set up."""
 _MOST_GUESTS = 1000
@@ -262,7 +263,7 @@ class Frozen:
             found.append(Read(ROWS, "rows", args))
         if self._asked and host in site.with_role(*_CONTROL_HOSTS):
             conf = site.platform_of(host).file(NOVA_COMPUTE)
-            found += [Read(CONTROL, "options", {"path": conf}), releases.READ]
+            found += [*in_force.reads_of(CONTROL, NOVA_COMPUTE.key, CONTROL, conf), releases.READ]
         if self._asked and host.name in self.computes:
             argv = [*_AS_NOVA, *_MANAGE, "get_connector", "--json"]
             found.append(Read(CONNECTOR, "argv", {"argv": argv, "timeout": 60}))
@@ -422,7 +423,7 @@ def _control(site: Site, facts: Facts) -> str:
     without = "expected a host with nova-manage and [api_database] in nova.conf, found none"
     for host in site.with_role(*_CONTROL_HOSTS):
         seen = facts.hosts.get(host.name, {})
-        options = {(s, k): v for s, k, v in (seen.get(CONTROL) or {}).get("active", ())}
+        options = in_force.options(seen, CONTROL)
         if ("api_database", "connection") not in options:
             continue
         _refuse_older(host.name, seen[releases.READ.id]["nova-common"])

@@ -24,7 +24,6 @@ from fabfile.doctor.finding import (
     words,
 )
 from fabfile.doctor.observation import MOST_GUESTS, Looked
-from fabfile.doctor.secret_holders import sections
 from fabfile.model import advice
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
@@ -141,14 +140,15 @@ def _is_gone(site: Site, looked: Looked, place: str) -> bool:
     """
     host = place.partition("@")[0]
     cinders = site.with_role("cinder")
-    files = [looked.seen(one.name, "cinder.conf") for one in cinders]
+    answers = [looked.facts.hosts.get(one.name, {}) for one in cinders]
     names = {one.name for one in cinders}
-    names |= {str((looked.seen(one.name, "host") or {}).get("hostname")) for one in cinders}
-    for file in files:
-        for options in sections(file).values():
+    names |= {str((seen.get("host") or {}).get("hostname")) for seen in answers}
+    for seen in answers:
+        for options in in_force.by_section(in_force.options(seen, CINDER_VOLUME.key)).values():
             names |= {options.get("host", ""), options.get("backend_host", "")}
     left_out = "volumes" in (looked.seen(CLOUD, "left_out") or {})
-    return host in names and all(file is not None for file in files) and not left_out
+    complete = all(seen.get("cinder.conf") is not None for seen in answers)
+    return host in names and complete and not left_out
 
 
 def _rbd_services(looked: Looked) -> list[str]:

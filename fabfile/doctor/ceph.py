@@ -11,11 +11,10 @@ from fabfile.core.contract import Command, Json, Stop
 from fabfile.doctor import daemons, hosts, uses, versions
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, Finding, Step, root, task, words
 from fabfile.doctor.observation import Looked
-from fabfile.doctor.secret_holders import sections
 from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Client, Site
-from fabfile.resources import auth, cluster
+from fabfile.resources import auth, cluster, in_force
 from fabfile.resources.caps import grants
 
 _SAID_ELSEWHERE = ("POOL_APP_NOT_ENABLED", "POOL_NO_REDUNDANCY", "OSD_OUT_OF_ORDER_FULL")
@@ -429,7 +428,8 @@ def _backup(site: Site, looked: Looked, users: Json, release: int | None) -> Ite
     admin = site.admin.name
     volumes = [use.pool for use in site.uses() if use.service == CINDER_VOLUME]
     for seen in looked.facts.hosts.values():
-        options = sections(seen.get("cinder.conf")).get("DEFAULT", {})
+        told = in_force.by_section(in_force.options(seen, CINDER_VOLUME.key))
+        options = told.get("DEFAULT", {})
         if "backup.drivers.ceph" not in options.get("backup_driver", "") or not release:
             continue
         ours = site.cluster.platform.ceph["conf"]

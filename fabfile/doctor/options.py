@@ -6,12 +6,12 @@ Which are dead or unsafe in which release is data (config/hazards.toml).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from fabfile.core.contract import Json, Seen
-from fabfile.doctor.finding import NOTE, RESTART_ALL, WARNING, Finding, Step, root
+from fabfile.doctor.finding import NOTE, RESTART_ALL, WARNING, Finding, Step, root, words
 from fabfile.doctor.observation import Looked
-from fabfile.doctor.secret_holders import sections
 from fabfile.model import services
 from fabfile.model.site import Site
 from fabfile.resources import in_force, sed
@@ -24,11 +24,10 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """All of them."""
     for host, seen in looked.facts.hosts.items():
         for service in SERVICES:
-            conf = seen.get(f"{service}.conf")
-            if conf:
-                path = _file(site, host, service)
-                yield from _hazards(looked, host, service, path, conf)
-                yield from _upper_case(host, path, conf)
+            if seen.get(f"{service}.conf"):
+                found = _said(site, host, service, seen)
+                yield from _hazards(looked, service, found)
+                yield from _upper_case(found)
         if seen.get("glance.conf") and (seen.get("glance.files") or {}).get("out"):
             yield from _file_store(host, _file(site, host, "glance"), _in_force(seen))
         yield from _ceph_args(site, looked, host, seen)
@@ -43,19 +42,57 @@ def _file(site: Site, host: str, service: str) -> str:
     return str(site.platform_of(site.host(host)).file(services.called(service)))
 
 
-def _hazards(looked: Looked, host: str, service: str, path: str, conf: Json) -> Iterator[Finding]:
-    told = sections(conf)
+@dataclass(frozen=True)
+class _Option:
+    """An option that is in force on a host; where: as a person is told."""
+
+    host: str
+    unit: str
+    where: str
+    said: in_force.Said
+
+    @property
+    def place(self) -> str:
+        """Where it is said, as a finding's thing."""
+        return f"{self.where} [{self.said.section}]" if self.said.source.is_file else self.where
+
+    def mended(self, new: str | None) -> Step:
+        """Gives it another value, or takes it out."""
+        section, key = self.said.section, self.said.key
+        if not self.said.source.is_file:
+            then = f"set {self.where}={new} in" if new else f"take {self.where} out of"
+            return words(
+                f"{then} the environment of {self.unit} (its unit, or a file that it names)"
+            )
+        if new:
+            return root(sed.setting(self.where, section, key, new))
+        return root(sed.without(self.where, section, key))
+
+
+def _said(site: Site, host: str, service: str, seen: Seen) -> list[_Option]:
+    """What a service has of its options: in its own file or wherever else it reads them."""
+    unit = site.platform_of(site.host(host)).unit(services.called(service))
+    own = in_force.Source(_file(site, host, service), ())
+    told = in_force.said(seen, service)
+    told = [one if one.source.name else replace(one, source=own) for one in told]
+    return [_Option(host, unit, one.source.name, one) for one in told]
+
+
+def _hazards(looked: Looked, service: str, found: Sequence[_Option]) -> Iterator[Finding]:
+    told: dict[str, dict[str, str]] = {}
+    for one in found:
+        told.setdefault(in_force.same(one.said.section), {})[one.said.key] = one.said.value
     for hazard in looked.hazards:
         if hazard["service"] != service or not _in_release(hazard, looked):
             continue
         if "beside" in hazard and not _is_beside(hazard["beside"], told):
             continue
-        for section, options in told.items():
-            value = options.get(hazard["key"])
-            if value is None or hazard["section"] not in ("*", section):
+        for one in found:
+            section = in_force.same(one.said.section)
+            if one.said.key != hazard["key"] or hazard["section"] not in ("*", section):
                 continue
-            if re.fullmatch(hazard.get("value", ".*"), value, re.S):
-                yield _hazard(host, path, section, value, hazard)
+            if re.fullmatch(hazard.get("value", ".*"), one.said.value, re.S):
+                yield _hazard(one, hazard)
 
 
 def _is_beside(other: str, told: Mapping[str, Mapping[str, str]]) -> bool:
@@ -66,19 +103,17 @@ def _is_beside(other: str, told: Mapping[str, Mapping[str, str]]) -> bool:
     return value == wanted if equals else bool(value)
 
 
-def _hazard(host: str, path: str, section: str, value: str, hazard: Mapping[str, Json]) -> Finding:
-    key = hazard["key"]
-    new = hazard.get("set")
-    command = sed.setting(path, section, key, new) if new else sed.without(path, section, key)
-    steps: tuple[Step, ...] = (root(command),)
+def _hazard(one: _Option, hazard: Mapping[str, Json]) -> Finding:
+    key, new = hazard["key"], hazard.get("set")
+    steps: tuple[Step, ...] = (one.mended(new),)
     if hazard["severity"] != NOTE:
         steps += (RESTART_ALL,)
     return Finding(
         hazard["severity"],
         f"option.{key}",
-        (host,),
-        f"{path} [{section}]",
-        f"{key} = {value}",
+        (one.host,),
+        one.place,
+        f"{key} = {one.said.value}",
         f"{key} = {new}" if new else f"no {key}",
         hazard["cause"],
         steps,
@@ -97,19 +132,19 @@ def _in_release(hazard: Mapping[str, Json], looked: Looked) -> bool:
     return first <= at(looked.release) <= last
 
 
-def _upper_case(host: str, path: str, conf: Json) -> Iterator[Finding]:
-    for section, options in sections(conf).items():
-        uuid = options.get("rbd_secret_uuid", "")
+def _upper_case(found: Iterable[_Option]) -> Iterator[Finding]:
+    for one in found:
+        uuid = one.said.value if one.said.key == "rbd_secret_uuid" else ""
         if uuid != uuid.lower() and re.fullmatch(r"[0-9a-fA-F-]{36}", uuid):
             yield Finding(
                 NOTE,
                 "uuid.upper",
-                (host,),
-                f"{path} [{section}]",
+                (one.host,),
+                one.place,
                 f"rbd_secret_uuid = {uuid}",
                 f"rbd_secret_uuid = {uuid.lower()}",
                 "OpenStack and libvirt read it alike; tools that compare text take it for another",
-                (root(sed.setting(path, section, "rbd_secret_uuid", uuid.lower())),),
+                (one.mended(uuid.lower()),),
             )
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from fabfile.core.contract import CLOUD, Json
+from fabfile.core.contract import CLOUD
 from fabfile.doctor.observation import Looked
 from fabfile.model.deployment import Binding
 from fabfile.model.site import Site
@@ -128,14 +128,6 @@ def _configured(looked: Looked, client: str) -> Iterator[Place]:
                     where = f"[{one.section}]"
                     uuid = one.uuid if "-" not in one.text else one.text
                     yield Place(f"{name}.conf", (host,), where, client, uuid=uuid or one.text)
-
-
-def sections(conf: Json) -> dict[str, dict[str, str]]:
-    """{section: {option: value}} of a file of options."""
-    found: dict[str, dict[str, str]] = {}
-    for section, key, value in (conf or {}).get("active", []):
-        found.setdefault(section, {})[key] = value
-    return found
 
 
 def _libvirt(site: Site, looked: Looked, client: str) -> Iterator[Place]:

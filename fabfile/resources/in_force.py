@@ -48,25 +48,41 @@ class Source:
         return self.name.startswith("/")
 
 
+@dataclass(frozen=True)
+class Said:
+    """An option that somebody says and that counts; section: as it is written there."""
+
+    source: Source
+    section: str
+    key: str
+    value: str
+
+
 # What is asked
 
 
 def reads(site: Site, host: Host, service: Service) -> list[Read]:
     """A service's own file, and all else that it reads."""
     platform = site.platform_of(host)
+    wsgi = {"names": list(service.wsgi), "folder": service.wsgi_folder} if service.wsgi else None
     file = platform.file(service)
+    return reads_of(service.key, service.key, platform.unit(service), file, wsgi)
+
+
+def reads_of(name: str, project: str, unit: str, file: str, wsgi: Json = None) -> list[Read]:
+    """The same of any program of a project: a unit's, or one that is called as unit says."""
     found: dict[str, Json] = {
-        "unit": platform.unit(service),
-        "project": service.key,
+        "unit": unit,
+        "project": project,
         "main": file,
         "plain": PLAIN,
         "variables": VARIABLES,
     }
-    if service.wsgi:
-        found["wsgi"] = {"names": list(service.wsgi), "folder": service.wsgi_folder}
+    if wsgi:
+        found["wsgi"] = wsgi
     return [
-        Read(f"{service.key}.conf", "options", {"path": file, "plain": PLAIN}),
-        Read(f"{service.key}.sources", "sources", found),
+        Read(f"{name}.conf", "options", {"path": file, "plain": PLAIN}),
+        Read(f"{name}.sources", "sources", found),
     ]
 
 
@@ -120,6 +136,19 @@ def sources(seen: Mapping[str, Json], name: str) -> list[Source]:
     main = (seen.get(f"{name}.sources") or {}).get("main", "")
     before, after = before_and_after(seen, name)
     return [*before, Source(main, _as_lines(own)), *after]
+
+
+def said(seen: Mapping[str, Json], name: str) -> list[Said]:
+    """What a service has of its options, each where its last line is, references filled in."""
+    whole = options(seen, name)
+    last: dict[tuple[str, str], tuple[Source, str]] = {}
+    for source in sources(seen, name):
+        for section, key, _ in source.lines:
+            last[same(section), key] = source, section
+    return [
+        Said(source, section, key, whole[same(section), key])
+        for (_, key), (source, section) in last.items()
+    ]
 
 
 def filled(found: Options, section: str, value: str) -> str:

@@ -22,7 +22,7 @@ from fabfile.core.contract import (
     WrongHostKey,
 )
 from fabfile.core.remote import reads
-from fabfile.doctor import checks, diagnosis
+from fabfile.doctor import backends, checks, diagnosis
 from fabfile.doctor import hosts as machines
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, commands, folded, healthy
 from fabfile.flow import gather
@@ -31,7 +31,7 @@ from fabfile.resources import backup_tools, chain, domains
 from fabfile.resources.sed import setting, without
 
 from . import clouds
-from .clouds import IMAGES, INSTANCE, MONITOR, VOLUME, altered, disk_xml, found, said
+from .clouds import IMAGES, INSTANCE, MONITOR, VOLUME, altered, disk_xml, found, looked, said
 from .states import FSID, KEY, OTHER, answer, conf, file, secret, site, sources
 
 COMPUTES = ("n1", "n2")
@@ -655,6 +655,79 @@ def test_images_that_are_not_raw_are_a_fault_with_disks_on_rbd():
 )
 def test_what_is_no_fault_is_not_said(change):
     assert [one for one in found(change) if one.code != "libvirt.usage"] == []
+
+
+LATER, ELSEWHERE = "/etc/cinder/cinder.conf.d/50-local.conf", "/usr/share/cinder/cinder-dist.conf"
+OLD_BACKUP = ("DEFAULT", "backup_driver", "cinder.backup.drivers.ceph")
+NEW_BACKUP = ("DEFAULT", "backup_driver", "cinder.backup.drivers.ceph.CephBackupDriver")
+MODULE = {"OS_DEFAULT__BACKUP_DRIVER": OLD_BACKUP[2]}
+
+
+@pytest.mark.parametrize(
+    "own, more, place, mend",
+    [
+        ((), {"after": {LATER: [OLD_BACKUP]}}, f"{LATER} [DEFAULT]", f"/' {LATER}"),
+        ((), {"before": {ELSEWHERE: [OLD_BACKUP]}}, f"{ELSEWHERE} [DEFAULT]", f"/' {ELSEWHERE}"),
+        ([NEW_BACKUP], {"after": {LATER: [OLD_BACKUP]}}, f"{LATER} [DEFAULT]", f"/' {LATER}"),
+        ([OLD_BACKUP], {"after": {LATER: [NEW_BACKUP]}}, "", ""),
+        ([NEW_BACKUP], {"before": {ELSEWHERE: [OLD_BACKUP]}}, "", ""),
+        ([OLD_BACKUP], {"environment": {"OS_DEFAULT__BACKUP_DRIVER": NEW_BACKUP[2]}}, "", ""),
+        (
+            [NEW_BACKUP],
+            {"environment": MODULE},
+            "OS_DEFAULT__BACKUP_DRIVER",
+            f"set OS_DEFAULT__BACKUP_DRIVER={NEW_BACKUP[2]} in the environment of cinder-volume",
+        ),
+        (
+            [
+                ("DEFAULT", "backup_driver", "${modules}.ceph"),
+                ("DEFAULT", "modules", OLD_BACKUP[2]),
+            ],
+            {},
+            "",
+            "",
+        ),
+        (
+            [("DEFAULT", "backup_driver", "$module"), ("DEFAULT", "module", OLD_BACKUP[2])],
+            {},
+            "/etc/cinder/cinder.conf [DEFAULT]",
+            "/' /etc/cinder/cinder.conf",
+        ),
+    ],
+)
+def test_an_unsafe_option_counts_where_it_is_in_force(own, more, place, mend):
+    """A file that is read later, the environment, a reference: what the service has, counts."""
+
+    def change(cloud):
+        cloud["ctl"]["cinder.conf"]["active"] += [list(line) for line in own]
+        cloud["ctl"]["cinder.sources"] = sources("cinder", **more)
+
+    said = [one for one in found(change) if one.code == "option.backup_driver"]
+    assert [one.thing for one in said] == ([place] if place else [])
+    assert all(mend in " ".join(c["run"] for c in commands(one, site(), "")) for one in said)
+
+
+@pytest.mark.parametrize("where", ["after", "before"])
+def test_the_user_of_backups_is_found_wherever_it_is_said(where):
+    lines = [NEW_BACKUP, ("DEFAULT", "backup_ceph_user", "backups")]
+
+    def change(cloud):
+        cloud["ctl"]["cinder.sources"] = sources("cinder", **{where: {LATER: lines}})
+
+    (said,) = [one for one in found(change) if one.code == "user.backup"]
+    assert said.thing == "user client.backups"
+
+
+def test_a_backend_that_another_file_names_is_no_orphan_that_is_taken_away():
+    """Its host is named in a file beside cinder.conf: it is one of the site's."""
+    looked_at = looked(lambda cloud: None)
+    assert not backends._is_gone(site(), looked_at, "shared@old")
+
+    def change(cloud):
+        lines = [("backend_defaults", "backend_host", "x"), ("rbd", "backend_host", "shared")]
+        cloud["ctl"]["cinder.sources"] = sources("cinder", after={LATER: lines})
+
+    assert backends._is_gone(site(), looked(change), "shared@old")
 
 
 def test_dead_options_are_those_of_the_release():

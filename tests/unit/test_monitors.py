@@ -14,7 +14,7 @@ from fabfile.resources import ceph_conf
 from fabfile.resources.domains import READ as DOMAINS
 
 from .clouds import disk_xml, said
-from .states import FSID, HOSTS, cluster, conf, file, site
+from .states import FSID, HOSTS, cluster, conf, file, site, sources
 
 HERE = site(cloud="c", hosts={**HOSTS, "ctl": {"roles": ["glance", "cinder", "database"]}})
 LIVE = ("10.0.0.1:6789/0", "10.0.0.2:6789/0")
@@ -23,6 +23,7 @@ A, B = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-00000000
 V, W = "cccccccc-0000-4000-8000-000000000003", "dddddddd-0000-4000-8000-000000000004"
 CONNECTOR = '{"host": "n1", "ip": "10.0.0.9"}'
 NOVA = {"nova-common": "2:26.2.2-1", "glance-common": "2:25.1.0-2", "cinder-common": "2:21.3.1-1"}
+MANAGED = {"nova-manage.conf", "nova-manage.sources"}
 CONTROL = conf(("api_database", "connection", "sha256:x"), ("cinder", "auth_type", "password"))
 
 
@@ -40,7 +41,7 @@ def facts(lines, guest=None, control=CONTROL, packages=None, connector=CONNECTOR
             "ceph01": cluster(mons=LIVE),
             "ctl": {
                 frozen_monitors.ROWS: list(lines),
-                frozen_monitors.CONTROL: control,
+                "nova-manage.conf": control,
                 "packages": packages or NOVA,
                 "host": {"hostname": "ctl"},
             },
@@ -203,6 +204,26 @@ def test_what_cannot_be_done_is_said(seen, asked, words):
         frozen_monitors.Frozen("q", **asked).plan(HERE, seen)
 
 
+CELLS, ACCOUNT = CONTROL["active"]
+FOLDER = "/etc/nova/nova.conf.d/50-cells.conf"
+
+
+@pytest.mark.parametrize(
+    "own, more",
+    [
+        ([], {"after": {FOLDER: [CELLS, ACCOUNT]}}),
+        ([CELLS], {"after": {FOLDER: [ACCOUNT]}}),
+        ([ACCOUNT], {"before": {"/usr/share/nova/nova-dist.conf": [CELLS]}}),
+        ([CELLS, ("CINDER", "auth_section", "keystone_authtoken")], {}),
+    ],
+)
+def test_nova_manage_is_set_up_where_it_reads_so(own, more):
+    """It reads nova.conf.d as every program of Nova does."""
+    seen = facts(STOPPED, control=conf(*own))
+    seen.hosts["ctl"]["nova-manage.sources"] = sources("nova", **more)
+    assert frozen_monitors.Frozen("q", refresh=True).plan(HERE, seen)
+
+
 def test_only_computes_that_matter_say_their_connector():
     seen = facts(STOPPED)
     kept = frozen_monitors.kept(STOPPED)
@@ -210,9 +231,9 @@ def test_only_computes_that_matter_say_their_connector():
     frozen = frozen_monitors.Frozen("q", refresh=True, computes=frozenset({"n1"}))
     asked = {h.name: {r.id for r in frozen.reads(HERE, h)} for h in HERE.all_hosts()}
     assert frozen_monitors.CONNECTOR in asked["n1"] and frozen_monitors.CONNECTOR not in asked["n2"]
-    assert asked["ctl"] == {frozen_monitors.ROWS, frozen_monitors.CONTROL, "packages"}
+    assert asked["ctl"] == {frozen_monitors.ROWS, *MANAGED, "packages"}
     looking = {r.id for h in HERE.all_hosts() for r in frozen_monitors.Frozen("q").reads(HERE, h)}
-    assert not looking & {frozen_monitors.CONNECTOR, frozen_monitors.CONTROL}
+    assert not looking & {frozen_monitors.CONNECTOR, *MANAGED}
     assert frozen.reread_hosts(HERE) == {"ctl", "n1", "n2"}
     assert frozen_monitors.Frozen("q").reread_hosts(HERE) == set()
 
