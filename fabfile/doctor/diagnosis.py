@@ -63,7 +63,7 @@ def _mend(name: str, change: Change) -> tuple[Step, ...]:
         return (RESTART,)
     limited = name not in _ON_THE_CLUSTER and change.kind != "volume_type"
     mends = task(name, limited=limited)
-    return (mends, RESTART) if change.restarts else (mends,)
+    return (mends, RESTART) if change.restarts and limited else (mends,)
 
 
 # Hosts

@@ -34,6 +34,7 @@ RESOURCES = (
     service_config.nova,
     client_limits.RESOURCE,
     restarts.RESOURCE,
+    clone_format.RESTARTED,
     service_config.volume_type,
 )
 """In the procedure's order; restarts see what the others change."""

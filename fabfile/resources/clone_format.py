@@ -24,6 +24,9 @@ from fabfile.resources.resource import Resource
 
 KIND = "clone_format"
 REQUIRED, FEATURES = "ceph.required", "ceph.features"
+OWED = "cinder-volume-after-clones"
+"""The pending restart of Cinder on other hosts: noted where the requirement is raised, before that
+is done, so that a run that is cut leaves it there."""
 _LIBRARY = "librbd1"
 _NEEDED = "mimic"
 _LOOKS_LIKE = ceph_releases.NAMES.index("luminous") + 1
@@ -43,7 +46,8 @@ def reads(site: Site, host: Host) -> list[Read]:
     if host != site.admin:
         return found
     features = {"argv": cluster.ceph(site, "features"), "ok": [0, _EINVAL]}
-    return [*found, read_required(site), Read(FEATURES, "argv", features)]
+    owed = Read("pending_restarts", "pending_restarts")
+    return [*found, read_required(site), Read(FEATURES, "argv", features), owed]
 
 
 def read_required(site: Site) -> Read:
@@ -198,6 +202,7 @@ def plan(site: Site, facts: Facts) -> list[Change]:
             {"argv": raising},
             Phase.CLUSTER,
             diff=(f"- require_min_compat_client {old}", f"+ require_min_compat_client {_NEEDED}"),
+            restarts=(OWED,),
             kind=KIND,
             subject=_NEEDED,
             stays="clones that were made since are of v2; to let older clients in again: "
@@ -225,13 +230,47 @@ def undecided(site: Site, facts: Facts) -> list[str]:
     return [] if is_v2(required(site, facts)) else obstacles(site, facts)
 
 
-def restarts(site: Site, changes: Sequence[Change]) -> dict[str, set[str]]:
-    """{host: units} that are restarted after it: Cinder's driver looks once, after its start."""
-    if not any(change.kind == KIND for change in changes):
+def restarts(site: Site, facts: Facts, changes: Sequence[Change]) -> dict[str, set[str]]:
+    """{host: units} that are restarted after it: Cinder's driver looks once, after its start.
+
+    Also where an earlier run raised the requirement and came no further.
+    """
+    if not _is_due(site, facts, changes):
         return {}
     service = services.CINDER_VOLUME
     hosts = site.with_role(service.role)
     return {host.name: {site.platform_of(host).unit(service)} for host in hosts}
 
 
+def _is_due(site: Site, facts: Facts, changes: Sequence[Change]) -> bool:
+    owed = facts.hosts.get(site.admin.name, {}).get("pending_restarts", ())
+    return OWED in owed or any(change.kind == KIND for change in changes)
+
+
+def _restarted(site: Site, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
+    """Notes that nothing is owed any more, behind the restarts of every host of Cinder's."""
+    planned = {(c.host, unit) for c in changes if c.kind == "restart" for unit in c.args["units"]}
+    needed = {
+        (host, unit) for host, units in restarts(site, facts, changes).items() for unit in units
+    }
+    if not needed or not needed <= planned:
+        return []
+    return [
+        Change(
+            site.admin.name,
+            "clones of RBD",
+            "note that Cinder was restarted and makes them of v2",
+            "~",
+            "restarted",
+            {"units": [OWED]},
+            Phase.COMPUTE,  # behind that of the restarts: no fault of theirs is borne
+            kind="note",
+            subject=OWED,
+            stays="nothing of the cloud is changed by it",
+        )
+    ]
+
+
 RESOURCE = Resource("ceph.clones", reads, plan, notes)
+RESTARTED = Resource("ceph.clones", lambda site, host: [], _restarted, sees_changes=True)
+"""Behind the restarts."""

@@ -36,8 +36,8 @@ def plan(
     found = []
     needed: dict[str, set[str]] = {}
     for change in changes:
-        needed.setdefault(change.host, set()).update(change.restarts)
-    for name, names in clone_format.restarts(site, changes).items():
+        needed.setdefault(change.host, set()).update({*change.restarts} - {clone_format.OWED})
+    for name, names in clone_format.restarts(site, facts, changes).items():
         needed.setdefault(name, set()).update(names)
     for host in site.all_hosts():
         seen = facts.hosts.get(host.name)
@@ -104,7 +104,7 @@ def _after_moves(site: Site, facts: Facts, changes: Sequence[Change] = ()) -> li
 
 def _after_clones(site: Site, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
     """As plan, for the hosts whose Cinder is to see that clones are of another format."""
-    hosts = clone_format.restarts(site, changes)
+    hosts = clone_format.restarts(site, facts, changes)
     return [change for change in plan(site, facts, changes) if change.host in hosts]
 
 

@@ -171,6 +171,7 @@ def hosts():
         "ceph01": {
             **ceph,
             **connected("luminous", required="mimic"),
+            "pending_restarts": [],
             "host": machine(0),
             "disk": DISK,
             "ceph.ratios": said(RATIOS),

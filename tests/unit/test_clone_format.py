@@ -143,6 +143,77 @@ def test_cinder_is_restarted_after_it_and_nothing_else():
         assert resource.plan(site(), seen, []) == []
 
 
+TWO = {
+    "hosts": {
+        "ceph01": {"roles": ["ceph"]},
+        "ctl": {"roles": ["glance", "cinder"]},
+        "n1": {"roles": ["cinder"]},
+        "n2": {"roles": ["compute"]},
+    }
+}
+ONE = {"hosts": {"ceph01": {"roles": ["ceph", "cinder"]}, "n2": {"roles": ["compute", "glance"]}}}
+
+
+def staged(seen, touch=lambda change: True, **more):
+    """What an integration plans of it, as Converger.plan puts it together."""
+    changes = []
+    for stage in (clone_format.RESOURCE, restarts.RESOURCE, clone_format.RESTARTED):
+        changes += [c for c in stage.planned(site(**more), seen, changes) if touch(c)]
+    return changes
+
+
+def done(seen, changes):
+    """The facts after these changes, as the agents leave them: notes are made before the deed."""
+    hosts = {name: dict(answers) for name, answers in seen.hosts.items()}
+    for change in changes:
+        at = hosts[change.host]
+        owed = {*at.get("pending_restarts", ()), *change.restarts}
+        if change.verb in ("restart", "restarted"):
+            owed -= set(change.args["units"])
+        at["pending_restarts"] = sorted(owed)
+        if change.kind == clone_format.KIND:
+            at |= connected("luminous", required="mimic")
+    return Facts(hosts)
+
+
+def cut_after(seen, changes, number):
+    """The facts where a run was cut: the last change was noted, and not done."""
+    found = done(seen, changes[:number])
+    for change in changes[number : number + 1]:
+        owed = {*found.hosts[change.host].get("pending_restarts", ()), *change.restarts}
+        found.hosts[change.host]["pending_restarts"] = sorted(owed)
+    return found
+
+
+@pytest.mark.parametrize("more, cinders", [({}, ["ctl"]), (TWO, ["ctl", "n1"]), (ONE, ["ceph01"])])
+@pytest.mark.parametrize("number", range(5))
+def test_a_run_that_is_cut_anywhere_leaves_the_restart_owed(more, cinders, number):
+    """Cinder's driver looks once, after its start: without the restart clones stay of v1."""
+    seen = facts("luminous", ceph01={**host(), "pending_restarts": []})
+    changes = staged(seen, **more)
+    assert [c.verb for c in changes] == ["run", *["restart"] * len(cinders), "restarted"]
+    assert [c.wave for c in changes] == sorted(c.wave for c in changes)
+    left = cut_after(seen, changes, min(number, len(changes) - 1))
+    again = staged(left, **more)
+    assert [c.host for c in again if c.verb == "restart"] == cinders
+    assert (again[0].kind == clone_format.KIND) == (number == 0)
+    assert staged(done(left, again), **more) == []
+    assert staged(done(seen, changes), **more) == []
+
+
+@pytest.mark.parametrize("away", ["ctl", "n1"])
+@pytest.mark.parametrize("how", ["unread", "limit"])
+def test_it_stays_owed_while_a_host_of_cinders_is_left_out(away, how):
+    seen = facts("luminous", required="mimic", ceph01={"pending_restarts": [clone_format.OWED]})
+    if how == "unread":
+        some = Facts({name: told for name, told in seen.hosts.items() if name != away})
+        changes = staged(some, **TWO)
+    else:
+        changes = staged(seen, lambda change: change.host != away, **TWO)
+    assert [c.verb for c in changes] == ["restart"]
+    assert clone_format.OWED in done(seen, changes).hosts["ceph01"]["pending_restarts"]
+
+
 # doctor
 
 

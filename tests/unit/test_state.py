@@ -2,7 +2,7 @@
 
 import pytest
 
-from fabfile.core.remote import state
+from fabfile.core.remote import state, steps
 
 
 @pytest.fixture
@@ -31,3 +31,9 @@ def test_a_restart_that_an_earlier_version_noted_can_be_done(kept):
 def test_a_restart_that_was_not_pending_is_cleared(kept):
     state.clear_restart("nova-compute")
     assert state.pending_restarts() == []
+
+
+def test_a_restart_on_another_host_is_owed_here_until_it_is_noted(kept):
+    state.mark_restart(["cinder-volume-after-clones", "glance-api"])
+    assert list(steps.restarted("run", ["cinder-volume-after-clones"])) == [{}]
+    assert state.pending_restarts() == ["glance-api"]

@@ -240,6 +240,13 @@ def restart(run, units, settle=4.0):
         state.clear_restart(unit)
 
 
+def restarted(run, units):
+    """Notes that restarts which a write here made necessary on other hosts were done there."""
+    yield {}
+    for unit in units:
+        state.clear_restart(unit)
+
+
 def stop(run, units):
     """Stops units together; they are started again when it is taken back."""
     yield {"verb": "restart", "args": {"units": units}, "guard": {"units": units}}
@@ -316,6 +323,7 @@ STEPS = {
     "run": run,
     "install": install,
     "restart": restart,
+    "restarted": restarted,
     "stop": stop,
     "enable": enable,
 }
