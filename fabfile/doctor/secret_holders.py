@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from fabfile.core.contract import CLOUD
+from fabfile.core.contract import CLOUD, Json
 from fabfile.doctor.observation import Looked
 from fabfile.model.deployment import Binding
 from fabfile.model.site import Site
