@@ -6,6 +6,7 @@
 from invoke import Collection
 
 from fabfile import ceph, compute, controller, diagnostics, hosts, integration, recovery, services
+from fabfile.core import output
 
 
 def namespace() -> Collection:
@@ -49,4 +50,5 @@ def namespace() -> Collection:
     return root
 
 
+output.survive_readers()
 ns = namespace()

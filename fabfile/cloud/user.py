@@ -493,7 +493,7 @@ def placed(image: Image, store: str | None) -> str:
             f"{what}: expected it in RBD, found it in files; make RBD Glance's default "
             "store, and restart glance-api"
         )
-    told = ", ".join([*stores, *schemes]) or "a store that Glance does not name"
+    told = ", ".join(dict.fromkeys([*stores, *schemes])) or "a store that Glance does not name"
     return f"image {image.id} is active in {told}"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+from fabfile.core.contract import CLOUD
 
 
 def clean(text: str) -> str:
@@ -25,3 +27,12 @@ def few(names: Sequence[str], most: int = 2, spare: int = 1) -> str:
 def named(hosts: Sequence[str]) -> str:
     """The hosts' names, or the first of many and how many more there are."""
     return few(hosts, 8, spare=2)
+
+
+def counted_hosts(names: Collection[str]) -> str:
+    """How many hosts these are; the cloud's API, which has a place among them, is none."""
+    number = len({*names} - {CLOUD})
+    hosts = f"{number} host{'' if number == 1 else 's'}"
+    if CLOUD not in names:
+        return hosts
+    return f"{hosts} and the cloud's API" if number else "the cloud's API"

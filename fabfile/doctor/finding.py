@@ -132,6 +132,11 @@ def commands(finding: Finding, site: Site, words_of_site: str) -> list[dict[str,
     return found
 
 
+def label(command: Mapping[str, Json]) -> str:
+    """What stands before one of commands(): a person's own work is no command."""
+    return "by hand" if command["kind"] == "words" else "mend"
+
+
 def as_data(finding: Finding, site: Site, words_of_site: str) -> dict[str, Json]:
     """As JSON has it; mend as commands has it."""
     told = {name: value for name, value in vars(finding).items() if name != "mend"}

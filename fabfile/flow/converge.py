@@ -26,6 +26,7 @@ from fabfile.core.contract import (
     Stop,
     Unproved,
 )
+from fabfile.core.text import counted_hosts
 from fabfile.flow import gather, history
 from fabfile.flow import limit as limits
 from fabfile.flow.executor import Again, Executor, Gate
@@ -73,7 +74,7 @@ class Converger:
         asked = {h: gather.questions(self.site, stages, h) for h in scope}
         asked = {h: reads for h, reads in asked.items() if h.name not in answers}
         if asked:
-            self.screen.step("-", f"reading {len(asked)} hosts")
+            self.screen.step("-", f"reading {counted_hosts([host.name for host in asked])}")
         cluster_side = {admin: asked.pop(admin, [])}
         for part in (cluster_side, asked):
             answers |= self._read({h: reads for h, reads in part.items() if reads})

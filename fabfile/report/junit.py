@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from fabfile.core.contract import Json
 from fabfile.core.text import few
+from fabfile.doctor.finding import label
 from fabfile.report import document as documents
 from fabfile.report.markup import Child, Element, el, xml
 from fabfile.report.shapes import Check, Document
@@ -32,12 +33,12 @@ def _doctor(document: Document) -> Element:
 def _finding(one: Mapping[str, Json]) -> Element:
     where = few(one["hosts"], 8) or "the site"
     mend = [
-        f"mend: {step['run']}"
+        f"{label(step)}: {step['run']}"
         + (f"  (as root on {few(step['hosts'], 8)})" if step["hosts"] else "")
         for step in one["mend"]
     ]
     told = (("found", one["found"]), ("expected", one["expected"]), ("why", one["cause"]))
-    text = "\n".join([*(f"{label}: {said}" for label, said in told if said), *mend])
+    text = "\n".join([*(f"{what}: {said}" for what, said in told if said), *mend])
     name = f"{where}: {one['thing']}"
     if one["severity"] == "note":
         return _case(f"doctor.{one['code']}", name, 0.0, el("system-out", text))

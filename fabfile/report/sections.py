@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from fabfile.core.text import counted_hosts
 from fabfile.report import canary
 from fabfile.report import document as documents
 from fabfile.report.shapes import Check, Document, Host
@@ -83,7 +84,7 @@ def _differing(document: Document) -> str:
 def _pending(document: Document) -> str:
     drift = document["drift"]
     if document["pending"]:
-        return f"{counted(drift['changes'], 'change')} on {counted(len(drift['hosts']), 'host')}"
+        return f"{counted(drift['changes'], 'change')} on {counted_hosts(drift['hosts'])}"
     return "none" if drift["known"] else "not known"
 
 
@@ -110,7 +111,7 @@ def tiles(document: Document) -> list[Tile]:
     counts, drift = document["counts"], document["drift"]
     answered, asked = document["answered"], document["asked"]
     worst = "bad" if counts["error"] else "warning" if counts["warning"] else "good"
-    more = [f"on {counted(len(drift['hosts']), 'host')}"] if drift["changes"] else []
+    more = [f"on {counted_hosts(drift['hosts'])}"] if drift["changes"] else []
     more += [] if drift["known"] else ["not all is known"]
     state = "good" if answered == asked else "bad"
     return [

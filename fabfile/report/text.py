@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fabfile.core.contract import Json
 from fabfile.core.text import named
 from fabfile.doctor.diagnosis import short
-from fabfile.doctor.finding import Finding, commands
+from fabfile.doctor.finding import Finding, commands, label
 from fabfile.model.site import Site
 
 _GiB = 1024**3
@@ -18,14 +18,15 @@ def findings(found: Sequence[Finding], site: Site, words_of_site: str) -> Iterat
     for one in found:
         where = named(one.hosts) or "the site"
         yield f"{one.severity.upper():<8} {where}: {one.thing}"
-        for label, text in (("found", one.found), ("expected", one.expected), ("why", one.cause)):
+        for what, text in (("found", one.found), ("expected", one.expected), ("why", one.cause)):
             if text:
-                yield f"         {label:<9}{text}"
-        for label, command in zip(
-            ("mend", *[""] * len(one.mend)), commands(one, site, words_of_site), strict=False
-        ):
+                yield f"         {what:<9}{text}"
+        before = ""
+        for command in commands(one, site, words_of_site):
             place = f"(on {named(command['hosts'])}, as root) " if command["hosts"] else ""
-            yield f"         {label:<9}{place}{command['run']}"
+            how = label(command)
+            yield f"         {how if how != before else '':<9}{place}{command['run']}"
+            before = how
 
 
 def places(rows: Sequence[Mapping[str, Json]]) -> Iterator[str]:

@@ -46,3 +46,58 @@ def test_what_writes_known_hosts_is_no_dry_run():
     argv = [sys.executable, "-m", "invoke", "--dry", "hosts.trust"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=PROJECT)
     assert done.returncode == 3 and "--check" in done.stderr
+
+
+UNREAD = """
+import os, subprocess, sys
+read, write = os.pipe()
+os.close(read)
+both = {"stderr": write} if "both" in sys.argv[1] else {"stderr": subprocess.PIPE}
+done = subprocess.run(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=write, check=False, **both)
+sys.stderr.buffer.write(done.stderr or b"")
+sys.exit(done.returncode)
+"""
+HEAD = [sys.executable, "-c", UNREAD]
+INVOKE = [sys.executable, "-m", "invoke"]
+
+
+@pytest.mark.parametrize("ended", ["stdout", "both"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        [*INVOKE, "--list"],
+        [*INVOKE, "--help", "integrate"],
+        [*INVOKE, "--help", "doctor"],
+        [sys.executable, "-m", "fabric", "--list"],
+    ],
+    ids=lambda argv: " ".join(argv[2:]),
+)
+def test_what_nobody_reads_ends_without_a_traceback(ended, program, tmp_path):
+    """inv --list | head: 141 (128 + SIGPIPE), as the shell's own tools."""
+    argv = [*HEAD, ended, *program]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=PROJECT)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+LONG = """
+import sys
+from fabfile.core import output
+output.survive_readers()
+for number in range(100000):
+    print(number)
+print("the run goes on to its end", file=sys.stderr)
+sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_reader_that_leaves_ends_no_run(code):
+    argv = ["sh", "-c", '"$0" -c "$1" "$2" | head -n 2', sys.executable, LONG, str(code)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=PROJECT)
+    assert (done.stdout, done.stderr) == ("0\n1\n", "the run goes on to its end\n")
+
+
+def test_what_is_read_keeps_its_exit_code():
+    argv = [sys.executable, "-c", LONG, "3"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=PROJECT)
+    assert done.returncode == 3 and done.stdout.endswith("99999\n")

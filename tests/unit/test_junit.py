@@ -6,6 +6,7 @@ from fabfile.report.junit import junit
 
 from .clouds import altered
 from .reports import HOSTILE, PROOF, RUNS, broken, check, run, told, verify
+from .states import answer
 
 
 def suites(document):
@@ -44,6 +45,15 @@ def test_a_finding_is_a_failure_with_its_commands():
     assert failure.get("type") == "error" and "rotated" in failure.get("message")
     assert "mend: inv compute.secret --limit n2" in failure.text
     assert len(found) == 2
+
+
+def test_what_is_no_command_is_not_called_one():
+    def change(cloud):
+        cloud["ceph01"]["ceph.health"] = answer({"checks": {"MON_CLOCK_SKEW": {}}})
+
+    found = suites(told(change))["stackrbd.doctor"]
+    (text,) = [inside["failure"].text for kind, *_, inside in found if "MON_CLOCK" in kind]
+    assert "mend: " not in text and "by hand: " in text
 
 
 def test_a_note_is_no_failure():

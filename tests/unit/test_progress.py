@@ -112,3 +112,23 @@ def test_work_that_has_ended_has_no_time_left_and_no_further_line():
 @pytest.mark.parametrize("hosts, many", [(1, False), (MANY, False), (MANY + 1, True)])
 def test_many_are_more_than_a_screen_bears(hosts, many):
     assert progress(hosts).many is many
+
+
+@pytest.mark.parametrize(
+    "hosts, over, said",
+    [
+        (["n1", "n2", "cloud"], ["n1"], "done: 1 of 2 hosts and the cloud's API in "),
+        (
+            ["n1", "n2", "cloud"],
+            ["n1", "n2", "cloud"],
+            "done: 2 of 2 hosts and the cloud's API in ",
+        ),
+        (["cloud"], ["cloud"], "done: the cloud's API in "),
+        (["n1"], [], "done: 0 of 1 host in "),
+    ],
+)
+def test_the_clouds_api_is_told_apart(hosts, over, said):
+    progress = Progress("done", dict.fromkeys(hosts, 1), 0.0)
+    for host in over:
+        progress.on_progress(host, "done", "", 1.0)
+    assert progress.total(2.0, over=True).startswith(said)

@@ -353,6 +353,20 @@ def test_an_image_in_files_is_not_accepted(scheme):
         assert user.placed(image, None) == "image i is active in rbd"
 
 
+@pytest.mark.parametrize(
+    "told, said",
+    [
+        ({"store": "rbd"}, "rbd"),
+        ({"properties": {"stores": "rbd,other"}}, "rbd, other"),
+        ({"store": "ceph", "locations": [{"url": "rbd://a"}, {"url": "rbd://b"}]}, "ceph, rbd"),
+        ({"direct_url": None}, "a store that Glance does not name"),
+    ],
+)
+def test_where_an_image_lies_is_said_once(told, said):
+    base = {"id": "i", "name": "n", "direct_url": "rbd://x", "locations": None, "properties": {}}
+    assert user.placed(Thing(**{**base, **told}), None) == f"image i is active in {said}"
+
+
 def test_an_unknown_compute_is_named_with_those_that_are_there(settings):
     there = user.User(Cloud(), settings).hypervisors()
     assert [user.hypervisor(name, there).name for name in ("c1", "c1.lab")] == ["c1.lab"] * 2

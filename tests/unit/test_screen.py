@@ -176,6 +176,13 @@ def many(count):
     )
 
 
+def test_a_plan_counts_hosts_and_the_clouds_api_beside(capsys):
+    type_ = Change("cloud", "volume type rbd", "bind", "~", "volume_type", {}, 3)
+    Screen(False).plan(Plan((*many(4).changes, type_)), diff=False)
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.endswith("0 restarts on 4 hosts and the cloud's API")
+
+
 def test_a_plan_of_a_thousand_hosts_is_a_page(capsys):
     Screen(False).plan(many(1000), diff=False)
     lines = capsys.readouterr().out.splitlines()

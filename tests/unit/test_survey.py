@@ -8,6 +8,7 @@ import pytest
 from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Failed, Host, Read, Unreachable
 from fabfile.doctor import checks
+from fabfile.doctor.finding import ERROR, Finding, task, words
 from fabfile.doctor.summary import summary
 from fabfile.flow import session
 from fabfile.flow.inspect import survey
@@ -72,7 +73,7 @@ def test_the_status_of_a_healthy_cloud():
     plan = checks.findings(site(), seen)[1]
     told = {**summary(site(), seen, plan), "last_run": None}
     shown = "\n".join(text.status(told))
-    for words in (
+    for said in (
         "glance, cinder  ctl",
         "compute         n1, n2",
         "16.2.15",
@@ -82,7 +83,7 @@ def test_the_status_of_a_healthy_cloud():
         "rbd, size 3, 32 placement groups",
         "none: everything is as it should be",
     ):
-        assert words in shown, shown
+        assert said in shown, shown
 
 
 EVERYWHERE = "ceph01, cloud, ctl, n1, n2"
@@ -138,6 +139,20 @@ def test_a_finding_as_a_person_reads_it():
     shown = "\n".join(text.findings(found(change), site(), ""))
     assert shown.startswith("ERROR    n2: libvirt secret ")
     assert "mend     inv compute.secret --limit n2" in shown
+
+
+STEPS = (words("look at it"), words("and think"), task("ceph.pools", limited=False), words("wait"))
+
+
+def test_what_is_no_command_is_not_called_one():
+    one = Finding(ERROR, "x", ("n1",), "a pool", "a", "b", "c", STEPS)
+    shown = [line[9:] for line in text.findings([one], site(), "")][4:]
+    assert shown == [
+        "by hand  look at it",
+        "         and think",
+        "mend     inv ceph.pools",
+        "by hand  wait",
+    ]
 
 
 class FakeFleet:

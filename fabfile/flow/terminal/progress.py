@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fabfile.core.contract import CLOUD
+from fabfile.core.text import counted_hosts
 from fabfile.flow.terminal.outcomes import named
 
 MANY = 20
@@ -80,7 +82,9 @@ class Progress:
         """All hosts in a line, with rate and time left; over: the work has ended."""
         hosts, passed = self._hosts.values(), max(now - self._began, 0.001)
         came, failed = sum(h.over for h in hosts), sum(bool(h.failed) for h in hosts)
-        parts = [f"{self.what}: {came} of {len(hosts)} hosts in {_time(passed)}"]
+        shown = sum(host.over for name, host in self._hosts.items() if name != CLOUD)
+        of = f"{shown} of " if {*self._hosts} - {CLOUD} else ""
+        parts = [f"{self.what}: {of}{counted_hosts(self._hosts)} in {_time(passed)}"]
         if failed:
             parts.append(f"{failed} failed")
         if over or came == len(hosts):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fabfile.core.contract import Change, Json, Plan
-from fabfile.core.text import clean
+from fabfile.core.text import clean, counted_hosts
 from fabfile.flow.terminal import outcomes
 from fabfile.flow.terminal.progress import MANY, Progress
 
@@ -216,7 +216,7 @@ class Screen:
         self.say(
             f"Plan: {signs.count('+')} to add, {signs.count('~')} to change, "
             f"{signs.count('-')} to remove, {signs.count('!')} restarts "
-            f"on {len(by_host)} hosts"
+            f"on {counted_hosts(by_host)}"
         )
         self._beside(plan)
 
