@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from fabfile.doctor.observation import Looked
 from fabfile.model import services
 from fabfile.model.site import Site
-from fabfile.resources import in_force
+from fabfile.resources import auth, in_force
 
 _CONF = {"cinder": "rbd_ceph_conf", "glance": "rbd_store_ceph_conf", "nova": "images_rbd_ceph_conf"}
 _USER = {"cinder": "rbd_user", "glance": "rbd_store_user", "nova": "rbd_user"}
@@ -24,7 +24,7 @@ Section = tuple[str, str, Mapping[str, str]]
 
 def pools_of(site: Site, looked: Looked, client: str) -> tuple[set[str], bool]:
     """(the pools that services write as this client, whether every service's file was seen)."""
-    found = set()
+    found = set(auth.data_pools(site, looked.facts, client))
     for host in looked.facts.hosts:
         for service, _, options in _sections(looked, host):
             if _is_rbd(service, options) and options.get(_USER[service]) == client:

@@ -13,15 +13,20 @@ from fabfile.model import advice, releases
 from fabfile.model.phases import Phase
 from fabfile.model.services import GLANCE_API
 from fabfile.model.site import Client, Site
-from fabfile.resources import caps, cluster
+from fabfile.resources import caps, ceph_conf, cluster, librados
+from fabfile.resources.client_packages import is_client
 from fabfile.resources.pools import is_erasure_coded
 from fabfile.resources.resource import Resource
 
 
 def reads(site: Site, host: Host) -> list[Read]:
-    """The cluster's side; and the OpenStack release, of which Glance's needs depend."""
-    asks = GLANCE_API.role in host.roles
-    return [*cluster.reads(site, host), *([releases.READ] if asks else [])]
+    """The cluster's side; the OpenStack release, of which Glance's needs depend; ceph.conf."""
+    found = cluster.reads(site, host)
+    if GLANCE_API.role in host.roles:
+        found.append(releases.READ)
+    if is_client(host) and "ceph" not in host.roles:
+        found.append(ceph_conf.read_of(site, host))
+    return found
 
 
 def key_of(client: str) -> str:
@@ -35,6 +40,9 @@ def key_command(client: str) -> list[str]:
 
 
 wanted_caps, widened = caps.wanted, caps.widened
+DATA_POOL = "rbd_default_data_pool"
+_WHOLE = {"allow *", "allow all", "allow rwx", "profile rbd"}
+"""Grants by which every pool may be written."""
 
 
 def clients(site: Site, seen: cluster.Cluster, release: Mapping[str, Json]) -> dict[str, Client]:
@@ -72,15 +80,48 @@ def plan(site: Site, facts: Facts) -> list[Change]:
     for name, client in clients(site, seen, facts.release).items():
         wanted = wanted_caps(client, seen.release)
         user = seen.users.get(f"client.{name}")
+        old = user.get("caps", {}) if user else {}
+        _refuse_without_data(site, facts, name, {**old, **widened(old, wanted)})
         if user is None:
             changes.append(_create(site, name, wanted, client.rwx))
             continue
-        old = user.get("caps", {})
         wider = widened(old, wanted)
         if wider != old:
             _refuse_unreadable(site, name, wider, seen.release)
             changes.append(_widen(site, name, old, wider, seen.release))
     return changes
+
+
+def data_pools(site: Site, facts: Facts, client: str) -> dict[str, str]:
+    """{pool: host} in which RBD keeps a client's data, by the hosts' ceph.conf as they are read."""
+    found: dict[str, str] = {}
+    for binding in site.bindings:
+        text = (facts.hosts.get(binding.host.name, {}).get("ceph.conf") or {}).get("text", "")
+        said = librados.setting(text, client, DATA_POOL) if binding.client == client else None
+        if said and said[1]:
+            found.setdefault(said[1], binding.host.name)
+    return found
+
+
+def _refuse_without_data(site: Site, facts: Facts, name: str, them: caps.Caps) -> None:
+    """A pool that a host's ceph.conf alone names is granted by nobody but the site file.
+
+    Whoever is root on a compute could otherwise have any pool granted.
+    """
+    granted = caps.on_pools(them.get("osd", ""))
+    if not site.clients[name].rwx or _WHOLE & set(caps.grants(them.get("osd", ""))):
+        return
+    for pool, host in data_pools(site, facts, name).items():
+        if "w" not in granted.get(pool, ""):
+            raise Refused(
+                host=host,
+                subject=ceph_conf.path_of(site, site.host(host)),
+                expected=f"{DATA_POOL} that client.{name} may write",
+                found=f"{pool!r}",
+                why="RBD keeps the data of each new image there, and none could be made",
+                advice=f"list that pool under [pools] of the site file and in clients.{name}.rwx, "
+                "or take the line out",
+            )
 
 
 def _unreadable(them: caps.Caps, release: int) -> list[str]:

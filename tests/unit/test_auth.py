@@ -2,11 +2,11 @@
 
 import pytest
 
-from fabfile.core.contract import BadInput, Facts
+from fabfile.core.contract import BadInput, Facts, Refused
 from fabfile.core.remote import processes
 from fabfile.resources import auth
 
-from .states import answer, cluster, site, user
+from .states import answer, cluster, file, site, user
 
 CAPS = {
     "volumes": {
@@ -158,3 +158,70 @@ def test_caps_that_were_none_cannot_be_set_again(caps, back):
     (change,) = plan(IMAGES, user("volumes", caps=caps))
     undo = change.args["undo"]
     assert (undo["args"]["argv"][-2:] if undo else None) == back
+
+
+# A data pool that a host's ceph.conf names
+
+DATA = "rbd_default_data_pool = fast"
+LISTED = {"pools": {"volumes": {}, "images": {}, "fast": {}}}
+GIVEN = {
+    **LISTED,
+    "clients": {
+        "volumes": {"rwx": ["volumes", "fast"], "rx": ["images"]},
+        "images": {"rwx": ["images"]},
+    },
+}
+
+
+def with_conf(text, *users, host="n1", **more):
+    seen = {"ceph01": cluster(users=users), host: {"ceph.conf": file(text)}}
+    return auth.plan(site(**more), Facts(seen))
+
+
+def has(osd):
+    return user("volumes", caps={**CAPS["volumes"], "osd": f"{CAPS['volumes']['osd']}, {osd}"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[client.volumes]\n{DATA}\n",
+        f"[client]\n\t{DATA}\n",
+        f"[global]\n{DATA} ; a comment\n",
+        "[client.volumes]\nrbd default data pool = 'fast'\n",
+        f"[global]\nrbd_default_data_pool = volumes\n[client.volumes]\n{DATA}\n",
+    ],
+)
+@pytest.mark.parametrize("users", [(), (IMAGES, user("volumes", caps=CAPS["volumes"]))])
+@pytest.mark.parametrize("more", [{}, LISTED])
+def test_a_data_pool_that_nobody_may_write_is_refused(text, users, more):
+    """Volumes could not be made; granted it is by the site file, not by a host's file."""
+    with pytest.raises(Refused, match="n1: /etc/ceph/ceph.conf: .*'fast'") as refusal:
+        with_conf(text, *users, **more)
+    assert "clients.volumes.rwx" in refusal.value.advice
+
+
+@pytest.mark.parametrize(
+    "text, users, more",
+    [
+        (f"[client.volumes]\n{DATA}\n", (), GIVEN),
+        (f"[client.volumes]\n{DATA}\n", (has("profile rbd pool=fast"),), {}),
+        (f"[client.volumes]\n{DATA}\n", (has("allow rwx pool=fast"),), {}),
+        (f"[client.volumes]\n{DATA}\n", (has("profile rbd"),), {}),
+        (f"[client.volumes]\n{DATA}\n", (user("volumes", caps={"osd": "allow *"}),), {}),
+        ("[client.volumes]\nrbd_default_data_pool =\n", (), {}),
+        ("[client.volumes]\nrbd_default_data_pool = volumes\n", (), {}),
+        (f"[client.other]\n{DATA}\n", (), {}),
+        (f"[client.images]\n{DATA}\n", (), {}),  # no service of that host is that client
+        (f"#{DATA}\n", (), {}),
+        (f"[global]\n{DATA}\n[client.volumes]\nrbd_default_data_pool = volumes\n", (), {}),
+        ("", (), {}),
+    ],
+)
+def test_a_data_pool_that_may_be_written_is_none_of_ours(text, users, more):
+    with_conf(text, *users, **more)
+
+
+def test_a_data_pool_is_not_granted_by_reading_alone():
+    with pytest.raises(Refused):
+        with_conf(f"[client]\n{DATA}\n", has("profile rbd-read-only pool=fast"))
