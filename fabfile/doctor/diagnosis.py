@@ -46,13 +46,20 @@ Why = tuple[str, str, str, str, str]
 
 def finding(name: str, site: Site, facts: Facts, change: Change) -> Finding | None:
     """What a change of the task says is wrong; None where another finding says it."""
-    why = WHY[name](site, facts, change)
+    why = WHY.get(name, lambda *_: _as_planned(name, change))(site, facts, change)
     if why is None:
         return None
     severity, code, found, expected, cause = why
     return Finding(
         severity, code, (change.host,), change.thing, found, expected, cause, _mend(name, change)
     )
+
+
+def _as_planned(name: str, change: Change) -> Why:
+    """Of a resource about which nothing more is known: what its plan says."""
+    gone = "; ".join(line[1:].strip() for line in change.diff if line.startswith("-"))
+    cause = f"inv {name} would change it: it is not as the site file has it"
+    return WARNING, f"pending.{name}", gone or "not as it should be", change.sentence, cause
 
 
 _ON_THE_CLUSTER = ("ceph.pools", "ceph.auth", "ceph.clones")
@@ -503,7 +510,7 @@ WHY: dict[str, Callable[[Site, Facts, Change], Why | None]] = {
     "compute.nova": _options,
     "services.restart": _restart,
 }
-"""By the task that mends it."""
+"""By the task that mends it, where more is known of the cause than the plan says."""
 
 
 def refusal(name: str, stop: Stop, looked: Collection[str] = ()) -> Finding:
@@ -515,7 +522,7 @@ def refusal(name: str, stop: Stop, looked: Collection[str] = ()) -> Finding:
     steps = tuple(root(command.having_seen(*looked)) for command in mend)
     if steps:
         steps += (task(name),)
-        steps += (RESTART_ALL,) if WHY[name] is _options else ()
+        steps += (RESTART_ALL,) if WHY.get(name) is _options else ()
     expected = stop.expected or stop.advice or "what the task does"
     return Finding(
         ERROR,

@@ -109,8 +109,7 @@ def reads(site: Site, host: Host) -> list[Read]:
 
 def _of_ceph(site: Site, host: Host) -> list[Read]:
     """How Ceph's daemons run there.  The monitors answer who orchestrates, without a manager."""
-    listed = ["systemctl", "list-units", "--all", "--plain", "--no-legend", "--full"]
-    argv = [*listed, "--type=service", "ceph-*@*", "snap.microceph.*"]
+    argv = site.platform_of(host).command("units", "ceph-*@*", "snap.microceph.*")
     found = [Read(UNITS, "argv", {"argv": argv, "ok": [0, 1], "only": r"(?m)^\S+ +\S+ +\S+"})]
     if host == site.admin:
         programs = ["find", "-L", *CEPH_PROGRAMS, "-maxdepth", "0"]

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from fabfile.core.contract import CLOUD, Change, Facts, Host, Refused, Stop
+from fabfile.core.text import counted_hosts
 from fabfile.doctor import diagnosis, uses
 from fabfile.doctor.finding import NOTE, Finding, task
 from fabfile.doctor.observation import Looked, calm
@@ -97,7 +98,8 @@ def findings(site: Site, looked: Looked, planned: Planned) -> list[Finding]:
                 "the site",
                 "no cephx user, secret or option of it",
                 "an integrated cloud",
-                f"it was never integrated: {len(planned.changes)} changes on {len(hosts)} hosts",
+                f"it was never integrated: {len(planned.changes)} changes on "
+                f"{counted_hosts(hosts)}",
                 (task("integrate", limited=False),),
             )
         )

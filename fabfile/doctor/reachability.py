@@ -118,9 +118,8 @@ def _without_program(site: Site, looked: Looked) -> Finding:
     begun = CEPH_PROGRAMS[there[0]] if there else ("...",)
     begin = ", ".join(f'"{word}"' for word in begun)
     platform = words(
-        f"copy config/platforms/{site.platform}.toml under another name, say there how it is begun "
-        f"(name, and in [commands]: ceph = [{begin}], rbd likewise), and set platform to that name "
-        "in the site file"
+        f"say in the site file how it is begun: [platform_changes.commands] ceph = [{begin}], rbd "
+        "likewise"
     )
     if there:
         found = f"no {program} in PATH, but {', '.join(there)}"

@@ -79,3 +79,35 @@ def made_of(table: Mapping[str, Json]) -> Platform:
         odd = ", ".join(sorted(names ^ set(table)))
         raise BadInput(f"platform {table.get('name', '?')}: missing, or not known: {odd}")
     return Platform(**table)
+
+
+def altered(table: Mapping[str, Json], changes: Mapping[str, Json], where: str) -> dict[str, Json]:
+    """A platform's table with a site's own rows in place of its own.
+
+    Each row is of the form that the table has beside it.  Raises BadInput for another form, and
+    for what no platform has.
+    """
+    found = dict(table)
+    for name, change in changes.items():
+        if name not in table or name == "name":
+            known = ", ".join(sorted({*table} - {"name"}))
+            raise BadInput(f"{where}: expected one of {known}, found {name!r}")
+        _refuse_form(table[name], change, f"{where}.{name}")
+        found[name] = {**table[name], **change} if isinstance(change, Mapping) else change
+    return found
+
+
+def _refuse_form(base: Json, change: Json, where: str) -> None:
+    """Raises BadInput where a change has not the form of what is there."""
+    if _form(base) != _form(change):
+        raise BadInput(f"{where}: expected {_form(base)}, found {_form(change)}")
+    if isinstance(base, Mapping):
+        for name, value in change.items():
+            like = base.get(name, next(iter(base.values()), ""))
+            _refuse_form(like, value, f"{where}.{name}")
+
+
+def _form(value: Json) -> str:
+    if isinstance(value, Mapping):
+        return "a table"
+    return "a text" if isinstance(value, str) else "a list of texts"

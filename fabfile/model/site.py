@@ -217,6 +217,10 @@ Options = dict[Literal["glance", "cinder", "nova"], dict[Name, dict[OptionName, 
 """[options.SERVICE.SECTION]: options that are passed through as they stand."""
 
 
+Row = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=1000)]
+"""What a row of a platform may say: a unit's name, a path, a word of an argument list."""
+
+
 class Packages(_Table):
     """[packages]: where the Ceph client comes from, if not from the system's sources."""
 
@@ -279,6 +283,7 @@ class Site(_Table):
     """A whole site file.
 
     clone_v2: whether RBD's clones are to be of v2; None: where all who use the cluster read them.
+    platform_changes: what the site's hosts have otherwise than their platform's file says.
     """
 
     name: Name
@@ -286,6 +291,7 @@ class Site(_Table):
     release: Name = "auto"
     clone_v2: bool | None = None
     platform: Name = "debian"
+    platform_changes: dict[Name, Row | list[Row] | dict[Name, Row | list[Row]]] = {}
     hosts: dict[Name, HostTable] = Field(min_length=1)
     pools: dict[Name, Pool] = {"volumes": Pool(), "images": Pool()}
     clients: dict[Name, Client] = {
@@ -506,6 +512,10 @@ def check(raw: dict[str, Json], where: str, tables: Sequence[Mapping[str, Json]]
     if site.platform not in site._platforms:
         known = ", ".join(sorted(site._platforms))
         raise BadInput(f"{where}: platform: expected one of {known}, found {site.platform!r}")
+    if site.platform_changes:
+        base = next(table for table in tables if table["name"] == site.platform)
+        changed = platforms.altered(base, site.platform_changes, f"{where}: platform_changes")
+        site._platforms[site.platform] = platforms.made_of(changed)
     return site
 
 

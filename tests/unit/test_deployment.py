@@ -6,6 +6,7 @@ from fabfile.core.contract import BadInput
 from fabfile.model import platforms, services
 from fabfile.model import site as sites
 from fabfile.model.services import SERVICES, Service
+from fabfile.resources import cluster
 
 from .states import DEBIAN, EPHEMERAL, HOSTS, OTHER, PLATFORMS, site
 
@@ -110,3 +111,55 @@ def test_a_platforms_file_is_whole(change):
     table = {key: value for key, value in {**DEBIAN, **change}.items() if value is not None}
     with pytest.raises(BadInput, match="platform debian: missing, or not known"):
         platforms.made_of(table)
+
+
+# What a site says of its hosts itself
+
+SNAP = {"commands": {"ceph": ["/snap/bin/microceph.ceph"], "rbd": ["/snap/bin/microceph.rbd"]}}
+
+
+def test_a_site_changes_rows_of_its_platform_and_no_others():
+    changes = {**SNAP, "units": {"glance-api": "apache2"}, "ceph": {"folder": "/srv/ceph"}}
+    it = _site_with(DEBIAN, platform_changes={**changes, "needed": ["python3"]})
+    found, before = it.platform_of(it.host("ctl")), platforms.made_of(DEBIAN)
+    assert found.command("ceph", "-s") == ["/snap/bin/microceph.ceph", "-s"]
+    assert found.command("virsh", "list") == before.command("virsh", "list")
+    assert found.unit(services.GLANCE_API) == "apache2"
+    assert found.unit(services.CINDER_VOLUME) == before.unit(services.CINDER_VOLUME)
+    assert (found.ceph["folder"], found.ceph["conf"]) == ("/srv/ceph", before.ceph["conf"])
+    assert found.needed == ["python3"] and before.needed != ["python3"]
+    assert cluster.ceph(it, "df")[0] == "/snap/bin/microceph.ceph"
+
+
+def test_the_platform_that_is_chosen_is_the_one_that_is_changed():
+    it = _site_with(ARCH, DEBIAN, platform="arch", platform_changes=SNAP)
+    assert it.platform_of(it.host("ctl")).name == "arch"
+    assert it.platform_of(it.host("ctl")).command("ceph") == ["/snap/bin/microceph.ceph"]
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"comands": SNAP["commands"]}, "platform_changes: expected one of backup, ceph, commands"),
+        ({"name": "mine"}, "platform_changes: expected one of"),
+        ({"commands": "ceph"}, "platform_changes.commands: expected a table, found a text"),
+        (
+            {"commands": {"ceph": "ceph"}},
+            "platform_changes.commands.ceph: expected a list of texts",
+        ),
+        ({"commands": {"ceph": ["a\nb"]}}, "platform_changes"),
+        ({"commands": {"ceph": [""]}}, "platform_changes"),
+        ({"commands": {"ceph": [1]}}, "platform_changes"),
+        ({"commands": {"ceph": {"a": "b"}}}, "platform_changes"),
+        (
+            {"units": {"nova-compute": ["nova"]}},
+            "platform_changes.units.nova-compute: expected a t",
+        ),
+        ({"systems": "debian"}, "platform_changes.systems: expected a list of texts, found a text"),
+        ({"systems": {"a": "b"}}, "platform_changes.systems: expected a list of texts"),
+        ({"units": []}, "platform_changes.units: expected a table, found a list of texts"),
+    ],
+)
+def test_a_row_of_another_form_is_refused(changes, said):
+    with pytest.raises(BadInput, match=said):
+        _site_with(DEBIAN, platform_changes=changes)

@@ -11,6 +11,8 @@ from fabfile.core.answers import fits
 from fabfile.core.contract import (
     CLOUD,
     BadInput,
+    Change,
+    Facts,
     Failed,
     LoginRefused,
     NeedsPassword,
@@ -58,8 +60,8 @@ def test_every_question_is_one_that_a_host_understands():
             inspect.signature(reads.READS[read.verb]).bind(**json.loads(json.dumps(read.args)))
 
 
-def test_every_task_of_the_chain_has_causes():
-    assert {resource.task for resource in chain.RESOURCES} == set(diagnosis.WHY)
+def test_every_cause_is_of_a_task_of_the_chain():
+    assert set(diagnosis.WHY) <= {resource.task for resource in chain.RESOURCES}
 
 
 def test_what_the_chain_says_mends_it_is_a_task_that_can_be_typed():
@@ -655,6 +657,19 @@ def test_images_that_are_not_raw_are_a_fault_with_disks_on_rbd():
 )
 def test_what_is_no_fault_is_not_said(change):
     assert [one for one in found(change) if one.code != "libvirt.usage"] == []
+
+
+@pytest.mark.parametrize(
+    "diff, expected",
+    [((), "not as it should be"), (("- a = 1", "+ a = 2", "- b"), "a = 1; b")],
+)
+def test_a_resource_of_which_nothing_more_is_known_has_a_finding(diff, expected):
+    """A new one needs no row of the doctor's."""
+    change = Change("n1", "a thing", "make it so", "~", "write", {}, 1, diff)
+    one = diagnosis.finding("hosts.new", site(), Facts({}), change)
+    assert (one.severity, one.code, one.thing) == (WARNING, "pending.hosts.new", "a thing")
+    assert (one.found, one.expected) == (expected, "make it so")
+    assert [c["run"] for c in commands(one, site(), "")] == ["inv hosts.new --limit n1"]
 
 
 LATER, ELSEWHERE = "/etc/cinder/cinder.conf.d/50-local.conf", "/usr/share/cinder/cinder-dist.conf"

@@ -413,6 +413,26 @@ def test_every_kind_of_finding_is_walked_over():
     assert len(seen) > 100 and missing == set()
 
 
+DOCTOR = (SOURCES.parent / "docs" / "doctor.md").read_text()
+
+
+def test_every_code_has_its_row_and_every_row_its_code():
+    """docs/doctor.md; capitals there stand for any name."""
+    page = DOCTOR.partition("## Every code")[2].partition("\n## ")[0]
+    rows = re.findall(r"`([a-z][\w.]*)`", "".join(re.findall(r"^\|([^|]+)\|", page, re.M)))
+    forms = {row: re.sub(r"[A-Z]+", ".+", re.escape(row)) for row in rows}
+    seen = {re.escape(one.code) for _, found_ in walked()[0] for one in found_}
+    codes = codes_of_the_source() | seen
+
+    def are_one(row, code):
+        plain = re.sub(r"\\(.)", r"\1", code).replace(".+", "x")
+        return re.fullmatch(forms[row], plain) or re.fullmatch(code, row)
+
+    assert len(rows) == len(forms)
+    assert {code for code in codes if not any(are_one(row, code) for row in rows)} == set()
+    assert {row for row in rows if not any(are_one(row, code) for code in codes)} == set()
+
+
 @functools.cache
 def refusals_that_mend():
     """{file: [(first, last line)]} of every Refused with commands."""
