@@ -46,7 +46,8 @@ Why = tuple[str, str, str, str, str]
 
 def finding(name: str, site: Site, facts: Facts, change: Change) -> Finding | None:
     """What a change of the task says is wrong; None where another finding says it."""
-    why = WHY.get(name, lambda *_: _as_planned(name, change))(site, facts, change)
+    known = WHY.get(name)
+    why = known(site, facts, change) if known else _as_planned(name, change)
     if why is None:
         return None
     severity, code, found, expected, cause = why
