@@ -11,7 +11,6 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from fabfile.core.contract import CLOUD, Change, Facts, Host, Refused, Stop
-from fabfile.core.text import counted_hosts
 from fabfile.doctor import diagnosis, uses
 from fabfile.doctor.finding import NOTE, Finding, task
 from fabfile.doctor.observation import Looked, calm
@@ -89,7 +88,7 @@ def findings(site: Site, looked: Looked, planned: Planned) -> list[Finding]:
     said = {stop.about for _, stop in looked.doubts}
     found = [one for about, one in planned.refused.items() if about not in said]
     if planned.changes and is_unconnected(site, looked):
-        hosts = {change.host for _, change in planned.changes}
+        hosts = {change.host for _, change in planned.changes} - {CLOUD}
         found.append(
             Finding(
                 NOTE,
@@ -98,8 +97,7 @@ def findings(site: Site, looked: Looked, planned: Planned) -> list[Finding]:
                 "the site",
                 "no cephx user, secret or option of it",
                 "an integrated cloud",
-                f"it was never integrated: {len(planned.changes)} changes on "
-                f"{counted_hosts(hosts)}",
+                f"it was never integrated: {len(planned.changes)} changes on {len(hosts)} hosts",
                 (task("integrate", limited=False),),
             )
         )
