@@ -231,6 +231,9 @@ def works(host, tmp_path):
     for name in ("live-ü", "new-ü"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
+    owed = tmp_path / "state" / "pending_restarts" / "ü-elsewhere"
+    owed.parent.mkdir(parents=True, exist_ok=True)
+    owed.touch()
     exchanged = {"path": str(tmp_path / "live-ü"), "new": str(tmp_path / "new-ü")}
     check = {"check": ["grep", "ü", "{}"]}
     return [
@@ -284,6 +287,7 @@ def works(host, tmp_path):
             lambda: NAME in (tmp_path / "apt.log").read_text("utf-8"),
         ),
         ("restart", {"units": ["ü"], "settle": 0}, lambda: _told(tmp_path, "restart", "ü")),
+        ("restarted", {"units": ["ü-elsewhere"]}, lambda: not owed.exists()),
         ("stop", {"units": ["ü"]}, lambda: _told(tmp_path, "stop", "ü")),
         ("enable", {"units": ["ü"]}, lambda: _told(tmp_path, "enable", "ü")),
     ]
