@@ -7,7 +7,6 @@ runs none.  Sizes, snapshots and watchers are `held`'s.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from urllib.parse import unquote
 
 from fabfile.audit.database_rows import Backup, Image, Instance, Rows, Volume
 from fabfile.audit.evidence import NOTHING, Evidence
+from fabfile.core import strict_json
 from fabfile.core.contract import Command, typed
 from fabfile.model import advice
 from fabfile.model.deployment import Cluster
@@ -291,7 +291,7 @@ def _names_of(backup: Backup) -> list[str]:
     """What the image of a backup may be called, the likeliest first."""
     found = [f"volume-{backup.volume}.backup.{backup.id}", f"volume-{backup.volume}.backup.base"]
     try:
-        told = json.loads(backup.metadata or "{}").get("base")
+        told = strict_json.loads(backup.metadata or "{}").get("base")
     except (ValueError, AttributeError):
         told = None
     return [told, *found] if isinstance(told, str) else found

@@ -6,11 +6,12 @@ nothing itself.  A row of the answer begins with its kind.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from fabfile.core.contract import BadInput
+from fabfile.core.contract import BadInput, Failed
 
 SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
 _MARKS = {
@@ -110,7 +111,7 @@ class Disk(NamedTuple):
     boot: str
 
 
-KINDS: Mapping[str, type] = {
+KINDS: Mapping[str, Any] = {
     "volume": Volume,
     "snapshot": Snapshot,
     "attachment": Attachment,
@@ -159,7 +160,7 @@ def schemas(lines: Iterable[str]) -> Schemas:
 
     Raises BadInput where Cinder's or Glance's is not there, or could be several.
     """
-    columns = frozenset((s, t, c) for s, t, c in (cells(line) for line in lines))
+    columns = frozenset(_column(line) for line in lines)
     tables = {(schema, table) for schema, table, _ in columns}
     found = {
         service: sorted(s for s in {s for s, _ in tables} if all((s, t) in tables for t in marks))
@@ -184,6 +185,13 @@ def schemas(lines: Iterable[str]) -> Schemas:
         columns,
         tuple(name for name in others if name not in one),
     )
+
+
+def _column(line: str) -> tuple[str, str, str]:
+    schema, table, column = cells(line) if line.count("\t") == 2 else (None, None, None)
+    if schema is None or table is None or column is None:
+        raise odd(line)
+    return schema, table, column
 
 
 def question(found: Schemas) -> str:
@@ -301,8 +309,28 @@ def rows(lines: Iterable[str]) -> Rows:
     found: dict[str, list[NamedTuple]] = {kind: [] for kind in KINDS}
     for line in lines:
         kind, *values = cells(line)
+        if kind not in KINDS or len(values) != _COLUMNS[kind] or not _is_sized(kind, values):
+            raise odd(line)
         found[kind].append(KINDS[kind](*values))
     return Rows(**{kind: frozenset(some) for kind, some in found.items()})  # type: ignore[arg-type]
+
+
+_COLUMNS = {kind: len(row._fields) for kind, row in KINDS.items()}
+_SIZED = {"volume", "snapshot"}
+_SIZE = re.compile(r"[0-9]{0,15}")
+
+
+def _is_sized(kind: str, values: Sequence[str]) -> bool:
+    """Whether a row of those that have a size in GiB says it as a number, or as nothing."""
+    return kind not in _SIZED or _SIZE.fullmatch(values[3]) is not None
+
+
+def odd(line: str) -> Failed:
+    """What is raised for a line that is no row of what was asked for."""
+    return Failed(
+        f"databases: expected a row of what was asked for, found {line[:80]!r}; look at what "
+        "database.defaults_file makes the client say"
+    )
 
 
 _ESCAPED = {"\\n": "\n", "\\t": "\t", "\\0": "\0", "\\\\": "\\"}

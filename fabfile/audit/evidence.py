@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fabfile.audit.database_rows import Rows, Schemas
 from fabfile.core.contract import Host, Json, Read
+from fabfile.core.shapes import LINE
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import cluster, in_force
@@ -54,9 +55,10 @@ NOTHING = Evidence()
 
 def reads(site: Site) -> list[Read]:
     """What the cluster is asked besides: its pools, and who may write them."""
+    listed = cluster.ceph(site, "auth", "list")
     return [
-        Read("pools", "argv", {"argv": cluster.ceph(site, "osd", "pool", "ls")}),
-        Read("users", "argv", {"argv": cluster.ceph(site, "auth", "list"), "mask": [cluster.KEYS]}),
+        Read("pools", "argv", {"argv": cluster.ceph(site, "osd", "pool", "ls")}, told=[LINE]),
+        Read("users", "argv", {"argv": listed, "mask": [cluster.KEYS]}, told=cluster.USERS),
     ]
 
 

@@ -10,7 +10,6 @@ Source: nova/cmd/manage.py and nova/virt/block_device.py (Zed); nova LP#1741364.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import NamedTuple
 
 from fabfile.audit import database_rows
 from fabfile.audit.database_rows import Schemas
+from fabfile.core import strict_json
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read, typed
 from fabfile.model import advice, releases
 from fabfile.model.services import NOVA_COMPUTE
@@ -144,19 +144,19 @@ def kept(lines: Iterable[str]) -> Kept:
     instances: dict[str, Instance] = {}
     attachments: list[Attachment] = []
     for line in lines:
-        kind, *cells = database_rows.cells(line)
-        if kind == "instance":
-            name, state, host, locked = cells
-            instances[name] = Instance(name, state, host, locked not in ("0", ""))
-        else:
-            instance, volume, told = cells
-            attachments.append(Attachment(kind, instance, volume, _addresses(told)))
+        match database_rows.cells(line):
+            case "instance", name, state, host, locked:
+                instances[name] = Instance(name, state, host, locked not in ("0", ""))
+            case "nova" | "cinder" as side, instance, volume, told:
+                attachments.append(Attachment(side, instance, volume, _addresses(told)))
+            case _:
+                raise database_rows.odd(line)
     return Kept(instances, tuple(attachments))
 
 
 def _addresses(told: str) -> frozenset[str]:
     try:
-        found = json.loads(told or "[]")
+        found = strict_json.loads(told or "[]")
     except ValueError:
         return frozenset()
     hosts = found if isinstance(found, list) else []

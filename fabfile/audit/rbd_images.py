@@ -5,7 +5,6 @@ Knows rbd's questions and their answers, and what they make of a finding; pure.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,9 @@ from fabfile.audit.compare import (
     trash_id,
 )
 from fabfile.audit.database_rows import Rows, Volume
-from fabfile.core.contract import Json, typed
+from fabfile.core import strict_json
+from fabfile.core.contract import Failed, Json, typed
+from fabfile.core.shapes import LINE, Shape, misfit
 from fabfile.model.deployment import Cluster
 
 _GIB = 1 << 30
@@ -119,7 +120,7 @@ def listed(pool: str, lines: Iterable[str]) -> dict[Spec, Held]:
     """The answer to all_of()."""
     sizes: dict[str, int] = {}
     snapshots: dict[str, set[str]] = {}
-    for entry in json.loads("\n".join(lines) or "[]"):
+    for entry in _parsed("\n".join(lines) or "[]", _LISTED, f"rbd ls -l of pool {pool}"):
         if "snapshot" in entry:
             snapshots.setdefault(entry["image"], set()).add(entry["snapshot"])
         else:
@@ -129,15 +130,44 @@ def listed(pool: str, lines: Iterable[str]) -> dict[Spec, Held]:
     }
 
 
-def _document(answer: Mapping[str, Json] | None) -> Json:
+_LISTED: Shape = [{"image": LINE, "size": int, "snapshot?": LINE}]
+_INFO: Shape = {
+    "size": int,
+    "features?": [LINE],
+    "mirroring?": {"state?": LINE},
+}
+_WATCHER = {"address": LINE}
+_STATUS: Shape = {"watchers?": ([_WATCHER], {"*": _WATCHER})}
+_CHILDREN: Shape = ([({}, LINE)], {"*": ({}, LINE)})
+_TRASH: Shape = [{"id": LINE, "status?": LINE, "source?": LINE}]
+
+
+def _document(answer: Mapping[str, Json] | None, shape: Shape, what: str) -> Json:
+    """What rbd says; None where it says nothing, or that it is not there.  Raises Failed."""
     if not answer or answer["code"] or not answer["out"].strip():
         return None
-    return json.loads(answer["out"])
+    return _parsed(answer["out"], shape, what)
+
+
+def _parsed(text: str, shape: Shape, what: str) -> Json:
+    try:
+        found = strict_json.loads(text)
+        said = misfit(found, shape)
+    except ValueError as error:
+        said = str(error)
+    if said:
+        raise Failed(
+            subject=what,
+            expected="JSON as rbd writes it",
+            found=f"{text[:80]!r} ({said[:200]})",
+            advice="see what rbd says on the first Ceph host",
+        )
+    return found
 
 
 def watchers(answer: Mapping[str, Json] | None) -> tuple[str, ...] | None:
     """Addresses; None where the image is not there.  Before Nautilus it is a dict."""
-    status = _document(answer)
+    status = _document(answer, _STATUS, "rbd status")
     if status is None:
         return None
     found = status.get("watchers", [])
@@ -168,7 +198,7 @@ def looked_at(
 
 def _unless_it_came(finding: Finding, info: Mapping[str, Json] | None) -> Finding | None:
     """What could not be looked at is not known to be gone."""
-    if _document(info) is not None:
+    if _document(info, _INFO, f"rbd info {finding.pool}/{finding.name}") is not None:
         return None
     return after_looking(finding, "name") if info and info["code"] == _ENOENT else finding
 
@@ -183,10 +213,11 @@ def _opened(places: Places, finding: Finding, spec: str, answers: Mapping[str, J
 
 
 def _in_trash(finding: Finding, spec: str, answers: Mapping[str, Json]) -> Finding | None:
-    entries = _document(answers.get(f"long {finding.pool}")) or []
+    listed = answers.get(f"long {finding.pool}")
+    entries = _document(listed, _TRASH, f"rbd trash ls of pool {finding.pool}") or []
     entry = next((e for e in entries if e["id"] == trash_id(finding)), None)
     waits = entry is not None and "protected" in str(entry.get("status", ""))
-    children = _document(answers.get(f"children {spec}"))
+    children = _document(answers.get(f"children {spec}"), _CHILDREN, f"rbd children {spec}")
     if entry is None or waits or children:
         return None
     # What a migration or a mirror put there is not what somebody deleted.
@@ -201,11 +232,11 @@ def _orphan(
     places: Places, finding: Finding, spec: str, answers: Mapping[str, Json]
 ) -> Finding | None:
     answer = answers.get(f"info {spec}")
-    info = _document(answer)
+    info = _document(answer, _INFO, f"rbd info {spec}")
     if info is None:
         went = answer is not None and answer["code"] == _ENOENT
         return None if went else finding
-    children = _document(answers.get(f"children {spec}"))
+    children = _document(answers.get(f"children {spec}"), _CHILDREN, f"rbd children {spec}")
     if finding.name.endswith(".deleted") and children:
         return None  # Cinder keeps it for its clones
     size = f"{info['size'] / _GIB:.2f} GiB"
@@ -215,7 +246,7 @@ def _orphan(
             f"no row names it ({size}); {len(children)} clones need it",
             places.by_hand("rbd", "children", "--all", spec),
         )
-    status = _document(answers.get(f"status {spec}"))
+    status = _document(answers.get(f"status {spec}"), _STATUS, f"rbd status {spec}")
     seen = watchers(answers.get(f"status {spec}"))
     if seen:
         return told(

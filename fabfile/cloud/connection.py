@@ -61,7 +61,6 @@ def connect(cloud_name: str, clouds_yaml: str | os.PathLike[str] | None = None) 
 
 def _region(name: str, file: str | os.PathLike[str] | None) -> CloudRegion:
     from openstack.config import OpenStackConfig  # noqa: PLC0415 (slow to load)
-    from openstack.exceptions import ConfigException  # noqa: PLC0415 (slow to load)
 
     where = str(file) if file else "clouds.yaml"
     if file and not Path(file).is_file():
@@ -72,9 +71,12 @@ def _region(name: str, file: str | os.PathLike[str] | None) -> CloudRegion:
         if name not in known:
             raise BadInput(_no_cloud(where, name, known))
         return config.get_one(name, **_defaults(config, name))
-    # os-client-config raises YAML's own errors for a file that is not YAML.
-    except (ConfigException, ValueError, OSError) as error:
-        raise BadInput(f"{where}: cloud {name!r} cannot be read: {error}") from error
+    except BadInput:
+        raise
+    # What odd YAML makes the SDK's loader raise has no common class: KeyError, TypeError ...
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else str(error)
+        raise BadInput(f"{where}: cloud {name!r} cannot be read: {said[:400]}") from error
 
 
 def _config(kind: type[OpenStackConfig], file: str | os.PathLike[str] | None) -> OpenStackConfig:

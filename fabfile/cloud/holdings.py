@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, TypedDict, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 
 from fabfile.cloud import volume_types
 from fabfile.cloud.connection import Cloud
-from fabfile.core.contract import Failed
+from fabfile.cloud.volume_types import refuse_other, vars_of
+from fabfile.core.contract import Failed, Json
+from fabfile.core.shapes import LINE, Shape
 
 if TYPE_CHECKING:
     from openstack.block_storage.v3.attachment import Attachment as CinderAttachment
@@ -73,11 +75,13 @@ def volumes(connection: Cloud) -> list[Volume]:
 def services(connection: Cloud) -> list[Service]:
     """Every cinder-volume that Cinder has a row of."""
     with _understood():
-        return [
+        found: list[Service] = [
             {"host": s.host, "up": s.state == "up", "enabled": s.status == "enabled"}
             for s in connection.block_storage.services()
             if s.binary == "cinder-volume"
         ]
+    refuse_other({"services": found}, {"services": [{"host": LINE}]})
+    return found
 
 
 def read(connection: Cloud) -> Holdings:
@@ -125,12 +129,21 @@ def _all_volumes(connection: Cloud) -> Iterable[CinderVolume]:
 
 
 def _volume(volume: CinderVolume) -> Volume:
-    return {
-        "id": volume.id,
-        "name": volume.name,
-        "host": volume.host or "",
-        "status": volume.status or "",
-    }
+    found = {name: getattr(volume, name) or "" for name in ("id", "name", "host", "status")}
+    refuse_other({"volume": found}, {"volume": _VOLUME})
+    return cast(Volume, found)
+
+
+_VOLUME: Shape = {**dict.fromkeys(("id", "host", "status"), LINE), "name": str}
+_DATA: Shape = {
+    **dict.fromkeys(("auth_username?", "secret_uuid?", "driver_volume_type?"), (None, LINE)),
+    "hosts?": (None, [LINE]),
+}
+_ATTACHED: Shape = {
+    "volume_id": (None, LINE),
+    "instance": (None, LINE),
+    "connection_info": (None, {**_DATA, "data?": (None, _DATA)}),
+}
 
 
 def _first(found: Iterable[T]) -> tuple[list[T], bool]:
@@ -141,8 +154,10 @@ def _first(found: Iterable[T]) -> tuple[list[T], bool]:
 
 def _attachment(attachment: CinderAttachment) -> Attachment | None:
     """Of an RBD attachment, who, by which secret, and through which monitors."""
-    info = attachment.connection_info or {}
-    data = info.get("data", info)
+    told: dict[str, Json] = vars_of(attachment, *_ATTACHED)
+    refuse_other({"attachment": told}, {"attachment": _ATTACHED})
+    info: dict[str, Json] = told["connection_info"] or {}
+    data = info.get("data") or info
     if "auth_username" not in data and info.get("driver_volume_type") != "rbd":
         return None
     return {

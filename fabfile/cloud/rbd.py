@@ -5,11 +5,12 @@ Knows the words to ask by and the JSON that comes back; who runs them is the cal
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol, overload
 
+from fabfile.core import strict_json
 from fabfile.core.contract import Failed, Json
+from fabfile.core.shapes import Shape, misfit
 
 
 class Ceph(Protocol):
@@ -46,17 +47,21 @@ def parse(kind: str, text: str) -> str | int | list[str]:
 
     Raises Failed if it is not that command's JSON.
     """
+    parser, shape = _PARSERS[kind]
     try:
-        return _PARSERS[kind](json.loads(text))
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        found = strict_json.loads(text)
+        said = misfit(found, shape)
+    except ValueError as error:
+        said = str(error)
+    if said:
         raise Failed(
-            f"rbd: {kind}: expected the command's JSON, found {text[:80]!r}; "
+            f"rbd: {kind}: expected the command's JSON, found {text[:80]!r} ({said[:200]}); "
             "see that rbd on the Ceph host can read the pool"
-        ) from error
+        )
+    return parser(found)
 
 
 def _parent(info: Mapping[str, Json]) -> str:
-    info["name"]
     found = info.get("parent")
     return "{pool}/{image}@{snapshot}".format(**found) if found else ""
 
@@ -81,8 +86,6 @@ def _used(usage: Mapping[str, Json]) -> int:
 
 
 def _snapshots(listed: list[Mapping[str, Json]]) -> list[str]:
-    if not isinstance(listed, list):
-        raise TypeError("no list of snapshots")
     return [item["name"] for item in listed]
 
 
@@ -91,10 +94,17 @@ def addresses(watchers: list[str]) -> set[str]:
     return {watcher.rpartition(":")[0] for watcher in watchers}
 
 
-_PARSERS: dict[str, Callable[[Json], str | int | list[str]]] = {
-    "parent": _parent,
-    "clone": _clone,
-    "watchers": _watchers,
-    "used": _used,
-    "snapshots": _snapshots,
+_WATCHER = {"address": str}
+_INFO: Shape = {
+    "name": str,
+    "parent?": (None, dict.fromkeys(("pool", "image", "snapshot"), str)),
+    "op_features?": [str],
 }
+_PARSERS: dict[str, tuple[Callable[[Json], str | int | list[str]], Shape]] = {
+    "parent": (_parent, _INFO),
+    "clone": (_clone, _INFO),
+    "watchers": (_watchers, {"watchers": ([_WATCHER], {"*": _WATCHER})}),
+    "used": (_used, {"images": [{"used_size": int}]}),
+    "snapshots": (_snapshots, [{"name": str}]),
+}
+"""{kind: (what reads its document, the document's shape)}."""

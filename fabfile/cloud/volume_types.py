@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fabfile.cloud.connection import Cloud
-from fabfile.core.contract import Failed
+from fabfile.core.contract import Failed, Json
+from fabfile.core.shapes import LINE, Shape, misfit
 
 if TYPE_CHECKING:
     from openstack.block_storage.v3.type import Type
@@ -19,7 +20,23 @@ _KEY = "volume_backend_name"
 
 def read(connection: Cloud) -> dict[str, dict[str, str]]:
     """{name: {extra spec: value}}."""
-    return {kind.name: dict(kind.extra_specs or {}) for kind in _types(connection)}
+    found = {"types": [vars_of(k, "name", "extra_specs") for k in _types(connection)]}
+    refuse_other(found, {"types": [{"name": LINE, "extra_specs": (None, {"*": str})}]})
+    return {kind["name"]: dict(kind["extra_specs"] or {}) for kind in found["types"]}
+
+
+def vars_of(told: object, *names: str) -> dict[str, Json]:
+    """Those attributes of one of the SDK's objects."""
+    return {name: getattr(told, name) for name in names}
+
+
+def refuse_other(found: Json, shape: Shape) -> None:
+    """Raises Failed where Cinder's API says something of another kind than its documents have."""
+    if said := misfit(found, shape):
+        raise Failed(
+            f"cinder: {said}; expected what the API's reference has: see that the catalog's "
+            "address leads to cinder-api itself"
+        )
 
 
 def ensure(connection: Cloud, name: str, backend_name: str) -> None:

@@ -33,20 +33,21 @@ _STEP = {
     "sign": Text("[-+~!]", "a sign"),
     "verb_was": LINE,
     "wave": int,
-    "step?": int,
-    "verb?": LINE,
-    "args?": {},
-    "guard?": {},
+    "step": int,
     "kind?": LINE,
     "subject?": LINE,
     "stays?": LINE,
     "why?": str,
-    "is?": (None, str),
-    "was?": (None, str),
-    "now?": (None, str),
+    **dict.fromkeys(("is?", "was?", "now?"), (None, str)),
+    "becomes?": str,
     "names?": [LINE],
+    "holds?": [LINE],
 }
 _SOURCE = {"file": LINE, "type": LINE, "components": [LINE], "options": {"*": str}}
+_NOT_BEGUN = {"step": int, "state": Text("failed", "a step that failed"), "why?": str}
+_BACK = {"verb": LINE, "args": {}}
+_RESTART = {"verb": LINE, "args": {"units": [LINE]}}
+_OF_A_PATH = {"verb": LINE, "args": {"path": LINE}}
 _SHAPES: dict[str, Shape] = {
     "host": {
         **dict.fromkeys(("os", "version", "codename", "name", "machine_id", "boot_id"), LINE),
@@ -79,7 +80,7 @@ _SHAPES: dict[str, Shape] = {
     "pending_restarts": [LINE],
     "disk": {"*": Row((int, int, int, int))},
     "exists": {"*": bool},
-    "run": [({"state": Text("failed", "a step"), "why?": str}, _STEP)],
+    "run": [{}],
     "runs": [LINE],
 }
 _UNIT = {"LoadState": LINE, "ActiveState": LINE, "*": str}
@@ -105,6 +106,23 @@ def _asked(read: Read) -> Shape:
     return shape
 
 
+def _step(step: Json) -> Shape:
+    """What is kept of a step, by what it says itself: how far it came, and how it is taken back."""
+    if not {"verb", "verb_was"} & set(step):
+        return _NOT_BEGUN
+    if "verb" not in step:
+        return _STEP
+    verb = step["verb"]
+    back = _RESTART if "restart" in (verb, step.get("verb_was")) else _BACK
+    back = _OF_A_PATH if verb in ("write", "remove", "no_folder") else back
+    if "volumes" in step:
+        return {**_STEP, **back, "volumes": LINE}
+    if step.get("verb_was") == "restart":
+        return {**_STEP, **back}
+    looked = dict.fromkeys(("was", "now", *(["is"] if step.get("state") == "done" else ())))
+    return {**_STEP, **back, "guard": {}, **dict.fromkeys(looked, (None, str))}
+
+
 def _argv(args: Mapping[str, Json]) -> Shape:
     return {**_ARGV, "peeled": str} if args.get("peel") else _ARGV
 
@@ -116,6 +134,8 @@ def wrong(read: Read, value: Json) -> str:
         right = isinstance(value, list) and all(type(line) is str for line in value)
         return "" if right else "expected lines, found something else"
     said = misfit(value, _asked(read))
+    if not said and read.verb == "run":
+        return next(filter(None, (misfit(step, _step(step)) for step in value)), "")
     if said or read.verb != "argv":
         return said
     if read.args and value["code"] not in read.args.get("ok", [0]):

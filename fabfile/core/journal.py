@@ -17,11 +17,11 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields
 from pathlib import Path
 
-from fabfile.core import own_files
+from fabfile.core import own_files, strict_json
 from fabfile.core.contract import BadInput, Change, Json, Plan, Ref
+from fabfile.core.shapes import Shape, Text, misfit
 
 MOST_RUNS, MOST_DAYS = 200, 365
 _RUN = re.compile(r"^[A-Za-z0-9_.-]{1,80}$")
@@ -139,6 +139,29 @@ def _prune() -> None:
 
 # Reading what was recorded
 
+CHANGES: Shape = [
+    {
+        **dict.fromkeys(("host", "thing", "sentence", "verb"), str),
+        "sign": Text("[-+~!]", "a sign"),
+        "args": {},
+        "wave": int,
+        **dict.fromkeys(("kind?", "subject?", "stays?"), str),
+        **dict.fromkeys(("diff?", "restarts?"), [str]),
+    }
+]
+"""A plan's changes, as as_data() writes them; the first records have no more than is needed."""
+_EVENT: Shape = {
+    "time": float,
+    "event": str,
+    **dict.fromkeys(("host?", "site?", "task?", "who?", "why?", "name?", "detail?"), str),
+    **dict.fromkeys(("code?", "step?"), int),
+    "failed?": {"*": str},
+    "ok?": bool,
+    "seconds?": float,
+}
+_LATEST = 253402300800
+"""The year 10000: what is later has no date."""
+
 
 def runs() -> Iterator[tuple[str, list[dict[str, Json]]]]:
     """(id, events) of every run recorded here, newest first."""
@@ -164,17 +187,10 @@ def read(run: str) -> tuple[list[dict[str, Json]], list[dict[str, Json]]]:
     if not events:
         raise BadInput(f"--run: no record of {run!r} below {folder()}; see inv history")
     try:
-        changes = json.loads((path / "plan.json").read_text())
-    except (OSError, ValueError, RecursionError):
+        changes = strict_json.loads((path / "plan.json").read_bytes())
+    except (OSError, ValueError):
         changes = []
-    return events, changes if _is_plan(changes) else []
-
-
-def _is_plan(changes: object) -> bool:
-    names = [field.name for field in fields(Change) if field.default is MISSING]
-    return isinstance(changes, list) and all(
-        isinstance(change, dict) and set(names) <= set(change) for change in changes
-    )
+    return events, [] if misfit(changes, CHANGES) else changes
 
 
 def _events(path: Path) -> list[dict[str, Json]]:
@@ -185,17 +201,9 @@ def _events(path: Path) -> list[dict[str, Json]]:
     found = []
     for line in lines:
         try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
+            event = strict_json.loads(line)
+        except ValueError:
             continue  # a run that was killed in the middle of a line
-        if _is_event(event):
+        if not misfit(event, _EVENT) and 0 <= event["time"] < _LATEST:
             found.append(event)
     return found
-
-
-def _is_event(event: object) -> bool:
-    return (
-        isinstance(event, dict)
-        and isinstance(event.get("event"), str)
-        and isinstance(event.get("time"), (int, float))
-    )

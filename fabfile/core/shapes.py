@@ -96,12 +96,13 @@ def _of_object(value: Json, shape: dict[str, Shape], at: str) -> Iterator[str]:
     if "*" in shape and any(len(key) > _LONGEST_NAME or _CONTROL.search(key) for key in value):
         yield _said(at, "names of one line", "")
         return
+    named = {name.removesuffix("?") for name in shape} - {"*"}
     for name, inner in shape.items():
         plain = name.removesuffix("?")
         below = f"{at}.{plain}" if at else plain
         if name == "*":
             for key, one in value.items():
-                if key in shape:
+                if key in named:
                     continue
                 yield from _misfits(one, inner, f"{at}.{key[:40]}" if at else key[:40])
         elif plain in value:

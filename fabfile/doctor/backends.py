@@ -309,7 +309,7 @@ def _fleeting(site: Site, looked: Looked) -> Iterator[Finding]:
                     "it is gone when libvirt restarts, and no guest starts then",
                     anew,
                 )
-            elif usage_of(xml) is None:
+            elif usage_of(xml) == "":
                 yield Finding(
                     NOTE,
                     "libvirt.usage",

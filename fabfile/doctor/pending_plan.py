@@ -23,7 +23,7 @@ from fabfile.resources import (
     service_config,
     volume_hosts,
 )
-from fabfile.resources.resource import Resource
+from fabfile.resources.resource import HOST, Resource
 
 _NAMES_UUIDS = (libvirt_secret.RESOURCE, service_config.cinder, service_config.nova)
 _OF_A_RELEASE = (
@@ -129,8 +129,15 @@ def _undecided(site: Site, looked: Looked, resource: Resource) -> bool:
         return True
     if resource in _OF_A_RELEASE and not looked.facts.release:
         return True
-    reads = {read.id for read in resource.reads(site, site.admin)}
-    return not reads <= set(looked.facts.hosts.get(site.admin.name, {}))
+    return not _asked(site, site.admin, resource) <= set(
+        looked.facts.hosts.get(site.admin.name, {})
+    )
+
+
+def _asked(site: Site, host: Host, resource: Resource) -> set[str]:
+    """What the resource asks of a host, by id; who it is, each host is asked in any case."""
+    found = {read.id for read in resource.reads(site, host)}
+    return found | {HOST.id} if found and host.name != CLOUD else found
 
 
 def _complete(site: Site, facts: Facts, resource: Resource) -> Facts:
@@ -138,7 +145,7 @@ def _complete(site: Site, facts: Facts, resource: Resource) -> Facts:
     hosts = {}
     for name, seen in facts.hosts.items():
         host = Host(CLOUD, ()) if name == CLOUD else site.host(name)
-        if all(read.id in seen for read in resource.reads(site, host)):
+        if _asked(site, host, resource) <= set(seen):
             hosts[name] = seen
     return replace(facts, hosts=hosts)
 

@@ -22,7 +22,7 @@ from fabfile.core.contract import (
 )
 from fabfile.flow.terminal import outcomes
 from fabfile.model.site import Site
-from fabfile.resources.resource import Resource
+from fabfile.resources.resource import HOST, Resource
 
 DEADLINE = 120
 """Seconds that a host may take to answer all."""
@@ -41,7 +41,7 @@ def questions(site: Site, stages: Sequence[Resource], host: Host) -> list[Read]:
     for read in (read for stage in stages for read in stage.reads(site, host)):
         asked[read.id] = read.together(asked.get(read.id, read))
     if host.name != CLOUD:
-        asked["host"] = Read("host", "host")
+        asked[HOST.id] = HOST
     return list(asked.values())
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from fabfile.core import journal, own_files
 from fabfile.core.contract import CLOUD, BadInput, Json
+from fabfile.core.shapes import LINE, misfit
 from fabfile.flow.terminal.screen import Screen
 from fabfile.model.site import Site
 from fabfile.report.shapes import Told
@@ -80,6 +81,14 @@ def show(run: str, as_json: bool) -> int:
     return 0
 
 
+_OF_A_TYPE = {"name": LINE, "backend_name": LINE}
+
+
+def _is_odd(change: dict[str, Json]) -> bool:
+    """Whether a change of a volume type does not say of which."""
+    return change["verb"] == "volume_type" and bool(misfit(change["args"], _OF_A_TYPE))
+
+
 def undone(run: str, site: Site, limited: Collection[str]) -> Undone:
     """The resource that takes a run back: the one named, else the site's last that wrote.
 
@@ -104,7 +113,7 @@ def undone(run: str, site: Site, limited: Collection[str]) -> Undone:
     whole = set(limited) >= set(site.hosts)
     cloud = [e for e in events if whole and e["event"] == "done" and e.get("host") == CLOUD]
     numbers = [event.get("step", -1) for event in cloud]
-    if any(number not in range(len(changes)) for number in numbers):
+    if any(number not in range(len(changes)) or _is_odd(changes[number]) for number in numbers):
         raise BadInput(
             f"undo: {journal.folder() / run / 'plan.json'}: expected the plan of what the run did "
             "in the cloud's API, found it damaged or gone; take that back by hand"

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fabfile.core import atomic_write, journal, own_files, site_file
+from fabfile.core import atomic_write, journal, own_files, site_file, strict_json
 from fabfile.core.contract import BadInput, Json, Plan, Stop, Unreachable
+from fabfile.core.shapes import misfit
 from fabfile.flow.session import Session
 
 FORMAT = 1
@@ -38,7 +39,7 @@ _FORMS: dict[str, Callable[[Json], bool]] = {
     "limit": lambda v: isinstance(v, str),
     "max_fail": lambda v: isinstance(v, str),
     "left_out": _texts,
-    "changes": lambda v: isinstance(v, list) and all(isinstance(change, dict) for change in v),
+    "changes": lambda v: not misfit(v, journal.CHANGES),
 }
 
 
@@ -80,10 +81,10 @@ def load(name: str) -> dict[str, Json]:
     """The file's document.  Raises BadInput for anything else than a whole plan."""
     path = site_file.expanded(name, "apply")
     try:
-        document = json.loads(own_files.read(path, "the plan"))
+        document = strict_json.loads(own_files.read(path, "the plan"))
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}; inv plan --out FILE writes one") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BadInput(
             f"{path}: expected a plan by inv plan --out, found no JSON: {error}"
         ) from None

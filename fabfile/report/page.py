@@ -7,6 +7,7 @@ text, and has no letters that a page must not have.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -51,7 +52,9 @@ def page(document: Document) -> str:
     )
 
 
+@functools.cache
 def _environment() -> Environment:
+    """Made once: it is the templates that take time, and not a page."""
     made = Environment(
         loader=PackageLoader("fabfile.report"),
         autoescape=True,

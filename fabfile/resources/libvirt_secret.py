@@ -84,7 +84,7 @@ def _for_client(
     mine = {u.lower(): answers for u, answers in secrets.items()}.get(wanted)
     changes = []
     if mine is None:
-        names = {usage_of(answers["xml"]["out"]) for answers in secrets.values()}
+        names = {_usage(host, uuid, answers["xml"]["out"]) for uuid, answers in secrets.items()}
         name = secret_uuid.usage_name(client)
         changes.append(_define(binding, wanted, f"{name} {wanted}" if name in names else name))
     elif "private='yes'" in mine["xml"]["out"]:
@@ -133,12 +133,26 @@ def _setter(binding: Binding, uuid: str, seen: Seen) -> list[str]:
     )
 
 
+def _usage(host: str, uuid: str, xml: str) -> str:
+    """As usage_of.  Raises Failed for what is no XML: a name that is taken would not be seen."""
+    found = usage_of(xml)
+    if found is None:
+        raise Failed(
+            host=host,
+            subject=f"virsh secret-dumpxml {uuid[:40]}",
+            expected="a secret's XML",
+            found=repr(xml[:80]),
+            advice="look at what libvirt says there",
+        )
+    return found
+
+
 def usage_of(xml: str) -> str | None:
-    """The usage name in a secret's XML."""
+    """The usage name in a secret's XML, '' where it has none; None for what is no XML."""
     try:
-        return ET.fromstring(xml).findtext("usage/name")  # noqa: S314 (libvirt's own)
-    except ET.ParseError:
-        raise Failed(f"virsh secret-dumpxml: expected a secret's XML, found {xml[:80]!r}") from None
+        return ET.fromstring(xml).findtext("usage/name") or ""  # noqa: S314 (libvirt's own)
+    except (ET.ParseError, ValueError, LookupError):  # of encodings: the latter two
+        return None
 
 
 def _xml(uuid: str, name: str) -> str:

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from fabfile.core.contract import Change, Facts, Host, Read
 from fabfile.model.site import Site
 
+HOST = Read("host", "host")
+"""Who a host is: asked of every one, beside what the resources ask."""
+
 
 def _no_changes(site: Site, facts: Facts) -> Sequence[Change]:
     return ()

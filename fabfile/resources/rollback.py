@@ -7,10 +7,10 @@ images; packages stay.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from fabfile.core import strict_json
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read
 from fabfile.model import phases
 from fabfile.model.site import Site
@@ -114,6 +114,13 @@ class Undone:
 
     def _cloud(self, facts: Facts) -> list[Change]:
         changes = []
+        if self.cloud and CLOUD not in facts.hosts:
+            things = ", ".join(done["thing"] for done in self.cloud)
+            raise BadInput(
+                f"cloud: the run made, in the cloud's API, {things}; expected the name of a cloud "
+                "of clouds.yaml, by which that is taken back, found none in the site file: write "
+                "it there, or take back the hosts' part alone (--limit)"
+            )
         for done in self.cloud:
             args = done["args"]
             now = facts.of(CLOUD, "volume_types").get(args["name"])
@@ -269,9 +276,24 @@ def _stays(site: Site, facts: Facts, step: dict[str, Json]) -> str | None:
             answer = seen.get(f"{kind}.{pool}")
             if answer is None:
                 return f"whether pool {pool} holds images was not seen: it is not in the site file"
-            if answer["code"] == 0 and json.loads(answer["out"] or "[]"):
-                return f"pool {pool} holds images"
+            if answer["code"] == 0 and answer["out"]:
+                found = _listed(answer["out"])
+                if found is None:
+                    return (
+                        f"whether pool {pool} holds images was not seen: rbd says no list of them"
+                    )
+                if found:
+                    return f"pool {pool} holds images"
     return None
+
+
+def _listed(text: str) -> list[Json] | None:
+    """What rbd lists; None for what is no list."""
+    try:
+        found = strict_json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, list) else None
 
 
 def _as_told_before(step: dict[str, Json]) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from fabfile.core.contract import CLOUD, BadInput, Facts, Host, Json, Read, Refused
+from fabfile.core.contract import CLOUD, BadInput, Facts, Failed, Host, Json, Read, Refused
 from fabfile.model.option_values import items
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
@@ -40,8 +40,16 @@ def enabled(options: Options) -> list[str]:
 
 
 def own_name(seen: Mapping[str, Json], options: Options) -> str:
-    """The name by which a host's services are known to Cinder."""
-    return options.get(("DEFAULT", "host")) or str(seen["host"]["hostname"])
+    """The name by which a host's services are known to Cinder.  Raises Failed for none."""
+    named = options.get(("DEFAULT", "host")) or (seen.get("host") or {}).get("hostname")
+    if not named:
+        raise Failed(
+            subject="a host with cinder-volume",
+            expected="its hostname, by which Cinder knows its services",
+            found="none",
+            advice="look at: hostname, and at /etc/hostname there",
+        )
+    return str(named)
 
 
 def service(options: Options, own: str, section: str) -> str:
@@ -142,7 +150,7 @@ def default_backend(site: Site, facts: Facts, options: Options) -> str:
 
 def _of_lvm(facts: Facts, options: Options) -> str:
     """The options that are LVM's, which is the driver where none is named."""
-    if not facts.release["cinder"].get("lvm_by_default"):
+    if not facts.release.get("cinder", {}).get("lvm_by_default"):
         return ""
     return _shown(
         {

@@ -12,7 +12,24 @@ from .states import FSID, answer, cluster, site
 FILE = {"kind": "file", "mode": "0644", "owner": "root", "group": "root", "sha256": "aa"}
 TOLD = {"code": 0, "out": "", "err": ""}
 SOURCES = {"main": "/m", "running": True, "files": [], "environment": {}}
-STEP = {"state": "done", "thing": "a", "sentence": "b", "sign": "+", "wave": 1, "verb_was": "edit"}
+STEP = {"step": 0, "state": "done", "thing": "a", "sentence": "b", "sign": "+", "wave": 1}
+STEP["verb_was"] = "edit"
+
+GUARDED = {
+    **STEP,
+    "verb": "write",
+    "args": {"path": "/x"},
+    "guard": {"path": "/x"},
+    "becomes": "bb",
+    "holds": ["volumes"],
+    **dict.fromkeys(("was", "is", "now")),
+}
+RESTARTED = {**STEP, "verb_was": "restart", "verb": "restart", "args": {"units": ["nova-api"]}}
+MOVED = {**STEP, "verb": "run", "args": {"argv": []}, "volumes": "ctl@rbd#rbd"}
+
+
+def gone(step, key):
+    return {name: value for name, value in step.items() if name != key}
 
 
 def test_every_read_has_its_shape():
@@ -36,7 +53,8 @@ def test_every_read_has_its_shape():
         ("exists", {"/x": True}),
         ("secret", "x"),
         ("run", []),
-        ("run", [STEP, {"state": "failed", "why": "x"}]),
+        ("run", [STEP, {"step": 1, "state": "failed", "why": "x"}]),
+        ("run", [GUARDED, RESTARTED, MOVED]),
     ],
 )
 def test_what_the_agent_says(verb, value):
@@ -70,6 +88,21 @@ def test_what_the_agent_says(verb, value):
         ("secret", {"x": 1}),
         ("run", [{}]),
         ("run", [{**STEP, "wave": "1"}]),
+        ("run", {}),
+        ("run", [[]]),
+        ("run", [{"step": 0, "state": "done"}]),
+        ("run", [{"state": "failed", "why": "x"}]),
+        ("run", [{"step": 0, "state": "failed", "verb_was": "edit"}]),
+        *(("run", [gone(GUARDED, key)]) for key in ("args", "guard", "was", "now", "is", "sign")),
+        ("run", [{**GUARDED, "args": {}}]),
+        ("run", [{**GUARDED, "now": 5}]),
+        ("run", [{**GUARDED, "becomes": 5}]),
+        ("run", [{**GUARDED, "holds": [{}]}]),
+        ("run", [{**GUARDED, "step": {}}]),
+        ("run", [{**RESTARTED, "args": {"units": 5}}]),
+        ("run", [{**RESTARTED, "verb": "start", "args": {}}]),
+        ("run", [{**MOVED, "volumes": []}]),
+        ("run", [gone(MOVED, "args")]),
         ("host", {"os": "debian"}),
     ],
 )

@@ -594,7 +594,7 @@ def test_what_is_taken_away_is_given_back_by_no_missing_answer():
     assert set(harmful) >= {"cinder.orphans", "guest.uuid", "keyring.admin", "user.broad"}
 
 
-_OF_NO_MATTER = ("disk", "host", "kolla", "ceph.folder", "pending", "keyring", "keyfile", "guests")
+_OF_NO_MATTER = ("disk", "kolla", "ceph.folder", "pending", "keyring", "keyfile", "guests")
 _BY_ITSELF = {
     "keyring.open",
     "ceph.AUTH_INSECURE_GLOBAL_ID_RECLAIM_ALLOWED",

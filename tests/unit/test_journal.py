@@ -158,6 +158,18 @@ def keep(name, events, plan=None):
         b"[" * 100_000,
         b'{"time": "x", "event": "run"}',
         b'{"time": null, "event": "run"}',
+        b'{"time": NaN, "event": "run"}',
+        b'{"time": 1e300, "event": "run"}',
+        b'{"time": -1, "event": "run"}',
+        b'{"time": 1, "event": "done", "host": []}',
+        b'{"time": 1, "event": "done", "host": "n1", "step": {}}',
+        b'{"time": 1, "event": "ended", "code": [1]}',
+        b'{"time": 1, "event": "ended", "code": 0, "failed": 5}',
+        b'{"time": 1, "event": "proof", "name": "x", "ok": "no"}',
+        b'{"time": 1, "event": "proof", "seconds": "long"}',
+        b'{"time": 1, "event": "run", "site": ["lab"]}',
+        b'{"time": 1, "event": "run", "who": "\\ud800"}',
+        b'{"time": ' + b"9" * 5000 + b', "event": "run"}',
     ],
 )
 def test_a_line_that_is_no_event_is_passed_over(home, odd):
@@ -169,7 +181,46 @@ def test_a_line_that_is_no_event_is_passed_over(home, odd):
     assert history.last("lab")["run"] == "r1"
 
 
-@pytest.mark.parametrize("plan", [None, b"", b"{}", b"5", b"[1]", b"null", b'[{"host": "n1"}]'])
+ODD_CHANGES = (
+    {"host": {}},
+    {"host": None},
+    {"thing": 5},
+    {"sign": "<"},
+    {"args": []},
+    {"args": {}},
+    {"args": {"name": [], "backend_name": "rbd"}},
+    {"wave": "1"},
+    {"diff": "x"},
+)
+
+
+def change_of(**odd):
+    whole = {
+        **dict.fromkeys(("thing", "sentence"), "x"),
+        "host": "cloud",
+        "verb": "volume_type",
+        "sign": "+",
+        "args": {"name": "rbd", "backend_name": "rbd"},
+        "wave": 3,
+    }
+    return json.dumps([{**whole, **odd}]).encode()
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        None,
+        b"",
+        b"{}",
+        b"5",
+        b"[1]",
+        b"null",
+        b"\xff",
+        b"[" * 100_000,
+        b'[{"host": "n1"}]',
+        *(change_of(**odd) for odd in ODD_CHANGES),
+    ],
+)
 def test_a_plan_that_is_damaged_is_named_where_it_is_needed(home, plan):
     keep("r1", GOOD + b'{"time": 2.0, "event": "done", "host": "cloud", "step": 0}\n', plan)
     assert history.show("r1", False) == 0

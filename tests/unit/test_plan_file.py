@@ -135,6 +135,9 @@ def test_a_plan_that_is_not_there(tmp_path):
         {"changes": {}},
         {"changes": [1]},
         {"changes": None},
+        {"changes": [{"host": {}}]},
+        {"changes": [{**journal.as_data([CHANGE])[0], "host": []}]},
+        {"changes": [{**journal.as_data([CHANGE])[0], "args": 5}]},
     ],
 )
 def test_a_plan_that_was_altered_by_hand_is_named(kept, more):

@@ -115,10 +115,10 @@ MAY_IMPORT = {
     "core": (),
     "model": (CONTRACT,),
     "resources": (CONTRACT, *FORMS, "fabfile.model"),
-    "audit": (CONTRACT, "fabfile.model", "fabfile.resources"),
+    "audit": (CONTRACT, *FORMS, "fabfile.model", "fabfile.resources"),
     "backup": ("fabfile.core", "fabfile.model", "fabfile.resources", "fabfile.audit"),
     "doctor": (CONTRACT, "fabfile.model", "fabfile.resources", "fabfile.audit", "fabfile.backup"),
-    "cloud": (CONTRACT, "fabfile.core.own_files"),
+    "cloud": (CONTRACT, *FORMS, "fabfile.core.own_files"),
     "report": (
         CONTRACT,
         "fabfile.core.text",

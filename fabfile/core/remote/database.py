@@ -65,7 +65,10 @@ def schemas(how):
 
 def number_of(text):
     """(10, 11, 19) of '10.11.19-MariaDB-0+deb12u1'."""
-    return tuple(int(n) for n in re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text).groups("0"))
+    found = re.match(r"([0-9]{1,9})\.([0-9]{1,9})(?:\.([0-9]{1,9}))?", text)
+    if not found:
+        raise Failed("the database's version: expected numbers, found %r" % text[:80])
+    return tuple(int(n) for n in found.groups("0"))
 
 
 def own(column="table_schema"):

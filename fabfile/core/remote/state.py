@@ -61,7 +61,7 @@ def _save(handle, value):
 def _load(handle):
     try:
         value = json.loads(os.pread(handle, 65536, 0).decode("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -226,9 +226,9 @@ def steps(run):
     for line in processes.text(data).splitlines():
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # the last line of a host that lost its power
-        if not isinstance(entry, dict) or "step" not in entry:
+        if not isinstance(entry, dict) or type(entry.get("step")) is not int:
             continue
         found.setdefault(entry["step"], {}).update(entry)
     return list(found.values())

@@ -153,7 +153,7 @@ def running():
     """The services that are at work or about to be."""
     asked = ["systemctl", "list-units", "--type=service", "--state=active,activating"]
     out = expect(asked + ["--plain", "--no-legend", "--no-pager"])[1]
-    return [line.split()[0].rpartition(".")[0] for line in out.splitlines()]
+    return [line.split()[0].rpartition(".")[0] for line in out.splitlines() if line.strip()]
 
 
 def all_active(names):
