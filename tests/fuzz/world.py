@@ -162,6 +162,10 @@ def whole_site():
         "cloud": "c",
         "hosts": hosts,
         "sudoers": {"user": "op"},
-        "backup": {"recipients": ["age1" + "q" * 58], "folder": "records"},
+        "backup": {
+            "recipients": ["age1" + "q" * 58],
+            "folder": "records",
+            "signing_key": "record.sign",
+        },
     }
     return sites.check(table, "site.toml", site_file.platforms())

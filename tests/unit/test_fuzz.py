@@ -12,6 +12,8 @@ from fabfile.cloud import holdings, volume_types
 from fabfile.core import shapes
 from fabfile.core.contract import BadInput, Facts, Failed, Stop
 from fabfile.core.remote import database, processes, state, units
+from fabfile.doctor import checks
+from fabfile.flow.inspect import survey
 from fabfile.resources import rollback, volume_storage
 from tests.fuzz import runner, targets, world
 
@@ -51,6 +53,22 @@ def test_what_the_runner_takes_for_a_failure(monkeypatch):
     assert acting(lambda case, found: bytearray(1 << 30)) == "MemoryError"
     monkeypatch.setattr(runner, "DEADLINE", 0.05)
     assert acting(lambda case, found: [None for _ in iter(int, 1)]) == "TooLong"
+
+
+@pytest.mark.parametrize("key", [b"", b"x", b"-----BEGIN OPENSSH PRIVATE KEY-----\n", None])
+def test_a_key_of_this_machine_that_is_none_ends_no_look_at_hosts(tmp_path, monkeypatch, key):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "record.sign"
+    path.write_bytes(key or b"")
+    path.chmod(0o644 if key is None else 0o600)
+    hosts, site = world.now(clouds.hosts()), world.whole_site()
+    with world.task(
+        site, hosts, {"volumes": (), "services": (), "attachments": (), "types": ()}
+    ) as opened:
+        seen = survey.look(opened("doctor"))
+    assert "here.records" in dict(seen.doubts) and seen.seen("n1", "host")
+    found = [one for one in checks.findings(site, seen)[0] if one.code == "here.records"]
+    assert "record.sign" in found[0].cause
 
 
 # What it has found: each was a traceback, or ended a look

@@ -102,13 +102,14 @@ def look(session: Session) -> Looked:
             del answers[name]
     doubts = Doubts()
     _cloud(session, answers, errors)
+    here = _here(session, doubts)
     settled = settle(site, calm(site, Facts(answers)), doubts.about)
     seen = Looked(
         facts=Facts(answers, settled.known, settled.table),
         unreachable=faults,
         errors=errors,
         clocks=_clocks(session, collected),
-        here=_here(session),
+        here=here,
         releases=tuple(release_names(site_file.releases())),
         release=settled.release,
         hazards=tuple(site_file.hazards()),
@@ -159,19 +160,19 @@ def _images(session: Session) -> dict[str, Json]:
     return collected.values[admin.name]
 
 
-def _here(session: Session) -> dict[str, Json]:
-    """What is known of this machine."""
-    file = (
-        site_file.expanded(session.site.clouds_yaml, "clouds_yaml")
-        if session.site.clouds_yaml
-        else None
-    )
+def _here(session: Session, doubts: Doubts) -> dict[str, Json]:
+    """What is known of this machine; a file of its own that is not fit ends no look at hosts."""
+    site, file, records = session.site, None, None
+    with doubts.about("here.cloud"):
+        file = site_file.expanded(site.clouds_yaml, "clouds_yaml") if site.clouds_yaml else None
+    with doubts.about("here.records"):
+        records = create.ages(site) if site.backup.recipients else None
     return {
         **{name: metadata.version(name) for name in ("fabric", "invoke")},
         "patchwork": util.find_spec("patchwork") is not None,
         "private": {str(file): file.stat().st_mode & 0o777} if file and file.is_file() else {},
         "known_hosts": session.fleet.warnings,
-        "records": create.ages(session.site) if session.site.backup.recipients else None,
+        "records": records,
     }
 
 
