@@ -120,7 +120,7 @@ def listed(pool: str, lines: Iterable[str]) -> dict[Spec, Held]:
     """The answer to all_of()."""
     sizes: dict[str, int] = {}
     snapshots: dict[str, set[str]] = {}
-    for entry in _parsed("\n".join(lines) or "[]", _LISTED, f"rbd ls -l of pool {pool}"):
+    for entry in _parsed("\n".join(lines) or "[]", _LISTED, "rbd ls -l"):
         if "snapshot" in entry:
             snapshots.setdefault(entry["image"], set()).add(entry["snapshot"])
         else:
@@ -198,7 +198,7 @@ def looked_at(
 
 def _unless_it_came(finding: Finding, info: Mapping[str, Json] | None) -> Finding | None:
     """What could not be looked at is not known to be gone."""
-    if _document(info, _INFO, f"rbd info {finding.pool}/{finding.name}") is not None:
+    if _document(info, _INFO, "rbd info") is not None:
         return None
     return after_looking(finding, "name") if info and info["code"] == _ENOENT else finding
 
@@ -214,10 +214,10 @@ def _opened(places: Places, finding: Finding, spec: str, answers: Mapping[str, J
 
 def _in_trash(finding: Finding, spec: str, answers: Mapping[str, Json]) -> Finding | None:
     listed = answers.get(f"long {finding.pool}")
-    entries = _document(listed, _TRASH, f"rbd trash ls of pool {finding.pool}") or []
+    entries = _document(listed, _TRASH, "rbd trash ls") or []
     entry = next((e for e in entries if e["id"] == trash_id(finding)), None)
     waits = entry is not None and "protected" in str(entry.get("status", ""))
-    children = _document(answers.get(f"children {spec}"), _CHILDREN, f"rbd children {spec}")
+    children = _document(answers.get(f"children {spec}"), _CHILDREN, "rbd children")
     if entry is None or waits or children:
         return None
     # What a migration or a mirror put there is not what somebody deleted.
@@ -232,11 +232,11 @@ def _orphan(
     places: Places, finding: Finding, spec: str, answers: Mapping[str, Json]
 ) -> Finding | None:
     answer = answers.get(f"info {spec}")
-    info = _document(answer, _INFO, f"rbd info {spec}")
+    info = _document(answer, _INFO, "rbd info")
     if info is None:
         went = answer is not None and answer["code"] == _ENOENT
         return None if went else finding
-    children = _document(answers.get(f"children {spec}"), _CHILDREN, f"rbd children {spec}")
+    children = _document(answers.get(f"children {spec}"), _CHILDREN, "rbd children")
     if finding.name.endswith(".deleted") and children:
         return None  # Cinder keeps it for its clones
     size = f"{info['size'] / _GIB:.2f} GiB"
@@ -246,7 +246,7 @@ def _orphan(
             f"no row names it ({size}); {len(children)} clones need it",
             places.by_hand("rbd", "children", "--all", spec),
         )
-    status = _document(answers.get(f"status {spec}"), _STATUS, f"rbd status {spec}")
+    status = _document(answers.get(f"status {spec}"), _STATUS, "rbd status")
     seen = watchers(answers.get(f"status {spec}"))
     if seen:
         return told(

@@ -87,12 +87,18 @@ _UNIT = {"LoadState": LINE, "ActiveState": LINE, "*": str}
 
 
 def _asked(read: Read) -> Shape:
-    """The shape that a question asks for: all names that it gives are to be in the answer."""
+    """The shape that a question asks for: all names that it gives are to be in the answer.
+
+    What else is named there has its shape too: several resources ask by the same id.
+    """
     shape, args = _SHAPES[read.verb], read.args
     if read.verb in ("packages", "exists") and args:
-        return {name: shape["*"] for name in args["names" if read.verb == "packages" else "paths"]}
+        return {
+            **dict.fromkeys(args["names" if read.verb == "packages" else "paths"], shape["*"]),
+            **shape,
+        }
     if read.verb == "units" and args:
-        return dict.fromkeys(args["names"], _UNIT)
+        return {**dict.fromkeys(args["names"], _UNIT), **shape}
     if read.verb == "each" and args:
         return {"*": {what: _argv(question) for what, question in args["then"].items()}}
     if read.verb == "argv":

@@ -139,8 +139,8 @@ def _usage(host: str, uuid: str, xml: str) -> str:
     if found is None:
         raise Failed(
             host=host,
-            subject=f"virsh secret-dumpxml {uuid[:40]}",
-            expected="a secret's XML",
+            subject=f"libvirt secret {uuid[:40]}",
+            expected="its XML, of virsh secret-dumpxml",
             found=repr(xml[:80]),
             advice="look at what libvirt says there",
         )

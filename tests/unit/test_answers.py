@@ -208,11 +208,17 @@ def test_json_that_is_none_or_without_bounds(text):
         strict_json.loads(text)
 
 
+_UNIT = {"LoadState": "loaded", "ActiveState": "active"}
+
+
 @pytest.mark.parametrize(
     "read, value",
     [
         (Read("p", "packages", {"names": ["a"]}), {}),
+        (Read("p", "packages", {"names": ["a"]}), {"a": "1", "nova-common": 5}),
         (Read("e", "exists", {"paths": ["/x"]}), {}),
+        (Read("e", "exists", {"paths": ["/x"]}), {"/x": True, "/y": "yes"}),
+        (Read("u", "units", {"names": ["a"]}), {"a": _UNIT, "b": []}),
         (Read("f", "file", {"path": "/x", "text": True}), FILE),
         (Read("f", "file", {"path": "/x"}), {**FILE, "mode": "rw"}),
         (Read("d", "disk", {"paths": ["/"]}), {"/": []}),

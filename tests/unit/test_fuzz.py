@@ -159,7 +159,7 @@ def test_what_rbd_does_not_say_is_named(answer):
     if answer != {}:  # without watchers there are none
         with pytest.raises(Failed, match="rbd status: expected JSON as rbd writes it"):
             rbd_images.watchers(clouds.answer(answer))
-    with pytest.raises(Failed, match="rbd ls -l of pool p: expected JSON"):
+    with pytest.raises(Failed, match="rbd ls -l: expected JSON"):
         rbd_images.listed("p", [str(answer)])
 
 
