@@ -159,6 +159,7 @@ _EVENT: Shape = {
     "ok?": bool,
     "seconds?": float,
 }
+_PROOF: Shape = {**_EVENT, "name": str, "ok": bool, "detail": str, "seconds": float}
 _LATEST = 253402300800
 """The year 10000: what is later has no date."""
 
@@ -193,6 +194,11 @@ def read(run: str) -> tuple[list[dict[str, Json]], list[dict[str, Json]]]:
     return events, [] if misfit(changes, CHANGES) else changes
 
 
+def _is_proof(event: Json) -> bool:
+    """Whether it says that it is a check of a proof, which is told as a whole."""
+    return isinstance(event, dict) and event.get("event") == "proof"
+
+
 def _events(path: Path) -> list[dict[str, Json]]:
     try:
         lines = (path / "events.jsonl").read_bytes().splitlines()
@@ -204,6 +210,9 @@ def _events(path: Path) -> list[dict[str, Json]]:
             event = strict_json.loads(line)
         except ValueError:
             continue  # a run that was killed in the middle of a line
-        if not misfit(event, _EVENT) and 0 <= event["time"] < _LATEST:
+        if (
+            not misfit(event, _PROOF if _is_proof(event) else _EVENT)
+            and 0 <= event["time"] < _LATEST
+        ):
             found.append(event)
     return found
