@@ -126,7 +126,7 @@ def _step(step: Json) -> Shape:
     if step.get("verb_was") == "restart":
         return {**_STEP, **back}
     looked = dict.fromkeys(("was", "now", *(["is"] if step.get("state") == "done" else ())))
-    return {**_STEP, **back, "guard": {}, **dict.fromkeys(looked, (None, str))}
+    return {**_STEP, **back, "guard?": {}, **dict.fromkeys(looked, (None, str))}
 
 
 def _argv(args: Mapping[str, Json]) -> Shape:

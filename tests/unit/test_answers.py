@@ -93,7 +93,7 @@ def test_what_the_agent_says(verb, value):
         ("run", [{"step": 0, "state": "done"}]),
         ("run", [{"state": "failed", "why": "x"}]),
         ("run", [{"step": 0, "state": "failed", "verb_was": "edit"}]),
-        *(("run", [gone(GUARDED, key)]) for key in ("args", "guard", "was", "now", "is", "sign")),
+        *(("run", [gone(GUARDED, key)]) for key in ("args", "was", "now", "is", "sign")),
         ("run", [{**GUARDED, "args": {}}]),
         ("run", [{**GUARDED, "now": 5}]),
         ("run", [{**GUARDED, "becomes": 5}]),
