@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from fabfile.core.contract import CLOUD, Facts, Host, Json, Read, Stop
 from fabfile.model import services
+from fabfile.model.releases import Other
 from fabfile.model.site import Site
 from fabfile.resources import client_limits, cluster, domains
 from fabfile.resources.resource import Resource
@@ -44,7 +45,8 @@ class Looked:
     than asked is there, subject is its path and found what it is.
     clocks: {host: (least, most)} seconds by which its clock is before ours.
     here: what is known of the operator's own machine.
-    releases: the names of all OpenStack releases, the oldest first; release: the site's.
+    releases: the names of all OpenStack releases, the oldest first; release: the site's;
+    other_release: that the hosts have another one than that.
     doubts: what cannot be told of the site as a whole (code, why).
     """
 
@@ -55,6 +57,7 @@ class Looked:
     here: Mapping[str, Json] = field(default_factory=dict)
     releases: tuple[str, ...] = ()
     release: str = ""
+    other_release: Other | None = None
     hazards: tuple[Mapping[str, Json], ...] = ()
     doubts: tuple[tuple[str, Stop], ...] = ()
 

@@ -26,9 +26,13 @@ class Drift(TypedDict):
 
 
 class OpenStack(TypedDict):
-    """packages: {'nova 26.2.2': hosts}."""
+    """release: the one that counts; note: '' or why that is another one than the hosts have.
+
+    packages: {'nova 26.2.2': hosts}.
+    """
 
     release: str
+    note: str
     packages: dict[str, list[str]]
 
 
@@ -75,7 +79,11 @@ def summary(site: Site, looked: Looked, planned: Planned) -> Summary:
     return {
         "roles": {role: [h.name for h in site.with_role(role)] for role in ROLES},
         "silent": sorted(looked.unreachable),
-        "openstack": {"release": looked.release, "packages": versions.openstack(looked)},
+        "openstack": {
+            "release": looked.release,
+            "note": looked.other_release.text if looked.other_release else "",
+            "packages": versions.openstack(looked),
+        },
         "libvirt": _libvirt(site, looked),
         "drift": drift(site, looked, planned),
         **_ceph(site, looked),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from fabfile.core.contract import Stop
-from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, WARNING, Finding, Step, root
+from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, WARNING, Finding, Step, root, words
 from fabfile.doctor.observation import Looked
 from fabfile.model import ceph_releases, releases
 from fabfile.model.ceph_releases import AES256K
@@ -19,12 +19,45 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """All of them."""
     yield from _libraries(site, looked)
     yield from _daemons(site, looked)
+    yield from _releases(site, looked)
 
 
 def _upgrade(site: Site, host: str) -> Step:
     platform = site.platform_of(site.host(host))
     packages = *platform.packages["libraries"], platform.packages["client"][0]
     return root(platform.by_hand("upgrade", *packages))
+
+
+_OTHER = {
+    "newer": (
+        NOTE,
+        "what is new in that release, or gone from it, is not known here",
+        words("look for an update of this program; try it on one compute first (--limit)"),
+    ),
+    "mixed": (
+        NOTE,
+        "an upgrade is under way, or was left half done",
+        words('finish the upgrade; then release = "auto" in the site file'),
+    ),
+    "stale": (
+        WARNING,
+        "options are written as another release needs them",
+        words('release = "auto" in the site file, or the name of the release that is there'),
+    ),
+}
+
+
+def _releases(site: Site, looked: Looked) -> Iterator[Finding]:
+    """Releases of OpenStack and Ceph that are others than those which count, or not known."""
+    if other := looked.other_release:
+        severity, cause, step = _OTHER[other.kind]
+        code, expected = f"release.{other.kind}", looked.release
+        yield Finding(severity, code, (), "OpenStack", other.text, expected, cause, (step,))
+    if text := ceph_releases.newer(of_cluster(site, looked)):
+        _, cause, step = _OTHER["newer"]
+        expected = ceph_releases.NAMES[-1]
+        host = (site.admin.name,)
+        yield Finding(NOTE, "ceph.newer", host, "the cluster", text, expected, cause, (step,))
 
 
 def _libraries(site: Site, looked: Looked) -> Iterator[Finding]:

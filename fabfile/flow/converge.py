@@ -33,6 +33,7 @@ from fabfile.flow.executor import Again, Executor, Gate
 from fabfile.flow.session import Session
 from fabfile.flow.settle import settle
 from fabfile.flow.terminal import outcomes
+from fabfile.model import releases
 from fabfile.resources import secret_uuid
 from fabfile.resources.resource import Resource
 
@@ -59,6 +60,7 @@ class Converger:
         self.facts = Facts({})
         self._record: journal.Journal | None = None
         self._stages: Sequence[Resource] = ()
+        self._other_release: releases.Other | None = None
 
     # Probe
 
@@ -88,6 +90,7 @@ class Converger:
         travelling.remember(self.session.context, settled.known)
         known = travelling.recall(self.session.context)
         facts = self.facts = Facts(answers, known, settled.table)
+        self._other_release = settled.other
         more = [read for stage in stages for read in stage.follow_up_reads(self.site, facts)]
         if more and self.site.cloud:
             answers[CLOUD] = {**answers.get(CLOUD, {}), **self.session.ask_cloud(more)}
@@ -115,7 +118,7 @@ class Converger:
     def plan(self, stages: Sequence[Resource], facts: Facts) -> Plan:
         """All stages as one plan; restarts last in their wave."""
         changes: list[Change] = []
-        notes: list[str] = []
+        notes = [self._other_release.text] if self._other_release else []
         for stage in stages:
             planned = stage.planned(self.site, facts, changes)
             changes += [change for change in planned if self._may_touch(change)]

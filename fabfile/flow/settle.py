@@ -43,11 +43,15 @@ class Doubts:
 
 @dataclass
 class Settled:
-    """known: {'uuid.CLIENT', 'apt.key'} as far as it is beyond doubt; the release and its data."""
+    """known: {'uuid.CLIENT', 'apt.key'} as far as it is beyond doubt; the release and its data.
+
+    other: that the hosts have another release than the one that counts.
+    """
 
     known: dict[str, str] = field(default_factory=dict)
     release: str = ""
     table: Mapping[str, Json] = field(default_factory=dict)
+    other: releases.Other | None = None
 
 
 def settle(site: Site, facts: Facts, about: About = strictly) -> Settled:
@@ -64,7 +68,8 @@ def settle(site: Site, facts: Facts, about: About = strictly) -> Settled:
         found.known |= secret_uuid.resolve(site, facts) if _shows_uuids(site, facts) else {}
     with about("release"):
         if releases.asked(facts):
-            found.release, found.table = releases.choose(site, facts, site_file.releases())
+            chosen = releases.choose(site, facts, site_file.releases())
+            found.release, found.table, found.other = chosen.name, chosen.table, chosen.other
     return found
 
 

@@ -53,8 +53,34 @@ def version(text: str | None) -> Version | None:
 
 
 def named(name: str) -> int | None:
-    """The major version of a release's name; None for a name that is not known."""
-    return NAMES.index(name.lower()) + 1 if name.lower() in NAMES else None
+    """The major version of a release's name; None for a name that is not known.
+
+    Names go through the alphabet: one that begins with a later letter than the newest is one of
+    a release to come.
+    """
+    low = name.lower()
+    if low in NAMES:
+        return NAMES.index(low) + 1
+    to_come = re.fullmatch(r"[a-z]{3,20}", low) and low[0] > NAMES[-1][0]
+    return len(NAMES) + ord(low[0]) - ord(NAMES[-1][0]) if to_come else None
+
+
+def major(text: str) -> int | None:
+    """The major version that a daemon says; a build without a number says its release's name.
+
+    'ceph version Development (no_version) squid (dev)'.
+    """
+    if one := version(text):
+        return one.major
+    found = re.search(r"^ceph version \S+ \(\S+\) ([a-z]+) \(", text)
+    return named(found.group(1)) if found else None
+
+
+def newer(number: int | None) -> str:
+    """'', or that this major version is newer than all that are known here."""
+    if number is None or number <= len(NAMES):
+        return ""
+    return f"Ceph {number} is newer than all that is known here: it is taken as {NAMES[-1]}"
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,8 @@ def status(told: Mapping[str, Json]) -> Iterator[str]:
     if packages:
         each = ", ".join(sorted(packages))
         yield _line("OpenStack", f"{told['openstack']['release'] or 'of no one release'}: {each}")
+        if told["openstack"]["note"]:
+            yield _line("", told["openstack"]["note"])
     for kind, hosts in told["libvirt"].items():
         yield _line("libvirt", f"{kind} on {named(hosts)}")
     for name, pool in told.get("pools", {}).items():

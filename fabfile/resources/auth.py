@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused
-from fabfile.model import advice, releases
+from fabfile.model import advice, ceph_releases, releases
 from fabfile.model.phases import Phase
 from fabfile.model.services import GLANCE_API
 from fabfile.model.site import Client, Site
@@ -216,4 +216,10 @@ def _widen(site: Site, name: str, old: caps.Caps, new: caps.Caps, release: int) 
     )
 
 
-RESOURCE = Resource("ceph.auth", reads, plan)
+def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
+    """That this Ceph is newer than all whose caps are known."""
+    text = ceph_releases.newer(cluster.release(facts, site.admin.name))
+    return [f"{site.admin.name}: {text}"] if text else []
+
+
+RESOURCE = Resource("ceph.auth", reads, plan, notes)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fabfile.core import strict_json
 from fabfile.core.contract import Args, BadInput, Facts, Failed, Host, Json, Read
 from fabfile.core.shapes import LINE, UUID, Shape, Text, misfit
+from fabfile.model import ceph_releases
 from fabfile.model.site import Site
 
 KEYS = r'key":\s*"([^"]+)"'
@@ -227,8 +228,8 @@ def release(facts: Facts, admin: str) -> int:
     else:
         versions = _told(facts, admin, "ceph.versions")
         texts = list(versions.get("mon") or versions.get("overall") or ())
-    found = [re.match(r"ceph version (\d+)\.", text) for text in texts]
-    majors = [int(version.group(1)) for version in found if version]
+    found = [ceph_releases.major(text) for text in texts]
+    majors = [number for number in found if number is not None]
     if not majors or len(majors) < len(found):
         raise BadInput(
             host=admin,

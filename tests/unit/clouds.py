@@ -9,7 +9,7 @@ from fabfile.core import site_file
 from fabfile.core.contract import CLOUD, Facts
 from fabfile.doctor import checks
 from fabfile.doctor.observation import Looked
-from fabfile.flow.inspect.survey import release_names
+from fabfile.model import releases
 from fabfile.resources import auth, service_config
 
 from .states import (
@@ -35,7 +35,7 @@ MONITOR = "10.0.0.1"
 INSTANCE = "0d1a0000-0000-4000-8000-000000000001"
 VOLUME = "0f1e0000-0000-4000-8000-000000000001"
 CEPH_CONF = f"[global]\nfsid = {FSID}\nmon_host = {MONITOR}:6789\n"
-RELEASES = tuple(release_names(site_file.releases()))
+RELEASES = tuple(releases.names(site_file.releases()))
 HAZARDS = tuple(site_file.hazards())
 FOLDER = {"kind": "directory", "mode": "0755", "owner": "root", "group": "root"}
 BEGAN = 1000.0

@@ -39,7 +39,7 @@ def site(**more):
 
 def release(name):
     """All that a release needs, as Facts hold it."""
-    return releases.choose(site(release=name), Facts({}), site_file.releases())[1]
+    return releases.choose(site(release=name), Facts({}), site_file.releases()).table
 
 
 ZED = release("zed")

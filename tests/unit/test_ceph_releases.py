@@ -79,12 +79,42 @@ def test_a_feature_says_since_when():
     assert Feature({13: (13, 2, 0)}).since() == "13.2.0"
 
 
-@pytest.mark.parametrize("name, major", [("luminous", 12), ("Mimic", 13), ("umbrella", 21)])
+@pytest.mark.parametrize(
+    "name, major",
+    [
+        ("luminous", 12),
+        ("Mimic", 13),
+        ("umbrella", 21),
+        ("vampyropod", 22),  # one to come: the names go through the alphabet
+        ("Zebra", 26),
+    ],
+)
 def test_names(name, major):
     assert ceph_releases.named(name) == major
 
 
-@pytest.mark.parametrize("name", ["", "unknown", "rhcs"])
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("ceph version 22.0.0 (abc) vampyropod (dev)", 22),
+        ("ceph version Development (no_version) squid (dev)", 19),
+        ("ceph version Development (no_version) vampyropod (dev)", 22),
+        ("ceph version Development (no_version)", None),
+        ("ceph version Development (no_version) custom (dev)", None),
+        ("odd", None),
+    ],
+)
+def test_the_release_of_a_daemon(text, number):
+    assert ceph_releases.major(text) == number
+
+
+@pytest.mark.parametrize(("number", "said"), [(None, ""), (12, ""), (21, ""), (22, "umbrella")])
+def test_a_ceph_to_come_is_said(number, said):
+    assert bool(ceph_releases.newer(number)) == bool(said)
+    assert said in ceph_releases.newer(number)
+
+
+@pytest.mark.parametrize("name", ["", "unknown", "rhcs", "v", "v16", "vesta 2", "vesta;rm"])
 def test_a_name_that_is_none(name):
     assert ceph_releases.named(name) is None
 

@@ -29,6 +29,7 @@ from fabfile.doctor import hosts as machines
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, commands, folded, healthy
 from fabfile.flow import gather
 from fabfile.model.advice import shown
+from fabfile.model.releases import Other
 from fabfile.resources import backup_tools, chain, domains
 from fabfile.resources.sed import setting, without
 
@@ -363,6 +364,30 @@ def test_a_ceph_of_no_number_is_said_once_and_the_rest_is_looked_at(version):
     by_code = {one.code: one for one in found(change)}
     assert set(by_code) == {"refused.ceph.pools", "pool.size"}
     assert version in by_code["refused.ceph.pools"].found
+
+
+OTHERS = {"newer": NOTE, "mixed": NOTE, "stale": WARNING}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_release_that_is_another_one_than_counts(kind):
+    one = the_one(lambda cloud: None, other_release=Other(kind, "OpenStack Nova 35 is newer"))
+    assert (one.severity, one.code, one.hosts) == (OTHERS[kind], f"release.{kind}", ())
+    assert one.found == "OpenStack Nova 35 is newer" and one.expected == "zed" and one.mend
+
+
+def of_ceph(number):
+    def change(cloud):
+        version = f"ceph version {number} (abc) vampyropod (dev)"
+        cloud["ceph01"]["ceph.version"] = answer({"version": version})
+        cloud["ceph01"]["ceph.versions"] = answer({"mon": {version: 3}, "overall": {version: 3}})
+
+    return change
+
+
+def test_a_ceph_that_is_newer_than_all_that_are_known():
+    (one,) = [f for f in found(of_ceph("22.0.0")) if f.code == "ceph.newer"]
+    assert (one.severity, one.hosts, one.expected) == (NOTE, ("ceph01",), "umbrella")
 
 
 def test_another_cloud_behind_the_names_is_said_once():

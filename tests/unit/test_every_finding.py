@@ -35,6 +35,7 @@ from fabfile.doctor.finding import commands
 from fabfile.doctor.observation import Looked
 from fabfile.model import advice
 from fabfile.model.advice import LOOKS, RULES, Effect, lacking, may_be_typed, rule, shown
+from fabfile.model.releases import Other
 from fabfile.resources import backup_tools, client_limits, service_config
 
 from . import (
@@ -291,6 +292,8 @@ INPUTS = [
     ),
     (no_tools, {"site": site(backup={"recipients": ["age1" + "q" * 58]})}),
     (several_backends, {}),
+    *((lambda cloud: None, {"other_release": Other(kind, "n")}) for kind in broken.OTHERS),
+    (broken.of_ceph("22.0.0"), {}),
     (renamed, {"site": site(cloud="c", cinder={"replaces": "old"})}),
     *((lambda cloud: None, {"here": told}) for told in HERES),
     (old_client, {}),

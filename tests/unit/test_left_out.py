@@ -9,6 +9,7 @@ from fabfile.core.contract import Facts, Host, Read, Unreachable
 from fabfile.flow import gather
 from fabfile.flow.converge import Converger
 from fabfile.model import releases
+from fabfile.model.releases import Other
 from fabfile.resources import chain, secret_uuid
 
 from .states import (
@@ -66,13 +67,24 @@ def facts(site, left_out=(), **more):
         hosts.setdefault(host.name, {name: ANSWERS[name] for name in asked & set(ANSWERS)})
     hosts = {name: {**seen, **more.get(name, {})} for name, seen in hosts.items()}
     seen = Facts({name: hosts[name] for name in hosts if name not in left_out})
-    table = releases.choose(site, seen, site_file.releases())[1]
+    table = releases.choose(site, seen, site_file.releases()).table
     return Facts(seen.hosts, secret_uuid.resolve(site, seen), table)
 
 
 def planned(site, seen, failed=None):
-    run = SimpleNamespace(site=site, failed=failed or {}, _may_touch=lambda change: True)
+    return plan_of(site, seen, failed)
+
+
+def plan_of(site, seen, failed=None, other=None):
+    run = SimpleNamespace(
+        site=site, failed=failed or {}, _may_touch=lambda change: True, _other_release=other
+    )
     return Converger.plan(run, chain.RESOURCES, seen)
+
+
+def test_a_plan_says_first_that_the_release_is_another_one():
+    plan = plan_of(site(), facts(site()), other=Other("newer", "Nova 35 is newer"))
+    assert plan.notes[0] == "Nova 35 is newer"
 
 
 @pytest.mark.parametrize("more", SITES)

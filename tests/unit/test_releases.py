@@ -1,4 +1,4 @@
-"""What each OpenStack release is given, Grizzly to 2026.1: options and caps, as tables.
+"""What each OpenStack release is given, Grizzly to 2026.2: options and caps, as tables.
 
 The values are typed from the releases' own documentation, not read from config/releases.
 """
@@ -46,6 +46,7 @@ RELEASES = {
     "2025.1": (("2:31.0.0-6+deb13u1", "2:30.0.0-3", "2:26.0.0-2"), "18.2.7"),
     "2025.2": (("3:32.0.0-0ubuntu1", "2:31.0.0-0ubuntu1", "2:27.0.0-0ubuntu1"), "20.2.0"),
     "2026.1": (("3:33.0.0-0ubuntu1", "2:32.0.0-0ubuntu1", "2:28.0.0-0ubuntu1"), "20.2.4"),
+    "2026.2": (("1:34.0.0~rc1-2", "2:33.0.0~rc1-1", "2:29.0.0~rc1-1"), "20.2.4"),
 }
 ORDER = list(RELEASES)
 
@@ -82,7 +83,7 @@ HEAD |= {"mode": "0644", "owner": "root", "group": "root"}
 def planned(name, service, active=(), **more):
     """The changes of one service's file, for a file with these options in force."""
     named = site(name, **more)
-    table = releases.choose(named, Facts({}), site_file.releases())[1]
+    table = releases.choose(named, Facts({}), site_file.releases()).table
     hosts = {
         "ctl": {"glance.conf": conf(active), "cinder.conf": conf(active), "cinder.head": HEAD},
         "n1": {"nova.conf": conf(active), "nova.disks": {}},
@@ -131,7 +132,7 @@ GLANCE = spans(
     ),
     (
         "train",
-        "2026.1",
+        "2026.2",
         options(
             DEFAULT={"enabled_backends": "file:file,http:http,rbd:rbd", **DIRECT},
             glance_store={"default_backend": "rbd"},
@@ -168,7 +169,7 @@ CINDER = spans(
     ("mitaka", "pike", options(DEFAULT=V2, rbd={**BACKEND, **DISCARD})),
     (
         "queens",
-        "2026.1",
+        "2026.2",
         options(DEFAULT={"enabled_backends": "rbd"}, rbd={**BACKEND, **DISCARD}),
     ),
 )
@@ -176,7 +177,7 @@ CINDER = spans(
 VOLUMES = {"rbd_user": "volumes", "rbd_secret_uuid": UUID}
 NOVA = spans(
     ("grizzly", "havana", options(DEFAULT=VOLUMES)),
-    ("icehouse", "2026.1", options(libvirt=VOLUMES)),
+    ("icehouse", "2026.2", options(libvirt=VOLUMES)),
 )
 VMS = {"rbd_user": "vms", "rbd_secret_uuid": UUID, "disk_cachemodes": "network=writeback"}
 DISKS = {
@@ -204,7 +205,7 @@ NOVA_EPHEMERAL = spans(
         ),
     ),
     ("icehouse", "icehouse", options(libvirt={**DISKS, **NO_INJECTION})),
-    ("juno", "2026.1", options(libvirt={**DISKS, "hw_disk_discard": "unmap"})),
+    ("juno", "2026.2", options(libvirt={**DISKS, "hw_disk_discard": "unmap"})),
 )
 
 CLASS_READ = "allow class-read object_prefix rbd_children, "
@@ -229,7 +230,7 @@ CAPS = spans(
     ("pike", "train", PROFILES),
     ("ussuri", "ussuri", WITH_MGR),
     ("victoria", "victoria", PROFILES),  # Debian 11's Ceph is Nautilus
-    ("wallaby", "2026.1", WITH_MGR),
+    ("wallaby", "2026.2", WITH_MGR),
 )
 
 
@@ -237,7 +238,7 @@ CAPS = spans(
 def test_every_release_is_in_one_file(name):
     tables = site_file.releases()
     assert sum(name in table["versions"].values() for table in tables) == 1
-    assert releases.choose(site(name), Facts({}), tables)[0] == name
+    assert releases.choose(site(name), Facts({}), tables).name == name
 
 
 def test_no_version_is_in_two_files():
@@ -251,7 +252,7 @@ def test_every_release_is_told_by_any_of_its_packages(name, package):
     names = ("nova-common", "glance-common", "cinder-common")
     seen = {n: None for n in names} | {names[package]: RELEASES[name][0][package]}
     facts = Facts({"ctl": {releases.READ.id: seen}})
-    assert releases.choose(site(), facts, site_file.releases())[0] == name
+    assert releases.choose(site(), facts, site_file.releases()).name == name
 
 
 @pytest.mark.parametrize("name", ORDER)
@@ -378,14 +379,14 @@ def test_a_backend_in_default_is_never_orphaned(name):
 CLONES = spans(
     ("grizzly", "2023.1", [("in use", "busy"), ("in use", "deleted")]),
     ("2023.2", "2023.2", [("in use", "busy"), ("trash", "deleted")]),
-    ("2024.1", "2026.1", [("in use", "deleted"), ("trash", "deleted")]),
+    ("2024.1", "2026.2", [("in use", "deleted"), ("trash", "deleted")]),
 )
-LOOKS = spans(("grizzly", "xena", False), ("yoga", "2023.1", True), ("2023.2", "2026.1", False))
+LOOKS = spans(("grizzly", "xena", False), ("yoga", "2023.1", True), ("2023.2", "2026.2", False))
 
 
 @pytest.mark.parametrize("name", ORDER)
 def test_clones(name):
-    table = releases.choose(site(name), Facts({}), site_file.releases())[1]
+    table = releases.choose(site(name), Facts({}), site_file.releases()).table
     told = table["clones"]
     assert [(told["image"][v], told["snapshot"][v]) for v in ("v1", "v2")] == CLONES[name]
     assert told["volume"] == {"v1": "deleted", "v2": "deleted"}

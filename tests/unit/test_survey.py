@@ -12,8 +12,9 @@ from fabfile.doctor.finding import ERROR, Finding, task, words
 from fabfile.doctor.summary import summary
 from fabfile.flow import session
 from fabfile.flow.inspect import survey
-from fabfile.flow.inspect.survey import TimedCollector, release_names
+from fabfile.flow.inspect.survey import TimedCollector
 from fabfile.flow.session import Options
+from fabfile.model import releases
 from fabfile.report import text
 
 from .clouds import found, hosts, looked
@@ -55,14 +56,14 @@ def test_what_could_not_be_looked_at_is_known_by_its_read(monkeypatch):
 
 
 def test_releases_in_the_order_of_time():
-    names = release_names(site_file.releases())
+    names = releases.names(site_file.releases())
     assert names[:3] == ["grizzly", "havana", "icehouse"]
-    assert names[-2:] == ["2025.2", "2026.1"]
+    assert names[-2:] == ["2026.1", "2026.2"]
     assert names.index("queens") < names.index("stein") < names.index("zed")
 
 
 def test_every_hazard_names_releases_that_are_known():
-    names = release_names(site_file.releases())
+    names = releases.names(site_file.releases())
     for hazard in site_file.hazards():
         assert {hazard.get("since", "zed"), hazard.get("until", "zed")} <= set(names)
         assert hazard["severity"] in ("error", "warning", "note")

@@ -77,7 +77,9 @@ def test_what_an_operator_chose_for_ephemeral_disks_stays(key, value):
 def test_in_every_release_recommended_values_are_set_only_where_absent(name, service):
     made = of_release(name, service)
     options = [(s, k, v) for c in made for s, k, v in c.args.get("edits", [])]
-    table = releases.choose(site(release=name), Facts({}), clouds.site_file.releases())[1][service]
+    table = releases.choose(site(release=name), Facts({}), clouds.site_file.releases()).table[
+        service
+    ]
     ours = ("rbd_user", "rbd_secret_uuid")
     advised = [
         one for one in options if wanted_options.reason(table, one[1]) and one[1] not in ours

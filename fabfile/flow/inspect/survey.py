@@ -35,6 +35,7 @@ from fabfile.flow.gather import FactCollector
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.settle import Doubts, settle
 from fabfile.flow.terminal import outcomes
+from fabfile.model import releases
 from fabfile.report import text
 from fabfile.report.shapes import Told
 
@@ -110,8 +111,9 @@ def look(session: Session) -> Looked:
         errors=errors,
         clocks=_clocks(session, collected),
         here=here,
-        releases=tuple(release_names(site_file.releases())),
+        releases=tuple(releases.names(site_file.releases())),
         release=settled.release,
+        other_release=settled.other,
         hazards=tuple(site_file.hazards()),
         doubts=tuple(doubts.kept),
     )
@@ -130,13 +132,6 @@ def _cloud(session: Session, answers: dict[str, Json], errors: dict[tuple[str, s
         answers[CLOUD] = {**types, **holdings.read(connection)}
     except Stop as stop:
         errors[CLOUD, "api"] = stop
-
-
-def release_names(tables: Sequence[Mapping[str, Json]]) -> list[str]:
-    """The releases' names, the oldest first: years and halves came before numbers."""
-    versions = {float(v): str(n) for table in tables for v, n in table["versions"].items()}
-    years = sorted(v for v in versions if v > 2000)
-    return [versions[v] for v in (*years, *sorted(v for v in versions if v < 2000))]
 
 
 def _clocks(session: Session, collected: TimedCollector) -> dict[str, tuple[float, float]]:

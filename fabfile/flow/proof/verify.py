@@ -151,7 +151,7 @@ def dependents(session: Session) -> Expected:
     asked = {host: [releases.READ] for host in site.with_role("glance", "cinder")}
     answers = session.ask(asked) if asked else {}
     try:
-        table = releases.choose(site, Facts(answers), site_file.releases())[1]
+        table = releases.choose(site, Facts(answers), site_file.releases()).table
     except BadInput:
         return Expected(v2=site.clone_v2)
     return Expected(table["clones"], site.clone_v2)
