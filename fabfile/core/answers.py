@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 
 from fabfile.core import strict_json
-from fabfile.core.contract import Json, Message, Read, Unreachable
+from fabfile.core.contract import Json, Message, Read, Unbelieved
 from fabfile.core.shapes import LINE, Row, Shape, Text, misfit
 
 IN_PARTS = {"lines", "rows"}
@@ -186,9 +186,9 @@ _LATEST = 4102444800
 """2100: the numbers of runs begin with the time, and hosts refuse a lower one for ever."""
 
 
-def unasked(host: str) -> Unreachable:
+def unasked(host: str) -> Unbelieved:
     """What is raised for a host that says something else."""
-    return Unreachable(host=host, found="answers what it was not asked")
+    return Unbelieved(host=host, found="answers what it was not asked")
 
 
 def is_message(message: Message) -> bool:
@@ -219,7 +219,7 @@ class Expected:
         self.until = time.monotonic() + float(work.get("deadline", 600)) + self.GRACE
 
     def take(self, message: Message) -> Message:
-        """The message, long texts cut.  Raises Unreachable for another shape, or one too many."""
+        """The message, long texts cut.  Raises Unbelieved for another shape, or one too many."""
         if not is_message(message) or not self._is_due(message["t"], message):
             raise unasked(self._host)
         return {
@@ -252,7 +252,7 @@ class Expected:
         # An empty line takes memory too.
         self._reads[read] -= sum(len(line) + 64 for line in lines) + 64
         if self._reads[read] < 0:
-            raise Unreachable(
+            raise Unbelieved(
                 host=self._host,
                 subject=read,
                 found="answers without end",

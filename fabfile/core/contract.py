@@ -11,9 +11,12 @@ nothing of Ceph, OpenStack or SSH.
     |  |- UnknownHostKey     its key is in no known_hosts
     |  |- WrongHostKey       its key is another than known_hosts has
     |  |- LoginRefused       it takes no key of this user
+    |  |- NoSession          its login works, or is slow, and no session opens
     |  |- NeedsPassword      sudo asks for a password there
     |  |- SudoRefused        sudo does not let the agent run there
-    |  `- NoPython           there is nothing that could run the agent
+    |  |- NoPython           there is nothing that could run the agent
+    |  |- NoAgent            a session opens, and the agent does not start in it
+    |  `- Unbelieved         what it answers cannot be an agent's answers
     |- Locked        5   somebody else is at work
     |- Unproved      6   the work was done, and the proof of it failed
     |- Unknown       7   a connection was cut; what happened must be read again
@@ -170,6 +173,10 @@ class LoginRefused(Unreachable):
     """It takes no key of this user."""
 
 
+class NoSession(Unreachable):
+    """It speaks SSH and knows the user; what it does for a login does not come to an end."""
+
+
 class NeedsPassword(Unreachable):
     """sudo asks for a password there."""
 
@@ -180,6 +187,14 @@ class SudoRefused(Unreachable):
 
 class NoPython(Unreachable):
     """There is nothing that could run the agent."""
+
+
+class NoAgent(Unreachable):
+    """A session opens there, and the agent does not start in it."""
+
+
+class Unbelieved(Unreachable):
+    """It answers what an agent that was asked this would not."""
 
 
 class Locked(Stop):

@@ -9,9 +9,12 @@ from fabfile.core.contract import (
     Failed,
     LoginRefused,
     NeedsPassword,
+    NoAgent,
     NoPython,
+    NoSession,
     Stop,
     SudoRefused,
+    Unbelieved,
     UnknownHostKey,
     WrongHostKey,
     typed,
@@ -50,6 +53,28 @@ _FAULTS: dict[type[Stop], tuple[str, str, tuple[Step, ...]]] = {
         "host.unreachable",
         "no key of yours is in its authorized_keys",
         (words("ssh-copy-id there, or name IdentityFile in the SSH configuration"),),
+    ),
+    NoSession: (
+        "host.session",
+        "it is up and knows the user; what it does at a login (PAM, a directory service, DNS) is "
+        "slow or refuses, and so no command runs there",
+        (
+            words(
+                "see there, at its console or with ssh -v, what a login waits for: its sshd's "
+                "journal, /etc/pam.d/sshd, loginctl list-sessions; then look again"
+            ),
+        ),
+    ),
+    NoAgent: (
+        "host.agent",
+        "it is up and its login works; its login shell, a ForceCommand or a slow sudo keeps "
+        "commands from being run",
+        (words("type there, over ssh: sudo -n python3 -V; what it says is the cause"),),
+    ),
+    Unbelieved: (
+        "host.agent",
+        "it is up and its login works; what answers there is no agent that was asked this",
+        (words("see what else writes to the output of a command over ssh there, and look again"),),
     ),
     SudoRefused: ("host.unreachable", "sudo does not let the agent run", _SUDO),
     NoPython: ("host.unreachable", "the agent needs python3 there", _SUDO),

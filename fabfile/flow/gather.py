@@ -18,7 +18,7 @@ from fabfile.core.contract import (
     Read,
     Secret,
     Stop,
-    Unreachable,
+    Unbelieved,
 )
 from fabfile.flow.terminal import outcomes
 from fabfile.model.site import Site
@@ -115,7 +115,7 @@ class FactCollector:
     def missing(self) -> dict[str, Stop]:
         """{host: why} of those that have not answered all."""
         return {
-            host: Unreachable(host=host, found=f"left {name} without an answer")
+            host: Unbelieved(host=host, found=f"left {name} without an answer")
             for host, name in self._asked
             if name not in self.values[host]
         }

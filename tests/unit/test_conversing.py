@@ -3,12 +3,13 @@
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import paramiko
 import pytest
 
-from fabfile.core import agent_program
-from fabfile.core.contract import Unreachable
+from fabfile.core import agent_program, known_hosts
+from fabfile.core.contract import LoginRefused, NoAgent, NoPython, NoSession, Unreachable
 from fabfile.core.ssh import connecting, conversing
 
 OTHER = agent_program.OTHER_PYTHON
@@ -116,3 +117,132 @@ def test_a_connection_that_is_closed_leaves_no_thread():
     made.close()
     assert not made.is_alive() and time.monotonic() - began < connecting.MOMENT
     server.close()
+
+
+class Sshd(paramiko.ServerInterface):
+    """A server that lets everybody in, and is slow or odd after that; released at the end."""
+
+    def __init__(self, opens="", runs="", code=0):
+        self.opens, self.runs, self.code = opens, runs, code
+        self.released = threading.Event()
+
+    def check_auth_none(self, username):
+        return paramiko.AUTH_SUCCESSFUL
+
+    def get_allowed_auths(self, username):
+        return "none"
+
+    def check_channel_request(self, kind, chanid):
+        if self.opens == "slow":  # as behind a PAM module that waits for something
+            self.released.wait(20)
+        refused = paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        if self.opens == "cut":
+            self.transport.close()
+        return refused if self.opens == "refused" else paramiko.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel, command):
+        if self.runs == "slow":
+            self.released.wait(20)
+        if self.runs == "cut":
+            self.transport.close()
+        if self.runs == "":
+            threading.Timer(0.05, self._end, [channel]).start()  # after the answer to this
+        return self.runs != "refused"
+
+    def _end(self, channel):
+        channel.send_exit_status(self.code)
+        channel.close()
+
+
+@pytest.fixture
+def behind(monkeypatch):
+    """A connection to such a server, logged in."""
+    monkeypatch.setattr(connecting, "SESSION", 0.4)
+    made = []
+
+    def logged_in(server):
+        ours, theirs = socket.socketpair()
+        server.transport = paramiko.Transport(theirs)
+        server.transport.add_server_key(paramiko.ECDSAKey.generate())
+        server.transport.start_server(event=threading.Event(), server=server)
+        transport = connecting.Transport(ours)
+        transport.start_client(timeout=10)
+        transport.auth_none("op")
+        one = conversing.HostConnection("10.0.0.9", user="op")
+        one.prepare("n1", known_hosts.KnownHosts(), None, conversing.Shared())
+        one.transport = one.client._transport = transport
+        made.append((server, one))
+        return one
+
+    yield logged_in
+    for server, one in made:
+        server.released.set()
+        one.close()
+        server.transport.close()
+
+
+NO_SESSION = r"^n1: 10.0.0.9:22 lets user op log in, and"
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"opens": "slow"}, f"{NO_SESSION} no session opens within 0.4 s"),
+        ({"opens": "refused"}, rf"{NO_SESSION} opens no session \(Administratively"),
+        ({"opens": "cut"}, f"{NO_SESSION} then ends the connection"),
+        ({"runs": "slow"}, f"{NO_SESSION} no session opens within 0.4 s"),
+        ({"runs": "refused"}, f"{NO_SESSION} then ends the connection"),
+        ({"runs": "cut"}, f"{NO_SESSION} then ends the connection"),
+    ],
+)
+@pytest.mark.parametrize("way", ["agent", "command"])
+def test_a_login_that_leads_to_no_session_is_said_to_be_that(behind, way, how, said):
+    one = behind(Sshd(**how))
+    began = time.monotonic()
+    with pytest.raises(NoSession, match=said):
+        one._started() if way == "agent" else one.ask(lambda c: c.run("true", hide=True, warn=True))
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_command_that_ends_is_an_answer(behind, code):
+    one = behind(Sshd(code=code))
+    assert one.ask(lambda c: c.run("which x", hide=True, warn=True)).exited == code
+
+
+def test_a_command_that_hangs_is_no_answer(behind):
+    server = Sshd(runs="begun")
+    with pytest.raises(NoSession, match="within 0.4 s"):
+        behind(server).ask(lambda c: c.run("which x", hide=True, warn=True))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (paramiko.AuthenticationException("Authentication timeout."), NoSession, "within 15 s"),
+        (paramiko.AuthenticationException("Authentication failed."), LoginRefused, "refuses user"),
+        (TimeoutError(), Unreachable, "does not answer within 10 s"),
+    ],
+)
+def test_why_a_login_fails(behind, error, kind, said):
+    why = connecting.fault("n1", error, behind(Sshd()))
+    assert type(why) is kind and said in why.found
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "said"),
+    [
+        (None, NoAgent, "nothing comes of sudo and python3 within 25 s"),
+        (1, NoAgent, r"did not start \(exit code 1\)"),
+        (127, NoPython, "python3 or sudo is missing"),
+    ],
+)
+def test_an_agent_that_does_not_start_is_no_host_that_is_down(code, kind, said):
+    class Silent(Agent):
+        channel = SimpleNamespace(close=lambda: None)
+
+        def complained(self):
+            return ""
+
+    with pytest.raises(kind, match=said):
+        raise conversing._no_agent("n1", Silent(code=code))

@@ -16,9 +16,12 @@ from fabfile.core.contract import (
     Failed,
     LoginRefused,
     NeedsPassword,
+    NoAgent,
     NoPython,
+    NoSession,
     Secret,
     SudoRefused,
+    Unbelieved,
     UnknownHostKey,
     Unreachable,
     WrongHostKey,
@@ -855,7 +858,10 @@ def test_a_host_that_does_not_answer_is_a_finding_and_the_rest_is_looked_at():
     assert codes == {("host.unreachable", ("n2",)), ("libvirt.missing", ("n1",))}
 
 
-FAULTS = (UnknownHostKey, NeedsPassword, LoginRefused, NoPython, SudoRefused, WrongHostKey)
+FAULTS = (
+    *(UnknownHostKey, NeedsPassword, LoginRefused, NoPython, SudoRefused, WrongHostKey),
+    *(NoSession, NoAgent, Unbelieved),
+)
 
 
 @pytest.mark.parametrize(
@@ -867,12 +873,17 @@ FAULTS = (UnknownHostKey, NeedsPassword, LoginRefused, NoPython, SudoRefused, Wr
         (NoPython, "python3 or sudo is missing", "host.unreachable", "inv hosts.check"),
         (SudoRefused, "sudo wants a terminal", "host.unreachable", "inv hosts.check"),
         (WrongHostKey, "it is another", "host.unreachable", "ssh-keygen -lf"),
+        (NoSession, "lets user op log in", "host.session", "what a login waits for"),
+        (NoAgent, "the agent did not start", "host.agent", "sudo -n python3 -V"),
+        (Unbelieved, "answers what it was not asked", "host.agent", "writes to the output"),
+        (Unreachable, "does not answer within 10 s", "host.unreachable", "see that it runs"),
     ],
 )
 def test_why_a_host_is_not_reached(kind, text, code, mend):
     one = the_one(without_answers("n2"), unreachable={"n2": kind(host="n2", found=text)})
     assert one.code == code
     assert mend in ran(one)[0][0]
+    assert ("is down" in one.cause) == (kind is Unreachable)
 
 
 def test_a_cluster_that_is_silent_is_one_finding_and_hosts_are_looked_at():

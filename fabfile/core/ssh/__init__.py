@@ -56,6 +56,10 @@ class RoleGroup(Group):
         """{connection: result or exception}; unlike Fabric's own, it never raises."""
         return self._each(lambda c: getattr(c, method)(*args, **kwargs), self.forks)
 
+    def each(self, action: Callable[[HostConnection], object]) -> GroupResult:
+        """{connection: what the action returns or raises}, so many at a time."""
+        return self._each(action, self.forks)
+
     def _each(self, action: Callable[[HostConnection], object], threads: int) -> GroupResult:
         results = GroupResult()
 
@@ -232,7 +236,11 @@ class Fleet:
         port = looked_up.get("port", "22")
         if not port.isdecimal():
             raise BadInput(f"{name}: its SSH configuration: Port: expected a number, found {port}")
-        arguments = {"banner_timeout": 15, "auth_timeout": 15, "channel_timeout": 20}
+        arguments = {
+            "banner_timeout": 15,
+            "auth_timeout": connecting.LOGIN,
+            "channel_timeout": connecting.SESSION,
+        }
         if looked_up.get("identitiesonly", "no").lower() in {"yes", "true"}:
             arguments |= {"allow_agent": False, "look_for_keys": False}
         if looked_up.get("identityagent", "").lower() == "none":

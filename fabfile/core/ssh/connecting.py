@@ -11,17 +11,29 @@ import copy
 import logging
 import socket
 import threading
+from collections.abc import Callable, Iterator
 
 import paramiko
 from fabric import Config, Connection
 
 from fabfile.core import known_hosts, ssh_config
-from fabfile.core.contract import Json, LoginRefused, UnknownHostKey, Unreachable, WrongHostKey
+from fabfile.core.contract import (
+    Json,
+    LoginRefused,
+    NoSession,
+    UnknownHostKey,
+    Unreachable,
+    WrongHostKey,
+)
 
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 MOMENT = 1.0
 """Seconds for what takes none: a thread whose connection was shut down ends."""
+SESSION = 20
+"""Seconds in which a session is to open after a login, and a command to begin in it."""
+LOGIN = 15
+"""Seconds in which a login is to be answered."""
 IDLE = 30.0
 """Seconds between two looks of a connection's thread, of which a kept one is nothing but."""
 
@@ -148,6 +160,57 @@ def too_busy(error: Exception) -> bool:
     )
 
 
+_SLOW_LOGIN = (
+    "see what is slow in a login there (its sshd's journal; PAM's modules, a directory service "
+    "or DNS that does not answer): ssh -v shows where it waits"
+)
+
+
+def no_session(name: str, error: Exception | None, connection: Connection) -> NoSession:
+    """Why no command runs on a host whose login worked; error: None where it took too long."""
+    where, who = f"{connection.host}:{connection.port}", connection.user
+    took_long = error is None or "Timeout opening channel" in str(error)
+    if took_long or isinstance(error, TimeoutError):
+        said = f"lets user {who} log in, and no session opens within {SESSION} s"
+    elif isinstance(error, paramiko.ChannelException):
+        said = f"lets user {who} log in, and opens no session ({error.text})"
+    else:
+        said = f"lets user {who} log in, and then ends the connection"
+    return NoSession(host=name, found=f"{where} {said}", advice=_SLOW_LOGIN)
+
+
+def begin(channel: paramiko.Channel, command: str) -> None:
+    """Begins a command.  Raises TimeoutError where the host does not say that it did.
+
+    Paramiko's own waits for ever.
+    """
+    with given_up(channel.close) as late:
+        try:
+            channel.exec_command(command)
+        except paramiko.SSHException:
+            if late.is_set():
+                raise TimeoutError from None
+            raise
+
+
+@contextlib.contextmanager
+def given_up(give_up: Callable[[], object]) -> Iterator[threading.Event]:
+    """Calls give_up where the block does not end within SESSION seconds; the event says that."""
+    late = threading.Event()
+
+    def too_late() -> None:
+        late.set()
+        give_up()
+
+    timer = threading.Timer(SESSION, too_late)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
+
+
 def fault(name: str, error: Exception, connection: Connection) -> Unreachable:
     """What an error at connecting means, of the host that the site file calls so."""
     where = f"{connection.host}:{connection.port}"
@@ -159,6 +222,9 @@ def fault(name: str, error: Exception, connection: Connection) -> Unreachable:
         )
     transport = connection.client.get_transport()
     spoke = bool(transport and transport.remote_version)
+    if isinstance(error, paramiko.AuthenticationException) and "timeout" in str(error).lower():
+        said = f"{where} does not answer the login of user {connection.user} within {LOGIN} s"
+        return NoSession(host=name, found=said, advice=_SLOW_LOGIN)
     ended_at_login = spoke and "No existing session" in str(error)
     if isinstance(error, paramiko.AuthenticationException) or ended_at_login:
         return LoginRefused(

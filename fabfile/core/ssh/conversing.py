@@ -14,10 +14,11 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import paramiko
 from fabric import Connection
+from invoke.exceptions import ThreadException
 
 from fabfile.core import agent_program, answers, framing, known_hosts
 from fabfile.core.contract import (
@@ -25,10 +26,13 @@ from fabfile.core.contract import (
     Json,
     Message,
     NeedsPassword,
+    NoAgent,
     NoPython,
+    NoSession,
     Secret,
     Stop,
     SudoRefused,
+    Unbelieved,
     Unreachable,
 )
 from fabfile.core.ssh import connecting
@@ -39,6 +43,11 @@ _TRIES = 4
 """Connections begun anew where an sshd that is too busy closed one (MaxStartups)."""
 _LARGEST_LINE = 8 * 1024 * 1024
 _LONGEST_COMPLAINT = 4000
+T = TypeVar("T")
+_CUT = (OSError, EOFError, paramiko.SSHException)
+_SLOW_START = (
+    "how long does it take, and what does it say? (a login shell's files, sudo's PAM, DNS)"
+)
 OnMessage = Callable[[str, Message], None]
 
 
@@ -184,6 +193,7 @@ class HostConnection(Connection):
         """Sets what Fabric's constructor has no parameter for; alias: HostKeyAlias."""
         self.host_name, self._trusted, self._password = name, trusted, password
         self._shared, self._opening = shared, threading.Lock()
+        self.config.run.in_stream = False  # what is typed here is no command's there
         self.client = connecting.Client()
         self.client.keys = shared.keys
         self._alias = alias
@@ -287,18 +297,46 @@ class HostConnection(Connection):
 
     def _started(self) -> _Agent:
         """A new agent, that waits for what it is to be."""
-        self.reach()
+        channel = self.create_session()
         try:
-            channel = self.transport.open_session(timeout=20)
             channel.settimeout(BEAT)
-            channel.exec_command(self._command())
+            connecting.begin(channel, self._command())
             if self._password:
                 channel.sendall((self._password.reveal() + "\n").encode("utf-8", "surrogateescape"))
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            self.close()
-            why = str(error or "the connection was cut")
-            raise Unreachable(host=self.host_name, found=why) from None
+        except _CUT as error:
+            raise self._no_session(error) from None
         return _Agent(channel, self._shared.compiled)
+
+    def create_session(self) -> paramiko.Channel:
+        """A channel for one command, also for Fabric's run().  Raises NoSession."""
+        self.reach()
+        try:
+            return self.transport.open_session(timeout=connecting.SESSION)
+        except _CUT as error:
+            raise self._no_session(error) from None
+
+    def _no_session(self, error: Exception | None) -> NoSession:
+        why = connecting.no_session(self.host_name, error, self)
+        self.close()
+        return why
+
+    def ask(self, question: Callable[[HostConnection], T]) -> T:
+        """What plain commands answer.  Raises Unreachable where none runs, or none ends in time.
+
+        For what comes before an agent: a command that is cut off is no 'no'.
+        """
+        self.reach()
+        with connecting.given_up(self.close) as late:
+            try:
+                found = question(self)
+                if not late.is_set() and self.is_connected:
+                    return found
+                error: Exception = EOFError()
+            except (*_CUT, ThreadException, NoSession) as why:
+                error = why
+        if isinstance(error, NoSession) and not late.is_set():
+            raise error
+        raise self._no_session(None if late.is_set() else error) from None
 
     def close(self) -> None:
         """Ends the agent too, if one is there."""
@@ -342,7 +380,7 @@ class HostConnection(Connection):
                 if message["t"] != "beat":
                     on_message(self.host_name, agent.expected.take(message))
             if now > agent.expected.until:
-                raise Unreachable(
+                raise Unbelieved(
                     host=self.host_name,
                     found="says that it is at work, and does not end",
                     expected="an end at the deadline that it was given",
@@ -411,7 +449,17 @@ def _no_agent(host: str, agent: _Agent) -> Unreachable:
             found="python3 or sudo is missing there",
             advice=f"see inv hosts.check ({text[-200:]})",
         )
-    return Unreachable(
+    return _not_started(host, code, text)
+
+
+def _not_started(host: str, code: int | None, text: str) -> NoAgent:
+    if code is None:
+        return NoAgent(
+            host=host,
+            found=f"a session opens, and nothing comes of sudo and python3 within {SILENCE:.0f} s",
+            advice=f"type there: sudo -n python3 -V; {_SLOW_START} {text[-300:]}".strip(),
+        )
+    return NoAgent(
         host=host,
         found=f"the agent did not start (exit code {code})",
         advice=f"is the login shell a shell, without ForceCommand? {text[-300:]}",

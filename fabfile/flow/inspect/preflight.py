@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from fabfile.core.contract import Unreachable
+from fabfile.core.contract import Stop, Unreachable
 from fabfile.flow.session import Options, open_session
 
 
@@ -33,16 +33,21 @@ def show(context: Any, options: Options) -> int:
     with open_session(context, options) as session:
         site = session.site
         group = session.fleet.group(session.site.hosts)
-        for connection, fault in group._do("reach").items():
-            if fault is not None:
-                lacking.append(str(fault))
-                continue
+
+        def missing(connection: Any) -> list[str]:
             needed = site.platform_of(site.host(connection.host_name)).needed
-            missing = [p for p in needed if not have(connection, p)]
-            session.screen.step(
-                connection.host_name, f"lacks {', '.join(missing)}" if missing else "ready"
-            )
-            lacking += [f"{connection.host_name}: lacks {p}" for p in missing]
+            return [p for p in needed if not connection.ask(lambda c, p=p: have(c, p))]
+
+        for connection, found in group.each(missing).items():
+            name = connection.host_name
+            if isinstance(found, Stop):
+                session.screen.step(name, "not reached: " + (found.found or str(found)))
+                lacking.append(str(found))
+            elif isinstance(found, BaseException):
+                raise found
+            else:
+                session.screen.step(name, f"lacks {', '.join(found)}" if found else "ready")
+                lacking += [f"{name}: lacks {p}" for p in found]
     if lacking:
         raise Unreachable("\n".join(lacking))
     return 0
