@@ -229,6 +229,22 @@ def stopped(site: Site, facts: Facts, names: Sequence[str]) -> list[Change]:
     return changes
 
 
+_IMPORT = """set -e
+umask 077
+folder=$(mktemp -d /run/stackrbd-queue.XXXXXX)
+trap 'rm -rf -- "$folder"' EXIT
+trap 'exit 1' HUP INT TERM
+cat > "$folder/definitions.json"
+chown rabbitmq "$folder/definitions.json"
+chmod 0711 "$folder"
+rabbitmqctl -q import_definitions "$folder/definitions.json" < /dev/null
+"""
+"""Definitions of its standard input, from a file that rabbitmq's user may read.
+
+Under Erlang 27 (RabbitMQ 4) rabbitmqctl waits for ever for a standard input that it does not read.
+"""
+
+
 class PutBack:
     """As a resource: files, databases and services of hosts are as a backup has them.
 
@@ -336,9 +352,8 @@ class PutBack:
         path = f"{taken['staged']}/said/rabbitmq.json" if taken else ""
         if not path or not seen["waiting"].get(path):
             return []
-        # By standard input: it runs as a user who may not read the file, and "-" is no name to it.
         args = {
-            "argv": ["rabbitmqctl", "-q", "import_definitions"],
+            "argv": ["sh", "-c", _IMPORT],
             "stdin": [{"staged": path}],
             "timeout": 120,
         }

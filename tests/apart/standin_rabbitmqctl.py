@@ -7,8 +7,8 @@ words = [word for word in sys.argv[1:] if word != "-q"]
 if words == ["export_definitions", "-"]:
     with open("/srv/definitions.json") as stream:
         print(stream.read())
-elif words == ["import_definitions"]:
-    with open("/srv/definitions.json", "w") as stream:
-        stream.write(sys.stdin.read())
+elif words[0] == "import_definitions" and len(words) == 2:
+    with open(words[1]) as given, open("/srv/definitions.json", "w") as stream:
+        stream.write(given.read())
 else:
     sys.exit(64)

@@ -14,7 +14,8 @@ import struct
 import sys
 import time
 
-KEY = re.compile(rb"AQ[A-Za-z0-9+/]{36}==")
+KEY = re.compile(rb"A[Qg][A-Za-z0-9+/]{36}==|Ag[A-Za-z0-9+/]{57}=")
+"""A cephx key of type 1 (aes), and one of type 2 (aes256k), whose secret is twice as long."""
 TEST = re.compile(rb"PYTEST_CURRENT_TEST=[^\0]*")
 """A test that runs beside this one has made-up keys in its name; no run of ours sets it."""
 NETLINK_CONNECTOR, CN_IDX_PROC, LISTEN, EXEC = 11, 1, 1, 0x2

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from lab import beside
 
-KEY = "AQ[A-Za-z0-9+/]{36}=="
+from . import key_watcher
+
+KEY = key_watcher.KEY.pattern.decode()
 ALLOWED = re.compile(
     r"/etc/ceph/ceph\.client\.[a-z0-9_.-]+\.keyring"
     r"|/etc/libvirt/secrets/[0-9a-f-]+\.base64"

@@ -68,6 +68,7 @@ URLS = [
     "api_key=S3cretPw",
     "client.volumes key = S3cretPw",
     "bad key AQDk3yZmAAAAABAAS3cretPwS3cretPwS3cretPw12==",
+    "bad key AgDk3yZmAAAAACAAS3cretPwS3cretPwS3cretPwS3cretPwS3cretPwS3c=",
     "token gAAAAABmS3cretPwS3cretPwS3cretPwS3cretPw was refused",
 ]
 

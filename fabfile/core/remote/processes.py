@@ -74,7 +74,7 @@ _CREDENTIALS = (
         ),
         r"\1***",
     ),
-    (re.compile(r"\bAQ[A-Za-z0-9+/]{30,}={0,2}|\bgAAAA[\w-]{20,}=*"), "***"),
+    (re.compile(r"\bA[Qg][A-D][A-Za-z0-9+/]{29,}={0,2}|\bgAAAA[\w-]{20,}=*"), "***"),
 )
 """What is a credential by its form: of a URL, behind its name, a cephx key, a Fernet token."""
 
