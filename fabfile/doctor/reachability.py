@@ -25,6 +25,10 @@ from fabfile.doctor.observation import CEPH_PROGRAMS, PROGRAMS, Looked
 from fabfile.model.site import Site
 from fabfile.resources import domains, secret_uuid
 
+_SEALED = "/var/lib/libvirt/secrets/secrets-encryption-key"
+"""By what libvirt 12 encrypts its secrets: sealed to the host by systemd-creds."""
+_NO_CREDENTIALS = "243"
+"""How a unit ends whose credentials systemd cannot unseal (systemd.exec, EXIT_CREDENTIALS)."""
 _OF_LIBVIRT = (secret_uuid.SECRETS, domains.READ, "guests")
 """Reads that virsh answers."""
 
@@ -192,7 +196,46 @@ def _libvirt_up(site: Site, looked: Looked, host: str) -> tuple[Step, ...]:
     return (root(typed("unmask", name)), *(root(typed("start", one)) for one in start))
 
 
+def _unsealable(looked: Looked, host: str) -> list[str]:
+    """Those of libvirt's units that do not start there because their credential is not opened."""
+    units = looked.seen(host, "libvirt.daemons") or {}
+    return sorted(
+        name
+        for name, unit in units.items()
+        if unit.get("ExecMainStatus") == _NO_CREDENTIALS and unit.get("ActiveState") != "active"
+    )
+
+
+def _of_another_host(site: Site, looked: Looked, host: str, names: Iterable[str]) -> Finding:
+    """No answer of the host is needed to put the key aside: libvirt alone reads it, and cannot."""
+    aside = typed("mv", _SEALED, f"{_SEALED}.of-another-host").having_seen("readers")
+    return Finding(
+        ERROR,
+        "libvirt.credentials",
+        (host,),
+        "libvirt",
+        f"{', '.join(names)}: systemd cannot unseal its credential (status {_NO_CREDENTIALS})",
+        f"{_SEALED} as systemd-creds sealed it on this host",
+        "libvirt encrypts its secrets by that key, which is sealed to one host: to its "
+        "/var/lib/systemd/credential.secret, its TPM and its machine-id; this host was cloned, its "
+        "root made anew, or /etc or /var brought from another: no guest starts here",
+        (
+            words(
+                "where that credential.secret is still at hand, put it back and start libvirt; "
+                "else all of libvirt's secrets here are lost, those of vTPMs and encrypted volumes "
+                "too, and the key is put aside so that a new one is made"
+            ),
+            root(aside),
+            *_libvirt_up(site, looked, host),
+            task("compute.secret"),
+            RESTART_ALL,
+        ),
+    )
+
+
 def _error(site: Site, looked: Looked, host: str, read: str, stop: Stop) -> Finding:
+    if _is_of_libvirt(read, stop) and (names := _unsealable(looked, host)):
+        return _of_another_host(site, looked, host, names)
     if _is_of_libvirt(read, stop):
         return Finding(
             ERROR,

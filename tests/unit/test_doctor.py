@@ -906,6 +906,57 @@ def test_libvirt_that_is_down_is_one_finding():
     assert (one.code, one.hosts) == ("libvirt.silent", ("n1",))
 
 
+def unsealed(status="243", state="failed", unit="libvirtd.service"):
+    def change(cloud):
+        without_answers("n1", "libvirt.secrets", "guests", "domains")(cloud)
+        other = {"LoadState": "loaded", "ActiveState": state, "ExecMainStatus": status}
+        cloud["n1"]["libvirt.daemons"][unit] = other
+
+    return change
+
+
+NO_VIRSH = {("n1", name): Failed("virsh: exit code 1: no socket") for name in ("guests", "domains")}
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (unsealed(), "libvirt.credentials"),
+        (unsealed(unit="virtsecretd.service"), "libvirt.credentials"),
+        (unsealed(state="activating"), "libvirt.credentials"),  # systemd begins it again and again
+        (unsealed(state="active"), "libvirt.silent"),  # an older start failed
+        (unsealed(status="1"), "libvirt.silent"),
+        (unsealed(status="0"), "libvirt.silent"),
+        (unsealed(status=""), "libvirt.silent"),
+    ],
+)
+def test_libvirt_that_cannot_open_its_secrets_is_known(change, code):
+    codes = [f.code for f in found(change, errors=NO_VIRSH) if f.code.startswith("libvirt.")]
+    assert codes == [code]
+
+
+def test_what_mends_a_key_that_is_sealed_to_another_host():
+    (one,) = [f for f in found(unsealed(), errors=NO_VIRSH) if f.code == "libvirt.credentials"]
+    key = "/var/lib/libvirt/secrets/secrets-encryption-key"
+    runs = [run for run, _ in ran(one)]
+    assert "credential.secret" in runs[0] and "vTPM" in runs[0]
+    assert runs[1] == f"mv {key} {key}.of-another-host"
+    assert runs[2:] == [
+        "systemctl unmask libvirtd",
+        "systemctl start libvirtd.socket",
+        "systemctl start libvirtd",
+        "inv compute.secret --limit n1",
+        "inv services.restart --all --limit n1",
+    ]
+
+
+def test_without_trouble_of_virsh_an_old_status_says_nothing():
+    def change(cloud):
+        cloud["n1"]["libvirt.daemons"]["libvirtd.service"]["ExecMainStatus"] = "243"
+
+    assert found(change) == []
+
+
 @pytest.mark.parametrize(
     ("installed", "mends"),
     [

@@ -292,6 +292,7 @@ INPUTS = [
     ),
     (no_tools, {"site": site(backup={"recipients": ["age1" + "q" * 58]})}),
     (several_backends, {}),
+    (broken.unsealed(), {"errors": broken.NO_VIRSH}),
     *((lambda cloud: None, {"other_release": Other(kind, "n")}) for kind in broken.OTHERS),
     (broken.of_ceph("22.0.0"), {}),
     (renamed, {"site": site(cloud="c", cinder={"replaces": "old"})}),
@@ -601,6 +602,7 @@ _OF_NO_MATTER = ("disk", "kolla", "ceph.folder", "pending", "keyring", "keyfile"
 _BY_ITSELF = {
     "keyring.open",
     "ceph.AUTH_INSECURE_GLOBAL_ID_RECLAIM_ALLOWED",
+    "libvirt.credentials",  # a key that its own host cannot open
     "refused.compute.secret",  # nothing is said of a secret where the keys were not seen
 }
 """Kinds of which the one answer that makes the finding is all that speaks for the command."""

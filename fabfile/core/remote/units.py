@@ -18,6 +18,7 @@ PROPERTIES = [
     "ActiveState",
     "SubState",
     "Result",
+    "ExecMainStatus",
     "MainPID",
     "NRestarts",
     "Job",
