@@ -158,6 +158,7 @@ def converging(context: Any, options: Options, name: str) -> Iterator[Converger]
     with open_session(context, options, name, {"dask": _dask}) as session:
         if options.canary:
             verify.refuse_without_means(session.site, "--canary")
+            verify.refuse_kernel(session)
         yield Converger(session, gate.CanaryGate if options.canary else None)
 
 

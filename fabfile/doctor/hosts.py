@@ -142,6 +142,23 @@ def _sudo(host: str, seen: Seen) -> Iterator[Finding]:
 
 def _here(looked: Looked) -> Iterator[Finding]:
     told = looked.here
+    if told.get("guest") and looked.facts.release.get("nova", {}).get("inspects_kernels"):
+        yield Finding(
+            WARNING,
+            "here.guest",
+            (HERE,),
+            "verify.guest",
+            f"bytes 510 and 511 are 55 aa in {', '.join(told['guest'])}",
+            "no boot sector's mark in a kernel",
+            "this release's Nova takes it for a disk: the canary's live migration would end with "
+            "'Image does not pass safety check: mbr'",
+            (
+                words(
+                    "write zeros to these two bytes (QEMU asks no kernel for them; lab/guest.py "
+                    "does it), or name verify.image in place of the guest"
+                ),
+            ),
+        )
     for name, least in (("fabric", (3, 2)), ("invoke", (2, 2))):
         version = told.get(name, "")
         if version and tuple(int(n) for n in re.findall(r"\d+", version)[:2]) < least:

@@ -58,6 +58,7 @@ from .states import (
     answer,
     conf,
     file,
+    release,
     secret,
     site,
 )
@@ -297,6 +298,7 @@ INPUTS = [
     (broken.of_ceph("22.0.0"), {}),
     (renamed, {"site": site(cloud="c", cinder={"replaces": "old"})}),
     *((lambda cloud: None, {"here": told}) for told in HERES),
+    (lambda cloud: None, {"here": {"guest": ("vmlinuz",)}, "facts": release("2026.2")}),
     (old_client, {}),
     *(
         (of_hazard(one), {"release": one.get("until", one.get("since", "zed"))})

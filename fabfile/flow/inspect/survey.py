@@ -32,6 +32,7 @@ from fabfile.doctor.summary import summary
 from fabfile.flow import gather, history
 from fabfile.flow.backup import create
 from fabfile.flow.gather import FactCollector
+from fabfile.flow.proof import guest
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.settle import Doubts, settle
 from fabfile.flow.terminal import outcomes
@@ -167,6 +168,7 @@ def _here(session: Session, doubts: Doubts) -> dict[str, Json]:
         "patchwork": util.find_spec("patchwork") is not None,
         "private": {str(file): file.stat().st_mode & 0o777} if file and file.is_file() else {},
         "known_hosts": session.fleet.warnings,
+        "guest": guest.marked(site),
         "records": records,
     }
 

@@ -22,6 +22,7 @@ from fabfile.core.contract import BadInput, Facts, Failed, Interrupted, Json, Re
 from fabfile.core.journal import Journal
 from fabfile.flow import interrupts
 from fabfile.flow import limit as limits
+from fabfile.flow.proof import guest
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.model import releases
 from fabfile.model.site import MOST_AT_ONCE, Site
@@ -75,6 +76,7 @@ def canary(context: Context, options: Options, sample: str, at_once: str) -> int
     """Flies the canary on the computes of --limit, or some of them, under the site's lock."""
     with open_session(context, options, "verify") as session:
         refuse_without_means(session.site, "verify --canary")
+        refuse_kernel(session)
         here = _computes(session)
         computes = limits.sampled(here, sample, session.id)
         number = _at_once(at_once) if at_once else session.site.verify.at_once
@@ -147,14 +149,31 @@ def run_canary(  # noqa: PLR0913, PLR0917 (what a flight is)
 
 def dependents(session: Session) -> Expected:
     """What this site's release answers; nothing is expected where the packages do not tell it."""
+    table = _release(session)
+    return (
+        Expected(table["clones"], session.site.clone_v2)
+        if table
+        else Expected(v2=session.site.clone_v2)
+    )
+
+
+def _release(session: Session) -> releases.Table | None:
+    """The table of the site's release; None where the packages do not tell it."""
     site = session.site
     asked = {host: [releases.READ] for host in site.with_role("glance", "cinder")}
     answers = session.ask(asked) if asked else {}
     try:
-        table = releases.choose(site, Facts(answers), site_file.releases()).table
+        return releases.choose(site, Facts(answers), site_file.releases()).table
     except BadInput:
-        return Expected(v2=site.clone_v2)
-    return Expected(table["clones"], site.clone_v2)
+        return None
+
+
+def refuse_kernel(session: Session) -> None:
+    """Raises BadInput for a guest that this release's Nova would not migrate."""
+    if files := guest.marked(session.site):
+        why = guest.refusal(files, (_release(session) or {}).get("nova", {}))
+        if why:
+            raise why
 
 
 def _recap(session: Session, found: Sequence[Check]) -> None:
@@ -205,7 +224,8 @@ def refuse_without_means(site: Site, what: str) -> None:
 
 def _settings(session: Session, computes: Sequence[str]) -> ProofSettings:
     site = session.site
-    guest = site_file.expanded(site.verify.guest, "verify.guest") if site.verify.guest else None
+    given = site.verify.guest
+    folder = site_file.expanded(given, "verify.guest") if given else None
     return ProofSettings(
         volume_type=str(site.cinder.volume_type),
         flavor=site.verify.flavor,
@@ -213,9 +233,9 @@ def _settings(session: Session, computes: Sequence[str]) -> ProofSettings:
         run_id=session.id.rsplit("-", 1)[1],
         size=site.verify.size,
         image=site.verify.image,
-        guest_kernel=guest / "vmlinuz" if guest else None,
-        guest_initrd=guest / "initrd" if guest else None,
-        guest_disk=guest / "disk.raw" if guest else None,
+        guest_kernel=folder / "vmlinuz" if folder else None,
+        guest_initrd=folder / "initrd" if folder else None,
+        guest_disk=folder / "disk.raw" if folder else None,
         store=site.glance.store,
     )
 
