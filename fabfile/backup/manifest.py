@@ -41,7 +41,8 @@ _Schema = Annotated[_Line, _of_form(r"[^-].{0,63}", "a database's name")]
 """A word that begins with - would be an option of the program that dumps."""
 _Sha256 = Annotated[_Text, _of_form(r"[0-9a-f]{64}", "a sha256")]
 _Version = Annotated[_Text, _of_form(r"[0-9][A-Za-z0-9.+:~_-]{0,199}", "a version")]
-_Server = Annotated[_Text, _of_form(r"[0-9]+\.[0-9]+[A-Za-z0-9.+:~_-]{0,199}", "a version")]
+_Server = Annotated[_Text, _of_form(r"[0-9]+\.[0-9]+[A-Za-z0-9.+:~_() -]{0,199}", "a version")]
+"""A MariaDB as it says itself: '11.8.9-MariaDB-0+deb13u1 from Debian', of Debian 13."""
 _Number = Annotated[int, Strict(), Field(ge=0, le=2**60)]
 _Time = Annotated[int, Strict(), Field(ge=0, le=2**40)]
 _Rows = tuple[_Number, _Sha256]

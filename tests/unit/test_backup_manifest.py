@@ -23,6 +23,22 @@ def test_what_is_made_is_what_is_read():
     assert parsed(manifest()) == manifest()
 
 
+@pytest.mark.parametrize(
+    "version",
+    [
+        "10.11.14-MariaDB-0+deb12u2",
+        "11.8.9-MariaDB-0+deb13u1 from Debian",
+        "10.6.16-MariaDB-1:10.6.16+maria~ubu2204-log",
+        "11.4.2-MariaDB-ubu2404 (Ubuntu)",
+        "5.5.5-10.3.39-MariaDB-0+deb10u2",
+    ],
+)
+def test_a_server_says_its_version_in_its_own_words(version):
+    found = manifest()
+    found["hosts"]["ctl"]["database"]["version"] = version
+    assert parsed(found) == found
+
+
 def test_a_host_without_databases_is_whole():
     found = manifest()
     del found["hosts"]["ctl"]["database"]

@@ -223,6 +223,7 @@ def of_hazard(one):
             "cinder.backup.drivers.ceph",
             FSID,
             "None",
+            "0",
             "cinder.volume.driver.RBDDriver",
         )
         if re.fullmatch(one.get("value", ".*"), v, re.S)
