@@ -89,6 +89,32 @@ def _codes(platform: Platform) -> dict[str, _Kind]:
             "clients use the older protocol",
             (ceph("mon", "enable-msgr2"),),
         ),
+        # docs.ceph.com, Health checks: what an upgrade leaves to be done.
+        "OSD_UPGRADE_FINISHED": (
+            WARNING,
+            "every OSD runs the newer release and the map does not require it yet: what is new "
+            "there is not in use, and an older OSD may join",
+            (
+                ceph("versions"),
+                words(
+                    "once nothing is to go back: ceph osd require-osd-release, with the name of "
+                    "the oldest OSD's release; it cannot be taken back. Only then think of "
+                    "require-min-compat-client, and only as far as the oldest client allows"
+                ),
+            ),
+        ),
+        "DAEMON_OLD_VERSION": (
+            WARNING,
+            "daemons are of several releases for longer than an upgrade takes",
+            (
+                ceph("versions"),
+                words(
+                    "finish it in Ceph's order: monitors, managers, OSDs; the clients (librados2 "
+                    "and librbd1 of OpenStack's hosts) come before only where keys of the new "
+                    "kind are to be used"
+                ),
+            ),
+        ),
         "RECENT_CRASH": (
             NOTE,
             "a daemon crashed lately",

@@ -498,6 +498,13 @@ def no_file_store(cloud):
             "ceph.OSDMAP_FLAGS",
             "ceph osd unset noout ceph osd unset noscrub",
         ),
+        (
+            health("OSD_UPGRADE_FINISHED"),
+            WARNING,
+            "ceph.OSD_UPGRADE_FINISHED",
+            "cannot be taken back",
+        ),
+        (health("DAEMON_OLD_VERSION"), WARNING, "ceph.DAEMON_OLD_VERSION", "monitors, managers"),
         (health("NOT_KNOWN_HERE"), NOTE, "ceph.NOT_KNOWN_HERE", "ceph health detail"),
         (health("NOT_KNOWN_HERE", "HEALTH_ERR"), ERROR, "ceph.NOT_KNOWN_HERE", "ceph health"),
         (monitors, WARNING, "ceph.quorum", "see on its own host why mon.m1"),
