@@ -80,7 +80,7 @@ class Fleet(fleets.StandIn):
         raise Unreachable("the cloud does not answer")
 
     def group(self, names):
-        return SimpleNamespace(_do=lambda method: {})
+        return SimpleNamespace(_do=lambda method: {}, each=lambda action: {})
 
     def close(self):
         pass
