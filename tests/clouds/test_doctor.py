@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import openstack_objects
+from lab import network, openstack_objects
 from tests.lab.conftest import ACCESS, PROJECT, inv, on
 
 pytestmark = pytest.mark.lab
@@ -327,14 +327,14 @@ BROKEN = [
         {TWO: instead(CONF["nova"], "rbd_user", "wrong")},
         ("options",),
         TWO,
-        "another name",
+        "names no user of its own",
     ),
     Cloud(
         "nova-against-cinder",
         {ONE: instead(CONF["nova"], "rbd_secret_uuid", OTHER)},
         ("options",),
         ONE,
-        "another secret",
+        "names no secret of its own",
     ),
     Cloud(
         "upper-case-uuid",
@@ -524,11 +524,11 @@ def test_a_password_file_that_others_may_read(cloud):
 
 def test_a_host_that_is_cut_off_is_a_finding_and_the_others_are_looked_at(cloud):
     on(ONE, script=stored("None"))
-    subprocess.run(["ip", "link", "set", f"vb-{TWO}", "down"], check=True)
+    subprocess.run(["ip", "link", "set", network.link_of(TWO), "down"], check=True)
     try:
         found = {one["code"]: one for one in findings(doctor(expect=4))}
     finally:
-        subprocess.run(["ip", "link", "set", f"vb-{TWO}", "up"], check=True)
+        subprocess.run(["ip", "link", "set", network.link_of(TWO), "up"], check=True)
     assert found["host.unreachable"]["hosts"] == [TWO]
     assert found["libvirt.value.nothing"]["hosts"] == [ONE]
     mend(found["libvirt.value.nothing"])

@@ -20,6 +20,7 @@ from tests.lab.test_trust import touched
 pytestmark = pytest.mark.lab
 REFUSED = 3
 NOBODY = 65534
+COMMAND = "sudo_password_command = ["
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_a_pinned_cluster_with_another_behind_the_names(tmp_path, untouched, tas
 
 def test_a_plan_of_another_user_runs_nothing(tmp_path, untouched):
     ran = tmp_path / "ran"
-    path = site(tmp_path, "[ssh]", f'[ssh]\nsudo_password_command = ["touch", "{ran}"]')
+    path = site(tmp_path, COMMAND, f'{COMMAND}"touch", "{ran}", ')
     plan = tmp_path / "plan.json"
     plan.write_text(_of(path))
     os.chown(plan, NOBODY, -1)
@@ -111,7 +112,7 @@ def test_a_plan_of_another_user_runs_nothing(tmp_path, untouched):
 
 def test_a_plan_from_elsewhere_shows_what_its_site_file_runs(tmp_path, untouched):
     ran = tmp_path / "ran"
-    path = site(tmp_path, "[ssh]", f'[ssh]\nsudo_password_command = ["touch", "{ran}"]')
+    path = site(tmp_path, COMMAND, f'{COMMAND}"touch", "{ran}", ')
     plan = tmp_path / "plan.json"
     plan.write_text(_of(path))
     assert f"touch {ran}" in refused("apply", str(plan))

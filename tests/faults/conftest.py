@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import network
 from tests.lab.conftest import (  # noqa: F401 (fixtures)
     ACCESS,
     PROJECT,
@@ -68,12 +69,13 @@ def here(do, undo):
 
 def cut(host):
     """The host's link is down."""
-    return here(f"ip link set vb-{host} down", f"ip link set vb-{host} up")
+    link = network.link_of(host)
+    return here(f"ip link set {link} down", f"ip link set {link} up")
 
 
 def silent(*hosts):
     """No packet of the hosts' gets through, and nobody is told: their links stay up."""
-    links = [f"vb-{host}" for host in hosts]
+    links = [network.link_of(host) for host in hosts]
     return here(
         "; ".join(f"ip link set {link} nomaster" for link in links),
         "; ".join(f"ip link set {link} master srbd0" for link in links),

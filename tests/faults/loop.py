@@ -34,6 +34,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fabfile.core import journal
 from fabfile.core.contract import Locked
 from fabfile.core.remote import options
+from lab import network
 from tests.lab.conftest import ACCESS, INV, PROJECT, by_ssh, on
 
 HOSTS = ("ceph01", "controller01", "compute01", "compute02")
@@ -357,7 +358,7 @@ def stop_there(point, kind):
 @contextlib.contextmanager
 def cut_off(host, process):
     """The host's link is down, and a process's connections to it are broken."""
-    link = f"vb-{host}"
+    link = network.link_of(host)
     subprocess.run(["ip", "link", "set", link, "down"], check=True)
     try:
         for port in ports(process, address(host)):
