@@ -73,7 +73,7 @@ def _newer(site: Site, host: Host, seen: Seen) -> Iterator[Finding]:
         unit = site.platform_of(host).unit(service)
         state = seen.get("units", {}).get(unit, {})
         told = str(state.get("ActiveEnterTimestampMonotonic", ""))
-        since = int(told) / 1e6 if told.isdigit() else 0.0
+        since = int(told) / 1e6 if told.isdecimal() else 0.0
         if (
             not since
             or state.get("ActiveState") != "active"

@@ -114,8 +114,8 @@ def _is_to_come(name: str, tables: Sequence[Table]) -> bool:
     if _YEAR.fullmatch(number):
         newest = names(tables)[-1]
         return bool(_YEAR.fullmatch(newest)) and float(number) > float(newest)
-    most = max((int(v) for v in _versions(tables) if v.isdigit()), default=0)
-    return number.isdigit() and most < int(number) <= most + _TO_COME
+    most = max((int(v) for v in _versions(tables) if v.isdecimal()), default=0)
+    return number.isdecimal() and most < int(number) <= most + _TO_COME
 
 
 def _whole(table: Table, known: Mapping[str, Table]) -> Table:

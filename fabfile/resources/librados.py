@@ -26,7 +26,7 @@ _WHOLE = re.compile(r"[ \t]*[#;][^\n]*\n?|(?:\\\n|[^\n])+\n?|\n")
 """A comment, or a line together with those that a backslash at its end joins to it."""
 _LINE = re.compile(
     r"\s*(?:\[(?P<section>[^\]]+)\]"
-    r"|(?P<key>[^\[=#;]+?)\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|(?:\\.|[^#;\\]|\\\n)*))"
+    r"|(?P<key>[^\[=#;\s][^\[=#;]*)=\s*(?P<value>\"[^\"]*\"|'[^']*'|(?:\\.|[^#;\\]|\\\n)*))"
 )
 
 
@@ -52,7 +52,7 @@ def lines(text: str) -> list[Line]:
         read = match.groupdict("") if match else {"section": "", "key": "", "value": ""}
         section = read["section"] or section
         value = _bare(read["value"].replace("\\\n", " ").strip())
-        found.append(Line(line, section, re.sub(r"\s+", "_", read["key"]), value))
+        found.append(Line(line, section, re.sub(r"\s+", "_", read["key"].rstrip()), value))
     return found
 
 

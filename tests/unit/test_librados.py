@@ -1,5 +1,7 @@
 """ceph.conf as librados reads it: the answers are those of ceph-conf 16.2.15, recorded."""
 
+import time
+
 import pytest
 
 from fabfile.resources import librados
@@ -72,3 +74,21 @@ def test_metavariables(value, expected):
 )
 def test_lists(listed):
     assert librados.files(listed, {}) == ("/a", "/b")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " " * 200_000,
+        "a " * 100_000,
+        " \t" * 100_000 + "=",
+        "[a" * 100_000,
+        "a" + " " * 200_000 + "b",
+    ],
+    ids=["blanks", "words", "no-name", "brackets", "a-gap"],
+)
+def test_a_file_of_one_odd_line_takes_no_time(text):
+    """Seconds of CPU: the time of such a line grows with its length, not with its square."""
+    began = time.process_time()
+    librados.lines(text)
+    assert time.process_time() - began < 3

@@ -136,7 +136,8 @@ def _environment(shown):
         if not path.startswith("/") or not os.path.isfile(as_bytes(path)):
             continue
         text = processes.text(files.read(path) or b"")
-        for key, value in re.findall(r"^[ \t]*([A-Za-z_][^\s=#;]*)=[ \t]*(.*?)\s*$", text, re.M):
+        for key, value in re.findall(r"^[ \t]*([A-Za-z_][^\s=#;]*)=(.*)$", text, re.M):
+            value = value.strip()
             quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
             found[key] = value[1:-1] if quoted else value
     return found
