@@ -25,7 +25,7 @@ from fabfile.audit.compare import (
 from fabfile.audit.database_rows import Rows, Volume
 from fabfile.core import strict_json
 from fabfile.core.contract import Failed, Json, typed
-from fabfile.core.shapes import LINE, Shape, misfit
+from fabfile.core.shapes import LINE, Shape
 from fabfile.model.deployment import Cluster
 
 _GIB = 1 << 30
@@ -150,11 +150,7 @@ def _document(answer: Mapping[str, Json] | None, shape: Shape, what: str) -> Jso
 
 
 def _parsed(text: str, shape: Shape, what: str) -> Json:
-    try:
-        found = strict_json.loads(text)
-        said = misfit(found, shape)
-    except ValueError as error:
-        said = str(error)
+    found, said = strict_json.shaped(text, shape)
     if said:
         raise Failed(
             subject=what,

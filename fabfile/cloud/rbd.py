@@ -10,7 +10,7 @@ from typing import Literal, Protocol, overload
 
 from fabfile.core import strict_json
 from fabfile.core.contract import Failed, Json
-from fabfile.core.shapes import Shape, misfit
+from fabfile.core.shapes import Shape
 
 
 class Ceph(Protocol):
@@ -48,11 +48,7 @@ def parse(kind: str, text: str) -> str | int | list[str]:
     Raises Failed if it is not that command's JSON.
     """
     parser, shape = _PARSERS[kind]
-    try:
-        found = strict_json.loads(text)
-        said = misfit(found, shape)
-    except ValueError as error:
-        said = str(error)
+    found, said = strict_json.shaped(text, shape)
     if said:
         raise Failed(
             f"rbd: {kind}: expected the command's JSON, found {text[:80]!r} ({said[:200]}); "

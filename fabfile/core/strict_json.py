@@ -11,6 +11,7 @@ import math
 import re
 
 from fabfile.core.contract import Json
+from fabfile.core.shapes import Shape, misfit
 
 MOST = 64 * 1024 * 1024
 """Letters or bytes of one document."""
@@ -34,6 +35,15 @@ def loads(text: str | bytes, most: int = MOST) -> Json:
     if "\\u" in text and _has_half(found):
         raise ValueError("half of a letter")
     return found
+
+
+def shaped(text: str, shape: Shape) -> tuple[Json, str]:
+    """What a text says, and '' or why that is not of the shape; None for what is no JSON."""
+    try:
+        found = loads(text)
+    except ValueError as error:
+        return None, str(error)
+    return found, misfit(found, shape)
 
 
 def _has_half(value: Json) -> bool:

@@ -79,9 +79,9 @@ def _said(site: Site, host: str, service: str, seen: Seen) -> list[_Option]:
 
 
 def _hazards(looked: Looked, service: str, found: Sequence[_Option]) -> Iterator[Finding]:
-    told: dict[str, dict[str, str]] = {}
-    for one in found:
-        told.setdefault(in_force.same(one.said.section), {})[one.said.key] = one.said.value
+    told = in_force.by_section(
+        {(in_force.same(one.said.section), one.said.key): one.said.value for one in found}
+    )
     for hazard in looked.hazards:
         if hazard["service"] != service or not _in_release(hazard, looked):
             continue

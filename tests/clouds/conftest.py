@@ -4,5 +4,6 @@ from tests.lab.conftest import (  # noqa: F401 (fixtures)
     integrated,
     lab,
     no_key_is_shown,
+    site,
     watcher,
 )

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lab import network, openstack_objects
-from tests.lab.conftest import ACCESS, PROJECT, inv, on
+from tests.lab.conftest import ACCESS, inv, on
 
 pytestmark = pytest.mark.lab
 CEPH, CTL, ONE, TWO = "ceph01", "controller01", "compute01", "compute02"
@@ -596,9 +596,8 @@ def test_what_is_odd_is_shown_where_people_look(cloud):
     healthy()
 
 
-def test_two_computes_that_disagree_where_nothing_says_who_is_right(cloud, tmp_path):
+def test_two_computes_that_disagree_where_nothing_says_who_is_right(cloud, site):
     """The one that a person must decide: the site file's setting mends it."""
-    kept = {host: on(host, "cat", CONF["nova"]) for host in (ONE, TWO)}
     uuid = on(ONE, script=UUID + "echo $u").strip()
     for host in (ONE, TWO):
         on(host, script=f"sed -i '/^rbd_secret_uuid/d;/^rbd_user/d' {CONF['nova']}")
@@ -607,32 +606,22 @@ def test_two_computes_that_disagree_where_nothing_says_who_is_right(cloud, tmp_p
     one = next(one for one in findings(doctor(expect=3)) if one["code"] == "identity")
     assert uuid in one["found"] and OTHER in one["found"]
     assert "set clients.volumes.secret_uuid" in one["mend"][0]["run"]
-    site = tmp_path / "site.toml"
-    text = (PROJECT / "config" / "site.toml").read_text()
     old = 'volumes = { rwx = ["volumes"], rx = ["images"] }'
-    assert old in text and kept
-    site.write_text(text.replace(old, old.replace("}", f', secret_uuid = "{uuid}" }}')))
-    inv("integrate", "--yes", "--site", str(site))
+    words = site((old, old.replace("}", f', secret_uuid = "{uuid}" }}')))
+    inv("integrate", "--yes", *words)
     on(TWO, script=f"virsh -q secret-undefine {OTHER}")
     healthy()
 
 
-def test_volumes_of_a_backend_that_was_renamed(cloud, tmp_path):
+def test_volumes_of_a_backend_that_was_renamed(cloud, site):
     """The last: it leaves the cloud with another backend."""
     with openstack_objects.connected(ACCESS / "clouds.yaml") as api:
         storage = api.block_storage
         volume = storage.create_volume(name="of-the-old", size=1, volume_type="rbd")
         storage.wait_for_status(volume, "available", failures=["error"], interval=1, wait=120)
-    site = tmp_path / "site.toml"
-    text = (PROJECT / "config" / "site.toml").read_text()
-    for old, new in (
-        ('backend = "rbd"', 'backend = "ceph"'),
-        ('volume_type = "rbd"', 'volume_type = "ceph"'),
-    ):
-        assert old in text
-        text = text.replace(old, new)
-    site.write_text(text)
-    words = ("--site", str(site))
+    words = site(
+        ('backend = "rbd"', 'backend = "ceph"'), ('volume_type = "rbd"', 'volume_type = "ceph"')
+    )
     inv("integrate", "--yes", *words)
     listed = "sed -i 's/^enabled_backends = .*/enabled_backends = nfs,ceph/' "
     on(CTL, script=f"{listed} {CONF['cinder']}; systemctl restart cinder-volume")

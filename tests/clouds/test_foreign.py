@@ -14,7 +14,7 @@ import pytest
 
 from fabfile.backup import signature
 from fabfile.flow import plan_file
-from tests.lab.conftest import PROJECT, inv, kept  # noqa: F401 (a fixture)
+from tests.lab.conftest import inv, kept  # noqa: F401 (a fixture)
 from tests.lab.test_trust import touched
 
 pytestmark = pytest.mark.lab
@@ -37,15 +37,6 @@ def refused(*words):
     said = inv(*words, expect=REFUSED, also_errors=True)
     assert "Traceback" not in said
     return " ".join(said.split())
-
-
-def site(folder, before, after):
-    """A copy of the site file in which one text is another."""
-    text = (PROJECT / "config" / "site.toml").read_text()
-    assert before in text
-    path = folder / "site.toml"
-    path.write_text(text.replace(before, after, 1))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -94,33 +85,33 @@ def test_a_forged_backup_is_not_restored(backup, kept, untouched, forge, said): 
 
 
 @pytest.mark.parametrize("task", ["integrate", "ceph.auth", "services.restart", "undo"])
-def test_a_pinned_cluster_with_another_behind_the_names(tmp_path, untouched, task):
+def test_a_pinned_cluster_with_another_behind_the_names(site, untouched, task):
     pinned = uuid.uuid4()
-    path = site(tmp_path, 'release = "auto"', f'fsid = "{pinned}"\nrelease = "auto"')
-    assert str(pinned) in refused(task, "--yes", "--site", str(path))
+    words = site(('release = "auto"', f'fsid = "{pinned}"\nrelease = "auto"'))
+    assert str(pinned) in refused(task, "--yes", *words)
 
 
-def test_a_plan_of_another_user_runs_nothing(tmp_path, untouched):
+def test_a_plan_of_another_user_runs_nothing(tmp_path, site, untouched):
     ran = tmp_path / "ran"
-    path = site(tmp_path, COMMAND, f'{COMMAND}"touch", "{ran}", ')
+    words = site((COMMAND, f'{COMMAND}"touch", "{ran}", '))
     plan = tmp_path / "plan.json"
-    plan.write_text(_of(path))
+    plan.write_text(_of(words[1]))
     os.chown(plan, NOBODY, -1)
     assert "the plan" in refused("apply", str(plan))
     assert not ran.exists()
 
 
-def test_a_plan_from_elsewhere_shows_what_its_site_file_runs(tmp_path, untouched):
+def test_a_plan_from_elsewhere_shows_what_its_site_file_runs(tmp_path, site, untouched):
     ran = tmp_path / "ran"
-    path = site(tmp_path, COMMAND, f'{COMMAND}"touch", "{ran}", ')
+    words = site((COMMAND, f'{COMMAND}"touch", "{ran}", '))
     plan = tmp_path / "plan.json"
-    plan.write_text(_of(path))
+    plan.write_text(_of(words[1]))
     assert f"touch {ran}" in refused("apply", str(plan))
     assert not ran.exists()
 
 
 def _of(path):
     """A plan with no change, of that site file."""
-    whose = {"file": str(path), "sha256": plan_file.digest(path)}
+    whose = {"file": path, "sha256": plan_file.digest(Path(path))}
     head = {"stackrbd plan": 1, "made": "", "by": "", "limit": "", "changes": []}
     return json.dumps({**head, "site": whose})

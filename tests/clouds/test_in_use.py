@@ -11,7 +11,7 @@ import pytest
 
 from fabfile.cloud import connection
 from lab import openstack_objects
-from tests.lab.conftest import ACCESS, PROJECT, inv, on, result
+from tests.lab.conftest import ACCESS, inv, on, result
 
 from . import handmade
 from .handmade import CEPH, CONTROLLER
@@ -79,7 +79,7 @@ def changed(said):
     return {c["thing"]: "\n".join(c["diff"]) for c in result(said)["changes"]}
 
 
-def test_a_backend_in_a_pool_of_another_name(api, tmp_path):
+def test_a_backend_in_a_pool_of_another_name(api, site):
     """Refused, with the site's line that adopts it; adopted with that line."""
     on(
         CEPH,
@@ -99,34 +99,26 @@ def test_a_backend_in_a_pool_of_another_name(api, tmp_path):
         told = refused()
         assert "cinder-volumes" in told and "rbd_pool" in told
         is_readable(api, volume)
-        site = tmp_path / "site.toml"
-        text = (PROJECT / "config" / "site.toml").read_text()
-        for old, new in (
+        words = site(
             ("\nvolumes = { size", "\ncinder-volumes = { size"),
             ('rwx = ["volumes"]', 'rwx = ["cinder-volumes"]'),
             ('backend = "rbd"', 'backend = "rbd"\npool = "cinder-volumes"'),
-        ):
-            assert old in text
-            text = text.replace(old, new)
-        site.write_text(text)
-        planned = changed(inv("plan", "--json", "--site", str(site), expect=(0, 2)))
+        )
+        planned = changed(inv("plan", "--json", *words, expect=(0, 2)))
         assert "rbd_pool" not in planned.get(CINDER, "")
-        done = result(inv("integrate", "--yes", "--json", "--site", str(site)))
+        done = result(inv("integrate", "--yes", "--json", *words))
         is_readable(api, volume)
         deleted(api, volume)
-        inv("undo", "--yes", "--run", done["run"], "--site", str(site))
+        inv("undo", "--yes", "--run", done["run"], *words)
 
 
-def test_lvm_by_default_with_a_volume(api, tmp_path):
+def test_lvm_by_default_with_a_volume(api, site):
     """Until Newton LVM is started from [DEFAULT] where nothing is named: it is not orphaned."""
     volume = made(api, "of-lvm")
     move = "cinder-manage volume update_host --currenthost {} --newhost {}"
     old = api.block_storage.get_volume(volume.id).host
     own = old.partition("@")[0]
-    text = (PROJECT / "config" / "site.toml").read_text()
-    site = tmp_path / "site.toml"
-    assert 'release = "auto"' in text
-    site.write_text(text.replace('release = "auto"', 'release = "newton"', 1))
+    words = site(('release = "auto"', 'release = "newton"'))
     with put_back(CINDER, restart=["cinder-volume"]):
         on(CONTROLLER, script=f"sed -i 's/^enabled_backends/#&/; s/^volume_driver/#&/' {CINDER}")
         on(
@@ -135,7 +127,7 @@ def test_lvm_by_default_with_a_volume(api, tmp_path):
             + move.format(old, own),
         )
         try:
-            told = refused("--site", str(site))
+            told = refused(*words)
         finally:
             on(CONTROLLER, script=move.format(own, old))
         assert "volume_group = vg-old" in told and volume.id in told and "[DEFAULT]" in told
