@@ -7,7 +7,7 @@ some answers are missing; has no rule of its own about what must be true.
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fabfile.core.contract import CLOUD, Change, Facts, Host, Refused, Stop
@@ -62,14 +62,13 @@ def _planned(
     for resource in resources:
         if _undecided(site, looked, resource):
             continue
-        for part, only in _parts(site, _complete(site, facts, resource), resource):
-            try:
-                made = resource.plan(site, part)
-                changes += [(resource.task, c) for c in made if only in ("", c.host)]
-            except Stop as stop:
+        for only, made in _attempts(site, _complete(site, facts, resource), resource):
+            if isinstance(made, Stop):
                 # What stops every resource is said once.
-                seen = _looked_besides(site, looked, stop)
-                refused.setdefault(stop.about, diagnosis.refusal(resource.task, stop, seen))
+                seen = _looked_besides(site, looked, made)
+                refused.setdefault(made.about, diagnosis.refusal(resource.task, made, seen))
+            else:
+                changes += [(resource.task, c) for c in made if only in ("", c.host)]
     return changes
 
 
@@ -150,18 +149,25 @@ def _complete(site: Site, facts: Facts, resource: Resource) -> Facts:
     return replace(facts, hosts=hosts)
 
 
-def _parts(site: Site, facts: Facts, resource: Resource) -> Iterator[tuple[Facts, str]]:
-    """(facts, '') of all hosts at once; where the resource refuses a host, each for itself.
+def _attempts(
+    site: Site, facts: Facts, resource: Resource
+) -> Iterator[tuple[str, Sequence[Change] | Stop]]:
+    """('', the changes of all hosts); where the resource refuses a host, each host for itself.
 
-    The second: the host whose changes count.
+    Each: the host whose changes count, and its changes or what stops them.
     """
+    whole = _attempt(site, facts, resource)
+    if not isinstance(whole, Stop) or not (isinstance(whole, Refused) or whole.host in site.hosts):
+        yield "", whole
+        return
+    admin = site.admin.name
+    for name in facts.hosts:
+        few = {n: seen for n, seen in facts.hosts.items() if n in (admin, name)}
+        yield name, _attempt(site, replace(facts, hosts=few), resource)
+
+
+def _attempt(site: Site, facts: Facts, resource: Resource) -> Sequence[Change] | Stop:
     try:
-        resource.plan(site, facts)
+        return tuple(resource.plan(site, facts))
     except Stop as stop:
-        if isinstance(stop, Refused) or stop.host in site.hosts:
-            admin = site.admin.name
-            for name in facts.hosts:
-                few = {n: seen for n, seen in facts.hosts.items() if n in (admin, name)}
-                yield replace(facts, hosts=few), name
-            return
-    yield facts, ""
+        return stop

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -77,6 +78,19 @@ URLS = [
 def test_no_credential_is_in_what_a_program_said(line):
     for words in (line, f"before {line} after", f"{line}\n{line}", "x" * 590 + line):
         assert "S3cretPw" not in processes.said(words)
+
+
+@pytest.mark.parametrize("line", ["", URLS[0], *URLS[10:16]])
+@pytest.mark.parametrize(
+    "long", [".", "//", "//a:", "password", "key = x ", "a:", "-gAAAA", "AQD", "x y ", "token \n"]
+)
+def test_long_words_take_no_time_and_show_no_credential(long, line):
+    """64 KiB, as much as is kept of a program's words."""
+    many = long * (65536 // len(long))
+    begun = time.process_time()
+    for words in (many + line, line + many[len(line) :], many[:61400] + line + many[:4080]):
+        assert "S3cretPw" not in processes.said(words)
+    assert time.process_time() - begun < 3  # of the whole text: up to 24 s
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,8 @@ _CREDENTIALS = (
     (re.compile(r"\bA[Qg][A-D][A-Za-z0-9+/]{29,}={0,2}|\bgAAAA[\w-]{20,}=*"), "***"),
 )
 """What is a credential by its form: of a URL, behind its name, a cephx key, a Fernet token."""
+_MOST_READ = 4096
+"""Letters that are looked through for these forms: the time grows with the square of them."""
 
 
 def hush(text):
@@ -102,9 +104,11 @@ def hushed(text):
 def said(words, most=600):
     """The end of what a program said, as it may be shown: without credentials, and then cut."""
     words = hushed(words.strip())
+    shown = words[-_MOST_READ:]
     for pattern, instead in _CREDENTIALS:
-        words = pattern.sub(instead, words)
-    return words[-most:]
+        shown = pattern.sub(instead, shown)
+    # Where a cut was made, half a credential has no form any more: nothing near it is shown.
+    return shown[-most:] if len(words) <= _MOST_READ or len(shown) > most else "***"
 
 
 class Guard:
