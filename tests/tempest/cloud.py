@@ -28,7 +28,7 @@ def prepared() -> Iterator[Cloud]:
     topology = lab.running()
     if topology is None:
         raise LabError("no lab is running, expected one that is integrated: inv lab.up")
-    remote.script(topology.home("cinder-api"), _DEFAULT_TYPE)
+    remote.script(topology.home("cinder-api"), _READ_BODIES + _DEFAULT_TYPE)
     remote.script(topology.home("glance"), _DEFINITIONS)
     for item in endpoints.of(topology):
         readiness.until_answers(item)
@@ -47,6 +47,15 @@ file=/etc/cinder/cinder.conf
 grep -q '^default_volume_type = rbd$' $file && exit 0
 sed -i 's/^default_volume_type = .*/default_volume_type = rbd/' $file
 systemctl restart cinder-api cinder-scheduler cinder-volume
+"""
+# Without it uwsgi closes a connection whose request was refused before its body was read, and the
+# kernel resets it: who asked may never read the refusal (uwsgi's documentation, "Things to know").
+_READ_BODIES = """\
+file=/etc/cinder/cinder-api-uwsgi.ini
+if ! grep -q '^post-buffering' $file; then
+    sed -i '/^\\[uwsgi\\]$/a post-buffering = 65536' $file
+    systemctl restart cinder-api
+fi
 """
 # A step of every installation that the lab's bootstrap leaves out.
 _DEFINITIONS = "su -s /bin/sh glance -c 'glance-manage -d db_load_metadefs' > /dev/null 2>&1\n"
