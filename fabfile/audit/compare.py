@@ -43,6 +43,8 @@ _HAVE_AN_IMAGE = {
 """Statuses of a volume that has its image; in the others it may come or go, or never was."""
 _HAVE_A_DISK = {"active", "stopped", "paused", "suspended", "rescued", "resized", "shelved"}
 GONE = "its data is gone"
+DELETED = ".deleted"
+"""What Cinder puts behind the name of a volume that it deleted while that had clones."""
 
 
 @dataclass(frozen=True)
@@ -258,6 +260,11 @@ def _unless_there(
     if pool not in there or any(name in there[pool] for name in candidates):
         return
     for name in candidates:
+        if row.thing == "volume" and f"{name}{DELETED}" in there[pool]:
+            look = typed("openstack", "volume", "show", row.id)
+            sentence = f"its image is there as {name}{DELETED}: Cinder began to delete it"
+            yield Finding("missing", row.thing, pool, name, row.id, sentence, (look,))
+            return
         for number, trashed in row.names.trash.get(pool, {}).items():
             if trashed == name:
                 back = row.places.by_hand("rbd", "trash", "restore", "-p", pool, number)
@@ -308,7 +315,9 @@ _FORMS = (
 
 def _volume_form(places: Places) -> str:
     first, _, last = places.volume_name.partition("%s")
-    return rf"{re.escape(first)}(?P<volume>{UUID}){re.escape(last)}(?P<deleted>\.deleted)?"
+    return (
+        rf"{re.escape(first)}(?P<volume>{UUID}){re.escape(last)}(?P<deleted>{re.escape(DELETED)})?"
+    )
 
 
 class _Known:
@@ -331,8 +340,6 @@ class _Known:
             return None
         if found["backed"]:
             return None if name in self.backups else ("backup", found["backed"])
-        if found["deleted"]:
-            return "volume", found["volume"]
         for thing, known in (("volume", self.volumes), ("image", self.images)):
             if found[thing]:
                 return None if found[thing] in known else (thing, found[thing])
@@ -348,7 +355,9 @@ def _orphaned(
         strangers = [
             (name, one) for name, one in strangers if one[0] != "image" or pool == places.images
         ]
-        share = _are_few(len(strangers), len(some))
+        # What Cinder kept for clones never has a row: it says nothing of whose the pool is.
+        kept = sum(name.endswith(DELETED) for name, _ in strangers)
+        share = _are_few(len(strangers) - kept, len(some) - kept)
         for name, (thing, row) in strangers:
             away = places.by_hand("rbd", "trash", "mv", f"{pool}/{name}")
             away = _seen_of(away, thing, seen.of_pool(pool) | share)
@@ -366,7 +375,8 @@ def _orphaned(
 def _are_few(strangers: int, everything: int) -> frozenset[str]:
     """Whether that many names without a row are leftovers: of many, another cloud has the rows."""
     known = everything - strangers
-    return frozenset({"share"} if strangers <= min(known, max(3, known // 10)) else ())
+    few = known > 0 and strangers <= min(known, max(3, known // 10))
+    return frozenset({"share"} if few else ())
 
 
 def _seen_of(command: Command, thing: str, looked: Iterable[str]) -> Command:

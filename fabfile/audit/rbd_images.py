@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from fabfile.audit import deleted_parents
 from fabfile.audit.compare import (
+    DELETED,
     UUID,
     Finding,
     Names,
@@ -25,12 +27,14 @@ from fabfile.audit.compare import (
 from fabfile.audit.database_rows import Rows, Volume
 from fabfile.core import strict_json
 from fabfile.core.contract import Failed, Json, typed
-from fabfile.core.shapes import LINE, Shape
+from fabfile.core.shapes import LINE, Shape, Text
 from fabfile.model.deployment import Cluster
 
 _GIB = 1 << 30
 _ENOENT = 2
-_NOT_THERE = (0, 1, _ENOENT, 22)
+NOT_THERE = (0, 1, _ENOENT, 22)
+"""Exit codes by which rbd answers, also that something is not there."""
+TRASH_ID = Text(r"[0-9a-f]{1,64}", "the id of an image")
 Spec = tuple[str, str]
 """(pool, image)."""
 
@@ -76,21 +80,34 @@ def suspects(
                 cluster.rbd("trash", "ls", "--all", "--long", "--format", "json", "-p", pool),
                 (0,),
             )
-            asked[f"children {spec}"] = (
-                cluster.rbd("children", "-p", pool, "--image-id", number, "--format", "json"),
-                _NOT_THERE,
-            )
+            asked[f"children {spec}"] = (of_trash(cluster, pool, number), NOT_THERE)
         elif finding.kind == "attached" and finding.name:
             asked |= watching(cluster, [(finding.pool, finding.name)])
         elif finding.name:
-            asked[f"info {spec}"] = (cluster.rbd("info", "--format", "json", spec), _NOT_THERE)
             if finding.kind == "orphaned":
-                asked |= watching(cluster, [(finding.pool, finding.name)])
-                asked[f"children {spec}"] = (
-                    cluster.rbd("children", "--all", "--format", "json", spec),
-                    _NOT_THERE,
-                )
+                asked |= of_an_orphan(cluster, finding.pool, finding.name)
+            else:
+                asked |= _info(cluster, spec)
     return asked
+
+
+def _info(cluster: Cluster, spec: str) -> dict[str, tuple[list[str], Sequence[int]]]:
+    return {f"info {spec}": (cluster.rbd("info", "--format", "json", spec), NOT_THERE)}
+
+
+def of_an_orphan(
+    cluster: Cluster, pool: str, name: str
+) -> dict[str, tuple[list[str], Sequence[int]]]:
+    """What an image is asked that may be nobody's."""
+    spec = f"{pool}/{name}"
+    more = {"children": cluster.rbd("children", "--all", "--format", "json", spec)}
+    if name.endswith(DELETED):
+        more["snapshots"] = cluster.rbd("snap", "ls", "--all", "--format", "json", spec)
+    return {
+        **_info(cluster, spec),
+        **watching(cluster, [(pool, name)]),
+        **{f"{what} {spec}": (argv, NOT_THERE) for what, argv in more.items()},
+    }
 
 
 def watching(cluster: Cluster, specs: Iterable[Spec]) -> dict[str, tuple[list[str], Sequence[int]]]:
@@ -98,7 +115,7 @@ def watching(cluster: Cluster, specs: Iterable[Spec]) -> dict[str, tuple[list[st
     return {
         f"status {pool}/{name}": (
             cluster.rbd("status", "--format", "json", f"{pool}/{name}"),
-            _NOT_THERE,
+            NOT_THERE,
         )
         for pool, name in specs
     }
@@ -233,7 +250,7 @@ def _orphan(
         went = answer is not None and answer["code"] == _ENOENT
         return None if went else finding
     children = _document(answers.get(f"children {spec}"), _CHILDREN, "rbd children")
-    if finding.name.endswith(".deleted") and children:
+    if finding.name.endswith(DELETED) and children:
         return None  # Cinder keeps it for its clones
     size = f"{info['size'] / _GIB:.2f} GiB"
     if children:
@@ -253,7 +270,95 @@ def _orphan(
     looked = ["watchers"] if seen is not None else []
     looked += ["clones"] if children is not None else []
     looked += ["free"] if status is not None and _is_free(info, status) else []
+    if finding.name.endswith(DELETED):
+        return _deleted_parent(places, after_looking(finding, *looked), spec, size, answers)
     return told(after_looking(finding, *looked), f"no row names it ({size})")
+
+
+def _deleted_parent(
+    places: Places, finding: Finding, spec: str, size: str, answers: Mapping[str, Json]
+) -> Finding:
+    """What Cinder kept for its clones, and these are gone."""
+    sentence = f"no row names it ({size}): a volume that was deleted while it had clones"
+    there = _snapshots_of(spec, answers)
+    look = places.by_hand("rbd", "snap", "ls", "--all", spec)
+    if there is None:
+        return told(finding, f"{sentence}; its snapshots were not told", look)
+    if other := deleted_parents.foreign(there, places.volume_name):
+        return told(finding, f"{sentence}; {', '.join(other[:3])} is no clone's snapshot", look)
+    away = tuple(one.having_seen("snapshots") for one in finding.commands)
+    first = (
+        places.by_hand("rbd", *words).having_seen(*away[-1].looked)
+        for words in deleted_parents.without_snapshots(spec, there)
+    )
+    return told(finding, f"{sentence}, which are gone", *first, *away)
+
+
+def _snapshots_of(spec: str, answers: Mapping[str, Json]) -> list[Mapping[str, Json]] | None:
+    """None where they were not told."""
+    answer = answers.get(f"snapshots {spec}")
+    found: list[Mapping[str, Json]] | None = _document(
+        answer, deleted_parents.SNAPSHOTS, "rbd snap ls"
+    )
+    return found
+
+
+def taken_away(
+    spec: str, snapshot: str, answers: Mapping[str, Json]
+) -> tuple[Sequence[deleted_parents.Words], str]:
+    """(words for rbd that take an image away, why it stays) of one that is its asker's own.
+
+    snapshot: the only one that it may have.  answers: to of_an_orphan().  Nothing, twice,
+    where the image is not there.
+    """
+    answer = answers.get(f"info {spec}")
+    info = _document(answer, _INFO, "rbd info")
+    if info is None:
+        gone = answer is not None and answer["code"] == _ENOENT
+        return (), "" if gone else "rbd info says nothing of it"
+    children = _document(answers.get(f"children {spec}"), _CHILDREN, "rbd children")
+    status = _document(answers.get(f"status {spec}"), _STATUS, "rbd status")
+    there = _snapshots_of(spec, answers)
+    if children is None or status is None or there is None:
+        return (), "its clones, snapshots and watchers were not all told"
+    in_the_way = {
+        f"{len(children)} clones need it": bool(children),
+        "something has it open": bool(watchers(answers.get(f"status {spec}"))),
+        "it has a snapshot of something else": any(_is_other(one, snapshot) for one in there),
+        "it is mirrored, in a group or on its way": not _is_free(info, status),
+    }
+    if why := next((said for said, so in in_the_way.items() if so), ""):
+        return (), why
+    return (*deleted_parents.without_snapshots(spec, there), ("rm", "--no-progress", spec)), ""
+
+
+def _is_other(one: Mapping[str, Json], snapshot: str) -> bool:
+    return bool(one["name"] != snapshot) or one.get("namespace", {}).get("type", "user") != "user"
+
+
+# What is in a trash, of one's own
+
+
+def own_in_trash(cluster: Cluster, pool: str) -> list[str]:
+    """What is in a pool's trash, as JSON."""
+    return cluster.rbd("trash", "ls", "--all", "--format", "json", "-p", pool)
+
+
+def trash_ids(answer: Mapping[str, Json], name: str) -> list[str]:
+    """The ids of what had this name when it came into the trash; answer: to own_in_trash()."""
+    listed = _document(answer, [{"id": TRASH_ID, "name": LINE}], "rbd trash ls") or []
+    return [entry["id"] for entry in listed if entry["name"] == name]
+
+
+def of_trash(cluster: Cluster, pool: str, number: str) -> list[str]:
+    """The clones of what is in a trash."""
+    return cluster.rbd("children", "-p", pool, "--image-id", number, "--format", "json")
+
+
+def clones_of_trash(answer: Mapping[str, Json]) -> int | None:
+    """How many; None where that was not told."""
+    children = _document(answer, _CHILDREN, "rbd children")
+    return None if children is None else len(children)
 
 
 def _is_free(info: Mapping[str, Json], status: Mapping[str, Json]) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from fabfile.cloud import rbd, waiting
 from fabfile.cloud.checks import Check, Checks
 from fabfile.cloud.connection import Cloud
-from fabfile.cloud.dependents import END, Dependents, Expected
+from fabfile.cloud.dependents import END, Clear, Dependents, Expected
 from fabfile.cloud.leftovers import PREFIX, Leftovers
 from fabfile.cloud.proof import cloned, risen, watchers
 from fabfile.cloud.rbd import Ceph
@@ -42,13 +42,15 @@ class Flight:
     targets: computes that an instance may migrate to.  at_once: computes at a time.
     backend: where the settings' volume type is not there (yet), a private one of this
     backend is made for the time; '' makes none.  dependents: what is right where something is
-    deleted that has a clone; None leaves that out.
+    deleted that has a clone; None leaves that out.  clear: takes away what only the pools
+    still show of that.
     """
 
     targets: tuple[str, ...]
     at_once: int
     backend: str = ""
     dependents: Expected | None = None
+    clear: Clear = lambda kind, parent, clone: ""  # noqa: E731
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class _Canary:
         connection = self._connect()
         user = User(connection, self._settings, self._listener.raise_if_stopped)
         remove = self._removing(connection, END)
-        Dependents(user, self._ceph, expected, remove).all(self._checks)
+        Dependents(user, self._ceph, expected, remove, self._flight.clear).all(self._checks)
 
     def _upload(self) -> str:
         self._user.glance_answers()

@@ -37,16 +37,23 @@ class Expected:
     v2: bool | None = None
 
 
+Clear = Callable[[str, str, str], str]
+"""clear('image' or 'volume', parent, clone): takes away what a release leaves of a parent in its
+pool, also once its clone is gone; a sentence, or '' where nothing was left."""
+
+
 class Dependents:
     """Each of the three as a check; each is removed as soon as it has answered.
 
-    remove: takes away what is left of it.
+    remove: takes away what the API shows of it; clear: what only the pools show.
     """
 
     def __init__(
-        self, user: User, ceph: Ceph, expected: Expected, remove: Callable[[], str]
+        self, user: User, ceph: Ceph, expected: Expected, remove: Callable[[], str], clear: Clear
     ) -> None:
-        self._user, self._ceph, self._expected, self._remove = user, ceph, expected, remove
+        self._user, self._ceph, self._expected = user, ceph, expected
+        self._remove, self._clear = remove, clear
+        self._tried: tuple[str, str, str] | None = None
 
     def all(self, checks: Checks) -> None:
         """All three, whether or not another one fails."""
@@ -58,12 +65,19 @@ class Dependents:
             try:
                 checks.check(f"{what} with a clone is deleted, or kept, as it should be", act)
             finally:
-                checks.finish(f"{what} with a clone: all of it is removed", self._remove)
+                checks.finish(f"{what} with a clone: all of it is removed", self._removed)
+
+    def _removed(self) -> str:
+        said = self._remove()
+        # Only what was ours to delete, by UUID, and only when the clone is gone.
+        tried, self._tried = self._tried, None
+        return "; ".join(filter(None, (said, self._clear(*tried) if tried else "")))
 
     def _image(self) -> str:
         image = self._user.seed(f"image{END}")
         clone = self._user.clone(f"root{END}", image)
         cloned(clone, image, self._ceph)
+        self._tried = ("image", image.id, clone.id)
         return self._judged("image", clone, self._user.try_image(image))
 
     def _snapshot(self) -> str:
@@ -75,6 +89,7 @@ class Dependents:
     def _volume(self) -> str:
         source = self._user.volume(f"source{END}", 1)
         clone = self._user.volume(f"clone{END}", 1, source_volume_id=source.id)
+        self._tried = ("volume", source.id, clone.id)
         return self._judged("volume", clone, self._user.try_volume(source))
 
     def _judged(self, what: str, clone: Volume, found: str) -> str:
@@ -101,7 +116,7 @@ class Dependents:
 def _means(found: str, wanted: str, made: str) -> str:
     """What a user of the cloud has of it."""
     if found == DELETED and wanted == TRASH:
-        return "; its RBD image is in the pool's trash until that is purged (docs/clones.md)"
+        return "; its RBD image stays in the pool's trash, of a user's image too (docs/clones.md)"
     if found == BUSY:
         return f" (SnapshotIsBusy): with clones of {made}, this release keeps it"
     if found == IN_USE:

@@ -146,7 +146,7 @@ class Executor:
         works = {
             host: {
                 **self._common,
-                "steps": [self._step(i, c) for i, c in changes],
+                "steps": [as_step(i, c) for i, c in changes],
                 "then": gather.as_data(self._then[host]) if host in ready else [],
             }
             for host, changes in wave.items()
@@ -287,21 +287,6 @@ class Executor:
         unfinished = f", {', '.join(begun)} begun and not finished" if begun else ""
         return f"it answers again: {self.done[host]} changes were made there{unfinished}"
 
-    def _step(self, number: int, change: Change) -> dict[str, Json]:
-        return {
-            "id": number,
-            "verb": change.verb,
-            "args": dict(change.args),
-            "restarts": list(change.restarts),
-            "thing": change.thing,
-            "sentence": change.sentence,
-            "sign": change.sign,
-            "kind": change.kind,
-            "subject": change.subject,
-            "stays": change.stays,
-            "wave": change.wave,
-        }
-
     # The cloud
 
     def _cloud(self, step: int, change: Change) -> None:
@@ -316,6 +301,23 @@ class Executor:
     def _count(self, host: str, change: Change) -> None:
         self.done[host] = self.done.get(host, 0) + 1
         self._session.screen.done(host, _words(change))
+
+
+def as_step(number: int, change: Change) -> dict[str, Json]:
+    """A change as it goes to an agent; number: its place in the plan."""
+    return {
+        "id": number,
+        "verb": change.verb,
+        "args": dict(change.args),
+        "restarts": list(change.restarts),
+        "thing": change.thing,
+        "sentence": change.sentence,
+        "sign": change.sign,
+        "kind": change.kind,
+        "subject": change.subject,
+        "stays": change.stays,
+        "wave": change.wave,
+    }
 
 
 def still_to_do(

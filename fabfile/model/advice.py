@@ -43,6 +43,7 @@ LOOKS = {
     "share": "why so many names of that pool have no row: another cloud's, or an older database",
     "watchers": "who has it open (rbd status); one that was opened to be read is not shown there",
     "clones": "what was cloned from it (rbd children --all)",
+    "snapshots": "what its snapshots are of (rbd snap ls --all)",
     "free": "whether it is mirrored, in a group or on its way (rbd info, rbd status)",
     "expired": "until when the trash keeps it (rbd trash ls --all --long)",
     "nova": "the instance's own attachments (openstack server volume list)",
@@ -206,6 +207,12 @@ RULES: dict[str, Rule] = {
         Effect.DESTROYS,
         "rbd trash mv SPEC",
         needs="cells databases owners share watchers clones free",
+    ),
+    **_rules(
+        Effect.DESTROYS,
+        "rbd snap unprotect SNAP",
+        "rbd snap rm SNAP",
+        needs="cells databases owners share watchers clones snapshots free",
     ),
     **_rules(
         Effect.DESTROYS,

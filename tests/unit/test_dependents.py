@@ -186,6 +186,46 @@ def test_an_interrupt_removes_all_of_it(settings, at):  # noqa: F811
     assert cloud.held == {}
 
 
+def test_what_the_pools_keep_is_cleared_by_uuid_when_the_clone_is_gone(settings):  # noqa: F811
+    cloud, cleared = Cloud(), []
+
+    def clear(kind, parent, clone):
+        assert not [one for one in cloud._all("volume") if one.name.endswith(END)]
+        cleared.append((kind, parent, clone))
+        return f"the {kind} is removed" if kind == "volume" else ""
+
+    course = test_settings(settings, computes=())
+    found = fly(cloud, course, dependents=of("2025.1"), clear=clear)
+    assert failed(found) == {}
+    name = f"id-{RUN}{{}}{END}"
+    assert cleared == [
+        ("image", name.format("image"), name.format("root")),
+        ("volume", name.format("source"), name.format("clone")),
+    ]
+    said = {check.name: check.detail for check in found}
+    assert said["a volume with a clone: all of it is removed"].endswith("; the volume is removed")
+    assert not said["an image with a clone: all of it is removed"].endswith("; ")
+
+
+def test_nothing_is_cleared_of_a_parent_whose_clone_was_not_made_or_stays(settings):  # noqa: F811
+    cloud, cleared = Cloud(), []
+    plain = cloud.create_volume
+
+    def refused(name, size, volume_type, metadata, **parent):
+        if parent:
+            raise OSError("no clones today")
+        return plain(name, size, volume_type, metadata)
+
+    cloud.create_volume = refused
+    fly(
+        cloud,
+        test_settings(settings, computes=()),
+        dependents=of("2025.1"),
+        clear=lambda *words: cleared.append(words) or "",
+    )
+    assert cleared == []
+
+
 def test_what_a_killed_one_left_is_removed_clones_first(settings):  # noqa: F811
     """A snapshot that Cinder keeps for its clone would hold up the sweep until its time is up."""
     cloud = Cloud("in use", "busy", "busy", made="v1")

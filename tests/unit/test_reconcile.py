@@ -280,6 +280,8 @@ def orphan(name, **answers):
         f"children {spec}": answer([]),
         f"status {spec}": answer({"watchers": []}),
     }
+    if name.endswith(compare.DELETED):
+        given[f"snapshots {spec}"] = answer(CLONES_SNAP)
     given |= {f"{question} {spec}": value for question, value in answers.items()}
     findings = compared(seen=seen)
     assert {*rbd_images.suspects(site().cluster, findings)} == {*given}
@@ -303,6 +305,120 @@ def test_what_went_meanwhile_or_is_kept_for_clones_is_no_finding():
     assert orphan(f"volume-{S}", info=GONE) == []
     assert orphan(f"volume-{S}.deleted", children=answer([{"image": "x"}])) == []
     assert len(orphan(f"volume-{S}.deleted")) == 1
+
+
+SNAP = f"volume-{B}.clone_snap"
+
+
+def snap(name=SNAP, protected="true", **namespace):
+    """As rbd snap ls --all lists one since Nautilus."""
+    kind = {"type": "user", **namespace}
+    return {"id": 4, "name": name, "size": GIB, "protected": protected, "namespace": kind}
+
+
+CLONES_SNAP = [snap()]
+KEPT = f"volumes/volume-{S}.deleted"
+AWAY = f"rbd trash mv {KEPT}"
+SNAP_AWAY = f"rbd snap unprotect {KEPT}@{SNAP} && rbd snap rm {KEPT}@{SNAP}"
+
+
+@pytest.mark.parametrize(
+    "snapshots, command",
+    [
+        ([snap()], f"{SNAP_AWAY} && {AWAY}"),
+        ([snap(protected="false")], f"rbd snap rm {KEPT}@{SNAP} && {AWAY}"),
+        ([snap(protected=False)], f"rbd snap rm {KEPT}@{SNAP} && {AWAY}"),
+        # Before Nautilus neither is told.
+        ([{"id": 4, "name": SNAP, "size": GIB}], f"{SNAP_AWAY} && {AWAY}"),
+        (
+            [snap(), snap(f"volume-{A}.clone_snap")],
+            f"{SNAP_AWAY.replace(B, A)} && {SNAP_AWAY} && {AWAY}",
+        ),
+        ([], AWAY),
+    ],
+)
+def test_what_cinder_kept_for_clones_that_are_gone_has_the_commands_that_clear_it(
+    snapshots, command
+):
+    (found,) = orphan(f"volume-{S}.deleted", snapshots=answer(snapshots))
+    assert (found.kind, found.row, found.settles) == ("orphaned", S, command)
+    assert "deleted while it had clones, which are gone" in found.sentence
+    assert found.as_data()["command"] == command
+
+
+LOOK = f"rbd snap ls --all {KEPT}"
+
+
+@pytest.mark.parametrize(
+    "answers, shown",
+    [
+        # A snapshot that is no clone's of Cinder's, or that is not told.
+        ({"snapshots": answer([snap(), snap(f"snapshot-{B}")])}, LOOK),
+        ({"snapshots": answer([snap("by hand")])}, LOOK),
+        ({"snapshots": answer([snap(f"volume-{B}.clone_snap.old")])}, LOOK),
+        ({"snapshots": answer([snap(f"x-volume-{B}.clone_snap")])}, LOOK),
+        ({"snapshots": answer([snap(f"volume-{B}.clone_snap; reboot")])}, LOOK),
+        ({"snapshots": answer([snap("volume-$(reboot).clone_snap")])}, LOOK),
+        ({"snapshots": answer([snap(type="trash", original_name=SNAP)])}, LOOK),
+        ({"snapshots": answer([snap(type="mirror")])}, LOOK),
+        ({"snapshots": answer([snap(type="group")])}, LOOK),
+        ({"snapshots": GONE}, LOOK),
+        ({"snapshots": {"code": 22, "out": "", "err": "unrecognised option '--all'"}}, LOOK),
+        # What could speak against it, and was not told or does.
+        ({"children": GONE}, "what was cloned from it"),
+        ({"status": GONE}, "who has it open"),
+        ({"info": answer({"size": GIB, "mirroring": {"state": "enabled"}})}, "whether it is"),
+        ({"info": answer({"size": GIB, "group": "g"})}, "whether it is mirrored"),
+        ({"status": answer({"watchers": [{"address": "10.0.0.1:0/1"}]})}, "rbd status"),
+    ],
+)
+def test_what_was_kept_is_not_cleared_by_a_command_while_something_speaks_for_it(answers, shown):
+    (found,) = orphan(f"volume-{S}.deleted", **answers)
+    assert shown in found.settles
+    assert "snap rm" not in found.settles and "trash" not in found.as_data()["command"]
+
+
+@pytest.mark.parametrize("state", [[{"image": "x"}], ["volumes/x"]])
+def test_a_clone_of_either_format_keeps_its_parent(state):
+    """v1's and v2's are listed alike."""
+    assert orphan(f"volume-{S}.deleted", children=answer(state)) == []
+
+
+def test_a_row_that_lives_is_no_leftover_and_its_data_is_not_gone():
+    there = {f"volume-{V}", f"volume-{W}.deleted"}
+    (found,) = closer(compared(seen=names(volumes=there)))
+    assert (found.kind, found.row) == ("missing", W)
+    assert found.settles == f"openstack volume show {W}"
+    assert f"there as volume-{W}.deleted" in found.sentence
+    going = some(volume=[VOLUME, FREE._replace(status="deleting")])
+    assert compared(going, names(volumes=there)) == []
+    moved = some(volume=[VOLUME, FREE._replace(name_id=S, status="deleting")])
+    assert compared(moved, names(volumes={f"volume-{V}", f"volume-{S}.deleted"})) == []
+
+
+def many(kind, first=0x1000, count=200):
+    return {kind % an_id(number) for number in range(first, first + count)}
+
+
+@pytest.mark.parametrize(
+    "there, commands",
+    [
+        # Hundreds that were kept say nothing of whose the pool is ...
+        ({*THERE["volumes"], *many("volume-%s.deleted")}, 200),
+        # ... those without the end do, and a pool in which the database knows nothing.
+        ({*THERE["volumes"], *many("volume-%s"), f"volume-{S}.deleted"}, 0),
+        ({f"volume-{S}.deleted"}, 0),
+    ],
+)
+def test_what_is_kept_piles_up(there, commands):
+    rows_ = some(volume=[one for one in (VOLUME, FREE) if f"volume-{one.id}" in there])
+    found = compared(rows_, names(volumes=there))
+    kept = [f for f in found if f.name.endswith(".deleted")]
+    asked = rbd_images.suspects(site().cluster, kept)
+    easy = {"info": {"size": GIB}, "children": [], "status": {"watchers": []}, "snapshots": []}
+    told_ = {name: answer(easy[name.partition(" ")[0]]) for name in asked}
+    found = rbd_images.looked_at(PLACES, kept, told_)
+    assert sum(bool(f.as_data()["command"]) for f in found) == commands
 
 
 def test_an_image_that_came_meanwhile_is_not_missing():

@@ -22,7 +22,7 @@ from fabfile.core.contract import BadInput, Facts, Failed, Interrupted, Json, Re
 from fabfile.core.journal import Journal
 from fabfile.flow import interrupts
 from fabfile.flow import limit as limits
-from fabfile.flow.proof import guest
+from fabfile.flow.proof import guest, parents
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.model import releases
 from fabfile.model.site import MOST_AT_ONCE, Site
@@ -122,6 +122,10 @@ def run_canary(  # noqa: PLR0913, PLR0917 (what a flight is)
         with asking:
             return _ceph(session, kind, volume)
 
+    def clear(kind: str, parent: str, clone: str) -> str:
+        with asking:
+            return parents.clear(session, kind, parent, clone)
+
     def keep(check: Check) -> None:
         record.event("proof", **asdict(check))
         text = f"{check.seconds:6.1f} s  {told.step(asdict(check))}: {check.detail}"
@@ -141,7 +145,7 @@ def run_canary(  # noqa: PLR0913, PLR0917 (what a flight is)
             elif check.host and check.last:
                 on_progress(check.host, "done")
 
-        flight = flights.Flight(tuple(targets), at_once, backend, expected)
+        flight = flights.Flight(tuple(targets), at_once, backend, expected, clear)
         listener = flights.Listener(show_progress, say, raise_if_stopped)
         settings = _settings(session, computes)
         return flights.prove(session.connection, settings, flight, ceph, listener)
