@@ -107,7 +107,9 @@ def _packages(site: Site, facts: Facts, change: Change) -> Why | None:
     return ERROR, "packages.missing", f"not installed: {', '.join(missing)}", "installed", cause
 
 
-def _tools(site: Site, facts: Facts, change: Change) -> Why:
+def _tools(site: Site, facts: Facts, change: Change) -> Why | None:
+    if change.verb != "install":
+        return None  # the source that they come from
     found = f"not installed: {', '.join(change.args['packages'])}"
     return WARNING, "packages.records", found, "installed", "no record can be made here"
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from fabfile.core.contract import Change, Facts, Host, Read
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
-from fabfile.resources.client_packages import source_list
+from fabfile.resources import client_packages
 from fabfile.resources.resource import Resource
 
 PACKAGES = (
@@ -42,19 +42,28 @@ def hosts(site: Site) -> list[Host]:
 
 
 def reads(site: Site, host: Host) -> list[Read]:
-    """Whether they are installed, if the site has backups sealed for anybody."""
-    return [INSTALLED] if site.backup.recipients and host in hosts(site) else []
+    """Whether they are installed, if the site has backups sealed for anybody, and from where."""
+    if not site.backup.recipients or host not in hosts(site):
+        return []
+    return [INSTALLED, *client_packages.source_reads(site, host)]
 
 
-def plan(site: Site, facts: Facts) -> list[Change]:
-    """Installs what is missing, if the site has backups sealed for anybody."""
+def plan(site: Site, facts: Facts, before: Sequence[Change] = ()) -> list[Change]:
+    """Installs what is missing, if the site has backups sealed for anybody.
+
+    The site's own source is put there first, as for the client: a host whose client came from
+    elsewhere has none yet.  before: what is planned already, which may bring it.
+    """
     if not site.backup.recipients:
         return []
-    changes = []
+    written = {(change.host, change.subject) for change in before if change.kind == "source"}
+    changes: list[Change] = []
     for host in hosts(site):
         missing = _missing(facts, host)
         if missing and site.packages.install:
-            args = {"packages": missing, "source": source_list(site, host)}
+            source, files = client_packages.source_of(site, facts, host, Phase.CONTROL)
+            changes += [one for one in files if (one.host, one.subject) not in written]
+            args = {"packages": missing, "source": source}
             words = "install " + " ".join(missing)
             changes.append(
                 Change(
@@ -90,6 +99,6 @@ def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
 
 
 _TASK = "backup.tools"
-RESOURCE = Resource(_TASK, reads, plan)
+RESOURCE = Resource(_TASK, reads, plan, client_packages.notes, sees_changes=True)
 TOLD = Resource(_TASK, reads, notes=notes)
 """As part of a whole that does not depend on it: it is looked at, and nothing is planned."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read, Refused, Seen
 from fabfile.model import ceph_releases, services
 from fabfile.model.ceph_releases import Feature
+from fabfile.model.phases import Phase
 from fabfile.model.platforms import Platform
 from fabfile.model.site import Site
 from fabfile.resources.resource import Resource
@@ -84,12 +85,19 @@ def reads(site: Site, host: Host) -> list[Read]:
         Read("packages", "packages", {"names": packages_of(site, host)}),
         Read("kolla", "exists", {"paths": ["/etc/kolla"]}),
     ]
-    if listed := source_list(site, host):
-        found.append(Read("apt.source", "file", {"path": listed}))
-        found.append(Read("apt.key", "file", {"path": key_path(site)}))
-        args = {"line": site.packages.source, "path": listed}
-        found.append(Read("apt.repository", "repository", args))
-    return found
+    return [*found, *source_reads(site, host)]
+
+
+def source_reads(site: Site, host: Host) -> list[Read]:
+    """The two files of the site's own source, if the site has one, and who else lists it."""
+    listed = source_list(site, host)
+    if not listed:
+        return []
+    return [
+        Read("apt.source", "file", {"path": listed}),
+        Read("apt.key", "file", {"path": key_path(site)}),
+        Read("apt.repository", "repository", {"line": site.packages.source, "path": listed}),
+    ]
 
 
 def key_path(site: Site) -> str:
@@ -135,11 +143,8 @@ def plan(site: Site, facts: Facts) -> list[Change]:
         missing = [name for name in packages_of(site, host) if seen["packages"][name] is None]
         if not missing or not site.packages.install:
             continue
-        source = source_list(site, host)
-        if source and (listed := _listed(host.name, seen)):
-            source = listed["file"]
-        elif source:
-            changes += _source(site, facts, host, seen, source)
+        source, written = source_of(site, facts, host, phase)
+        changes += written
         changes.append(
             Change(
                 host.name,
@@ -155,6 +160,21 @@ def plan(site: Site, facts: Facts) -> list[Change]:
             )
         )
     return changes
+
+
+def source_of(
+    site: Site, facts: Facts, host: Host, phase: Phase
+) -> tuple[str | None, list[Change]]:
+    """(the file that names the site's own source there, what puts it there), of who installs.
+
+    None where the site has no source.  Raises Refused, see _listed().
+    """
+    source, seen = source_list(site, host), facts.hosts[host.name]
+    if not source:
+        return None, []
+    if listed := _listed(host.name, seen):
+        return str(listed["file"]), []
+    return source, _source(site, facts, host, seen, source, phase)
 
 
 def _listed(host: str, seen: Seen) -> Json:
@@ -230,16 +250,18 @@ def _two_sources(host: str, entry: Json) -> Refused:
 
 def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
     """Where the packages come from, if not from the site's own source."""
-    own = {source_list(site, host) for host in client_hosts(site)}
+    own = {source_list(site, host) for host in site.all_hosts()}
     return [
         f"{change.host}: {change.args['source']} lists the repository of packages.source already, "
         "signed by another key: packages come from there, and nothing is listed twice"
         for change in changes
-        if change.kind == "packages" and change.args["source"] not in own
+        if change.verb == "install" and change.args["source"] not in own
     ]
 
 
-def _source(site: Site, facts: Facts, host: Host, seen: Seen, listed: str) -> list[Change]:
+def _source(  # noqa: PLR0913, PLR0917 (what is written, and where)
+    site: Site, facts: Facts, host: Host, seen: Seen, listed: str, phase: Phase
+) -> list[Change]:
     texts = {
         key_path(site): ("apt.key", facts.known["apt.key"]),
         listed: ("apt.source", f"{site.packages.source}\n"),
@@ -258,7 +280,7 @@ def _source(site: Site, facts: Facts, host: Host, seen: Seen, listed: str) -> li
                 sign,
                 "write",
                 {**args, "before": old},
-                services.first_phase(host),
+                phase,
                 kind="source",
                 subject=path,
             )

@@ -7,7 +7,7 @@ import pytest
 
 from fabfile.core.contract import BadInput, Facts, Refused
 from fabfile.core.remote import packages
-from fabfile.resources import client_packages
+from fabfile.resources import backup_tools, client_packages
 
 from .states import DIGEST, HOSTS, site
 
@@ -289,3 +289,75 @@ def test_a_plan_says_whose_source_it_takes(listed):
     assert note.startswith("n1: /etc/apt/sources.list.d/a.list lists the repository")
     changes = plan(["ceph-common"], **SIGNED)
     assert client_packages.notes(site(**SIGNED), Facts({}), changes) == []
+
+
+# What makes backups comes from the same source
+
+BACKED = {"backup": {"recipients": ["age1" + "q" * 58]}, **SIGNED}
+LISTED = {
+    "file": "/etc/apt/sources.list.d/mirror.list",
+    "type": "deb",
+    "components": ["main"],
+    "options": {"arch": "amd64", "signed-by": "/usr/share/keyrings/other.gpg"},
+}
+OWN = {**LISTED, "file": "/x", "options": {"arch": "amd64", "signed-by": "/etc/apt/keyrings/c.asc"}}
+BY_ANOTHER = {**UNLISTED, "own": [OWN], "entries": [LISTED]}
+
+
+def tools(seen=NOT_YET, before=(), installed=None, **more):
+    answers = {backup_tools.INSTALLED.id: {"age": installed, "zstd": installed}, **seen}
+    here = site(**{**BACKED, **more})
+    asked = {read.id for read in backup_tools.reads(here, here.host("ctl"))}
+    facts = Facts({"ctl": {k: v for k, v in answers.items() if k in asked}}, {"apt.key": "KEY\n"})
+    changes = backup_tools.RESOURCE.planned(here, facts, before)
+    return changes, backup_tools.RESOURCE.notes(here, facts, changes)
+
+
+@pytest.mark.parametrize("roles", [["database"], ["glance", "cinder", "database"]])
+def test_what_makes_backups_brings_the_sites_source_where_it_is_not(roles):
+    """Also to a host with no client of Ceph's, and where the client came from elsewhere."""
+    hosts = {**HOSTS, "ctl": {**HOSTS["ctl"], "roles": roles}}
+    if "cinder" not in roles:
+        hosts["two"] = {"roles": ["glance", "cinder"]}
+    (key, source, install), notes = tools(hosts=hosts)
+    assert [one.args["path"] for one in (key, source)] == [
+        "/etc/apt/keyrings/ceph.asc",
+        install.args["source"],
+    ]
+    assert key.args["content"] == ["KEY\n"] and source.args["content"] == [SOURCE + "\n"]
+    assert install.args["packages"] == ["age", "zstd"]
+    assert {one.wave for one in (key, source, install)} == {1} and notes == []
+
+
+def test_without_a_source_of_the_sites_it_is_the_hosts_own():
+    (install,), _ = tools(packages={})
+    assert install.args["source"] is None
+
+
+def test_the_source_that_the_client_brings_is_brought_once():
+    before = plan(["ceph-common"], "ctl", **SIGNED)
+    assert [change.kind for change in before] == ["source", "source", "packages"]
+    (install,), _ = tools(before=before)
+    assert install.args["source"] == before[-1].args["source"]
+    elsewhere = plan(["ceph-common"], "n1", **SIGNED)
+    assert len(tools(before=elsewhere)[0]) == 3
+
+
+def test_an_older_source_is_replaced_as_seen_and_nothing_is_written_for_nothing():
+    (key, source, _), _ = tools({**NOT_YET, "apt.source": {"sha256": DIGEST}})
+    assert (key.sign, source.sign, source.args["before"]) == ("+", "~", DIGEST)
+    assert tools(installed="1.0") == ([], [])
+    assert tools(packages={**SIGNED["packages"], "install": False}) == ([], [])
+
+
+def test_a_repository_that_is_listed_by_another_key_is_used_as_it_is_and_said():
+    (install,), notes = tools({**NOT_YET, "apt.repository": BY_ANOTHER})
+    assert install.args["source"] == LISTED["file"]
+    (note,) = notes
+    assert note.startswith(f"ctl: {LISTED['file']} lists the repository")
+
+
+def test_a_source_that_apt_cannot_read_beside_the_hosts_is_refused_for_tools_too():
+    refused = {**NOT_YET, "apt.repository": {**UNLISTED, "refused": "E: Conflicting values"}}
+    with pytest.raises(Refused, match="Conflicting values"):
+        tools(refused)
