@@ -151,16 +151,17 @@ def _document(answer: Json, kind: type) -> Json:
 
 
 def _is_our_backend(site: Site, options: in_force.Options) -> bool:
-    """Whether the backend's section has the site's pool and cluster."""
+    """Whether each backend's section has the site's pool and cluster."""
 
-    def said(key: str, default: str) -> str:
-        return options.get((in_force.same(site.cinder.backend), key), default)
+    def said(section: str, key: str, default: str) -> str:
+        return options.get((in_force.same(section), key), default)
 
     conf = site.cluster.platform.ceph["conf"]
-    return (
-        said("rbd_pool", "rbd") == site.cinder.pool
-        and said("rbd_ceph_conf", "") in ("", conf)
-        and said("rbd_cluster_name", "ceph") == "ceph"
+    return all(
+        said(one.name, "rbd_pool", "rbd") == one.pool
+        and said(one.name, "rbd_ceph_conf", "") in ("", conf)
+        and said(one.name, "rbd_cluster_name", "ceph") == "ceph"
+        for one in site.cinder.all
     )
 
 

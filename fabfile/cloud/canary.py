@@ -75,7 +75,7 @@ def prove(
     list, and ends its compute's chain.  Raises Interrupted, after all is removed.
     """
     connection = connect()
-    checks = Checks(lambda text: None, listener.on_check, listener.raise_if_stopped)
+    checks = Checks(lambda text: None, listener.on_check, listener.raise_if_stopped, settings.about)
     leftovers = Leftovers(connection, settings.timeout, listener.say)
     try:
         checks.check("what earlier proofs left is gone", partial(leftovers.sweep, PREFIX))

@@ -31,7 +31,8 @@ class Check:
 class Checks:
     """The checks of one proof, in the order in which they ended; threads may share them.
 
-    on_check: called with each as it ends; raise_if_stopped: where none is to begin any more.
+    about: what the proof is about, where there are several; each name says it.  on_check: called
+    with each as it ends; raise_if_stopped: where none is to begin any more.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class Checks:
         say: Say,
         on_check: Callable[[Check], None] = lambda check: None,
         raise_if_stopped: waiting.RaiseIfStopped = lambda: None,
+        about: str = "",
     ) -> None:
         self.all: list[Check] = []
+        self._about = f" ({about})" if about else ""
         self._say, self._on_check, self._raise_if_stopped = say, on_check, raise_if_stopped
 
     def check(self, name: str, act: Callable[[], str], host: str = "", last: bool = False) -> bool:
@@ -50,6 +53,7 @@ class Checks:
 
     def finish(self, name: str, act: Callable[[], str], host: str = "", last: bool = False) -> bool:
         """As check(), for what is done after an interrupt too."""
+        name += self._about
         self._say(f"proof: {name} ...")
         start = time.monotonic()
         try:

@@ -31,7 +31,7 @@ def prove(connection: Cloud, settings: ProofSettings, ceph: Ceph, say: Say) -> l
     the list (see checks.require); later checks that need it are left out. Ctrl-C cleans up
     and goes on as KeyboardInterrupt.
     """
-    checks = Checks(say)
+    checks = Checks(say, about=settings.about)
     run = _Proof(User(connection, settings), settings, ceph, checks.check)
     sweep = Leftovers(connection, settings.timeout, say).sweep
     checks.check("what earlier proofs left is gone", partial(sweep, PREFIX))

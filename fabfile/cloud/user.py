@@ -47,6 +47,7 @@ class ProofSettings:
     computes: names of hypervisors (or of nova-compute's hosts).
     store: Glance's store; None: its default, which must not be files.
     timeout: seconds that any single wait may take.
+    about: the backend that is proved, where there are several; '' otherwise.
     """
 
     volume_type: str
@@ -60,6 +61,7 @@ class ProofSettings:
     guest_disk: str | PathLike[str] | None = None
     store: str | None = None
     timeout: float = 300
+    about: str = ""
 
     @property
     def guest(self) -> bool:

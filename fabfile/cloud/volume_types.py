@@ -5,7 +5,7 @@ Knows the types and their extra specs; which ones there should be is not known h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from fabfile.cloud.connection import Cloud
@@ -15,7 +15,8 @@ from fabfile.core.shapes import LINE, Shape, misfit
 if TYPE_CHECKING:
     from openstack.block_storage.v3.type import Type
 
-_KEY = "volume_backend_name"
+KEY = "volume_backend_name"
+"""The extra spec by which a type names its backend."""
 
 
 def read(connection: Cloud) -> dict[str, dict[str, str]]:
@@ -39,26 +40,43 @@ def refuse_other(found: Json, shape: Shape) -> None:
         )
 
 
-def ensure(connection: Cloud, name: str, backend_name: str) -> None:
-    """Make the type, or give it this volume_backend_name; others stay. Idempotent."""
+def ensure(
+    connection: Cloud,
+    name: str,
+    backend_name: str,
+    specs: Mapping[str, str] | None = None,
+    was: Mapping[str, str | None] | None = None,
+) -> None:
+    """Make the type, or give it this volume_backend_name; others stay. Idempotent.
+
+    specs: more extra specs; was: what they were, for who takes it back.
+    """
     from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
 
     storage = connection.block_storage
     found = {kind.name: kind for kind in _types(connection)}
+    wanted = {KEY: backend_name, **(specs or {})}
     try:
         kind = found.get(name) or storage.create_type(name=name)
-        if (kind.extra_specs or {}).get(_KEY) != backend_name:
-            storage.update_type_extra_specs(kind, **{_KEY: backend_name})
+        have = kind.extra_specs or {}
+        missing = {key: value for key, value in wanted.items() if have.get(key) != value}
+        if missing:
+            storage.update_type_extra_specs(kind, **missing)
     except SDKException as error:
+        told = ", ".join(f"{key} = {value}" for key, value in wanted.items())
         raise Failed(
-            f"cinder: volume type {name}: {_KEY} = {backend_name} was not set: "
-            f"{error}; expected an account that may change types (admin)"
+            f"cinder: volume type {name}: {told} was not set: "
+            f"{error}; expected an account that may change types (admin), and a type that no "
+            "volume has where its extra specs change"
         ) from error
 
 
-def remove(connection: Cloud, name: str, made: bool) -> None:
-    """Takes back what ensure() did: the type that was made, else the name that was set.
+def remove(
+    connection: Cloud, name: str, made: bool, was: Mapping[str, str | None] | None = None
+) -> None:
+    """Takes back what ensure() did: the type that was made, else the extra specs that were set.
 
+    was: what each of these was before; without it, volume_backend_name was not there.
     Raises Failed where volumes still use it.
     """
     from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
@@ -70,8 +88,12 @@ def remove(connection: Cloud, name: str, made: bool) -> None:
     try:
         if made:
             storage.delete_type(kind)
-        else:
-            storage.delete_type_extra_specs(kind, [_KEY])
+            return
+        before = {KEY: None} if was is None else was
+        if old := {key: value for key, value in before.items() if value is not None}:
+            storage.update_type_extra_specs(kind, **old)
+        if new := [key for key in before if before[key] is None]:
+            storage.delete_type_extra_specs(kind, new)
     except SDKException as error:
         raise Failed(
             f"cinder: volume type {name} is not taken back: {error}; a type that volumes "

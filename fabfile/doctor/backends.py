@@ -111,16 +111,14 @@ def _moved(site: Site, looked: Looked) -> set[str]:
 
 
 def _adopt(site: Site, looked: Looked, place: str, volumes: list[str]) -> tuple[Step, ...]:
-    """Gives the volumes to the one RBD backend that is up, if they lie in its pool."""
+    """Gives the volumes to the one RBD backend that is up and in whose pool they lie."""
     new = _rbd_services(looked)
     cinder = next(iter(site.with_role("cinder")))
     platform = site.platform_of(cinder)
-    admin = site.admin.name
-    pool = next(one.pool for one in site.bindings_of(cinder) if one.service == CINDER_VOLUME)
-    listed = looked.seen(admin, f"images.{pool}")
-    there = set(listed["out"].split()) if listed else set()
-    if len(new) == 1 and all(f"volume-{volume}" in there for volume in volumes):
-        argv = tuple(volume_hosts.update_host(platform, place, new[0]))
+    pools = [_pool_of(site, service) for service in new]
+    fits = [s for s, pool in zip(new, pools, strict=True) if _holds(site, looked, pool, volumes)]
+    if len(fits) == 1 and all(pools):
+        argv = tuple(volume_hosts.update_host(platform, place, fits[0]))
         move = Command(argv, argv[argv.index("cinder-manage") :])
         gone = _is_gone(site, looked, place)
         return (root(move.having_seen("service") if gone else move, cinder.name),)
@@ -131,6 +129,21 @@ def _adopt(site: Site, looked: Looked, place: str, volumes: list[str]) -> tuple[
             f"up ({several}), give them to that one (cinder-manage volume update_host)"
         ),
     )
+
+
+def _pool_of(site: Site, service: str) -> str:
+    """Where the volumes of host@backend#pool lie; '' of a backend that is not the site's."""
+    section = service.partition("@")[2].partition("#")[0]
+    return next(
+        (b.pool for b in site.cinder.all if in_force.same(b.name) == in_force.same(section)), ""
+    )
+
+
+def _holds(site: Site, looked: Looked, pool: str, volumes: Iterable[str]) -> bool:
+    """Whether all of the volumes were seen in a pool."""
+    listed = looked.seen(site.admin.name, f"images.{pool}")
+    there = set(listed["out"].split()) if listed else set()
+    return all(f"volume-{volume}" in there for volume in volumes)
 
 
 def _is_gone(site: Site, looked: Looked, place: str) -> bool:

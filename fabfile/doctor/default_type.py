@@ -6,7 +6,7 @@ resource's to plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fabfile.core.contract import CLOUD, Json
 from fabfile.doctor.finding import NOTE, RESTART_ALL, Finding, Step, words
@@ -21,10 +21,12 @@ UNNAMED = "__DEFAULT__"
 
 def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """One where the site has a type of its own, and others may go to another backend."""
-    wanted = site.cinder.volume_type
-    types = looked.seen(CLOUD, "volume_types")
-    if not wanted or not types or wanted not in types:
-        return
+    types = looked.seen(CLOUD, "volume_types") or {}
+    asked = site.cinder.default_volume_type
+    ours = [one.volume_type for one in site.cinder.all if one.volume_type in types]
+    if asked or not ours:
+        return  # what is asked for is the resource's to plan
+    wanted = str(ours[0])
     for host in site.with_role(CINDER_VOLUME.role):
         seen = looked.facts.hosts.get(host.name, {})
         if not in_force.is_read(seen, CINDER_VOLUME.key):
@@ -33,7 +35,7 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
         if len(set(volume_storage.enabled(options))) < 2:
             continue  # where there is one backend, there is nowhere else to go
         name = options.get(("DEFAULT", "default_volume_type"), "")
-        found = _goes_to(name, types, wanted)
+        found = _goes_to(name, types, ours)
         if found:
             yield Finding(
                 NOTE,
@@ -48,13 +50,13 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
             )
 
 
-def _goes_to(name: str, types: Json, wanted: str) -> str:
-    """Where such volumes go; '' where that is the site's backend."""
+def _goes_to(name: str, types: Json, wanted: Sequence[str | None]) -> str:
+    """Where such volumes go; '' where that is a backend of the site's."""
     key = "volume_backend_name"
-    ours = types[wanted].get(key)
+    ours = {types[one].get(key) for one in wanted}
     bound = types.get(name or UNNAMED, {}).get(key)
     set_to = f"default_volume_type = {name}" if name else "no default_volume_type"
-    if name == wanted or (bound and bound == ours):
+    if name in wanted or (bound and bound in ours):
         return ""
     if name and name not in types:
         return f"{set_to}, and there is no such type: a volume of no type is refused"

@@ -452,8 +452,9 @@ def _options(site: Site, facts: Facts, change: Change) -> Why:
 
 
 def _type(site: Site, facts: Facts, change: Change) -> Why:
-    beside = any(
-        set(volume_storage.enabled(volume_storage.options_of(seen))) - {site.cinder.backend}
+    ours = {one.name for one in site.cinder.all if one.volume_type == change.subject}
+    beside = len(site.cinder.all) > 1 or any(
+        set(volume_storage.enabled(volume_storage.options_of(seen))) - ours
         for seen in facts.hosts.values()
         if in_force.is_read(seen, CINDER_VOLUME.key)
     )

@@ -65,8 +65,7 @@ def admins(looked: Looked, host: str) -> list[str]:
 
 def others_of_conf(site: Site, looked: Looked, host: str, path: str) -> list[str]:
     """The sections of a host's files, beside the site's own, that read this ceph.conf."""
-    own = (("cinder", site.cinder.backend), ("glance", site.glance.store), ("nova", "libvirt"))
-    ours = {(service, in_force.same(section)) for service, section in own}
+    ours = {(use.service.key, in_force.same(use.section)) for use in site.uses()}
     return [
         f"{service}.conf [{name}]"
         for service, name, options in _sections(looked, host)

@@ -81,7 +81,12 @@ def show(run: str, as_json: bool) -> int:
     return 0
 
 
-_OF_A_TYPE = {"name": LINE, "backend_name": LINE}
+_OF_A_TYPE = {
+    "name": LINE,
+    "backend_name": LINE,
+    "specs?": {"*": LINE},
+    "was?": {"*": (None, LINE)},
+}
 
 
 def _is_odd(change: dict[str, Json]) -> bool:

@@ -6,8 +6,8 @@ another backend, cluster or service is another binding and no other code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from fabfile.core.contract import Host
 from fabfile.model.platforms import Platform
@@ -36,12 +36,33 @@ class Cluster:
 
 
 @dataclass(frozen=True)
+class Backend:
+    """One of Cinder's backends, whichever form of the site file has it.
+
+    name: its section in cinder.conf; said: its table in the site file; replaces: the backend,
+    or the service HOST@BACKEND, whose volumes it gets; specs: its volume type's extra specs
+    beside volume_backend_name; zone: its availability zone, '' for the one of [DEFAULT].
+    """
+
+    name: str
+    client: str
+    pool: str
+    said: str = "cinder"
+    backend_host: str | None = None
+    replaces: str | None = None
+    volume_type: str | None = None
+    specs: Mapping[str, str] = field(default_factory=dict)
+    zone: str = ""
+
+
+@dataclass(frozen=True)
 class Use:
     """What the site file asks for a service, on whatever hosts it runs.
 
-    section: the store's or backend's section in the service's file; keyring: whether the
-    service itself opens the pool (for attached volumes, libvirt hands the key to QEMU);
-    secret: whether libvirt holds the client's key; secret_uuid: the one that the site names.
+    section: the store's or backend's section in the service's file, '' where nothing is written
+    there of it; keyring: whether the service itself opens the pool (for attached volumes, libvirt
+    hands the key to QEMU); secret: whether libvirt holds the client's key; secret_uuid: the one
+    that the site names.
     """
 
     service: Service

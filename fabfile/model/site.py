@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -25,7 +25,7 @@ from pydantic import (
 
 from fabfile.core.contract import CLOUD, BadInput, Host, Json
 from fabfile.model import deployment, platforms, services
-from fabfile.model.deployment import Binding, Cluster, Use
+from fabfile.model.deployment import Backend, Binding, Cluster, Use
 from fabfile.model.platforms import Platform
 
 
@@ -140,9 +140,12 @@ class Pool(_Table):
 
 
 class Client(_Table):
-    """[clients.NAME]: rwx and rx are the pools it may write, and only read."""
+    """[clients.NAME]: rwx and rx are the pools it may write, and only read.
 
-    rwx: list[Name] = Field(min_length=1)
+    Without rwx, what its services do with pools decides both; rx counts where it is said.
+    """
+
+    rwx: list[Name] = Field([], min_length=1)
     rx: list[Name] = []
     secret_uuid: Uuid | None = None
 
@@ -156,24 +159,132 @@ class Glance(_Table):
     show_image_direct_url: bool = True
 
 
-class Cinder(_Table):
-    """[cinder]: replaces is the backend, or the service HOST@BACKEND, whose volumes it gets."""
+SpecName = Annotated[
+    str,
+    _form(
+        r"(?!volume_backend_name$)[A-Za-z0-9_.:-]{1,255}",
+        "an extra spec's name (volume_backend_name is the backend's own)",
+    ),
+]
+SpecValue = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,255}$")]
+
+
+class CinderBackend(_Table):
+    """[cinder.backends.NAME], and of [cinder] what is said of its one backend.
+
+    replaces: the backend, or the service HOST@BACKEND, whose volumes it gets; extra_specs: of its
+    volume type; availability_zone: of its own, beside that of [DEFAULT].
+    """
 
     client: Name = "volumes"
-    pool: Name = "volumes"
-    backend: Name = "rbd"
+    pool: Name
     backend_host: Address | None = None
     replaces: Service | None = None
+    volume_type: Name | None = None
+    extra_specs: dict[SpecName, SpecValue] = {}
+    availability_zone: Name | None = None
+
+    def called(self, name: str, said: str) -> Backend:
+        """As the backend of that name; said: its table in the site file.
+
+        The type of one with a zone is of that zone: Cinder would look for its volumes in the
+        zone of [DEFAULT] where nobody names one, and there is no such backend.
+        """
+        zone = {_ZONES: self.availability_zone} if self.availability_zone else {}
+        return Backend(
+            name,
+            self.client,
+            self.pool,
+            said,
+            self.backend_host,
+            self.replaces,
+            self.volume_type,
+            {**zone, **self.extra_specs},
+            self.availability_zone or "",
+        )
+
+
+_ZONES = "RESKEY:availability_zones"
+"""A type's extra spec that says in which zones its volumes are; since Rocky (cinder's docs,
+Availability-zone types)."""
+_NO_BACKEND = ("default", "backend_defaults")
+"""Sections of cinder.conf that are for all."""
+
+
+class Cinder(CinderBackend):
+    """[cinder]: its one backend, or a table for each in [cinder.backends.NAME].
+
+    default_volume_type: of volumes for which nobody names one, whoever makes them.
+    """
+
+    pool: Name = "volumes"
+    backend: Name = "rbd"
     volume_type: Name | None = "rbd"
+    backends: dict[Name, CinderBackend] = {}
+    default_volume_type: Name | None = None
+
+    @property
+    def all(self) -> tuple[Backend, ...]:
+        """Its backends; the first one's client is what Nova falls back to."""
+        if not self.backends:
+            return (self.called(self.backend, "cinder"),)
+        return tuple(
+            table.model_copy(update={"volume_type": table.volume_type or name}).called(
+                name, f"cinder.backends.{name}"
+            )
+            for name, table in self.backends.items()
+        )
+
+    def of_section(self, name: str) -> Backend:
+        """The backend of a binding."""
+        return next(one for one in self.all if one.name == name)
 
     @model_validator(mode="after")
-    def _replaces_another(self) -> Cinder:
-        if self.replaces == self.backend:
-            raise ValueError(
-                f"replaces: expected another backend than {self.backend} (cinder.backend), whose "
-                "place it takes, found the same"
-            )
+    def _backends_meet(self) -> Cinder:
+        faults = [*self._said_twice(), *self._in_each_others_way(), *self._defaults_meet()]
+        if faults:
+            raise ValueError("\n".join(faults))
         return self
+
+    def _said_twice(self) -> Iterator[str]:
+        if not self.backends:
+            return
+        for name in sorted(self.model_fields_set - {"backends", "default_volume_type"}):
+            kind = "the backend's table" if name == "backend" else f"cinder.backends.NAME.{name}"
+            yield (
+                f"{name}: expected {kind}, as [cinder.backends] has all of them; found it beside "
+                "them: give the one that you had a table of its own"
+            )
+
+    def _defaults_meet(self) -> Iterator[str]:
+        types = sorted(filter(None, (one.volume_type for one in self.all)))
+        if self.default_volume_type and self.default_volume_type not in types:
+            yield (
+                f"default_volume_type: expected one of {', '.join(types)}, found "
+                f"{self.default_volume_type!r}: another's goes into [options.cinder.DEFAULT]"
+            )
+
+    def _in_each_others_way(self) -> Iterator[str]:
+        """Backends that Cinder could not tell apart, by name, type, or whose volumes they get."""
+        backends = self.all
+        for name in (one.name for one in backends if one.name.lower() in _NO_BACKEND):
+            yield f"backends.{name}: expected another name: that section is for all backends"
+        for what, names in (
+            ("name", [one.name.lower() for one in backends]),
+            ("volume_type", [one.volume_type or "" for one in backends]),
+            ("replaces", [one.replaces or "" for one in backends]),
+        ):
+            for twice in sorted({name for name in names if name and names.count(name) > 1}):
+                yield f"backends: expected a {what} of its own for each, found {twice!r} twice"
+        known = {one.name: one for one in backends}
+        for one in backends:
+            if one.replaces in known:
+                where = one.said.removeprefix("cinder").lstrip(".")
+                yield (
+                    f"{where + '.' if where else ''}replaces: expected another backend than "
+                    f"{one.replaces} ({known[one.replaces].said if where else 'cinder.backend'}), "
+                    "whose place it takes, found the same"
+                )
 
 
 class Nova(_Table):
@@ -184,6 +295,8 @@ class Nova(_Table):
     pool: Name = "vms"
 
 
+_LIBVIRT = "libvirt"
+"""The section of nova.conf that has it all."""
 _CREDENTIAL = re.compile(
     r"password|passwd|key|secret|token|connection|transport_url|credential", re.I
 )
@@ -328,18 +441,19 @@ class Site(_Table):
         ]
         if not self.with_role("ceph"):
             faults.append("hosts: no host has the role 'ceph'")
-        faults += self._shared_secrets() + self._shared_keyrings()
+        faults += self._shared_secrets() + self._shared_keyrings() + self._out_of_reach()
         if faults:
             raise ValueError("\n".join(faults))
         return self
 
     def _references(self) -> list[tuple[str, str, Any]]:
-        found = [
+        found: list[tuple[str, str, Any]] = [
             ("glance.pool", self.glance.pool, self.pools),
             ("glance.client", self.glance.client, self.clients),
-            ("cinder.pool", self.cinder.pool, self.pools),
-            ("cinder.client", self.cinder.client, self.clients),
         ]
+        for one in self.cinder.all:
+            found.append((f"{one.said}.pool", one.pool, self.pools))
+            found.append((f"{one.said}.client", one.client, self.clients))
         if self.nova.ephemeral:
             found.append(("nova.pool", self.nova.pool, self.pools))
             found.append(("nova.client", self.nova.client, self.clients))
@@ -391,6 +505,38 @@ class Site(_Table):
                         ),
                     )
         return list(faults.values())
+
+    def _out_of_reach(self) -> list[str]:
+        """Clients that nobody uses nor says anything of, and backends that theirs cannot write."""
+        used = {use.client for use in self.uses()}
+        faults = [
+            f"clients.{name}.rwx: expected the pools that it writes, found none: no service of "
+            "this site file logs in by it"
+            for name, client in self.clients.items()
+            if not client.rwx and name not in used
+        ]
+        for one in self.cinder.all if self.cinder.backends else ():
+            client = self.clients.get(one.client)
+            if client and client.rwx and one.pool not in client.rwx:
+                faults.append(
+                    f"clients.{one.client}.rwx: expected {one.pool!r} too, into which {one.said} "
+                    "writes; or leave rwx out: then it is what its services need"
+                )
+        return faults
+
+    def with_caps(self) -> Site:
+        """The same, each client with the pools that its services use where it names none."""
+        images = [use.pool for use in self.uses() if use.service == services.GLANCE_API]
+        found = {}
+        for name, client in self.clients.items():
+            uses = [use for use in self.uses() if use.client == name]
+            rwx = client.rwx or list(dict.fromkeys(use.pool for use in uses))
+            said = client.rwx or "rx" in client.model_fields_set
+            clones = any(use.service != services.GLANCE_API for use in uses)
+            of_images = [pool for pool in images if clones and pool not in rwx]
+            rx = client.rx if said else list(dict.fromkeys(of_images))
+            found[name] = client.model_copy(update={"rwx": rwx, "rx": rx})
+        return self.model_copy(update={"clients": found})
 
     @cached_property
     def _hosts(self) -> dict[str, Host]:
@@ -446,19 +592,32 @@ class Site(_Table):
         Nova hands Cinder's volumes to QEMU, by libvirt's secret; of its own it has disks only
         where they are asked onto RBD.
         """
-        glance, cinder, nova = services.SERVICES
-        volumes = self.cinder.client, self.cinder.pool
-        uuid = self._secret_uuid(self.cinder.client)
-        found = [
-            Use(glance, self.glance.client, self.glance.pool, self.glance.store),
-            Use(cinder, *volumes, self.cinder.backend, secret_uuid=uuid),
-            Use(nova, *volumes, "libvirt", keyring=False, secret=True, secret_uuid=uuid),
-        ]
-        if self.nova.ephemeral:
+        glance, cinder, _ = services.SERVICES
+        found = [Use(glance, self.glance.client, self.glance.pool, self.glance.store)]
+        for one in self.cinder.all:
+            uuid = self._secret_uuid(one.client)
+            found.append(Use(cinder, one.client, one.pool, one.name, secret_uuid=uuid))
+        return (*found, *self._novas_uses())
+
+    def _novas_uses(self) -> Iterator[Use]:
+        """A secret for each client of Cinder's; nova.conf names one user alone.
+
+        It is that of Nova's own disks where they are on RBD, else the first backend's.
+        """
+        own = self.nova.ephemeral
+        clients: dict[str, str] = {}
+        for one in self.cinder.all:
+            clients.setdefault(one.client, one.pool)
+        for client, pool in clients.items():
+            if own and client == self.nova.client:
+                continue
+            section = _LIBVIRT if not own and client == self.cinder.all[0].client else ""
+            uuid = self._secret_uuid(client)
+            yield Use(services.NOVA_COMPUTE, client, pool, section, False, True, uuid)
+        if own:
             uuid = self._secret_uuid(self.nova.client)
-            disks = self.nova.client, self.nova.pool
-            found.append(Use(nova, *disks, "libvirt", secret=True, secret_uuid=uuid))
-        return tuple(found)
+            disks = self.nova.client, self.nova.pool, _LIBVIRT
+            yield Use(services.NOVA_COMPUTE, *disks, secret=True, secret_uuid=uuid)
 
     def _secret_uuid(self, client: str) -> str | None:
         """The one that the site names; of a client that it does not know, none."""
@@ -486,6 +645,10 @@ class Site(_Table):
     def _bindings(self) -> dict[Host, tuple[Binding, ...]]:
         return {}
 
+    def written_of(self, host: Host, service: services.Service) -> tuple[Binding, ...]:
+        """What is written into a service's file on a host: each with a section of its own."""
+        return tuple(b for b in self.bindings_of(host) if b.service == service and b.section)
+
     @property
     def bindings(self) -> tuple[Binding, ...]:
         """What uses the cluster, on all hosts, in the file's order."""
@@ -503,7 +666,7 @@ def check(raw: dict[str, Json], where: str, tables: Sequence[Mapping[str, Json]]
     expected, what was found, and the nearest name for one that is not known.
     """
     try:
-        site = Site.model_validate(raw)
+        site = Site.model_validate(raw).with_caps()
     except ValidationError as error:
         lines = [f"{where}: {line}" for e in error.errors() for line in _fault(e, raw)]
         raise BadInput("\n".join(lines)) from None
@@ -564,6 +727,8 @@ def _nearest(path: list[str]) -> str:
         "backup": Backup,
     }
     model = Site if len(path) == 1 else tables.get(path[0], Site)
+    if path[:2] == ["cinder", "backends"]:
+        model = CinderBackend
     known.update(model.model_fields)
     near = difflib.get_close_matches(path[-1], known, 1)
     return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"

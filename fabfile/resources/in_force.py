@@ -10,7 +10,7 @@ BackendGroupConfiguration of cinder/volume/configuration.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fabfile.core.contract import Host, Json, Read
@@ -111,12 +111,15 @@ def is_read(seen: Mapping[str, Json], name: str) -> bool:
 
 
 def options(
-    seen: Mapping[str, Json], name: str, old_names: Mapping[str, str] | None = None, own: str = ""
+    seen: Mapping[str, Json],
+    name: str,
+    old_names: Mapping[str, str] | None = None,
+    own: Iterable[str] = (),
 ) -> dict[tuple[str, str], str]:
     """{(section, option): value} that a service has; sections as same() has them.
 
-    old_names: {'section.option': an older name that is read too}, of this release; own: a
-    backend of Cinder that may not be there yet.
+    old_names: {'section.option': an older name that is read too}, of this release; own:
+    backends of Cinder that may not be there yet.
     """
     found: dict[tuple[str, str], str] = {}
     for source in sources(seen, name):
@@ -127,7 +130,7 @@ def options(
         found |= mine
     references = _References(found)
     whole = {place: references.at(place) for place in found}
-    return _with_defaults(whole, same(own)) if name == CINDER_VOLUME.key else whole
+    return _with_defaults(whole, set(map(same, own))) if name == CINDER_VOLUME.key else whole
 
 
 def sources(seen: Mapping[str, Json], name: str) -> list[Source]:
@@ -229,13 +232,15 @@ class _References:
         return match[0]
 
 
-def _with_defaults(found: dict[tuple[str, str], str], own: str) -> dict[tuple[str, str], str]:
+def _with_defaults(
+    found: dict[tuple[str, str], str], own: Collection[str]
+) -> dict[tuple[str, str], str]:
     """Each backend with what [backend_defaults] says for all of them."""
     shared = {key: v for (s, key), v in found.items() if s == BACKEND_DEFAULTS}
     enabled = {same(name) for name in items(found.get(("DEFAULT", "enabled_backends"), ""))}
     there = {section for section, _ in found} - {"DEFAULT", BACKEND_DEFAULTS}
     backends = enabled | {s for s in there if any((s, key) in found for key in _MARKS)}
-    for section in backends | ({own} - {""}):
+    for section in backends.union(own):
         for key, value in shared.items():
             if key not in _OF_ITS_OWN:
                 found.setdefault((section, key), value)

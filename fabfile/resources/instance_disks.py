@@ -58,12 +58,12 @@ def refuse(site: Site, facts: Facts) -> None:
             continue
         data = facts.release[NOVA_COMPUTE.key]
         options = in_force.options(seen, NOVA_COMPUTE.key, data.get("old_names"))
-        uses = [one for one in site.bindings_of(host) if one.service == NOVA_COMPUTE]
+        (use,) = site.written_of(host, NOVA_COMPUTE)
         if site.nova.ephemeral and "ephemeral" in data:
-            _refuse_not_raw(uses[-1], seen, options)
-            found |= _elsewhere(uses[-1], data["ephemeral"], options, seen)
+            _refuse_not_raw(use, seen, options)
+            found |= _elsewhere(use, data["ephemeral"], options, seen)
         else:
-            _refuse_another_user(uses[-1], data, options)
+            _refuse_another_user(use, data, options)
     if found:
         raise _refused(site, found)
 

@@ -45,8 +45,12 @@ class Held:
 
 
 def wanted(site: Site, host: Host) -> list[Binding]:
-    """The bindings of a host whose service opens its pool with a keyring of its own."""
-    return [binding for binding in site.bindings_of(host) if binding.keyring]
+    """Of each client whose service opens its pools with a keyring of its own, one binding."""
+    found: dict[str, Binding] = {}
+    for binding in site.bindings_of(host):
+        if binding.keyring:
+            found.setdefault(binding.client, binding)
+    return list(found.values())
 
 
 def reads(site: Site, host: Host) -> list[Read]:

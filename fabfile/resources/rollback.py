@@ -19,6 +19,7 @@ from fabfile.resources.resource import Resource
 
 _FILES = ("write", "remove")
 _SIGNS = {"+": "-", "-": "+", "~": "~", "!": "!"}
+_BOUND = "volume_backend_name"
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,16 @@ class Undone:
             bound = (now or {}).get("volume_backend_name")
             if now is None or bound != args["backend_name"]:
                 continue
-            sign, sentence = ("-", "take away") if made else ("~", "unbind")
+            given = {_BOUND: args["backend_name"], **args.get("specs", {})}
+            before = args.get("was", {_BOUND: None})
+            was = {key: old for key, old in before.items() if now.get(key) == given.get(key)}
+            if not made and not was:
+                continue
+            unbind = was == {_BOUND: None}
+            words = "unbind" if unbind else f"as before: {', '.join(was)}"
+            sign, sentence = ("-", "take away") if made else ("~", words)
             args = {"name": args["name"], "made": made}
+            args |= {} if made or unbind else {"was": was}
             changes.append(
                 Change(
                     CLOUD,

@@ -153,7 +153,7 @@ def _one(site: Site, facts: Facts, name: str, client: Client, fsid: str) -> str:
         return setting or found.pop()
     if setting:
         return setting
-    if name == site.cinder.client:
+    if name == site.cinder.all[0].client:
         return fsid.lower()
     return str(uuid.uuid5(uuid.UUID(fsid), f"client.{name}"))
 

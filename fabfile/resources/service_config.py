@@ -6,13 +6,14 @@ Old stores and backends stay in force.  Which options a release needs is data
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read, Refused, Seen
 from fabfile.model import releases, services
-from fabfile.model.deployment import Binding
+from fabfile.model.deployment import Backend, Binding
 from fabfile.model.phases import Phase
+from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import (
     cluster,
@@ -30,8 +31,11 @@ from fabfile.resources.resource import Resource
 
 OLD_DATADIR = "/var/lib/glance/images"
 OLD_STORES = "file,http"
+_DEFAULT_TYPE = "default_volume_type"
 _NAMED = "DEFAULT.enabled_backends"
 """Where it is made in absence of any, the stores of the older list get names."""
+_BOUND = "volume_backend_name"
+"""The extra spec by which a type names its backend."""
 RECOMMENDED = "recommended"
 """The kind of a change of options that are recommended, and no more."""
 
@@ -76,18 +80,19 @@ class ServiceConfig:
         if not hosts:
             return []
         data = facts.release[self.name]
+        _refuse_several(site, self.name, data)
         if self.name == "nova":
             instance_disks.refuse(site, facts)
         changes: list[Change] = []
         for host in hosts:
-            binding = self._binding(site, host)
-            words = _words(site, facts, binding)
+            bindings = site.written_of(host, self.service)
             seen = facts.hosts[host.name]
             if self.name == "cinder":
                 volume_storage.refuse_in_use(site, facts, host)
-            changes += self._file(site, binding, data, words, seen)
+            changes += self._file(site, facts, bindings, data)
             if "head" in data:
-                changes += _head(binding, data["head"], words, seen[f"{self.name}.head"])
+                words = _words(site, facts, bindings[0])
+                changes += _head(bindings[0], data["head"], words, seen[f"{self.name}.head"])
         return changes
 
     def notes(self, site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
@@ -96,6 +101,15 @@ class ServiceConfig:
         for change in changes:
             if change.kind not in ("options", RECOMMENDED) or change.subject != self.name:
                 continue
+            if ["DEFAULT", _DEFAULT_TYPE] in [edit[:2] for edit in change.args["edits"]]:
+                found.append(_new_default(site, facts, change))
+            zones = [v for _, k, v in change.args["edits"] if k == "backend_availability_zone"]
+            if zones:
+                found.append(
+                    f"{change.host}: volumes in the zone {', '.join(zones)} can be made when "
+                    "cinder-api knows it: at once where it is restarted, else within an hour "
+                    "(az_cache_duration)"
+                )
             if self.name == "nova":
                 found += instance_disks.notes(site, facts, site.host(change.host))
             says = facts.of(change.host, f"{self.name}.conf").get("managed")
@@ -106,14 +120,12 @@ class ServiceConfig:
                 )
         return found
 
-    def _binding(self, site: Site, host: Host) -> Binding:
-        """The one that the file is about: where Nova has disks of its own, these count."""
-        return [one for one in site.bindings_of(host) if one.service == self.service][-1]
-
     def _file(
-        self, site: Site, binding: Binding, data: Json, words: dict[str, str], answers: Json
+        self, site: Site, facts: Facts, bindings: Sequence[Binding], data: Json
     ) -> list[Change]:
+        binding = bindings[0]
         host, file = binding.host.name, binding.file
+        answers = facts.hosts[host]
         seen = answers[f"{self.name}.conf"]
         if seen is None:
             raise BadInput(
@@ -124,10 +136,10 @@ class ServiceConfig:
                 found="no such file",
                 advice=f"is {self.name} there?",
             )
-        now = in_force.options(answers, self.name, data.get("old_names"), binding.section)
+        own = [one.section for one in bindings]
+        now = in_force.options(answers, self.name, data.get("old_names"), own)
         environment = (answers.get(f"{self.name}.sources") or {}).get("environment", {})
-        words = {
-            **words,
+        old = {
             "default_conf": environment.get("CEPH_CONF", binding.platform.ceph["conf"]),
             "old_datadir": now.get(("glance_store", "filesystem_store_datadir"), OLD_DATADIR),
             "old_stores": now.get(("DEFAULT", "known_stores"), OLD_STORES),
@@ -136,14 +148,20 @@ class ServiceConfig:
         if self.name == "glance":
             said = in_force.sources(answers, self.name)
             lines_of = [(same(section), key) for one in said for section, key, _ in one.lines]
-            glance_stores.refuse(binding, _NAMED in data.get("when_absent", {}), now, lines_of)
+            for one in bindings:
+                glance_stores.refuse(one, _NAMED in data.get("when_absent", {}), now, lines_of)
         have = now
         if self.name == "cinder":
             listed = volume_hosts.enabled(site, answers, f"{host}: {file}")
             have = {**now, ("DEFAULT", "enabled_backends"): listed} if listed else now
-        tables = self._tables(site, data, now)
-        made_of = wanted_options.File(site, self.name, data, words, have)
-        wanted = wanted_options.wanted(made_of, tables)
+        parts = [
+            wanted_options.Part(
+                {**_words(site, facts, one), **old}, self._tables(site, one, data, now)
+            )
+            for one in bindings
+        ]
+        made_of = wanted_options.File(site, self.name, data, parts, have)
+        wanted = wanted_options.wanted(made_of)
         missing = wanted_options.missing(replace(made_of, now=now), wanted)
         edits = [(*at, wanted[at].value) for at in missing]
         if not edits:
@@ -163,7 +181,7 @@ class ServiceConfig:
                     "path": file,
                     "edits": [list(e) for e in edits],
                     "before": seen["sha256"],
-                    "validate": _validation(data, words),
+                    "validate": _validation(data, [part.words for part in parts]),
                 },
                 self.service.phase,
                 tuple(lines),
@@ -173,8 +191,10 @@ class ServiceConfig:
             )
         ]
 
-    def _tables(self, site: Site, data: Json, now: in_force.Options) -> list[Json]:
-        """The tables of options that are written, the weakest first."""
+    def _tables(
+        self, site: Site, binding: Binding, data: Json, now: in_force.Options
+    ) -> list[Json]:
+        """The tables of options that are written of a binding, the weakest first."""
         absent = data.get("when_absent", {}).items()
         tables = [extra for name, extra in absent if not now.get(_place(name))]
         if self.name == "glance" and _NAMED in dict(absent) and not now.get(_place(_NAMED)):
@@ -186,12 +206,64 @@ class ServiceConfig:
                     subject="nova.ephemeral", expected="false before Havana", found="true"
                 )
             tables.append(data["ephemeral"])
-        if self.name == "cinder" and "{backend}" in data["options"]:
-            names = {"volume_backend_name": volume_hosts.backend_name(site, now)}
-            if host := volume_hosts.backend_host(site, now):
-                names["backend_host"] = host
-            tables.append({"{backend}": names})
+        if self.name == "cinder":
+            tables += _of_backend(site, binding.section, data, now)
         return tables
+
+
+def _of_backend(site: Site, section: str, data: Json, now: in_force.Options) -> list[Json]:
+    """What one of Cinder's backends has besides, and what is said for all of them."""
+    tables: list[Json] = []
+    backend = site.cinder.of_section(section)
+    if "{backend}" in data["options"]:
+        names = {"volume_backend_name": volume_hosts.backend_name(backend, now)}
+        if host := volume_hosts.backend_host(backend, now):
+            names["backend_host"] = host
+        tables.append({"{backend}": names})
+    if backend.zone:
+        if "zone" not in data:
+            raise BadInput(
+                subject=f"{backend.said}.availability_zone",
+                expected="none before Pike, where all backends of a host are in one zone",
+                found=backend.zone,
+                advice="say storage_availability_zone in [options.cinder.DEFAULT]",
+            )
+        tables.append(data["zone"])
+    if site.cinder.default_volume_type:
+        tables.append({"DEFAULT": {_DEFAULT_TYPE: site.cinder.default_volume_type}})
+    return tables
+
+
+def _new_default(site: Site, facts: Facts, change: Change) -> str:
+    """That volumes of no type go elsewhere from now on, whoever makes them."""
+    options = in_force.options(facts.hosts[change.host], CINDER_VOLUME.key)
+    before = options.get(("DEFAULT", _DEFAULT_TYPE), "none")
+    return (
+        f"{change.host}: {_DEFAULT_TYPE} = {site.cinder.default_volume_type} (before: {before}): a "
+        "volume for which nobody names a type becomes one of that type, for all who use the cloud, "
+        "as soon as cinder-api is restarted; integrate restarts cinder-volume alone"
+    )
+
+
+def _refuse_several(site: Site, name: str, data: Json) -> None:
+    """Raises BadInput for more backends, or more of their clients, than a release can have."""
+    backends = site.cinder.all
+    if name == "cinder" and len(backends) > 1 and "{backend}" not in data["options"]:
+        raise BadInput(
+            subject="cinder.backends",
+            expected="one backend before Havana",
+            found=", ".join(one.name for one in backends),
+        )
+    clients = dict.fromkeys(one.client for one in backends)
+    options = data.get("options", {}).values()
+    if name == "nova" and len(clients) > 1 and any("rbd_user" in one for one in options):
+        raise BadInput(
+            subject="cinder.backends",
+            expected="one client for all of them before Ocata",
+            found=", ".join(clients),
+            why="Nova attaches every volume by its own user and secret there",
+            advice="name one client in every backend's table",
+        )
 
 
 def _place(name: str) -> tuple[str, str]:
@@ -208,6 +280,7 @@ def _words(site: Site, facts: Facts, binding: Binding) -> dict[str, str]:
         "uuid": facts.known.get(secret_uuid.known_as(binding.client), ""),
         "store": binding.section,
         "backend": binding.section,
+        "zone": next((b.zone for b in site.cinder.all if b.name == binding.section), ""),
         "direct_url": str(site.glance.show_image_direct_url),
     }
 
@@ -218,12 +291,12 @@ def _diff(section: str, key: str, old: str | None, new: str) -> Iterator[str]:
     yield f"+ [{section}] {key} = {new}"
 
 
-def _validation(data: Json, words: dict[str, str]) -> Json:
+def _validation(data: Json, words: Sequence[Mapping[str, str]]) -> Json:
     """What oslo-config-validator is told: sections named by the site are none of its own."""
     if "namespaces" not in data:
         return None
-    own = sorted({s.format(**words) for s in data.get("options", {}) if "{" in s})
-    return {"namespaces": list(data["namespaces"]), "exclude": own}
+    own = {s.format(**some) for s in data.get("options", {}) if "{" in s for some in words}
+    return {"namespaces": list(data["namespaces"]), "exclude": sorted(own)}
 
 
 def _refuse_unread(binding: Binding, answers: Json) -> None:
@@ -332,49 +405,72 @@ def _head(binding: Binding, head: Json, words: dict[str, str], seen: Seen) -> li
 
 
 glance = ServiceConfig(services.GLANCE_API).resource("controller.glance")
-cinder = ServiceConfig(services.CINDER_VOLUME).resource("controller.cinder")
+cinder = ServiceConfig(CINDER_VOLUME).resource("controller.cinder")
 nova = ServiceConfig(services.NOVA_COMPUTE).resource("compute.nova")
 
 
 def _type_reads(site: Site, host: Host) -> list[Read]:
     """The types, once, from the cloud."""
-    asked = host.name == CLOUD and site.cloud and site.cinder.volume_type
+    typed = any(one.volume_type for one in site.cinder.all)
+    asked = host.name == CLOUD and site.cloud and typed
     return [Read("volume_types", "volume_types")] if asked else []
 
 
 def _type_plan(site: Site, facts: Facts) -> list[Change]:
-    """Makes the type, or binds it."""
-    name = site.cinder.volume_type
-    if "volume_types" not in facts.hosts.get(CLOUD, {}) or not name:
+    """Makes each backend's type, or binds it."""
+    if "volume_types" not in facts.hosts.get(CLOUD, {}):
         return []
-    backend = volume_hosts.bound_name(site, facts)
-    found = facts.of(CLOUD, "volume_types").get(name)
-    bound = (found or {}).get("volume_backend_name")
-    if bound == backend:
-        return []
-    if bound:
+    types = facts.of(CLOUD, "volume_types")
+    return [
+        change
+        for one in site.cinder.all
+        if one.volume_type
+        for change in _type_of(site, facts, one, one.volume_type, types.get(one.volume_type))
+    ]
+
+
+def _type_of(
+    site: Site, facts: Facts, backend: Backend, name: str, found: Mapping[str, str] | None
+) -> list[Change]:
+    """What one type lacks; found: its extra specs, None where it is not there."""
+    wanted, said = volume_hosts.bound_name(site, facts, backend), backend.said
+    bound = (found or {}).get(_BOUND)
+    if bound and bound != wanted:
         raise BadInput(
-            f"cinder.volume_type: {name} is bound to backend {bound}, expected {backend}; "
-            f"name another type; or, where {backend} takes that backend's place, say "
-            f"cinder.replaces = {bound!r}",
-            subject="cinder.volume_type",
-            expected=f"{name} bound to backend {backend}",
+            f"{said}.volume_type: {name} is bound to backend {bound}, expected {wanted}; "
+            f"name another type; or, where {wanted} takes that backend's place, say "
+            f"{said}.replaces = {bound!r}",
+            subject=f"{said}.volume_type",
+            expected=f"{name} bound to backend {wanted}",
             found=f"{name} bound to backend {bound}",
-            advice=f"name another type; or, where {backend} takes that backend's place, say "
-            f"cinder.replaces = {bound!r}",
+            advice=f"name another type; or, where {wanted} takes that backend's place, say "
+            f"{said}.replaces = {bound!r}",
         )
-    args = {"name": name, "backend_name": backend}
-    sentence = f"bind to backend {backend}"
-    sign = "~" if found else "+"
+    has = {key: (found or {}).get(key) for key in backend.specs}
+    was = {key: old for key, old in has.items() if old != backend.specs[key]}
+    if bound and not was:
+        return []
+    args: dict[str, Json] = {"name": name, "backend_name": wanted}
+    words = [] if bound else [f"bind to backend {wanted}"]
+    words += [f"{key} = {backend.specs[key]}" for key in was]
+    if was:
+        args["specs"] = {key: backend.specs[key] for key in was}
+        args["was"] = was if bound else {_BOUND: None, **was}
+    lines = [
+        line
+        for key, old in was.items()
+        for line in ([f"- {key} = {old}"] * (old is not None) + [f"+ {key} = {backend.specs[key]}"])
+    ]
     return [
         Change(
             CLOUD,
             f"volume type {name}",
-            sentence,
-            sign,
+            ", ".join(words),
+            "~" if found is not None else "+",
             "volume_type",
             args,
             wave=Phase.API,
+            diff=tuple(lines),
             kind="volume_type",
             subject=name,
         )

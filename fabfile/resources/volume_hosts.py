@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read
+from fabfile.model.deployment import Backend
 from fabfile.model.phases import Phase
 from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
@@ -131,11 +132,12 @@ def moves(site: Site, facts: Facts) -> list[Move]:
     borne = {service for one in _named(site, facts) for service in one.now.values()}
     found = []
     for place in places:
-        named = _heir(site, facts, place)
-        if named is None:
+        heir = _heir(site, facts, place)
+        if heir is None:
             continue
+        named, backend = heir
         options = options_of(facts.hosts[named.host])
-        new = f"{named.then[site.cinder.backend]}#{backend_name(site, options)}"
+        new = f"{named.then[backend.name]}#{backend_name(backend, options)}"
         refuse_at_work(place, volumes)
         back = new.partition("#")[0] not in borne | {other.partition("#")[0] for other in places}
         found.append(Move(named.host, place, new, back))
@@ -218,97 +220,98 @@ def _rows(site: Site, facts: Facts) -> list[tuple[str, str]]:
     """(where it is said, service) of the rows whose names go."""
     known = {service["host"] for service in facts.of(CLOUD, "volume_services")}
     leaving = sorted(known & _leaving(site, facts))
-    return [(one.host, s) for s in leaving if (one := _heir(site, facts, s))]
+    return [(heir[0].host, s) for s in leaving if (heir := _heir(site, facts, s))]
 
 
 def _beside(site: Site, facts: Facts) -> list[str]:
     """Of another backend that stays and serves the same pool: a rename, or meant so."""
     found = []
+    ours = {name for one in site.cinder.all for name in (one.name, _replaced(one))}
     for host in _hosts(site, facts):
         options = options_of(facts.hosts[host.name])
-        for section in volume_storage.enabled(options):
-            mine = section in (site.cinder.backend, _replaced(site))
-            if not mine and not volume_storage.elsewhere(site, options, section):
-                found.append(
-                    f"{host.name}: backend {section} serves pool {site.cinder.pool} too; it stays, "
-                    f"with its volumes. If {site.cinder.backend} is to take its place: "
-                    f"cinder.replaces = {section!r}"
-                )
+        others = [s for s in volume_storage.enabled(options) if s not in ours]
+        found += [
+            f"{host.name}: backend {section} serves pool {one.pool} too; it stays, "
+            f"with its volumes. If {one.name} is to take its place: "
+            f"{one.said}.replaces = {section!r}"
+            for section in others
+            for one in site.cinder.all
+            if not volume_storage.elsewhere(site, one, options, section)
+        ]
     return found
 
 
 # Names
 
 
-def backend_host(site: Site, options: Options) -> str:
-    """The backend_host that the site's backend is to have; '' for none.
+def backend_host(backend: Backend, options: Options) -> str:
+    """The backend_host that a backend of the site is to have; '' for none.
 
     The one of the site file, else its own, else that of the backend whose place it takes.
     """
-    own = options.get((same(site.cinder.backend), "backend_host"), "")
-    taken = options.get((same(_replaced(site)), "backend_host"), "") if _replaced(site) else ""
-    return str(site.cinder.backend_host or own or taken)
+    own = options.get((same(backend.name), "backend_host"), "")
+    taken = options.get((same(_replaced(backend)), "backend_host"), "") if backend.replaces else ""
+    return str(backend.backend_host or own or taken)
 
 
-def renamed(site: Site, options: Options, own: str) -> str:
-    """The enabled section whose place the site's backend takes on a host; '' for none."""
-    section = _replaced(site)
-    if section == site.cinder.backend or section not in volume_storage.enabled(options):
+def renamed(backend: Backend, options: Options, own: str) -> str:
+    """The enabled section whose place a backend of the site takes on a host; '' for none."""
+    section = _replaced(backend)
+    if section == backend.name or section not in volume_storage.enabled(options):
         return ""
-    explicit = "@" in (site.cinder.replaces or "")
+    explicit = "@" in (backend.replaces or "")
     return (
         ""
-        if explicit and volume_storage.service(options, own, section) != site.cinder.replaces
+        if explicit and volume_storage.service(options, own, section) != backend.replaces
         else section
     )
 
 
 def enabled(site: Site, seen: Mapping[str, Json], where: str) -> str:
-    """A host's enabled_backends, the site's backend in the place of the one that it replaces.
+    """A host's enabled_backends, each of the site's in the place of the one that it replaces.
 
     Raises BadInput where that one's volumes lie on another storage.
     """
     options = options_of(seen)
-    section = (
-        renamed(site, options, volume_storage.own_name(seen, options))
-        if site.cinder.replaces
-        else ""
-    )
-    if not section:
+    names = volume_storage.enabled(options)
+    taken = {}
+    for backend in (one for one in site.cinder.all if one.replaces):
+        section = renamed(backend, options, volume_storage.own_name(seen, options))
+        if section:
+            refuse_another_storage(site, backend, options, section, where)
+            taken[section] = backend.name
+    if not taken:
         return options.get(("DEFAULT", "enabled_backends"), "")
-    refuse_another_storage(site, options, section, where)
-    backend = site.cinder.backend
-    names = [backend if name == section else name for name in volume_storage.enabled(options)]
-    return ",".join(dict.fromkeys(names))
+    return ",".join(dict.fromkeys(taken.get(name, name) for name in names))
 
 
-def backend_name(site: Site, options: Options) -> str:
-    """The volume_backend_name of the site's backend: the one in use is never replaced.
+def backend_name(backend: Backend, options: Options) -> str:
+    """The volume_backend_name of a backend of the site: the one in use is never replaced.
 
     Its own, else that of the backend whose place it takes, else the section's name.  Volume
     types are bound to it, and Cinder refuses to bind a type anew that volumes have.
     """
-    for section in (site.cinder.backend, _replaced(site)):
+    for section in (backend.name, _replaced(backend)):
         if (same(section), "volume_backend_name") in options:
             return options[same(section), "volume_backend_name"]
         if options.get((same(section), "volume_driver")) in DRIVERS:
             return BY_DEFAULT
-    return str(site.cinder.backend)
+    return backend.name
 
 
-def bound_name(site: Site, facts: Facts) -> str:
-    """The volume_backend_name to which the site's volume type is bound."""
+def bound_name(site: Site, facts: Facts, backend: Backend) -> str:
+    """The volume_backend_name to which a backend's volume type is bound."""
     for host in _hosts(site, facts):
-        return backend_name(site, options_of(facts.hosts[host.name]))
-    return str(site.cinder.backend)
+        return backend_name(backend, options_of(facts.hosts[host.name]))
+    return backend.name
 
 
 def _file(site: Site, host: str) -> str:
     return site.platform_of(site.host(host)).file(CINDER_VOLUME)
 
 
-def _replaced(site: Site) -> str:
-    return str(site.cinder.replaces or "").rpartition("@")[2]
+def _replaced(backend: Backend) -> str:
+    return str(backend.replaces or "").rpartition("@")[2]
 
 
 def _hosts(site: Site, facts: Facts) -> list[Host]:
@@ -328,17 +331,17 @@ def _named(site: Site, facts: Facts) -> list[_Named]:
             section: volume_storage.service(options, own, section)
             for section in volume_storage.enabled(options)
         }
-        gone = renamed(site, options, own)
-        then = {section: name for section, name in now.items() if section != gone}
-        backend = site.cinder.backend
-        then[backend] = f"{backend_host(site, options) or own}@{backend}"
+        gone = {renamed(one, options, own) for one in site.cinder.all}
+        then = {section: name for section, name in now.items() if section not in gone}
+        for one in site.cinder.all:
+            then[one.name] = f"{backend_host(one, options) or own}@{one.name}"
         found.append(_Named(host.name, own, now, then))
     return found
 
 
 def _concerned(site: Site, facts: Facts) -> bool:
     """Whether there may be volumes whose place is about to have another name."""
-    replaces = bool(site.cinder.replaces) and bool(_named(site, facts))
+    replaces = any(one.replaces for one in site.cinder.all) and bool(_named(site, facts))
     return replaces or bool(_leaving(site, facts))
 
 
@@ -351,29 +354,39 @@ def _leaving(site: Site, facts: Facts) -> set[str]:
     return {service for service in known - stay if _heir(site, facts, service)}
 
 
-def _heir(site: Site, facts: Facts, place: str) -> _Named | None:
-    """The host whose backend has the volumes of a place; None where that is not ours to say.
+def _heir(site: Site, facts: Facts, place: str) -> tuple[_Named, Backend] | None:
+    """The host and its backend that has the volumes of a place; None where it is not ours to say.
 
-    Raises BadInput for volumes that are not known to lie in the site's pool.
+    Raises BadInput for volumes that are not known to lie in the backend's pool.
     """
     named, service = _named(site, facts), place.partition("#")[0]
     if not named or any(service in one.then.values() for one in named):
         return None
     owner, _, section = service.rpartition("@")
-    if service != site.cinder.replaces and section not in (site.cinder.backend, _replaced(site)):
+    backend = _named_by(site, service, section)
+    if backend is None:
         return None
     one = next((n for n in named if service in n.now.values() or owner == n.own), None)
-    if one is None and service == site.cinder.replaces:
-        _refuse_alive(site, facts, service)
+    if one is None and service == backend.replaces:
+        _refuse_alive(site, facts, backend)
         one = named[0]
-    if one and section != site.cinder.backend:
+    if one and section != backend.name:
         options = options_of(facts.hosts[one.host])
-        refuse_another_storage(site, options, section, f"{one.host}: {_file(site, one.host)}")
-    return one
+        where = f"{one.host}: {_file(site, one.host)}"
+        refuse_another_storage(site, backend, options, section, where)
+    return (one, backend) if one else None
 
 
-def _refuse_alive(site: Site, facts: Facts, service: str) -> None:
+def _named_by(site: Site, service: str, section: str) -> Backend | None:
+    """The backend of the site that a service is said to be, or to become."""
+    backends = site.cinder.all
+    said = [one for one in backends if service == one.replaces or section == _replaced(one)]
+    return next(iter([*said, *(one for one in backends if section == one.name)]), None)
+
+
+def _refuse_alive(site: Site, facts: Facts, backend: Backend) -> None:
     """Raises BadInput where a host that is not of this site serves that name."""
+    service = backend.replaces
     owed = any(
         site.platform_of(host).unit(CINDER_VOLUME)
         in facts.hosts.get(host.name, {}).get("pending_restarts", ())
@@ -382,7 +395,7 @@ def _refuse_alive(site: Site, facts: Facts, service: str) -> None:
     rows = facts.hosts.get(CLOUD, {}).get("volume_services", ())
     if not owed and any(row["host"] == service and row["up"] for row in rows):
         raise BadInput(
-            subject="cinder.replaces",
+            subject=f"{backend.said}.replaces",
             expected="a service that is down",
             found=f"{service} up on a host that is not in the site file",
             advice="stop it there, and run this again a minute later",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from fabfile.core.contract import CLOUD, BadInput, Facts, Failed, Host, Json, Read, Refused
+from fabfile.model.deployment import Backend
 from fabfile.model.option_values import items
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
@@ -62,12 +63,14 @@ def value(options: Options, section: str, key: str) -> str:
     return options.get((same(section), key), _DEFAULTS.get(key, ""))
 
 
-def elsewhere(site: Site, options: Options, section: str) -> dict[str, tuple[str, str]]:
+def elsewhere(
+    site: Site, backend: Backend, options: Options, section: str
+) -> dict[str, tuple[str, str]]:
     """{option: (found, expected)} of what would put a section's volumes somewhere else."""
     conf, name = ceph_conf(site), site.cluster.name
     wanted = {
         "volume_driver": DRIVERS,
-        "rbd_pool": (site.cinder.pool,),
+        "rbd_pool": (backend.pool,),
         "rbd_ceph_conf": (conf, ""),
         "rbd_cluster_name": (name, ""),
     }
@@ -80,9 +83,11 @@ def ceph_conf(site: Site) -> str:
     return site.platform_of(site.with_role(CINDER_VOLUME.role)[0]).ceph["conf"]
 
 
-def refuse_another_storage(site: Site, options: Options, section: str, where: str) -> None:
-    """Raises BadInput where a backend's volumes do not lie where the site's backend looks."""
-    if not elsewhere(site, options, section):
+def refuse_another_storage(
+    site: Site, backend: Backend, options: Options, section: str, where: str
+) -> None:
+    """Raises BadInput where a section's volumes do not lie where the site's backend looks."""
+    if not elsewhere(site, backend, options, section):
         return
     found = ", ".join(
         f"{key} = {options.get((same(section), key), '(none)')}"
@@ -90,12 +95,12 @@ def refuse_another_storage(site: Site, options: Options, section: str, where: st
         if key != "rbd_cluster_name" or value(options, section, key)
     )
     raise BadInput(
-        subject=f"cinder.replaces: {where}: [{section}]",
-        expected=f"volume_driver = {DRIVER}, rbd_pool = {site.cinder.pool} and rbd_ceph_conf = "
+        subject=f"{backend.said}.replaces: {where}: [{section}]",
+        expected=f"volume_driver = {DRIVER}, rbd_pool = {backend.pool} and rbd_ceph_conf = "
         f"{ceph_conf(site)}",
         found=found,
         advice="its volumes lie elsewhere and cannot be given to this backend: take "
-        "cinder.replaces out",
+        f"{backend.said}.replaces out",
     )
 
 
@@ -111,34 +116,39 @@ def has_sections(facts: Facts) -> bool:
 def at_stake(site: Site, facts: Facts) -> bool:
     """Whether there is a backend whose volumes, if it has any, would not be found any more."""
     return any(
-        elsewhere_now(site, facts, options_of(facts.hosts[host.name]))
+        any(
+            elsewhere_now(site, facts, backend, options_of(facts.hosts[host.name]))
+            for backend in site.cinder.all
+        )
         or default_backend(site, facts, options_of(facts.hosts[host.name]))
         for host in site.with_role(CINDER_VOLUME.role)
         if facts.hosts.get(host.name, {}).get("cinder.conf")
     )
 
 
-def elsewhere_now(site: Site, facts: Facts, options: Options) -> dict[str, tuple[str, str]]:
-    """As elsewhere(), of the site's own backend; nothing where it is not there yet.
+def elsewhere_now(
+    site: Site, facts: Facts, backend: Backend, options: Options
+) -> dict[str, tuple[str, str]]:
+    """As elsewhere(), of a backend's own section; nothing where it is not there yet.
 
     Of a section that is not started, and whose volumes nobody can see, what it says itself.
     """
-    backend = site.cinder.backend
-    started = same(backend) in map(same, enabled(options))
-    known = started or same(backend) in {section for section, _ in options}
+    name = same(backend.name)
+    started = name in map(same, enabled(options))
+    known = started or name in {section for section, _ in options}
     if not has_sections(facts) or not known:
         return {}
-    found = elsewhere(site, options, backend)
+    found = elsewhere(site, backend, options, backend.name)
     if started or "volumes" in facts.hosts.get(CLOUD, {}):
         return found
-    return {key: one for key, one in found.items() if (same(backend), key) in options}
+    return {key: one for key, one in found.items() if (name, key) in options}
 
 
 def default_backend(site: Site, facts: Facts, options: Options) -> str:
     """What shows that a file has a backend in [DEFAULT] that would be gone; '' for nothing."""
     if not has_sections(facts):
         named = ("DEFAULT", "volume_driver") in options
-        off = elsewhere(site, options, "DEFAULT") if named else {}
+        off = elsewhere(site, site.cinder.all[0], options, "DEFAULT") if named else {}
         return _shown({key: found for key, (found, _) in off.items()}) or (
             "" if named else _of_lvm(facts, options)
         )
@@ -167,51 +177,55 @@ def refuse_in_use(site: Site, facts: Facts, host: Host) -> None:
         return  # what is in force is not known
     options = options_of(facts.hosts[host.name])
     file = site.platform_of(host).file(CINDER_VOLUME)
-    off = elsewhere_now(site, facts, options)
-    if off:
-        _refuse_section(site, facts, host, _said_by(facts.hosts[host.name], off, file), off)
+    for backend in site.cinder.all:
+        if off := elsewhere_now(site, facts, backend, options):
+            said = _said_by(facts.hosts[host.name], backend, off, file)
+            _refuse_section(facts, host, backend, said, off)
     if found := default_backend(site, facts, options):
         _refuse_default(site, facts, host, file, found)
 
 
 def _refuse_section(
-    site: Site, facts: Facts, host: Host, file: str, off: Mapping[str, tuple[str, str]]
+    facts: Facts, host: Host, backend: Backend, file: str, off: Mapping[str, tuple[str, str]]
 ) -> None:
-    backend, options = site.cinder.backend, options_of(facts.hosts[host.name])
-    volumes = _volumes(facts, host, options, backend)
+    volumes = _volumes(facts, host, options_of(facts.hosts[host.name]), backend.name)
     stays = "rbd_cluster_name" in off  # nothing of ours sets it: we would not find the keyring
     if volumes == [] and not stays:
         return
+    now = _shown({key: found for key, (found, _) in off.items()})
     raise Refused(
         host=host.name,
         subject=file,
         expected=_shown({key: wanted for key, (_, wanted) in off.items()}),
-        found=f"[{backend}] {_shown({k: now for k, (now, _) in off.items()})}; {_count(volumes)}",
+        found=f"[{backend.name}] {now}; {_count(volumes)}",
         why="volumes lie where their section says, and would not be found any more",
-        advice=_ways(site, off),
+        advice=_ways(backend, off),
     )
 
 
-def _said_by(seen: Mapping[str, Json], off: Iterable[str], file: str) -> str:
+def _said_by(seen: Mapping[str, Json], backend: Backend, off: Iterable[str], file: str) -> str:
     """The file, or variable, that counts for one of the options; by default the service's own."""
+    places = (same(backend.name), in_force.BACKEND_DEFAULTS)
     for source in reversed(in_force.sources(seen, CINDER_VOLUME.key)):
-        if source.name and any(key in off for _, key, _ in source.lines):
+        said = (key for section, key, _ in source.lines if same(section) in places)
+        if source.name and any(key in off for key in said):
             return source.name
     return file
 
 
-def _ways(site: Site, off: Mapping[str, tuple[str, str]]) -> str:
+def _ways(backend: Backend, off: Mapping[str, tuple[str, str]]) -> str:
     """What a person does: adopt what is there, or go beside it."""
-    backend = site.cinder.backend
+    said, alone = backend.said, backend.said == "cinder"
+    name = "cinder.backend" if alone else "name in [cinder.backends]"
     ways = [
-        f"give the site's backend a section of its own: another cinder.backend than {backend!r}, "
-        "and a cinder.volume_type of its own"
+        f"give the site's backend a section of its own: another {name} than {backend.name!r}, "
+        f"and a {said}.volume_type of its own"
     ]
     if set(off) == {"rbd_pool"}:
         pool = off["rbd_pool"][0]
         ways.append(
-            f"or adopt the pool: cinder.pool = {pool!r}, with [pools.{pool}], and {pool!r} in rwx "
-            f"of clients.{site.cinder.client}"
+            f"or adopt the pool: {said}.pool = {pool!r}, with [pools.{pool}], and {pool!r} in rwx "
+            f"of clients.{backend.client}"
         )
     if "rbd_ceph_conf" in off and off["rbd_ceph_conf"][0]:
         ways.append(
@@ -221,7 +235,7 @@ def _ways(site: Site, off: Mapping[str, tuple[str, str]]) -> str:
     if "rbd_cluster_name" in off:
         ways.append("or, if it is this very cluster, take rbd_cluster_name out yourself")
     ways.append(
-        f"or, if the volumes lie in pool {site.cinder.pool} (the file was changed since), set the "
+        f"or, if the volumes lie in pool {backend.pool} (the file was changed since), set the "
         "file right yourself"
     )
     return "; ".join(ways)
@@ -283,18 +297,21 @@ def _shown(options: Mapping[str, str]) -> str:
 
 def notes(site: Site, facts: Facts, host: Host) -> list[str]:
     """What is changed under a backend that is there and has no volumes; another cephx user."""
-    options, backend = options_of(facts.hosts[host.name]), site.cinder.backend
     if not has_sections(facts):
         return []
-    found = [
-        f"{host.name}: [{backend}] {key} = {now or '(none)'} becomes {wanted}; no volume is on it"
-        for key, (now, wanted) in elsewhere_now(site, facts, options).items()
-    ]
-    user, client = value(options, backend, "rbd_user"), site.cinder.client
-    if user and user != client:
-        found.append(
-            f"{host.name}: [{backend}] rbd_user = {user} becomes {client}: volumes that are "
-            f"attached keep client.{user} and its libvirt secret until they are attached anew, so "
-            f"leave both; or stay with it: cinder.client = {user!r}"
-        )
+    options = options_of(facts.hosts[host.name])
+    found = []
+    for backend in site.cinder.all:
+        found += [
+            f"{host.name}: [{backend.name}] {key} = {now or '(none)'} becomes {wanted}; no volume "
+            "is on it"
+            for key, (now, wanted) in elsewhere_now(site, facts, backend, options).items()
+        ]
+        user, client = value(options, backend.name, "rbd_user"), backend.client
+        if user and user != client:
+            found.append(
+                f"{host.name}: [{backend.name}] rbd_user = {user} becomes {client}: volumes that "
+                f"are attached keep client.{user} and its libvirt secret until they are attached "
+                f"anew, so leave both; or stay with it: {backend.said}.client = {user!r}"
+            )
     return found

@@ -7,7 +7,7 @@ Recommended: where nobody says anything; what an operator chose stays.  Asked fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fabfile.core.contract import BadInput, Json
@@ -36,29 +36,41 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What a file has of one binding, as a backend's section.
+
+    words: what the release's templates leave open; tables: of identity, the weakest first.
+    """
+
+    words: Mapping[str, str]
+    tables: Sequence[Json]
+
+
+@dataclass(frozen=True)
 class File:
     """One service's file on a host: what it is made of.
 
-    name: the service's table in the site file; data: the release's; words: what its templates
-    leave open; now: what is in force.
+    name: the service's table in the site file; data: the release's; now: what is in force.
     """
 
     site: Site
     name: str
     data: Json
-    words: Mapping[str, str]
+    parts: Sequence[Part]
     now: Options
 
 
-def wanted(file: File, tables: Iterable[Json]) -> dict[At, Option]:
+def wanted(file: File) -> dict[At, Option]:
     """{(section, option): what it is to be}.
 
-    tables: of identity, the weakest first.  Raises BadInput for what is asked for and decided
-    elsewhere in the site file.
+    Raises BadInput for what is asked for and decided elsewhere in the site file.
     """
-    found = dict(_recommended(file))
-    for table in tables:
-        found |= _filled(file, table, found)
+    found: dict[At, Option] = {}
+    for part in file.parts:
+        found |= _recommended(file, part.words)
+    for part in file.parts:
+        for table in part.tables:
+            found |= _filled(file, part.words, table, found)
     for at, option in _asked(file):
         decided = found.get(at)
         if decided and not decided.recommended and not option.equals(decided.value):
@@ -78,15 +90,15 @@ def missing(file: File, found: Mapping[At, Option]) -> list[At]:
     return [at for at, option in found.items() if not option.equals(has.get((same(at[0]), at[1])))]
 
 
-def _recommended(file: File) -> Iterator[tuple[At, Option]]:
+def _recommended(file: File, words: Mapping[str, str]) -> Iterator[tuple[At, Option]]:
     """What nobody says, and what the site file itself names."""
     for section, options in _of_advice(file).items():
         for key, entry in options.items():
-            at, template = (section.format(**file.words), key), entry["value"]
+            at, template = (section.format(**words), key), entry["value"]
             ours = entry.get("identity") or (template == "{direct_url}" and _names_url(file.site))
             absent = (same(at[0]), key) not in file.now
             if ours or absent:
-                value = template.format(**file.words)
+                value = template.format(**words)
                 yield at, Option(value, option_values.kind_of(template), absent)
 
 
@@ -103,12 +115,14 @@ def _names_url(site: Site) -> bool:
     return "show_image_direct_url" in site.glance.model_fields_set
 
 
-def _filled(file: File, table: Json, found: Mapping[At, Option]) -> dict[At, Option]:
+def _filled(
+    file: File, words: Mapping[str, str], table: Json, found: Mapping[At, Option]
+) -> dict[At, Option]:
     filled = {}
     for section, options in table.items():
         for key, template in options.items():
-            at = (section.format(**file.words), key)
-            value = template.format(**file.words)
+            at = (section.format(**words), key)
+            value = template.format(**words)
             if value.startswith("+"):
                 have = found[at].value if at in found else file.now.get((same(at[0]), key), "")
                 for item in option_values.items(value[1:]):
@@ -141,9 +155,10 @@ def _as_text(value: Value) -> tuple[str, str]:
 
 def _defaults(file: File) -> dict[At, str]:
     """What options are that a section does not name, or has as ''; an absent section has none."""
-    there, words = {section for section, _ in file.now}, file.words
+    there = {section for section, _ in file.now}
     return {
         (same(section.format(**words)), key): template.format(**words)
+        for words in (part.words for part in file.parts)
         for section, options in file.data.get("defaults", {}).items()
         if same(section.format(**words)) in there
         for key, template in options.items()

@@ -26,7 +26,14 @@ NOVA_VOLUMES = ("nova-compute", "volumes", "volumes", "libvirt", False, True)
             ],
         ),
         ("n1", {}, [NOVA_VOLUMES]),
-        ("n1", EPHEMERAL, [NOVA_VOLUMES, ("nova-compute", "vms", "vms", "libvirt", True, True)]),
+        (
+            "n1",
+            EPHEMERAL,
+            [
+                ("nova-compute", "volumes", "volumes", "", False, True),
+                ("nova-compute", "vms", "vms", "libvirt", True, True),
+            ],
+        ),
     ],
 )
 def test_a_hosts_bindings(host, more, expected):

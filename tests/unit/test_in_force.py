@@ -148,7 +148,10 @@ def test_a_backend_has_what_the_defaults_say_for_all():
     assert "rbd_secret_uuid" not in found["DEFAULT"]
     edits = planned(cinder(*SHARED), **{"uuid.volumes": OTHER})
     assert ("rbd", "volume_driver") not in edits and ("rbd", "rbd_secret_uuid") not in edits
-    assert volume_hosts.backend_host(site(), in_force.options(cinder(*SHARED), "cinder")) == ""
+    assert (
+        volume_hosts.backend_host(site().cinder.all[0], in_force.options(cinder(*SHARED), "cinder"))
+        == ""
+    )
 
 
 # The UUID in use

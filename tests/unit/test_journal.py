@@ -192,6 +192,9 @@ ODD_CHANGES = (
     {"args": []},
     {"args": {}},
     {"args": {"name": [], "backend_name": "rbd"}},
+    {"args": {"name": "rbd", "backend_name": "rbd", "was": {"x": 5}}},
+    {"args": {"name": "rbd", "backend_name": "rbd", "was": ["x"]}},
+    {"args": {"name": "rbd", "backend_name": "rbd", "specs": {"x": "a\nb"}}},
     {"wave": "1"},
     {"diff": "x"},
 )

@@ -69,7 +69,7 @@ class Ceph:
 
 
 def cleared(ceph, kind="volume"):
-    return parents.clear(ceph, kind, PARENT, CLONE)
+    return parents.clear(ceph, ceph.site.cinder.all[0], kind, PARENT, CLONE)
 
 
 def test_a_volume_that_cinder_kept_is_removed_with_its_snapshot():

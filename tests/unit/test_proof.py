@@ -372,3 +372,8 @@ def test_an_unknown_compute_is_named_with_those_that_are_there(settings):
     assert [user.hypervisor(name, there).name for name in ("c1", "c1.lab")] == ["c1.lab"] * 2
     with pytest.raises(Unproved, match=r"c9: .* among c1\.lab, c2\.lab"):
         user.hypervisor("c9", there)
+
+
+def test_where_there_are_several_each_check_says_what_it_is_about(settings):
+    found = proof.prove(Cloud(), replace(settings, about="fast"), ceph_of(), lambda text: None)
+    assert found and all(check.name.endswith(" (fast)") for check in found)

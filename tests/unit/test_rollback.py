@@ -200,6 +200,40 @@ def test_the_volume_type_goes_first_where_it_is_still_ours(now, expected):
     assert all(c.wave == 0 for c in changes)
 
 
+SPECS = {"specs": {"x": "1", "y": "2"}, "was": {"x": None, "y": "0"}}
+BOUND_TO = {"volume_backend_name": "rbd"}
+
+
+@pytest.mark.parametrize(
+    "more, now, expected",
+    [
+        # bound and no more: as before there were others
+        ({}, BOUND_TO, ("unbind", {"name": "rbd", "made": False})),
+        # what it was is what comes back
+        (SPECS, {**BOUND_TO, "x": "1", "y": "2"}, ("as before: x, y", {"x": None, "y": "0"})),
+        # what somebody changed since stays
+        (SPECS, {**BOUND_TO, "x": "9", "y": "2"}, ("as before: y", {"y": "0"})),
+        (SPECS, {**BOUND_TO, "x": "9"}, None),
+        (
+            {"specs": {"x": "1"}, "was": {"volume_backend_name": None, "x": None}},
+            {**BOUND_TO, "x": "1"},
+            ("as before: volume_backend_name, x", {"volume_backend_name": None, "x": None}),
+        ),
+    ],
+)
+def test_a_type_that_was_there_has_its_extra_specs_back(more, now, expected):
+    done = {**MADE, "sign": "~", "args": {**MADE["args"], **more}}
+    seen = facts(n1=[{**WROTE, "now": "0640 aa"}])
+    seen = Facts({**seen.hosts, CLOUD: {"volume_types": {"rbd": now}}})
+    changes = [c for c in Undone("r1", [done]).plan(site(), seen) if c.host == CLOUD]
+    if expected is None:
+        assert changes == []
+        return
+    (change,) = changes
+    args = {"name": "rbd", "made": False, **({"was": expected[1]} if more else {})}
+    assert (change.sign, change.sentence, change.args) == ("~", expected[0], args)
+
+
 def test_every_host_is_asked_and_the_first_ceph_host_for_images_too():
     asked = {h.name: [r.id for r in Undone("r1").reads(site(), h)] for h in site().all_hosts()}
     assert asked["n1"] == ["run", "pending_restarts"]

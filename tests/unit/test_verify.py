@@ -160,3 +160,47 @@ def test_a_cloud_that_does_not_answer_is_recorded(flown):
 def test_without_means_it_says_what_is_missing(fleet):  # noqa: F811
     with pytest.raises(BadInput, match="verify --canary: expected `cloud`"):
         canary(fleet)
+
+
+TWO = """
+[cinder.backends.rbd]
+pool = "volumes"
+[cinder.backends.fast]
+pool = "fast"
+volume_type = "quick"
+[pools]
+volumes = {}
+fast = {}
+images = {}
+[clients]
+volumes = {}
+images = {}
+"""
+
+
+def test_each_backend_is_proved_by_its_type_in_its_pool(flown, monkeypatch):
+    with open(flown.site, "a") as site:
+        site.write(TWO)
+    asked, proved = [], []
+
+    def answers(host):
+        return {"argv": {"code": 0, "out": '{"images": [{"used_size": 7}]}', "err": ""}}
+
+    def prove(connect, settings, flight, ceph, listener):
+        plain, flown.values = flown.values, answers
+        try:
+            asked.append(ceph("used", "v1"))
+        finally:
+            flown.values = plain
+        proved.append((settings.volume_type, settings.about, flight.dependents is None))
+        return [check("it is attached", "n1")]
+
+    argvs = []
+    questions = verify.rbd.questions
+    monkeypatch.setattr(
+        "fabfile.cloud.rbd.questions", lambda rbd, pool: argvs.append(pool) or questions(rbd, pool)
+    )
+    monkeypatch.setattr("fabfile.cloud.canary.prove", prove)
+    assert canary(flown) == 0
+    assert proved == [("rbd", "rbd", False), ("quick", "fast", True)]
+    assert (argvs, asked) == (["volumes", "fast"], [7, 7])

@@ -304,8 +304,9 @@ def test_the_file_then_the_volumes_then_the_restart_and_the_row_last():
 
 def test_sections_are_compared_as_the_service_does():
     seen = facts(controller(*section("ceph", volume_backend_name="X"), enabled="Ceph"))
-    assert volume_hosts.bound_name(here(backend="Ceph"), seen) == "X"
-    (change,) = service_config.cinder.plan(here(backend="Ceph"), seen)
+    where = here(backend="Ceph")
+    assert volume_hosts.bound_name(where, seen, where.cinder.all[0]) == "X"
+    (change,) = service_config.cinder.plan(where, seen)
     assert "volume_backend_name" not in [edit[1] for edit in change.args["edits"]]
 
 

@@ -167,7 +167,7 @@ def test_the_name_that_the_driver_reports_by_itself_is_one_in_use():
     ctl = controller(*without("rbd", volume_backend_name=None))
     seen = facts(ctl, [volume("ctl@rbd#RBD")])
     assert edits(plan(here(), seen))["rbd", "volume_backend_name"] == "RBD"
-    assert volume_hosts.bound_name(here(), seen) == "RBD"
+    assert volume_hosts.bound_name(here(), seen, here().cinder.all[0]) == "RBD"
     renamed = here(backend="ceph", replaces="rbd")
     assert edits(plan(renamed, seen))["ceph", "volume_backend_name"] == "RBD"
     assert volume_hosts.moves(renamed, seen)[0].new == "ctl@ceph#RBD"

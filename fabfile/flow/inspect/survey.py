@@ -148,9 +148,14 @@ def _clocks(session: Session, collected: TimedCollector) -> dict[str, tuple[floa
 
 
 def _images(session: Session) -> dict[str, Json]:
-    """What lies in the volumes' pool: asked only where volumes are nobody's."""
-    pool, admin = session.site.cinder.pool, session.site.admin
-    asked = {admin: [Read(f"images.{pool}", "argv", {"argv": ["rbd", "ls", "-p", pool]})]}
+    """What lies in the volumes' pools: asked only where volumes are nobody's."""
+    site, admin = session.site, session.site.admin
+    asked = {
+        admin: [
+            Read(f"images.{pool}", "argv", {"argv": site.cluster.rbd("ls", "-p", pool)})
+            for pool in dict.fromkeys(one.pool for one in site.cinder.all)
+        ]
+    }
     collected = TimedCollector(asked)
     session.dispatch(asked, collected, quietly=True)
     return collected.values[admin.name]

@@ -16,25 +16,29 @@ from fabfile.core.contract import Change, Failed, Interrupted, Json, Locked, Mes
 from fabfile.flow.executor import DEADLINE, as_step
 from fabfile.flow.session import Session
 from fabfile.flow.terminal import outcomes
+from fabfile.model.deployment import Backend
 from fabfile.model.phases import Phase
 
 
-def clear(session: Session, kind: str, parent: str, clone: str) -> str:
+def clear(session: Session, backend: Backend, kind: str, parent: str, clone: str) -> str:
     """Takes away what is left of a parent, under the site's lock; '' where nothing is.
 
-    kind: 'volume' or 'image'; parent, clone: the UUIDs of what was made.  What stays is said.
-    Raises Interrupted.
+    backend: the one whose volumes they are; kind: 'volume' or 'image'; parent, clone: the UUIDs of
+    what was made.  What stays is said.  Raises Interrupted.
     """
+    site = session.site
     try:
-        return _KINDS[kind](session, parent, clone)
+        if kind == "volume":
+            return _volume(session, backend.pool, parent, clone)
+        return _image(session, site.glance.pool, parent)
     except Interrupted:
         raise
     except Stop as stop:
         return f"what is left of it stays: {' '.join(str(stop).split())} (inv reconcile)"
 
 
-def _volume(session: Session, parent: str, clone: str) -> str:
-    cluster, pool = session.site.cluster, session.site.cinder.pool
+def _volume(session: Session, pool: str, parent: str, clone: str) -> str:
+    cluster = session.site.cluster
     name = f"volume-{parent}{DELETED}"
     spec = f"{pool}/{name}"
     answers = _ask(session, rbd_images.of_an_orphan(cluster, pool, name))
@@ -47,8 +51,8 @@ def _volume(session: Session, parent: str, clone: str) -> str:
     return f"{spec}, which Cinder kept, is removed"
 
 
-def _image(session: Session, parent: str, clone: str) -> str:
-    cluster, pool = session.site.cluster, session.site.glance.pool
+def _image(session: Session, pool: str, parent: str) -> str:
+    cluster = session.site.cluster
     listed = _ask(session, {"trash": (rbd_images.own_in_trash(cluster, pool), (0,))})
     found = rbd_images.trash_ids(listed["trash"], parent)
     if not found:
@@ -62,9 +66,6 @@ def _image(session: Session, parent: str, clone: str) -> str:
         return f"{parent} stays in the trash of {pool}: {why} (inv reconcile)"
     _do(session, parent, [("trash", "rm", "--no-progress", f"{pool}/{found[0]}")])
     return f"{parent}, which Glance left in the trash of {pool}, is removed"
-
-
-_KINDS = {"volume": _volume, "image": _image}
 
 
 def _ask(session: Session, asked: Mapping[str, tuple[list[str], Sequence[int]]]) -> dict[str, Json]:

@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 
 from invoke import Context
 
@@ -25,6 +26,7 @@ from fabfile.flow import limit as limits
 from fabfile.flow.proof import guest, parents
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.model import releases
+from fabfile.model.deployment import Backend
 from fabfile.model.site import MOST_AT_ONCE, Site
 from fabfile.report import canary as told
 
@@ -41,16 +43,17 @@ def prove(context: Context, options: Options) -> int:
             refuse_without_means(session.site, "verify")
             # The lock: what it finds of another proof is then dead, and may be removed.
             with session.locked():
-                _report(
-                    session,
-                    record,
-                    proof.prove(
+                found = [
+                    check
+                    for backend in proved(session.site)
+                    for check in proof.prove(
                         session.connection(),
-                        _settings(session, _computes(session)),
-                        lambda kind, volume: _ceph(session, kind, volume),
+                        _settings(session, backend, _computes(session)),
+                        partial(_ceph, session, backend),
                         lambda text: session.screen.step("verify", text),
-                    ),
-                )
+                    )
+                ]
+                _report(session, record, found)
             record.event("ended", code=0)
         except Stop as stop:
             record.event("ended", code=stop.code, why=str(stop))
@@ -103,12 +106,14 @@ def run_canary(  # noqa: PLR0913, PLR0917 (what a flight is)
     computes: Sequence[str],
     targets: Sequence[str],
     at_once: int,
-    backend: str = "",
+    makes_types: bool = False,
     expected: Expected | None = None,
 ) -> list[Check]:
     """The canary's checks, shown and recorded as they end; without computes, the storage's.
 
-    expected: what is right where something is deleted that has a clone; None leaves that out.
+    Each backend is proved in its turn.  makes_types: whether one whose type is not there yet has a
+    private one made for the time; expected: what is right where something is deleted that has a
+    clone; None leaves that out.
 
     Raises Interrupted, Unreachable or BadInput; a check that failed is in the list.
     """
@@ -118,13 +123,13 @@ def run_canary(  # noqa: PLR0913, PLR0917 (what a flight is)
         if stopping.is_set():
             raise Interrupted("interrupted; what the canary made is removed")
 
-    def ceph(kind: str, volume: str) -> Json:
+    def ceph(backend: Backend, kind: str, volume: str) -> Json:
         with asking:
-            return _ceph(session, kind, volume)
+            return _ceph(session, backend, kind, volume)
 
-    def clear(kind: str, parent: str, clone: str) -> str:
+    def clear(backend: Backend, kind: str, parent: str, clone: str) -> str:
         with asking:
-            return parents.clear(session, kind, parent, clone)
+            return parents.clear(session, backend, kind, parent, clone)
 
     def keep(check: Check) -> None:
         record.event("proof", **asdict(check))
@@ -145,10 +150,20 @@ def run_canary(  # noqa: PLR0913, PLR0917 (what a flight is)
             elif check.host and check.last:
                 on_progress(check.host, "done")
 
-        flight = flights.Flight(tuple(targets), at_once, backend, expected, clear)
         listener = flights.Listener(show_progress, say, raise_if_stopped)
-        settings = _settings(session, computes)
-        return flights.prove(session.connection, settings, flight, ceph, listener)
+        found: list[Check] = []
+        for backend in proved(session.site):
+            made = backend.name if makes_types else ""
+            # What a clone keeps from being deleted is the release's matter, and no backend's.
+            dependent = None if found else expected
+            flight = flights.Flight(
+                tuple(targets), at_once, made, dependent, partial(clear, backend)
+            )
+            settings = _settings(session, backend, computes)
+            found += flights.prove(
+                session.connection, settings, flight, partial(ceph, backend), listener
+            )
+        return found
 
 
 def dependents(session: Session) -> Expected:
@@ -216,9 +231,14 @@ def _computes(session: Session) -> list[str]:
 # What both need
 
 
+def proved(site: Site) -> list[Backend]:
+    """The backends that are proved: those of which a volume can be asked for, by its type."""
+    return [one for one in site.cinder.all if one.volume_type]
+
+
 def refuse_without_means(site: Site, what: str) -> None:
     """Raises BadInput where the site file does not say with what to prove anything."""
-    if not site.cloud or not site.cinder.volume_type:
+    if not site.cloud or not proved(site):
         raise BadInput(f"{what}: expected `cloud` and cinder.volume_type in the site file")
     if not site.verify.guest and not site.verify.image:
         raise BadInput(
@@ -226,12 +246,12 @@ def refuse_without_means(site: Site, what: str) -> None:
         )
 
 
-def _settings(session: Session, computes: Sequence[str]) -> ProofSettings:
+def _settings(session: Session, backend: Backend, computes: Sequence[str]) -> ProofSettings:
     site = session.site
     given = site.verify.guest
     folder = site_file.expanded(given, "verify.guest") if given else None
     return ProofSettings(
-        volume_type=str(site.cinder.volume_type),
+        volume_type=str(backend.volume_type),
         flavor=site.verify.flavor,
         computes=tuple(computes),
         run_id=session.id.rsplit("-", 1)[1],
@@ -241,12 +261,13 @@ def _settings(session: Session, computes: Sequence[str]) -> ProofSettings:
         guest_initrd=folder / "initrd" if folder else None,
         guest_disk=folder / "disk.raw" if folder else None,
         store=site.glance.store,
+        about=backend.name if len(site.cinder.all) > 1 else "",
     )
 
 
-def _ceph(session: Session, kind: str, volume: str) -> Json:
+def _ceph(session: Session, backend: Backend, kind: str, volume: str) -> Json:
     """What Ceph says of a volume: its parent, its watchers, its used bytes, its snapshots."""
-    template = rbd.questions(session.site.cluster.rbd, session.site.cinder.pool)[kind]
+    template = rbd.questions(session.site.cluster.rbd, backend.pool)[kind]
     argv = [word.replace("{}", volume) for word in template]
     admin = session.site.admin
     answers = session.ask({admin: [Read("rbd", "argv", {"argv": argv})]})
