@@ -133,10 +133,8 @@ def _adopt(site: Site, looked: Looked, place: str, volumes: list[str]) -> tuple[
 
 def _pool_of(site: Site, service: str) -> str:
     """Where the volumes of host@backend#pool lie; '' of a backend that is not the site's."""
-    section = service.partition("@")[2].partition("#")[0]
-    return next(
-        (b.pool for b in site.cinder.all if in_force.same(b.name) == in_force.same(section)), ""
-    )
+    section = in_force.same(service.partition("@")[2].partition("#")[0])
+    return next((b.pool for b in site.cinder.all if in_force.same(b.name) == section), "")
 
 
 def _holds(site: Site, looked: Looked, pool: str, volumes: Iterable[str]) -> bool:
