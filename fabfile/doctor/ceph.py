@@ -11,6 +11,7 @@ from fabfile.core.contract import Command, Json, Stop
 from fabfile.doctor import daemons, hosts, uses, versions
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, Finding, Step, root, task, words
 from fabfile.doctor.observation import Looked
+from fabfile.model import upgrades
 from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Client, Site
@@ -121,6 +122,10 @@ def _codes(platform: Platform) -> dict[str, _Kind]:
             (ceph("crash", "ls-new"), words("once it is understood, archive it by its id")),
         ),
         "MGR_DOWN": (WARNING, "no manager: no tasks of rbd_support, no statistics", (show,)),
+        **{
+            code: (one.severity, one.cause, (show, *map(words, one.mend)))
+            for code, one in upgrades.HEALTH.items()
+        },
     }
 
 

@@ -16,6 +16,7 @@ from fabfile.doctor import (
     pending_plan,
     reachability,
     services,
+    upgrades,
     versions,
 )
 from fabfile.doctor.finding import ERROR, Finding, folded, words
@@ -30,6 +31,7 @@ ROOMS = (
     hosts,
     services,
     versions,
+    upgrades,
     ceph,
     files,
     options,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TypedDict
 
-from fabfile.doctor import services, versions
+from fabfile.doctor import services, upgrades, versions
 from fabfile.doctor.observation import Looked
 from fabfile.doctor.pending_plan import Planned
 from fabfile.model.site import ROLES, Site
@@ -65,13 +65,17 @@ class CephSide(TypedDict, total=False):
 
 
 class Summary(CephSide):
-    """A site in a few lines; what was not seen is left out."""
+    """A site in a few lines; what was not seen is left out.
+
+    upgrades: what of it can go on, and what that needs before.
+    """
 
     roles: dict[str, list[str]]
     silent: list[str]
     openstack: OpenStack
     libvirt: dict[str, list[str]]
     drift: Drift
+    upgrades: list[str]
 
 
 def summary(site: Site, looked: Looked, planned: Planned) -> Summary:
@@ -86,6 +90,7 @@ def summary(site: Site, looked: Looked, planned: Planned) -> Summary:
         },
         "libvirt": _libvirt(site, looked),
         "drift": drift(site, looked, planned),
+        "upgrades": upgrades.ahead(site, looked),
         **_ceph(site, looked),
     }
 

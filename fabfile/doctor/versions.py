@@ -1,4 +1,4 @@
-"""Findings about versions: Ceph's libraries against the cluster and its keys, its daemons."""
+"""Findings about versions: Ceph's libraries against the cluster and its keys, the releases."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from fabfile.resources import client_limits, cluster
 def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """All of them."""
     yield from _libraries(site, looked)
-    yield from _daemons(site, looked)
     yield from _releases(site, looked)
 
 
@@ -115,22 +114,6 @@ def of_cluster(site: Site, looked: Looked) -> int | None:
 def _new_keys(site: Site, looked: Looked) -> list[str]:
     answer = looked.seen(site.admin.name, client_limits.KINDS)
     return client_limits.of_new_kind(site, answer["out"] if answer else "")
-
-
-def _daemons(site: Site, looked: Looked) -> Iterator[Finding]:
-    versions = ceph(site, looked)
-    if len(versions) > 1:
-        found = ", ".join(f"{n} of {v}" for v, n in sorted(versions.items()))
-        yield Finding(
-            NOTE,
-            "ceph.versions",
-            (site.admin.name,),
-            "the daemons",
-            found,
-            "one version",
-            "an upgrade is under way, or was left half done",
-            (root(site.cluster.platform.by_hand("ceph", "versions")),),
-        )
 
 
 def openstack(looked: Looked) -> dict[str, list[str]]:

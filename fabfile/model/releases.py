@@ -168,6 +168,12 @@ def _one_of(found: Mapping[str, Sequence[str]]) -> str:
     return name
 
 
+def number(text: str) -> str:
+    """The major version, or year and half, of a package's version; '' where it has none."""
+    found = _NUMBER.match(text)
+    return found.group(1) if found else ""
+
+
 def _of_nova(package: str, number: str) -> str:
     """Nova's number for a package's: year and half up to Kilo, the same for all three."""
     return number if "." in number else str(int(number) + PACKAGES[package])

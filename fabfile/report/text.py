@@ -94,6 +94,8 @@ def status(told: Mapping[str, Json]) -> Iterator[str]:
         )
     for text in _drift(told["drift"]):
         yield _line("drift", text)
+    for number, text in enumerate(told.get("upgrades", ())):
+        yield _line("" if number else "upgrades", text)
     last = told["last_run"]
     yield _line(
         "last run",

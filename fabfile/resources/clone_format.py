@@ -51,8 +51,8 @@ def reads(site: Site, host: Host) -> list[Read]:
 
 
 def read_required(site: Site) -> Read:
-    """What the cluster requires of clients, and what its map needs of them now."""
-    only = r'"(?:require_)?min_compat_client":\s*"[^"]*"'
+    """What the cluster requires of clients and OSDs, and what its map needs of clients now."""
+    only = r'"(?:(?:require_)?min_compat_client|require_osd_release)":\s*"[^"]*"'
     return Read(REQUIRED, "argv", {"argv": cluster.ceph(site, "osd", "dump"), "only": only})
 
 

@@ -46,6 +46,7 @@ from . import (
     test_evidence,
     test_instance_disks,
     test_monitors,
+    test_upgrades,
     test_volume_hosts,
 )
 from . import test_doctor as broken
@@ -307,6 +308,9 @@ INPUTS = [
     ),
     *((change, {}) for change in REFUSED),
     (data_pool, {"site": DATA}),
+    (test_upgrades.step({18: 3}, {16: 6}, "octopus", ctl="31.0.0", n1="2:26.2.2-1"), {}),
+    (test_upgrades.step(libs={"n1": "20.2.4"}), {}),
+    (test_upgrades.gone, {}),
 ]
 """(change of the healthy cloud, what else is seen): one for each kind of finding."""
 
