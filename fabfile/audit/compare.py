@@ -49,17 +49,17 @@ DELETED = ".deleted"
 
 @dataclass(frozen=True)
 class Places:
-    """Where a site has what: pools, Cinder's backend, how images are named.
+    """Where a site has what: pools, how images are named.
 
-    vms: None where ephemeral disks are not in a pool.
+    backends: {Cinder's section: its pool}; images: the pools of Glance's stores; vms: None where
+    ephemeral disks are not in a pool.
     """
 
     cluster: Cluster
     fsid: str
-    volumes: str
-    images: str
+    backends: Mapping[str, str]
+    images: frozenset[str]
     vms: str | None
-    backend: str
     volume_name: str = "volume-%s"
     snapshot_name: str = "snapshot-%s"
 
@@ -67,9 +67,22 @@ class Places:
         """A command for the cluster, as a person types it where it is asked."""
         return self.cluster.platform.by_hand(program, *words)
 
+    @property
+    def volumes(self) -> frozenset[str]:
+        """The pools of all backends."""
+        return frozenset(self.backends.values())
+
     def owns(self, host: str) -> bool:
-        """Whether a row's 'host@backend#pool' is of the site's backend."""
-        return host.partition("@")[2].partition("#")[0] == self.backend
+        """Whether a row's 'host@backend#pool' is of a backend of the site's."""
+        return _section(host) in self.backends
+
+    def pool_of(self, host: str) -> str:
+        """Where the volumes of such a row lie.  Raises KeyError for another's."""
+        return self.backends[_section(host)]
+
+
+def _section(host: str) -> str:
+    return host.partition("@")[2].partition("#")[0]
 
 
 @dataclass(frozen=True)
@@ -121,17 +134,15 @@ def places(site: Site, fsid: str, options: Mapping[str, str]) -> Places:
         for key in ("volume_name_template", "snapshot_name_template")
         if options.get(key, "").count("%s") == 1
     }
-    uses = {use.service: use for use in site.uses()}
-    volumes, images = uses[CINDER_VOLUME], uses[GLANCE_API]
-    # Of Nova's own uses, the last is that of its disks; the first, of Cinder's volumes.
-    disks = uses[NOVA_COMPUTE].pool
+    uses = site.uses()
+    # Of Nova's uses, that of its own disks alone opens a pool with a keyring of its own.
+    disks = [use.pool for use in uses if use.service == NOVA_COMPUTE and use.keyring]
     return Places(
         site.cluster,
         fsid,
-        volumes.pool,
-        images.pool,
-        disks if site.nova.ephemeral else None,
-        volumes.section,
+        {use.section: use.pool for use in uses if use.service == CINDER_VOLUME},
+        frozenset(use.pool for use in uses if use.service == GLANCE_API),
+        disks[0] if disks else None,
         named.get("volume_name_template", "volume-%s"),
         named.get("snapshot_name_template", "snapshot-%s"),
     )
@@ -139,7 +150,7 @@ def places(site: Site, fsid: str, options: Mapping[str, str]) -> Places:
 
 def pools(places: Places, rows: Rows, seen: Evidence = NOTHING) -> list[str]:
     """The pools whose names are needed, as far as the cluster has them."""
-    found = {places.volumes, places.images} | ({places.vms} if places.vms else set())
+    found = places.volumes | places.images | ({places.vms} if places.vms else set())
     found |= {b.pool for b in rows.backup if _is_cephs(b) and b.pool}
     found |= {at[0] for at in (location(places, i) for i in rows.image) if at}
     return sorted(pool for pool in found if seen.has(pool))
@@ -150,7 +161,7 @@ def strangers(places: Places, rows: Rows, there: Collection[str]) -> list[str]:
 
     A tenant says which container a backup goes to: that word is no pool until Ceph says so.
     """
-    own = {places.volumes, places.images, places.vms}
+    own = {*places.volumes, *places.images, places.vms}
     return [pool for pool in pools(places, rows) if pool not in own and pool not in there]
 
 
@@ -191,7 +202,8 @@ def _missing(
                 away = away.having_seen("nova")
             name = places.volume_name % volume.name_id
             row = _Row(places, names, "volume", volume.id)
-            yield from _unless_there(row, places.volumes, (name,), away)
+            pool = places.pool_of(volume.host)
+            yield from _in_another_pool(row, pool, name) or _unless_there(row, pool, (name,), away)
     yield from _missing_images(places, before, names, after, seen)
     for backup in before.backup & after.backup:
         if _is_cephs(backup) and backup.status == "available" and seen.has(backup.pool):
@@ -250,6 +262,17 @@ class _Row:
     names: Names
     thing: str
     id: str
+
+
+def _in_another_pool(row: _Row, pool: str, name: str) -> list[Finding]:
+    """A volume whose row names one backend, and whose image is in another's pool."""
+    there = row.names.there
+    others = [p for p in sorted(row.places.volumes - {pool}) if name in there.get(p, ())]
+    if not others or name in there.get(pool, ()):
+        return []
+    look = typed("openstack", "volume", "show", row.id)
+    sentence = f"its image is in pool {others[0]}, and its row names a backend of pool {pool}"
+    return [Finding("missing", row.thing, pool, name, row.id, sentence, (look,))]
 
 
 def _unless_there(
@@ -353,7 +376,7 @@ def _orphaned(
     for pool, some in names.there.items():
         strangers = [(name, one) for name in some if (one := known.stranger(name))]
         strangers = [
-            (name, one) for name, one in strangers if one[0] != "image" or pool == places.images
+            (name, one) for name, one in strangers if one[0] != "image" or pool in places.images
         ]
         # What Cinder kept for clones never has a row: it says nothing of whose the pool is.
         kept = sum(name.endswith(DELETED) for name, _ in strangers)
@@ -437,7 +460,7 @@ def attached(
     """A volume whose status and attachments do not fit; its image is named where it is ours."""
     pool, name = "", ""
     if volume and places.owns(volume.host):
-        pool, name = places.volumes, places.volume_name % volume.name_id
+        pool, name = places.pool_of(volume.host), places.volume_name % volume.name_id
     return Finding("attached", "volume", pool, name, row, sentence, (command,))
 
 

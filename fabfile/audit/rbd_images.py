@@ -374,7 +374,7 @@ def _is_free(info: Mapping[str, Json], status: Mapping[str, Json]) -> bool:
 def to_watch(places: Places, before: Rows, after: Rows) -> list[Spec]:
     """The images whose watchers tell something: all volumes that are there to stay."""
     return sorted(
-        (places.volumes, places.volume_name % v.name_id)
+        (places.pool_of(v.host), places.volume_name % v.name_id)
         for v in _ours(places, before, after)
         if v.status in ("in-use", "available")
     )
@@ -402,7 +402,7 @@ def _sizes(
 ) -> Iterator[Finding]:
     for volume in _ours(places, before, after):
         name = places.volume_name % volume.name_id
-        held = images.get((places.volumes, name))
+        held = images.get((places.pool_of(volume.host), name))
         if held and volume.status != "extending" and held.size != int(volume.size or 0) * _GIB:
             yield _other_size(places, volume, name, held.size)
     for image in before.image & after.image:
@@ -421,14 +421,15 @@ def _sizes(
 
 
 def _other_size(places: Places, volume: Volume, name: str, size: int) -> Finding:
-    spec = f"{places.volumes}/{name}"
+    pool = places.pool_of(volume.host)
+    spec = f"{pool}/{name}"
     command = places.by_hand("rbd", "resize", "--size", f"{volume.size}G", spec)
     if size > int(volume.size or 0) * _GIB:
         command = typed("openstack", "volume", "set", "--size", str(-(-size // _GIB)), volume.id)
     return Finding(
         "size",
         "volume",
-        places.volumes,
+        pool,
         name,
         volume.id,
         f"{volume.size} GiB in Cinder, {size / _GIB:g} GiB in the pool",
@@ -442,23 +443,24 @@ def _snapshots(
     known = {s.id for r in (before, after) for s in r.snapshot}
     for snapshot in before.snapshot & after.snapshot:
         volume = places.volume_name % snapshot.volume
-        held = images.get((places.volumes, volume))
+        pool = next((p for p in sorted(places.volumes) if (p, volume) in images), "")
+        held = images.get((pool, volume))
         name = places.snapshot_name % snapshot.id
         if held and snapshot.status == "available" and name not in held.snapshots:
             yield Finding(
                 "missing",
                 "snapshot",
-                places.volumes,
+                pool,
                 f"{volume}@{name}",
                 snapshot.id,
                 "it is not in its volume's image",
                 # One that a clone still needs may be in the snapshots' own trash.
-                (places.by_hand("rbd", "snap", "ls", "--all", f"{places.volumes}/{volume}"),),
+                (places.by_hand("rbd", "snap", "ls", "--all", f"{pool}/{volume}"),),
             )
     first, _, last = places.snapshot_name.partition("%s")
     form = re.compile(rf"{re.escape(first)}({UUID}){re.escape(last)}")
     for (pool, image), held in images.items():
-        for name in held.snapshots if pool == places.volumes else ():
+        for name in held.snapshots if pool in places.volumes else ():
             found = form.fullmatch(name)
             if found and found[1] not in known:
                 look = places.by_hand("rbd", "children", "--all", f"{pool}/{image}")
@@ -499,7 +501,7 @@ def _watched(
     }
     for volume in _ours(places, before, after):
         name = places.volume_name % volume.name_id
-        seen = open_at.get((places.volumes, name))
+        seen = open_at.get((places.pool_of(volume.host), name))
         if volume.status == "in-use" and volume.id in user and seen == ():
             # One that is attached to be read alone has no watcher.
             sentence = f"attached to instance {user[volume.id]}, and no hypervisor has it open"
@@ -508,5 +510,5 @@ def _watched(
         elif volume.status == "available" and seen:
             # Cinder itself opens what it copies: who it is, the address tells.
             sentence = f"attached nowhere, and open at {', '.join(seen)}"
-            look = places.by_hand("rbd", "status", f"{places.volumes}/{name}")
+            look = places.by_hand("rbd", "status", f"{places.pool_of(volume.host)}/{name}")
             yield attached(places, volume, volume.id, sentence, look)

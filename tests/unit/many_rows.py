@@ -21,7 +21,7 @@ FSID = "11111111-2222-3333-4444-555555555555"
 CLUSTER = Cluster(
     "ceph", FSID, Host("ceph01", ("ceph",)), platforms.made_of(site_file.platforms()[0])
 )
-PLACES = compare.Places(CLUSTER, FSID, "volumes", "images", None, "rbd")
+PLACES = compare.Places(CLUSTER, FSID, {"rbd": "volumes"}, frozenset({"images"}), None)
 
 
 def uuid(number):

@@ -27,7 +27,7 @@ from fabfile.core.contract import BadInput
 
 from .states import FSID, site
 
-PLACES = compare.Places(site().cluster, FSID, "volumes", "images", "vms", "rbd")
+PLACES = compare.Places(site().cluster, FSID, {"rbd": "volumes"}, frozenset({"images"}), "vms")
 HOST = "ctl@rbd#rbd"
 GIB = 1 << 30
 
@@ -650,3 +650,68 @@ def test_a_pool_that_a_tenant_made_up_is_left_out_and_settles_nothing(word):
     assert compare.strangers(PLACES, rows, ["volumes", "images", "vms"]) == [word]
     assert not [f for f in compared(rows) if f.pool == word]
     assert compare.strangers(PLACES, rows, ["images", word]) == []
+
+
+TWO = replace(PLACES, backends={"rbd": "volumes", "fast": "quick"})
+
+
+@pytest.mark.parametrize(
+    "host, there, expected",
+    [
+        ("ctl@fast#fast", {"quick": {f"volume-{V}"}}, []),
+        ("ctl@rbd#rbd", {"volumes": {f"volume-{V}"}}, []),
+        # its row names one pool, and it lies in the other: nothing is offered that takes it away
+        (
+            "ctl@fast#fast",
+            {"volumes": {f"volume-{V}"}},
+            [("missing", "quick", "its image is in pool volumes, and its row names a backend of")],
+        ),
+        ("ctl@fast#fast", {}, [("missing", "quick", "its data is gone")]),
+        ("ctl@lvm#lvm", {"volumes": {f"volume-{V}"}}, []),
+        # and an image in either pool that no row names is nobody's
+        (
+            "ctl@fast#fast",
+            {"quick": {f"volume-{V}", f"volume-{W}"}},
+            [("orphaned", "quick", "no")],
+        ),
+    ],
+)
+def test_a_volume_is_looked_for_where_its_backend_keeps_it(host, there, expected):
+    rows = Rows(volume=frozenset([Volume(V, V, "available", "1", host, "")]))
+    pools = {pool: frozenset(there.get(pool, ())) for pool in ("volumes", "quick", "images")}
+    found = compare.compare(TWO, rows, compare.Names(pools, {}), rows, ALL)
+    assert [(f.kind, f.pool) for f in found] == [(kind, pool) for kind, pool, _ in expected]
+    for one, (_, _, words) in zip(found, expected, strict=True):
+        assert one.sentence.startswith(words)
+        if "its image is in" in words:
+            assert one.settles == f"openstack volume show {V}"
+
+
+def test_sizes_snapshots_and_watchers_are_those_of_each_backends_pool():
+    volume = Volume(V, V, "available", "2", "ctl@fast#fast", "")
+    rows = Rows(
+        volume=frozenset([volume]),
+        snapshot=frozenset([Snapshot(S, V, "available", "2", "ctl@fast#fast")]),
+    )
+    image = ("quick", f"volume-{V}")
+    assert rbd_images.to_watch(TWO, rows, rows) == [image]
+    held = {image: Held(GIB, frozenset())}
+    found = rbd_images.differing(TWO, rows, rows, held, {image: ("10.0.0.9",)})
+    assert [(f.kind, f.thing, f.pool) for f in found] == [
+        ("attached", "volume", "quick"),
+        ("missing", "snapshot", "quick"),
+        ("size", "volume", "quick"),
+    ]
+
+
+def test_the_places_are_those_of_the_site_file():
+    pools = {"volumes": {}, "quick": {}, "images": {}, "vms": {}}
+    it = site(
+        pools=pools,
+        clients={"volumes": {}, "images": {}, "vms": {}},
+        cinder={"backends": {"rbd": {"pool": "volumes"}, "fast": {"pool": "quick"}}},
+        nova={"ephemeral": True},
+    )
+    found = compare.places(it, FSID, {})
+    assert (found.backends, found.images, found.vms) == (TWO.backends, {"images"}, "vms")
+    assert compare.places(site(), FSID, {}).vms is None
