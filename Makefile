@@ -101,8 +101,8 @@ $(TEMPEST)/.installed: requirements-tempest.lock
 	$(TEMPEST)/bin/pip install --quiet --no-deps --require-hashes -r requirements-tempest.lock
 	@touch $@
 
-generations: install ## a user's whole way on each generation of the lab (GEN=name, CEPH=name; DOCS=1 writes docs/generations.md; hours)
-	$(VENV)/bin/python -m tests.generations $(GEN) $(if $(CEPH),--ceph $(CEPH)) $(if $(DOCS),--docs)
+generations: install ## a user's whole way on each generation of the lab (GEN=name, CEPH=name, TOPOLOGY=file; DOCS=1 writes docs/generations.md; hours)
+	$(VENV)/bin/python -m tests.generations $(GEN) $(if $(CEPH),--ceph $(CEPH)) $(if $(TOPOLOGY),--topology $(TOPOLOGY)) $(if $(DOCS),--docs)
 
 apart: install $(APART)/.brought ## backups and recovery on hosts apart, on the lab's kept cloud (root)
 	@$(VENV)/bin/python -m tests.apart.chroots || { $(INV) lab.up && $(INV) lab.down; }

@@ -1,6 +1,6 @@
 """The path of a user on each generation of the lab: `make generations` (GEN=name for one).
 
-    python -m tests.generations [NAME...] [--ceph NAME] [--docs] [--stay]
+    python -m tests.generations [NAME...] [--ceph NAME] [--topology FILE] [--docs] [--stay]
 
 Prints a table for each; --docs puts it into docs/generations.md. Exit code 1: a step failed.
 """
@@ -29,12 +29,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.generations", description=__doc__)
     parser.add_argument("names", nargs="*", help="generations (default: all)")
     parser.add_argument("--ceph", default="", help="the Ceph hosts' generation, where another")
+    parser.add_argument("--topology", default="", help="the hosts (default: the small one)")
     parser.add_argument("--docs", action="store_true", help="put the tables into the page")
     parser.add_argument("--stay", action="store_true", help="leave the lab up at the end")
     words = parser.parse_args()
     runs = []
     for name in words.names or generation.names():
-        runs.append(_walked(name, words.ceph, words.stay))
+        runs.append(_walked(name, words.ceph, words.topology, words.stay))
         print(section(runs[-1]), flush=True)
         if words.docs:
             PAGE.write_text(replaced(PAGE.read_text(), runs[-1:]))
@@ -43,15 +44,21 @@ def main() -> int:
     return 0 if runs and all(run.good for run in runs) else 1
 
 
-def _walked(name: str, ceph: str, stay: bool) -> Run:
+def _walked(name: str, ceph: str, file: str, stay: bool) -> Run:
     # For all that the steps start, and for the lab's modules here.
     os.environ[generation.VARIABLE] = name
-    words = ("--generation", name, *(("--ceph-generation", ceph) if ceph else ()))
     with tempfile.TemporaryDirectory(prefix="stackrbd-generation-") as folder:
-        walk = Walk(words, Path(folder))
+        walk = Walk(name, ceph, file, Path(folder))
+        title = _title(walk)
         outcomes = tuple(_outcomes(walk, STEPS[:-1] if stay else STEPS))
-    title = f"{name}, Ceph of {ceph}" if ceph else name
     return Run(title, time.strftime("%Y-%m-%d"), _commit(), outcomes)
+
+
+def _title(walk: Walk) -> str:
+    """The section of the page: one for each topology and pair of generations."""
+    hosts = f"topology {walk.topology.name}" if walk.file else ""
+    ceph = f"Ceph of {walk.ceph}" if walk.ceph else ""
+    return ", ".join(filter(None, (walk.generation, ceph, hosts)))
 
 
 def _outcomes(walk: Walk, steps: tuple[Step, ...]) -> Iterator[Outcome]:

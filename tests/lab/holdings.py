@@ -7,7 +7,7 @@ from .conftest import ACCESS, on
 COMPUTES = ("compute01", "compute02")
 
 
-def held():
+def held(computes=COMPUTES):
     """{where: what is there}, whoever made it."""
     with connection.connect("stackrbd-lab", str(ACCESS / "clouds.yaml")) as cloud:
         storage = cloud.block_storage
@@ -24,7 +24,7 @@ def held():
         found[f"pool {pool}, trash"] = set(
             on("ceph01", "rbd", "trash", "ls", "--all", "-p", pool).split()
         )
-    for host in COMPUTES:
+    for host in computes:
         found[host] = set(on(host, "virsh", "-q", "list", "--all", "--name").split())
     return found
 

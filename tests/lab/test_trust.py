@@ -22,10 +22,13 @@ done
 CAPS = "ceph auth ls --format json"
 
 
-def state(packages=False):
+HOSTS = ("ceph01", "controller01", "compute01", "compute02")
+
+
+def state(hosts=HOSTS):
     """Files by content, owner and mode; caps; libvirt's secrets: {host: text}."""
     found = {}
-    for host in ("ceph01", "controller01", "compute01", "compute02"):
+    for host in hosts:
         script = f"find {KEPT} -type f -printf '%p %m %u %g ' -exec sha256sum '{{}}' ';'"
         lines = on(host, script=f"{script} 2>/dev/null | sort\n{SECRETS}").splitlines()
         # What the packages brought stays: undo says so.

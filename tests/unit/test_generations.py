@@ -19,6 +19,7 @@ from lab import (
     topology,
 )
 from lab.errors import LabError
+from lab.generation import tomllib
 from lab.images import Image
 from tests.generations import __main__ as walker
 from tests.generations import steps, table
@@ -317,7 +318,7 @@ def test_a_step_that_needs_a_failed_one_is_not_run_and_the_walk_goes_on(tmp_path
         steps.Step("c", ("b",), lambda _walk: "never"),
         steps.Step("d", ("a",), lambda _walk: "fine too"),
     )
-    found = list(walker._outcomes(steps.Walk((), tmp_path), walked))
+    found = list(walker._outcomes(steps.Walk("trixie", "", "", tmp_path), walked))
     assert [(o.step, o.status, o.said) for o in found] == [
         ("a", table.OK, "fine"),
         ("b", table.FAILED, "AssertionError: found 2, expected 3"),
@@ -325,3 +326,73 @@ def test_a_step_that_needs_a_failed_one_is_not_run_and_the_walk_goes_on(tmp_path
         ("d", table.OK, "fine too"),
     ]
     assert "Traceback" in capsys.readouterr().err
+
+
+LARGE = str(topology.FOLDER / "large.toml")
+
+
+@pytest.mark.parametrize(
+    ("argv", "up", "site", "computes", "title"),
+    [
+        ([], ("--generation", "trixie"), "site.toml", 2, "trixie"),
+        (
+            ["--topology", LARGE],
+            ("--topology", LARGE, "--generation", "trixie"),
+            "site.large.toml",
+            3,
+            "trixie, topology large",
+        ),
+        (
+            ["--ceph", "sid", "--topology", LARGE],
+            ("--topology", LARGE, "--generation", "trixie", "--ceph-generation", "sid"),
+            "site.large.toml",
+            3,
+            "trixie, Ceph of sid, topology large",
+        ),
+    ],
+)
+def test_what_a_walk_tells_the_lab_and_of_which_site_it_is(
+    argv, up, site, computes, title, monkeypatch, capsys
+):
+    seen, said = [], []
+    monkeypatch.setattr(walker, "_outcomes", lambda walk, _steps: seen.append(walk) or [])
+    monkeypatch.setattr(walker, "_commit", lambda: "abc")
+    monkeypatch.setattr(sys, "argv", ["tests.generations", "trixie", *argv])
+    monkeypatch.setenv(generation.VARIABLE, "bookworm")
+    assert walker.main() == 1  # of no step at all nothing is proved
+    (walk,) = seen
+    assert f"## {title}\n" in capsys.readouterr().out
+    monkeypatch.setattr(steps, "inv", lambda *words, **_: said.append(words))
+    monkeypatch.delenv("STACKRBD_LAB", raising=False)
+    steps._up(walk)
+    assert said == [("lab.down",), ("lab.up", *up)]
+    assert walk.site.name == site and walk.site.is_file() and walk.at == ("--site", str(walk.site))
+    assert len(walk.computes) == computes
+    # What the walk looks at is there, once, whatever the topology.
+    hosts = {host for name in (*steps.ASKED, *steps.UNITS) for host in walk.topology.running(name)}
+    assert all(walk.topology.running(name) for name in (*steps.ASKED, *steps.UNITS))
+    assert {host.image for host in hosts} == set(generation.KINDS)
+
+
+@pytest.mark.parametrize("name", ["small", "large"])
+def test_each_topology_has_the_site_file_that_a_walk_takes(name):
+    """Roles where the services run, and a table for the backups' keys."""
+    walk = steps.Walk("bookworm", "", str(topology.FOLDER / f"{name}.toml"), SMALL.parent)
+    found = tomllib.loads(walk.site.read_text())
+    runs = {"glance": "glance", "cinder": "cinder-volume", "compute": "nova-compute"}
+    for role, service in {**runs, "database": "database", "ceph": "ceph-mon"}.items():
+        there = {host for host, table in found["hosts"].items() if role in table["roles"]}
+        assert there == {host.name for host in walk.topology.running(service)}, role
+    assert walk.site.read_text().count("[backup]") == 1
+    assert walk.cloud == found["name"]
+    assert not found["backup"].get("recipients")
+
+
+def test_no_image_of_bullseye_asks_for_what_it_has_not():
+    """swtpm came to Debian with bookworm."""
+    made = generation.load("bullseye")
+    words = [*made.standin["compute"]["depends"].split(", "), *made.packages["compute"]]
+    assert "swtpm" not in words
+    assert {"libvirt-daemon-system", "qemu-system-x86", "nova-compute"} <= set(words)
+    bookworm = generation.load("bookworm")
+    assert made.standin["compute"]["provides"] == bookworm.standin["compute"]["provides"]
