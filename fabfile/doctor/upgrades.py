@@ -71,11 +71,15 @@ def _behind(site: Site, looked: Looked, oldest: int) -> list[str]:
 def _nova_ahead(site: Site, looked: Looked) -> Iterator[str]:
     have = [n for host in site.with_role("compute") if (n := _major(looked, host.name))]
     allowed = [new for new, old in upgrades.NOVA_OLDEST.items() if have and old <= min(have)]
-    if allowed and max(allowed) > min(have):
-        yield (
-            f"Nova's control services can go to {max(allowed)} while a compute has {min(have)}: "
-            "they go first, the computes after them"
-        )
+    if not allowed or max(allowed) <= min(have):
+        return
+    yield (
+        f"Nova's control services can go to {max(allowed)} while a compute has {min(have)}: "
+        "they go first, the computes after them"
+    )
+    for number in range(min(have) + 1, max(allowed) + 1):
+        for text in upgrades.OPENSTACK[number].before if number in upgrades.OPENSTACK else ():
+            yield f"before Nova {number}: {text} ({upgrades.OPENSTACK[number].source})"
 
 
 # The cluster

@@ -16,8 +16,7 @@ may be skipped to.  Source: docs.ceph.com, Minimum OSD Release, OSD boot window;
 
 @dataclass(frozen=True)
 class Steps:
-    """A release of Ceph.  before: what is to be true before its daemons come; after: when all are
-    of it."""
+    """A release.  before: what is true before its programs come; after: when all are of it."""
 
     source: str
     before: tuple[str, ...] = ()
@@ -73,6 +72,36 @@ NOVA_OLDEST: Mapping[int, int] = {
 """{major version of Nova: the oldest nova-compute beside which its services start}.  Source:
 OLDEST_SUPPORTED_SERVICE_VERSION and the rule beside it in nova/objects/service.py (read in 26:
 Yoga, 31: Caracal, 34: Gazpacho); nova/service.py raises TooOldComputeService."""
+
+OPENSTACK: Mapping[int, Steps] = {
+    27: Steps(
+        "docs.openstack.org/cinder, Using service tokens",
+        (
+            "service tokens from Nova to Cinder ([service_user] of nova.conf, a user with the role "
+            "service): without them a volume that is attached cannot be detached (CVE-2023-2088)",
+        ),
+    ),
+    28: Steps(
+        "glance_store, rbd-trash-snapshots",
+        after=("the trash of the images' pool is purged by somebody (docs/clones.md)",),
+    ),
+    29: Steps(
+        "cinder, rbd-flatten-child-volumes",
+        after=("volumes that had clones pile up: inv reconcile (docs/clones.md)",),
+    ),
+    31: Steps(
+        "nova/virt/images.py",
+        (
+            "no kernel of an image bears a boot sector's mark (bytes 510 and 511 are 55 aa): its "
+            "guests cannot be migrated any more; doctor looks at verify.guest",
+        ),
+    ),
+    34: Steps(
+        "seen on Debian sid",
+        ("every service's user has the role service: Neutron answers 401 to Nova without it",),
+    ),
+}
+"""By Nova's major version: 26 is Zed, 27 2023.1, and so on, two a year."""
 
 _CLIENTS = (
     "clients first: librados2 and librbd1 of OpenStack's hosts 19.2.6, 20.2.4, 21.2.0 or later, "

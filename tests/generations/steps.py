@@ -178,6 +178,7 @@ def _more(before: dict[str, set[str]], after: dict[str, set[str]]) -> list[str]:
 
 def _leaves_nothing(walk: Walk) -> str:
     assert walk.left == [], walk.left
+    _reconcile(walk)
     return "clouds, pools, trash and libvirt hold what they held before the canary"
 
 
