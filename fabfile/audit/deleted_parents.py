@@ -43,7 +43,7 @@ def without_snapshots(spec: str, snapshots: Iterable[Mapping[str, Json]]) -> Seq
     for one in sorted(snapshots, key=lambda one: str(one["name"])):
         snap = f"{spec}@{one['name']}"
         # Cinder protects each; where that is not told, it did.
-        if str(one.get("protected", "true")).lower() == "true":
+        if str(one.get("protected", "true")).lower() not in ("false", "no", ""):
             found.append(("snap", "unprotect", snap))
         found.append(("snap", "rm", snap))
     return found

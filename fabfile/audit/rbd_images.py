@@ -27,14 +27,14 @@ from fabfile.audit.compare import (
 from fabfile.audit.database_rows import Rows, Volume
 from fabfile.core import strict_json
 from fabfile.core.contract import Failed, Json, typed
-from fabfile.core.shapes import LINE, Shape, Text
+from fabfile.core.shapes import LINE, Shape
 from fabfile.model.deployment import Cluster
 
 _GIB = 1 << 30
 _ENOENT = 2
 NOT_THERE = (0, 1, _ENOENT, 22)
 """Exit codes by which rbd answers, also that something is not there."""
-TRASH_ID = Text(r"[0-9a-f]{1,64}", "the id of an image")
+_TRASH_ID = re.compile(r"[0-9a-f]{1,64}")
 Spec = tuple[str, str]
 """(pool, image)."""
 
@@ -339,15 +339,21 @@ def _is_other(one: Mapping[str, Json], snapshot: str) -> bool:
 # What is in a trash, of one's own
 
 
-def own_in_trash(cluster: Cluster, pool: str) -> list[str]:
-    """What is in a pool's trash, as JSON."""
-    return cluster.rbd("trash", "ls", "--all", "--format", "json", "-p", pool)
+def trash_ids(lines: Iterable[str], name: str) -> list[str]:
+    """The ids of what had this name when it came into the trash; lines: of trash_of().
 
-
-def trash_ids(answer: Mapping[str, Json], name: str) -> list[str]:
-    """The ids of what had this name when it came into the trash; answer: to own_in_trash()."""
-    listed = _document(answer, [{"id": TRASH_ID, "name": LINE}], "rbd trash ls") or []
-    return [entry["id"] for entry in listed if entry["name"] == name]
+    Raises Failed for an id that is none.
+    """
+    trashed = names({}, {"": lines}).trash[""]
+    found = [number for number, one in trashed.items() if one == name]
+    if odd := next((number for number in found if not _TRASH_ID.fullmatch(number)), ""):
+        raise Failed(
+            subject="rbd trash ls",
+            expected="the id of an image and its name, a line each",
+            found=f"{odd[:80]!r}",
+            advice="see what rbd says on the first Ceph host",
+        )
+    return found
 
 
 def of_trash(cluster: Cluster, pool: str, number: str) -> list[str]:

@@ -41,7 +41,8 @@ class Ceph:
     def _answer(self, argv):
         words = [word for word in argv[1:] if word not in ("--format", "json", "--all")]
         if words[:2] == ["trash", "ls"]:
-            return self._said(self.trash if words[3] == "images" else [])
+            assert "json" not in argv  # a reader of lines; rbd's JSON of it differs by release
+            return self.trash if words[3] == "images" else []
         if "--image-id" in words:
             return self._said(self.clones)
         image = self.images.get(words[-1])
@@ -138,11 +139,11 @@ def test_what_something_needs_stays_and_that_is_said(image, why):
     assert ceph.works == []
 
 
-HERE = [{"id": "5e1f", "name": PARENT}]
+HERE = [f"5e1f {PARENT}"]
 
 
 def test_an_image_that_glance_left_in_the_trash_is_removed_by_its_id():
-    ceph = Ceph(trash=[*HERE, {"id": "aa", "name": OTHER}])
+    ceph = Ceph(trash=[*HERE, f"aa {OTHER}"])
     assert (
         cleared(ceph, "image") == f"{PARENT}, which Glance left in the trash of images, is removed"
     )
@@ -153,18 +154,18 @@ def test_an_image_that_glance_left_in_the_trash_is_removed_by_its_id():
     "trash, clones, said",
     [
         ([], [], ""),
-        ([{"id": "aa", "name": OTHER}], [], ""),
-        ([{"id": "aa", "name": f"{PARENT}-x"}], [], ""),
+        ([f"aa {OTHER}"], [], ""),
+        ([f"aa {PARENT}-x", f"bb x{PARENT}", "cc", "", f"{PARENT} dd"], [], ""),
         (HERE, [{"pool": "volumes", "image": "x"}], "1 clones need it"),
         (HERE, None, "its clones were not told"),
-        ([*HERE, {"id": "bb", "name": PARENT}], [], "2 times in the trash"),
-        ([{"id": "5e1f; reboot", "name": PARENT}], [], "JSON as rbd writes it"),
-        ([{"id": "-p", "name": PARENT}], [], "JSON as rbd writes it"),
-        (None, [], ""),
+        ([*HERE, f"bb {PARENT}"], [], "2 times in the trash"),
+        ([f"$(reboot) {PARENT}"], [], "expected the id of an image"),
+        ([f"-p {PARENT}"], [], "expected the id of an image"),
+        ([f"; reboot {PARENT}"], [], ""),
     ],
 )
 def test_of_the_trash_nothing_else_is_touched(trash, clones, said):
-    ceph = Ceph(trash=trash or (), clones=clones)
+    ceph = Ceph(trash=trash, clones=clones)
     found = cleared(ceph, "image")
     assert said in found and bool(found) == bool(said)
     assert ceph.works == []

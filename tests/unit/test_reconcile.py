@@ -328,6 +328,9 @@ SNAP_AWAY = f"rbd snap unprotect {KEPT}@{SNAP} && rbd snap rm {KEPT}@{SNAP}"
         ([snap()], f"{SNAP_AWAY} && {AWAY}"),
         ([snap(protected="false")], f"rbd snap rm {KEPT}@{SNAP} && {AWAY}"),
         ([snap(protected=False)], f"rbd snap rm {KEPT}@{SNAP} && {AWAY}"),
+        ([snap(protected="")], f"rbd snap rm {KEPT}@{SNAP} && {AWAY}"),
+        ([snap(protected=True)], f"{SNAP_AWAY} && {AWAY}"),
+        ([snap(protected="yes")], f"{SNAP_AWAY} && {AWAY}"),
         # Before Nautilus neither is told.
         ([{"id": 4, "name": SNAP, "size": GIB}], f"{SNAP_AWAY} && {AWAY}"),
         (

@@ -53,8 +53,8 @@ def _volume(session: Session, pool: str, parent: str, clone: str) -> str:
 
 def _image(session: Session, pool: str, parent: str) -> str:
     cluster = session.site.cluster
-    listed = _ask(session, {"trash": (rbd_images.own_in_trash(cluster, pool), (0,))})
-    found = rbd_images.trash_ids(listed["trash"], parent)
+    listed = Read("trash", "lines", {"argv": rbd_images.trash_of(cluster, pool)})
+    found = rbd_images.trash_ids(_answers(session, [listed])["trash"], parent)
     if not found:
         return ""
     if len(found) > 1:
@@ -72,6 +72,10 @@ def _ask(session: Session, asked: Mapping[str, tuple[list[str], Sequence[int]]])
     reads = [
         Read(name, "argv", {"argv": argv, "ok": list(ok)}) for name, (argv, ok) in asked.items()
     ]
+    return _answers(session, reads)
+
+
+def _answers(session: Session, reads: Sequence[Read]) -> dict[str, Json]:
     admin = session.site.admin
     return session.ask({admin: reads})[admin.name]
 
