@@ -15,7 +15,7 @@ from fabfile.model import upgrades
 from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Client, Site
-from fabfile.resources import auth, cluster, in_force
+from fabfile.resources import auth, cluster, in_force, pool_settings
 from fabfile.resources.caps import grants
 
 _SAID_ELSEWHERE = ("POOL_APP_NOT_ENABLED", "POOL_NO_REDUNDANCY", "OSD_OUT_OF_ORDER_FULL")
@@ -141,6 +141,7 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     if looked.seen(admin, "ceph.pools"):
         pools = {p["pool_name"]: p for p in json.loads(looked.seen(admin, "ceph.pools")["out"])}
         yield from _pools(site, looked, pools)
+        yield from _other_settings(site, looked)
     if looked.seen(admin, "ceph.users"):
         yield from _users(site, looked)
 
@@ -363,6 +364,30 @@ def _pools(site: Site, looked: Looked, pools: dict[str, Json]) -> Iterator[Findi
                 "placement groups of two sizes: data is spread unevenly",
                 (root(typed("ceph", "osd", "pool", "set", name, "pg_num", str(power))),),
             )
+
+
+def _other_settings(site: Site, looked: Looked) -> Iterator[Finding]:
+    """What the site file says of pools that are there, and leaves as it is."""
+    found: dict[str, list[pool_settings.Difference]] = {}
+    if _cluster(site, looked) is None:
+        return
+    try:
+        for one in pool_settings.differences(site, looked.facts):
+            if not one.managed:
+                found.setdefault(one.pool, []).append(one)
+    except Stop:
+        return  # it is a refusal of the resource's
+    for name, some in found.items():
+        yield Finding(
+            NOTE,
+            "pool.settings",
+            (site.admin.name,),
+            f"pool {name}",
+            ", ".join(f"{one.setting.key} {one.now}" for one in some),
+            ", ".join(f"{one.setting.key} {one.wanted}" for one in some),
+            "the site file says so, and what is there is altered where it is told to be alone",
+            (words(f"manage = true under [pools.{name}]; or say there what is"),),
+        )
 
 
 def _users(site: Site, looked: Looked) -> Iterator[Finding]:

@@ -146,10 +146,24 @@ def _conf(site: Site, facts: Facts, change: Change) -> Why | None:
             f"{ceph_conf.older_client(facts.hosts[change.host])}: it cannot read "
             "[v2:...,v1:...], and no client on this host finds the cluster",
         )
+    return _conf_text(site, facts, change, seen["text"])
+
+
+def _conf_text(site: Site, facts: Facts, change: Change, text: str) -> Why:
+    """What is wrong with a file that is there and can be read."""
     live = cluster.seen(site, facts).addresses
-    named = cluster.addresses(" ".join(re.findall(r"^\s*mon.host\s*=(.*)$", seen["text"], re.M)))
+    named = cluster.addresses(" ".join(re.findall(r"^\s*mon.host\s*=(.*)$", text, re.M)))
     found = "monitors " + (", ".join(sorted(named)) or "none")
     expected = "monitors " + ", ".join(sorted(live))
+    pools = ceph_conf.data_pools(site, site.host(change.host))
+    if named == live and pools:
+        return (
+            WARNING,
+            "ceph.conf.data_pool",
+            "no rbd_default_data_pool, or another",
+            ", ".join(f"{pool} for client.{client}" for client, pool in pools.items()),
+            "new volumes lie whole in the pool of their images, and not where the site file says",
+        )
     if named & live:
         return (
             WARNING,

@@ -80,7 +80,7 @@ def reads(site: Site, host: Host) -> list[Read]:
         }
         found.append(Read("ceph.ratios", "argv", ratios))
         found.append(client_limits.kinds(site))
-        found.append(Read("ceph.df", "argv", {"argv": cluster.ceph(site, "df")}, told=cluster.DF))
+        found.append(cluster.df(site))
     platform = site.platform_of(host)
     names = [platform.unit(service) for service in services.on(host)]
     if not names:

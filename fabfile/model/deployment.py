@@ -41,7 +41,8 @@ class Backend:
 
     name: its section in cinder.conf; said: its table in the site file; replaces: the backend,
     or the service HOST@BACKEND, whose volumes it gets; specs: its volume type's extra specs
-    beside volume_backend_name; zone: its availability zone, '' for the one of [DEFAULT].
+    beside volume_backend_name; zone: its availability zone, '' for the one of [DEFAULT];
+    data_pool: where RBD keeps the data of new volumes, '' for the pool itself.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Backend:
     volume_type: str | None = None
     specs: Mapping[str, str] = field(default_factory=dict)
     zone: str = ""
+    data_pool: str = ""
 
 
 @dataclass(frozen=True)

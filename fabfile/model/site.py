@@ -132,11 +132,60 @@ class Dask(_Table):
     near: dict[PlainText, PlainText] = {}
 
 
+class Erasure(_Table):
+    """[pools.NAME.erasure]: k pieces of data and m of code, each on a failure_domain of its own."""
+
+    k: int = Field(ge=2, le=32)
+    m: int = Field(ge=1, le=32)
+    failure_domain: Name = "host"
+
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+Bytes = Annotated[str, _form(r"[0-9]{1,15}[KMGTP]?", "bytes, as 500G or 2T (0 for no quota)")]
+
+
 class Pool(_Table):
-    """[pools.NAME]: size and pg_num only for a pool that does not exist yet."""
+    """[pools.NAME]: what a pool is made with; manage: whether one that is there is altered.
+
+    device_class: of the OSDs that have it; crush_rule: a rule that is there, instead; erasure: of
+    a pool that keeps data alone (data_pool of a backend).
+    """
 
     size: int | None = Field(None, ge=1, le=10)
     pg_num: int | None = Field(None, ge=1, le=65536)
+    min_size: int | None = Field(None, ge=1, le=32)
+    pg_autoscale_mode: Literal["on", "warn", "off"] | None = None
+    target_size_ratio: float | None = Field(None, ge=0, le=1e6, allow_inf_nan=False)
+    compression_mode: Literal["none", "passive", "aggressive", "force"] | None = None
+    compression_algorithm: Literal["snappy", "zlib", "zstd", "lz4"] | None = None
+    quota: Bytes | None = None
+    quota_objects: int | None = Field(None, ge=0, le=10**18)
+    device_class: Name | None = None
+    crush_rule: Name | None = None
+    erasure: Erasure | None = None
+    manage: bool = False
+
+    @property
+    def quota_bytes(self) -> int | None:
+        """The quota as a number."""
+        if self.quota is None:
+            return None
+        digits = self.quota.rstrip("KMGTP")
+        return int(digits) * _UNITS[self.quota[len(digits) :]]
+
+    @model_validator(mode="after")
+    def _settings_meet(self) -> Pool:
+        if self.crush_rule and self.device_class:
+            raise ValueError("expected crush_rule or device_class, found both")
+        if self.erasure and (self.size or self.crush_rule):
+            odd = "size" if self.size else "crush_rule"
+            raise ValueError(f"{odd}: expected none beside erasure, which decides it")
+        if self.size and self.min_size and self.min_size > self.size:
+            raise ValueError(
+                f"min_size: expected at most size ({self.size}), found {self.min_size}: nothing "
+                "could be written"
+            )
+        return self
 
 
 class Client(_Table):
@@ -173,7 +222,8 @@ class CinderBackend(_Table):
     """[cinder.backends.NAME], and of [cinder] what is said of its one backend.
 
     replaces: the backend, or the service HOST@BACKEND, whose volumes it gets; extra_specs: of its
-    volume type; availability_zone: of its own, beside that of [DEFAULT].
+    volume type; availability_zone: of its own, beside that of [DEFAULT]; data_pool: where RBD
+    keeps the data of new volumes (rbd_default_data_pool of its client).
     """
 
     client: Name = "volumes"
@@ -183,6 +233,7 @@ class CinderBackend(_Table):
     volume_type: Name | None = None
     extra_specs: dict[SpecName, SpecValue] = {}
     availability_zone: Name | None = None
+    data_pool: Name | None = None
 
     def called(self, name: str, said: str) -> Backend:
         """As the backend of that name; said: its table in the site file.
@@ -201,6 +252,7 @@ class CinderBackend(_Table):
             self.volume_type,
             {**zone, **self.extra_specs},
             self.availability_zone or "",
+            self.data_pool or "",
         )
 
 
@@ -276,6 +328,14 @@ class Cinder(CinderBackend):
         ):
             for twice in sorted({name for name in names if name and names.count(name) > 1}):
                 yield f"backends: expected a {what} of its own for each, found {twice!r} twice"
+        data = {one.client: one for one in reversed(backends)}
+        for one in backends:
+            if one.data_pool != data[one.client].data_pool:
+                yield (
+                    f"backends: expected one data_pool for all of client {one.client}, found "
+                    f"{one.data_pool or 'none'!r} in {one.said}: librados has it by the client; "
+                    "give one of them a client of its own"
+                )
         known = {one.name: one for one in backends}
         for one in backends:
             if one.replaces in known:
@@ -454,6 +514,8 @@ class Site(_Table):
         for one in self.cinder.all:
             found.append((f"{one.said}.pool", one.pool, self.pools))
             found.append((f"{one.said}.client", one.client, self.clients))
+            if one.data_pool:
+                found.append((f"{one.said}.data_pool", one.data_pool, self.pools))
         if self.nova.ephemeral:
             found.append(("nova.pool", self.nova.pool, self.pools))
             found.append(("nova.client", self.nova.client, self.clients))
@@ -515,14 +577,34 @@ class Site(_Table):
             for name, client in self.clients.items()
             if not client.rwx and name not in used
         ]
-        for one in self.cinder.all if self.cinder.backends else ():
+        for one in self.cinder.all:
             client = self.clients.get(one.client)
-            if client and client.rwx and one.pool not in client.rwx:
-                faults.append(
-                    f"clients.{one.client}.rwx: expected {one.pool!r} too, into which {one.said} "
-                    "writes; or leave rwx out: then it is what its services need"
-                )
-        return faults
+            written = [one.pool] * bool(self.cinder.backends) + [one.data_pool]
+            faults += [
+                f"clients.{one.client}.rwx: expected {pool!r} too, into which {one.said} "
+                "writes; or leave rwx out: then it is what its services need"
+                for pool in written
+                if pool and client and client.rwx and pool not in client.rwx
+            ]
+        return faults + self._unfit_pools()
+
+    def _unfit_pools(self) -> list[str]:
+        """Pools that hold no images, and data pools that nobody can be told of."""
+        erasure = {name for name, pool in self.pools.items() if pool.erasure}
+        faults = [
+            f"pools.{use.pool}: expected no erasure, as {use.service.key} keeps images there; let "
+            "RBD keep their data in such a pool (data_pool of a backend)"
+            for use in self.uses()
+            if use.pool in erasure
+        ]
+        both = [h.name for h in self.with_role("cinder") if "ceph" in h.roles]
+        if both and any(one.data_pool for one in self.cinder.all):
+            faults.append(
+                f"cinder: data_pool: expected no host of the roles cinder and ceph, found "
+                f"{', '.join(both)}: ceph.conf, which names the pool, is the cluster's own there; "
+                "write rbd_default_data_pool yourself, and list the pool in the client's rwx"
+            )
+        return list(dict.fromkeys(faults))
 
     def with_caps(self) -> Site:
         """The same, each client with the pools that its services use where it names none."""
@@ -530,7 +612,8 @@ class Site(_Table):
         found = {}
         for name, client in self.clients.items():
             uses = [use for use in self.uses() if use.client == name]
-            rwx = client.rwx or list(dict.fromkeys(use.pool for use in uses))
+            data = [b.data_pool for b in self.cinder.all if b.client == name and b.data_pool]
+            rwx = client.rwx or list(dict.fromkeys([*(use.pool for use in uses), *data]))
             said = client.rwx or "rx" in client.model_fields_set
             clones = any(use.service != services.GLANCE_API for use in uses)
             of_images = [pool for pool in images if clones and pool not in rwx]

@@ -40,7 +40,7 @@ def key_command(client: str) -> list[str]:
 
 
 wanted_caps, widened = caps.wanted, caps.widened
-DATA_POOL = "rbd_default_data_pool"
+DATA_POOL = ceph_conf.DATA_POOL
 _WHOLE = {"allow *", "allow all", "allow rwx", "profile rbd"}
 """Grants by which every pool may be written."""
 

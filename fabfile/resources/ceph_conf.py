@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused, Seen
 from fabfile.model import services
 from fabfile.model.ceph_releases import MSGR2
 from fabfile.model.phases import Phase
+from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import client_packages, cluster, librados
 from fabfile.resources.client_packages import client_hosts, is_client
@@ -37,6 +39,7 @@ client's `key` leaves as the fingerprint of itself, so that it can be compared.
 
 
 LIBRARY = "librados2"
+DATA_POOL = "rbd_default_data_pool"
 _OF_A_KIND = re.compile(r"\b(?:v[12]|any):|:3300\b", re.I)
 """What a librados before Nautilus cannot read in mon_host, or not reach."""
 
@@ -88,7 +91,8 @@ def plan(site: Site, facts: Facts) -> list[Change]:
                 )
             )
         monitors = _monitors(host, facts.hosts[host.name], seen)
-        changes += _file(site, host, facts.of(host.name, "ceph.conf"), monitors)
+        found = facts.of(host.name, "ceph.conf")
+        changes += _file(site, host, found, monitors, data_pools(site, host))
     return changes
 
 
@@ -152,12 +156,42 @@ def minimal(monitors: Monitors) -> str:
     )
 
 
-def _file(site: Site, host: Host, found: Json, seen: Monitors) -> list[Change]:
+def data_pools(site: Site, host: Host) -> dict[str, str]:
+    """{client: the pool in which RBD keeps the data of what it makes}, of a host's backends."""
+    backends = (site.cinder.of_section(b.section) for b in site.written_of(host, CINDER_VOLUME))
+    return {one.client: one.data_pool for one in backends if one.data_pool}
+
+
+def _with_data_pools(text: str, pools: Mapping[str, str]) -> str:
+    """The text with each client's data pool, in its own section."""
+    for client, pool in pools.items():
+        found = librados.setting(text, client, DATA_POOL)
+        if found and found[1] == pool:
+            continue
+        own, line = f"client.{client}", f"{DATA_POOL} = {pool}\n"
+        heading = re.search(rf"^[ \t]*\[{re.escape(own)}\].*$\n?", text, re.M)
+        if found and found[0] == own:
+            text = "".join(
+                line if (one.section, one.key) == (own, DATA_POOL) else one.text
+                for one in librados.lines(text)
+            )
+        elif heading:
+            before = text[: heading.end()].rstrip("\n")
+            text = f"{before}\n{line}{text[heading.end() :]}"
+        else:
+            text = f"{text.rstrip(chr(10))}\n\n[{own}]\n{line}"
+    return text
+
+
+def _file(
+    site: Site, host: Host, found: Json, seen: Monitors, pools: Mapping[str, str]
+) -> list[Change]:
     path, phase, platform = path_of(site, host), services.first_phase(host), site.platform_of(host)
-    text = minimal(seen)
+    text = _with_data_pools(minimal(seen), pools)
     if found is not None and found["text"].strip():
         _refuse_another_cluster(host.name, path, found["text"], seen.cluster)
-        text = _with_monitors(found["text"], seen)
+        with_monitors = _with_monitors(found["text"], seen)
+        text = _with_data_pools(with_monitors, pools)
         if text == found["text"]:
             return _mode(host.name, path, found, phase)
     units = tuple(platform.unit(s) for s in services.on(host) if s.reads_conf)
@@ -174,6 +208,9 @@ def _file(site: Site, host: Host, found: Json, seen: Monitors) -> list[Change]:
     sentence = (
         f"monitors of the live monitor map {known}".strip() if found else "write, readable by QEMU"
     )
+    if found and found["text"].strip() and with_monitors == found["text"]:
+        told = (f"client.{client} in {pool}" for client, pool in pools.items())
+        sentence = f"where RBD keeps the data of new volumes: {', '.join(told)}"
     sign = "~" if found else "+"
     return [
         Change(

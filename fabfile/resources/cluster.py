@@ -41,7 +41,9 @@ VERSIONS: Shape = {"*": {"*": int}}
 POOLS: Shape = [
     {
         "pool_name": LINE,
-        **dict.fromkeys(("type?", "size?", "min_size?", "pg_num?"), int),
+        **dict.fromkeys(("type?", "size?", "min_size?", "pg_num?", "pg_num_target?"), int),
+        **dict.fromkeys(("crush_rule?", "quota_max_bytes?", "quota_max_objects?"), int),
+        "options?": {"*": (float, LINE, bool)},
         "pg_autoscale_mode?": LINE,
         "erasure_code_profile?": LINE,
         "application_metadata?": {"*": {}},
@@ -49,6 +51,10 @@ POOLS: Shape = [
 ]
 USERS: Shape = {"auth_dump": [{"entity": LINE, "key?": LINE, "caps?": {"*": LINE}}]}
 DF: Shape = {"pools?": [{"name": LINE, "stats?": {"bytes_used?": int, "percent_used?": float}}]}
+RULES: Shape = [
+    {"rule_id": int, "rule_name": LINE, "steps": [{"op": LINE, "item_name?": LINE}]},
+]
+"""osd crush rule dump; what a rule takes is a root, or root~class."""
 _TOLD = {
     "ceph.health": HEALTH,
     "ceph.monmap": MONMAP,
@@ -56,10 +62,26 @@ _TOLD = {
     "ceph.versions": VERSIONS,
     "ceph.pools": POOLS,
     "ceph.users": USERS,
+    "ceph.rules": RULES,
+    "ceph.classes": [LINE],
+    "ceph.df": DF,
 }
 """What is believed of Ceph's answers: the shape of each."""
 STOPPING = ("MON_DOWN_NO_QUORUM", "OSD_FULL", "POOL_FULL")
 """Health codes at which nothing is altered; warnings of other kinds are not ours."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A CRUSH rule: its id, and what it takes (default, default~ssd)."""
+
+    id: int
+    name: str
+    takes: tuple[str, ...]
+
+    def takes_only(self, device: str) -> bool:
+        """Whether it goes to OSDs of that class alone."""
+        return bool(self.takes) and all(one.endswith(f"~{device}") for one in self.takes)
 
 
 @dataclass(frozen=True)
@@ -118,6 +140,47 @@ def reads(site: Site, host: Host) -> list[Read]:
         _read("ceph.pools", {"argv": ceph(site, "osd", "pool", "ls", "detail")}),
         _read("ceph.users", {"argv": ceph(site, "auth", "list"), "mask": [KEYS]}),
     ]
+
+
+def crush(site: Site) -> list[Read]:
+    """The CRUSH rules, and the classes of OSDs that there are."""
+    return [
+        _read("ceph.rules", {"argv": ceph(site, "osd", "crush", "rule", "dump")}),
+        _read("ceph.classes", {"argv": ceph(site, "osd", "crush", "class", "ls")}),
+    ]
+
+
+def crush_rules(site: Site, facts: Facts) -> list[Rule]:
+    """Of the answers to crush(); none where they were not asked."""
+    if "ceph.rules" not in facts.hosts.get(site.admin.name, {}):
+        return []
+    return [
+        Rule(
+            told["rule_id"],
+            told["rule_name"],
+            tuple(step.get("item_name", "") for step in told["steps"] if step["op"] == "take"),
+        )
+        for told in _told(facts, site.admin.name, "ceph.rules")
+    ]
+
+
+def device_classes(site: Site, facts: Facts) -> list[str]:
+    """The classes of OSDs, of the answers to crush()."""
+    return [str(name) for name in _told(facts, site.admin.name, "ceph.classes")]
+
+
+def df(site: Site) -> Read:
+    """How full pools are."""
+    return _read("ceph.df", {"argv": ceph(site, "df")})
+
+
+def bytes_used(site: Site, facts: Facts) -> dict[str, int]:
+    """{pool: bytes}, of the answer to df(); nothing where it was not asked."""
+    if "ceph.df" not in facts.hosts.get(site.admin.name, {}):
+        return {}
+    told = _told(facts, site.admin.name, "ceph.df").get("pools", ())
+    pairs = ((one["name"], one.get("stats", {}).get("bytes_used")) for one in told)
+    return {name: used for name, used in pairs if used is not None}
 
 
 def pool_names(site: Site, facts: Facts) -> list[str]:

@@ -1,21 +1,26 @@
 """Ceph pools: there, of the right kind, initialised for RBD.
 
-An existing pool's size and pg_num are never altered, and a pool of another
-application is refused.  Before Luminous (12) a pool has no application, and there is
-nothing to initialise.  A pool that no service names may be erasure-coded: RBD keeps data there
-(rbd_default_data_pool), and the rest in a replicated one.  Source: procedure step 1;
+What an existing pool is like is altered where the site file says so alone (pool_settings), and
+a pool of another application is refused.  Before Luminous (12) a pool has no application, and
+there is nothing to initialise.  A pool that no service names may be erasure-coded: RBD keeps data
+there (rbd_default_data_pool), and the rest in a replicated one.  Source: procedure step 1;
 docs.ceph.com, Erasure code with overwrites.
 """
 
 from __future__ import annotations
 
-from fabfile.core.contract import BadInput, Change, Facts, Json, Refused
+from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read, Refused
 from fabfile.model.phases import Phase
-from fabfile.model.site import Pool, Site
-from fabfile.resources import cluster
+from fabfile.model.site import Erasure, Pool, Site
+from fabfile.resources import cluster, pool_settings
 from fabfile.resources.resource import Resource
 
-reads = cluster.reads
+
+def reads(site: Site, host: Host) -> list[Read]:
+    """The cluster, and what of it the pools' settings need."""
+    return [*cluster.reads(site, host), *pool_settings.reads(site, host)]
+
+
 _STAYS = "a pool is never deleted"
 
 
@@ -36,6 +41,8 @@ def plan(site: Site, facts: Facts) -> list[Change]:
         if pool is None:
             _refuse_without_number(name, wanted, seen.release)
             changes += _create(site, name, wanted)
+        _refuse_other_kind(name, wanted, pool)
+        changes += pool_settings.plan(site, facts, name)
         if (pool is None or _needs_init(site, name, pool)) and seen.release >= cluster.LUMINOUS:
             changes.append(_init(site, name))
     return changes
@@ -57,6 +64,8 @@ def _create(site: Site, name: str, wanted: Pool) -> list[Change]:
     argv = cluster.ceph(site, "osd", "pool", "create", name)
     if wanted.pg_num:
         argv += [str(wanted.pg_num), str(wanted.pg_num)]
+    if wanted.erasure:
+        argv += ["erasure", _profile(name)]
     size = f", size {wanted.size}" if wanted.size else ""
     groups = f"{wanted.pg_num} placement groups" if wanted.pg_num else "its autoscaler's pg_num"
     made = Change(
@@ -72,6 +81,8 @@ def _create(site: Site, name: str, wanted: Pool) -> list[Change]:
         stays=_STAYS,
     )
     changes = [made]
+    if wanted.erasure:
+        changes = [_profile_made(site, name, wanted, wanted.erasure), made, _overwrites(site, name)]
     if wanted.size:
         sized = cluster.ceph(site, "osd", "pool", "set", name, "size", str(wanted.size))
         if wanted.size == 1:
@@ -93,9 +104,55 @@ def _create(site: Site, name: str, wanted: Pool) -> list[Change]:
     return changes
 
 
+def _profile(name: str) -> str:
+    return f"stackrbd-{name}"
+
+
+def _profile_made(site: Site, name: str, wanted: Pool, code: Erasure) -> Change:
+    """Ceph keeps a profile as long as a pool has it: it is the pool's own."""
+    words = [f"k={code.k}", f"m={code.m}", f"crush-failure-domain={code.failure_domain}"]
+    words += [f"crush-device-class={wanted.device_class}"] if wanted.device_class else []
+    argv = cluster.ceph(site, "osd", "erasure-code-profile", "set", _profile(name), *words)
+    return _step(site, name, f"erasure code {' '.join(words)}", argv, "pool_profile")
+
+
+def _overwrites(site: Site, name: str) -> Change:
+    argv = cluster.ceph(site, "osd", "pool", "set", name, "allow_ec_overwrites", "true")
+    return _step(site, name, "allow overwrites, which RBD needs", argv, "pool_overwrites")
+
+
+def _step(site: Site, name: str, sentence: str, argv: list[str], kind: str) -> Change:
+    return Change(
+        site.admin.name,
+        f"pool {name}",
+        sentence,
+        "+",
+        "run",
+        {"argv": argv},
+        wave=Phase.CLUSTER,
+        kind=kind,
+        subject=name,
+        stays=_STAYS,
+    )
+
+
+def _refuse_other_kind(name: str, wanted: Pool, pool: dict[str, Json] | None) -> None:
+    """A pool's kind is for ever: data would have to be moved to another pool."""
+    if pool is None or not wanted.erasure or is_erasure_coded(pool):
+        return
+    raise BadInput(
+        subject=f"pools.{name}",
+        expected="an erasure-coded pool",
+        found="a replicated one",
+        advice="a pool cannot become another kind: name another, or take erasure out",
+    )
+
+
 def _init(site: Site, name: str) -> Change:
     host = site.admin.name
     argv = site.cluster.rbd("pool", "init", name)
+    if site.pools[name].erasure:  # it holds data alone, and no image
+        argv = cluster.ceph(site, "osd", "pool", "application", "enable", name, "rbd")
     sentence = "initialise for RBD (application rbd)"
     return Change(
         host,
@@ -168,4 +225,4 @@ def _refuse_unfit(site: Site, name: str, pool: dict[str, Json]) -> None:
         )
 
 
-RESOURCE = Resource("ceph.pools", reads, plan)
+RESOURCE = Resource("ceph.pools", reads, plan, pool_settings.notes)

@@ -311,6 +311,17 @@ INPUTS = [
     (test_upgrades.step({18: 3}, {16: 6}, "octopus", ctl="31.0.0", n1="2:26.2.2-1"), {}),
     (test_upgrades.step(libs={"n1": "20.2.4"}), {}),
     (test_upgrades.gone, {}),
+    (lambda cloud: None, {"site": site(pools={"volumes": {"min_size": 1}, "images": {}})}),
+    (
+        lambda cloud: None,
+        {
+            "site": site(
+                pools={"volumes": {}, "images": {}, "data": {"erasure": {"k": 2, "m": 1}}},
+                clients={"volumes": {}, "images": {}},
+                cinder={"data_pool": "data"},
+            )
+        },
+    ),
 ]
 """(change of the healthy cloud, what else is seen): one for each kind of finding."""
 

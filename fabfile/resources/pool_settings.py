@@ -1,0 +1,315 @@
+"""What a pool is like: copies, placement groups, CRUSH rule, quota, compression.
+
+A pool that is made gets what the site file says.  One that is there is compared with it and shown;
+it is altered where its table says `manage = true`, and no setting that the table does not name.
+Source: OSDMonitor::prepare_command_pool_set (0 and 'unset' take an option of a pool away) and
+prepare_new_pool of Ceph; docs.ceph.com, Pools and CRUSH Maps (device classes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read
+from fabfile.model.phases import Phase
+from fabfile.model.site import Pool, Site
+from fabfile.resources import cluster
+
+Found = Mapping[str, Json]
+"""A pool as 'osd pool ls detail' has it."""
+NAUTILUS = 14
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: what Ceph calls it, and what it is of a pool, as a command takes it.
+
+    since: the first release that has it; moves: whether data goes to other OSDs for it; quota:
+    whether it is one.
+    """
+
+    key: str
+    now: Callable[[Found], str]
+    since: int = 0
+    moves: bool = False
+    quota: bool = False
+
+
+def _plain(key: str, default: str) -> Callable[[Found], str]:
+    return lambda pool: _text(pool.get(key, default))
+
+
+def _option(key: str, default: str) -> Callable[[Found], str]:
+    return lambda pool: _text(pool.get("options", {}).get(key, default))
+
+
+def _text(value: Json) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _groups(pool: Found) -> str:
+    return str(pool.get("pg_num_target", pool.get("pg_num", 0)))
+
+
+SIZE = Setting("size", _plain("size", "3"), moves=True)
+RULE = Setting("crush_rule", _plain("crush_rule", ""), moves=True)
+GROUPS = Setting("pg_num", _groups, NAUTILUS, moves=True)
+SETTINGS = (
+    SIZE,
+    Setting("min_size", _plain("min_size", "2")),
+    RULE,
+    Setting("pg_autoscale_mode", _plain("pg_autoscale_mode", "off"), NAUTILUS),
+    GROUPS,
+    Setting("target_size_ratio", _option("target_size_ratio", "0"), NAUTILUS, moves=True),
+    Setting("compression_mode", _option("compression_mode", "none"), cluster.LUMINOUS),
+    Setting("compression_algorithm", _option("compression_algorithm", "unset"), cluster.LUMINOUS),
+    Setting("max_bytes", _plain("quota_max_bytes", "0"), quota=True),
+    Setting("max_objects", _plain("quota_max_objects", "0"), quota=True),
+)
+"""In the order in which they are set: with its size, a pool gets a min_size from Ceph."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting of a pool that is not as the site file says; managed: whether it is altered."""
+
+    pool: str
+    setting: Setting
+    now: str
+    wanted: str
+    managed: bool
+
+
+def reads(site: Site, host: Host) -> list[Read]:
+    """The CRUSH rules and classes, and how full pools are: each where the site file needs it."""
+    if host != site.admin:
+        return []
+    found = []
+    if any(pool.crush_rule or pool.device_class for pool in site.pools.values()):
+        found += cluster.crush(site)
+    if any(pool.manage for pool in site.pools.values()):
+        found.append(cluster.df(site))
+    return found
+
+
+def plan(site: Site, facts: Facts, name: str) -> list[Change]:
+    """What a pool is to have besides, new or there."""
+    seen, wanted = cluster.seen(site, facts), site.pools[name]
+    pool = seen.pools.get(name)
+    missing = _of(site, facts, name)
+    if pool is not None and not wanted.manage:
+        return []
+    found = [_change(site, one, pool) for one in missing]
+    making = _rule_made(site, facts, name)
+    return [*([making] if making else []), *found]
+
+
+def differences(site: Site, facts: Facts) -> Iterator[Difference]:
+    """Of the pools that are there."""
+    for name in site.pools:
+        if name in cluster.seen(site, facts).pools:
+            yield from _of(site, facts, name)
+
+
+def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
+    """What stays otherwise than the site file says, and what moves data."""
+    found, stays = [], dict[str, list[str]]()
+    for one in differences(site, facts):
+        if not one.managed:
+            said = f"{one.setting.key} {one.now}, {one.wanted} in the site file"
+            stays.setdefault(one.pool, []).append(said)
+        elif one.setting.moves:
+            found.append(
+                f"pool {one.pool}: {one.setting.key} {one.now} becomes {one.wanted}: its data "
+                f"({_used(site, facts, one.pool)}) moves between OSDs from then on. Requests go "
+                "on, slower; the cluster must have the room; ceph status says how far it is"
+            )
+    return found + [
+        f"pool {name}: {'; '.join(said)}: it stays as it is; manage = true under [pools.{name}] "
+        "alters it"
+        for name, said in stays.items()
+    ]
+
+
+def _used(site: Site, facts: Facts, name: str) -> str:
+    used = cluster.bytes_used(site, facts).get(name)
+    return "how much was not told" if used is None else f"{used / _GIB:.1f} GiB"
+
+
+def _of(site: Site, facts: Facts, name: str) -> list[Difference]:
+    """The settings of one pool that are not as its table says."""
+    seen, table = cluster.seen(site, facts), site.pools[name]
+    pool = seen.pools.get(name)
+    wanted = _wanted(site, facts, name, table, pool)
+    found = []
+    for setting in SETTINGS:
+        value = wanted.get(setting.key)
+        if value is None or (pool is None and setting in (SIZE, GROUPS)):
+            continue
+        now = _now(facts, site, setting, pool) if pool is not None else ""
+        if now != value:
+            _refuse_older(name, setting, seen.release)
+            found.append(Difference(name, setting, now, value, table.manage or pool is None))
+    return found
+
+
+def _now(facts: Facts, site: Site, setting: Setting, pool: Found) -> str:
+    now = setting.now(pool)
+    if setting != RULE:
+        return now
+    return next((r.name for r in cluster.crush_rules(site, facts) if str(r.id) == now), now)
+
+
+def _wanted(site: Site, facts: Facts, name: str, table: Pool, pool: Found | None) -> dict[str, str]:
+    """{Ceph's name: the value} of what the table says; the autoscaler has its own pg_num."""
+    said = {
+        "size": table.size,
+        "min_size": table.min_size,
+        "pg_autoscale_mode": table.pg_autoscale_mode,
+        "target_size_ratio": table.target_size_ratio,
+        "compression_mode": table.compression_mode,
+        "compression_algorithm": table.compression_algorithm,
+        "max_bytes": table.quota_bytes,
+        "max_objects": table.quota_objects,
+    }
+    found = {key: _text(value) for key, value in said.items() if value is not None}
+    mode = table.pg_autoscale_mode or (pool or {}).get("pg_autoscale_mode")
+    if table.pg_num and mode != "on":
+        found["pg_num"] = str(table.pg_num)
+    if rule := _rule_of(site, facts, name, pool):
+        found["crush_rule"] = rule
+    return found
+
+
+def _refuse_older(name: str, setting: Setting, release: int) -> None:
+    if release < setting.since:
+        raise BadInput(
+            subject=f"pools.{name}",
+            expected=f"no {setting.key} before Ceph {setting.since}",
+            found=f"Ceph {release}",
+            advice="take it out of the site file, or upgrade the cluster first",
+        )
+
+
+# CRUSH rules
+
+
+def _rule_of(site: Site, facts: Facts, name: str, pool: Found | None) -> str:
+    """The rule that a pool is to have; '' where the site file asks for none.
+
+    One that takes OSDs of the class alone is right, whatever it is called.  Raises BadInput for a
+    rule or class that is not there.
+    """
+    table = site.pools[name]
+    if table.erasure or not (table.crush_rule or table.device_class):
+        return ""
+    rules = {rule.name: rule for rule in cluster.crush_rules(site, facts)}
+    if table.crush_rule:
+        if table.crush_rule not in rules:
+            raise _no_such(f"pools.{name}.crush_rule", rules, table.crush_rule)
+        return table.crush_rule
+    device = str(table.device_class)
+    now = str((pool or {}).get("crush_rule", ""))
+    for rule in rules.values():
+        if str(rule.id) == now and rule.takes_only(device):
+            return rule.name
+    classes = cluster.device_classes(site, facts)
+    if device not in classes:
+        raise _no_such(f"pools.{name}.device_class", classes, device)
+    ours = _our_rule(device)
+    if ours in rules and not rules[ours].takes_only(device):
+        raise BadInput(
+            subject=f"CRUSH rule {ours}",
+            expected=f"OSDs of class {device} alone",
+            found=", ".join(rules[ours].takes),
+            advice=f"name a rule that does: pools.{name}.crush_rule in place of device_class",
+        )
+    return ours
+
+
+def _our_rule(device: str) -> str:
+    return f"replicated_{device}"
+
+
+def _no_such(subject: str, known: Mapping[str, object] | Sequence[str], found: str) -> BadInput:
+    expected = f"one of {', '.join(sorted(known)) or 'none that are there'}"
+    return BadInput(subject=subject, expected=expected, found=found)
+
+
+def _rule_made(site: Site, facts: Facts, name: str) -> Change | None:
+    """What makes a class's rule, by the first pool that needs it."""
+    pools = cluster.seen(site, facts).pools
+    needed: dict[str, str] = {}
+    for one, table in site.pools.items():
+        if one not in pools or table.manage:
+            rule = _rule_of(site, facts, one, pools.get(one))
+            needed.setdefault(rule, one)
+    rule = _rule_of(site, facts, name, pools.get(name))
+    rules = [known.name for known in cluster.crush_rules(site, facts)] if rule else []
+    if not rule or rule in rules or needed.get(rule) != name:
+        return None
+    device = str(site.pools[name].device_class)
+    look = cluster.ceph(site, "osd", "crush", "rule", "dump", rule)
+    return Change(
+        site.admin.name,
+        f"CRUSH rule {rule}",
+        f"make: a copy on each host, OSDs of class {device} alone",
+        "+",
+        "run",
+        {
+            "argv": cluster.ceph(
+                site, "osd", "crush", "rule", "create-replicated", rule, "default", "host", device
+            ),
+            "undo": {
+                "verb": "run",
+                "args": {"argv": cluster.ceph(site, "osd", "crush", "rule", "rm", rule)},
+                "guard": {"argv": look, "absent": "ENOENT"},
+            },
+        },
+        wave=Phase.CLUSTER,
+        kind="crush_rule",
+        subject=rule,
+    )
+
+
+# The command, and the way back
+
+
+def _set(site: Site, name: str, setting: Setting, value: str) -> list[str]:
+    if setting.quota:
+        return cluster.ceph(site, "osd", "pool", "set-quota", name, setting.key, value)
+    sure = ["--yes-i-really-mean-it"] if setting == SIZE and value == "1" else []
+    return cluster.ceph(site, "osd", "pool", "set", name, setting.key, value, *sure)
+
+
+def _change(site: Site, one: Difference, pool: Found | None) -> Change:
+    """A quota's question also tells what is used, so that nobody could say whose change it was."""
+    name, key, stays = one.pool, one.setting.key, ""
+    if pool is None:
+        stays = "a pool is never deleted"
+    elif one.setting.quota:
+        stays = f"{key} was {one.now}, and what the pool holds by now may be more"
+    undo = {
+        "verb": "run",
+        "args": {"argv": _set(site, name, one.setting, one.now)},
+        "guard": {"argv": cluster.ceph(site, "osd", "pool", "get", name, key), "absent": "ENOENT"},
+    }
+    was = () if pool is None else (f"- {key} {one.now}",)
+    return Change(
+        site.admin.name,
+        f"pool {name}",
+        f"{key} {one.wanted}",
+        "+" if pool is None else "~",
+        "run",
+        {
+            "argv": _set(site, name, one.setting, one.wanted),
+            **({} if stays else {"undo": undo}),
+        },
+        wave=Phase.CLUSTER,
+        diff=(*was, f"+ {key} {one.wanted}"),
+        kind="pool_setting",
+        subject=name,
+        stays=stays,
+    )
