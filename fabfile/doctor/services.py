@@ -9,6 +9,7 @@ from fabfile.core.contract import Host, Seen
 from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, Finding, root, task, words
 from fabfile.doctor.observation import Looked
 from fabfile.model import advice, services
+from fabfile.model.option_values import whole
 from fabfile.model.platforms import Platform
 from fabfile.model.services import Service
 from fabfile.model.site import Site
@@ -72,8 +73,7 @@ def _newer(site: Site, host: Host, seen: Seen) -> Iterator[Finding]:
     for service in services.on(host):
         unit = site.platform_of(host).unit(service)
         state = seen.get("units", {}).get(unit, {})
-        told = str(state.get("ActiveEnterTimestampMonotonic", ""))
-        since = int(told) / 1e6 if told.isdecimal() else 0.0
+        since = (whole(str(state.get("ActiveEnterTimestampMonotonic", ""))) or 0) / 1e6
         if (
             not since
             or state.get("ActiveState") != "active"

@@ -57,13 +57,22 @@ def with_item(value: str, item: str) -> str:
     return ",".join(found if item in found else [*found, item])
 
 
+_WHOLE = re.compile(r"\s*[-+]?[0-9]{1,20}\s*")
+"""64 bits; Python itself refuses to read more than 4,300 digits, by a ValueError."""
+
+
+def whole(text: str) -> int | None:
+    """The whole number that a text says, as programs write one; None for any other text."""
+    return int(text) if _WHOLE.fullmatch(text) else None
+
+
 def _read(kind: str, text: str) -> bool | int | str | list[str] | None:
     """The value; None for what the service could not read as that type."""
     if kind == BOOLEAN:
         word = text.lower()
         return True if word in _TRUE else False if word in _FALSE else None
     if kind == NUMBER:
-        return int(text) if re.fullmatch(r"\s*[-+]?\d+\s*", text, re.ASCII) else None
+        return whole(text)
     if kind == UUID:
         return as_uuid(text) or None
     return items(text) if kind == LIST else text

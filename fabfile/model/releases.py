@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabfile.core.contract import BadInput, Facts, Json, Read
+from fabfile.model.option_values import whole
 
 Table = Mapping[str, Json]
 PACKAGES = {"nova-common": 0, "glance-common": 1, "cinder-common": 5}
@@ -114,8 +115,8 @@ def _is_to_come(name: str, tables: Sequence[Table]) -> bool:
     if _YEAR.fullmatch(number):
         newest = names(tables)[-1]
         return bool(_YEAR.fullmatch(newest)) and float(number) > float(newest)
-    most = max((int(v) for v in _versions(tables) if v.isdecimal()), default=0)
-    return number.isdecimal() and most < int(number) <= most + _TO_COME
+    most = max((whole(v) or 0 for v in _versions(tables)), default=0)
+    return most < (whole(number) or 0) <= most + _TO_COME
 
 
 def _whole(table: Table, known: Mapping[str, Table]) -> Table:

@@ -463,6 +463,12 @@ def both(*changes):
     return lambda cloud: [change(cloud) for change in changes]
 
 
+@pytest.mark.parametrize("since", ["", "9" * 5000, "\u00b2", "\u0663", "1e9", "x"])
+def test_a_service_that_began_nobody_knows_when_is_not_called_older(since):
+    change = both(newer, unit(ActiveEnterTimestampMonotonic=since))
+    assert "service.older" not in {one.code for one in found(change)}
+
+
 def attached(**more):
     return lambda cloud: cloud[CLOUD]["attachments"][0].update(more)
 

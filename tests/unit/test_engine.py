@@ -115,7 +115,11 @@ def by_config(tmp_path, text):
     [
         (b"Host\xff\n", "ssh_config: expected an SSH configuration"),
         (b"nonsense\n", "ssh_config: expected an SSH configuration"),
-        (b"Host n1\n  Port ssh\n", "n1: its SSH configuration: Port: expected a number, found ssh"),
+        *(
+            (f"Host n1\n  Port {port}\n".encode(), f"n1: its SSH configuration: Port: .*{port[:9]}")
+            for port in ("ssh", "0", "65536", "9" * 5000, "\u0663", "-1")
+        ),
+        (b"Host n1\n  ProxyJump b:99999\n", "ProxyJump: expected .*'b:99999'"),
     ],
 )
 def test_a_configuration_that_is_none_is_named(tmp_path, text, said):

@@ -321,6 +321,8 @@ def test_a_list_grows_from_what_is_in_force():
         ("5", "\n5", True),
         ("5", "5.0", False),
         ("5", "6", False),
+        ("5", "5" * 5000, False),
+        ("5", "\u0665", False),
         ("-2", "-2", True),
         ("{uuid}", FSID.upper(), True),
         ("{uuid}", FSID.replace("-", ""), True),

@@ -40,6 +40,12 @@ _JUMP = re.compile(
     r"(ssh://)?((?P<user>.+)@)?(?P<name>\[[^\]]+\]|[^:@\[\]]+)(:(?P<port>[0-9]{1,5}))?/?"
 )
 """One of ProxyJump's hosts, as ssh_config(5) has it."""
+
+
+def _is_port(text: str) -> bool:
+    return bool(re.fullmatch(r"[0-9]{1,5}", text)) and 0 < int(text) < 1 << 16
+
+
 _EXEC = 30
 """Seconds that a command of Match exec may take."""
 _BESIDE = 100
@@ -234,8 +240,11 @@ class Fleet:
     def _made(self, name: str, host: Host, password: Secret | None) -> HostConnection:
         looked_up = self._config.base_ssh_config.lookup(host.address or name)
         port = looked_up.get("port", "22")
-        if not port.isdecimal():
-            raise BadInput(f"{name}: its SSH configuration: Port: expected a number, found {port}")
+        if not _is_port(port):
+            raise BadInput(
+                f"{name}: its SSH configuration: Port: expected a number from 1 to 65535, found "
+                f"{port[:80]}"
+            )
         arguments = {
             "banner_timeout": 15,
             "auth_timeout": connecting.LOGIN,
@@ -285,7 +294,7 @@ class Fleet:
     def _last_of(self, jumps: str) -> HostConnection:
         before, _, last = jumps.rpartition(",")
         found = _JUMP.fullmatch(last.strip())
-        if not found:
+        if not found or not _is_port(found["port"] or "22"):
             raise BadInput(f"ProxyJump: expected [USER@]HOST[:PORT], found {last.strip()!r}")
         user, name, port = found["user"], found["name"].strip("[]"), found["port"]
         made = self._made(name, Host(name, (), None, user, int(port) if port else None), None)
