@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import uuid
 from types import SimpleNamespace as Thing
 
@@ -10,6 +11,7 @@ import pytest
 from fabfile.core.contract import Failed, Interrupted, Unreachable
 from fabfile.flow.proof import parents
 
+from . import test_agent
 from .states import site
 
 PARENT, CLONE, OTHER = (str(uuid.UUID(int=number)) for number in (1, 2, 3))
@@ -195,3 +197,31 @@ def test_an_interrupt_goes_through():
     ceph.fleet.conversations.raise_if_stopped = stopped
     with pytest.raises(Interrupted):
         cleared(ceph)
+
+
+@pytest.mark.parametrize("code, did", [(0, 3), (16, 1)])
+def test_the_agent_takes_what_is_sent(tmp_path, code, did):
+    """The steps as they are, by a real agent, beside the steps of the last canary."""
+    log, program = tmp_path / "log", tmp_path / "rbd"
+    program.write_text(f'#!/bin/sh\necho "$*" >> {log}\nexit {code}\n')
+    program.chmod(0o755)
+
+    def apply(works, heard):
+        ((host, work),) = works.items()
+        for step in work["steps"]:
+            step["args"]["argv"][0] = str(program)  # an agent's PATH is its own
+        agent = test_agent.Agent(tmp_path, **work)
+        for message in agent.all():
+            heard(host, message)
+        agent.process.kill()
+        return {}
+
+    for _ in range(2):
+        ceph = Ceph({SPEC: {}})
+        ceph.apply = apply
+        said = cleared(ceph)
+        assert said.endswith("is removed") if code == 0 else "exit code 16" in said
+        assert len(log.read_text().splitlines()) == did
+        log.write_text("")
+    # One record, older than any run's: what can be taken back is not pushed out.
+    assert os.listdir(tmp_path / "state" / "runs") == ["1970-01-01T00-00-00Z-0000"]
