@@ -267,7 +267,9 @@ class _Row:
 def _in_another_pool(row: _Row, pool: str, name: str) -> list[Finding]:
     """A volume whose row names one backend, and whose image is in another's pool."""
     there = row.names.there
-    others = [p for p in sorted(row.places.volumes - {pool}) if name in there.get(p, ())]
+    either = {name, f"{name}{DELETED}"}
+    rest = sorted(row.places.volumes - {pool})
+    others = [p for p in rest if not either.isdisjoint(there.get(p, frozenset()))]
     if not others or name in there.get(pool, ()):
         return []
     look = typed("openstack", "volume", "show", row.id)

@@ -669,6 +669,12 @@ TWO = replace(PLACES, backends={"rbd": "volumes", "fast": "quick"})
             {"volumes": {f"volume-{V}"}},
             [("missing", "quick", "its image is in pool volumes, and its row names a backend of")],
         ),
+        # also where Cinder began to delete it there
+        (
+            "ctl@fast#fast",
+            {"volumes": {f"volume-{V}.deleted"}},
+            [("missing", "quick", "its image is in pool volumes, and its row names a backend of")],
+        ),
         ("ctl@fast#fast", {}, [("missing", "quick", "its data is gone")]),
         ("ctl@lvm#lvm", {"volumes": {f"volume-{V}"}}, []),
         # and an image in either pool that no row names is nobody's
