@@ -73,6 +73,9 @@ class _Proof:
         for name in self.settings.computes:
             self.check(f"{name}: an instance is asked for", partial(self.boot, name))
         self.check(f"a clone of the image as {first} volume", self.make_clone)
+        for store in self.settings.stores:
+            what = f"an image in store {store}, and a clone of it as {first} volume"
+            self.check(what, partial(self.make_in_store, store))
         for name in self.settings.computes:
             if name in self.servers:
                 self.prove_on(name, size)
@@ -109,6 +112,13 @@ class _Proof:
     def make_clone(self) -> str:
         """A volume from the image; Ceph must name the image as its parent."""
         return cloned(self.user.clone("clone", self.image), self.image, self.ceph)
+
+    def make_in_store(self, store: str) -> str:
+        """A small image there, and a volume from it; Ceph must name the image as its parent."""
+        user = self.user.in_store(store)
+        image = user.seed(f"image-{store}")
+        told = placed(image, store)
+        return f"{told}; {cloned(user.clone(f'clone-{store}', image), image, self.ceph)}"
 
     def boot(self, name: str) -> str:
         """Ask for an instance on this compute and no other."""

@@ -6,12 +6,13 @@ end and names and marks what it makes, so that leftovers finds it.
 
 from __future__ import annotations
 
+import copy
 import io
 import math
 import shlex
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
@@ -45,7 +46,8 @@ class ProofSettings:
     size: GiB of the volume for the first compute; further computes get 1 GiB each.
     image: name of an existing image; None: the guest of the three paths is uploaded.
     computes: names of hypervisors (or of nova-compute's hosts).
-    store: Glance's store; None: its default, which must not be files.
+    store: Glance's store; None: its default, which must not be files.  stores: more of them, into
+    which an image is put and cloned from.
     timeout: seconds that any single wait may take.
     about: the backend that is proved, where there are several; '' otherwise.
     """
@@ -62,6 +64,7 @@ class ProofSettings:
     store: str | None = None
     timeout: float = 300
     about: str = ""
+    stores: tuple[str, ...] = ()
 
     @property
     def guest(self) -> bool:
@@ -84,6 +87,12 @@ class User:
         self._settings = settings
         self._raise_if_stopped = raise_if_stopped
         self._listens_until: float | None = None
+
+    def in_store(self, store: str) -> User:
+        """The same, who puts images into another store of Glance's."""
+        other = copy.copy(self)
+        other._settings = replace(self._settings, store=store)
+        return other
 
     def until(  # noqa: PLR0913 (as waiting.until)
         self,

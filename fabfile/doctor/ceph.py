@@ -412,21 +412,18 @@ def _users(site: Site, looked: Looked) -> Iterator[Finding]:
                 (root(command.having_seen("uses") if seen else command),),
             )
     if site.nova.ephemeral and site.glance.show_image_direct_url:
-        client = site.clients[site.nova.client]
-        if site.glance.pool not in client.rwx:
+        client, pool = site.clients[site.nova.client], site.glance.default.pool
+        if pool not in client.rwx:
             yield Finding(
                 NOTE,
                 "user.snapshots",
                 (admin,),
                 f"user client.{site.nova.client}",
-                f"pool {site.glance.pool} is read only",
+                f"pool {pool} is read only",
                 "written too",
                 "Nova's snapshots of instances on RBD fall back to whole copies",
                 (
-                    words(
-                        f"put {site.glance.pool!r} into clients.{site.nova.client}.rwx of the site "
-                        "file"
-                    ),
+                    words(f"put {pool!r} into clients.{site.nova.client}.rwx of the site file"),
                     task("ceph.auth", limited=False),
                 ),
             )

@@ -268,7 +268,8 @@ def _narrow(daemon: str, have: str, site: Site, client: Client) -> list[str]:
             causes.append(f"osd: pool {pool} cannot be written")
     for pool in client.rx:
         if not re.search(rf"pool={re.escape(pool)}(,|\s|$)", have):
-            clones = pool != site.glance.pool and site.glance.pool in client.rwx
+            images = {one.pool for one in site.glance.all}
+            clones = pool not in images and bool(images & set(client.rwx))
             causes.append(
                 f"osd: pool {pool} cannot be read: Glance cannot look there for clones, and an "
                 "image that has one is not deleted but answered with an error (HTTP 500)"

@@ -58,6 +58,16 @@ class Backend:
 
 
 @dataclass(frozen=True)
+class Store:
+    """One of Glance's RBD stores.  name: its section in glance-api.conf; said: its table."""
+
+    name: str
+    client: str
+    pool: str
+    said: str = "glance"
+
+
+@dataclass(frozen=True)
 class Use:
     """What the site file asks for a service, on whatever hosts it runs.
 

@@ -25,7 +25,7 @@ from pydantic import (
 
 from fabfile.core.contract import CLOUD, BadInput, Host, Json
 from fabfile.model import deployment, platforms, services
-from fabfile.model.deployment import Backend, Binding, Cluster, Use
+from fabfile.model.deployment import Backend, Binding, Cluster, Store, Use
 from fabfile.model.platforms import Platform
 
 
@@ -199,13 +199,76 @@ class Client(_Table):
     secret_uuid: Uuid | None = None
 
 
-class Glance(_Table):
-    """[glance]"""
+class GlanceStore(_Table):
+    """[glance.stores.NAME], and of [glance] what is said of its one store."""
 
     client: Name = "images"
+    pool: Name
+
+
+class Glance(GlanceStore):
+    """[glance]: its one store, or a table for each in [glance.stores.NAME].
+
+    default_store: of images for which nobody names one; the first where it is not said.
+    """
+
     pool: Name = "images"
     store: Name = "rbd"
+    stores: dict[Name, GlanceStore] = {}
+    default_store: Name | None = None
     show_image_direct_url: bool = True
+
+    @property
+    def all(self) -> tuple[Store, ...]:
+        """Its RBD stores."""
+        if not self.stores:
+            return (Store(self.store, self.client, self.pool),)
+        return tuple(
+            Store(name, table.client, table.pool, f"glance.stores.{name}")
+            for name, table in self.stores.items()
+        )
+
+    @property
+    def default(self) -> Store:
+        """Where images go for which nobody names a store."""
+        return next((one for one in self.all if one.name == self.default_store), self.all[0])
+
+    @model_validator(mode="after")
+    def _stores_meet(self) -> Glance:
+        faults = [*_said_beside(self, "stores", "store", "default_store", "show_image_direct_url")]
+        names = [one.name.lower() for one in self.all]
+        faults += [
+            f"stores: expected a name of its own for each, found {name!r} twice"
+            for name in sorted({name for name in names if names.count(name) > 1})
+        ]
+        faults += [
+            f"stores.{one.name}: expected another name: that section is for all stores"
+            for one in self.all
+            if one.name.lower() in _NO_STORE
+        ]
+        if self.default_store and self.default_store not in {one.name for one in self.all}:
+            known = ", ".join(one.name for one in self.all)
+            faults.append(f"default_store: expected one of {known}, found {self.default_store!r}")
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+
+_NO_STORE = ("default", "glance_store", "os_glance_tasks_store", "os_glance_staging_store")
+"""Sections of glance-api.conf that are for all, and the stores that Glance itself has."""
+
+
+def _said_beside(table: _Table, several: str, name: str, *shared: str) -> Iterator[str]:
+    """What is said of the one backend or store, beside a table for each of several."""
+    if not getattr(table, several):
+        return
+    where = f"{type(table).__name__.lower()}.{several}"
+    for key in sorted(table.model_fields_set - {several, *shared}):
+        kind = f"the {name}'s table" if key == name else f"{where}.NAME.{key}"
+        yield (
+            f"{key}: expected {kind}, as [{where}] has all of them; found it beside "
+            "them: give the one that you had a table of its own"
+        )
 
 
 SpecName = Annotated[
@@ -293,20 +356,11 @@ class Cinder(CinderBackend):
 
     @model_validator(mode="after")
     def _backends_meet(self) -> Cinder:
-        faults = [*self._said_twice(), *self._in_each_others_way(), *self._defaults_meet()]
+        faults = [*_said_beside(self, "backends", "backend", "default_volume_type")]
+        faults += [*self._in_each_others_way(), *self._defaults_meet()]
         if faults:
             raise ValueError("\n".join(faults))
         return self
-
-    def _said_twice(self) -> Iterator[str]:
-        if not self.backends:
-            return
-        for name in sorted(self.model_fields_set - {"backends", "default_volume_type"}):
-            kind = "the backend's table" if name == "backend" else f"cinder.backends.NAME.{name}"
-            yield (
-                f"{name}: expected {kind}, as [cinder.backends] has all of them; found it beside "
-                "them: give the one that you had a table of its own"
-            )
 
     def _defaults_meet(self) -> Iterator[str]:
         types = sorted(filter(None, (one.volume_type for one in self.all)))
@@ -508,8 +562,12 @@ class Site(_Table):
 
     def _references(self) -> list[tuple[str, str, Any]]:
         found: list[tuple[str, str, Any]] = [
-            ("glance.pool", self.glance.pool, self.pools),
-            ("glance.client", self.glance.client, self.clients),
+            (f"{store.said}.{key}", named, known)
+            for store in self.glance.all
+            for key, named, known in (
+                ("pool", store.pool, self.pools),
+                ("client", store.client, self.clients),
+            )
         ]
         for one in self.cinder.all:
             found.append((f"{one.said}.pool", one.pool, self.pools))
@@ -676,7 +734,7 @@ class Site(_Table):
         where they are asked onto RBD.
         """
         glance, cinder, _ = services.SERVICES
-        found = [Use(glance, self.glance.client, self.glance.pool, self.glance.store)]
+        found = [Use(glance, one.client, one.pool, one.name) for one in self.glance.all]
         for one in self.cinder.all:
             uuid = self._secret_uuid(one.client)
             found.append(Use(cinder, one.client, one.pool, one.name, secret_uuid=uuid))
@@ -810,8 +868,11 @@ def _nearest(path: list[str]) -> str:
         "backup": Backup,
     }
     model = Site if len(path) == 1 else tables.get(path[0], Site)
-    if path[:2] == ["cinder", "backends"]:
-        model = CinderBackend
+    below: dict[str, type[BaseModel]] = {
+        "cinder.backends": CinderBackend,
+        "glance.stores": GlanceStore,
+    }
+    model = below.get(".".join(path[:2]), model) if len(path) > 3 else model
     known.update(model.model_fields)
     near = difflib.get_close_matches(path[-1], known, 1)
     return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"

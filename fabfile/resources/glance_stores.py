@@ -9,7 +9,7 @@ Source: glance_store/backend.py, multi_backend.py; glance/common/store_utils.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from fabfile.core.contract import BadInput
 from fabfile.model.deployment import Binding
@@ -39,31 +39,42 @@ def kind(entry: str) -> str:
     return "file" if name == "filesystem" else name
 
 
-def refuse(use: Binding, named: bool, options: Options, lines: Iterable[tuple[str, str]]) -> None:
+def refuse(
+    uses: Sequence[Binding], named: bool, options: Options, lines: Iterable[tuple[str, str]]
+) -> None:
     """Raises BadInput where images that are there could not be read any more.
 
-    named: whether stores are going to have names; lines: (section, option) as often as said.
+    uses: the site's stores; named: whether stores are going to have names; lines: (section,
+    option) as often as said.
     """
-    enabled = options.get(("DEFAULT", "enabled_backends"), "")
+    enabled, use = options.get(("DEFAULT", "enabled_backends"), ""), uses[0]
     if enabled:
-        for entry in items(enabled):
-            name, _, what = entry.partition(":")
-            if same(name) == same(use.section) and kind(what.strip()) != RBD:
-                raise _refused(
-                    use,
-                    f"enabled_backends = {enabled}",
-                    f"a store {use.section} of kind {RBD}, or none of that name",
-                    "name the site's store otherwise: another glance.store",
-                )
-        _refuse_another_pool(use, options, use.section)
+        for one in uses:
+            _refuse_another_kind(one, enabled)
+            _refuse_another_pool([one], options, one.section)
         return
     listed = kinds(options)
     section = "glance_store" if named or ("glance_store", "stores") in options else "DEFAULT"
     _refuse_another_default(use, options, listed)
     if RBD in listed:
-        _refuse_another_pool(use, options, section)
+        _refuse_another_pool(uses, options, section)
     if named:
-        _refuse_what_cannot_move(use, options, listed, lines)
+        lines = list(lines)
+        for one in uses:
+            _refuse_what_cannot_move(one, options, listed, lines)
+
+
+def _refuse_another_kind(use: Binding, enabled: str) -> None:
+    """A store of the site's name that is no RBD store."""
+    for entry in items(enabled):
+        name, _, what = entry.partition(":")
+        if same(name) == same(use.section) and kind(what.strip()) != RBD:
+            raise _refused(
+                use,
+                f"enabled_backends = {enabled}",
+                f"a store {use.section} of kind {RBD}, or none of that name",
+                "name the site's store otherwise: another glance.store",
+            )
 
 
 def kinds(options: Options) -> list[str]:
@@ -98,12 +109,16 @@ def _refuse_another_default(use: Binding, options: Options, listed: Iterable[str
         )
 
 
-def _refuse_another_pool(use: Binding, options: Options, section: str) -> None:
-    """An RBD store that is there keeps its pool and cluster: locations name both."""
-    at = same(section)
+def _refuse_another_pool(uses: Sequence[Binding], options: Options, section: str) -> None:
+    """An RBD store that is there keeps its pool and cluster: locations name both.
+
+    uses: those of the site that may take its place.
+    """
+    at, use = same(section), uses[0]
     if not any(key.startswith("rbd_store_") for s, key in options if s == at):
         return
-    fits = {"rbd_store_pool": ("images", (use.pool,)), "rbd_store_ceph_conf": ("", (use.conf, ""))}
+    pools = tuple(one.pool for one in uses)
+    fits = {"rbd_store_pool": ("images", pools), "rbd_store_ceph_conf": ("", (use.conf, ""))}
     for key, (default, fit) in fits.items():
         value = options.get((at, key), default)
         if value not in fit:

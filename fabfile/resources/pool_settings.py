@@ -27,7 +27,7 @@ class Setting:
     """One setting: what Ceph calls it, and what it is of a pool, as a command takes it.
 
     since: the first release that has it; moves: whether data goes to other OSDs for it; quota:
-    whether it is one.
+    whether it is one; text: whether it is an option of a pool's that is a text, or not there.
     """
 
     key: str
@@ -35,6 +35,12 @@ class Setting:
     since: int = 0
     moves: bool = False
     quota: bool = False
+    text: bool = False
+
+    def before(self, pool: Found) -> str:
+        """What sets it to what it is now, or takes it away."""
+        absent = self.text and self.key not in pool.get("options", {})
+        return "unset" if absent else self.now(pool)
 
 
 def _plain(key: str, default: str) -> Callable[[Found], str]:
@@ -63,8 +69,13 @@ SETTINGS = (
     Setting("pg_autoscale_mode", _plain("pg_autoscale_mode", "off"), NAUTILUS),
     GROUPS,
     Setting("target_size_ratio", _option("target_size_ratio", "0"), NAUTILUS, moves=True),
-    Setting("compression_mode", _option("compression_mode", "none"), cluster.LUMINOUS),
-    Setting("compression_algorithm", _option("compression_algorithm", "unset"), cluster.LUMINOUS),
+    Setting("compression_mode", _option("compression_mode", "none"), cluster.LUMINOUS, text=True),
+    Setting(
+        "compression_algorithm",
+        _option("compression_algorithm", "unset"),
+        cluster.LUMINOUS,
+        text=True,
+    ),
     Setting("max_bytes", _plain("quota_max_bytes", "0"), quota=True),
     Setting("max_objects", _plain("quota_max_objects", "0"), quota=True),
 )
@@ -291,9 +302,10 @@ def _change(site: Site, one: Difference, pool: Found | None) -> Change:
         stays = "a pool is never deleted"
     elif one.setting.quota:
         stays = f"{key} was {one.now}, and what the pool holds by now may be more"
+    old = one.setting.before(pool) if pool is not None and one.setting != RULE else one.now
     undo = {
         "verb": "run",
-        "args": {"argv": _set(site, name, one.setting, one.now)},
+        "args": {"argv": _set(site, name, one.setting, old)},
         "guard": {"argv": cluster.ceph(site, "osd", "pool", "get", name, key), "absent": "ENOENT"},
     }
     was = () if pool is None else (f"- {key} {one.now}",)

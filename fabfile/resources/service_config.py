@@ -148,8 +148,7 @@ class ServiceConfig:
         if self.name == "glance":
             said = in_force.sources(answers, self.name)
             lines_of = [(same(section), key) for one in said for section, key, _ in one.lines]
-            for one in bindings:
-                glance_stores.refuse(one, _NAMED in data.get("when_absent", {}), now, lines_of)
+            glance_stores.refuse(bindings, _NAMED in data.get("when_absent", {}), now, lines_of)
         have = now
         if self.name == "cinder":
             listed = volume_hosts.enabled(site, answers, f"{host}: {file}")
@@ -246,13 +245,21 @@ def _new_default(site: Site, facts: Facts, change: Change) -> str:
 
 
 def _refuse_several(site: Site, name: str, data: Json) -> None:
-    """Raises BadInput for more backends, or more of their clients, than a release can have."""
+    """Raises BadInput for more backends, stores, or clients, than a release can have."""
     backends = site.cinder.all
     if name == "cinder" and len(backends) > 1 and "{backend}" not in data["options"]:
         raise BadInput(
             subject="cinder.backends",
             expected="one backend before Havana",
             found=", ".join(one.name for one in backends),
+        )
+    stores = site.glance.all
+    if name == "glance" and len(stores) > 1 and "{store}" not in data.get("options", {}):
+        raise BadInput(
+            subject="glance.stores",
+            expected="one RBD store before Train",
+            found=", ".join(one.name for one in stores),
+            why="a list of kinds has one store of each",
         )
     clients = dict.fromkeys(one.client for one in backends)
     options = data.get("options", {}).values()
@@ -279,6 +286,7 @@ def _words(site: Site, facts: Facts, binding: Binding) -> dict[str, str]:
         "conf": binding.conf,
         "uuid": facts.known.get(secret_uuid.known_as(binding.client), ""),
         "store": binding.section,
+        "default_store": site.glance.default.name,
         "backend": binding.section,
         "zone": next((b.zone for b in site.cinder.all if b.name == binding.section), ""),
         "direct_url": str(site.glance.show_image_direct_url),

@@ -136,3 +136,50 @@ def test_a_backend_with_a_zone_is_in_it_and_so_is_its_type(api, site):
     assert types(api)["quick"]["RESKEY:availability_zones"] == "z2"
     inv("undo", "--yes", "--run", done["run"], *words, timeout=900)
     inv("integrate", "--check")
+
+
+def test_two_stores_of_glance_are_proved_and_taken_back(lab, site):
+    inv("integrate", "--yes", timeout=1800)
+    before = sums()
+    words = site(
+        ("images = { size = 1, pg_num = 32 }", "images = { size = 1, pg_num = 32 }\n"
+         "more = { size = 1, pg_num = 8 }"),
+        ('images = { rwx = ["images"] }', "images = {}"),
+        ('volumes = { rwx = ["volumes"], rx = ["images"] }', "volumes = {}"),
+        ('store = "rbd"', '[glance.stores.rbd]\npool = "images"\n'
+         '[glance.stores.more]\npool = "more"'),
+    )  # fmt: skip
+    done = result(inv("integrate", "--yes", "--json", *words, timeout=1800))
+    inv("integrate", "--check", *words)
+    conf = on(CONTROLLER, script="cat /etc/glance/glance-api.conf")
+    enabled = next(line for line in conf.splitlines() if line.startswith("enabled_backends"))
+    assert "rbd:rbd" in enabled and "more:rbd" in enabled
+    checks = result(inv("verify", "--json", *words, timeout=1800))["checks"]
+    (one,) = [c for c in checks if c["name"].startswith("an image in store more, and a clone of")]
+    assert one["ok"] and "more/" in one["detail"]
+    inv("undo", "--yes", "--run", done["run"], *words, timeout=900)
+    assert sums() == before
+    inv("integrate", "--check")
+
+
+def test_a_pool_is_altered_by_manage_alone_and_set_back(lab, site):
+    inv("integrate", "--yes", timeout=1800)
+
+    def mode():
+        said = on("ceph01", script="ceph osd pool get volumes compression_mode 2>&1 || true")
+        return said.strip()
+
+    before = mode()
+    plain = "volumes = { size = 1, pg_num = 32 }"
+    wanted = 'volumes = { size = 1, pg_num = 32, compression_mode = "passive" }'
+    words = site((plain, wanted))
+    planned = result(inv("plan", "--json", *words))
+    assert planned["changes"] == []
+    assert any("compression_mode none, passive in the site file" in n for n in planned["notes"])
+    words = site((plain, wanted.replace(" }", ", manage = true }")))
+    done = result(inv("integrate", "--yes", "--json", *words))
+    assert mode() == "compression_mode: passive"
+    inv("integrate", "--check", *words)
+    inv("undo", "--yes", "--run", done["run"], *words)
+    inv("integrate", "--check")
+    assert mode() == before

@@ -168,7 +168,9 @@ def test_what_was_there_is_the_way_back(wanted, there, diff, command):
         assert "undo" not in change.args
         return
     back = change.args["undo"]
-    assert " ".join(back["args"]["argv"][5:]).startswith(f"osd pool set volumes {diff[0]}")
+    absent = diff[0] == "compression_mode none"  # it is not set, and is not to be then
+    old = "compression_mode unset" if absent else diff[0]
+    assert " ".join(back["args"]["argv"][5:]).startswith(f"osd pool set volumes {old}")
     assert back["guard"]["argv"][5:] == ["osd", "pool", "get", "volumes", diff[0].split()[0]]
 
 

@@ -110,6 +110,7 @@ class Cloud:
     def __init__(self, line="stackrbd-guest: wrote 1 bytes, read back equal"):
         self.held = {}
         self.deleted = []
+        self.stores = []  # of each image that is sent
         self.console = ["stackrbd-guest: up", line]
         self.attached_status = "in-use"
         self.interrupt = False
@@ -179,7 +180,9 @@ class Cloud:
         return Reply(self._keep("image", json["name"], "active", **more).id)
 
     def put(self, path, data, headers, timeout, connect_retries):
-        assert data.read() == b"guest"
+        assert set(data.read()) <= set(b"guest\0")
+        self.stores.append(headers["X-Image-Meta-Store"])
+        self.held[path.split("/")[2]].properties["stores"] = self.stores[-1]
         return Reply("")
 
     def create_volume(self, name, size, volume_type, metadata, image_id=None):
@@ -377,3 +380,19 @@ def test_an_unknown_compute_is_named_with_those_that_are_there(settings):
 def test_where_there_are_several_each_check_says_what_it_is_about(settings):
     found = proof.prove(Cloud(), replace(settings, about="fast"), ceph_of(), lambda text: None)
     assert found and all(check.name.endswith(" (fast)") for check in found)
+
+
+def test_an_image_in_each_further_store_is_cloned_from_there(settings):
+    cloud, asked = Cloud(), []
+
+    def ceph(kind, volume):
+        asked.append(kind)
+        return f"images/id-stackrbd-proof-r1-{'image-fast' if len(asked) > 1 else 'disk'}@snap"
+
+    found = proof.prove(
+        cloud, replace(settings, computes=(), stores=("fast",)), ceph, lambda text: None
+    )
+    assert failed(found) == {}
+    assert "an image in store fast, and a clone of it as rbd volume" in [one.name for one in found]
+    assert cloud.stores[-1] == "fast" and set(cloud.stores[:-1]) == {"rbd"}
+    assert cloud.held == {}

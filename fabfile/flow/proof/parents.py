@@ -30,7 +30,7 @@ def clear(session: Session, backend: Backend, kind: str, parent: str, clone: str
     try:
         if kind == "volume":
             return _volume(session, backend.pool, parent, clone)
-        return _image(session, site.glance.pool, parent)
+        return _image(session, site.glance.default.pool, parent)
     except Interrupted:
         raise
     except Stop as stop:

@@ -260,7 +260,12 @@ def _settings(session: Session, backend: Backend, computes: Sequence[str]) -> Pr
         guest_kernel=folder / "vmlinuz" if folder else None,
         guest_initrd=folder / "initrd" if folder else None,
         guest_disk=folder / "disk.raw" if folder else None,
-        store=site.glance.store,
+        store=site.glance.default.name,
+        stores=tuple(
+            one.name
+            for one in site.glance.all
+            if one != site.glance.default and backend == proved(site)[0]
+        ),
         about=backend.name if len(site.cinder.all) > 1 else "",
     )
 
