@@ -56,9 +56,9 @@ def test_two_backends_from_nothing_proved_and_taken_back(lab, api, site):
     files, kinds = sums(), types(api)
 
     planned = result(inv("plan", "--json", *words))
-    said = [(c["host"], c["thing"]) for c in planned["changes"]]
+    said = [(c["host"], c["thing"], c["sentence"]) for c in planned["changes"]]
     assert len(said) == len(set(said))  # nothing is planned twice
-    assert ("ceph01", "pool fast") in said and ("ceph01", "user client.fast") in said
+    assert ("ceph01", "user client.fast", "create") in said
     assert any("default_volume_type = quick (before: " in note for note in planned["notes"])
     done = result(inv("integrate", "--yes", "--json", *words, timeout=1800))
 

@@ -23,7 +23,20 @@ from fabfile.resources import (
 from fabfile.resources.rollback import Undone
 
 from . import clouds
-from .states import FSID, OTHER, VIRSH_READS_FILES, ZED, cluster, conf, release, site, sources
+from .states import (
+    FSID,
+    OTHER,
+    VIRSH_READS_FILES,
+    ZED,
+    cluster,
+    conf,
+    file,
+    release,
+    secret,
+    site,
+    sources,
+    user,
+)
 from .test_volume_hosts import PLACE, controller, facts, section, volume
 
 POOLS = {"volumes": {}, "fast": {}, "images": {}}
@@ -566,6 +579,120 @@ def test_a_new_default_type_is_said_to_be_for_all():
 
 def test_releases_are_those_that_the_tables_name():
     assert {"ocata", "pike"} <= set(releases.names(clouds.site_file.releases()))
+
+
+# What doctor says of them
+
+FAST_KEY = "sha256:" + "c" * 64
+UUIDS = {"uuid.volumes": FSID, "uuid.fast": OTHER}
+ALL_BOUND = {**BOUND, "__DEFAULT__": {}}
+
+
+def healthy(cloud):
+    """The healthy cloud with the second backend too."""
+    where = several()
+    seen = auth.cluster.seen(where, Facts(cloud))
+    users = []
+    for name, client in auth.clients(where, seen, ZED).items():
+        key = {"volumes": clouds.KEY, "images": clouds.IMAGES}.get(name, FAST_KEY)
+        users.append(user(name, key, auth.wanted_caps(client, 16)))
+    clouds.altered(cloud, "ceph01", "ceph.users", lambda d: d.update(auth_dump=users))
+    clouds.altered(cloud, "ceph01", "ceph.pools", lambda d: d.append(clouds.pool("fast")))
+    ctl = cloud["ctl"]
+    ctl["keyring.fast"] = file(f"[client.fast]\n\tkey = {FAST_KEY}\n", "cinder", "0640")
+    ctl |= {"keyrings.fast": {}, "keyfiles.fast": {}}
+    lines = [(s, k, v) for (s, k), v in edits_of(where, known=UUIDS).items()]
+    for service, has in (("cinder", lines), ("glance", None)):
+        if has:
+            ctl[f"{service}.conf"] = {**ctl[f"{service}.conf"], **conf(*has)}
+    for name in ("n1", "n2"):
+        cloud[name]["libvirt.secrets"] |= secret(OTHER, "client.fast secret", FAST_KEY)
+    cloud[CLOUD] |= {
+        "volume_types": ALL_BOUND,
+        "volume_services": [
+            {"host": f"ctl@{name}", "up": True, "enabled": True} for name in ("rbd", "fast")
+        ],
+    }
+
+
+def said_of(change=lambda cloud: None):
+    """The findings' codes, and what they are about."""
+
+    def both(cloud):
+        healthy(cloud)
+        change(cloud)
+
+    found = clouds.found(both, several(), known=UUIDS)
+    return sorted({(one.code, one.thing) for one in found if one.code != "volume.default"})
+
+
+def gone(service, *keys):
+    def change(cloud):
+        for key in keys:
+            cloud[service].pop(key)
+            cloud[service][key] = None
+
+    return change
+
+
+def down(cloud):
+    """The second one's service, which has a volume."""
+    cloud[CLOUD]["volume_services"][1].update(up=False)
+    cloud[CLOUD]["volumes"].append(volume("ctl@fast#fast", number="7"))
+
+
+def lost(cloud):
+    """A volume of a name that no service has; it lies in the second one's pool."""
+    cloud[CLOUD]["volumes"].append(volume("ctl@old#old", number="7"))
+    cloud["ceph01"] |= {
+        "images.volumes": clouds.said("volume-1\n"),
+        "images.fast": clouds.said("volume-7\n"),
+    }
+
+
+def test_lost_volumes_are_given_to_the_backend_in_whose_pool_they_lie():
+    def both(cloud):
+        healthy(cloud)
+        lost(cloud)
+
+    found = clouds.found(both, several(), known=UUIDS)
+    (one,) = [one for one in found if one.code == "cinder.orphans"]
+    assert one.mend[0].command.argv[-2:] == ("--newhost", "ctl@fast#fast")
+
+
+def test_two_healthy_backends_yield_nothing():
+    assert said_of() == []
+
+
+@pytest.mark.parametrize(
+    "change, expected",
+    [
+        (gone("ctl", "keyring.fast"), ("keyring.missing", "/etc/ceph/ceph.client.fast.keyring")),
+        (
+            lambda cloud: cloud["n2"].update({"libvirt.secrets": secret(FSID)}),
+            ("libvirt.missing", f"libvirt secret {OTHER}"),
+        ),
+        (
+            lambda cloud: clouds.altered(
+                cloud, "ceph01", "ceph.pools", lambda d: d.remove(clouds.pool("fast"))
+            ),
+            ("pool.missing", "pool fast"),
+        ),
+        (
+            lambda cloud: clouds.altered(
+                cloud, "ceph01", "ceph.users", lambda d: d["auth_dump"].pop(1)
+            ),
+            ("user.missing", "user client.fast"),
+        ),
+        (
+            lambda cloud: cloud[CLOUD].update(volume_types={"rbd": BOUND["rbd"]}),
+            ("volume.type", "volume type quick"),
+        ),
+        (down, ("cinder.down", "ctl@fast#fast")),
+    ],
+)
+def test_what_is_wrong_with_the_second_one_is_said(change, expected):
+    assert expected in said_of(change)
 
 
 ONE_BACKEND = re.compile(r"(?<!options)\.cinder\.(?!all\b|of_section\b|default_volume_type\b)\w+")
