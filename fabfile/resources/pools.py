@@ -42,6 +42,8 @@ def plan(site: Site, facts: Facts) -> list[Change]:
             _refuse_without_number(name, wanted, seen.release)
             changes += _create(site, name, wanted)
         _refuse_other_kind(name, wanted, pool)
+        if pool is not None and wanted.erasure and not _takes_overwrites(pool):
+            changes.append(_overwrites(site, name))
         changes += pool_settings.plan(site, facts, name)
         if (pool is None or _needs_init(site, name, pool)) and seen.release >= cluster.LUMINOUS:
             changes.append(_init(site, name))
@@ -202,6 +204,10 @@ def is_erasure_coded(pool: dict[str, Json]) -> bool:
     return bool(pool.get("type") == 3 or pool.get("erasure_code_profile"))
 
 
+def _takes_overwrites(pool: dict[str, Json]) -> bool:
+    return "ec_overwrites" in str(pool.get("flags_names", "")).split(",")
+
+
 def _refuse_unfit(site: Site, name: str, pool: dict[str, Json]) -> None:
     """Raises BadInput for one that a service names, or that cannot hold RBD's data."""
     if name in {use.pool for use in site.uses()}:
@@ -212,7 +218,7 @@ def _refuse_unfit(site: Site, name: str, pool: dict[str, Json]) -> None:
             advice="name a replicated one, and let RBD keep data in this one "
             f"(rbd_default_data_pool = {name}, for the client of the service)",
         )
-    if "ec_overwrites" not in str(pool.get("flags_names", "")).split(","):
+    if not _takes_overwrites(pool) and not site.pools[name].erasure:
         allow = ("osd", "pool", "set", name, "allow_ec_overwrites", "true")
         raise Refused(
             host=site.admin.name,

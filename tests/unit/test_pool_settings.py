@@ -292,6 +292,13 @@ def test_an_erasure_coded_pool_is_made_for_data_alone():
     there = pool("data", type=3, erasure_code_profile="x", flags_names="hashpspool,ec_overwrites")
     seen = Facts({"ceph01": cluster(pools=[pool(), pool("images"), there])})
     assert pools.plan(it, seen) == []
+    # A run that ended half-way is brought to its end.
+    begun = {**there, "flags_names": "hashpspool", "application_metadata": {}}
+    seen = Facts({"ceph01": cluster(pools=[pool(), pool("images"), begun])})
+    assert [words(c) for c in pools.plan(it, seen)] == [
+        "osd pool set data allow_ec_overwrites true",
+        "osd pool application enable data rbd",
+    ]
     seen = Facts({"ceph01": cluster(pools=[pool(), pool("images"), pool("data")])})
     with pytest.raises(BadInput, match="expected an erasure-coded pool, found a replicated one"):
         pools.plan(it, seen)
