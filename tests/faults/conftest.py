@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import network
+from lab import cgroups, network
 from tests.lab.conftest import (  # noqa: F401 (fixtures)
     ACCESS,
     PROJECT,
@@ -83,13 +83,9 @@ def silent(*hosts):
 
 
 def sshd_of(host):
-    """The process id, on this machine, of a lab host's sshd."""
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            name = (place / "root/etc/hostname").read_text().strip()
-            words = (place / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if name == host and words.startswith(b"sshd: /usr/sbin/sshd"):
-            return place.name
+    """The process id, on this machine, of the sshd of this lab's host."""
+    for number in cgroups.members(host):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{number}/cmdline").read_bytes().startswith(b"sshd: /usr/sbin/sshd"):
+                return str(number)
     raise AssertionError(f"no sshd of {host} is found")

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -89,26 +90,30 @@ BACK = f"rm -rf {CONF}; mv /root/conf {CONF}"
 
 def test_29_a_link_is_followed_once(cloud):
     alter()
-    do = "mkdir -p /etc/nova/real; mv /etc/nova/nova.conf /etc/nova/real/; "
-    do += "ln -s real/nova.conf /etc/nova/nova.conf"
-    undo = "mv /etc/nova/real/nova.conf /etc/nova/nova.conf; rmdir /etc/nova/real"
-    with done_and_undone("compute01", do, undo):
+    do = f"mv {CONF} {CONF}.real; ln -s nova.conf.real {CONF}"
+    with done_and_undone("compute01", do, f"mv {CONF}.real {CONF}"):
         mended()
-        assert on("compute01", "readlink", CONF).strip() == "real/nova.conf"
-        assert re.search("^rbd_user", on("compute01", "cat", "/etc/nova/real/nova.conf"), re.M)
+        assert on("compute01", "readlink", CONF).strip() == "nova.conf.real"
+        assert re.search("^rbd_user", on("compute01", "cat", f"{CONF}.real"), re.M)
 
 
 @pytest.mark.parametrize(
     "make, said",
     [
-        (f"ln -s /root/between {CONF}; ln -s /root/conf /root/between", "a link to a link"),
+        (f"ln -s between {CONF}; ln -s conf /etc/nova/between", "a link to a link"),
+        # The folder is Nova's: its links lead root nowhere else.
+        (f"ln -s /root/conf {CONF}", "not followed"),
+        (
+            f"mkdir /etc/nova/real; cp /root/conf /etc/nova/real; ln -s real/conf {CONF}",
+            "not followed",
+        ),
         (f"mkfifo {CONF}", "not a regular file"),
         (f"mkdir {CONF}", "not a regular file"),
-        (f"ln -s /nowhere {CONF}", "no such file"),
+        (f"ln -s nowhere {CONF}", "no such file"),
     ],
 )
 def test_29_other_kinds_are_refused(cloud, make, said):
-    undo = BACK + "; rm -f /root/between"
+    undo = BACK + "; rm -rf /etc/nova/between /etc/nova/real"
     with done_and_undone("compute01", MOVED + make, undo):
         text = inv("compute.nova", "--check", expect=(1, 3), also_errors=True)
     assert said in text and "compute01" in text
@@ -160,9 +165,13 @@ def test_31_a_write_is_on_the_disk_before_it_counts_and_after(cloud, strace, tmp
     alter()
     trace = tmp_path / "trace"
     calls = "trace=fsync,rename,renameat,renameat2,openat"
-    argv = ["strace", "-f", "-qq", "-y", "-e", calls, "-o", str(trace), "-p", sshd_of("compute01")]
+    daemon = sshd_of("compute01")
+    argv = ["strace", "-f", "-qq", "-y", "-e", calls, "-o", str(trace), "-p", daemon]
     tracing = subprocess.Popen(argv)
-    time.sleep(1)
+    until = time.monotonic() + 30
+    while "TracerPid:\t0\n" in Path(f"/proc/{daemon}/status").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.1)
     inv("compute.nova", "--yes", "--limit", "compute01")
     tracing.terminate()
     tracing.wait()
@@ -171,7 +180,7 @@ def test_31_a_write_is_on_the_disk_before_it_counts_and_after(cloud, strace, tmp
         for line in trace.read_text().splitlines()
         for word, pattern in (
             ("new", r"fsync\(\d+</etc/nova/\.stackrbd-"),
-            ("rename", r"rename.*/etc/nova/\.stackrbd-\S+ .*nova\.conf\""),
+            ("rename", r"rename.*\.stackrbd-\S+ .*nova\.conf\""),
             ("folder", r"fsync\(\d+</etc/nova>"),
         )
         if re.search(pattern, line)

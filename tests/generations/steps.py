@@ -155,7 +155,8 @@ def _secret(walk: Walk) -> str:
 def _verify(walk: Walk) -> str:
     checks = result(inv("verify", "--json", *walk.at, timeout=1800))["checks"]
     assert checks
-    assert [one["name"] for one in checks if not one["ok"]] == []
+    failed = [f"{one['name']}: {one['detail']}" for one in checks if not one["ok"]]
+    assert failed == [], failed
     return f"{len(checks)} checks"
 
 
@@ -163,7 +164,8 @@ def _canary(walk: Walk) -> str:
     there = held(walk.computes)
     said = inv("verify", "--canary", "--json", *walk.at, timeout=3600, expect=(0, 6))
     checks = result(said)["checks"]
-    assert [f"{c['name']}: {c['detail']}" for c in checks if not c["ok"]] == []
+    failed = [f"{one['name']}: {one['detail']}" for one in checks if not one["ok"]]
+    assert failed == [], failed
     for host in walk.computes:
         steps = [c["name"] for c in checks if c["host"] == host]
         assert steps == [f"{host}: {step}" for step in CANARY], steps
@@ -202,7 +204,7 @@ def _findings(walk: Walk) -> list[str]:
 def _reconcile(walk: Walk) -> str:
     said = inv("reconcile", "--json", "--details", *walk.at)
     found = json.loads([line for line in said.splitlines() if line.startswith("{")][-1])
-    assert found["findings"] == []
+    assert found["findings"] == [], found["findings"]
     return "rows and images agree"
 
 

@@ -1,5 +1,7 @@
 """What is told of many hosts: once, with their number and names."""
 
+import time
+
 import pytest
 
 from fabfile.core.contract import (
@@ -110,3 +112,10 @@ def test_a_read_that_was_cut_is_not_unknown():
 )
 def test_the_recap_is_by_outcome(planned, done, begun, faults, expected):
     assert outcomes.recap(planned, done, begun, faults) == expected
+
+
+@pytest.mark.parametrize("long", ["x", "1:", "a.b:", "SHA256:", "x is not in known_host ", "n1"])
+def test_a_long_text_of_a_host_takes_no_time(long):
+    begun = time.process_time()
+    outcomes.told({"n1": long * (65536 // len(long))})
+    assert time.process_time() - begun < 2

@@ -14,7 +14,9 @@ from fabfile.core.contract import Stop, Unreachable
 
 FEW, MOST = 3, 160
 """Hosts with a line each; letters of a cause in a recap."""
-_OWN = re.compile(r"[\w.:\[\]-]+:\d+(?!\w)|SHA256:[\w+/=]+|\S+(?= is not in known_hosts)")
+_OWN = re.compile(
+    r"(?<![\w.:\[\]-])[\w.:\[\]-]+:\d+(?!\w)|SHA256:[\w+/=]+|(?<!\S)\S+(?= is not in known_hosts)"
+)
 """An address, mostly with its port, and a key's fingerprint: each host has another."""
 named = texts.named
 
