@@ -21,11 +21,17 @@ def glance() -> list[Resource]:
 @command
 def cinder() -> list[Resource]:
     """Add the RBD backend to Cinder, and a volume type bound to it."""
-    from fabfile.resources import restarts, service_config, volume_hosts  # noqa: PLC0415 (start-up time)
+    from fabfile.resources import (  # noqa: PLC0415 (start-up time)
+        restarts,
+        service_config,
+        volume_hosts,
+        volume_qos,
+    )
 
     return [
         service_config.cinder,
         volume_hosts.RESOURCE,
         restarts.after_moves,
         service_config.volume_type,
+        volume_qos.RESOURCE,
     ]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 
-from fabfile.cloud import volume_types
+from fabfile.cloud import qos, volume_types
 from fabfile.cloud.connection import Cloud
 from fabfile.cloud.volume_types import refuse_other, vars_of
 from fabfile.core.contract import Failed, Json
@@ -105,6 +105,7 @@ def read(connection: Cloud) -> Holdings:
 
 READS: dict[str, Callable[[Cloud], object]] = {
     "volume_types": volume_types.read,
+    "qos_specs": qos.read,
     "volume_services": services,
     "volumes": volumes,
 }

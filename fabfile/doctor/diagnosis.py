@@ -481,6 +481,16 @@ def _type(site: Site, facts: Facts, change: Change) -> Why:
     return WARNING if beside else NOTE, "volume.type", "not bound", change.sentence, cause
 
 
+def _qos(site: Site, facts: Facts, change: Change) -> Why:
+    return (
+        NOTE,
+        "volume.qos",
+        "not so",
+        change.sentence,
+        "volumes of the type have other limits than the site file says, or none",
+    )
+
+
 def _row(site: Site, facts: Facts, change: Change) -> Why:
     cause = "the service has another name: its row stays down for ever"
     return WARNING, "cinder.row", f"a row of {change.subject}", "none", cause
@@ -498,6 +508,7 @@ def _place(site: Site, facts: Facts, change: Change) -> Why:
 
 _OF_CINDER: dict[str, Callable[[Site, Facts, Change], Why]] = {
     "volume_type": _type,
+    "qos": _qos,
     "volume_move": _place,
     "service_row": _row,
 }

@@ -89,9 +89,20 @@ _OF_A_TYPE = {
 }
 
 
+_OF_QOS = {
+    "name": LINE,
+    "specs": {"*": LINE},
+    "was": {"*": (None, LINE)},
+    "bound": bool,
+}
+_OF_THE_CLOUD = {"volume_type": _OF_A_TYPE, "qos": _OF_QOS}
+"""{verb of what is taken back through the cloud's API: the shape of its arguments}."""
+
+
 def _is_odd(change: dict[str, Json]) -> bool:
-    """Whether a change of a volume type does not say of which."""
-    return change["verb"] == "volume_type" and bool(misfit(change["args"], _OF_A_TYPE))
+    """Whether a change of a volume type or its QoS does not say of which."""
+    shape = _OF_THE_CLOUD.get(change["verb"])
+    return shape is not None and bool(misfit(change["args"], shape))
 
 
 def undone(run: str, site: Site, limited: Collection[str]) -> Undone:
@@ -124,7 +135,7 @@ def undone(run: str, site: Site, limited: Collection[str]) -> Undone:
             "in the cloud's API, found it damaged or gone; take that back by hand"
         )
     done = [changes[number] for number in numbers]
-    types = [change for change in done if change["verb"] == "volume_type"]
+    types = [change for change in done if change["verb"] in _OF_THE_CLOUD]
     worked = {str(e.get("host")) for e in events if e["event"] in ("begin", "done", "unknown")}
     strangers = sorted(worked - {CLOUD, *site.hosts}) if whole else []
     return Undone(run, types, limited, strangers)

@@ -42,7 +42,8 @@ class Backend:
     name: its section in cinder.conf; said: its table in the site file; replaces: the backend,
     or the service HOST@BACKEND, whose volumes it gets; specs: its volume type's extra specs
     beside volume_backend_name; zone: its availability zone, '' for the one of [DEFAULT];
-    data_pool: where RBD keeps the data of new volumes, '' for the pool itself.
+    data_pool: where RBD keeps the data of new volumes, '' for the pool itself; qos: the QoS specs
+    of its type, with their consumer.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Backend:
     specs: Mapping[str, str] = field(default_factory=dict)
     zone: str = ""
     data_pool: str = ""
+    qos: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -281,12 +281,18 @@ SpecName = Annotated[
 SpecValue = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,255}$")]
 
 
+_FRONT = "front-end"
+"""Nova, which has QEMU limit what a guest does with the volume."""
+_CONSUMERS = (_FRONT, "back-end", "both")
+
+
 class CinderBackend(_Table):
     """[cinder.backends.NAME], and of [cinder] what is said of its one backend.
 
     replaces: the backend, or the service HOST@BACKEND, whose volumes it gets; extra_specs: of its
     volume type; availability_zone: of its own, beside that of [DEFAULT]; data_pool: where RBD
-    keeps the data of new volumes (rbd_default_data_pool of its client).
+    keeps the data of new volumes (rbd_default_data_pool of its client); qos: the limits of its
+    volume type, and their consumer.
     """
 
     client: Name = "volumes"
@@ -297,6 +303,16 @@ class CinderBackend(_Table):
     extra_specs: dict[SpecName, SpecValue] = {}
     availability_zone: Name | None = None
     data_pool: Name | None = None
+    qos: dict[SpecName, SpecValue] = {}
+
+    @model_validator(mode="after")
+    def _qos_meets(self) -> CinderBackend:
+        said = self.qos.get("consumer", _FRONT)
+        if said not in _CONSUMERS:
+            raise ValueError(f"qos: expected consumer = one of {', '.join(_CONSUMERS)}: {said!r}")
+        if self.qos.keys() == {"consumer"}:
+            raise ValueError("qos: expected a limit beside its consumer, found none")
+        return self
 
     def called(self, name: str, said: str) -> Backend:
         """As the backend of that name; said: its table in the site file.
@@ -316,6 +332,7 @@ class CinderBackend(_Table):
             {**zone, **self.extra_specs},
             self.availability_zone or "",
             self.data_pool or "",
+            {"consumer": _FRONT, **self.qos} if self.qos else {},
         )
 
 

@@ -16,6 +16,7 @@ from fabfile.resources import (
     restarts,
     service_config,
     volume_hosts,
+    volume_qos,
 )
 
 RESOURCES = (
@@ -36,6 +37,7 @@ RESOURCES = (
     restarts.RESOURCE,
     clone_format.RESTARTED,
     service_config.volume_type,
+    volume_qos.RESOURCE,
 )
 """In the procedure's order; restarts see what the others change."""
 BESIDES = (backup_tools.RESOURCE,)

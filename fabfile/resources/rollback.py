@@ -14,7 +14,7 @@ from fabfile.core import strict_json
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read
 from fabfile.model import phases
 from fabfile.model.site import Site
-from fabfile.resources import volume_hosts, volume_storage
+from fabfile.resources import volume_hosts, volume_qos, volume_storage
 from fabfile.resources.resource import Resource
 
 _FILES = ("write", "remove")
@@ -43,7 +43,9 @@ class Undone:
     def reads(self, site: Site, host: Host) -> list[Read]:
         """What the run did on each host; on the first Ceph host, which pools hold images."""
         if host.name == CLOUD:
-            return [Read("volume_types", "volume_types")] if self.cloud else []
+            limited = any(done.get("verb") == "qos" for done in self.cloud)
+            types = [Read("volume_types", "volume_types")] if self.cloud else []
+            return [*types, *([volume_qos.READ] if limited else [])]
         found = [
             Read("run", "run", {"run": self.run}),
             Read("pending_restarts", "pending_restarts"),
@@ -122,8 +124,11 @@ class Undone:
                 "of clouds.yaml, by which that is taken back, found none in the site file: write "
                 "it there, or take back the hosts' part alone (--limit)"
             )
-        for done in self.cloud:
+        for done in reversed(self.cloud):
             args = done["args"]
+            if done.get("verb") == "qos":
+                changes += _qos(facts, done)
+                continue
             now = facts.of(CLOUD, "volume_types").get(args["name"])
             made = done["sign"] == "+"
             bound = (now or {}).get("volume_backend_name")
@@ -153,6 +158,21 @@ class Undone:
                 )
             )
         return changes
+
+
+def _qos(facts: Facts, done: dict[str, Json]) -> list[Change]:
+    """What a run did to a type's QoS specs, backwards."""
+    made = done["sign"] == "+"
+    args = volume_qos.undone(done["args"], made, facts.of(CLOUD, volume_qos.READ.id))
+    if not args:
+        return []
+    words = [f"as before: {', '.join(args['was'])}"] if args["was"] else []
+    words += [] if args["bound"] else [f"no longer for type {args['name']}"]
+    sentence = "take away" if made else "; ".join(words)
+    sign, name = "-" if made else "~", args["name"]
+    return [
+        Change(CLOUD, done["thing"], sentence, sign, "no_qos", args, 0, kind="qos", subject=name)
+    ]
 
 
 def _host(

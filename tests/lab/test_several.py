@@ -2,7 +2,7 @@
 
 import pytest
 
-from fabfile.cloud import connection
+from fabfile.cloud import connection, qos
 
 from .conftest import ACCESS, inv, on, result
 
@@ -127,14 +127,19 @@ def test_a_second_backend_comes_beside_one_that_has_volumes(lab, api, site):
     api.block_storage.wait_for_delete(volume, 2, 120)
 
 
-def test_a_backend_with_a_zone_is_in_it_and_so_is_its_type(api, site):
-    words = site(*SEVERAL, ("extra_specs", 'availability_zone = "z2"\nextra_specs'))
+def test_a_backend_with_a_zone_and_limits_has_them_and_so_has_its_type(api, site):
+    limits = 'qos = { total_iops_sec = "5000" }'
+    more = f'availability_zone = "z2"\n{limits}\nextra_specs'
+    words = site(*SEVERAL, ("extra_specs", more))
     done = result(inv("integrate", "--yes", "--json", *words, timeout=1800))
     inv("integrate", "--check", *words)
     zones = {s.host: s.availability_zone for s in api.block_storage.services()}
     assert (zones[f"{CONTROLLER}@fast"], zones[f"{CONTROLLER}@rbd"] == "z2") == ("z2", False)
     assert types(api)["quick"]["RESKEY:availability_zones"] == "z2"
+    specs = {"consumer": "front-end", "total_iops_sec": "5000"}
+    assert qos.read(api) == {"quick": {"specs": specs, "types": ["quick"]}}
     inv("undo", "--yes", "--run", done["run"], *words, timeout=900)
+    assert qos.read(api) == {}
     inv("integrate", "--check")
 
 

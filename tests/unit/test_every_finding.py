@@ -311,6 +311,10 @@ INPUTS = [
     (test_upgrades.step({18: 3}, {16: 6}, "octopus", ctl="31.0.0", n1="2:26.2.2-1"), {}),
     (test_upgrades.step(libs={"n1": "20.2.4"}), {}),
     (test_upgrades.gone, {}),
+    (
+        lambda cloud: cloud[CLOUD].update(qos_specs={}),
+        {"site": site(cloud="c", cinder={"qos": {"total_iops_sec": "9"}})},
+    ),
     (lambda cloud: None, {"site": site(pools={"volumes": {"min_size": 1}, "images": {}})}),
     (
         lambda cloud: None,

@@ -195,6 +195,8 @@ ODD_CHANGES = (
     {"args": {"name": "rbd", "backend_name": "rbd", "was": {"x": 5}}},
     {"args": {"name": "rbd", "backend_name": "rbd", "was": ["x"]}},
     {"args": {"name": "rbd", "backend_name": "rbd", "specs": {"x": "a\nb"}}},
+    {"verb": "qos", "args": {"name": "rbd", "specs": {}, "was": {}}},
+    {"verb": "qos", "args": {"name": "rbd", "specs": {"x": 1}, "was": {}, "bound": True}},
     {"wave": "1"},
     {"diff": "x"},
 )

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from importlib import metadata, util
 from typing import Any
 
-from fabfile.cloud import holdings, volume_types
+from fabfile.cloud import holdings, qos, volume_types
 from fabfile.core import site_file
 from fabfile.core.contract import (
     CLOUD,
@@ -39,6 +39,7 @@ from fabfile.flow.terminal import outcomes
 from fabfile.model import releases
 from fabfile.report import text
 from fabfile.report.shapes import Told
+from fabfile.resources import volume_qos
 
 
 class TimedCollector(FactCollector):
@@ -129,7 +130,9 @@ def _cloud(session: Session, answers: dict[str, Json], errors: dict[tuple[str, s
         return
     try:
         connection = session.connection()
-        types = {"volume_types": volume_types.read(connection)}
+        types: dict[str, Json] = {"volume_types": volume_types.read(connection)}
+        if volume_qos.asked(session.site):
+            types["qos_specs"] = qos.read(connection)
         answers[CLOUD] = {**types, **holdings.read(connection)}
     except Stop as stop:
         errors[CLOUD, "api"] = stop
