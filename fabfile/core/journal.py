@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from fabfile.core import own_files, strict_json
 from fabfile.core.contract import BadInput, Change, Json, Plan, Ref
@@ -160,6 +161,10 @@ _EVENT: Shape = {
     "seconds?": float,
 }
 _PROOF: Shape = {**_EVENT, "name": str, "ok": bool, "detail": str, "seconds": float}
+MOST_LINES, MOST_LETTERS = 200_000, 32 << 20
+"""Of a run's record that is read: two events for each of twenty changes on 5,000 hosts."""
+UNREAD = "unread"
+"""The event behind which a record has more than is read of one."""
 _LATEST = 253402300800
 """The year 10000: what is later has no date."""
 
@@ -187,9 +192,11 @@ def read(run: str) -> tuple[list[dict[str, Json]], list[dict[str, Json]]]:
     events = _events(path) if _RUN.match(run) else []
     if not events:
         raise BadInput(f"--run: no record of {run!r} below {folder()}; see inv history")
+    most = strict_json.MOST
     try:
-        changes = strict_json.loads((path / "plan.json").read_bytes())
-    except (OSError, ValueError):
+        with own_files.opened(path / "plan.json", "a run's plan") as stream:
+            changes = strict_json.loads(stream.read(most + 1), most)
+    except (OSError, ValueError, BadInput):
         changes = []
     return events, [] if misfit(changes, CHANGES) else changes
 
@@ -199,20 +206,48 @@ def _is_proof(event: Json) -> bool:
     return isinstance(event, dict) and event.get("event") == "proof"
 
 
+def refuse_unread(run: str, events: Sequence[Mapping[str, Json]]) -> None:
+    """Raises BadInput where not all of a run's record was read, for what needs all of it."""
+    if events[-1]["event"] == UNREAD:
+        raise BadInput(f"{folder() / run / 'events.jsonl'}: {events[-1]['why']}")
+
+
 def _events(path: Path) -> list[dict[str, Json]]:
+    """What could be read of a run's events; UNREAD is the last one where there are more."""
     try:
-        lines = (path / "events.jsonl").read_bytes().splitlines()
-    except OSError:
+        with own_files.opened(path / "events.jsonl", "a run's record") as stream:
+            return _within_bounds(stream)
+    except (OSError, BadInput):
         return []
-    found = []
-    for line in lines:
-        try:
-            event = strict_json.loads(line)
-        except ValueError:
-            continue  # a run that was killed in the middle of a line
-        if (
-            not misfit(event, _PROOF if _is_proof(event) else _EVENT)
-            and 0 <= event["time"] < _LATEST
-        ):
+
+
+def _within_bounds(stream: BinaryIO) -> list[dict[str, Json]]:
+    found: list[dict[str, Json]] = []
+    lines = letters = 0
+    while line := stream.readline(MOST_LETTERS - letters + 1):
+        lines, letters = lines + 1, letters + len(line)
+        if lines > MOST_LINES or letters > MOST_LETTERS:
+            return [*found, _unread(found[-1]["time"])] if found else []
+        event = _event(line)
+        if event:
             found.append(event)
     return found
+
+
+def _unread(when: float) -> dict[str, Json]:
+    why = (
+        f"expected a record of at most {MOST_LINES} events and {MOST_LETTERS} bytes, found "
+        "more: what is behind them was not read; see what wrote so much into it, and move the "
+        "run's folder away"
+    )
+    return {"time": when, "event": UNREAD, "why": why}
+
+
+def _event(line: bytes) -> dict[str, Json] | None:
+    """The event of a line; None for what is none, as where a run was killed in a line's middle."""
+    try:
+        event = strict_json.loads(line)
+    except ValueError:
+        return None
+    shape = _PROOF if _is_proof(event) else _EVENT
+    return event if not misfit(event, shape) and 0 <= event["time"] < _LATEST else None

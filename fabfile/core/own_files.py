@@ -32,15 +32,21 @@ def read(path: Path, what: str, most: int = MOST) -> bytes:
     what: how the operator knows it, such as 'the site file'.
     """
     refuse_alterable(path, what)
-    # A pipe that nobody writes into would be waited for.
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise BadInput(f"{path}: {what}: expected a file, found something else")
+    with opened(path, what) as stream:
         found = stream.read(most + 1)
     if len(found) > most:
         raise BadInput(f"{path}: {what}: expected at most {most} bytes, found more")
     return found
+
+
+def opened(path: Path, what: str) -> BinaryIO:
+    """A file, to be read.  Raises OSError, or BadInput for what is none."""
+    # A pipe that nobody writes into would be waited for.
+    stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise BadInput(f"{path}: {what}: expected a file, found something else")
+    return cast(BinaryIO, stream)
 
 
 def new(path: Path, buffering: int = -1) -> BinaryIO:

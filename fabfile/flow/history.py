@@ -27,6 +27,7 @@ def summary(run: str, events: list[dict[str, Json]]) -> Told:
     """One run in a few words: whose, on what, how much, how long, and how it ended."""
     first, last = events[0], events[-1]
     ended, code = last["event"] == "ended", last.get("code", 1)
+    open_end = "unread" if last["event"] == journal.UNREAD else "not ended"
     return {
         "run": run,
         "site": first.get("site", ""),
@@ -34,7 +35,7 @@ def summary(run: str, events: list[dict[str, Json]]) -> Told:
         "who": first.get("who", ""),
         "changes": sum(e["event"] == "done" for e in events),
         "seconds": round(last["time"] - first["time"], 1),
-        "outcome": _OUTCOMES.get(code, str(code)) if ended else "not ended",
+        "outcome": _OUTCOMES.get(code, str(code)) if ended else open_end,
     }
 
 
@@ -113,8 +114,10 @@ def undone(run: str, site: Site, limited: Collection[str]) -> Undone:
     if not run:
         for name, events in journal.runs():
             first = events[0]
-            wrote = any(e["event"] in ("done", "begin", "unknown") for e in events)
-            if first.get("site") == site.name and first.get("task") != "undo" and wrote:
+            if first.get("site") != site.name or first.get("task") == "undo":
+                continue
+            journal.refuse_unread(name, events)
+            if any(e["event"] in ("done", "begin", "unknown") for e in events):
                 run = name
                 break
         else:
@@ -126,6 +129,7 @@ def undone(run: str, site: Site, limited: Collection[str]) -> Undone:
     except BadInput:
         return Undone(run, (), limited)  # made elsewhere: the hosts know it
     own_files.refuse_alterable(journal.folder() / run / "events.jsonl", "the record of a run")
+    journal.refuse_unread(run, events)
     whole = set(limited) >= set(site.hosts)
     cloud = [e for e in events if whole and e["event"] == "done" and e.get("host") == CLOUD]
     numbers = [event.get("step", -1) for event in cloud]

@@ -34,7 +34,10 @@ def resolved(site: Site, limit: str) -> str:
 def _failed(site: Site) -> list[str]:
     for run, events in journal.runs():
         failed = events[-1].get("failed")
-        if events[0].get("site") != site.name or failed is None:
+        if events[0].get("site") != site.name:
+            continue
+        journal.refuse_unread(run, events)
+        if failed is None:
             continue
         found = [host for host in site.hosts if host in failed]
         if not found:

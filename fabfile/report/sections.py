@@ -18,6 +18,7 @@ _KINDS = {
     "done": "good",
     "ok": "good",
     "not ended": "unsure",
+    "unread": "unsure",
     "interrupted": "unsure",
     "unknown": "unsure",
 }

@@ -13,7 +13,10 @@ _HIGH, _BAR, _STEP = 64, 12, 16
 _LONGEST = 3600
 """Seconds of the highest bar; heights grow with the logarithm."""
 _DAY_WIDE = 44
-KINDS = {"done": "good", "not ended": "unsure", "interrupted": "unsure", "unknown": "unsure"}
+KINDS = {
+    "done": "good",
+    **dict.fromkeys(("not ended", "unread", "interrupted", "unknown"), "unsure"),
+}
 """What an outcome looks like; every other one is bad."""
 
 

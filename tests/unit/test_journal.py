@@ -2,15 +2,17 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import stat
+import tracemalloc
 
 import pytest
 
-from fabfile.core import journal
+from fabfile.core import journal, strict_json
 from fabfile.core.contract import BadInput, Change, Plan, Ref, Secret
-from fabfile.flow import history
+from fabfile.flow import history, limit
 
 from .states import HOSTS, site
 
@@ -271,3 +273,75 @@ def test_without_a_home_it_says_how_to_name_a_folder(monkeypatch):
     monkeypatch.setattr("os.getuid", lambda: 4294960000)
     with pytest.raises(BadInput, match="set HOME, or name a folder by XDG_STATE_HOME"):
         journal.folder()
+
+
+def a_line(letters):
+    """A whole event of so many bytes."""
+    head, tail = b'{"time": 1.0, "event": "failed", "host": "n1", "why": "', b'"}\n'
+    return head + b"x" * (letters - len(head) - len(tail)) + tail
+
+
+SMALL = b'{"time":1,"event":""}\n'
+
+
+@pytest.fixture
+def bounds(monkeypatch):
+    """Small ones, of each kind its own."""
+    monkeypatch.setattr(journal, "MOST_LETTERS", 1 << 16)
+    monkeypatch.setattr(journal, "MOST_LINES", 500)
+    monkeypatch.setattr(strict_json, "MOST", 1 << 16)
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+BEYOND = {
+    "of small events": lambda most: GOOD + SMALL * (most // len(SMALL) + 1),
+    "one event too long": lambda most: GOOD + a_line(most),
+    "a line that never ends": lambda most: GOOD + b"x" * most,
+    "events, then zeros": lambda most: GOOD + SMALL + bytes(most),
+    "empty lines": lambda most: GOOD + b"\n" * most,
+    "its end is there, and too late": lambda most: GOOD + a_line(most) + ENDED,
+}
+
+
+@pytest.mark.parametrize("found", BEYOND.values(), ids=BEYOND)
+def test_a_record_beyond_the_bound_is_read_that_far_and_said(home, bounds, found, capsys):
+    keep("r1", found(40 * journal.MOST_LETTERS))
+    keep("r0", GOOD + b'{"time": 2.0, "event": "done", "host": "n9"}\n' + ENDED)
+    before = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    assert history.show("r1", False) == history.history(False) == 0
+    assert tracemalloc.get_traced_memory()[1] - before < 12 * journal.MOST_LETTERS
+    said = capsys.readouterr().out
+    assert "expected a record of at most 500 events and 65536 bytes, found more" in said
+    assert re.search(r"r1 .* unread ", said) and re.search(r"r0 .* done ", said)
+    for run in ("", "r1"):  # not r0, which is older
+        with pytest.raises(BadInput, match="r1/events.jsonl: expected a record of at most"):
+            history.undone(run, site(name="lab"), set(HOSTS))
+    with pytest.raises(BadInput, match="r1/events.jsonl: expected a record of at most"):
+        limit.resolved(site(name="lab"), "@failed")
+
+
+@pytest.mark.parametrize("letters", [0, -1])
+def test_a_record_up_to_the_bound_is_read_whole(home, bounds, letters):
+    keep("r1", GOOD + a_line(journal.MOST_LETTERS - len(GOOD) - len(ENDED) + letters) + ENDED)
+    assert [e["event"] for e in journal.read("r1")[0]] == ["run", "failed", "ended"]
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "plan.json"])
+def test_what_is_no_file_is_not_waited_for(home, name):
+    keep("r1", GOOD + ENDED, b"[]")
+    (journal.folder() / "r1" / name).unlink()
+    os.mkfifo(journal.folder() / "r1" / name)
+    assert [run for run, _ in journal.runs()] == ["r1"] * (name != "events.jsonl")
+    if name != "events.jsonl":
+        assert journal.read("r1")[1] == []
+
+
+def test_a_plan_beyond_the_bound_is_none(home, bounds):
+    keep("r1", GOOD + ENDED, change_of() + b" " * 40 * strict_json.MOST)
+    before = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    assert journal.read("r1")[1] == []
+    assert tracemalloc.get_traced_memory()[1] - before < 12 * strict_json.MOST
