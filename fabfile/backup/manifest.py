@@ -19,7 +19,7 @@ from fabfile.core.remote import backup_paths
 
 FORMAT = 1
 LARGEST = 64 * 1024 * 1024
-"""Bytes: 100,000 files and as many tables are 20 MB of it."""
+"""Bytes: those of a few hosts of backup_paths.MOST files each are a fourth of it."""
 _MOST = 200_000
 _MOST_FAULTS = 5
 
@@ -75,7 +75,7 @@ class _Held(_Table):
 
     size: _Number
     sha256: _Sha256
-    files: dict[str, Json] = Field(max_length=_MOST)
+    files: dict[str, Json] = Field(max_length=backup_paths.MOST)
     left: list[_Line] = Field([], max_length=_MOST)
     units: list[_Unit] = Field(max_length=_MOST)
     versions: dict[_Name, _Version] = Field(max_length=_MOST)

@@ -10,6 +10,7 @@ One tar, through zstd and age, and out: nothing of it is ever whole in memory or
 Python 3.6, standard library alone.
 """
 
+import itertools
 import json
 import os
 import re
@@ -23,6 +24,8 @@ from .digests import Digests
 from .processes import Failed, Program
 
 PIECE = 4 * 1024 * 1024
+LARGEST_MANIFEST = 8 * 1024 * 1024 - 4096
+"""Bytes: the operator's machine hears it in one message, of which it takes no more."""
 TRIES = 3
 
 
@@ -50,6 +53,10 @@ def create(talk, asker, run, recipients, folders, said, commands, dumped, about)
     )
 
 
+class _TooMany(Exception):
+    """There are more files and folders than a backup has room for."""
+
+
 class _Making:
     """One backup on its way."""
 
@@ -60,7 +67,7 @@ class _Making:
             self._age += ["-r", recipient]
         self._zstd = [processes.first_of(("zstd",)), "-q", "-1", "-c"]
         self._target, self._folders = None, ()
-        self.files, self.left = {}, []  # type: ignore[var-annotated]
+        self.files, self.left, self._seen = {}, [], 0  # type: ignore[var-annotated]
 
     def backup(self, folders, said, commands, dumped, about):
         with Program(self._zstd, transfer.LONGEST, stdin=subprocess.PIPE) as zstd:  # noqa: SIM117
@@ -87,8 +94,7 @@ class _Making:
     def _members(self, folders, said, commands, dumped, about):
         manifest = dict(about, format=1, host=places.as_text(os.uname()[1]), time=int(time.time()))
         self._folders = folders
-        for folder in folders:
-            self._folder(folder)
+        self._all_below(folders)
         for name, text in said.items():
             self._member("said/" + name, text.encode("utf-8"))
         for name, argv in commands.items():
@@ -96,9 +102,21 @@ class _Making:
         if dumped:
             manifest["database"] = self._databases(**dumped)
         manifest["files"], manifest["left"] = self.files, self.left
-        self._member("manifest.json", json.dumps(manifest, sort_keys=True).encode("ascii"))
+        self._member("manifest.json", _as_json(manifest))
         self._put(bytes(2 * tarfile.BLOCKSIZE))
         return manifest
+
+    def _all_below(self, folders):
+        for folder in folders:
+            before = self._seen
+            try:
+                self._folder(folder)
+            except _TooMany:
+                seen = (backup_paths.MOST, folder, self._seen - before)
+                raise Failed(
+                    "expected at most %d files and folders to back up, found more; below %s are at "
+                    "least %d: take away there what is no configuration" % seen
+                )
 
     # Members of the tar
 
@@ -142,6 +160,15 @@ class _Making:
             self._leave("%s: %s is no name in UTF-8" % (path, places.as_text(name)))
             return None
 
+    def _names(self, path, there):
+        """The names that are in a folder, in their order.  Raises _TooMany."""
+        found = list(itertools.islice(there.names(there.name), backup_paths.MOST - self._seen + 1))
+        self._seen += len(found)
+        if self._seen > backup_paths.MOST:
+            raise _TooMany()
+        texts = [self._text(path, name) for name in sorted(found)]
+        return [name for name in texts if name is not None]
+
     def _entry(self, path, there, seen):
         """Puts one file, folder or link in; the names that are in a folder."""
         if path in self.files:
@@ -158,8 +185,7 @@ class _Making:
             about.update(type=tarfile.SYMTYPE, linkname=target)
             entry = ["link", "0777"] + owner[1:] + [target]
         elif stat.S_ISDIR(seen.st_mode):
-            found = [self._text(path, name) for name in sorted(there.names(there.name))]
-            names = [name for name in found if name is not None]
+            names = self._names(path, there)
             about.update(type=tarfile.DIRTYPE)
             entry = ["directory"] + owner + [""]
         elif stat.S_ISREG(seen.st_mode):
@@ -231,6 +257,19 @@ class _Making:
         if not digests.complete:
             raise Failed("the dump ends without its last line")
         return size
+
+
+def _as_json(manifest):
+    """A manifest's bytes.  Raises Failed for more of them than go into one message."""
+    data = json.dumps(manifest, sort_keys=True).encode("ascii")
+    if len(data) > LARGEST_MANIFEST:
+        tables = manifest.get("database", {}).get("tables", {})
+        raise Failed(
+            "the names of %d files and folders, and of %d tables, are a manifest of %d bytes; "
+            "expected at most %d: take away in the folders what is no configuration"
+            % (len(manifest["files"]), len(tables), len(data), LARGEST_MANIFEST)
+        )
+    return data
 
 
 def _end_of_dump(program):

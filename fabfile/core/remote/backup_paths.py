@@ -8,6 +8,10 @@ Python 3.6, standard library alone.
 import os
 import re
 
+MOST = 50_000
+"""Files, folders and links of one host; one of OpenStack's has hundreds.
+
+The operator's machine hears of them in one line, which has room for no more (8 MiB)."""
 MODE = 0o775
 """The bits of a mode that are kept: no set-uid, set-gid, sticky; nothing that all may write."""
 _MODE = re.compile(r"0[0-7][0-7][0145]")

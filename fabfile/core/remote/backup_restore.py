@@ -22,6 +22,7 @@ from .throwaway import Throwaway, datadir
 _MOST_NAMED = 8
 _ORDER = ("files", "said", "users.sql", "sql", "manifest.json")
 """The members of a backup, as they follow each other."""
+_MOST_SAID = 64
 _SAID = re.compile(r"said/[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 _TYPES = {"file": tarfile.REGTYPE, "directory": tarfile.DIRTYPE, "link": tarfile.SYMTYPE}
 _LARGEST_MANIFEST = 64 * 1024 * 1024
@@ -37,6 +38,11 @@ def restore(talk, asker, run, identity, manifest, folders, keep):
     {'folder': the throwaway server's, or '', 'staged': where the files are, 'tables': how many}.
     """
     held = manifest["files"]
+    if len(held) > backup_paths.MOST:
+        raise Failed(
+            "the backup holds what none holds: %d files and folders, where at most %d are expected"
+            % (len(held), backup_paths.MOST)
+        )
     strange = [backup_paths.fault(path, held[path], held, folders) for path in sorted(held)]
     if any(strange):
         raise Failed("the backup holds what none holds: " + next(filter(None, strange)))
@@ -61,7 +67,8 @@ class _Taking:
         self._talk, self._asker, self._staged = talk, asker, staged
         self._manifest = manifest
         self._inner, self._load, self._digests = None, None, None
-        self._seen, self._place, self._pieces, self._size = set(), 0, 0, 0  # type: ignore[var-annotated]
+        self._place, self._said, self._pieces, self._size = 0, 0, 0, 0
+        self._seen = set()  # type: ignore[var-annotated]
         self._sandbox = sandbox.Sandbox()
 
     def all(self, run, identity, keep):
@@ -196,7 +203,8 @@ class _Taking:
             raise Failed("the backup is broken: %s is not expected there" % member.shown)
         if top != "files" and member.type != tarfile.REGTYPE:
             raise Failed("the backup is broken: %s is not a file" % member.shown)
-        self._seen.add(member.name)
+        if top != "sql":  # of these there are as many as the dump needs, in their own order
+            self._seen.add(member.name)
         self._place = _ORDER.index(top)
 
     def _member(self, member):
@@ -208,6 +216,9 @@ class _Taking:
         elif member.name == "manifest.json":
             self._inner = json.loads(member.read(_LARGEST_MANIFEST).decode("ascii"))
         elif member.name == "users.sql" or _SAID.fullmatch(member.name):
+            self._said += top == "said"
+            if self._said > _MOST_SAID:
+                raise Failed("the backup is broken: more than %d members of said/" % _MOST_SAID)
             self._stage(member.name, member.read(files.LARGEST))
         else:
             raise Failed("the backup is broken: %s is not expected there" % member.shown)
@@ -228,7 +239,8 @@ class _Taking:
         self._pieces += 1
         self._size += member.size
         held = self._manifest.get("database")
-        if not held or member.name != "sql/%06d" % self._pieces or self._size > held["size"]:
+        expected = held and member.size and member.name == "sql/%06d" % self._pieces
+        if not expected or self._size > held["size"]:
             raise Failed("the backup is broken: %s is not the manifest's" % member.shown)
         for data in member.pieces():
             self._digests.feed(data)
