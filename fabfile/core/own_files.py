@@ -91,10 +91,15 @@ def refuse_alterable(path: Path, what: str) -> None:
 def refuse_readable(path: Path, what: str) -> None:
     """As refuse_alterable, and where others may read a key.  Raises OSError."""
     refuse_alterable(path, what)
+    if why := readable(path):
+        raise BadInput(f"{path}: {what}: {why}")
+
+
+def readable(path: Path) -> str:
+    """That others may read a key, and what mends it; '' where they may not.  Raises OSError."""
     mode = path.stat().st_mode & 0o777
-    if mode & 0o077:
-        mend = f"chmod 600 {shlex.quote(str(path))}"
-        raise BadInput(f"{path}: {what}: others may read it (mode {mode:04o}); {mend}")
+    mend = f"chmod 600 {shlex.quote(str(path))}"
+    return f"others may read it (mode {mode:04o}); {mend}" if mode & 0o077 else ""
 
 
 def fault(path: Path) -> tuple[str, str, str] | None:

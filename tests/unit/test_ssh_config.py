@@ -2,14 +2,18 @@
 
 import os
 import random
+import re
 import shutil
 import subprocess
+import types
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from fabfile.core import ssh, ssh_config
 from fabfile.core.contract import BadInput, Host
+from fabfile.core.ssh import connecting
 
 SSH = shutil.which("ssh")
 COMPARED = (
@@ -324,3 +328,81 @@ def test_a_large_file_is_looked_up_quickly(tmp_path):
     found = configuration(tmp_path, text + "Host *\n  User ops\n")
     hosts = [found.lookup(f"n{n}") for n in range(0, 5000, 5)]
     assert hosts[-1] == {"hostname": "10.0.19.131", "user": "ops"}
+
+
+# Keys that others may read
+
+PRIVATE = b"-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n"
+NOT_FOR_OTHERS = [
+    pytest.param(b"-----BEGIN RSA PRIVATE KEY-----\n", 0o640, id="the group"),
+    pytest.param(PRIVATE, 0o604, id="all"),
+    pytest.param(PRIVATE, 0o620, id="written by the group"),
+    pytest.param(PRIVATE, 0o610, id="any right"),
+]
+FOR_US_ALONE = [
+    pytest.param(PRIVATE, 0o600, id="ours"),
+    pytest.param(PRIVATE, 0o400, id="ours, not to be written"),
+    pytest.param(PRIVATE, 0o700, id="ours, and a program"),
+    pytest.param(b"ssh-ed25519 AAAA op@x\n", 0o644, id="a public key"),
+    pytest.param(b"", 0o644, id="nothing"),
+    pytest.param(None, 0, id="not there"),
+]
+
+
+def a_key(folder, data, mode):
+    path = folder / "id x"
+    if data is not None:
+        path.write_bytes(data)
+        path.chmod(mode)
+    return path
+
+
+def fleet_with(folder, key):
+    configuration(folder, f'Host n1\n  IdentityFile ~/none\n  IdentityFile "{key}"\n')
+    return ssh.Fleet([Host("n1", ("compute",))], ssh_config=folder / "config")
+
+
+@pytest.mark.parametrize("data, mode", NOT_FOR_OTHERS)
+def test_a_key_that_others_may_read_is_named_before_anything_connects(tmp_path, data, mode):
+    key = a_key(tmp_path, data, mode)
+    said = f"n1: its SSH configuration: IdentityFile: {key}: a private key: others may read it "
+    said += f"(mode {mode:04o}); chmod 600 '{key}'"
+    with pytest.raises(BadInput, match=re.escape(said)):
+        fleet_with(tmp_path, key)._connection("n1")
+
+
+@pytest.mark.parametrize("data, mode", FOR_US_ALONE)
+def test_a_key_that_ssh_would_use_is_none_to_be_named(tmp_path, data, mode):
+    assert fleet_with(tmp_path, a_key(tmp_path, data, mode))._connection("n1")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="gives a file to another user")
+def test_a_key_of_another_user_is_as_ssh_takes_it(tmp_path):
+    key = a_key(tmp_path, PRIVATE, 0o644)
+    os.chown(key, 65534, 65534)
+    assert fleet_with(tmp_path, key)._connection("n1")
+
+
+@pytest.mark.parametrize("open_", [True, False])
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed here")
+def test_it_is_what_openssh_says_of_that_key(tmp_path, open_):
+    """ssh-keygen -y loads a private key by the same function as ssh."""
+    key = tmp_path / "k"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    key.chmod(0o644 if open_ else 0o600)
+    done = subprocess.run(
+        ["ssh-keygen", "-y", "-f", key], check=False, capture_output=True, text=True
+    )
+    refused = "UNPROTECTED PRIVATE KEY FILE" in done.stderr
+    assert refused == bool(connecting.open_key(key)) == open_
+
+
+def test_a_key_that_nobody_named_is_left_out_and_said_where_the_login_is_refused(tmp_path):
+    client, key = connecting.Client(), a_key(tmp_path, PRIVATE, 0o644)
+    client.keys = {}
+    for _ in range(2):
+        with pytest.raises(connecting.OpenKey, match="others may read it"):
+            client._key_from_filepath(str(key), paramiko.Ed25519Key, None)
+    connection = types.SimpleNamespace(host="10.0.0.1", port=22, user="op", client=client)
+    why = connecting.fault("n1", paramiko.AuthenticationException("no"), connection)
+    assert f"check the key; not used: {key}: a private key: others may read it" in why.found

@@ -245,6 +245,9 @@ class Fleet:
                 f"{name}: its SSH configuration: Port: expected a number from 1 to 65535, found "
                 f"{port[:80]}"
             )
+        for path in looked_up.get("identityfile", ()):
+            if why := connecting.open_key(Path(path)):
+                raise BadInput(f"{name}: its SSH configuration: IdentityFile: {why}")
         arguments = {
             "banner_timeout": 15,
             "auth_timeout": connecting.LOGIN,

@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import paramiko
 from fabric import Config, Connection
 
-from fabfile.core import known_hosts, ssh_config
+from fabfile.core import known_hosts, own_files, ssh_config
 from fabfile.core.contract import (
+    BadInput,
     Json,
     LoginRefused,
     NoSession,
@@ -34,6 +37,8 @@ SESSION = 20
 """Seconds in which a session is to open after a login, and a command to begin in it."""
 LOGIN = 15
 """Seconds in which a login is to be answered."""
+_HEAD = 256
+"""Bytes of a file that say whether it is a private key."""
 IDLE = 30.0
 """Seconds between two looks of a connection's thread, of which a kept one is nothing but."""
 
@@ -103,10 +108,31 @@ class SharingConfig(Config):
         return {**known, "ssh_config": self.base_ssh_config}
 
 
+class OpenKey(paramiko.SSHException):
+    """A private key that others may read: as ssh, we do not use it."""
+
+
+def open_key(path: Path) -> str:
+    """Why ssh would not use a file as a private key: others may read it; '' where it would.
+
+    As ssh has it (sshkey_perm_ok in authfile.c): of one's own files alone.  IdentityFile may name a
+    public key, whose other half an agent holds.
+    """
+    try:
+        if path.stat().st_uid != os.getuid() or not (why := own_files.readable(path)):
+            return ""
+        with own_files.opened(path, "a key") as stream:
+            is_private = b"PRIVATE KEY" in stream.read(_HEAD)
+    except (OSError, BadInput):
+        return ""
+    return f"{path}: a private key: {why}" if is_private else ""
+
+
 class Client(paramiko.SSHClient):
     """Paramiko's, which reads each private key once for all connections of a fleet.
 
-    An RSA key takes 140 ms to read; a file is tried as each type of key in turn.
+    An RSA key takes 140 ms to read; a file is tried as each type of key in turn.  One that others
+    may read is left out, which Paramiko would use.
     """
 
     keys: ReadKeys
@@ -117,6 +143,8 @@ class Client(paramiko.SSHClient):
         at = (filename, klass, password)
         if at not in self.keys:
             try:
+                if why := open_key(Path(filename)):
+                    raise OpenKey(why)
                 self.keys[at] = super()._key_from_filepath(filename, klass, password)
             except (paramiko.SSHException, OSError) as error:
                 self.keys[at] = error
@@ -200,7 +228,8 @@ def given_up(give_up: Callable[[], object]) -> Iterator[threading.Event]:
 
     def too_late() -> None:
         late.set()
-        give_up()
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            give_up()  # the other end may have gone meanwhile
 
     timer = threading.Timer(SESSION, too_late)
     timer.daemon = True
@@ -220,16 +249,19 @@ def fault(name: str, error: Exception, connection: Connection) -> Unreachable:
             found=f"the host key of {where} is not the one in known_hosts",
             advice="nothing was sent",
         )
-    transport = connection.client.get_transport()
+    client = connection.client
+    transport = client.get_transport()
     spoke = bool(transport and transport.remote_version)
     if isinstance(error, paramiko.AuthenticationException) and "timeout" in str(error).lower():
         said = f"{where} does not answer the login of user {connection.user} within {LOGIN} s"
         return NoSession(host=name, found=said, advice=_SLOW_LOGIN)
     ended_at_login = spoke and "No existing session" in str(error)
     if isinstance(error, paramiko.AuthenticationException) or ended_at_login:
+        keys = client.keys.values() if isinstance(client, Client) else ()
+        left = sorted({f"; not used: {key}" for key in keys if isinstance(key, OpenKey)})
         return LoginRefused(
             host=name,
-            found=f"{where} refuses user {connection.user}: check the key",
+            found=f"{where} refuses user {connection.user}: check the key{''.join(left)}",
             advice="an agent with many keys needs IdentityFile and IdentitiesOnly in the SSH "
             "configuration",
         )
