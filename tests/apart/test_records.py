@@ -135,7 +135,7 @@ class Writer:
         self.going = False
         self.thread.join()
         self.process.stdin.close()
-        self.process.wait(30)
+        self.process.wait(300)  # what is in the pipe is still carried out
 
 
 DUMPS = int(os.environ.get("STACKRBD_DUMPS", "5"))
