@@ -396,7 +396,10 @@ class User:
 
         Nova has reserved it when the call returns (up to microversion 2.100).
         """
-        self._compute.create_volume_attachment(server, volume_id=volume.id)
+        self._once(
+            lambda: self._compute.create_volume_attachment(server, volume_id=volume.id),
+            lambda: volume.id in {o.volume_id for o in self._compute.volume_attachments(server)},
+        )
         try:
             self.volume_when(volume, "in-use", fatal=("available",))
         except Unproved as error:
@@ -405,6 +408,21 @@ class User:
                 f"{error}; expected in-use; Nova gave up: {more or 'no reason'}; see "
                 f"nova-compute's log on {where}"
             ) from error
+
+    @staticmethod
+    def _once(ask: Callable[[], object], is_begun: Callable[[], bool]) -> None:
+        """Asks Nova for what it does once alone.
+
+        The session asks again when a connection breaks, and the first time may have come through:
+        then the second one is refused.
+        """
+        from openstack.exceptions import HttpException  # noqa: PLC0415 (slow to load)
+
+        try:
+            ask()
+        except HttpException as error:
+            if error.status_code not in (400, 404, 409) or not is_begun():
+                raise
 
     def _last_action(self, server: Server, kind: str) -> str:
         """The end of what Nova noted about the server's last action of this kind."""
@@ -416,7 +434,12 @@ class User:
 
     def migrate(self, server: Server, to: Hypervisor) -> Server:
         """The instance, after a live migration to this hypervisor."""
-        self._compute.live_migrate_server(server, host=service_host(to), block_migration="auto")
+        self._once(
+            lambda: self._compute.live_migrate_server(
+                server, host=service_host(to), block_migration="auto"
+            ),
+            lambda: self._compute.get_server(server.id).task_state == "migrating",
+        )
         now = self.until(
             f"nova: live migration of server {server.name} to {to.name}",
             lambda: self._compute.get_server(server.id),
@@ -435,7 +458,10 @@ class User:
 
     def detach(self, server: Server, volume: Volume) -> None:
         """Detach while the instance runs."""
-        self._compute.delete_volume_attachment(server, volume)
+        self._once(
+            lambda: self._compute.delete_volume_attachment(server, volume),
+            lambda: self._storage.get_volume(volume.id).status in ("detaching", "available"),
+        )
         self.volume_when(volume, "available")
 
     def delete_server(self, server: Server, volume: Volume) -> None:

@@ -250,7 +250,7 @@ def seen(site: Site, facts: Facts) -> Cluster:
         older=tuple(filter(None, map(_older, _ranked(monmap)))),
         release=release(facts, admin),
         pools={pool["pool_name"]: pool for pool in pools},
-        users={user["entity"]: user for user in users},
+        users={user["entity"]: {"caps": {}, **user} for user in users},
     )
 
 

@@ -151,6 +151,11 @@ def caps(**altered_caps):
     return lambda cloud: altered(cloud, "ceph01", "ceph.users", change)
 
 
+def capless(cloud):
+    """A user whose caps nobody ever set: Ceph lists none."""
+    altered(cloud, "ceph01", "ceph.users", lambda document: document["auth_dump"][0].pop("caps"))
+
+
 def ceph_conf(text=clouds.CEPH_CONF, mode="0644", host="n1"):
     return lambda cloud: cloud[host].update({"ceph.conf": file(text, mode=mode)})
 
@@ -281,6 +286,7 @@ def test_what_the_resources_find(change, severity, code, mend):
         (caps(mon="allow r"), "exclusive lock"),
         (caps(osd="profile rbd pool=volumes"), "pool images cannot be read"),
         (caps(osd="profile rbd-read-only pool=images"), "pool volumes cannot be written"),
+        (capless, "pool volumes cannot be written"),
         (lacks("qemu-block-extra"), "qemu's rbd driver"),
         (ceph_conf(mode="0600"), "QEMU"),
         (keyring(f"[client.volumes]\nkey = {IMAGES}\n"), "the key of client.images"),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import SimpleNamespace as Thing
 
 import pytest
+from openstack.exceptions import HttpException
 
 from fabfile.cloud import checks, proof, rbd, user, waiting
 from fabfile.cloud.leftovers import MARK
@@ -104,6 +105,12 @@ def test_require_names_all_that_failed():
 UP = {"state": "up", "status": "enabled"}
 
 
+def refusal(text, status):
+    error = HttpException(text)
+    error.status_code = status
+    return error
+
+
 class Cloud:
     """Plays Nova, Cinder and Glance as far as the proof asks them, and no more."""
 
@@ -114,6 +121,8 @@ class Cloud:
         self.console = ["stackrbd-guest: up", line]
         self.attached_status = "in-use"
         self.interrupt = False
+        self.attachments = []
+        self.twice, self.lost = 0, False  # an answer to a second try; that the first one was lost
         self.nodes = {"c1": [UP], "c2": [UP]}
         self.compute = self.block_storage = self.image = self
 
@@ -196,9 +205,17 @@ class Cloud:
 
     def create_volume_attachment(self, server, volume_id):
         self.held[volume_id].status = self.attached_status
+        self.attachments.append(Thing(server=server.id, volume_id=volume_id))
+        if self.twice:
+            raise refusal("already attached", self.twice)
+
+    def volume_attachments(self, server):
+        return [one for one in self.attachments if one.server == server.id and not self.lost]
 
     def delete_volume_attachment(self, server, volume):
         self.held[volume.id].status = "available"
+        if self.twice:
+            raise refusal("no such attachment", 404)
 
     def get_server_console_output(self, server, length):
         return {"output": "\n".join(self.console)}
@@ -259,6 +276,18 @@ def test_all_is_proved_on_every_compute_and_nothing_stays(settings):
     assert len(found) == 3 + 1 + 2 * (1 + 7)
     assert cloud.held == {}
     assert all(gone.startswith("id-stackrbd-proof-r1-") for gone in cloud.deleted)
+
+
+@pytest.mark.parametrize(
+    "status, lost, proved",
+    [(400, False, True), (409, False, True), (400, True, False), (503, False, False)],
+)
+def test_what_the_session_asks_twice_is_done_once(settings, status, lost, proved):
+    """The first answer was lost with its connection; the second one is a refusal."""
+    cloud = Cloud()
+    cloud.twice, cloud.lost = status, lost
+    found = failed(proof.prove(cloud, settings, ceph_of(), lambda text: None))
+    assert (found == {}) is proved, found
 
 
 def test_a_guest_that_reads_back_something_else_is_a_failure(settings):
