@@ -162,11 +162,14 @@ class Scheduler:
             _write(line, {"compression": None, "python": python, "pickle-protocol": 5})
             _read(line, time.monotonic() + self._timeout)
             _write(line, {**message, "reply": True})
-            frames = _read(line, time.monotonic() + patience)
-        found = _unpacked(frames[0])
-        if not isinstance(found, dict):
-            raise _Shape("a scheduler's answer")
-        return found, frames
+            return _answer(_read(line, time.monotonic() + patience))
+
+
+def _answer(frames: list[bytes]) -> tuple[dict[Any, Any], list[bytes]]:
+    found = _unpacked(frames[0])
+    if not isinstance(found, dict):
+        raise _Shape("a scheduler's answer")
+    return found, frames
 
 
 def _result(mark: Any, frames: list[bytes]) -> bytes:

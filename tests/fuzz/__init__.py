@@ -2,5 +2,5 @@
 
     python -m tests.fuzz [--inputs N] [--seed WORD] [--only TARGET] [--case SEED/TARGET/NUMBER]
 
-mutation.py damages an input, targets.py names what is fed with it, runner.py judges the outcome.
+mutation.py damages an input, targets/ names what is fed with it, runner.py judges the outcome.
 """
