@@ -4,6 +4,8 @@ The prefix is unreachable by any other way from before the first host until afte
 the last one: with the bridge down, packets would else leave by the default route.
 """
 
+import json
+
 from lab.places import SUFFIX
 from lab.programs import run, succeeds
 from lab.topology import Topology
@@ -38,6 +40,12 @@ def link_of(host: str) -> str:
     One of more than the kernel's 15 characters is the link's alternative name.
     """
     return f"vb-{machine_of(host)}"
+
+
+def ends_of(host: str) -> tuple[str, str]:
+    """(the kernel's own name of a host's link, the bridge that it is on, or '')."""
+    (seen,) = json.loads(run(["ip", "-json", "link", "show", "dev", link_of(host)]))
+    return seen["ifname"], seen.get("master", "")
 
 
 def machine_of(host: str) -> str:

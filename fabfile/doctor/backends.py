@@ -335,10 +335,10 @@ def _fleeting(site: Site, looked: Looked) -> Iterator[Finding]:
 
 def _keys(site: Site, looked: Looked) -> set[str]:
     """Fingerprints of the keys that Ceph has of the site's clients."""
-    answer = looked.seen(site.admin.name, "ceph.users")
-    users = json.loads(answer["out"])["auth_dump"] if answer else ()
-    ours = {f"client.{name}" for name in site.clients}
-    return {user["key"] for user in users if user["entity"] in ours and user.get("key")}
+    admin = site.admin.name
+    users = cluster.users(looked.facts, admin) if looked.seen(admin, "ceph.users") else {}
+    ours = [users.get(f"client.{name}", {}) for name in site.clients]
+    return {user["key"] for user in ours if user.get("key")}
 
 
 def _left_out(site: Site, looked: Looked) -> Iterator[Finding]:

@@ -392,8 +392,7 @@ def _other_settings(site: Site, looked: Looked) -> Iterator[Finding]:
 
 def _users(site: Site, looked: Looked) -> Iterator[Finding]:
     admin = site.admin.name
-    answer = looked.seen(admin, "ceph.users")
-    users = {u["entity"]: u.get("caps", {}) for u in json.loads(answer["out"])["auth_dump"]}
+    users = {u: told.get("caps", {}) for u, told in cluster.users(looked.facts, admin).items()}
     release = versions.of_cluster(site, looked)
     for name in site.clients:
         caps = users.get(f"client.{name}", {})

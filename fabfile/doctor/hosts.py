@@ -22,6 +22,7 @@ from fabfile.doctor.observation import Looked
 from fabfile.model import sudo_log
 from fabfile.model.platforms import Platform
 from fabfile.model.site import Site
+from fabfile.resources import guest_kernel
 
 SKEW, BAD_SKEW = 5.0, 60.0
 """Seconds: cephx and Keystone bear some; after 60 Nova and Cinder call a service down."""
@@ -142,23 +143,11 @@ def _sudo(host: str, seen: Seen) -> Iterator[Finding]:
 
 def _here(looked: Looked) -> Iterator[Finding]:
     told = looked.here
-    if told.get("guest") and looked.facts.release.get("nova", {}).get("inspects_kernels"):
-        yield Finding(
-            WARNING,
-            "here.guest",
-            (HERE,),
-            "verify.guest",
-            f"bytes 510 and 511 are 55 aa in {', '.join(told['guest'])}",
-            "no boot sector's mark in a kernel",
-            "this release's Nova takes it for a disk: the canary's live migration would end with "
-            "'Image does not pass safety check: mbr'",
-            (
-                words(
-                    "write zeros to these two bytes (QEMU asks no kernel for them; lab/guest.py "
-                    "does it), or name verify.image in place of the guest"
-                ),
-            ),
-        )
+    stop = guest_kernel.refusal(told.get("guest", ()), looked.facts.release.get("nova", {}))
+    if stop:
+        mend = (words(stop.advice),)
+        about = (stop.subject, stop.found, stop.expected, stop.why)
+        yield Finding(WARNING, "here.guest", (HERE,), *about, mend)
     for name, least in (("fabric", (3, 2)), ("invoke", (2, 2))):
         version = told.get(name, "")
         if version and tuple(int(n) for n in re.findall(r"\d+", version)[:2]) < least:

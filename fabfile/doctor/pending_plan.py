@@ -6,7 +6,6 @@ some answers are missing; has no rule of its own about what must be true.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +16,7 @@ from fabfile.doctor.observation import Looked, calm
 from fabfile.model.site import Site
 from fabfile.resources import (
     chain,
+    cluster,
     in_force,
     libvirt_secret,
     secret_uuid,
@@ -110,11 +110,11 @@ def findings(site: Site, looked: Looked, planned: Planned) -> list[Finding]:
 
 def is_unconnected(site: Site, looked: Looked) -> bool:
     """Whether nothing of the identity is anywhere yet."""
-    answer = looked.seen(site.admin.name, "ceph.users")
-    if answer is None:
+    admin = site.admin.name
+    if looked.seen(admin, "ceph.users") is None:
         return False
-    users = {user["entity"] for user in json.loads(answer["out"])["auth_dump"]}
-    if users & {f"client.{name}" for name in site.clients}:
+    users = cluster.users(looked.facts, admin)
+    if any(f"client.{name}" in users for name in site.clients):
         return False
     hosts = looked.facts.hosts.values()
     found = [in_force.options(seen, name) for seen in hosts for name in ("cinder", "nova")]

@@ -7,7 +7,6 @@ the resources resolve; where they cannot, what most places say.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from fabfile.core.contract import CLOUD, Json
 from fabfile.doctor.observation import Looked
 from fabfile.model.deployment import Binding
 from fabfile.model.site import Site
-from fabfile.resources import keyrings, libvirt_secret, secret_uuid
+from fabfile.resources import cluster, keyrings, libvirt_secret, secret_uuid
 from fabfile.resources.domains import disks
 
 
@@ -113,11 +112,10 @@ def _keyring(binding: Binding, seen: Mapping[str, Json]) -> tuple[str, str]:
 
 
 def _ceph(site: Site, looked: Looked, client: str) -> Iterator[Place]:
-    answer = looked.seen(site.admin.name, "ceph.users")
-    if answer:
-        users = json.loads(answer["out"])["auth_dump"]
-        key = next((u.get("key", "") for u in users if u["entity"] == f"client.{client}"), "")
-        yield Place("Ceph", (site.admin.name,), "ceph auth", client, value=key)
+    admin = site.admin.name
+    if looked.seen(admin, "ceph.users"):
+        key = cluster.users(looked.facts, admin).get(f"client.{client}", {}).get("key", "")
+        yield Place("Ceph", (admin,), "ceph auth", client, value=key)
 
 
 def _configured(looked: Looked, client: str) -> Iterator[Place]:

@@ -239,7 +239,6 @@ def seen(site: Site, facts: Facts) -> Cluster:
             advice="mend that first",
         )
     pools = _told(facts, admin, "ceph.pools")
-    users = _told(facts, admin, "ceph.users")["auth_dump"]
     if not monitors(monmap):
         raise Failed(
             host=admin, subject="ceph monmap", expected="monitors with addresses", found="none"
@@ -250,8 +249,14 @@ def seen(site: Site, facts: Facts) -> Cluster:
         older=tuple(filter(None, map(_older, _ranked(monmap)))),
         release=release(facts, admin),
         pools={pool["pool_name"]: pool for pool in pools},
-        users={user["entity"]: {"caps": {}, **user} for user in users},
+        users=users(facts, admin),
     )
+
+
+def users(facts: Facts, admin: str) -> dict[str, dict[str, Json]]:
+    """{entity: cephx user} that a host has of the cluster.  Raises Failed."""
+    told = _told(facts, admin, "ceph.users")["auth_dump"]
+    return {user["entity"]: {"caps": {}, **user} for user in told}
 
 
 def _told(facts: Facts, admin: str, read: str, shape: Shape = None) -> Json:

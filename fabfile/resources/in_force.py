@@ -159,11 +159,6 @@ def filled(found: Options, section: str, value: str) -> str:
     return _References(found).filled(same(section), value)
 
 
-def names_what_is_not_set(value: str) -> bool:
-    """Whether a value still has a reference that options() could not fill in."""
-    return bool(_REFERENCE.search(value))
-
-
 def by_section(found: Options) -> dict[str, dict[str, str]]:
     """{section: {option: value}}."""
     sections: dict[str, dict[str, str]] = {}

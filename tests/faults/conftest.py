@@ -75,10 +75,10 @@ def cut(host):
 
 def silent(*hosts):
     """No packet of the hosts' gets through, and nobody is told: their links stay up."""
-    links = [network.link_of(host) for host in hosts]
+    links = [network.ends_of(host) for host in hosts]
     return here(
-        "; ".join(f"ip link set {link} nomaster" for link in links),
-        "; ".join(f"ip link set {link} master srbd0" for link in links),
+        "; ".join(f"ip link set {link} nomaster" for link, _ in links),
+        "; ".join(f"ip link set {link} master {bridge}" for link, bridge in links),
     )
 
 

@@ -1,9 +1,9 @@
 """A slow, lossy link: Ethernet frames of one host carried over by this process.
 
-    slow_link.py HOST DELAY_MS LOSS_PERCENT
-    slow_link.py plain LINK                     (within the host's own network namespace)
+    python -m tests.faults.slow_link HOST DELAY_MS LOSS_PERCENT
+    python -m tests.faults.slow_link plain LINK     (within the host's own network namespace)
 
-Takes the host's veth off the lab's bridge, puts a pair of its own between them, and
+Takes the host's veth off its lab's bridge, puts a pair of its own between them, and
 hands every frame on after the delay, or not at all.  Puts all back when standard input
 ends.  (This kernel has no netem.)  Prints 'ready', and in the end how many frames it
 carried and lost.
@@ -21,7 +21,9 @@ import subprocess
 import sys
 import time
 
-BRIDGE, PORT, INNER = "srbd0", "srbdslow0", "srbdslow1"
+from lab import network
+
+PORT, INNER = "srbdslow0", "srbdslow1"
 SIOCETHTOOL, ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO = (
     0x8946,
     0x17,
@@ -83,19 +85,19 @@ def main():
         plain(sys.argv[2])
         return
     host, delay, loss = sys.argv[1], float(sys.argv[2]) / 2000, float(sys.argv[3]) / 100
-    own = f"vb-{host}"
+    own, bridge = network.ends_of(host)  # a socket knows no alternative names
     ip("add", PORT, "type", "veth", "peer", "name", INNER)
     try:
         for name in (PORT, INNER):
             plain(name)
             ip("set", name, "up")
-        ip("set", PORT, "master", BRIDGE)
+        ip("set", PORT, "master", bridge)
         ip("set", own, "nomaster")
         print("ready", flush=True)
         carried, lost = carry(tap(own), tap(INNER), delay, loss)
         print(f"carried {carried}, lost {lost}", flush=True)
     finally:
-        ip("set", own, "master", BRIDGE)
+        ip("set", own, "master", bridge)
         ip("delete", PORT)
 
 

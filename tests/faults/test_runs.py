@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -18,15 +17,15 @@ from .conftest import alter, here, mended, nova_conf, refused, sshd_of
 
 pytestmark = pytest.mark.lab
 ADDRESS = {"compute01": "198.18.53.31"}
-LINK = Path(__file__).with_name("slow_link.py")
+LINK = [sys.executable, "-m", "tests.faults.slow_link"]
 
 
 @contextlib.contextmanager
 def slow(host, delay, loss):
     """The host's link has so many milliseconds (both ways together) and percent of loss."""
-    inside = ["nsenter", "-t", sshd_of(host), "-n", sys.executable, str(LINK), "plain", "host0"]
+    inside = ["nsenter", "-t", sshd_of(host), "-n", *LINK, "plain", "host0"]
     subprocess.run(inside, check=True)
-    argv = [sys.executable, str(LINK), host, str(delay), str(loss)]
+    argv = [*LINK, host, str(delay), str(loss)]
     link = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert link.stdout.readline() == "ready\n"
     try:

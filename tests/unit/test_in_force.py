@@ -389,7 +389,7 @@ def test_any_files_and_environment_as_oslo_reads_them(tmp_path_factory, written,
             patch.setenv(name, value)
         conf_([f"--config-file={path}" for path in paths], default_config_dirs=[])
         for (group, key), value in found.items():
-            if in_force.names_what_is_not_set(value):
+            if in_force._REFERENCE.search(value):
                 continue  # what oslo.config makes of it depends on what a service registers
             try:
                 theirs = getattr(conf_ if group == "DEFAULT" else getattr(conf_, group), key)

@@ -1,15 +1,13 @@
-"""The operator's own guest for the proof: whether this release's Nova takes its kernel.
+"""The operator's own guest for the proof: which of its files Nova may take for a disk.
 
 Knows the first sector of its files; nothing is read but that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from fabfile.core import site_file
-from fabfile.core.contract import BadInput, Json
 from fabfile.model.site import Site
 
 FILES = ("vmlinuz", "initrd")
@@ -32,18 +30,3 @@ def _sector(path: Path) -> bytes:
             return stream.read(512)
     except OSError:
         return b""
-
-
-def refusal(files: tuple[str, ...], nova: Mapping[str, Json]) -> BadInput | None:
-    """Why this guest cannot be migrated there; nova: what the release's table has of Nova."""
-    if not files or not nova.get("inspects_kernels"):
-        return None
-    return BadInput(
-        subject="verify.guest",
-        expected="a guest that this release's Nova migrates",
-        found=f"a boot sector's mark (bytes 510 and 511 are 55 aa) in {', '.join(files)}",
-        why="since 2025.1 Nova takes it for a disk: a live migration ends with 'Image does not "
-        "pass safety check: mbr'",
-        advice="write zeros to these two bytes (QEMU asks no kernel for them; lab/guest.py does "
-        "it), or name verify.image in place of the guest",
-    )

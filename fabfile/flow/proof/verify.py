@@ -29,6 +29,7 @@ from fabfile.model import releases
 from fabfile.model.deployment import Backend
 from fabfile.model.site import MOST_AT_ONCE, Site
 from fabfile.report import canary as told
+from fabfile.resources import guest_kernel
 
 
 def prove(context: Context, options: Options) -> int:
@@ -190,7 +191,7 @@ def _release(session: Session) -> releases.Table | None:
 def refuse_kernel(session: Session) -> None:
     """Raises BadInput for a guest that this release's Nova would not migrate."""
     if files := guest.marked(session.site):
-        why = guest.refusal(files, (_release(session) or {}).get("nova", {}))
+        why = guest_kernel.refusal(files, (_release(session) or {}).get("nova", {}))
         if why:
             raise why
 
