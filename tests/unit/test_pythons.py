@@ -124,11 +124,16 @@ class Host:
         self._started.append(Here(self.top, deadline=600, **work))
         return self._started[-1]
 
-    def ask(self, questions):
-        """{verb: its answer}; lines of an answer in parts are put together."""
+    def ask(self, questions, agent=None):
+        """{verb: its answer}; lines of an answer in parts are put together.
+
+        agent: one that has the modules for it, and has done its work.
+        """
         asked = [{"id": verb, "verb": verb, "args": args} for verb, args in questions.items()]
         found, parts = {}, {}
-        for message in self.agent(reads=asked).all():
+        if agent:
+            agent.give(reads=asked)
+        for message in (agent or self.agent(reads=asked)).all():
             assert "error" not in message, message
             if message["t"] == "part":
                 parts.setdefault(message["id"], []).extend(message["lines"])
@@ -302,15 +307,17 @@ def test_what_is_changed_is_bytes_whatever_the_locale(host, works):
     (host.folder / "e-ö").mkdir()
     assert {verb for verb, *_ in works} == set(steps.STEPS), "a new verb gets its row"
     made = [step(number, verb, ["ü-unit"], **args) for number, (verb, args, _) in enumerate(works)]
-    said = host.agent(steps=made, log=True).all()
+    agent = host.agent(steps=made, log=True)
+    said = agent.all()
     assert [m for m in said if m["t"] == "failed"] == []
     assert [m["step"] for m in said if m["t"] == "done"] == list(range(len(works)))
     assert [verb for verb, _, holds in works if not holds()] == []
-    kept = host.ask({"run": {"run": "r1"}, "pending_restarts": {}, "runs": {}})
+    kept = host.ask({"run": {"run": "r1"}, "pending_restarts": {}, "runs": {}}, agent)
     assert (kept["runs"], kept["pending_restarts"]) == (["r1"], ["ü-unit"])
     (back,) = [one for one in kept["run"] if one["verb_was"] == "edit"]
     assert back["now"] == back["is"] != back["was"]
-    undone = host.agent(steps=[step(0, back["verb"], **back["args"])], run="r2", number=2).all()
+    agent.give(steps=[step(0, back["verb"], **back["args"])], run="r2", number=2)
+    undone = agent.all()
     assert undone[-1]["t"] == "done", undone
     assert host.conf.read_text("utf-8") == CONF
 
