@@ -335,8 +335,7 @@ def _fleeting(site: Site, looked: Looked) -> Iterator[Finding]:
 
 def _keys(site: Site, looked: Looked) -> set[str]:
     """Fingerprints of the keys that Ceph has of the site's clients."""
-    admin = site.admin.name
-    users = cluster.users(looked.facts, admin) if looked.seen(admin, "ceph.users") else {}
+    users = cluster.users_seen(looked.facts, site.admin.name) or {}
     ours = [users.get(f"client.{name}", {}) for name in site.clients]
     return {user["key"] for user in ours if user.get("key")}
 

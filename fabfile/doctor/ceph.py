@@ -142,8 +142,7 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
         pools = {p["pool_name"]: p for p in json.loads(looked.seen(admin, "ceph.pools")["out"])}
         yield from _pools(site, looked, pools)
         yield from _other_settings(site, looked)
-    if looked.seen(admin, "ceph.users"):
-        yield from _users(site, looked)
+    yield from _users(site, looked)
 
 
 def _health(site: Site, looked: Looked) -> Iterator[Finding]:
@@ -392,7 +391,10 @@ def _other_settings(site: Site, looked: Looked) -> Iterator[Finding]:
 
 def _users(site: Site, looked: Looked) -> Iterator[Finding]:
     admin = site.admin.name
-    users = {u: told.get("caps", {}) for u, told in cluster.users(looked.facts, admin).items()}
+    held = cluster.users_seen(looked.facts, admin)
+    if held is None:
+        return
+    users = {name: user.get("caps", {}) for name, user in held.items()}
     release = versions.of_cluster(site, looked)
     for name in site.clients:
         caps = users.get(f"client.{name}", {})

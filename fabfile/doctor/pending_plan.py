@@ -110,11 +110,8 @@ def findings(site: Site, looked: Looked, planned: Planned) -> list[Finding]:
 
 def is_unconnected(site: Site, looked: Looked) -> bool:
     """Whether nothing of the identity is anywhere yet."""
-    admin = site.admin.name
-    if looked.seen(admin, "ceph.users") is None:
-        return False
-    users = cluster.users(looked.facts, admin)
-    if any(f"client.{name}" in users for name in site.clients):
+    users = cluster.users_seen(looked.facts, site.admin.name)
+    if users is None or any(f"client.{name}" in users for name in site.clients):
         return False
     hosts = looked.facts.hosts.values()
     found = [in_force.options(seen, name) for seen in hosts for name in ("cinder", "nova")]

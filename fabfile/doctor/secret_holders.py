@@ -113,8 +113,9 @@ def _keyring(binding: Binding, seen: Mapping[str, Json]) -> tuple[str, str]:
 
 def _ceph(site: Site, looked: Looked, client: str) -> Iterator[Place]:
     admin = site.admin.name
-    if looked.seen(admin, "ceph.users"):
-        key = cluster.users(looked.facts, admin).get(f"client.{client}", {}).get("key", "")
+    users = cluster.users_seen(looked.facts, admin)
+    if users is not None:
+        key = users.get(f"client.{client}", {}).get("key", "")
         yield Place("Ceph", (admin,), "ceph auth", client, value=key)
 
 

@@ -259,6 +259,16 @@ def users(facts: Facts, admin: str) -> dict[str, dict[str, Json]]:
     return {user["entity"]: {"caps": {}, **user} for user in told}
 
 
+def users_seen(facts: Facts, admin: str) -> dict[str, dict[str, Json]] | None:
+    """As users(), for who looks alone: None where that was not told, or not as Ceph tells it."""
+    if facts.hosts.get(admin, {}).get("ceph.users") is None:
+        return None
+    try:
+        return users(facts, admin)
+    except Failed:
+        return None
+
+
 def _told(facts: Facts, admin: str, read: str, shape: Shape = None) -> Json:
     """An answer's document.  Raises Failed where it is no such thing as Ceph says there."""
     out, subject = facts.of(admin, read)["out"], read.replace(".", " ")
