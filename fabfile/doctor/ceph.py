@@ -394,7 +394,7 @@ def _users(site: Site, looked: Looked) -> Iterator[Finding]:
     held = cluster.users_seen(looked.facts, admin)
     if held is None:
         return
-    users = {name: user.get("caps", {}) for name, user in held.items()}
+    users = {name: user["caps"] for name, user in held.items()}
     release = versions.of_cluster(site, looked)
     for name in site.clients:
         caps = users.get(f"client.{name}", {})
