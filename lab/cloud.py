@@ -24,6 +24,7 @@ from lab import (
     openstack_bootstrap,
     places,
     readiness,
+    reinstall,
     remote,
     seed,
 )
@@ -35,6 +36,8 @@ _CLOUDS_YAML = places.ACCESS / "clouds.yaml"
 _RUNNING = places.STATE / "topology.toml"
 # Which generations its hosts are of: the words that it was asked for with.
 _GENERATIONS = places.STATE / "generations.json"
+# {host: generation} of those that were upgraded since.
+_UPGRADED = places.STATE / "upgraded.json"
 # Names the kept state that the hosts were started from; a bootstrap has none.
 _STARTED_FROM = places.STATE / "started-from"
 _BUILDERS = "builders"
@@ -91,9 +94,46 @@ def reset() -> None:
         names = hosts.started()
         say(f"stopping {len(names)} host(s)")
         hosts.drop(names)
+        _UPGRADED.unlink(missing_ok=True)
+        topology = running() or topology
         back = [host for host in topology.hosts if host.name in names]
         _start(topology, back)
         readiness.wait(topology, back)
+
+
+def upgrade(names: tuple[str, ...], to: str) -> None:
+    """Start hosts again from another generation's image, one after the other; their data stays.
+
+    names: of Ceph's hosts; none: all of them. Raises LabError.
+    """
+    machine.require()
+    with _alone():
+        topology, state = running(), _started_from()
+        if topology is None or state is None:
+            raise LabError("no whole lab is running, expected one to upgrade: inv lab.up")
+        chosen = names or tuple(host.name for host in topology.hosts if host.image == "ceph")
+        after = topology.with_generations(dict.fromkeys(chosen, to))
+        with cgroups.within(_BUILDERS), _building(to):
+            images.build({kept.image_of(after.host(name)) for name in chosen})
+        for name in chosen:
+            reinstall.check(topology.host(name), after.host(name), state)
+        for name in chosen:
+            _reinstall(name, to, state)
+
+
+def _reinstall(name: str, to: str, state: Path) -> None:
+    there = json.loads(_UPGRADED.read_text()) if _UPGRADED.is_file() else {}
+    say(f"{name} stops, and starts again from the image of {to}")
+    hosts.stop([name], patience=hosts.CLEANLY)
+    # First: a host whose new start fails is of the new generation already.
+    _UPGRADED.write_text(json.dumps({**there, name: to}))
+    topology = running()
+    if topology is None:
+        raise LabError("the lab is gone, expected it: inv lab.up")
+    host = topology.host(name)
+    reinstall.remount(host, topology, state)
+    hosts.start(host, topology)
+    readiness.wait(topology, [host])
 
 
 def lose(name: str) -> None:
@@ -137,7 +177,8 @@ def running() -> Topology | None:
         return None
     # A lab that was started before there were others than the default one has no such file.
     named = json.loads(_GENERATIONS.read_text()) if _GENERATIONS.is_file() else {}
-    return load(_RUNNING, **named)
+    since = json.loads(_UPGRADED.read_text()) if _UPGRADED.is_file() else {}
+    return load(_RUNNING, **named).with_generations(since)
 
 
 @contextlib.contextmanager

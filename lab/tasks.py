@@ -1,4 +1,4 @@
-"""The lab's tasks: up, down, status, reset.
+"""The lab's tasks: up, down, status, reset, upgrade.
 
 Loads nothing but Invoke: `inv --list` must stay quick.
 """
@@ -54,6 +54,20 @@ def reset(_context: Any) -> None:
     _say_errors(cloud.reset)
 
 
+@task(
+    help={
+        "generation": "the one whose image they start from",
+        "hosts": "names of Ceph hosts, separated by commas (default: all of them)",
+    }
+)
+def upgrade(_context: Any, generation: str, hosts: str = "") -> None:
+    """Start Ceph's hosts again with another generation's packages; their data stays."""
+    from lab import cloud  # noqa: PLC0415
+
+    names = tuple(name for name in hosts.split(",") if name)
+    _say_errors(lambda: cloud.upgrade(names, generation))
+
+
 @task
 def status(_context: Any) -> None:
     """Show which hosts run, and what answers."""
@@ -79,4 +93,4 @@ def _say_errors(action: Callable[[], None]) -> None:
         raise Exit("lab: interrupted; to clear away: inv lab.down", code=130) from None
 
 
-ns = Collection("lab", up, down, status, reset)
+ns = Collection("lab", up, down, status, reset, upgrade)

@@ -6,7 +6,8 @@ Knows the services' names, not how they are set up.
 import ipaddress
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,19 @@ class Topology:
     def generations(self) -> str:
         """The hosts' generations in words: "trixie", or "ceph of sid, else trixie"."""
         main = self.home("keystone").generation.name
-        kinds = {host.image: host.generation.name for host in self.hosts}
-        others = [f"{kind} of {name}" for kind, name in kinds.items() if name != main]
+        kinds: dict[str, dict[str, None]] = {}
+        for host in self.hosts:
+            kinds.setdefault(host.image, {})[host.generation.name] = None
+        others = [f"{kind} of {' and '.join(of)}" for kind, of in kinds.items() if [*of] != [main]]
         return ", ".join([*others, f"else {main}"]) if others else main
+
+    def with_generations(self, chosen: Mapping[str, str]) -> "Topology":
+        """The same, where each of these hosts is of that generation. Raises LabError."""
+        of = {self.host(name).name: generation.load(to) for name, to in chosen.items()}
+        hosts = (
+            replace(host, generation=of.get(host.name, host.generation)) for host in self.hosts
+        )
+        return replace(self, hosts=tuple(hosts))
 
     @property
     def description(self) -> str:

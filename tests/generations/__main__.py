@@ -50,8 +50,8 @@ def _walked(name: str, ceph: str, file: str, stay: bool) -> Run:
     with tempfile.TemporaryDirectory(prefix="stackrbd-generation-") as folder:
         walk = Walk(name, ceph, file, Path(folder))
         title = _title(walk)
-        outcomes = tuple(_outcomes(walk, STEPS[:-1] if stay else STEPS))
-    return Run(title, time.strftime("%Y-%m-%d"), _commit(), outcomes)
+        done = tuple(outcomes(walk, STEPS[:-1] if stay else STEPS))
+    return Run(title, time.strftime("%Y-%m-%d"), commit(), done)
 
 
 def _title(walk: Walk) -> str:
@@ -61,7 +61,7 @@ def _title(walk: Walk) -> str:
     return ", ".join(filter(None, (walk.generation, ceph, hosts)))
 
 
-def _outcomes(walk: Walk, steps: tuple[Step, ...]) -> Iterator[Outcome]:
+def outcomes(walk: Walk, steps: tuple[Step, ...]) -> Iterator[Outcome]:
     good: set[str] = set()
     for step in steps:
         outcome = _outcome(walk, step, good)
@@ -84,7 +84,7 @@ def _outcome(walk: Walk, step: Step, good: set[str]) -> Outcome:
     return Outcome(step.name, status, time.monotonic() - began, said)
 
 
-def _commit() -> str:
+def commit() -> str:
     def git(*argv: str) -> str:
         return subprocess.run(
             ["git", *argv], cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True

@@ -13,25 +13,32 @@ FILES = ACCESS / "guest"
 @contextlib.contextmanager
 def image_of_a_guest(api):
     """An image that writes to every disk that comes and reads it back; gone afterwards."""
-    made = []
+    made = images_of(api, FILES / "initrd")
+    yield made[-1]
+    for one in reversed(made):
+        api.image.delete_image(one)
+
+
+def images_of(api, initrd):
+    """Kernel, ramdisk and the disk that is booted with them."""
 
     def uploaded(name, form, file, **properties):
-        one = api.image.create_image(
+        return api.image.create_image(
             name=f"guest-{name}",
             disk_format=form,
-            filename=str(FILES / file),
+            filename=str(file),
             wait=True,
             container_format="bare" if form == "raw" else form,
             validate_checksum=False,
             **properties,
         )
-        made.append(one)
-        return one
 
-    kernel, ramdisk = uploaded("kernel", "aki", "vmlinuz"), uploaded("ramdisk", "ari", "initrd")
-    yield uploaded("disk", "raw", "disk.raw", kernel_id=kernel.id, ramdisk_id=ramdisk.id)
-    for one in reversed(made):
-        api.image.delete_image(one)
+    kernel, ramdisk = (
+        uploaded("kernel", "aki", FILES / "vmlinuz"),
+        uploaded("ramdisk", "ari", initrd),
+    )
+    with_them = {"kernel_id": kernel.id, "ramdisk_id": ramdisk.id}
+    return kernel, ramdisk, uploaded("disk", "raw", FILES / "disk.raw", **with_them)
 
 
 @contextlib.contextmanager

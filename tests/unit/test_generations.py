@@ -318,7 +318,7 @@ def test_a_step_that_needs_a_failed_one_is_not_run_and_the_walk_goes_on(tmp_path
         steps.Step("c", ("b",), lambda _walk: "never"),
         steps.Step("d", ("a",), lambda _walk: "fine too"),
     )
-    found = list(walker._outcomes(steps.Walk("trixie", "", "", tmp_path), walked))
+    found = list(walker.outcomes(steps.Walk("trixie", "", "", tmp_path), walked))
     assert [(o.step, o.status, o.said) for o in found] == [
         ("a", table.OK, "fine"),
         ("b", table.FAILED, "AssertionError: found 2, expected 3"),
@@ -355,8 +355,8 @@ def test_what_a_walk_tells_the_lab_and_of_which_site_it_is(
     argv, up, site, computes, title, monkeypatch, capsys
 ):
     seen, said = [], []
-    monkeypatch.setattr(walker, "_outcomes", lambda walk, _steps: seen.append(walk) or [])
-    monkeypatch.setattr(walker, "_commit", lambda: "abc")
+    monkeypatch.setattr(walker, "outcomes", lambda walk, _steps: seen.append(walk) or [])
+    monkeypatch.setattr(walker, "commit", lambda: "abc")
     monkeypatch.setattr(sys, "argv", ["tests.generations", "trixie", *argv])
     monkeypatch.setenv(generation.VARIABLE, "bookworm")
     assert walker.main() == 1  # of no step at all nothing is proved
