@@ -7,7 +7,7 @@ services fail when they are restarted, in the middle of a run.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from fabfile.core.contract import Change, Facts, Host, Read, Refused
 from fabfile.model import ceph_releases
@@ -39,7 +39,11 @@ def of_new_kind(site: Site, text: str) -> list[str]:
 
 def reads(site: Site, host: Host) -> list[Read]:
     """The keys' kinds and what the cluster's map needs; hosts' librados."""
-    found = [kinds(site), clone_format.read_required(site)] if host == site.admin else []
+    found = (
+        [kinds(site), clone_format.read_required(site), *cluster.identity(site)]
+        if host == site.admin
+        else []
+    )
     if host in client_hosts(site):
         found.append(Read("packages", "packages", {"names": [LIBRARY]}))
     return found
@@ -48,12 +52,14 @@ def reads(site: Site, host: Host) -> list[Read]:
 def plan(site: Site, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
     """Nothing; raises Refused for a host that could not log in after what is planned for it."""
     led = {change.host for change in changes if change.kind in _LEADS_THERE}
+    made = {one.subject for one in changes if (one.kind, one.sign) == ("user", "+")}
+    coming = made if cluster.makes_aes256k(facts, site.admin.name) else set()
     for host in client_hosts(site):
         if host.name not in led:
             continue
         text = facts.hosts.get(host.name, {}).get("packages", {}).get(LIBRARY)
         version = ceph_releases.version(text)
-        for expected, why in _too_old(site, facts, host, version) if version else ():
+        for expected, why in _too_old(site, facts, host, version, coming) if version else ():
             platform = site.platform_of(host)
             raise Refused(
                 host=host.name,
@@ -67,8 +73,13 @@ def plan(site: Site, facts: Facts, changes: Sequence[Change] = ()) -> list[Chang
     return []
 
 
-def _too_old(site: Site, facts: Facts, host: Host, version: Version) -> Iterator[tuple[str, str]]:
-    """(what would do, why this one does not) of a host's librados."""
+def _too_old(
+    site: Site, facts: Facts, host: Host, version: Version, coming: Set[str]
+) -> Iterator[tuple[str, str]]:
+    """(what would do, why this one does not) of a host's librados.
+
+    coming: clients that get a key of the new kind by what is planned.
+    """
     needed = clone_format.in_use(site, facts)
     number = ceph_releases.named(needed or "")
     if number and version.major < number:
@@ -83,6 +94,12 @@ def _too_old(site: Site, facts: Facts, host: Host, version: Version) -> Iterator
         yield (
             f"{AES256K.since()}, or later",
             f"it refuses keys of the new kind (aes256k): client.{', client.'.join(new)}",
+        )
+    if (soon := sorted(coming & used)) and not AES256K.known_to(version):
+        yield (
+            f"{AES256K.since()}, or later",
+            f"it refuses keys of the new kind, and the cluster makes no other now "
+            f"(auth_preferred_cipher is aes256k): client.{', client.'.join(soon)}, yet to be made",
         )
 
 

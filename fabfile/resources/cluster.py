@@ -31,6 +31,7 @@ MONMAP: Shape = {
     "fsid": UUID,
     "mons": [{"rank": int, "name?": LINE, "addr?": LINE, "public_addrs?": _PUBLIC}],
     "quorum?": [int],
+    "auth_preferred_cipher?": {"name": LINE},
 }
 HEALTH: Shape = {
     "checks?": {"*": {"severity?": LINE, "summary?": {"message?": str}, "detail?": [{}]}},
@@ -195,6 +196,17 @@ def _read(name: str, args: Args) -> Read:
 def identity(site: Site) -> list[Read]:
     """What tells which cluster this is, where it lives included."""
     return [_read("ceph.monmap", {"argv": ceph(site, "mon", "dump")})]
+
+
+def makes_aes256k(facts: Facts, admin: str) -> bool:
+    """Whether a key that is made now is of the new kind, as 'mon dump' says since 20.2.4.
+
+    An answer that says nothing of it is of a cluster that knows no other than the old one.
+    """
+    if "ceph.monmap" not in facts.hosts.get(admin, {}):
+        return False
+    told = _told(facts, admin, "ceph.monmap")
+    return bool(told.get("auth_preferred_cipher", {}).get("name") == "aes256k")
 
 
 def fsid(site: Site, facts: Facts) -> str:

@@ -4,13 +4,13 @@ import base64
 
 import pytest
 
-from fabfile.core.contract import Change, Facts, Refused
+from fabfile.core.contract import Change, Facts, Failed, Refused
 from fabfile.model.advice import shown
 from fabfile.resources import chain, client_limits
 
 from . import clouds
 from .clouds import found
-from .states import cluster, said_by, site
+from .states import FSID, answer, cluster, said_by, site
 
 
 def head(kind):
@@ -78,6 +78,48 @@ def test_a_host_that_could_not_log_in_is_refused_before_the_first_write(version,
 )
 def test_what_fits_or_is_not_known_is_not_refused(version, told):
     assert client_limits.plan(site(), facts(version, *told), LED) == []
+
+
+def cipher(name, **more):
+    """What 'mon dump' of 20.2.4 says of the kind of keys that are made."""
+    said = {"fsid": FSID, "mons": [{"rank": 0, "addr": "10.0.0.1:6789/0"}], **more}
+    if name:
+        said |= {"auth_preferred_cipher": {"name": name, "value": 2}}
+    return {"ceph.monmap": answer(said)}
+
+
+def user(name, sign="+"):
+    return Change("ceph01", "it", "is done", sign, "run", {}, 0, kind="user", subject=name)
+
+
+@pytest.mark.parametrize("version", ["16.2.15+ds-0+deb12u2", "18.2.7-1", "20.2.3-1"])
+def test_a_user_that_is_yet_to_be_made_gets_a_key_that_the_host_would_refuse(version):
+    seen = facts(version, kinds(), cipher("aes256k"))
+    with pytest.raises(Refused, match="n1: librados2.*new kind.*client.volumes, yet to be made"):
+        client_limits.plan(site(), seen, [user("volumes"), *LED])
+
+
+@pytest.mark.parametrize(
+    "version, told, changes",
+    [
+        ("20.2.4-1", cipher("aes256k"), [user("volumes"), *LED]),
+        ("16.2.15", cipher("aes"), [user("volumes"), *LED]),
+        ("16.2.15", cipher(None), [user("volumes"), *LED]),  # before 20.2.4
+        ("16.2.15", cipher("aes256k"), [user("images"), *LED]),  # not the computes'
+        ("16.2.15", cipher("aes256k"), [user("volumes", "~"), *LED]),  # it has its key
+        ("16.2.15", cipher("aes256k"), [user("volumes")]),  # and nobody is led there
+        (None, cipher("aes256k"), [user("volumes"), *LED]),
+    ],
+)
+def test_a_new_users_key_that_the_host_takes_or_does_not_use_is_no_matter(version, told, changes):
+    assert client_limits.plan(site(), facts(version, told), changes) == []
+
+
+@pytest.mark.parametrize("said", ["aes256k", 2, [], {"value": 2}])
+def test_a_cipher_in_another_form_is_no_answer_of_ceph(said):
+    seen = facts("16.2.15", cipher(None, auth_preferred_cipher=said))
+    with pytest.raises(Failed, match="ceph monmap: expected JSON as Ceph writes it"):
+        client_limits.plan(site(), seen, [user("volumes"), *LED])
 
 
 @pytest.mark.parametrize("kind", ["packages", "ceph.conf", "restart", "folder"])
