@@ -11,7 +11,7 @@ from fabfile.core.contract import Command, Json, Stop
 from fabfile.doctor import daemons, hosts, uses, versions
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, Finding, Step, root, task, words
 from fabfile.doctor.observation import Looked
-from fabfile.model import upgrades
+from fabfile.model import ceph_releases, upgrades
 from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Client, Site
@@ -95,14 +95,7 @@ def _codes(platform: Platform) -> dict[str, _Kind]:
             WARNING,
             "every OSD runs the newer release and the map does not require it yet: what is new "
             "there is not in use, and an older OSD may join",
-            (
-                ceph("versions"),
-                words(
-                    "once nothing is to go back: ceph osd require-osd-release, with the name of "
-                    "the oldest OSD's release; it cannot be taken back. Only then think of "
-                    "require-min-compat-client, and only as far as the oldest client allows"
-                ),
-            ),
+            (ceph("versions"), _require("with the name of the oldest OSD's release")),
         ),
         "DAEMON_OLD_VERSION": (
             WARNING,
@@ -127,6 +120,15 @@ def _codes(platform: Platform) -> dict[str, _Kind]:
             for code, one in upgrades.HEALTH.items()
         },
     }
+
+
+def _require(which: str) -> Step:
+    """What an upgrade ends with, by a person: it is for good."""
+    return words(
+        f"once nothing is to go back: ceph osd require-osd-release, {which}; it cannot be taken "
+        "back. Only then think of require-min-compat-client, and only as far as the oldest client "
+        "allows"
+    )
 
 
 def findings(site: Site, looked: Looked) -> Iterator[Finding]:
@@ -181,15 +183,24 @@ def _mends(site: Site, looked: Looked, code: str, check: Mapping[str, Json]) -> 
             return daemons.restarts(site, looked, some, whole)
     if code == "MON_CLOCK_SKEW":
         return _skewed(site, looked, check)
-    if code == "MGR_DOWN":
-        return _managers(site, looked)
     if code == "OSDMAP_FLAGS":
         return _flags(site, looked, check)
+    if of_all := {"MGR_DOWN": _managers, "OSD_UPGRADE_FINISHED": _upgraded}.get(code):
+        return of_all(site, looked)
     if code == "AUTH_INSECURE_GLOBAL_ID_RECLAIM_ALLOWED":
         forbid = site.cluster.platform.by_hand("ceph", "config", "set", "mon", _UNSAFE, "false")
         needed = "AUTH_INSECURE_GLOBAL_ID_RECLAIM" in _checks(site, looked)
         return (root(forbid if needed else forbid.having_seen("clients")),)
     return ()
+
+
+def _upgraded(site: Site, looked: Looked) -> tuple[Step, ...]:
+    """Names the release that is to be required, where every OSD's version is known by a name."""
+    oldest = min(versions.kinds(looked, site.admin.name)["osd"], default=0)
+    if not 0 < oldest <= len(ceph_releases.NAMES):
+        return ()
+    show = site.cluster.platform.by_hand("ceph", "versions")
+    return root(show), _require(f"with {ceph_releases.NAMES[oldest - 1]}, the oldest OSD's release")
 
 
 def _skewed(site: Site, looked: Looked, check: Mapping[str, Json]) -> tuple[Step, ...]:

@@ -6,9 +6,8 @@ none of these.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from fabfile.doctor import versions
 from fabfile.doctor.finding import ERROR, NOTE, Finding, Step, root, words
@@ -130,20 +129,10 @@ def _required(looked: Looked, admin: str) -> int | None:
     return ceph_releases.named(found.group(1)) if found else None
 
 
-def _kinds(looked: Looked, admin: str) -> Mapping[str, set[int]]:
-    """{'mon' or 'osd': major versions}."""
-    answer = looked.seen(admin, "ceph.versions")
-    told = json.loads(answer["out"]) if answer and answer["code"] == 0 else {}
-    return {
-        kind: {n for text in told.get(kind) or {} if (n := ceph_releases.major(text))}
-        for kind in ("mon", "osd")
-    }
-
-
 def _window(site: Site, looked: Looked) -> Iterator[Finding]:
     """OSDs that would not boot, as what the map requires is too old for them."""
     admin = site.admin.name
-    required, kinds = _required(looked, admin), _kinds(looked, admin)
+    required, kinds = _required(looked, admin), versions.kinds(looked, admin)
     newest = max(set().union(*kinds.values()), default=0)
     if required is None or newest <= required + upgrades.BACK:
         return

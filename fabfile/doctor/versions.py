@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from fabfile.core.contract import Stop
 from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, WARNING, Finding, Step, root, words
@@ -109,6 +109,16 @@ def of_cluster(site: Site, looked: Looked) -> int | None:
         return cluster.release(looked.facts, site.admin.name)
     except Stop:
         return None
+
+
+def kinds(looked: Looked, admin: str) -> Mapping[str, set[int]]:
+    """{'mon' or 'osd': major versions}; none where they were not told."""
+    answer = looked.seen(admin, "ceph.versions")
+    told = json.loads(answer["out"]) if answer and answer["code"] == 0 else {}
+    return {
+        kind: {n for text in told.get(kind) or {} if (n := ceph_releases.major(text))}
+        for kind in ("mon", "osd")
+    }
 
 
 def _new_keys(site: Site, looked: Looked) -> list[str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fabfile.doctor import ceph
 from fabfile.doctor import upgrades as doctor
 from fabfile.doctor.finding import ERROR, NOTE, SEVERITIES, WARNING, healthy
 from fabfile.model import ceph_releases, upgrades
@@ -16,7 +17,7 @@ from .states import answer, file, site
 
 CONF = clouds.CEPH_CONF + "[client]\n"
 PROJECT = Path(__file__).parents[2]
-PATCH = {14: "14.2.21", 16: "16.2.15", 18: "18.2.7", 19: "19.2.6", 20: "20.2.4"}
+PATCH = {14: "14.2.21", 16: "16.2.15", 18: "18.2.7", 19: "19.2.6", 20: "20.2.4", 40: "40.2.0"}
 
 
 def daemons(cloud, mons, osds, required=None):
@@ -133,6 +134,30 @@ def test_what_mends_a_map_that_is_too_old_depends_on_the_oldest_osd(osds, mend):
     ]
     assert mend in " ".join(s.text for s in one.mend)
     assert shown(one.mend[0].command).endswith("ceph versions")
+
+
+@pytest.mark.parametrize(
+    "osds, named",
+    [
+        ({18: 6}, "with reef, the oldest OSD's release"),
+        ({18: 5, 20: 1}, "with reef, the oldest OSD's release"),
+        ({20: 6}, "with tentacle, the oldest OSD's release"),
+        # Not told, or of a release whose name nobody knows here.
+        ({}, "with the name of the oldest OSD's release"),
+        ({40: 6}, "with the name of the oldest OSD's release"),
+    ],
+)
+def test_the_release_that_an_upgraded_map_is_to_require_is_named(osds, named):
+    def change(cloud):
+        daemons(cloud, {20: 3}, osds)
+        check = {"severity": "HEALTH_WARN", "summary": {"message": "all OSDs are running it"}}
+        cloud["ceph01"]["ceph.health"] = answer({"checks": {"OSD_UPGRADE_FINISHED": check}})
+
+    found = ceph.findings(site(), looked(change))
+    (one,) = [f for f in found if f.code == "ceph.OSD_UPGRADE_FINISHED"]
+    assert shown(one.mend[0].command).endswith("ceph versions")
+    (text,) = [s.text for s in one.mend if s.kind == "words"]
+    assert f"ceph osd require-osd-release, {named}; it cannot be taken back" in text
 
 
 def test_what_the_releases_that_come_in_need_is_said_with_its_source():
