@@ -77,7 +77,8 @@ def _libraries(site: Site, looked: Looked) -> Iterator[Finding]:
                 (_upgrade(site, host), RESTART_ALL),
             )
         old = ceph_releases.version(rados)
-        if old and new_keys and not AES256K.known_to(old):
+        mine = [name for name in new_keys if name in _clients(site, host)]
+        if old and mine and not AES256K.known_to(old):
             yield Finding(
                 ERROR,
                 "library.aes256k",
@@ -85,7 +86,7 @@ def _libraries(site: Site, looked: Looked) -> Iterator[Finding]:
                 "librados2",
                 str(rados),
                 f"{AES256K.since()}, or later",
-                f"keys of the new kind (aes256k) are refused there: {', '.join(new_keys)}",
+                f"keys of the new kind (aes256k) are refused there: {', '.join(mine)}",
                 (_upgrade(site, host), RESTART_ALL),
             )
         if old and cluster_is and old.major < cluster_is - 2:
@@ -99,6 +100,13 @@ def _libraries(site: Site, looked: Looked) -> Iterator[Finding]:
                 "Ceph is tested with clients of two releases back",
                 (_upgrade(site, host), RESTART_ALL),
             )
+
+
+def _clients(site: Site, host: str) -> set[str]:
+    """Those as whom a host logs in; facts may be of the cloud too, which is no host."""
+    if host not in site.hosts:
+        return set()
+    return {binding.client for binding in site.bindings_of(site.host(host))}
 
 
 def of_cluster(site: Site, looked: Looked) -> int | None:

@@ -143,3 +143,17 @@ def test_doctor_says_it_once():
 
     codes = [one.code for one in found(new)]
     assert codes.count("library.aes256k") == 1 and "refused.ceph.keyrings" not in codes
+
+
+@pytest.mark.parametrize(
+    ("client", "hosts"),
+    [("volumes", {"ctl", "n1", "n2"}), ("images", {"ctl"}), ("others", set())],
+)
+def test_doctor_names_the_hosts_that_log_in_by_a_key_of_the_new_kind(client, hosts):
+    def new(cloud):
+        cloud["ceph01"] |= kinds(**{client: 2})
+        for name in ("ctl", "n1", "n2"):
+            cloud[name].setdefault("packages", {}).update(librados2="16.2.15", librbd1="16.2.15")
+
+    some = [one for one in found(new) if one.code == "library.aes256k"]
+    assert {host for one in some for host in one.hosts} == hosts
