@@ -9,6 +9,7 @@ words.  Does not connect to anything.
 from __future__ import annotations
 
 import base64
+import fnmatch
 import hashlib
 import hmac
 import os
@@ -101,8 +102,7 @@ def _is_for(names: str, host: str) -> bool:
 
 def _fits(pattern: str, host: str) -> bool:
     """Only '*' and '?' stand for something; brackets are those around a port's host."""
-    wild = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
-    return re.fullmatch(wild, host) is not None
+    return fnmatch.fnmatchcase(host, pattern.replace("[", "[[]"))
 
 
 def load(paths: Iterable[Path]) -> KnownHosts:
@@ -145,10 +145,16 @@ def _take(found: KnownHosts, words: list[str], where: str) -> None:
         found.keys.append((names, key))
 
 
+_LONGEST_KEY = 8192
+"""Letters: RSA of 16,384 bits, OpenSSH's most, has 2,760; paramiko's time grows with the square."""
+
+
 def _key(kind: str, text: str) -> HostKey | None:
     """The key of a line; None where there is none of that type."""
     from paramiko.hostkeys import HostKeyEntry  # noqa: PLC0415 (slow to load)
 
+    if len(text) > _LONGEST_KEY:
+        return None
     try:
         entry = HostKeyEntry.from_line(f"x {kind} {text}")
     except Exception:  # what a damaged key makes its parser raise has no common class

@@ -1,7 +1,10 @@
 """known_hosts as ssh-keyscan, ssh-keygen -H and people write it."""
 
+import base64
 import socket
+import struct
 import threading
+import time
 from pathlib import Path
 
 import paramiko
@@ -19,6 +22,9 @@ ECDSA = (
     "Jpt4TN4ICfeJhEDwmGG339rifDlR086nA0nD+1i5qZsxdHXsy00="
 )
 RSA = paramiko.RSAKey.generate(2048)
+RSA_OF_A_MEGABYTE = b"".join(
+    struct.pack(">I", len(part)) + part for part in (b"ssh-rsa", b"\1\0\1", b"\1" * (1 << 20))
+)
 HASHED_CEPH01 = "|1|9q/GNZc5I7tstlUTd9FXLyamvL4=|2E9vkteTccR7oASR2V5BB7wvQVs="
 HASHED_CTL_2222 = "|1|tt7vODCHhZydOBTZqrNn2fFrbAo=|V5WZy/1d2M6VoESz6oPsHSicypw="
 
@@ -101,6 +107,21 @@ def test_a_certificate_authority_vouches_for_nobody_and_is_known_by_its_names(tm
     assert found.has_authority("ctl")
     assert not found.has_authority("example.com")
     assert found.warnings == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{'*a' * 40}b ssh-ed25519 {CEPH}",
+        f"{'?' * 60}{'*a' * 40}b ssh-ed25519 {CEPH}",
+        f"ceph01 ssh-rsa {base64.b64encode(RSA_OF_A_MEGABYTE).decode()}",
+    ],
+    ids=["stars", "stars behind marks", "a long key"],
+)
+def test_an_odd_line_takes_no_time(tmp_path, line):
+    begun = time.process_time()
+    assert load(tmp_path, line + "\n").keys_of("a" * 120) == []
+    assert time.process_time() - begun < 1
 
 
 @pytest.mark.parametrize("old", [None, "", "a b\n", "a b"])
