@@ -3,7 +3,7 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations upgrades apart recovery mons fault-loop fuzz plan undo doctor status report bench bench-scale lab-up lab-down
+.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations upgrades apart recovery mons several fault-loop fuzz plan undo doctor status report bench bench-scale lab-up lab-down
 
 VENV := .venv
 BROWSER := .browser
@@ -120,6 +120,9 @@ recovery: install ## a lost controller, and 10 GiB of databases, on the lab (hou
 
 mons: install ## three monitors move while an instance runs, on the larger lab (half an hour)
 	STACKRBD_MONS=1 $(VENV)/bin/python -m pytest -q -x --timeout 2400 tests/lab/test_mons.py
+
+several: install ## several backends, stores and pools of other kinds, on the lab (a quarter of an hour)
+	STACKRBD_SEVERAL=1 $(VENV)/bin/python -m pytest -q --timeout 3600 tests/lab/test_several.py
 
 fuzz: install ## what comes from outside, damaged in all ways (an hour; INPUTS=number, SEED=word)
 	$(VENV)/bin/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))

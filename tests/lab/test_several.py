@@ -1,5 +1,9 @@
-"""Two RBD backends, each with a pool, a client and a type of its own, from nothing and back."""
+"""Two RBD backends, each with a pool, a client and a type of its own, from nothing and back.
 
+Takes a quarter of an hour: `make several`.
+"""
+
+import os
 import time
 
 import pytest
@@ -8,7 +12,10 @@ from fabfile.cloud import connection, qos
 
 from .conftest import ACCESS, inv, on, result
 
-pytestmark = pytest.mark.lab
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif("STACKRBD_SEVERAL" not in os.environ, reason="minutes: make several"),
+]
 CONTROLLER, COMPUTES = "controller01", ("compute01", "compute02")
 FILES = ("/etc/cinder/cinder.conf", "/etc/glance/glance-api.conf", "/etc/nova/nova.conf")
 SEVERAL = (
