@@ -65,15 +65,16 @@ def test_40_a_unit_that_is_not_there_is_named(cloud):
 
 
 def test_41_a_unit_that_does_not_stop(cloud):
+    """It is waited for as long as it says itself; then systemd ends it, and it is begun anew."""
     alter()
     settings = 'ExecStart=\\nExecStart=/bin/sh -c "trap true TERM; while :; do sleep 1; done"\\n'
-    with unit(settings + "TimeoutStopSec=600\\nType=simple"):
+    with unit(settings + "TimeoutStopSec=40\\nType=simple"):
         on("compute01", script="systemctl restart --no-block nova-compute; sleep 4")
+        before = on("compute01", "systemctl", "show", "-P", "MainPID", "nova-compute")
         began = time.monotonic()
-        said = refused(1, "integrate", "--yes")
-        assert "nova-compute (stop-sigterm)" in said
-        assert time.monotonic() - began < 200
-        on("compute01", script="systemctl kill -s KILL nova-compute")
+        inv("integrate", "--yes")
+        assert time.monotonic() - began >= 40
+        assert on("compute01", "systemctl", "show", "-P", "MainPID", "nova-compute") != before
     mended()
 
 
