@@ -142,6 +142,7 @@ def zones_of(api):
 
 
 def test_a_backend_with_a_zone_and_limits_has_them_and_so_has_its_type(api, site):
+    inv("integrate", "--yes", timeout=1800)
     limits = 'qos = { total_iops_sec = "5000" }'
     more = f'availability_zone = "z2"\n{limits}\nextra_specs'
     words = site(*SEVERAL, ("extra_specs", more))
