@@ -57,7 +57,7 @@ def test_59_a_step_that_fails_shows_no_key(cloud):
     """virsh is given the key and fails, saying what it was given; the scan looks on."""
     uuid = on("compute01", "virsh", "-q", "secret-list").split()[0]
     on("compute01", script=f"echo bm90IGl0 | virsh -q secret-set-value {uuid} --file /dev/stdin")
-    evil = '#!/bin/sh\\ncase "$*" in *set-value*) echo "given: $(cat)" >&2; exit 1;; esac\\n'
+    evil = '#!/bin/sh\\ncase "$*" in *help*) ;; *set-value*) echo "given: $(cat)" >&2; exit 1;; esac\\n'
     evil += 'exec /usr/bin/virsh.real "$@"\\n'
     with done_and_undone(
         "compute01",
