@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from fabfile.doctor import versions
 from fabfile.doctor.finding import ERROR, NOTE, Finding, Step, root, words
 from fabfile.doctor.observation import Looked
-from fabfile.model import ceph_releases, releases, upgrades
+from fabfile.model import ceph_releases, releases, services, upgrades
 from fabfile.model.site import Site
 from fabfile.resources import ceph_conf, client_packages, clone_format, sed
 
@@ -222,7 +222,7 @@ def _nova(site: Site, looked: Looked) -> Iterator[Finding]:
                 ERROR,
                 "nova.compute.old",
                 (host,),
-                "nova-compute",
+                services.NOVA_COMPUTE.name,
                 f"Nova {have}; {where} has {newest}",
                 f"Nova {oldest} or later",
                 f"Nova {newest} refuses to start beside it (TooOldComputeService): its services "

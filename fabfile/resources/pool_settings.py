@@ -119,8 +119,9 @@ def plan(site: Site, facts: Facts, name: str) -> list[Change]:
 
 def differences(site: Site, facts: Facts) -> Iterator[Difference]:
     """Of the pools that are there."""
+    there = cluster.seen(site, facts).pools
     for name in site.pools:
-        if name in cluster.seen(site, facts).pools:
+        if name in there:
             yield from _of(site, facts, name)
 
 

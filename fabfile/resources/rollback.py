@@ -19,7 +19,6 @@ from fabfile.resources.resource import Resource
 
 _FILES = ("write", "remove")
 _SIGNS = {"+": "-", "-": "+", "~": "~", "!": "!"}
-_BOUND = "volume_backend_name"
 
 
 @dataclass(frozen=True)
@@ -131,15 +130,15 @@ class Undone:
                 continue
             now = facts.of(CLOUD, "volume_types").get(args["name"])
             made = done["sign"] == "+"
-            bound = (now or {}).get("volume_backend_name")
+            bound = (now or {}).get(volume_hosts.BOUND)
             if now is None or bound != args["backend_name"]:
                 continue
-            given = {_BOUND: args["backend_name"], **args.get("specs", {})}
-            before = args.get("was", {_BOUND: None})
+            given = {volume_hosts.BOUND: args["backend_name"], **args.get("specs", {})}
+            before = args.get("was", {volume_hosts.BOUND: None})
             was = {key: old for key, old in before.items() if now.get(key) == given.get(key)}
             if not made and not was:
                 continue
-            unbind = was == {_BOUND: None}
+            unbind = was == {volume_hosts.BOUND: None}
             words = "unbind" if unbind else f"as before: {', '.join(was)}"
             sign, sentence = ("-", "take away") if made else ("~", words)
             args = {"name": args["name"], "made": made}

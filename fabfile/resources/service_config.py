@@ -34,8 +34,6 @@ OLD_STORES = "file,http"
 _DEFAULT_TYPE = "default_volume_type"
 _NAMED = "DEFAULT.enabled_backends"
 """Where it is made in absence of any, the stores of the older list get names."""
-_BOUND = "volume_backend_name"
-"""The extra spec by which a type names its backend."""
 RECOMMENDED = "recommended"
 """The kind of a change of options that are recommended, and no more."""
 
@@ -442,7 +440,7 @@ def _type_of(
 ) -> list[Change]:
     """What one type lacks; found: its extra specs, None where it is not there."""
     wanted, said = volume_hosts.bound_name(site, facts, backend), backend.said
-    bound = (found or {}).get(_BOUND)
+    bound = (found or {}).get(volume_hosts.BOUND)
     if bound and bound != wanted:
         raise BadInput(
             f"{said}.volume_type: {name} is bound to backend {bound}, expected {wanted}; "
@@ -463,7 +461,7 @@ def _type_of(
     words += [f"{key} = {backend.specs[key]}" for key in was]
     if was:
         args["specs"] = {key: backend.specs[key] for key in was}
-        args["was"] = was if bound else {_BOUND: None, **was}
+        args["was"] = was if bound else {volume_hosts.BOUND: None, **was}
     lines = [
         line
         for key, old in was.items()

@@ -33,6 +33,8 @@ from fabfile.resources.volume_storage import (
     refuse_another_storage,
 )
 
+BOUND = "volume_backend_name"
+"""A section's option, and the extra spec by which a type names its backend."""
 _AT_REST = ("available", "in-use", "reserved", "maintenance", "awaiting-transfer")
 _PATIENCE = 900
 """Seconds for one update_host: it writes a row at a time."""
@@ -292,8 +294,8 @@ def backend_name(backend: Backend, options: Options) -> str:
     types are bound to it, and Cinder refuses to bind a type anew that volumes have.
     """
     for section in (backend.name, _replaced(backend)):
-        if (same(section), "volume_backend_name") in options:
-            return options[same(section), "volume_backend_name"]
+        if (same(section), BOUND) in options:
+            return options[same(section), BOUND]
         if options.get((same(section), "volume_driver")) in DRIVERS:
             return BY_DEFAULT
     return backend.name
