@@ -1,6 +1,7 @@
 """The agent as it runs on a host: a process of its own, fed by standard input."""
 
 import base64
+import contextlib
 import functools
 import grp
 import hashlib
@@ -59,17 +60,21 @@ class Agent:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            bufsize=0,
             env=self.environment,
         )
-        self.process.stdin.write(b"noise\n" + program)
-        self.give(**work)
+        self.give(b"noise\n" + program, **work)
 
     def program(self, names, as_lines=agent_program.as_code, silence=30.0):
         """These modules as they go to the agent."""
         return packed(names, as_lines, str(self.state), silence)
 
-    def give(self, **work):
-        """One more piece of work."""
+    def give(self, first=b"", **work):
+        """One more piece of work.
+
+        An agent that refuses ends, and may do so before it is given all: what
+        it said is heard all the same.
+        """
         common = {
             "nonce": NONCE,
             "deadline": 60,
@@ -83,8 +88,8 @@ class Agent:
         }
         if "reads" in work and "number" not in work:
             del common["number"]  # a look without the lock
-        self.process.stdin.write(json.dumps({**common, **work}).encode() + b"\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(first + json.dumps({**common, **work}).encode() + b"\n")
 
     def hear(self, kind=None):
         """The next message (of a kind); None at the end."""
