@@ -60,7 +60,6 @@ class Agent:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            bufsize=0,
             env=self.environment,
         )
         self.give(b"noise\n" + program, **work)
@@ -90,6 +89,7 @@ class Agent:
             del common["number"]  # a look without the lock
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(first + json.dumps({**common, **work}).encode() + b"\n")
+            self.process.stdin.flush()
 
     def hear(self, kind=None):
         """The next message (of a kind); None at the end."""
