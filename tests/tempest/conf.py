@@ -18,6 +18,7 @@ class Cloud:
     larger_flavor: str
     compute_version: str
     volume_version: str
+    shared_type: str
 
 
 def text(cloud: Cloud, folder: Path) -> str:
@@ -47,9 +48,8 @@ def _access(cloud: Cloud, folder: Path) -> dict[str, dict[str, str]]:
 
 def _services(cloud: Cloud) -> dict[str, dict[str, str]]:
     return {
-        # Neutron answers here and connects nothing: servers get no network.  Zed's fails now and
-        # then at the groups that tempest would take away for each project.
-        "service_available": {"swift": "false", "horizon": "false", "neutron": "false"},
+        # Neutron answers here and connects nothing: servers get no network.
+        "service_available": {"swift": "false", "horizon": "false", "neutron": "true"},
         "compute": {
             "image_ref": cloud.image,
             "image_ref_alt": cloud.image,
@@ -66,6 +66,7 @@ def _services(cloud: Cloud) -> dict[str, dict[str, str]]:
         "volume": {
             "catalog_type": "volumev3",
             "volume_type": "rbd",
+            "volume_type_multiattach": cloud.shared_type,
             "storage_protocol": "ceph",
             "vendor_name": "Open Source",
             "max_microversion": cloud.volume_version,
@@ -82,6 +83,7 @@ def _features() -> dict[str, dict[str, str]]:
     return {
         "compute-feature-enabled": {
             "attach_encrypted_volume": "false",
+            "volume_multiattach": "true",
             "config_drive": "false",
             "interface_attach": "false",
             "live_migration": "true",
