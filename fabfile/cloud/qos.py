@@ -48,7 +48,9 @@ def ensure(
         there = _named(connection, name)
         if there is None:
             wanted = {"qos_specs": {"name": name, **specs}}
-            there = _asked(connection.block_storage.post("/qos-specs", json=wanted))["qos_specs"]
+            made = _asked(connection.block_storage.post("/qos-specs", json=wanted))
+            refuse_other(made, {"qos_specs": _ID})
+            there = made["qos_specs"]
         elif specs:
             body = {"qos_specs": dict(specs)}
             _asked(connection.block_storage.put(_at(there["id"]), json=body))

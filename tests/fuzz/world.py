@@ -103,8 +103,20 @@ def api(told):
     def listed(name):
         return lambda **_: iter([SimpleNamespace(**{**_ATTRIBUTES, **one}) for one in told[name]])
 
+    def get(path):
+        name = "qos_associations" if path.endswith("/associations") else path[1:].replace("-", "_")
+        text = json.dumps({name: told[name]})
+        return SimpleNamespace(
+            status_code=200,
+            ok=True,
+            content=text,
+            headers={},
+            url=path,
+            json=lambda: json.loads(text),
+        )
+
     storage = SimpleNamespace(
-        **{name: listed(name) for name in ("volumes", "services", "attachments", "types")}
+        get=get, **{name: listed(name) for name in ("volumes", "services", "attachments", "types")}
     )
     return SimpleNamespace(block_storage=storage)
 

@@ -177,6 +177,14 @@ def test_an_api_that_says_something_else_is_named(told):
         qos.read(api)
 
 
+@pytest.mark.parametrize("told", [{}, [], {"qos_specs": []}, {"qos_specs": {"name": "quick"}}])
+def test_an_api_that_says_something_else_of_what_it_made_is_named(told):
+    api = Api({})
+    api.post = lambda path, json: api._answer(told)
+    with pytest.raises(Failed, match="expected what the API's reference has"):
+        qos.ensure(api, "quick", WANTED, {}, bound=False)
+
+
 @pytest.mark.parametrize(
     "given, said",
     [

@@ -74,6 +74,11 @@ def api_of(seen):
         "services": services,
         "attachments": attached,
         "types": types,
+        "qos_specs": [
+            {"id": name, "name": name, "consumer": "front-end", "specs": {"total_iops_sec": "9"}}
+            for name in seen.get("qos_specs", ["rbd"])
+        ],
+        "qos_associations": [{"id": "1", "name": "rbd", "association_type": "volume_type"}],
     }
 
 
