@@ -192,11 +192,13 @@ class Client(_Table):
     """[clients.NAME]: rwx and rx are the pools it may write, and only read.
 
     Without rwx, what its services do with pools decides both; rx counts where it is said.
+    manage: whether the caps of one that is there are widened.
     """
 
     rwx: list[Name] = Field([], min_length=1)
     rx: list[Name] = []
     secret_uuid: Uuid | None = None
+    manage: bool = True
 
 
 class GlanceStore(_Table):
@@ -210,12 +212,14 @@ class Glance(GlanceStore):
     """[glance]: its one store, or a table for each in [glance.stores.NAME].
 
     default_store: of images for which nobody names one; the first where it is not said.
+    keep_default: whether it stays whatever glance-api.conf says instead.
     """
 
     pool: Name = "images"
     store: Name = "rbd"
     stores: dict[Name, GlanceStore] = {}
     default_store: Name | None = None
+    keep_default: bool = False
     show_image_direct_url: bool = True
 
     @property
@@ -235,7 +239,7 @@ class Glance(GlanceStore):
 
     @model_validator(mode="after")
     def _stores_meet(self) -> Glance:
-        faults = [*_said_beside(self, "stores", "store", "default_store", "show_image_direct_url")]
+        faults = [*_said_beside(self, "stores", "store", *_OF_ALL_STORES)]
         names = [one.name.lower() for one in self.all]
         faults += [
             f"stores: expected a name of its own for each, found {name!r} twice"
@@ -249,11 +253,14 @@ class Glance(GlanceStore):
         if self.default_store and self.default_store not in {one.name for one in self.all}:
             known = ", ".join(one.name for one in self.all)
             faults.append(f"default_store: expected one of {known}, found {self.default_store!r}")
+        if self.default_store and self.keep_default:
+            faults.append("keep_default: expected no default_store beside it, found both")
         if faults:
             raise ValueError("\n".join(faults))
         return self
 
 
+_OF_ALL_STORES = ("default_store", "keep_default", "show_image_direct_url")
 _NO_STORE = ("default", "glance_store", "os_glance_tasks_store", "os_glance_staging_store")
 """Sections of glance-api.conf that are for all, and the stores that Glance itself has."""
 
@@ -290,9 +297,9 @@ class CinderBackend(_Table):
     """[cinder.backends.NAME], and of [cinder] what is said of its one backend.
 
     replaces: the backend, or the service HOST@BACKEND, whose volumes it gets; extra_specs: of its
-    volume type; availability_zone: of its own, beside that of [DEFAULT]; data_pool: where RBD
-    keeps the data of new volumes (rbd_default_data_pool of its client); qos: the limits of its
-    volume type, and their consumer.
+    volume type; without_type: it has none; availability_zone: of its own, beside that of [DEFAULT];
+    data_pool: where RBD keeps the data of new volumes (rbd_default_data_pool of its client); qos:
+    the limits of its volume type, and their consumer.
     """
 
     client: Name = "volumes"
@@ -300,6 +307,7 @@ class CinderBackend(_Table):
     backend_host: Address | None = None
     replaces: Service | None = None
     volume_type: Name | None = None
+    without_type: bool = False
     extra_specs: dict[SpecName, SpecValue] = {}
     availability_zone: Name | None = None
     data_pool: Name | None = None
@@ -312,6 +320,9 @@ class CinderBackend(_Table):
             raise ValueError(f"qos: expected consumer = one of {', '.join(_CONSUMERS)}: {said!r}")
         if self.qos.keys() == {"consumer"}:
             raise ValueError("qos: expected a limit beside its consumer, found none")
+        beside = sorted({"volume_type", "extra_specs", "qos"} & self.model_fields_set)
+        if self.without_type and beside:
+            raise ValueError(f"without_type: expected no {beside[0]} beside it, found both")
         return self
 
     def called(self, name: str, said: str) -> Backend:
@@ -328,7 +339,7 @@ class CinderBackend(_Table):
             said,
             self.backend_host,
             self.replaces,
-            self.volume_type,
+            None if self.without_type else self.volume_type,
             {**zone, **self.extra_specs},
             self.availability_zone or "",
             self.data_pool or "",
@@ -527,6 +538,7 @@ class Site(_Table):
     """A whole site file.
 
     clone_v2: whether RBD's clones are to be of v2; None: where all who use the cluster read them.
+    recommended: whether options are set that are recommended, and no part of who uses which pool.
     platform_changes: what the site's hosts have otherwise than their platform's file says.
     """
 
@@ -534,6 +546,7 @@ class Site(_Table):
     fsid: Uuid | None = None
     release: Name = "auto"
     clone_v2: bool | None = None
+    recommended: bool = True
     platform: Name = "debian"
     platform_changes: dict[Name, Row | list[Row] | dict[Name, Row | list[Row]]] = {}
     hosts: dict[Name, HostTable] = Field(min_length=1)

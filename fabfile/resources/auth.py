@@ -6,7 +6,7 @@ before anything is written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused
 from fabfile.model import advice, ceph_releases, releases
@@ -86,7 +86,7 @@ def plan(site: Site, facts: Facts) -> list[Change]:
             changes.append(_create(site, name, wanted, client.rwx))
             continue
         wider = widened(old, wanted)
-        if wider != old:
+        if wider != old and client.manage:
             _refuse_unreadable(site, name, wider, seen.release)
             changes.append(_widen(site, name, old, wider, seen.release))
     return changes
@@ -217,9 +217,26 @@ def _widen(site: Site, name: str, old: caps.Caps, new: caps.Caps, release: int) 
 
 
 def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
-    """That this Ceph is newer than all whose caps are known."""
+    """That this Ceph is newer than all whose caps are known; caps that are left as they are."""
     text = ceph_releases.newer(cluster.release(facts, site.admin.name))
-    return [f"{site.admin.name}: {text}"] if text else []
+    return [*([f"{site.admin.name}: {text}"] if text else []), *_left_alone(site, facts)]
+
+
+def _left_alone(site: Site, facts: Facts) -> Iterator[str]:
+    """What users that are there lack, of whom the site file says that they stay."""
+    seen = cluster.seen(site, facts)
+    for name, client in clients(site, seen, facts.release).items():
+        user = seen.users.get(f"client.{name}")
+        if user is None or client.manage:
+            continue
+        wider = widened(user["caps"], wanted_caps(client, seen.release))
+        if lacking := [
+            f"{d} {wider[d]!r}" for d in sorted(wider) if user["caps"].get(d) != wider[d]
+        ]:
+            yield (
+                f"user client.{name}: expected {', '.join(lacking)}: it stays as it is; manage = "
+                f"true under [clients.{name}] widens its caps"
+            )
 
 
 RESOURCE = Resource("ceph.auth", reads, plan, notes)

@@ -32,6 +32,7 @@ from fabfile.resources.resource import Resource
 OLD_DATADIR = "/var/lib/glance/images"
 OLD_STORES = "file,http"
 _DEFAULT_TYPE = "default_volume_type"
+_DEFAULT_STORE = ("default_backend", "default_store")
 _NAMED = "DEFAULT.enabled_backends"
 """Where it is made in absence of any, the stores of the older list get names."""
 RECOMMENDED = "recommended"
@@ -196,7 +197,8 @@ class ServiceConfig:
         tables = [extra for name, extra in absent if not now.get(_place(name))]
         if self.name == "glance" and _NAMED in dict(absent) and not now.get(_place(_NAMED)):
             tables.append(glance_stores.moved(now))
-        tables.append(data.get("options", {}))
+        own = data.get("options", {})
+        tables.append(_without_default(own) if site.glance.keep_default else own)
         if self.name == "nova" and site.nova.ephemeral:
             if "ephemeral" not in data:
                 raise BadInput(
@@ -206,6 +208,14 @@ class ServiceConfig:
         if self.name == "cinder":
             tables += _of_backend(site, binding.section, data, now)
         return tables
+
+
+def _without_default(table: Json) -> dict[str, Json]:
+    """A table of options without what names the default store, whatever a release calls it."""
+    return {
+        section: {key: value for key, value in options.items() if key not in _DEFAULT_STORE}
+        for section, options in table.items()
+    }
 
 
 def _of_backend(site: Site, section: str, data: Json, now: in_force.Options) -> list[Json]:

@@ -92,12 +92,13 @@ def missing(file: File, found: Mapping[At, Option]) -> list[At]:
 
 def _recommended(file: File, words: Mapping[str, str]) -> Iterator[tuple[At, Option]]:
     """What nobody says, and what the site file itself names."""
+    advised = file.site.recommended
     for section, options in _of_advice(file).items():
         for key, entry in options.items():
             at, template = (section.format(**words), key), entry["value"]
-            ours = entry.get("identity") or (template == "{direct_url}" and _names_url(file.site))
+            named = template == "{direct_url}" and _names_url(file.site)
             absent = (same(at[0]), key) not in file.now
-            if ours or absent:
+            if named or (advised and (absent or entry.get("identity"))):
                 value = template.format(**words)
                 yield at, Option(value, option_values.kind_of(template), absent)
 

@@ -148,7 +148,7 @@ def test_a_fault_of_the_site_file_is_named_with_its_place(glance, said):
 
 
 ONE_STORE = re.compile(
-    r"(?<!options)\.glance\.(?!all\b|default\b|show_image_direct_url\b|model_fields_set\b)\w+"
+    r"(?<!options)\.glance\.(?!all\b|default\b|keep_default\b|show_image_direct_url\b|model_fields_set\b)\w+"
 )
 
 
