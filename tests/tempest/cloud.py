@@ -29,7 +29,7 @@ def prepared() -> Iterator[Cloud]:
     if topology is None:
         raise LabError("no lab is running, expected one that is integrated: inv lab.up")
     remote.script(topology.home("cinder-api"), _READ_BODIES + _DEFAULT_TYPE)
-    remote.script(topology.home("neutron"), _SERVER_OF_ITS_OWN)
+    remote.script(topology.home("neutron"), _EVENTLET_FIRST)
     remote.script(topology.home("glance"), _DEFINITIONS)
     for item in endpoints.of(topology):
         readiness.until_answers(item)
@@ -58,23 +58,15 @@ if ! grep -q '^post-buffering' $file; then
     systemctl restart cinder-api
 fi
 """
-# Zed's Neutron waits by eventlet, and within uwsgi its requests share a database session now and
-# then: one in thirty that takes a project's security group away answers 500.  Its own server,
-# upstream's default up to 2024.1, does not.  The models are joined as the bootstrap has it.
-_SERVER_OF_ITS_OWN = """\
-[ -x /usr/bin/neutron-server ] || exit 0
-folder=/etc/systemd/system/neutron-api.service.d
-[ -e $folder/lab.conf ] && exit 0
-mkdir -p $folder
-cat > $folder/lab.conf <<'END'
-[Service]
-ExecStart=
-ExecStart=/usr/bin/python3 -c "import lab_neutron_models; from neutron.cmd.eventlet.server import \
-main; main()" --config-file /etc/neutron/neutron.conf \
---config-file /etc/neutron/plugins/ml2/ml2_conf.ini --log-file /var/log/neutron/neutron-api.log
-END
-systemctl daemon-reload
-systemctl restart neutron-api
+# The lab's models load SQLAlchemy before neutron-api has eventlet's own threading: its requests
+# then share a session now and then, and one in fifteen that makes or takes away a security group
+# answers 500.
+_EVENTLET_FIRST = """\
+file=/usr/lib/python3/dist-packages/lab_neutron_models.py
+if [ -d /usr/lib/python3/dist-packages/neutron/cmd/eventlet ] && ! grep -q eventlet $file; then
+    sed -i '1i import neutron.cmd.eventlet  # noqa: F401' $file
+    systemctl restart neutron-api
+fi
 """
 # A step of every installation that the lab's bootstrap leaves out.
 _DEFINITIONS = "su -s /bin/sh glance -c 'glance-manage -d db_load_metadefs' > /dev/null 2>&1\n"
