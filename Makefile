@@ -122,7 +122,7 @@ mons: install ## three monitors move while an instance runs, on the larger lab (
 	STACKRBD_MONS=1 $(VENV)/bin/python -m pytest -q -x --timeout 2400 tests/lab/test_mons.py
 
 several: install ## several backends, stores and pools of other kinds, on the lab (a quarter of an hour)
-	STACKRBD_SEVERAL=1 $(VENV)/bin/python -m pytest -q --timeout 3600 tests/lab/test_several.py
+	STACKRBD_SEVERAL=1 $(VENV)/bin/python -m pytest -q --timeout 3600 tests/lab/test_several.py tests/lab/test_adopt.py
 
 fuzz: install ## what comes from outside, damaged in all ways (an hour; INPUTS=number, SEED=word)
 	$(VENV)/bin/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))

@@ -121,9 +121,37 @@ def verify(
     return proof.prove(context, options)
 
 
-@command(flags=("out",), texts={"out": "where to write it (never over an existing file)"})
-def init(context: Context, options: Options, out: str = "mysite.toml") -> int:
-    """Write a commented start of a site file of your own."""
+@command(
+    flags=("out", "cloud", "ceph", "json"),
+    texts={
+        "out": "where to write it (never over an existing file)",
+        "cloud": "look at this cloud of clouds.yaml, and describe it as it is (docs/adopt.md)",
+        "ceph": "the host with the cluster's admin keyring; more of Ceph's hosts with commas",
+        "inventory": "an inventory of Ansible's, INI or YAML (Kolla's too), for hosts' names",
+        "clouds_yaml": "the clouds.yaml (default: openstacksdk's usual places)",
+        "ssh_config": "the SSH configuration (default: ~/.ssh/config)",
+        "sudo_password_command": "what prints sudo's password, where sudo wants one",
+    },
+)
+def init(  # noqa: PLR0913, PLR0917 (each is a flag)
+    context: Context,
+    options: Options,
+    out: str = "mysite.toml",
+    cloud: str = "",
+    ceph: str = "",
+    inventory: str = "",
+    clouds_yaml: str = "",
+    ssh_config: str = "",
+    sudo_password_command: str = "",
+) -> int:
+    """Write a site file: a commented start, or with --cloud what a running cloud is like."""
     from fabfile.core import site_file  # noqa: PLC0415 (start-up time)
 
-    return site_file.start(out)
+    if not (cloud or ceph or inventory):
+        return site_file.start(out)
+    from fabfile.flow.inspect import adopting  # noqa: PLC0415 (start-up time)
+
+    asked = adopting.Asked(
+        out, cloud, ceph, inventory, clouds_yaml, ssh_config, sudo_password_command
+    )
+    return adopting.adopt(context, options, asked)

@@ -40,6 +40,11 @@ def load(path: Path) -> dict[str, Json]:
     return _parsed(path, path.read_bytes)
 
 
+def parsed(text: str, where: str) -> dict[str, Json]:
+    """A site file's text.  Raises BadInput."""
+    return _parsed(Path(where), text.encode)
+
+
 def _parsed(path: Path, read: Callable[[], bytes]) -> dict[str, Json]:
     import tomli  # noqa: PLC0415 (start-up time)
 
@@ -85,3 +90,22 @@ def start(out: str) -> int:
         raise BadInput(f"{path}: {error.strerror}") from None
     print(f"{path}: written. Fill it in, then: inv hosts.check --site {shlex.quote(str(path))}")
     return 0
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises BadInput where something is, or nothing can be written."""
+    if os.path.lexists(path):
+        raise BadInput(f"{path}: is there already; name another file by --out")
+    if not path.parent.is_dir():
+        raise BadInput(f"{path}: there is no folder {path.parent}; make it, or name another file")
+
+
+def write_new(path: Path, text: str) -> None:
+    """A new file of the operator's alone, whole.  Raises BadInput."""
+    try:
+        with own_files.new(path) as stream:
+            stream.write(text.encode("utf-8"))
+    except FileExistsError:
+        raise BadInput(f"{path}: is there already; name another file by --out") from None
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from None

@@ -309,10 +309,20 @@ def open_session(
     path = site_file.locate(options.site)
     site = sites.check(site_file.load_own(path), str(path), site_file.platforms())
     options = replace(options, limit=limits.resolved(site, options.limit))
-    limited, paced = _scope(site, options)
     screen = Screen(options.json)
     _ask_before_running(site, options, screen)
-    session = Session(
+    session = session_over(context, options, task, path, site, screen)
+    if options.engine not in ("", "local"):
+        session.engine = _other(options.engine, others or {})(session)
+    return session
+
+
+def session_over(  # noqa: PLR0913, PLR0917 (what a session is made of)
+    context: Context, options: Options, task: str, path: Path, site: Site, screen: Screen
+) -> Session:
+    """A session on a site that is known already, whose hosts are reached from here."""
+    limited, paced = _scope(site, options)
+    return Session(
         context,
         options,
         task,
@@ -324,9 +334,6 @@ def open_session(
         _fleet(site, paced.forks),
         journal.new_id(),
     )
-    if options.engine not in ("", "local"):
-        session.engine = _other(options.engine, others or {})(session)
-    return session
 
 
 def _ask_before_running(site: Site, options: Options, screen: Screen) -> None:

@@ -67,7 +67,7 @@ def choose(site: Any, facts: Facts, tables: Sequence[Table]) -> Chosen:
     older one, for a word that names none, and for hosts of several where none is named.
     """
     known = {name: table for table in tables for name in table["versions"].values()}
-    found = _packages(facts, tables)
+    found = of_packages(facts, tables)
     named = site.release != "auto"
     name = _by_name(site.release, tables) if named else _one_of(found)
     if name in known:
@@ -135,7 +135,7 @@ def _laid_over(rest: Table, table: Table) -> dict[str, Json]:
     return {key: value for key, value in found.items() if value is not False}
 
 
-def _packages(facts: Facts, tables: Sequence[Table]) -> dict[str, list[str]]:
+def of_packages(facts: Facts, tables: Sequence[Table]) -> dict[str, list[str]]:
     """{a release's name, or 'Nova 35': ['nova-common on n1']}, of all packages that were read."""
     versions, found = _versions(tables), {}  # type: ignore[var-annotated]
     for host, seen in sorted(facts.hosts.items()):
