@@ -7,7 +7,7 @@ says what it would be; the plan is the resources' own, of what the hosts answere
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fabfile.adopt.draft import At, Draft, Remark
@@ -66,7 +66,8 @@ def settled(draft: Draft, looked: Looked, tables: Tables) -> Settled:
         further = leave(draft, plan.changes)
         if further is not draft and not fault_of(further, tables):
             after = _planned(further, looked, tables)
-            draft = further if _size(after) < _size(plan) else draft
+            if _size(after) < _size(plan):
+                draft = replace(further, remarks=(*further.remarks, *_advised(plan, after)))
     return _planned(draft, looked, tables)
 
 
@@ -81,6 +82,7 @@ def _planned(draft: Draft, looked: Looked, tables: Tables) -> Settled:
     plan = pending_plan.plan(site, _of_the_site(site, looked))
     refused = [f"{f.thing}: {f.found}" for f in plan.refused.values()]
     doubts = [str(stop) for _, stop in looked.doubts]
+    doubts += [str(stop) for stop in looked.unreachable.values()]
     return Settled(
         draft,
         tuple(change for _, change in plan.changes),
@@ -126,11 +128,22 @@ def _clones(draft: Draft, changes: Sequence[Change]) -> Draft:
 
 
 def _recommended(draft: Draft, changes: Sequence[Change]) -> Draft:
-    edits = [c for c in changes if c.kind in ("options", RECOMMENDED)]
-    if not edits:
-        return draft
-    texts = [f"without this, {c.host}: {c.thing}: {c.sentence}" for c in edits]
-    return _with(draft, ("recommended",), False, texts)
+    edits = any(c.kind in ("options", RECOMMENDED) for c in changes)
+    return _with(draft, ("recommended",), False, ()) if edits else draft
+
+
+def _advised(before: Settled, after: Settled) -> Iterator[Remark]:
+    """The options that are not set any more."""
+    kept = {(c.host, c.thing, *edit) for c in after.changes for edit in c.args.get("edits", ())}
+    for change in before.changes:
+        gone = [
+            f"{section}.{key} = {value}"
+            for section, key, value in change.args.get("edits", ())
+            if (change.host, change.thing, section, key, value) not in kept
+        ]
+        if gone:
+            text = f"without this, {change.host}: {change.thing}: {', '.join(gone)}"
+            yield Remark(("recommended",), text, False)
 
 
 _LEFT_AS_IS: tuple[Callable[[Draft, Sequence[Change]], Draft], ...] = (

@@ -23,12 +23,13 @@ def read(connection: Cloud) -> dict[str, Json]:
     host: as the service calls itself, with @BACKEND of a cinder-volume; address: '' for none.
     Raises Failed.
     """
+    from keystoneauth1.exceptions import ClientException  # noqa: PLC0415 (slow to load)
     from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
 
     try:
         told = [*connection.compute.services(), *connection.block_storage.services()]
         hypervisors = list(connection.compute.hypervisors(details=True))
-    except SDKException as error:
+    except (SDKException, ClientException) as error:
         raise Failed(
             f"the cloud's services cannot be read: {error}; see that nova-api and cinder-api are "
             "up, and that the account is an admin"

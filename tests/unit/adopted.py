@@ -188,7 +188,14 @@ VOLUMES = {
 
 
 def adopted(
-    seen=None, api=API, types=TYPES, ceph=("ceph01",), listed=(), unreachable=(), errors=()
+    seen=None,
+    api=API,
+    types=TYPES,
+    ceph=("ceph01",),
+    listed=(),
+    unreachable=(),
+    errors=(),
+    rows=None,
 ):
     """What init makes of a cloud; the site file's text too.
 
@@ -200,7 +207,7 @@ def adopted(
     site = sites.check(look.provisional(chosen, {}), "x", PLATFORMS)
     heard = Heard(chosen, seen, dict(unreachable), dict(errors), api, types, HEAD, RELEASES)
     draft = settled.loadable(drafted(heard, site), PLATFORMS)
-    done = settled.settled(draft, looked(draft, seen, types), PLATFORMS)
+    done = settled.settled(draft, looked(draft, seen, types, rows), PLATFORMS)
     text = site_text.written(done.draft, ["written in a test"])
     return done, text, sites.check(tomli.loads(text), "written", PLATFORMS)
 
@@ -217,11 +224,11 @@ def drafted_text(seen=None, api=API, types=TYPES):
     return draft, text
 
 
-def looked(draft, seen, types):
+def looked(draft, seen, types, rows=None):
     """The second look, at the hosts of the draft."""
     site = sites.check(draft.raw, "draft", PLATFORMS)
     answers = {name: answers for name, answers in seen.items() if name in site.hosts}
-    answers[CLOUD] = {**(types or {}), **VOLUMES}
+    answers[CLOUD] = {**(types or {}), **VOLUMES, **(rows or {})}
     doubts = Doubts()
     known = settle(site, Facts(answers), doubts.about)
     facts = Facts(answers, known.known, known.table)

@@ -52,7 +52,7 @@ def test_what_an_integration_would_improve_is_said_at_the_key_that_declines_it()
     assert (site.recommended, site.clone_v2) == (False, False)
     assert site.clients[a.READER].manage is False
     assert site.clients[a.CLIENT].manage is True
-    assert "nova.conf: set libvirt.rbd_user" in text
+    assert f"nova.conf: libvirt.rbd_user = {a.CLIENT}, libvirt.rbd_secret_uuid = {OTHER}" in text
     assert f"profile rbd-read-only pool={a.POOL}" in text
 
 
@@ -139,6 +139,33 @@ def test_the_section_of_an_older_backend_is_not_taken():
     )
     _, _, site = a.adopted(seen, types={"volume_types": {}, "qos_specs": {}})
     assert [one.name for one in site.cinder.all] == ["ceph"]
+
+
+OLDER = [
+    ("glance_store", "stores", "file,http,rbd"),
+    ("glance_store", "default_store", "rbd"),
+    ("glance_store", "rbd_store_pool", a.IMAGES),
+    ("glance_store", "rbd_store_user", a.READER),
+]
+QUEENS = {
+    "nova-common": "2:17.0.13-1",
+    "glance-common": "2:16.0.1-1",
+    "cinder-common": "2:12.0.9-1",
+}
+
+
+def test_a_list_of_kinds_is_right_before_train_and_gets_names_since():
+    seen = altered("ctl", glance__conf=a.described(OLDER))
+    text, _, shown = told(seen)
+    (only,) = shown
+    assert only.startswith("ctl: /etc/glance/glance-api.conf: set DEFAULT.enabled_backends")
+    assert "glance-api.conf: DEFAULT.show_image_direct_url = True\n" in text
+    for answers in seen.values():
+        installed = answers["packages"]
+        answers["packages"] = {n: v and QUEENS.get(n, v) for n, v in installed.items()}
+    text, doubts, shown = told(seen)
+    assert (doubts, shown) == ([], [])
+    assert tomli.loads(text)["glance"]["stores"] == {"rbd": {"pool": a.IMAGES, "client": a.READER}}
 
 
 # What is doubtful
@@ -285,6 +312,7 @@ def test_a_shared_name_of_cinders_services_is_no_host():
         altered("ctl", cinder__conf=a.described(lines)),
         api={**a.API, "services": [*a.SERVICES, row]},
         unreachable={"shared": "no such name"}.items(),
+        rows={"volume_services": [{"host": f"shared@{a.BACKEND}", "up": True, "enabled": True}]},
     )
     assert (doubts, shown) == ([], [])
     assert 'backend_host = "shared"' in text
