@@ -32,6 +32,8 @@ At = tuple[str, ...]
 _UP = ("active", "activating", "reloading")
 _ADMIN = "admin"
 _ZONES = "RESKEY:availability_zones"
+_OPTIONS = ("conf", "sources")
+"""Reads of what a service's options are."""
 _ROLE_OF = {service.key: service.role for service in services.SERVICES}
 
 
@@ -93,6 +95,7 @@ class _Drafting:
         self._remarks: list[Remark] = []
         self._roles: dict[str, list[str]] = {}
         self._left: dict[str, tuple[Json, str]] = {}
+        self._lost: set[str] = set()
         self._on: dict[str, dict[str, OnHost]] = {}
         self._clients: dict[str, dict[str, Json]] = {}
         self._pools: dict[str, None] = {}
@@ -100,6 +103,7 @@ class _Drafting:
 
     def draft(self) -> Draft:
         self._machines()
+        self._not_looked_at()
         for service in services.SERVICES:
             self._on[service.key] = {
                 host: found.of(self._heard.answers[host], service)
@@ -151,9 +155,11 @@ class _Drafting:
             self._roles[name] = self._runs(one, seen)
             if not self._roles[name]:
                 del self._roles[name]
-                self._leave_out(
-                    one, f"named by {', '.join(one.said)}; no service of ours runs there"
-                )
+                named = f"named by {', '.join(one.said)}; none of these services runs there"
+                if one.roles:
+                    self._leave_out(one, named)
+                else:
+                    self._remark(("hosts",), f"{name}: {named}", False)
         for name in self._heard.chosen.odd:
             self._remark(("hosts",), f"{name[:80]!r} is no host's name: it was not looked at")
         self._one_database()
@@ -175,13 +181,10 @@ class _Drafting:
         if there.get(look.KOLLA):
             text = f"{look.KOLLA} is there: containers by Kolla are not supported, and refused"
             self._remark(("hosts", one.name), text)
-        for (host, read), why in self._heard.errors.items():
-            if host == one.name:
-                self._remark(("hosts", one.name), f"{read} could not be looked at: {why}")
         return roles
 
     def _leave_out(self, one: Candidate, why: str) -> None:
-        table: dict[str, Json] = {"roles": list(one.roles) or ["compute"]}
+        table: dict[str, Json] = {"roles": list(one.roles) or ["glance"]}
         hypervisors = {
             h["host"]: h["address"] for h in (self._heard.api or {}).get("hypervisors", ())
         }
@@ -189,6 +192,17 @@ class _Drafting:
         if fits(sites.Address, address):
             table["address"] = address
         self._left[one.name] = table, why
+
+    def _not_looked_at(self) -> None:
+        """What could not be looked at is not absent: such a service is left out."""
+        role_of = {f"{key}.{what}": r for key, r in _ROLE_OF.items() for what in _OPTIONS}
+        for (host, read), why in self._heard.errors.items():
+            role = role_of.get(read, "")
+            if host in self._with(role):
+                self._without(role, [host], f"{read} could not be looked at: {why}")
+            elif host in self._roles and not role:
+                text = f"{host}: {read} could not be looked at: {why}"
+                self._remark(("hosts", host), text)
 
     def _one_database(self) -> None:
         hosts = self._with("database")
@@ -220,6 +234,7 @@ class _Drafting:
     def _without(self, role: str, hosts: Iterable[str], why: str) -> None:
         """Leaves a service out where it is as no site file can have it."""
         for host in hosts:
+            self._lost.add(role)
             self._roles[host].remove(role)
             if self._roles[host]:
                 self._remark(("hosts", host), f"{role} is left out: {why}")
@@ -284,7 +299,10 @@ class _Drafting:
 
     def _without_volumes(self, backends: Sequence[Place]) -> None:
         """Computes hold secrets for Cinder's clients: without a word of these, nothing is right."""
-        if self._on[CINDER] and not (backends or self._with("cinder") or self._from_default()):
+        lost = any("cinder" in table["roles"] for table, _ in self._left.values())
+        if (lost or "cinder" in self._lost) and not (
+            backends or self._with("cinder") or self._from_default()
+        ):
             why = "Cinder's client is not described, whose secret a compute holds"
             self._without("compute", self._with("compute"), why)
 
@@ -321,14 +339,14 @@ class _Drafting:
         return Place(RBD, one.pool, one.client, uuid=one.uuid)
 
     def _cinder(self, backends: Sequence[Place], others: Sequence[Place]) -> None:
-        there, is_planned = bool(backends), False
+        there = bool(backends)
         backends = self._ordered(backends)
         if not backends and (default := self._from_default()):
             backends = [self._stand_in(("cinder",), default)]
         elif not backends and others and not self._with("cinder"):
             backends = [self._stand_in(("cinder",), others[-1])]
         elif not backends:
-            backends, is_planned = [Place(self._free("cinder", RBD), "volumes", "volumes")], True
+            backends = [Place(self._free("cinder", RBD), "volumes", "volumes")]
         table: dict[str, Json] = {"backends": {}}
         types: dict[str, None] = {}
         for one in backends:
@@ -341,7 +359,7 @@ class _Drafting:
                 self._data_pool(one, made)
             if there:
                 self._typed(one, at, made, types)
-            elif not is_planned:
+            elif not self._with("cinder"):
                 made["without_type"] = True
             table["backends"][one.name] = made
         self._default_type(table, list(types))

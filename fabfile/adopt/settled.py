@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fabfile.adopt.draft import At, Draft, Remark
-from fabfile.core.contract import BadInput, Change, Json
+from fabfile.core.contract import CLOUD, BadInput, Change, Json
 from fabfile.doctor import pending_plan
 from fabfile.doctor.observation import Looked
 from fabfile.model import site as sites
@@ -83,6 +83,11 @@ def _planned(draft: Draft, looked: Looked, tables: Tables) -> Settled:
     refused = [f"{f.thing}: {f.found}" for f in plan.refused.values()]
     doubts = [str(stop) for _, stop in looked.doubts]
     doubts += [str(stop) for stop in looked.unreachable.values()]
+    doubts += [
+        f"{host}: {read} could not be looked at: {stop}"
+        for (host, read), stop in looked.errors.items()
+        if host in site.hosts or host == CLOUD
+    ]
     return Settled(
         draft,
         tuple(change for _, change in plan.changes),
@@ -92,7 +97,7 @@ def _planned(draft: Draft, looked: Looked, tables: Tables) -> Settled:
 
 def _of_the_site(site: Site, looked: Looked) -> Looked:
     """Without the hosts that the site does not have."""
-    hosts = {n: s for n, s in looked.facts.hosts.items() if n in site.hosts or n == "cloud"}
+    hosts = {n: s for n, s in looked.facts.hosts.items() if n in site.hosts or n == CLOUD}
     return replace(looked, facts=replace(looked.facts, hosts=hosts))
 
 

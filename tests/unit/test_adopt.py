@@ -295,6 +295,13 @@ def test_a_host_that_does_not_answer_is_left_out_with_its_address_and_why():
     assert "n2" not in tomli.loads(text)["hosts"]
 
 
+def test_without_cinders_host_the_computes_are_left_out_too():
+    text, _, shown = told(a.hosts(), unreachable={"ctl": "no route"}.items())
+    assert not any(one.startswith(("n1", "n2", "ctl", "cloud: volume")) for one in shown)
+    assert list(tomli.loads(text)["hosts"]) == ["ceph01"]
+    assert "whose secret a compute holds" in text
+
+
 def test_a_host_that_the_api_alone_names_is_left_out():
     api = {
         **a.API,
@@ -396,6 +403,34 @@ def test_disks_of_all_computes_on_rbd_are_described():
     assert (site.nova.ephemeral, site.nova.client, site.nova.pool) == (True, "nova", "vms")
     assert site.clients["nova"].secret_uuid == THIRD
     assert a.shown(done) == []
+
+
+UNSEEN = [
+    (("ctl", "cinder.conf"), "cinder is left out: cinder.conf could not be looked at: broken"),
+    (("ctl", "glance.sources"), "glance is left out: glance.sources could not be looked at"),
+    (("n2", "nova.conf"), "compute is left out: nova.conf could not be looked at: broken"),
+    (("n2", "libvirt.secrets"), "n2: libvirt.secrets could not be looked at: broken"),
+]
+
+
+@pytest.mark.parametrize("at, said", UNSEEN)
+def test_what_could_not_be_looked_at_is_not_absent(at, said):
+    seen = a.hosts()
+    host, read = at
+    del seen[host][read]
+    text, doubts, shown = told(seen, errors={at: "broken"}.items())
+    assert said in text
+    assert not any("RBD yet" in line for line in text.splitlines())
+    assert shown == []
+
+
+def test_a_host_without_any_of_these_services_is_named_and_no_doubt():
+    seen = a.hosts()
+    seen["sched"] = {**clouds.service_host(9), look.UNITS: a.units(), look.THERE: a.there()}
+    row = {"binary": "nova-scheduler", "host": "sched", "up": True}
+    text, doubts, shown = told(seen, api={**a.API, "services": [*a.SERVICES, row]})
+    assert (doubts, shown) == ([], [])
+    assert "# sched: named by the API (nova-scheduler); none of these services runs there" in text
 
 
 def test_no_cluster_no_file():

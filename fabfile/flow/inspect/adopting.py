@@ -86,7 +86,10 @@ def adopt(context: Context, options: Options, asked: Asked) -> int:
     ceph = [word.strip() for word in asked.ceph.split(",") if word.strip()]
     chosen = candidates.chosen(ceph, _listed(asked), api)
     if not chosen.candidates:
-        raise BadInput("no host is named: expected --cloud, --ceph HOST or --inventory FILE")
+        raise BadInput(
+            "no host is named, by the API or an inventory: name Ceph's by --ceph HOST, and the "
+            "others by --inventory FILE"
+        )
     head = asked.head
     raw = look.provisional(chosen, head.get("ssh", {}))
     tables = site_file.platforms()
@@ -101,7 +104,8 @@ def adopt(context: Context, options: Options, asked: Asked) -> int:
         sites.check(site_file.parsed(text, str(path)), str(path), tables)
         site_file.write_new(path, text)
         _report(session, path, done, took)
-    return Unreachable.code if heard.unreachable else 0
+    gone = heard.unreachable.keys() & done.draft.left_out.keys()
+    return Unreachable.code if gone else 0
 
 
 def _cloud(asked: Asked, screen: Screen) -> tuple[Json, Json]:

@@ -1,9 +1,10 @@
-"""What operators write: known_hosts, SSH configurations, site files, clouds.yaml."""
+"""What operators write: known_hosts, SSH configurations, site files, inventories, clouds.yaml."""
 
 import contextlib
 from pathlib import Path
 from unittest import mock
 
+from fabfile.adopt import candidates, inventory
 from fabfile.backup import contents
 from fabfile.backup.store import Store
 from fabfile.cloud import connection
@@ -16,7 +17,7 @@ from fabfile.flow.backup import create
 from fabfile.flow.inspect import survey
 from fabfile.model import site as sites
 
-from ...unit import states, test_known_hosts
+from ...unit import states, test_inventory, test_known_hosts
 from .case import Target, as_data
 
 ROOT = Path(__file__).parents[3]
@@ -152,6 +153,18 @@ def _clouds_yaml(case, data):
     connection._region("c", case.file("clouds.yaml", data))
 
 
+def _inventory(case, data):
+    for name in ("hosts", "hosts.yml"):
+        with contextlib.suppress(Stop):
+            listed = inventory.parsed(data.decode("utf-8", "replace"), name)
+            for one in candidates.chosen(["c"], listed, None).candidates:
+                case.say(f"{one.name} {one.address} {one.user} {one.port}")
+
+
+def _inventories():
+    return [test_inventory.KOLLA.encode(), test_inventory.KOLLA_YAML.encode()]
+
+
 CLOUDS_YAML = b"""clouds:
   c:
     auth:
@@ -176,5 +189,6 @@ TARGETS = {
         "SSH configuration", lambda: [SSH_CONFIG.encode()], as_data, _ssh_config, share=20
     ),
     "site": Target("site files", _site_texts, as_data, _site, share=20),
+    "inventory": Target("Ansible's inventories", _inventories, as_data, _inventory, share=5),
     "clouds.yaml": Target("clouds.yaml", lambda: [CLOUDS_YAML], as_data, _clouds_yaml, share=5),
 }
