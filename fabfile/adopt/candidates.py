@@ -104,7 +104,7 @@ def _of_inventory(listed: Sequence[Listed], ceph_is_named: bool) -> Iterator[Can
 
 
 def _of_api(api: Json) -> Iterator[Candidate]:
-    for told in api.get("services", ()):
+    for told in sorted(api.get("services", ()), key=lambda told: str(told["host"])):
         role = _ROLES_OF.get(told["binary"])
         name = told["host"].partition("@")[0]
         yield Candidate(name, (role,) if role else (), said=(f"the API ({told['binary']})",))

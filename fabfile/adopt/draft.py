@@ -314,7 +314,9 @@ class _Drafting:
         elif not stores:
             stores = [Place(self._free("glance", RBD), "images", "images")]
             if self._with("glance"):
-                self._remark(("glance",), "Glance has nothing on RBD yet: integrate makes this")
+                self._remark(
+                    ("glance",), "Glance has nothing on RBD yet: integrate makes this", False
+                )
         table: dict[str, Json] = {"stores": {}}
         for one in stores:
             self._uses(one)
@@ -372,7 +374,9 @@ class _Drafting:
                 text = f"other backends stay as they are: {', '.join(others)}"
                 self._remark(("cinder",), text, False)
             if not self._on[CINDER][host].places:
-                self._remark(("cinder",), "Cinder has nothing on RBD yet: integrate makes this")
+                self._remark(
+                    ("cinder",), "Cinder has nothing on RBD yet: integrate makes this", False
+                )
 
     def _ordered(self, backends: Sequence[Place]) -> list[Place]:
         """Nova falls back to the first one's client: first the one that Nova has so."""

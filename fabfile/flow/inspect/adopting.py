@@ -217,8 +217,8 @@ def _look_again(session: Session, draft: Draft) -> Looked:
 def _head(done: settled.Settled, asked: Asked, took: float) -> list[str]:
     where = f"cloud {asked.cloud}" if asked.cloud else "the hosts"
     lines = [
-        f"{where}, as inv init found it on {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, "
-        f"in {took:.0f} s.",
+        f"{where}, as it was on {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC; it took "
+        f"{took:.0f} s to look (inv init).",
         "What else can be said here: docs/own-cloud.md; a start with all tables: inv init.",
     ]
     lines += _of_the_plan(done)
