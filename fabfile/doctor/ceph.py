@@ -11,7 +11,7 @@ from fabfile.core.contract import Command, Json, Stop
 from fabfile.doctor import daemons, hosts, uses, versions
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, Finding, Step, root, task, words
 from fabfile.doctor.observation import Looked
-from fabfile.model import ceph_releases, upgrades
+from fabfile.model import advice, ceph_releases, upgrades
 from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Client, Site
@@ -348,17 +348,16 @@ def _pools(site: Site, looked: Looked, pools: dict[str, Json]) -> Iterator[Findi
                 "one disk that dies takes volumes with it",
                 (root(typed("ceph", "osd", "pool", "set", name, "size", "3")),),
             )
-        elif size > 1 and least == 1:
-            safer = typed("ceph", "osd", "pool", "set", name, "min_size", str(max(2, size - 1)))
+        elif size > 1 and least == 1 and wanted.min_size != 1:
             yield Finding(
                 WARNING,
                 "pool.min_size",
                 (admin,),
                 f"pool {name}",
                 "min_size 1",
-                f"min_size {max(2, size - 1)}",
+                f"min_size {_least(size)}",
                 "writes go on with a single copy: the next disk that dies loses them",
-                (root(safer.having_seen("healthy") if _is_calm(site, looked) else safer),),
+                (_raised(site, looked, name, size),),
             )
         groups = pool.get("pg_num", 0)
         moving = pool.get("pg_num_target", groups) != groups
@@ -374,6 +373,23 @@ def _pools(site: Site, looked: Looked, pools: dict[str, Json]) -> Iterator[Findi
                 "placement groups of two sizes: data is spread unevenly",
                 (root(typed("ceph", "osd", "pool", "set", name, "pg_num", str(power))),),
             )
+
+
+def _least(size: int) -> int:
+    """Ceph's own default of min_size, and two."""
+    return max(2, size - size // 2)
+
+
+def _raised(site: Site, looked: Looked, name: str, size: int) -> Step:
+    """A higher min_size, where an OSD may still be lost without a stop."""
+    if _least(size) >= size:
+        return words(
+            f"a copy more first (size {size + 1}), where there is room: with {size} copies and "
+            f"min_size {_least(size)}, every OSD that is down stops the guests"
+        )
+    argv = ("osd", "pool", "set", name, "min_size", str(_least(size)))
+    safer = site.cluster.platform.by_hand("ceph", *argv)
+    return root(safer.having_seen("healthy") if _is_calm(site, looked) else safer)
 
 
 def _other_settings(site: Site, looked: Looked) -> Iterator[Finding]:
@@ -412,7 +428,6 @@ def _users(site: Site, looked: Looked) -> Iterator[Finding]:
         broad = [d for d, text in caps.items() if _is_broad(text)]
         if broad and release:
             narrower, seen = _narrower(site, looked, name, caps)
-            command = _caps_command(site, f"client.{name}", narrower)
             yield Finding(
                 WARNING,
                 "user.broad",
@@ -421,7 +436,7 @@ def _users(site: Site, looked: Looked) -> Iterator[Finding]:
                 "; ".join(f"{d}: {caps[d]}" for d in sorted(broad)),
                 "; ".join(f"{d}: {narrower[d]}" for d in sorted(narrower)),
                 "whoever gets this key from a service's host owns the whole cluster",
-                (root(command.having_seen("uses") if seen else command),),
+                (_narrowing(site, name, narrower, seen),),
             )
     if site.nova.ephemeral and site.glance.show_image_direct_url:
         client, pool = site.clients[site.nova.client], site.glance.default.pool
@@ -440,6 +455,17 @@ def _users(site: Site, looked: Looked) -> Iterator[Finding]:
                 ),
             )
     yield from _backup(site, looked, users, release)
+
+
+def _narrowing(site: Site, name: str, caps: dict[str, str], seen: bool) -> Step:
+    """What takes 'allow *' away; of a user by which the cluster is run, nobody takes it."""
+    if re.fullmatch(advice.CEPHS_OWN, name):
+        return words(
+            f"leave client.{name} its caps, by which the cluster itself is run, and give the "
+            "services a client of their own: another name in the site file"
+        )
+    command = _caps_command(site, f"client.{name}", caps)
+    return root(command.having_seen("uses") if seen else command)
 
 
 _ALL = ("allow *", "allow all")
@@ -474,7 +500,8 @@ def _narrower(
     if cluster_seen:
         client = auth.clients(site, cluster_seen, facts.release)[name]
     used, complete = uses.pools_of(site, looked, name)
-    complete = complete and cluster_seen is not None and bool(facts.release)
+    # Who has a file system mounted by that user is nowhere to be seen.
+    complete = complete and cluster_seen is not None and bool(facts.release) and "mds" not in caps
     rwx = list(dict.fromkeys([*client.rwx, *sorted(used)]))
     rx = [pool for pool in client.rx if pool not in rwx]
     wanted = auth.wanted_caps(Client(rwx=rwx, rx=rx), release)

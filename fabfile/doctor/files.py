@@ -97,7 +97,8 @@ def _others(site: Site, looked: Looked, host: Host, seen: Seen) -> Iterator[Find
             remove = typed("rm", path)
             # The cluster's own admin host has the key; here no service's file needs it.
             nobody = (
-                looked.seen(site.admin.name, "ceph.users") is not None
+                path == site.platform_of(host).keyring("admin")  # else it is another cluster's
+                and looked.seen(site.admin.name, "ceph.users") is not None
                 and uses.files_seen(site, looked, host.name)
                 and not uses.admins(looked, host.name)
             )
@@ -112,7 +113,8 @@ def _others(site: Site, looked: Looked, host: Host, seen: Seen) -> Iterator[Find
                 (root(remove.having_seen("readers") if nobody else remove),),
             )
         elif mode and int(mode, 8) & 0o004:
-            close = typed("chmod", "o=", path)  # root's own: a service may read it as a stranger
+            close = typed("chmod", "o=", path)
+            known = _read_by_owner(site, looked, host, path, (owner, group))
             yield Finding(
                 WARNING,
                 "keyring.open",
@@ -121,5 +123,21 @@ def _others(site: Site, looked: Looked, host: Host, seen: Seen) -> Iterator[Find
                 f"{owner}:{group} {int(mode, 8):04o}",
                 "not readable by all",
                 "every user of this host can log in to Ceph with it",
-                (root(close.having_seen("readers") if owner != "root" else close),),
+                (root(close.having_seen("readers") if known else close),),
             )
+
+
+_ANYBODYS = r"root|ceph|\d+"
+"""Owners that say nothing of who reads: Ceph's tools give all that they make to its own user."""
+
+
+def _read_by_owner(
+    site: Site, looked: Looked, host: Host, path: str, owners: tuple[str, str]
+) -> bool:
+    """Whether a keyring's owner is the user of a program, and no service reads it as a stranger."""
+    platform = site.platform_of(host)
+    client = re.fullmatch(re.escape(platform.keyring("\0")).replace("\0", "(.+)"), path)
+    if re.fullmatch(_ANYBODYS, owners[0]) or not client:
+        return False
+    readers = {platform.owner(one) for one in uses.services_of(looked, host.name, client[1])}
+    return uses.files_seen(site, looked, host.name) and readers <= set(owners)

@@ -13,6 +13,7 @@ from fabfile.core.contract import Json, Seen
 from fabfile.doctor.finding import NOTE, RESTART_ALL, WARNING, Finding, Step, root, words
 from fabfile.doctor.observation import Looked
 from fabfile.model import services
+from fabfile.model.option_values import items
 from fabfile.model.site import Site
 from fabfile.resources import in_force, sed
 from fabfile.resources.service_config import OLD_DATADIR, OLD_STORES
@@ -160,7 +161,9 @@ def _file_store(host: str, path: str, told: Mapping[str, Mapping[str, str]]) -> 
     if {"file", "filesystem", "glance.store.filesystem.Store"} & set(kinds):
         return
     steps = []
-    if enabled:
+    if enabled and "file" in [in_force.same(one.partition(":")[0]) for one in items(enabled)]:
+        steps = [words("name a store of kind file, and a name that no other store has")]
+    elif enabled:
         steps = [root(sed.setting(path, "DEFAULT", "enabled_backends", f"{enabled},file:file"))]
         if "file" not in told:
             datadir = f"filesystem_store_datadir = {OLD_DATADIR}"

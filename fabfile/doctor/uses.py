@@ -50,6 +50,16 @@ def rbd_pools(site: Site, looked: Looked) -> set[str]:
     }
 
 
+def services_of(looked: Looked, host: str, client: str) -> set[services.Service]:
+    """The services of a host whose files have them log in as this client."""
+    return {
+        services.called(service)
+        for service, _, options in _sections(looked, host)
+        if (_is_rbd(service, options) and options.get(_USER[service]) == client)
+        or (_backs_up(options) and options.get("backup_ceph_user", "cinder") == client)
+    }
+
+
 def admins(looked: Looked, host: str) -> list[str]:
     """The sections of a host's files that log in as client.admin, by name or without one."""
     return [

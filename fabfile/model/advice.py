@@ -124,9 +124,9 @@ RULES: dict[str, Rule] = {
         "start UNIT",
         "upgrade NAME...",
         "ceph mon enable-msgr2",
-        "ceph auth add ENTITY DAEMON TEXT",
-        "ceph auth add ENTITY DAEMON TEXT DAEMON TEXT",
-        "ceph auth add ENTITY DAEMON TEXT DAEMON TEXT DAEMON TEXT",
+        "ceph auth add USER DAEMON TEXT",
+        "ceph auth add USER DAEMON TEXT DAEMON TEXT",
+        "ceph auth add USER DAEMON TEXT DAEMON TEXT DAEMON TEXT",
         "ceph osd pool set NAME pg_num NUMBER",
         "ceph osd pool application enable NAME NAME --yes-i-really-mean-it",
         "ceph osd pool set NAME allow_ec_overwrites true",
@@ -175,9 +175,9 @@ RULES: dict[str, Rule] = {
     **_rules(Effect.RESTARTS, "ceph osd pool set NAME min_size NUMBER", needs="healthy"),
     **_rules(
         Effect.DESTROYS,
-        "ceph auth caps ENTITY DAEMON TEXT",
-        "ceph auth caps ENTITY DAEMON TEXT DAEMON TEXT",
-        "ceph auth caps ENTITY DAEMON TEXT DAEMON TEXT DAEMON TEXT",
+        "ceph auth caps USER DAEMON TEXT",
+        "ceph auth caps USER DAEMON TEXT DAEMON TEXT",
+        "ceph auth caps USER DAEMON TEXT DAEMON TEXT DAEMON TEXT",
         needs="uses",
     ),
     # Hosts
@@ -232,6 +232,8 @@ The first row that fits counts.  None names several units: systemd 262 does noth
 them when it does not know one.
 """
 
+CEPHS_OWN = r"admin|bootstrap-.*|crash(?:\..*)?"
+"""Users by which the cluster itself is run: with other caps of theirs, nobody gets in any more."""
 _SHAPES = {
     "UUID": r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
     "NAME": r"[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,252}",
@@ -246,6 +248,7 @@ _SHAPES = {
     "PATH": r"/.*",
     "SERVICE": r"[A-Za-z0-9_][A-Za-z0-9_.:@#+-]*",
     "ENTITY": r"client\.[A-Za-z0-9_][A-Za-z0-9_.-]*",
+    "USER": rf"client\.(?!(?:{CEPHS_OWN})$)[A-Za-z0-9_][A-Za-z0-9_.-]*",
     "DAEMON": r"mon|osd|mgr|mds",
     "DAEMON-ID": r"(?:osd\.[0-9]+|(?:mon|mgr|mds)\.[A-Za-z0-9_][A-Za-z0-9_.-]*)",
     "FLAG": r"noout|noin|noup|nodown|noscrub|nodeep-scrub|nobackfill|norecover|norebalance"

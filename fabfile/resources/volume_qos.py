@@ -1,7 +1,7 @@
 """The QoS specs of a backend's volume type: made, set, and given to the type, through Cinder's API.
 
-They bear the type's name.  Keys that the site file does not name stay, and a type that has other
-specs keeps them.  Limits of the front end are Nova's, which sets them where a volume is attached.
+They bear the type's name.  Keys that the site file does not name stay; a type that has other
+specs keeps them, and specs that other types have too are not altered.  Limits of the front end are Nova's, which sets them where a volume is attached.
 Source: cinder/volume/qos_specs.py; nova/virt/libvirt/volume/volume.py (get_config).
 """
 
@@ -38,12 +38,22 @@ def plan(site: Site, facts: Facts) -> list[Change]:
 
 
 def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
-    """From when on it counts."""
-    return [
-        f"{change.thing}: volumes that are attached keep their limits until they are attached anew"
-        for change in changes
-        if change.kind == "qos" and change.sign == "~"
-    ]
+    """From when on it counts, and what else counts from then on."""
+    there = facts.hosts.get(CLOUD, {}).get(READ.id, {})
+    found = []
+    for change in changes:
+        if change.kind != "qos" or change.sign != "~":
+            continue
+        found.append(
+            f"{change.thing}: volumes that are attached keep their limits until they are attached "
+            "anew"
+        )
+        backend = next(one for one in asked(site) if one.volume_type == change.subject)
+        has = there[change.subject]["specs"].items()
+        besides = [f"{key} = {value}" for key, value in has if key not in backend.qos]
+        if besides and not change.args["bound"]:
+            found.append(f"{change.thing}: it limits volumes by {', '.join(besides)} too")
+    return found
 
 
 def _of(backend: Backend, name: str, there: Mapping[str, Json]) -> Change | None:
@@ -61,6 +71,17 @@ def _of(backend: Backend, name: str, there: Mapping[str, Json]) -> Change | None
     bound = told is not None and name in told["types"]
     if bound and not missing:
         return None
+    also = [one for one in (told["types"] if told else ()) if one != name]
+    if also and missing:
+        raise BadInput(
+            subject=f"{backend.said}.qos",
+            expected=", ".join(f"{key} = {value}" for key, value in missing.items()),
+            found=f"QoS {name} with {', '.join(f'{k} = {v}' for k, v in has.items())}, which "
+            f"volumes of type {', '.join(also)} have too",
+            why="these would be limited otherwise from then on",
+            advice="take it from that type (openstack volume qos disassociate), name another "
+            f"{backend.said}.volume_type, or say what is there",
+        )
     was = {key: has.get(key) for key in missing}
     words = [f"{key} = {value}" for key, value in missing.items()]
     words += [] if bound else [f"for volumes of type {name}"]

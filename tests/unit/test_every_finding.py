@@ -500,6 +500,7 @@ SAMPLES = {
     "PATH": "/etc/x",
     "SERVICE": "ctl@rbd#rbd",
     "ENTITY": "client.volumes",
+    "USER": "client.volumes",
     "DAEMON": "osd",
     "DAEMON-ID": "osd.17",
     "FLAG": "noout",

@@ -103,9 +103,10 @@ STATES = [
         ("~", "total_iops_sec = 2000"),
     ),
     (
-        {"quick": {"specs": {"consumer": "back-end", "total_iops_sec": "2000"}, "types": ["slow"]}},
+        {"quick": {"specs": {"consumer": "back-end", "total_iops_sec": "2000"}, "types": []}},
         ("~", "consumer = front-end, total_bytes_sec = 100000000, for volumes of type quick"),
     ),
+    ({"quick": {"specs": WANTED, "types": ["slow"]}}, ("~", "for volumes of type quick")),
     ({"quick": {"specs": {**WANTED, "x": "y"}, "types": ["quick", "slow"]}}, None),
 ]
 
@@ -151,6 +152,41 @@ def test_what_somebody_changed_since_stays():
 def test_a_type_with_other_limits_is_not_taken_from_them():
     with pytest.raises(BadInput, match=r"cinder\.qos: expected a volume type quick with no QoS"):
         plan({"theirs": {"specs": WANTED, "types": ["quick"]}})
+
+
+@pytest.mark.parametrize(
+    "specs, types",
+    [
+        ({"consumer": "back-end", "total_iops_sec": "2000"}, ["slow"]),
+        ({**WANTED, "total_iops_sec": "1"}, ["quick", "slow"]),
+        ({"consumer": "front-end"}, ["slow"]),
+        ({**WANTED, "consumer": "both"}, ["a", "b", "c"]),
+        ({"consumer": "front-end", "read_iops_sec": "5"}, ["quick", "Quick"]),
+    ],
+)
+def test_limits_that_other_types_have_too_are_not_altered(specs, types):
+    there = {"quick": {"specs": specs, "types": types}}
+    other = next(one for one in types if one != "quick")
+    with pytest.raises(BadInput, match=f"of type {other}") as refused:
+        plan(there)
+    assert "disassociate" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "specs, types, told",
+    [
+        ({**WANTED, "read_iops_sec": "5"}, [], ["read_iops_sec = 5"]),
+        ({**WANTED, "a": "1", "b": "2"}, ["slow"], ["a = 1", "b = 2"]),
+        ({**WANTED, "read_iops_sec": "5"}, ["quick"], []),
+        (WANTED, [], []),
+    ],
+)
+def test_what_else_a_type_is_limited_by_from_now_on_is_said(specs, types, told):
+    seen = facts({"quick": {"specs": specs, "types": types}})
+    changes = volume_qos.plan(here(), seen)
+    said = " ".join(volume_qos.notes(here(), seen, changes))
+    assert [one in said for one in told] == [True] * len(told)
+    assert told or "by" not in said.split()
 
 
 def test_nothing_is_asked_where_the_site_file_limits_nothing():
