@@ -325,9 +325,8 @@ def _all_below(site: Site, looked: Looked, ratios: Mapping[str, float], share: f
 
 def _is_calm(site: Site, looked: Looked) -> bool:
     """Whether every placement group has all its copies."""
-    bad = {"OSD_DOWN", "OSD_HOST_DOWN", "PG_DEGRADED", "PG_AVAILABILITY", "OBJECT_UNFOUND"}
     seen = looked.seen(site.admin.name, "ceph.health") is not None
-    return seen and not bad & set(_checks(site, looked))
+    return seen and not cluster.SHORT & set(_checks(site, looked))
 
 
 def _pools(site: Site, looked: Looked, pools: dict[str, Json]) -> Iterator[Finding]:

@@ -51,11 +51,11 @@ POOLS: Shape = [
     }
 ]
 USERS: Shape = {"auth_dump": [{"entity": LINE, "key?": LINE, "caps?": {"*": LINE}}]}
-DF: Shape = {"pools?": [{"name": LINE, "stats?": {"bytes_used?": int, "percent_used?": float}}]}
-RULES: Shape = [
-    {"rule_id": int, "rule_name": LINE, "steps": [{"op": LINE, "item_name?": LINE}]},
-]
-"""osd crush rule dump; what a rule takes is a root, or root~class."""
+_STATS = dict.fromkeys(("bytes_used?", "stored?", "objects?"), int)
+DF: Shape = {"pools?": [{"name": LINE, "stats?": {**_STATS, "percent_used?": float}}]}
+_STEP = {"op": LINE, "item_name?": LINE, "type?": LINE}
+RULES: Shape = [{"rule_id": int, "rule_name": LINE, "type?": int, "steps": [_STEP]}]
+"""osd crush rule dump; what a rule takes is a root, or root~class; type: as a pool's."""
 _TOLD = {
     "ceph.health": HEALTH,
     "ceph.monmap": MONMAP,
@@ -70,15 +70,22 @@ _TOLD = {
 """What is believed of Ceph's answers: the shape of each."""
 STOPPING = ("MON_DOWN_NO_QUORUM", "OSD_FULL", "POOL_FULL")
 """Health codes at which nothing is altered; warnings of other kinds are not ours."""
+SHORT = frozenset({"OSD_DOWN", "OSD_HOST_DOWN", "PG_DEGRADED", "PG_AVAILABILITY", "OBJECT_UNFOUND"})
+"""Health codes at which placement groups lack copies."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A CRUSH rule: its id, and what it takes (default, default~ssd)."""
+    """A CRUSH rule: its id, what it takes (default, default~ssd), of which each copy is on one.
+
+    replicated: whether it is for pools of copies.
+    """
 
     id: int
     name: str
     takes: tuple[str, ...]
+    domains: tuple[str, ...] = ()
+    replicated: bool = True
 
     def takes_only(self, device: str) -> bool:
         """Whether it goes to OSDs of that class alone."""
@@ -160,6 +167,8 @@ def crush_rules(site: Site, facts: Facts) -> list[Rule]:
             told["rule_id"],
             told["rule_name"],
             tuple(step.get("item_name", "") for step in told["steps"] if step["op"] == "take"),
+            tuple(step["type"] for step in told["steps"] if "type" in step),
+            told.get("type", 1) == 1,
         )
         for told in _told(facts, site.admin.name, "ceph.rules")
     ]
@@ -182,6 +191,25 @@ def bytes_used(site: Site, facts: Facts) -> dict[str, int]:
     told = _told(facts, site.admin.name, "ceph.df").get("pools", ())
     pairs = ((one["name"], one.get("stats", {}).get("bytes_used")) for one in told)
     return {name: used for name, used in pairs if used is not None}
+
+
+def stored(site: Site, facts: Facts, pool: str) -> dict[str, int]:
+    """What a quota counts of a pool ('max_bytes', 'max_objects'), as far as df() was answered.
+
+    Before Nautilus what is used is what is stored; since then it is all copies.
+    """
+    if "ceph.df" not in facts.hosts.get(site.admin.name, {}):
+        return {}
+    told = _told(facts, site.admin.name, "ceph.df").get("pools", ())
+    stats: dict[str, int] = next((one.get("stats", {}) for one in told if one["name"] == pool), {})
+    found = {"max_bytes": stats.get("stored", stats.get("bytes_used"))}
+    found["max_objects"] = stats.get("objects")
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def short(facts: Facts, admin: str) -> list[str]:
+    """The health codes, muted ones too, at which placement groups lack copies."""
+    return sorted(SHORT & set(_told(facts, admin, "ceph.health").get("checks", {})))
 
 
 def pool_names(site: Site, facts: Facts) -> list[str]:

@@ -62,11 +62,13 @@ def _groups(pool: Found) -> str:
 SIZE = Setting("size", _plain("size", "3"), moves=True)
 RULE = Setting("crush_rule", _plain("crush_rule", ""), moves=True)
 GROUPS = Setting("pg_num", _groups, NAUTILUS, moves=True)
+LEAST = Setting("min_size", _plain("min_size", "2"))
+AUTOSCALE = Setting("pg_autoscale_mode", _plain("pg_autoscale_mode", "off"), NAUTILUS)
 SETTINGS = (
     SIZE,
-    Setting("min_size", _plain("min_size", "2")),
+    LEAST,
     RULE,
-    Setting("pg_autoscale_mode", _plain("pg_autoscale_mode", "off"), NAUTILUS),
+    AUTOSCALE,
     GROUPS,
     Setting("target_size_ratio", _option("target_size_ratio", "0"), NAUTILUS, moves=True),
     Setting("compression_mode", _option("compression_mode", "none"), cluster.LUMINOUS, text=True),
@@ -112,6 +114,8 @@ def plan(site: Site, facts: Facts, name: str) -> list[Change]:
     missing = _of(site, facts, name)
     if pool is not None and not wanted.manage:
         return []
+    for one in missing if pool is not None else ():
+        _refuse_what_stops(site, facts, one, pool or {})
     found = [_change(site, one, pool) for one in missing]
     making = _rule_made(site, facts, name)
     return [*([making] if making else []), *found]
@@ -132,17 +136,62 @@ def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
         if not one.managed:
             said = f"{one.setting.key} {one.now}, {one.wanted} in the site file"
             stays.setdefault(one.pool, []).append(said)
-        elif one.setting.moves:
+        elif felt := _felt(site, facts, one):
             found.append(
-                f"pool {one.pool}: {one.setting.key} {one.now} becomes {one.wanted}: its data "
-                f"({_used(site, facts, one.pool)}) moves between OSDs from then on. Requests go "
-                "on, slower; the cluster must have the room; ceph status says how far it is"
+                f"pool {one.pool}: {one.setting.key} {one.now} becomes {one.wanted}: {felt}"
             )
     return found + [
         f"pool {name}: {'; '.join(said)}: it stays as it is; manage = true under [pools.{name}] "
         "alters it"
         for name, said in stays.items()
     ]
+
+
+def _felt(site: Site, facts: Facts, one: Difference) -> str:
+    """What a change of a pool that is there means to its users; '' for nothing."""
+    size = site.pools[one.pool].size or cluster.seen(site, facts).pools[one.pool].get("size", 3)
+    if one.setting == SIZE and int(one.wanted) < int(one.now):
+        alone = ": one is left, and a disk that dies takes volumes with it"
+        return "copies are taken away" + alone * (one.wanted == "1")
+    if one.setting == LEAST and one.wanted == str(size) != "1":
+        return "every OSD that is down stops those who use it, until it is up or its data is moved"
+    if not one.setting.moves and (one.setting, one.wanted) != (AUTOSCALE, "on"):
+        return ""
+    return (
+        f"its data ({_used(site, facts, one.pool)}) moves between OSDs from then on. Requests go "
+        "on, slower; the cluster must have the room; ceph status says how far it is"
+    )
+
+
+def _refuse_what_stops(site: Site, facts: Facts, one: Difference, pool: Found) -> None:
+    """Raises BadInput for a setting at which requests to a pool would wait from then on.
+
+    Source: PrimaryLogPG::do_op (a full pool), PeeringState (fewer copies than min_size) of Ceph.
+    """
+    where, key = f"pools.{one.pool}", one.setting.key
+    if one.setting.quota and int(one.wanted) and not 0 < int(one.now) <= int(one.wanted):
+        holds = cluster.stored(site, facts, one.pool).get(key)
+        if holds is None or holds >= int(one.wanted):
+            raise BadInput(
+                subject=f"{where}.{'quota' if key == 'max_bytes' else 'quota_objects'}",
+                expected=f"more than {holds}, which it holds" if holds else "how much it holds",
+                found=one.wanted if holds else "no answer of ceph df",
+                why="a pool that is full refuses every write, and guests stand still",
+            )
+    if one.setting == LEAST and int(one.wanted) > int(one.now):
+        size = site.pools[one.pool].size or pool.get("size", 3)
+        if int(one.wanted) > size:
+            raise BadInput(
+                subject=f"{where}.min_size", expected=f"at most its size, {size}", found=one.wanted
+            )
+        if lacks := cluster.short(facts, site.admin.name):
+            raise BadInput(
+                subject=f"{where}.min_size",
+                expected="a cluster whose placement groups have all their copies",
+                found=", ".join(lacks),
+                why="those that have fewer than min_size stand still at once",
+                advice="run it again once ceph status says so",
+            )
 
 
 def _used(site: Site, facts: Facts, name: str) -> str:
@@ -155,16 +204,23 @@ def _of(site: Site, facts: Facts, name: str) -> list[Difference]:
     seen, table = cluster.seen(site, facts), site.pools[name]
     pool = seen.pools.get(name)
     wanted = _wanted(site, facts, name, table, pool)
-    found = []
+    found: list[Difference] = []
     for setting in SETTINGS:
         value = wanted.get(setting.key)
         if value is None or (pool is None and setting in (SIZE, GROUPS)):
             continue
         now = _now(facts, site, setting, pool) if pool is not None else ""
+        if setting == LEAST and pool is not None and SIZE in [one.setting for one in found]:
+            now = _with_size(int(wanted[SIZE.key]))
         if now != value:
             _refuse_older(name, setting, seen.release)
             found.append(Difference(name, setting, now, value, table.manage or pool is None))
     return found
+
+
+def _with_size(size: int) -> str:
+    """What Ceph makes of min_size where it is told a size, unless its options say otherwise."""
+    return str(size - size // 2)
 
 
 def _now(facts: Facts, site: Site, setting: Setting, pool: Found) -> str:
@@ -221,6 +277,12 @@ def _rule_of(site: Site, facts: Facts, name: str, pool: Found | None) -> str:
     if table.crush_rule:
         if table.crush_rule not in rules:
             raise _no_such(f"pools.{name}.crush_rule", rules, table.crush_rule)
+        if not rules[table.crush_rule].replicated:
+            raise BadInput(
+                subject=f"pools.{name}.crush_rule",
+                expected="a rule for replicated pools",
+                found=f"{table.crush_rule}, for erasure-coded ones",
+            )
         return table.crush_rule
     device = str(table.device_class)
     now = str((pool or {}).get("crush_rule", ""))
@@ -237,6 +299,13 @@ def _rule_of(site: Site, facts: Facts, name: str, pool: Found | None) -> str:
             expected=f"OSDs of class {device} alone",
             found=", ".join(rules[ours].takes),
             advice=f"name a rule that does: pools.{name}.crush_rule in place of device_class",
+        )
+    if ours in rules and "osd" in rules[ours].domains:
+        raise BadInput(
+            subject=f"CRUSH rule {ours}",
+            expected="a copy on each host",
+            found="a copy on each osd, of one host too",
+            advice=f"where that is meant, name it: pools.{name}.crush_rule = {ours!r}",
         )
     return ours
 

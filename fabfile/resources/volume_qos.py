@@ -1,7 +1,8 @@
 """The QoS specs of a backend's volume type: made, set, and given to the type, through Cinder's API.
 
 They bear the type's name.  Keys that the site file does not name stay; a type that has other
-specs keeps them, and specs that other types have too are not altered.  Limits of the front end are Nova's, which sets them where a volume is attached.
+specs keeps them, and specs that other types have too are not altered.  Limits of the front end are
+Nova's, which sets them where a volume is attached.
 Source: cinder/volume/qos_specs.py; nova/virt/libvirt/volume/volume.py (get_config).
 """
 

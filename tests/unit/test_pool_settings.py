@@ -24,7 +24,7 @@ RULES = [
     },
 ]
 OURS = {"rule_id": 4, "rule_name": "replicated_nvme", "steps": RULES[1]["steps"]}
-DF = {"pools": [{"name": "volumes", "stats": {"bytes_used": 5 << 30}}]}
+DF = {"pools": [{"name": "volumes", "stats": {"stored": 1 << 30, "bytes_used": 5 << 30}}]}
 
 
 def pool(name="volumes", **more):
@@ -157,7 +157,8 @@ def test_a_pool_that_is_there_is_compared_and_altered_by_manage_alone(wanted, th
     assert (words(change), change.sign, change.diff) == (command, "~", (f"- {old}", f"+ {new}"))
     said = pool_settings.notes(managed, seen, changes)
     assert len(said) == (old.partition(" ")[0] in MOVES)
-    assert all(f"{old} becomes {value}" in one and "(5.0 GiB) moves" in one for one in said)
+    felt = "copies are taken away" if old.startswith("size") else "(5.0 GiB) moves"
+    assert all(f"{old} becomes {value}" in one and felt in one for one in said)
 
 
 @pytest.mark.parametrize("wanted, there, diff, command", DIFFERENT)
@@ -424,3 +425,122 @@ def test_a_data_pool_that_cannot_be_is_refused(more, said):
     with pytest.raises(BadInput) as caught:
         apart(**more)
     assert said in str(caught.value)
+
+
+# What a running cloud would feel of it
+
+
+def managed(wanted, there, checks=(), stats=None, rules=RULES):
+    """(the sentences of the plan, the notes) where the table alters the pool that is there."""
+    it, seen = here(manage=True, **wanted), facts(pool(**there), checks=checks, rules=rules)
+    if stats is not None:
+        told = {"pools": [{"name": "volumes", "stats": stats}]}
+        seen.hosts["ceph01"]["ceph.df"] = answer(told)
+    changes = pool_settings.plan(it, seen, "volumes")
+    return [one.sentence for one in changes], pool_settings.notes(it, seen, changes)
+
+
+STORED = {"stored": 2 << 30, "bytes_used": 6 << 30, "objects": 700}
+ERASURE = {
+    "rule_id": 5,
+    "rule_name": "ec",
+    "type": 3,
+    "steps": [{"op": "take", "item_name": "default"}, {"op": "chooseleaf_indep", "type": "host"}],
+}
+
+
+@pytest.mark.parametrize(
+    "wanted, there, more, said",
+    [
+        # A pool that is full refuses every write from then on.
+        ({"quota": "1G"}, {}, {"stats": STORED}, "more than 2147483648, which it holds"),
+        ({"quota": "2G"}, {}, {"stats": STORED}, "more than 2147483648"),
+        ({"quota": "1G"}, {"quota_max_bytes": 9 << 30}, {"stats": STORED}, "more than 2147483648"),
+        ({"quota_objects": 700}, {}, {"stats": STORED}, "more than 700"),
+        # Before Nautilus, what is used is what is stored.
+        ({"quota": "5G"}, {}, {"stats": {"bytes_used": 6 << 30}}, "more than 6442450944"),
+        ({"quota": "5G"}, {}, {"stats": {}}, "how much it holds"),
+        ({"quota_objects": 5}, {}, {"stats": {}}, "how much it holds"),
+        # More copies than there are.
+        ({"min_size": 3}, {"size": 2}, {}, "at most its size, 2"),
+        ({"min_size": 4}, {}, {}, "at most its size, 3"),
+        # Placement groups that have less stop at once.
+        ({"min_size": 3}, {}, {"checks": ["PG_DEGRADED"]}, "PG_DEGRADED"),
+        ({"min_size": 2}, {"min_size": 1}, {"checks": ["OSD_DOWN"]}, "OSD_DOWN"),
+        ({"min_size": 2}, {"min_size": 1}, {"checks": ["PG_AVAILABILITY"]}, "PG_AVAILABILITY"),
+        # Ceph takes no rule of the other kind.
+        ({"crush_rule": "ec"}, {}, {"rules": [*RULES, ERASURE]}, "for replicated pools"),
+    ],
+)
+def test_what_would_stop_guests_is_refused_before_anything_is_written(wanted, there, more, said):
+    with pytest.raises(BadInput, match=said):
+        managed(wanted, there, **more)
+
+
+@pytest.mark.parametrize(
+    "wanted, there, more",
+    [
+        ({"quota": "3G"}, {}, {"stats": STORED}),
+        ({"quota": "0"}, {"quota_max_bytes": 1}, {"stats": STORED}),
+        ({"quota": "1G"}, {"quota_max_bytes": 1 << 20}, {"stats": STORED}),  # more than before
+        ({"quota_objects": 701}, {}, {"stats": STORED}),
+        ({"min_size": 1}, {}, {"checks": ["PG_DEGRADED", "OSD_DOWN"]}),
+        ({"min_size": 2}, {"min_size": 1}, {"checks": ["POOL_NO_REDUNDANCY"]}),
+        ({"min_size": 2}, {"size": 2}, {}),
+    ],
+)
+def test_what_stops_nobody_is_planned(wanted, there, more):
+    assert managed(wanted, there, **more)[0] or wanted["min_size"] == 2
+
+
+@pytest.mark.parametrize(
+    "wanted, there, said",
+    [
+        ({"min_size": 3}, {}, "every OSD that is down stops"),
+        ({"size": 2, "min_size": 2}, {}, "every OSD that is down stops"),
+        ({"size": 2}, {}, "copies are taken away"),
+        ({"size": 1}, {}, "a disk that dies takes"),
+        ({"pg_autoscale_mode": "on"}, {"pg_autoscale_mode": "off"}, "moves"),
+        ({"pg_autoscale_mode": "on"}, {"pg_autoscale_mode": "warn"}, "moves"),
+    ],
+)
+def test_what_is_felt_later_is_said_before(wanted, there, said):
+    assert said in " ".join(managed(wanted, there)[1])
+
+
+OF_OSDS = {
+    "rule_id": 6,
+    "rule_name": "replicated_ssd",
+    "type": 1,
+    "steps": [
+        {"op": "take", "item_name": "default~ssd"},
+        {"op": "chooseleaf_firstn", "num": 0, "type": "osd"},
+    ],
+}
+
+
+def test_a_rule_of_our_name_with_copies_on_one_host_is_taken_by_its_name_alone():
+    rules = [RULES[0], OF_OSDS]
+    with pytest.raises(BadInput, match="a copy on each host, found .*osd"):
+        managed({"device_class": "ssd"}, {}, rules=rules)
+    named, _ = managed({"crush_rule": "replicated_ssd"}, {}, rules=rules)
+    assert named == ["crush_rule replicated_ssd"]
+    step = {**OF_OSDS["steps"][1], "type": "rack"}  # farther apart than asked
+    apart = {**OF_OSDS, "steps": [OF_OSDS["steps"][0], step]}
+    named, _ = managed({"device_class": "ssd"}, {}, rules=[RULES[0], apart])
+    assert named == ["crush_rule replicated_ssd"]
+
+
+@pytest.mark.parametrize(
+    "wanted, there, expected",
+    [
+        # With its size, Ceph sets min_size anew: 1 of two copies, 2 of three, 3 of five.
+        ({"size": 2, "min_size": 2}, {}, ["size 2", "min_size 2"]),
+        ({"size": 2, "min_size": 1}, {}, ["size 2"]),
+        ({"size": 3, "min_size": 1}, {"size": 2, "min_size": 1}, ["size 3", "min_size 1"]),
+        ({"size": 3, "min_size": 2}, {"size": 2, "min_size": 1}, ["size 3"]),
+        ({"size": 5, "min_size": 2}, {}, ["size 5", "min_size 2"]),
+    ],
+)
+def test_min_size_is_what_the_site_file_says_after_the_size_was_set(wanted, there, expected):
+    assert managed(wanted, there)[0] == expected
