@@ -22,8 +22,8 @@ def appended(path: str, *lines: str) -> Command:
 
 
 def without(path: str, section: str, key: str) -> Command:
-    """Takes an option's lines out of a file."""
-    return edit(f"{_section(section)}{{/^{_plain(key)}[ \\t]*[=:]/d}}", path)
+    """Takes an option out of a file, with the indented lines that its value goes on in."""
+    return edit(_of_option(section, key, "d"), path)
 
 
 def without_in_ceph_conf(path: str, section: str, key: str, text: str) -> Command:
@@ -42,11 +42,13 @@ def without_in_ceph_conf(path: str, section: str, key: str, text: str) -> Comman
 def setting(path: str, section: str, key: str, value: str) -> Command:
     """Gives an option that is there another value."""
     new = re.sub(r"([\\/&])", r"\\\1", f"{key} = {value}")
-    return edit(f"{_section(section)}s/^{_plain(key)}[ \\t]*[=:].*/{new}/", path)
+    return edit(_of_option(section, key, f"/^[ \\t]/d;s/.*/{new}/;x"), path)
 
 
-def _section(name: str) -> str:
-    return f"/^\\[{_plain(name)}\\]/,/^\\[/"
+def _of_option(section: str, key: str, deed: str) -> str:
+    """What is done to an option's lines; the hold space has the line that the value begins in."""
+    of_section = f"/^\\[{_plain(section)}\\]/,/^\\[/"
+    return f"{of_section}{{/^[ \\t]/!h;x;/^{_plain(key)}[ \\t]*[=:]/{{x;{deed}}};x}}"
 
 
 def _plain(word: str) -> str:

@@ -728,9 +728,9 @@ MODULE = {"OS_DEFAULT__BACKUP_DRIVER": OLD_BACKUP[2]}
 @pytest.mark.parametrize(
     "own, more, place, mend",
     [
-        ((), {"after": {LATER: [OLD_BACKUP]}}, f"{LATER} [DEFAULT]", f"/' {LATER}"),
-        ((), {"before": {ELSEWHERE: [OLD_BACKUP]}}, f"{ELSEWHERE} [DEFAULT]", f"/' {ELSEWHERE}"),
-        ([NEW_BACKUP], {"after": {LATER: [OLD_BACKUP]}}, f"{LATER} [DEFAULT]", f"/' {LATER}"),
+        ((), {"after": {LATER: [OLD_BACKUP]}}, f"{LATER} [DEFAULT]", f"' {LATER}"),
+        ((), {"before": {ELSEWHERE: [OLD_BACKUP]}}, f"{ELSEWHERE} [DEFAULT]", f"' {ELSEWHERE}"),
+        ([NEW_BACKUP], {"after": {LATER: [OLD_BACKUP]}}, f"{LATER} [DEFAULT]", f"' {LATER}"),
         ([OLD_BACKUP], {"after": {LATER: [NEW_BACKUP]}}, "", ""),
         ([NEW_BACKUP], {"before": {ELSEWHERE: [OLD_BACKUP]}}, "", ""),
         ([OLD_BACKUP], {"environment": {"OS_DEFAULT__BACKUP_DRIVER": NEW_BACKUP[2]}}, "", ""),
@@ -753,7 +753,7 @@ MODULE = {"OS_DEFAULT__BACKUP_DRIVER": OLD_BACKUP[2]}
             [("DEFAULT", "backup_driver", "$module"), ("DEFAULT", "module", OLD_BACKUP[2])],
             {},
             "/etc/cinder/cinder.conf [DEFAULT]",
-            "/' /etc/cinder/cinder.conf",
+            "' /etc/cinder/cinder.conf",
         ),
     ],
 )
