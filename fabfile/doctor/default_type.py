@@ -14,9 +14,7 @@ from fabfile.doctor.observation import Looked
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import in_force, volume_storage
-
-UNNAMED = "__DEFAULT__"
-"""The type of volumes for which nobody named one; since Train, where nothing is configured."""
+from fabfile.resources.service_config import UNNAMED
 
 
 def findings(site: Site, looked: Looked) -> Iterator[Finding]:

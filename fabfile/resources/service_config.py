@@ -102,6 +102,8 @@ class ServiceConfig:
                 continue
             if ["DEFAULT", _DEFAULT_TYPE] in [edit[:2] for edit in change.args["edits"]]:
                 found.append(_new_default(site, facts, change))
+            if ["DEFAULT", "enabled_backends"] in [edit[:2] for edit in change.args["edits"]]:
+                found += _unbound(site, facts, change.host)
             zones = [v for _, k, v in change.args["edits"] if k == "backend_availability_zone"]
             if zones:
                 found.append(
@@ -223,6 +225,7 @@ def _of_backend(site: Site, section: str, data: Json, now: in_force.Options) -> 
     tables: list[Json] = []
     backend = site.cinder.of_section(section)
     if "{backend}" in data["options"]:
+        volume_hosts.refuse_borne(site, backend, now)
         names = {"volume_backend_name": volume_hosts.backend_name(backend, now)}
         if host := volume_hosts.backend_host(backend, now):
             names["backend_host"] = host
@@ -250,6 +253,35 @@ def _new_default(site: Site, facts: Facts, change: Change) -> str:
         "volume for which nobody names a type becomes one of that type, for all who use the cloud, "
         "as soon as cinder-api is restarted; integrate restarts cinder-volume alone"
     )
+
+
+UNNAMED = "__DEFAULT__"
+"""The type of volumes for which nobody named one; since Train, where nothing is configured."""
+
+
+def _unbound(site: Site, facts: Facts, host: str) -> Iterator[str]:
+    """Whose volumes may be put on a backend that is new beside others; known by their types."""
+    options = in_force.options(facts.hosts[host], CINDER_VOLUME.key)
+    there = set(map(same, volume_storage.enabled(options)))
+    new = [one for one in site.cinder.all if same(one.name) not in there]
+    types = facts.hosts.get(CLOUD, {}).get("volume_types")
+    default = options.get(("DEFAULT", _DEFAULT_TYPE), "")
+    if not there or not new:
+        return
+    names = {volume_hosts.backend_name(one, options) for one in new}
+    ours = {one.volume_type for one in site.cinder.all} - {default}
+    bound = {name: specs.get(volume_hosts.BOUND) for name, specs in (types or {}).items()}
+    open_to = [n for n, to in bound.items() if n not in ours and (not to or to in names)]
+    listed = [f"type {n}" for n in sorted(open_to)[:5]] + ["others"] * (len(open_to) > 5)
+    if not default and not bound.get(UNNAMED) and not site.cinder.default_volume_type:
+        listed.insert(0, "no type")
+    if listed:
+        to = ", ".join(one.name for one in new)
+        yield (
+            f"{host}: volumes of {', '.join(listed)} may be put on {to} from then on, as the "
+            "scheduler likes: no other backend is named for them (volume_backend_name of a type; "
+            f"{_DEFAULT_TYPE} of volumes of no type)"
+        )
 
 
 def _refuse_several(site: Site, name: str, data: Json) -> None:

@@ -301,6 +301,30 @@ def backend_name(backend: Backend, options: Options) -> str:
     return backend.name
 
 
+def refuse_borne(site: Site, backend: Backend, options: Options) -> None:
+    """Raises BadInput where a new backend would bear another one's volume_backend_name.
+
+    A type that names it would have its volumes made on either.
+    """
+    sections = volume_storage.enabled(options)
+    if same(backend.name) in map(same, sections):
+        return
+    name = backend_name(backend, options)
+    for section in sections:
+        if section == _replaced(backend) or options.get((same(section), BOUND)) != name:
+            continue
+        if volume_storage.elsewhere(site, backend, options, section):
+            key = "cinder.backend" if backend.said == "cinder" else "a name in [cinder.backends]"
+            raise BadInput(
+                subject=f"{backend.said}: [{backend.name}]",
+                expected=f"a {BOUND} that no other backend bears",
+                found=f"[{section}] {BOUND} = {name}",
+                why="a volume of a type that names it would be made on either, as the scheduler "
+                "likes",
+                advice=f"name another section: another {key} than {backend.name!r}",
+            )
+
+
 def bound_name(site: Site, facts: Facts, backend: Backend) -> str:
     """The volume_backend_name to which a backend's volume type is bound."""
     for host in _hosts(site, facts):
