@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from fabfile.core.contract import BadInput
-from fabfile.model.deployment import Binding
+from fabfile.model.deployment import Binding, Store
 from fabfile.model.option_values import items
 from fabfile.resources.in_force import Options, same
 
@@ -96,10 +96,25 @@ def moved(options: Options) -> dict[str, dict[str, str]]:
     return found if others else {}
 
 
+def default(uses: Sequence[Store], options: Options) -> str:
+    """The name that the older list's default store gets; Glance does not start without one.
+
+    Source: verify_store of glance_store/multi_backend.py.
+    """
+    store = _default_kind(options) or "file"
+    pool = options.get(("glance_store", "rbd_store_pool"), "images")
+    ours = next((use.name for use in uses if use.pool == pool), uses[0].name)
+    return ours if store == RBD else store
+
+
+def _default_kind(options: Options) -> str:
+    said = options.get(("glance_store", "default_store"), "")
+    return _SCHEMES.get(said, said.partition("+")[0])
+
+
 def _refuse_another_default(use: Binding, options: Options, listed: Iterable[str]) -> None:
     """A default store that no list has: Glance does not start so; whether it has images is open."""
-    said = options.get(("glance_store", "default_store"), "")
-    store = _SCHEMES.get(said, said.partition("+")[0])
+    said, store = options.get(("glance_store", "default_store"), ""), _default_kind(options)
     if store and store not in (*listed, RBD):
         raise _refused(
             use,

@@ -199,6 +199,9 @@ class ServiceConfig:
         tables = [extra for name, extra in absent if not now.get(_place(name))]
         if self.name == "glance" and _NAMED in dict(absent) and not now.get(_place(_NAMED)):
             tables.append(glance_stores.moved(now))
+            if site.glance.keep_default:
+                default = glance_stores.default(site.glance.all, now)
+                tables.append({"glance_store": {"default_backend": default}})
         own = data.get("options", {})
         tables.append(_without_default(own) if site.glance.keep_default else own)
         if self.name == "nova" and site.nova.ephemeral:

@@ -7,6 +7,7 @@ from fabfile.resources import auth, service_config
 
 from . import clouds
 from .states import KEY, ZED, cluster, site, user
+from .test_releases import written
 from .test_several_stores import edits as stores_of
 from .test_wanted_options import edits
 
@@ -46,9 +47,41 @@ def test_what_the_site_file_asks_for_is_set_all_the_same():
 
 def test_the_default_store_stays_whatever_it_is():
     assert stores_of(site())["glance_store", "default_backend"] == "rbd"
-    kept = stores_of(site(glance={"keep_default": True}))
-    assert ("glance_store", "default_backend") not in kept
-    assert kept["DEFAULT", "enabled_backends"].endswith("rbd:rbd")
+    named = [("DEFAULT", "enabled_backends", "theirs:file"), (*DEFAULT_STORE, "theirs")]
+    kept = stores_of(site(glance={"keep_default": True}), *named)
+    assert DEFAULT_STORE not in kept
+    assert kept["DEFAULT", "enabled_backends"] == "theirs:file,rbd:rbd"
+
+
+DEFAULT_STORE = ("glance_store", "default_backend")
+
+
+@pytest.mark.parametrize(
+    "older, default",
+    [
+        ({}, "file"),
+        ({"stores": "file,http"}, "file"),
+        ({"stores": "file,swift", "default_store": "swift"}, "swift"),
+        ({"stores": "file,swift", "default_store": "swift+https"}, "swift"),
+        ({"stores": "glance.store.filesystem.Store", "default_store": "filesystem"}, "file"),
+        ({"stores": "http,file", "default_store": "https"}, "http"),
+        ({"stores": "rbd,http", "default_store": "rbd"}, "ours"),
+        ({"stores": "rbd", "default_store": "rbd"}, "ours"),
+        ({"stores": "cinder", "default_store": "cinder"}, "cinder"),
+        ({"stores": "file,s3", "default_store": "s3+http"}, "s3"),
+    ],
+)
+@pytest.mark.parametrize("empty", [[], [("DEFAULT", "enabled_backends", "")]])
+def test_a_default_store_that_gets_a_name_stays_the_default_by_it(older, default, empty):
+    """Without default_backend, glance-api does not start once its stores have names."""
+    lines = [("glance_store", key, value) for key, value in older.items()]
+    where = site(glance={"store": "ours", "keep_default": True})
+    assert stores_of(where, *lines, *empty)[DEFAULT_STORE] == default
+
+
+def test_before_stores_have_names_the_older_default_stays_unsaid():
+    found = written("stein", "glance", {}, glance={"keep_default": True})
+    assert not {key for _, key in found} & {"default_backend", "default_store"}
 
 
 def planned(client, caps):
