@@ -68,6 +68,14 @@ def _refuse_another_kind(use: Binding, enabled: str) -> None:
     """A store of the site's name that is no RBD store."""
     for entry in items(enabled):
         name, _, what = entry.partition(":")
+        name = name.strip()
+        if same(name) == same(use.section) and kind(what.strip()) == RBD and name != use.section:
+            raise _refused(
+                use,
+                f"enabled_backends = {enabled}",
+                f"the store's name as it is there, {name}",
+                f"name it so: glance.store = {name!r}, or a table [glance.stores.{name}]",
+            )
         if same(name) == same(use.section) and kind(what.strip()) != RBD:
             raise _refused(
                 use,

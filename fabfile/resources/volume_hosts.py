@@ -302,19 +302,29 @@ def backend_name(backend: Backend, options: Options) -> str:
 
 
 def refuse_borne(site: Site, backend: Backend, options: Options) -> None:
-    """Raises BadInput where a new backend would bear another one's volume_backend_name.
+    """Raises BadInput where a new backend would bear another one's section, or volume_backend_name.
 
-    A type that names it would have its volumes made on either.
+    A section in other letters is the same to oslo.config, and another service to Cinder; of a type
+    that names the other, volumes would be made on either backend.
     """
-    sections = volume_storage.enabled(options)
-    if same(backend.name) in map(same, sections):
+    sections, alone = volume_storage.enabled(options), backend.said == "cinder"
+    if backend.name in sections:
         return
+    letters = (one for one in sections if same(one) == same(backend.name) != "")
+    if (theirs := next(letters, "")) and theirs != _replaced(backend):
+        raise BadInput(
+            subject=f"{backend.said}: [{backend.name}]",
+            expected="the section's name as enabled_backends has it",
+            found=f"[{theirs}], in other letters",
+            why="it would be started twice, and each has its own volumes",
+            advice=f"cinder.backend = {theirs!r}" if alone else f"[cinder.backends.{theirs}]",
+        )
     name = backend_name(backend, options)
     for section in sections:
         if section == _replaced(backend) or options.get((same(section), BOUND)) != name:
             continue
         if volume_storage.elsewhere(site, backend, options, section):
-            key = "cinder.backend" if backend.said == "cinder" else "a name in [cinder.backends]"
+            key = "cinder.backend" if alone else "name in [cinder.backends]"
             raise BadInput(
                 subject=f"{backend.said}: [{backend.name}]",
                 expected=f"a {BOUND} that no other backend bears",

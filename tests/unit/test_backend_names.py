@@ -140,3 +140,33 @@ LVMS = {"volume_backend_name": "lvm"}
 )
 def test_nothing_is_said_where_types_name_their_backends(lines, types, cinder):
     assert notes(lines, types, **cinder) == []
+
+
+# A section's name as somebody wrote it
+
+
+@pytest.mark.parametrize("theirs", ["Rbd", "RBD", "rBd"])
+@pytest.mark.parametrize("listed", ["{}", "lvm,{}"])
+def test_a_section_of_the_same_name_in_other_letters_is_that_one(theirs, listed):
+    """One section for oslo.config, two services for Cinder: whose volumes are whose?"""
+    lines = [
+        ("DEFAULT", "enabled_backends", listed.format(theirs)),
+        (theirs, "volume_driver", RBD),
+        (theirs, "rbd_pool", "volumes"),
+        ("lvm", "volume_driver", LVM),
+    ]
+    with pytest.raises(BadInput, match=f"cinder.backend = '{theirs}'"):
+        service_config.cinder.plan(site(), facts(lines))
+    assert service_config.cinder.plan(site(cinder={"backend": theirs}), facts(lines))
+    # One that is not started has no volumes by that name.
+    assert service_config.cinder.plan(site(), facts([*lvm(), *lines[1:]]))
+
+
+def test_it_is_renamed_where_the_site_file_says_so():
+    lines = [
+        ("DEFAULT", "enabled_backends", "Rbd"),
+        ("Rbd", "volume_driver", RBD),
+        ("Rbd", "rbd_pool", "volumes"),
+    ]
+    (change,) = service_config.cinder.plan(site(cinder={"replaces": "Rbd"}), facts(lines))
+    assert ["DEFAULT", "enabled_backends", "rbd"] in change.args["edits"]

@@ -151,3 +151,17 @@ def test_stores_that_have_names_stay_beside():
 def test_a_store_of_the_sites_name_but_another_kind_is_refused_in_the_older_list():
     with pytest.raises(BadInput, match="change glance.store"):
         stores({(G, "stores"): "file,http"}, glance={"store": "file"})
+
+
+@pytest.mark.parametrize("theirs", ["Rbd", "RBD"])
+@pytest.mark.parametrize("listed", ["{}:rbd", "file:file, {} : rbd"])
+def test_a_store_of_the_same_name_in_other_letters_is_that_one(theirs, listed):
+    """Locations of images have the store's name as it is; the two would be one section."""
+    before = {
+        ("DEFAULT", "enabled_backends"): listed.format(theirs),
+        (theirs, "rbd_store_pool"): "images",
+        (G, "default_backend"): theirs,
+    }
+    with pytest.raises(BadInput, match=f"glance.store = '{theirs}'"):
+        stores(before)
+    assert (G, "default_backend") not in stores(before, glance={"store": theirs})

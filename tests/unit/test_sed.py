@@ -1,4 +1,4 @@
-"""Commands that edit a file of options by its lines: run by sed itself, read as oslo.config does."""
+"""Commands that edit a file of options: run by sed itself, read as oslo.config does."""
 
 import subprocess
 
