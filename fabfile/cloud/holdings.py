@@ -19,6 +19,7 @@ from fabfile.core.shapes import LINE, Shape
 
 if TYPE_CHECKING:
     from openstack.block_storage.v3.attachment import Attachment as CinderAttachment
+    from openstack.block_storage.v3.backup import Backup as CinderBackup
     from openstack.block_storage.v3.volume import Volume as CinderVolume
 
 T = TypeVar("T")
@@ -42,6 +43,16 @@ class Service(TypedDict):
     host: str
     up: bool
     enabled: bool
+
+
+class Backup(TypedDict):
+    """A backup of a volume; container: where its driver has it, '' for nowhere yet; objects: how
+    many, of drivers that cut it up."""
+
+    id: str
+    container: str
+    objects: int
+    status: str
 
 
 class Attachment(TypedDict):
@@ -84,6 +95,19 @@ def services(connection: Cloud) -> list[Service]:
     return found
 
 
+def backups(connection: Cloud) -> list[Backup]:
+    """Those of all projects."""
+    with _understood():
+        return [_backup(b) for b in connection.block_storage.backups(all_projects=True)]
+
+
+def _backup(backup: CinderBackup) -> Backup:
+    found = {name: getattr(backup, name) or "" for name in ("id", "container", "status")}
+    found["objects"] = backup.object_count or 0
+    refuse_other({"backup": found}, {"backup": _BACKUP})
+    return cast(Backup, found)
+
+
 def read(connection: Cloud) -> Holdings:
     """All that a doctor wants besides."""
     with _understood():
@@ -108,6 +132,7 @@ READS: dict[str, Callable[[Cloud], object]] = {
     "qos_specs": qos.read,
     "volume_services": services,
     "volumes": volumes,
+    "backups": backups,
 }
 """What the pseudo-host can be asked, by a Read's verb."""
 
@@ -136,6 +161,7 @@ def _volume(volume: CinderVolume) -> Volume:
 
 
 _VOLUME: Shape = {**dict.fromkeys(("id", "host", "status"), LINE), "name": str}
+_BACKUP: Shape = {"id": LINE, "container": str, "objects": int, "status": LINE}
 _DATA: Shape = {
     **dict.fromkeys(("auth_username?", "secret_uuid?", "driver_volume_type?"), (None, LINE)),
     "hosts?": (None, [LINE]),

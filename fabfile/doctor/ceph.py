@@ -515,8 +515,10 @@ def _narrower(
 
 
 def _backup(site: Site, looked: Looked, users: Json, release: int | None) -> Iterator[Finding]:
-    """cinder-backup's own user, where it is turned on."""
+    """cinder-backup's own user, where it is turned on and the site file says nothing of it."""
     admin = site.admin.name
+    if site.cinder.backup:
+        return
     volumes = [use.pool for use in site.uses() if use.service == CINDER_VOLUME]
     for seen in looked.facts.hosts.values():
         told = in_force.by_section(in_force.options(seen, CINDER_VOLUME.key))

@@ -18,16 +18,17 @@ from fabfile.model.site import Site
 from fabfile.resources import in_force, sed
 from fabfile.resources.service_config import OLD_DATADIR, OLD_STORES
 
-SERVICES = ("glance", "cinder", "nova")
+SERVICES = ("glance", "cinder", "cinder.backup", "nova")
 
 
 def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """All of them."""
     for host, seen in looked.facts.hosts.items():
         for service in SERVICES:
-            if seen.get(f"{service}.conf"):
+            both = service == "cinder.backup" and "cinder.conf" in seen  # one file, looked at once
+            if seen.get(f"{service}.conf") and not both:
                 found = _said(site, host, service, seen)
-                yield from _hazards(looked, service, found)
+                yield from _hazards(looked, services.called(service).project, found)
                 yield from _upper_case(found)
         if seen.get("glance.conf") and (seen.get("glance.files") or {}).get("out"):
             yield from _file_store(host, _file(site, host, "glance"), _in_force(seen))

@@ -84,7 +84,11 @@ def others_of_conf(site: Site, looked: Looked, host: str, path: str) -> list[str
             and (service, name) not in ours
             and options.get(_CONF[service], path) in ("", path)
         )
-        or (_backs_up(options) and options.get("backup_ceph_conf", path) == path)
+        or (
+            _backs_up(options)
+            and not site.cinder.backup
+            and options.get("backup_ceph_conf", path) == path
+        )
     ]
 
 
@@ -107,13 +111,11 @@ def _backs_up(options: Mapping[str, str]) -> bool:
 
 
 def _sections(looked: Looked, host: str) -> Iterator[Section]:
-    """Of all that each service reads."""
+    """Of all that each service reads; cinder-backup's file is Cinder's."""
     seen = looked.facts.hosts.get(host, {})
-    for service in ("cinder", "glance", "nova"):
-        if f"{service}.conf" not in seen:
-            continue
-        found: dict[str, dict[str, str]] = {}
-        for (section, key), value in in_force.options(seen, service).items():
-            found.setdefault(section, {})[key] = value
-        for name, options in found.items():
-            yield service, name, options
+    alone = "cinder.backup" if "cinder.conf" not in seen else "cinder"
+    for service in (alone, "glance", "nova"):
+        if f"{service}.conf" in seen:
+            found = in_force.by_section(in_force.options(seen, service))
+            for name, options in found.items():
+                yield service.partition(".")[0], name, options

@@ -79,8 +79,8 @@ MOST_AT_ONCE = 64
 SHARE = r"[0-9]{1,6}|(100|[1-9]?[0-9])%"
 _SOME = r"([1-9][0-9]{0,5}|(100|[1-9][0-9]?)%)"
 SERIAL = rf"{_SOME}(\s*,\s*{_SOME})*"
-Role = Literal["ceph", "glance", "cinder", "compute", "database"]
-ROLES = ("ceph", "glance", "cinder", "compute", "database")
+Role = Literal["ceph", "glance", "cinder", "cinder-backup", "compute", "database"]
+ROLES = ("ceph", "glance", "cinder", "cinder-backup", "compute", "database")
 
 
 class _Table(BaseModel):
@@ -354,6 +354,34 @@ _NO_BACKEND = ("default", "backend_defaults")
 """Sections of cinder.conf that are for all."""
 
 
+class CinderBackup(_Table):
+    """[cinder.backup]: cinder-backup, with Cinder's driver for Ceph.
+
+    replaces: the kind of driver (nfs, swift...) that is in force and whose backups are set aside;
+    the rest are the driver's options: bytes, numbers of snapshots, switches.
+    """
+
+    client: Name = "backups"
+    pool: Name = "backups"
+    replaces: Name | None = None
+    chunk_size: int | None = Field(None, ge=1 << 20, le=1 << 40)
+    stripe_unit: int | None = Field(None, ge=0, le=1 << 30)
+    stripe_count: int | None = Field(None, ge=0, le=1 << 20)
+    max_snapshots: int | None = Field(None, ge=0, le=10**6)
+    image_journals: bool | None = None
+    discard_excess_bytes: bool | None = None
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """{the driver's option, by its name here: its value}, of those that are said."""
+        names = [name for name in type(self).model_fields if name not in _NO_OPTION]
+        found = {name: getattr(self, name) for name in names}
+        return {name: str(value).lower() for name, value in found.items() if value is not None}
+
+
+_NO_OPTION = ("client", "pool", "replaces")
+
+
 class Cinder(CinderBackend):
     """[cinder]: its one backend, or a table for each in [cinder.backends.NAME].
 
@@ -365,6 +393,7 @@ class Cinder(CinderBackend):
     volume_type: Name | None = "rbd"
     backends: dict[Name, CinderBackend] = {}
     default_volume_type: Name | None = None
+    backup: CinderBackup | None = None
 
     @property
     def all(self) -> tuple[Backend, ...]:
@@ -384,7 +413,7 @@ class Cinder(CinderBackend):
 
     @model_validator(mode="after")
     def _backends_meet(self) -> Cinder:
-        faults = [*_said_beside(self, "backends", "backend", "default_volume_type")]
+        faults = [*_said_beside(self, "backends", "backend", "default_volume_type", "backup")]
         faults += [*self._in_each_others_way(), *self._defaults_meet()]
         if faults:
             raise ValueError("\n".join(faults))
@@ -429,6 +458,16 @@ class Cinder(CinderBackend):
                 )
 
 
+def _not_written(client: Client | None, name: str, said: str, pools: Sequence[str]) -> list[str]:
+    """Pools into which something writes, and which its client's table leaves out."""
+    return [
+        f"clients.{name}.rwx: expected {pool!r} too, into which {said} "
+        "writes; or leave rwx out: then it is what its services need"
+        for pool in pools
+        if pool and client and client.rwx and pool not in client.rwx
+    ]
+
+
 class Nova(_Table):
     """[nova]: ephemeral disks stay where they are unless they are asked onto RBD."""
 
@@ -437,8 +476,8 @@ class Nova(_Table):
     pool: Name = "vms"
 
 
-_LIBVIRT = "libvirt"
-"""The section of nova.conf that has it all."""
+_LIBVIRT, _BACKUP = "libvirt", "DEFAULT"
+"""The sections of nova.conf and cinder.conf that have all of Nova's, and of cinder-backup's."""
 _CREDENTIAL = re.compile(
     r"password|passwd|key|secret|token|connection|transport_url|credential", re.I
 )
@@ -586,6 +625,7 @@ class Site(_Table):
         if not self.with_role("ceph"):
             faults.append("hosts: no host has the role 'ceph'")
         faults += self._shared_secrets() + self._shared_keyrings() + self._out_of_reach()
+        faults += self._nowhere_backed_up()
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -604,6 +644,9 @@ class Site(_Table):
             found.append((f"{one.said}.client", one.client, self.clients))
             if one.data_pool:
                 found.append((f"{one.said}.data_pool", one.data_pool, self.pools))
+        if backup := self.cinder.backup:
+            found.append(("cinder.backup.pool", backup.pool, self.pools))
+            found.append(("cinder.backup.client", backup.client, self.clients))
         if self.nova.ephemeral:
             found.append(("nova.pool", self.nova.pool, self.pools))
             found.append(("nova.client", self.nova.client, self.clients))
@@ -639,19 +682,20 @@ class Site(_Table):
         """
         faults: dict[tuple[str, str], str] = {}
         for host in self.all_hosts():
-            holders: dict[str, str] = {}
+            holders: dict[str, services.Service] = {}
             for use in self.uses():
                 if not use.keyring or use.service.role not in host.roles:
                     continue
-                client, owner = use.client, use.service.key
+                client, owner = use.client, use.service
                 first = holders.setdefault(client, owner)
-                if first != owner:
+                if first.project != owner.project:
                     faults.setdefault(
-                        (client, owner),
+                        (client, owner.key),
                         (
-                            f"{owner}.client: expected another client than {first}.client on a "
-                            f"host of both ({host.name}): a keyring there is for one service "
-                            f"alone; found {client!r} for both; give {owner} a client of its own"
+                            f"{owner.key}.client: expected another client than {first.key}.client "
+                            f"on a host of both ({host.name}): a keyring there is for one service "
+                            f"alone; found {client!r} for both; give {owner.key} a client of its "
+                            "own"
                         ),
                     )
         return list(faults.values())
@@ -668,13 +712,23 @@ class Site(_Table):
         for one in self.cinder.all:
             client = self.clients.get(one.client)
             written = [one.pool] * bool(self.cinder.backends) + [one.data_pool]
-            faults += [
-                f"clients.{one.client}.rwx: expected {pool!r} too, into which {one.said} "
-                "writes; or leave rwx out: then it is what its services need"
-                for pool in written
-                if pool and client and client.rwx and pool not in client.rwx
-            ]
+            faults += _not_written(client, one.client, one.said, written)
+        if backup := self.cinder.backup:
+            client = self.clients.get(backup.client)
+            faults += _not_written(client, backup.client, "cinder.backup", [backup.pool])
         return faults + self._unfit_pools()
+
+    def _nowhere_backed_up(self) -> list[str]:
+        """A role without what it is for, and the reverse."""
+        named = [name for name, table in self.hosts.items() if "cinder-backup" in table.roles]
+        if named and not self.cinder.backup:
+            return [
+                f"hosts.{named[0]}.roles: expected [cinder.backup] beside the role "
+                "'cinder-backup', which says what pool it writes as which client, found none"
+            ]
+        if self.cinder.backup and not self.with_role("cinder-backup"):
+            return ["cinder.backup: expected a host of the role 'cinder-backup', found none"]
+        return []
 
     def _unfit_pools(self) -> list[str]:
         """Pools that hold no images, and data pools that nobody can be told of."""
@@ -697,15 +751,18 @@ class Site(_Table):
     def with_caps(self) -> Site:
         """The same, each client with the pools that its services use where it names none."""
         images = [use.pool for use in self.uses() if use.service == services.GLANCE_API]
+        volumes = [use.pool for use in self.uses() if use.service == services.CINDER_VOLUME]
         found = {}
         for name, client in self.clients.items():
             uses = [use for use in self.uses() if use.client == name]
             data = [b.data_pool for b in self.cinder.all if b.client == name and b.data_pool]
             rwx = client.rwx or list(dict.fromkeys([*(use.pool for use in uses), *data]))
             said = client.rwx or "rx" in client.model_fields_set
-            clones = any(use.service != services.GLANCE_API for use in uses)
-            of_images = [pool for pool in images if clones and pool not in rwx]
-            rx = client.rx if said else list(dict.fromkeys(of_images))
+            backs_up = any(use.service == services.CINDER_BACKUP and use.section for use in uses)
+            others = (services.GLANCE_API, services.CINDER_BACKUP)
+            clones = any(use.service not in others for use in uses)
+            read = [*(images if clones else ()), *(volumes if backs_up else ())]
+            rx = client.rx if said else [pool for pool in dict.fromkeys(read) if pool not in rwx]
             found[name] = client.model_copy(update={"rwx": rwx, "rx": rx})
         return self.model_copy(update={"clients": found})
 
@@ -713,9 +770,15 @@ class Site(_Table):
     def _hosts(self) -> dict[str, Host]:
         """Made once: every resource asks for all hosts, for every host."""
         return {
-            name: Host(name, tuple(table.roles), table.address, table.user, table.port)
+            name: Host(name, self._roles_of(table), table.address, table.user, table.port)
             for name, table in self.hosts.items()
         }
+
+    def _roles_of(self, table: HostTable) -> tuple[str, ...]:
+        """Its roles; cinder-backup runs where cinder-volume does, unless some host has its role."""
+        named = any("cinder-backup" in one.roles for one in self.hosts.values())
+        more = self.cinder.backup and not named and "cinder" in table.roles
+        return (*table.roles, "cinder-backup") if more else tuple(table.roles)
 
     def host(self, name: str) -> Host:
         """One host, as the rooms below know it."""
@@ -763,12 +826,30 @@ class Site(_Table):
         Nova hands Cinder's volumes to QEMU, by libvirt's secret; of its own it has disks only
         where they are asked onto RBD.
         """
-        glance, cinder, _ = services.SERVICES
+        glance, cinder = services.GLANCE_API, services.CINDER_VOLUME
         found = [Use(glance, one.client, one.pool, one.name) for one in self.glance.all]
         for one in self.cinder.all:
             uuid = self._secret_uuid(one.client)
             found.append(Use(cinder, one.client, one.pool, one.name, secret_uuid=uuid))
-        return (*found, *self._novas_uses())
+        return (*found, *self._backups_uses(), *self._novas_uses())
+
+    def _backups_uses(self) -> Iterator[Use]:
+        """Its own pool; and each volume as the client of its backend.
+
+        It opens a volume as that client, by the keyring in its usual place (os_brick/initiator/
+        connectors/rbd.py), makes a snapshot of it, and hands both users to rbd export-diff and
+        import-diff (cinder/backup/drivers/ceph.py).
+        """
+        own, service = self.cinder.backup, services.CINDER_BACKUP
+        if own is None:
+            return
+        yield Use(service, own.client, own.pool, _BACKUP)
+        clients: dict[str, str] = {}
+        for one in self.cinder.all:
+            clients.setdefault(one.client, one.pool)
+        for client, pool in clients.items():
+            if client != own.client:
+                yield Use(service, client, pool, "")
 
     def _novas_uses(self) -> Iterator[Use]:
         """A secret for each client of Cinder's; nova.conf names one user alone.
@@ -903,6 +984,7 @@ def _nearest(path: list[str]) -> str:
         "glance.stores": GlanceStore,
     }
     model = below.get(".".join(path[:2]), model) if len(path) > 3 else model
+    model = CinderBackup if path[:2] == ["cinder", "backup"] and len(path) > 2 else model
     known.update(model.model_fields)
     near = difflib.get_close_matches(path[-1], known, 1)
     return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"

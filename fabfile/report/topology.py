@@ -14,7 +14,12 @@ from fabfile.report.shapes import Client, Document, Host
 
 MOST = 3
 """Boxes for one role: the hosts of more states than these share the last."""
-_TITLES = {"glance": "Glance", "cinder": "Cinder", "compute": "Nova compute"}
+_TITLES = {
+    "glance": "Glance",
+    "cinder": "Cinder",
+    "cinder-backup": "Cinder backup",
+    "compute": "Nova compute",
+}
 _GiB = 1024**3
 
 
@@ -140,13 +145,14 @@ def _about(hosts: Sequence[Host], role: str, silent: bool) -> tuple[str, ...]:
     names = f"{len(hosts)} hosts: {names}" if len(hosts) > 1 else names
     if silent:
         return names, "does not answer" if len(hosts) == 1 else "do not answer"
-    unit = services.of_roles([role])[0].name
+    (service,) = services.of_roles([role])
+    unit = service.name
     states = [host["units"][unit] for host in hosts if unit in host["units"]]
     up = states.count("active")
     lines = [names]
     if states:
         lines.append(f"{unit} {'active' if up == len(states) else f'{up} of {len(states)} active'}")
-    name = {"compute": "nova"}.get(role, role)
+    name = service.project
     versions = dict.fromkeys(h["versions"][name] for h in hosts if name in h["versions"])
     if versions:
         lines.append(f"{name} {', '.join(versions)}")

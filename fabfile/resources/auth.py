@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused
 from fabfile.model import advice, ceph_releases, releases
 from fabfile.model.phases import Phase
-from fabfile.model.services import GLANCE_API
+from fabfile.model.services import CINDER_BACKUP, GLANCE_API
 from fabfile.model.site import Client, Site
 from fabfile.resources import caps, ceph_conf, cluster, librados
 from fabfile.resources.client_packages import is_client
@@ -57,7 +57,8 @@ def clients(site: Site, seen: cluster.Cluster, release: Mapping[str, Json]) -> d
         return found
     for glance in (use for use in site.uses() if use.service == GLANCE_API):
         users = (user.get("caps", {}) for user in seen.users.values())
-        pools = [use.pool for use in site.uses() if use.service != GLANCE_API]
+        no_clones = (GLANCE_API, CINDER_BACKUP)  # a backup is a copy
+        pools = [use.pool for use in site.uses() if use.service not in no_clones]
         pools += [p for p in caps.cloned_into(glance.pool, users) if _holds_heads(seen, p)]
         mine = found[glance.client]
         more = [p for p in dict.fromkeys(pools) if p not in (*mine.rwx, *mine.rx)]

@@ -66,7 +66,7 @@ def reads(site: Site, host: Host, service: Service) -> list[Read]:
     platform = site.platform_of(host)
     wsgi = {"names": list(service.wsgi), "folder": service.wsgi_folder} if service.wsgi else None
     file = platform.file(service)
-    return reads_of(service.key, service.key, platform.unit(service), file, wsgi)
+    return reads_of(service.key, service.project, platform.unit(service), file, wsgi)
 
 
 def reads_of(name: str, project: str, unit: str, file: str, wsgi: Json = None) -> list[Read]:

@@ -47,7 +47,8 @@ class Held:
 def wanted(site: Site, host: Host) -> list[Binding]:
     """Of each client whose service opens its pools with a keyring of its own, one binding."""
     found: dict[str, Binding] = {}
-    for binding in site.bindings_of(host):
+    # The service that has the client in its options, before one that is told it with a volume.
+    for binding in sorted(site.bindings_of(host), key=lambda one: not one.section):
         if binding.keyring:
             found.setdefault(binding.client, binding)
     return list(found.values())
@@ -233,7 +234,8 @@ def _write(binding: Binding, path: str, seen: Seen | None, key: str | None) -> C
         },
         binding.service.phase,
         diff=tuple([f"- key {old}"] * bool(old) + diff),
-        restarts=(binding.unit,),
+        # Of a volume that it only backs up, cinder-backup opens the keyring each time.
+        restarts=(binding.unit,) if binding.section else (),
         kind="keyring",
         subject=client,
     )

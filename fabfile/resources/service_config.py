@@ -6,14 +6,14 @@ Old stores and backends stay in force.  Which options a release needs is data
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read, Refused, Seen
 from fabfile.model import releases, services
 from fabfile.model.deployment import Backend, Binding
 from fabfile.model.phases import Phase
-from fabfile.model.services import CINDER_VOLUME
+from fabfile.model.services import CINDER_BACKUP, CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import (
     cluster,
@@ -22,6 +22,7 @@ from fabfile.resources import (
     instance_disks,
     secret_uuid,
     sed,
+    volume_backups,
     volume_hosts,
     volume_storage,
     wanted_options,
@@ -40,14 +41,27 @@ RECOMMENDED = "recommended"
 
 
 @dataclass(frozen=True)
+class _Lacking:
+    """What one service lacks in the file that it reads.
+
+    now: what is in force for it; sections: those that the site file names.
+    """
+
+    binding: Binding
+    options: Mapping[wanted_options.At, wanted_options.Option]
+    now: in_force.Options
+    sections: frozenset[str]
+
+
+@dataclass(frozen=True)
 class ServiceConfig:
-    """One of the three services: it reads and plans its file."""
+    """One of the three projects: it reads and plans its file."""
 
     service: services.Service
 
     def resource(self, task: str) -> Resource:
         """As the resource of that task."""
-        return Resource(task, self.reads, self.plan, self.notes)
+        return Resource(task, self.reads, self.plan, self.notes, self.follow_up_reads)
 
     @property
     def name(self) -> str:
@@ -71,11 +85,18 @@ class ServiceConfig:
                 found += instance_disks.reads(site, host)
             if path := site.platform_of(host).upstart.get(self.service.name):
                 found.append(Read(f"{self.name}.head", "file", {"path": path, "text": True}))
+        if self.name == "cinder" and (of_backup := volume_backups.reads(site, host)):
+            found += [releases.READ, *of_backup]
         return found
+
+    def follow_up_reads(self, site: Site, facts: Facts) -> list[Read]:
+        """The backups of volumes, where their driver changes."""
+        return volume_backups.follow_up_reads(site, facts) if self.name == "cinder" else []
 
     def plan(self, site: Site, facts: Facts) -> list[Change]:
         """The edits of each host's file that are not in force there."""
-        hosts = [host for host in site.with_role(self.role) if host.name in facts.hosts]
+        roles = [one.role for one in services.SERVICES if one.project == self.name]
+        hosts = [host for host in site.with_role(*roles) if host.name in facts.hosts]
         if not hosts:
             return []
         data = facts.release[self.name]
@@ -85,12 +106,12 @@ class ServiceConfig:
         changes: list[Change] = []
         for host in hosts:
             bindings = site.written_of(host, self.service)
-            seen = facts.hosts[host.name]
-            if self.name == "cinder":
-                volume_storage.refuse_in_use(site, facts, host)
-            changes += self._file(site, facts, bindings, data)
-            if "head" in data:
-                words = _words(site, facts, bindings[0])
+            found = [self._lacking(site, facts, bindings, data)] if bindings else []
+            for binding in site.written_of(host, CINDER_BACKUP) if self.name == "cinder" else ():
+                found.append(_of_backups(site, facts, binding, data))
+            changes += _edited(self.service, facts, found, data)
+            if "head" in data and bindings:
+                words, seen = _words(site, facts, bindings[0]), facts.hosts[host.name]
                 changes += _head(bindings[0], data["head"], words, seen[f"{self.name}.head"])
         return changes
 
@@ -100,6 +121,8 @@ class ServiceConfig:
         for change in changes:
             if change.kind not in ("options", RECOMMENDED) or change.subject != self.name:
                 continue
+            if list(volume_backups.DRIVER) in [edit[:2] for edit in change.args["edits"]]:
+                found += volume_backups.notes(site, facts, change.host)
             if ["DEFAULT", _DEFAULT_TYPE] in [edit[:2] for edit in change.args["edits"]]:
                 found.append(_new_default(site, facts, change))
             if ["DEFAULT", "enabled_backends"] in [edit[:2] for edit in change.args["edits"]]:
@@ -113,7 +136,9 @@ class ServiceConfig:
                 )
             if self.name == "nova":
                 found += instance_disks.notes(site, facts, site.host(change.host))
-            says = facts.of(change.host, f"{self.name}.conf").get("managed")
+            seen = facts.hosts[change.host]
+            file = seen.get(f"{self.name}.conf") or seen.get(f"{CINDER_BACKUP.key}.conf") or {}
+            says = file.get("managed")
             if says:
                 found.append(
                     f"{change.host}: {change.thing} says {says.strip()!r}: whatever manages it "
@@ -121,22 +146,16 @@ class ServiceConfig:
                 )
         return found
 
-    def _file(
+    def _lacking(
         self, site: Site, facts: Facts, bindings: Sequence[Binding], data: Json
-    ) -> list[Change]:
+    ) -> _Lacking:
+        """What is not in force on a host of what the bindings of one service are to have."""
         binding = bindings[0]
         host, file = binding.host.name, binding.file
         answers = facts.hosts[host]
-        seen = answers[f"{self.name}.conf"]
-        if seen is None:
-            raise BadInput(
-                f"{host}: expected {file}, found no such file; is {self.name} there?",
-                host=host,
-                subject=file,
-                expected="a file",
-                found="no such file",
-                advice=f"is {self.name} there?",
-            )
+        if self.name == "cinder":
+            volume_storage.refuse_in_use(site, facts, binding.host)
+        _refuse_without_file(binding, answers)
         own = [one.section for one in bindings]
         now = in_force.options(answers, self.name, data.get("old_names"), own)
         environment = (answers.get(f"{self.name}.sources") or {}).get("environment", {})
@@ -161,35 +180,7 @@ class ServiceConfig:
             for one in bindings
         ]
         made_of = wanted_options.File(site, self.name, data, parts, have)
-        wanted = wanted_options.wanted(made_of)
-        missing = wanted_options.missing(replace(made_of, now=now), wanted)
-        edits = [(*at, wanted[at].value) for at in missing]
-        if not edits:
-            return []
-        _refuse_unread(binding, answers)
-        _refuse_shadows(binding, edits, in_force.before_and_after(answers, self.name)[1], data)
-        lines = [line for s, k, v in edits for line in _diff(s, k, now.get((same(s), k)), v)]
-        keys = ", ".join(f"{s}.{k}" for s, k, _ in edits)
-        return [
-            Change(
-                host,
-                file,
-                f"set {keys}",
-                "~",
-                "edit",
-                {
-                    "path": file,
-                    "edits": [list(e) for e in edits],
-                    "before": seen["sha256"],
-                    "validate": _validation(data, [part.words for part in parts]),
-                },
-                self.service.phase,
-                tuple(lines),
-                restarts=() if data.get("by_hand") else (binding.unit,),
-                kind=RECOMMENDED if all(wanted[at].recommended for at in missing) else "options",
-                subject=self.name,
-            )
-        ]
+        return _compared(binding, made_of, now)
 
     def _tables(
         self, site: Site, binding: Binding, data: Json, now: in_force.Options
@@ -221,6 +212,98 @@ def _without_default(table: Json) -> dict[str, Json]:
         section: {key: value for key, value in options.items() if key not in _DEFAULT_STORE}
         for section, options in table.items()
     }
+
+
+def _refuse_without_file(binding: Binding, answers: Json) -> None:
+    """Raises BadInput where there is nothing to write into."""
+    name, file, host = binding.service.key, binding.file, binding.host.name
+    if answers[f"{name}.conf"] is None:
+        raise BadInput(
+            f"{host}: expected {file}, found no such file; is {name} there?",
+            host=host,
+            subject=file,
+            expected="a file",
+            found="no such file",
+            advice=f"is {name} there?",
+        )
+
+
+def _of_backups(site: Site, facts: Facts, binding: Binding, data: Json) -> _Lacking:
+    """As _lacking, of cinder-backup, which reads the file of cinder-volume."""
+    answers = facts.hosts[binding.host.name]
+    _refuse_without_file(binding, answers)
+    tables = volume_backups.table(site, data)
+    volume_backups.refuse(site, facts, binding, data["backup"])
+    now = volume_backups.options_of(answers)
+    part = wanted_options.Part(_words(site, facts, binding), tables)
+    made_of = wanted_options.File(site, CINDER_VOLUME.key, data["backup"], [part], now)
+    found = _compared(binding, made_of, now)
+    backends = {backend.name for backend in site.cinder.all}
+    mine = {at: option for at, option in found.options.items() if at[0] not in backends}
+    return replace(found, options=mine)
+
+
+def _compared(binding: Binding, made_of: wanted_options.File, now: in_force.Options) -> _Lacking:
+    wanted = wanted_options.wanted(made_of)
+    missing = wanted_options.missing(replace(made_of, now=now), wanted)
+    words = [part.words for part in made_of.parts]
+    named = {s.format(**w) for s in made_of.data.get("options", {}) if "{" in s for w in words}
+    return _Lacking(binding, {at: wanted[at] for at in missing}, now, frozenset(named))
+
+
+def _edited(
+    service: services.Service, facts: Facts, services_of: Sequence[_Lacking], data: Json
+) -> list[Change]:
+    """One edit of a file, for all who read it; each is restarted for what is its own matter."""
+    lacking = [_without_others(one, services_of) for one in services_of]
+    lacking = [one for one in lacking if one.options]
+    if not lacking:
+        return []
+    answers = facts.hosts[lacking[0].binding.host.name]
+    options: dict[wanted_options.At, wanted_options.Option] = {}
+    lines: list[str] = []
+    for one in lacking:
+        edits = [(*at, option.value) for at, option in one.options.items()]
+        _refuse_unread(one.binding, answers)
+        after = in_force.before_and_after(answers, one.binding.service.key)[1]
+        _refuse_shadows(one.binding, edits, after, data)
+        for section, key, value in (e for e in edits if e[:2] not in options):
+            lines += _diff(section, key, one.now.get((same(section), key)), value)
+        options |= one.options
+    binding = lacking[0].binding
+    keys = ", ".join(f"{section}.{key}" for section, key in options)
+    sections = frozenset().union(*(one.sections for one in services_of))
+    every = data.get("backup", {}).get("loads_backends")
+    units = dict.fromkeys(one.binding.unit for one in (services_of if every else lacking))
+    return [
+        Change(
+            binding.host.name,
+            binding.file,
+            f"set {keys}",
+            "~",
+            "edit",
+            {
+                "path": binding.file,
+                "edits": [[*at, option.value] for at, option in options.items()],
+                "before": answers[f"{binding.service.key}.conf"]["sha256"],
+                "validate": _validation(data, sections),
+            },
+            service.phase,
+            tuple(lines),
+            restarts=() if data.get("by_hand") else tuple(units),
+            kind=RECOMMENDED if all(o.recommended for o in options.values()) else "options",
+            subject=service.key,
+        )
+    ]
+
+
+def _without_others(one: _Lacking, services_of: Sequence[_Lacking]) -> _Lacking:
+    """Without what cinder-backup alone reads, where that one is there and has it."""
+    names = {other.binding.service for other in services_of}
+    if one.binding.service == CINDER_BACKUP or CINDER_BACKUP not in names:
+        return one
+    mine = {at: o for at, o in one.options.items() if not volume_backups.is_own(*at)}
+    return replace(one, options=mine)
 
 
 def _of_backend(site: Site, section: str, data: Json, now: in_force.Options) -> list[Json]:
@@ -342,12 +425,11 @@ def _diff(section: str, key: str, old: str | None, new: str) -> Iterator[str]:
     yield f"+ [{section}] {key} = {new}"
 
 
-def _validation(data: Json, words: Sequence[Mapping[str, str]]) -> Json:
+def _validation(data: Json, sections: Iterable[str]) -> Json:
     """What oslo-config-validator is told: sections named by the site are none of its own."""
     if "namespaces" not in data:
         return None
-    own = {s.format(**some) for s in data.get("options", {}) if "{" in s for some in words}
-    return {"namespaces": list(data["namespaces"]), "exclude": sorted(own)}
+    return {"namespaces": list(data["namespaces"]), "exclude": sorted(sections)}
 
 
 def _refuse_unread(binding: Binding, answers: Json) -> None:

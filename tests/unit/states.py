@@ -117,6 +117,14 @@ def file(text, owner="root", mode="0644", group=None):
     }
 
 
+BACKED_UP = {
+    "cinder": {"backup": {}},
+    "pools": {"volumes": {}, "images": {}, "backups": {}},
+    "clients": {"volumes": {}, "images": {}, "backups": {}},
+}
+"""A site with cinder-backup, on the hosts of cinder-volume."""
+
+
 def sources(service, after=None, before=None, environment=None, read=True):
     """What a service reads beside its own file: {path: its active lines}."""
     named = next(one for one in services.SERVICES if one.key == service)
