@@ -27,7 +27,17 @@ MARK = "stackrbd_proof"
 """The metadata key (images: the property) whose value is the run's id; a volume type's
 description begins with it."""
 
-_PASSING = ("creating", "downloading", "attaching", "detaching", "reserved", "in-use")
+_PASSING = (
+    "creating",
+    "downloading",
+    "attaching",
+    "detaching",
+    "reserved",
+    "in-use",
+    "backing-up",
+    "restoring-backup",
+    "restoring",
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,7 @@ class Leftovers:
         """
         kinds = (
             self._servers,
+            self._backups,
             self._clones,
             self._snapshots,
             self._volumes,
@@ -104,6 +115,16 @@ class Leftovers:
             seconds=self._seconds,
             end="expected the migration to end; nova live-migration-abort ends it",
         )
+
+    def _backups(self, ours: Ours, trouble: list[str]) -> int:
+        """Before their volumes, in which Ceph's driver keeps a snapshot of each."""
+        found = self._ours(self._storage.backups(), ours)
+        _attempt(trouble, self._at_rest, "backup", found, self._storage.backups)
+        for item in found:
+            force = item.status not in ("available", "error")
+            _attempt(trouble, self._storage.delete_backup, item.id, force=force)
+        _attempt(trouble, self._gone, "cinder: backup", found, self._storage.backups)
+        return len(found)
 
     def _snapshots(self, ours: Ours, trouble: list[str]) -> int:
         found = self._ours(self._storage.snapshots(), ours)
@@ -219,7 +240,7 @@ def _left(wanted: dict[str, str], listing: Callable[[], Iterable[R]]) -> list[R]
 
 
 def _marked(item: Resource) -> bool:
-    # A volume type has no metadata of its own.
+    # A volume type has no metadata of its own, nor had a backup before 3.43.
     if (getattr(item, "description", None) or "").startswith(MARK):
         return True
     # Images keep what Glance does not know among their properties.

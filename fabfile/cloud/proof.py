@@ -16,6 +16,7 @@ from fabfile.cloud.connection import Cloud
 from fabfile.cloud.leftovers import PREFIX, Leftovers
 from fabfile.cloud.rbd import Ceph
 from fabfile.cloud.user import ProofSettings, User, placed
+from fabfile.cloud.volume_backups import Backups
 from fabfile.core.contract import Unproved
 
 if TYPE_CHECKING:
@@ -76,6 +77,10 @@ class _Proof:
         for store in self.settings.stores:
             what = f"an image in store {store}, and a clone of it as {first} volume"
             self.check(what, partial(self.make_in_store, store))
+        if self.settings.backups:
+            backups = Backups(self.user, self.settings, self.ceph)
+            # The generator stops at the first that fails.
+            all(self.check(text, act) for text, act in backups.steps())
         for name in self.settings.computes:
             if name in self.servers:
                 self.prove_on(name, size)

@@ -17,7 +17,9 @@ class Ceph(Protocol):
     """ceph(kind, volume id): the answer, as parse() gives it."""
 
     @overload
-    def __call__(self, kind: Literal["parent", "clone"], volume: str, /) -> str: ...
+    def __call__(
+        self, kind: Literal["parent", "clone", "content", "backup"], volume: str, /
+    ) -> str: ...
 
     @overload
     def __call__(self, kind: Literal["watchers", "snapshots"], volume: str, /) -> list[str]: ...
@@ -26,13 +28,22 @@ class Ceph(Protocol):
     def __call__(self, kind: Literal["used"], volume: str, /) -> int: ...
 
 
-def questions(rbd: Callable[..., list[str]], pool: str) -> dict[str, list[str]]:
+CONTENT, BACKUP = "content", "backup"
+"""What is asked of all bytes of an image; and of a backup's image, which may not be there."""
+NOT_THERE = 2
+"""rbd's exit code for an image that is not there."""
+
+
+def questions(rbd: Callable[..., list[str]], pool: str, backups: str = "") -> dict[str, list[str]]:
     """{kind: argv}; each '{}' in it stands for the volume's id.
 
-    rbd: makes an argument list for that program.
+    rbd: makes an argument list for that program.  backups: the pool of backups, of which
+    '{}' is the volume's id with the end of their name.
     """
     image = pool + "/volume-{}"
     return {
+        CONTENT: rbd("export", "--no-progress", image, "-"),
+        BACKUP: rbd("info", "--format", "json", backups + "/volume-{}"),
         "parent": rbd("info", "--format", "json", image),
         "clone": rbd("info", "--format", "json", image),
         "watchers": rbd("status", "--format", "json", image),
@@ -43,7 +54,7 @@ def questions(rbd: Callable[..., list[str]], pool: str) -> dict[str, list[str]]:
 
 def parse(kind: str, text: str) -> str | int | list[str]:
     """What rbd's JSON says: parent str ('' if none), clone 'v1', 'v2' or '' (it is none),
-    watchers list[str], used bytes, snapshots list[str] (names).
+    backup str (the image's name), watchers list[str], used bytes, snapshots list[str] (names).
 
     Raises Failed if it is not that command's JSON.
     """
@@ -60,6 +71,10 @@ def parse(kind: str, text: str) -> str | int | list[str]:
 def _parent(info: Mapping[str, Json]) -> str:
     found = info.get("parent")
     return "{pool}/{image}@{snapshot}".format(**found) if found else ""
+
+
+def _named(info: Mapping[str, Json]) -> str:
+    return str(info["name"])
 
 
 def _clone(info: Mapping[str, Json]) -> str:
@@ -99,6 +114,7 @@ _INFO: Shape = {
 _PARSERS: dict[str, tuple[Callable[[Json], str | int | list[str]], Shape]] = {
     "parent": (_parent, _INFO),
     "clone": (_clone, _INFO),
+    BACKUP: (_named, _INFO),
     "watchers": (_watchers, {"watchers": ([_WATCHER], {"*": _WATCHER})}),
     "used": (_used, {"images": [{"used_size": int}]}),
     "snapshots": (_snapshots, [{"name": str}]),

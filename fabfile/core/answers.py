@@ -70,6 +70,7 @@ _SHAPES: dict[str, Shape] = {
     "named_files": {"*": (None, _PATH)},
     "argv": _ARGV,
     "lines": [str],
+    "digest": {"sha256": Text("[0-9a-f]{64}", "a SHA-256"), "bytes": int},
     "rows": [str],
     "secret": Text("[!-~]{1,1024}", "one word of printable letters"),
     "each": {"*": {"*": _ARGV}},

@@ -1,5 +1,6 @@
 """The proof: rbd's answers, and its course against a cloud that is played."""
 
+import hashlib
 import json
 from dataclasses import replace
 from types import SimpleNamespace as Thing
@@ -7,7 +8,7 @@ from types import SimpleNamespace as Thing
 import pytest
 from openstack.exceptions import HttpException
 
-from fabfile.cloud import checks, proof, rbd, user, waiting
+from fabfile.cloud import checks, proof, rbd, user, volume_backups, waiting
 from fabfile.cloud.leftovers import MARK
 from fabfile.core.contract import Failed, Unproved
 
@@ -59,6 +60,7 @@ USED = {"name": f"volume-{ID}", "provisioned_size": 5368709120, "used_size": 671
         ("used", {"images": [USED]}, 67108864),
         ("used", {"images": [USED | {"snapshot": "s"}, USED]}, 134217728),
         ("snapshots", [], []),
+        ("backup", INFO | {"name": f"volume-{ID}.backup.base"}, f"volume-{ID}.backup.base"),
         ("snapshots", [{"id": 4, "name": "snapshot-1", "size": 1}], ["snapshot-1"]),
     ],
 )
@@ -67,7 +69,7 @@ def test_parse(kind, found, meant):
 
 
 @pytest.mark.parametrize("text", ["", "rbd: error opening pool", "{}", "[]", "null", "[1]"])
-@pytest.mark.parametrize("kind", ["parent", "clone", "watchers", "used", "snapshots"])
+@pytest.mark.parametrize("kind", ["parent", "clone", "backup", "watchers", "used", "snapshots"])
 def test_what_is_not_the_answer_is_an_error(kind, text):
     if (kind, text) == ("snapshots", "[]"):
         return  # the one answer of these that is one
@@ -86,6 +88,8 @@ def test_questions_are_argument_lists_for_one_volume():
     asked = rbd.questions(site().cluster.rbd, "volumes")
     assert asked["used"][-1].format(ID) == f"volumes/volume-{ID}"
     assert {kind: argv[1] for kind, argv in asked.items()} == {
+        "content": "export",
+        "backup": "info",
         "parent": "info",
         "clone": "info",
         "watchers": "status",
@@ -124,6 +128,7 @@ class Cloud:
         self.attachments = []
         self.twice, self.lost = 0, False  # an answer to a second try; that the first one was lost
         self.nodes = {"c1": [UP], "c2": [UP]}
+        self.backup_state, self.backup_status, self.restored = "up", "available", []
         self.compute = self.block_storage = self.image = self
 
     def _keep(self, kind, name, status, **more):
@@ -149,10 +154,28 @@ class Cloud:
     def types(self, is_public=None):
         return self._all("type")
 
+    def backups(self):
+        return self._all("backup")
+
+    def services(self):
+        return [Thing(binary="cinder-backup", state=self.backup_state)]
+
+    def create_backup(self, name, volume_id, description):
+        more = {"volume_id": volume_id, "description": description, "container": "backups"}
+        return self._keep("backup", name, self.backup_status, fail_reason="no pool", **more)
+
+    def restore_backup(self, backup, volume):
+        assert self.held[volume].status == "available"
+        self.restored.append((backup, volume))
+
+    def delete_backup(self, thing, force=False):
+        assert self.held[self.held[thing].volume_id], "its volume goes later"
+        self._delete(thing)
+
     def _get(self, thing):
         return self.held[getattr(thing, "id", thing)]
 
-    get_server = get_volume = get_image = _get
+    get_server = get_volume = get_image = get_backup = _get
 
     def find_volume(self, identifier, ignore_missing):
         return self.held.get(identifier)
@@ -189,7 +212,8 @@ class Cloud:
         return Reply(self._keep("image", json["name"], "active", **more).id)
 
     def put(self, path, data, headers, timeout, connect_retries):
-        assert set(data.read()) <= set(b"guest\0")
+        self.sent = data.read()
+        assert set(self.sent) <= set(b"guest\0") or self.sent == volume_backups.content("r1")
         self.stores.append(headers["X-Image-Meta-Store"])
         self.held[path.split("/")[2]].properties["stores"] = self.stores[-1]
         return Reply("")
@@ -425,3 +449,99 @@ def test_an_image_in_each_further_store_is_cloned_from_there(settings):
     assert "an image in store fast, and a clone of it as rbd volume" in [one.name for one in found]
     assert cloud.stores[-1] == "fast" and set(cloud.stores[:-1]) == {"rbd"}
     assert cloud.held == {}
+
+
+# A backup, and what is restored from it
+
+OWN, OLD = "{}.backup.id-stackrbd-proof-r1-backup", "{}.backup.base"
+SOURCE, RESTORED = (f"id-stackrbd-proof-r1-{name}" for name in ("backed-up", "restored"))
+SMALL = 1 << 21
+KNOWN = volume_backups.digest(volume_backups.content("r1"), SMALL)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A GiB is less here: its digest takes seconds."""
+    monkeypatch.setattr(volume_backups, "_GIB", SMALL)
+
+
+def ceph_with_backups(cloud, image=OWN, other=None, stays=False, snapshots=True):
+    """As ceph_of; image: how the backup's is called; other: what is restored instead."""
+    plain = ceph_of()
+    held = {SOURCE: KNOWN, RESTORED: other or KNOWN}
+
+    def ceph(kind, volume):
+        if kind == "content":
+            return held[volume]
+        if kind == "backup":
+            there = stays or any(thing.kind == "backup" for thing in cloud.held.values())
+            fits = image and volume == image.format(SOURCE)
+            return f"volume-{volume}" if there and fits else ""
+        if kind == "snapshots":
+            return ["backup.id-stackrbd-proof-r1-backup.snap.1700000000.12"] if snapshots else []
+        return plain(kind, volume)
+
+    return ceph
+
+
+@pytest.mark.parametrize(
+    "image, snapshots, how", [(OWN, True, "by its difference"), (OLD, False, "as a copy")]
+)
+def test_a_backup_is_made_restored_and_compared(settings, small, image, snapshots, how):
+    cloud = Cloud()
+    ceph = ceph_with_backups(cloud, image, snapshots=snapshots)
+    found = proof.prove(cloud, replace(settings, backups="backups"), ceph, lambda text: None)
+    assert failed(found) == {}
+    (made,) = [c.detail for c in found if c.name == "the volume is backed up into its pool"]
+    assert f"backups/volume-{image.format(SOURCE)}" in made and how in made
+    assert cloud.restored == [("id-stackrbd-proof-r1-backup", RESTORED)]
+    assert cloud.held == {}
+
+
+@pytest.mark.parametrize(
+    "change, more, name, words",
+    [
+        ({"backup_state": "down"}, {}, "Cinder has a cinder-backup that is up", "expected one up"),
+        ({"backup_status": "error"}, {}, "the volume is backed up into its pool", "no pool"),
+        ({}, {"image": ""}, "the volume is backed up into its pool", "found none"),
+        ({}, {"other": "f" * 64}, "what is restored is what was backed up", "trust no backup"),
+        ({}, {"stays": True}, "the backup is deleted, and its image", "found backups/volume-"),
+    ],
+)
+def test_a_backup_that_is_no_backup_is_a_failure(settings, small, change, more, name, words):
+    cloud = Cloud()
+    vars(cloud).update(change)
+    ceph = ceph_with_backups(cloud, **more)
+    found = failed(
+        proof.prove(cloud, replace(settings, backups="backups"), ceph, lambda text: None)
+    )
+    assert list(found) == [name] and words in found[name]
+    assert cloud.held == {}
+
+
+def test_without_it_no_backup_is_made(settings):
+    cloud = Cloud()
+    found = proof.prove(cloud, settings, ceph_of(), lambda text: None)
+    assert not any("backup" in check.name for check in found) and cloud.restored == []
+
+
+def test_an_interrupt_in_a_restore_leaves_nothing(settings, small):
+    cloud = Cloud()
+
+    def interrupted(backup, volume):
+        cloud.held[volume].status = "available"
+        raise KeyboardInterrupt
+
+    cloud.restore_backup = interrupted
+    ceph = ceph_with_backups(cloud)
+    with pytest.raises(KeyboardInterrupt):
+        proof.prove(cloud, replace(settings, backups="backups"), ceph, lambda text: None)
+    assert cloud.held == {}
+
+
+@pytest.mark.parametrize("size", [1 << 20, (1 << 20) + 5, 3 << 20])
+def test_the_digest_is_of_the_whole_volume(size):
+    known = volume_backups.content("r1")
+    whole = known + bytes(size - len(known))
+    assert volume_backups.digest(known, size) == hashlib.sha256(whole).hexdigest()
+    assert volume_backups.content("r2") != known and 0 not in known[:4]

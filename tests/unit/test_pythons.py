@@ -175,6 +175,7 @@ def questions(tmp_path):
         },
         "argv": {"argv": ["echo", NAME]},
         "lines": {"argv": ["echo", NAME]},
+        "digest": {"argv": ["echo", NAME]},
         "rows": {"sql": "SELECT 'ü';", "defaults": plain},
         "secret": {"argv": ["echo", NAME]},
         "each": {"argv": ["echo", NAME], "match": "\\S+", "then": {"x": {"argv": ["echo", "{}"]}}},
@@ -207,6 +208,9 @@ def test_what_is_read_is_bytes_whatever_the_locale(host, questions):
     assert found["named_files"][plain]["text"] == text.decode()
     assert found["rows"] == text.decode().splitlines()
     assert found["argv"]["out"].strip() == found["secret"] == found["lines"][0] == NAME
+    echoed = f"{NAME}\n".encode()
+    told = {"sha256": hashlib.sha256(echoed).hexdigest(), "bytes": len(echoed)}
+    assert found["digest"] == told
     assert found["each"][NAME]["x"]["out"].strip() == NAME
     assert found["packages"] == {NAME: "1.0"}
     assert [entry["file"] for entry in found["repository"]["own"]] == [plain]

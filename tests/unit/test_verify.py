@@ -198,7 +198,8 @@ def test_each_backend_is_proved_by_its_type_in_its_pool(flown, monkeypatch):
     argvs = []
     questions = verify.rbd.questions
     monkeypatch.setattr(
-        "fabfile.cloud.rbd.questions", lambda rbd, pool: argvs.append(pool) or questions(rbd, pool)
+        "fabfile.cloud.rbd.questions",
+        lambda rbd, pool, backups: argvs.append(pool) or questions(rbd, pool),
     )
     monkeypatch.setattr("fabfile.cloud.canary.prove", prove)
     assert canary(flown) == 0

@@ -5,6 +5,7 @@ Python 3.6, standard library alone.
 """
 
 import binascii
+import hashlib
 import os
 import re
 import sys
@@ -99,6 +100,17 @@ def _peeled(text):
 def lines(argv, timeout=600):
     """A command's output in pages of lines: for what has no bound."""
     return processes.lines(argv, timeout=timeout)
+
+
+def digest(argv, timeout=600):
+    """The SHA-256 of a command's output, and its bytes: for what is too much to be sent."""
+    found, size = hashlib.sha256(), 0
+    with processes.Program(argv, timeout) as program:
+        for data in iter(lambda: os.read(program.process.stdout.fileno(), processes.PAGE), b""):
+            found.update(data)
+            size += len(data)
+        program.expect()
+    return {"sha256": found.hexdigest(), "bytes": size}
 
 
 def rows(sql, defaults=None, timeout=600):
@@ -203,6 +215,7 @@ READS = {
     "named_files": configuration.named_files,
     "argv": argv,
     "lines": lines,
+    "digest": digest,
     "rows": rows,
     "secret": secret,
     "each": each,

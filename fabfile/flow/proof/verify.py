@@ -21,7 +21,7 @@ from fabfile.cloud.user import ProofSettings
 from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Facts, Failed, Interrupted, Json, Read, Stop, Unproved
 from fabfile.core.journal import Journal
-from fabfile.flow import interrupts
+from fabfile.flow import gather, interrupts
 from fabfile.flow import limit as limits
 from fabfile.flow.proof import guest, parents
 from fabfile.flow.session import Options, Session, open_session
@@ -231,6 +231,9 @@ def _computes(session: Session) -> list[str]:
 
 # What both need
 
+_CONTENT_SECONDS = 900
+"""All bytes of a volume of 1 GiB, of a cluster that is slow."""
+
 
 def proved(site: Site) -> list[Backend]:
     """The backends that are proved: those of which a volume can be asked for, by its type."""
@@ -268,15 +271,28 @@ def _settings(session: Session, backend: Backend, computes: Sequence[str]) -> Pr
             if one != site.glance.default and backend == proved(site)[0]
         ),
         about=backend.name if len(site.cinder.all) > 1 else "",
+        backups=site.cinder.backup.pool if site.cinder.backup else "",
     )
 
 
 def _ceph(session: Session, backend: Backend, kind: str, volume: str) -> Json:
-    """What Ceph says of a volume: its parent, its watchers, its used bytes, its snapshots."""
-    template = rbd.questions(session.site.cluster.rbd, backend.pool)[kind]
+    """What Ceph says of a volume: its parent, its watchers, its used bytes, its snapshots.
+
+    Of its content, the SHA-256; of a backup's image its name, '' where it is not there.
+    """
+    site = session.site
+    backups = site.cinder.backup.pool if site.cinder.backup else ""
+    template = rbd.questions(site.cluster.rbd, backend.pool, backups)[kind]
     argv = [word.replace("{}", volume) for word in template]
-    admin = session.site.admin
-    answers = session.ask({admin: [Read("rbd", "argv", {"argv": argv})]})
-    if not answers[admin.name]:
-        raise Failed(f"{admin.name}: no answer to {' '.join(argv)}")
-    return rbd.parse(kind, answers[admin.name]["rbd"]["out"])
+    read = Read("rbd", "argv", {"argv": argv, "ok": [0, rbd.NOT_THERE]})
+    if kind == rbd.CONTENT:
+        read = Read("rbd", "digest", {"argv": argv, "timeout": _CONTENT_SECONDS})
+    elif kind != rbd.BACKUP:
+        read = Read("rbd", "argv", {"argv": argv})
+    deadline = _CONTENT_SECONDS if kind == rbd.CONTENT else gather.DEADLINE
+    found = session.ask({site.admin: [read]}, deadline).get(site.admin.name)
+    if not found:
+        raise Failed(f"{site.admin.name}: no answer to {' '.join(argv)}")
+    if kind == rbd.CONTENT:
+        return found["rbd"]["sha256"]
+    return "" if found["rbd"]["code"] else rbd.parse(kind, found["rbd"]["out"])
