@@ -52,7 +52,7 @@ class Places:
     """Where a site has what: pools, how images are named.
 
     backends: {Cinder's section: its pool}; images: the pools of Glance's stores; vms: None where
-    ephemeral disks are not in a pool.
+    ephemeral disks are not in a pool; backups: None where the site file says nothing of them.
     """
 
     cluster: Cluster
@@ -62,6 +62,7 @@ class Places:
     vms: str | None
     volume_name: str = "volume-%s"
     snapshot_name: str = "snapshot-%s"
+    backups: str | None = None
 
     def by_hand(self, program: str, *words: str) -> Command:
         """A command for the cluster, as a person types it where it is asked."""
@@ -145,12 +146,13 @@ def places(site: Site, fsid: str, options: Mapping[str, str]) -> Places:
         disks[0] if disks else None,
         named.get("volume_name_template", "volume-%s"),
         named.get("snapshot_name_template", "snapshot-%s"),
+        site.cinder.backup.pool if site.cinder.backup else None,
     )
 
 
 def pools(places: Places, rows: Rows, seen: Evidence = NOTHING) -> list[str]:
     """The pools whose names are needed, as far as the cluster has them."""
-    found = places.volumes | places.images | ({places.vms} if places.vms else set())
+    found = places.volumes | places.images | {p for p in (places.vms, places.backups) if p}
     found |= {b.pool for b in rows.backup if _is_cephs(b) and b.pool}
     found |= {at[0] for at in (location(places, i) for i in rows.image) if at}
     return sorted(pool for pool in found if seen.has(pool))
@@ -161,7 +163,7 @@ def strangers(places: Places, rows: Rows, there: Collection[str]) -> list[str]:
 
     A tenant says which container a backup goes to: that word is no pool until Ceph says so.
     """
-    own = {*places.volumes, *places.images, places.vms}
+    own = {*places.volumes, *places.images, places.vms, places.backups}
     return [pool for pool in pools(places, rows) if pool not in own and pool not in there]
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fabfile.audit.database_rows import Rows, Schemas
 from fabfile.core.contract import Host, Json, Read
 from fabfile.core.shapes import LINE
-from fabfile.model.services import CINDER_VOLUME
+from fabfile.model.services import CINDER_BACKUP, CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import cluster, in_force
 
@@ -76,7 +76,7 @@ def gathered(
     known = all(seen.get("cinder.conf") is not None for seen in files)
     if known and all(_is_our_backend(site, one) for one in options):
         looked.add("backend")
-    if known and all(_is_our_backup(site, one) for one in options):
+    if _backups_are_ours(site, answers):
         looked.add("backups")
     listed = _document(admin.get("pools"), list)
     pools = None if listed is None else frozenset(map(str, listed))
@@ -162,6 +162,20 @@ def _is_our_backend(site: Site, options: in_force.Options) -> bool:
         and said(one.name, "rbd_ceph_conf", "") in ("", conf)
         and said(one.name, "rbd_cluster_name", "ceph") == "ceph"
         for one in site.cinder.all
+    )
+
+
+def _backups_are_ours(site: Site, answers: Mapping[str, Mapping[str, Json]]) -> bool:
+    """Whether every cinder-backup was looked at, and keeps its backups in the site's cluster.
+
+    It is looked for beside cinder-volume where the site file says nothing of it.
+    """
+    service = CINDER_BACKUP if site.cinder.backup else CINDER_VOLUME
+    files = [answers.get(host.name, {}) for host in site.with_role(service.role)]
+    return all(
+        seen.get(f"{service.key}.conf") is not None
+        and _is_our_backup(site, in_force.options(seen, service.key))
+        for seen in files
     )
 
 

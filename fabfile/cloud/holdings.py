@@ -38,7 +38,7 @@ class Volume(TypedDict):
 
 
 class Service(TypedDict):
-    """A cinder-volume that Cinder has a row of."""
+    """A cinder-volume, or cinder-backup, that Cinder has a row of."""
 
     host: str
     up: bool
@@ -73,6 +73,7 @@ class Holdings(TypedDict):
 
     volumes: list[Volume]
     volume_services: list[Service]
+    backup_services: list[Service]
     attachments: list[Attachment]
     left_out: dict[str, int]
 
@@ -85,13 +86,23 @@ def volumes(connection: Cloud) -> list[Volume]:
 
 def services(connection: Cloud) -> list[Service]:
     """Every cinder-volume that Cinder has a row of."""
+    return _services(connection)["cinder-volume"]
+
+
+def _services(connection: Cloud) -> dict[str, list[Service]]:
+    """Every cinder-volume and cinder-backup that Cinder has a row of."""
+    found: dict[str, list[Service]] = {"cinder-volume": [], "cinder-backup": []}
     with _understood():
-        found: list[Service] = [
-            {"host": s.host, "up": s.state == "up", "enabled": s.status == "enabled"}
-            for s in connection.block_storage.services()
-            if s.binary == "cinder-volume"
-        ]
-    refuse_other({"services": found}, {"services": [{"host": LINE}]})
+        for s in connection.block_storage.services():
+            row: Service = {
+                "host": s.host,
+                "up": s.state == "up",
+                "enabled": s.status == "enabled",
+            }
+            if s.binary in found:
+                found[s.binary].append(row)
+    shape = {name: [{"host": LINE}] for name in found}
+    refuse_other(found, shape)
     return found
 
 
@@ -115,9 +126,11 @@ def read(connection: Cloud) -> Holdings:
         attached, more_attached = _first(
             connection.block_storage.attachments(details=True, all_projects=True)
         )
+        rows = _services(connection)
         return {
             "volumes": [_volume(v) for v in some],
-            "volume_services": services(connection),
+            "volume_services": rows["cinder-volume"],
+            "backup_services": rows["cinder-backup"],
             "attachments": [told for a in attached if (told := _attachment(a))],
             "left_out": {
                 name: MOST

@@ -18,6 +18,7 @@ from fabfile.doctor import (
     services,
     upgrades,
     versions,
+    volume_backups,
 )
 from fabfile.doctor.finding import ERROR, Finding, folded, words
 from fabfile.doctor.observation import Looked
@@ -39,6 +40,7 @@ ROOMS = (
     backups,
     clones,
     default_type,
+    volume_backups,
 )
 
 

@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ from . import (
     test_instance_disks,
     test_monitors,
     test_upgrades,
+    test_volume_backups,
     test_volume_hosts,
 )
 from . import test_doctor as broken
@@ -209,6 +211,18 @@ def old_client(cloud):
     cloud["n1"]["ceph.conf"] = file(text)
 
 
+def backed_up(rows, active=()):
+    """A cloud with cinder-backup, as Cinder and its file tell of it."""
+
+    def change(cloud):
+        cloud["ctl"].update(test_volume_backups.asked(active))
+        cloud["ctl"].update(dict.fromkeys(("keyring.backups",), None))
+        cloud["ctl"].update({"keyrings.backups": {}, "keyfiles.backups": {}})
+        cloud[CLOUD].update(backup_services=rows, backups=[])
+
+    return change
+
+
 def of_hazard(one):
     """A cloud with an option that is dead or unsafe."""
     host = "n1" if one["service"] == "nova" else "ctl"
@@ -222,6 +236,7 @@ def of_hazard(one):
             "",
             "rbd",
             "cinder.backup.drivers.ceph",
+            "cinder.backup.drivers.ceph.CephBackupDriver",
             FSID,
             "None",
             "0",
@@ -307,6 +322,13 @@ INPUTS = [
         for one in clouds.HAZARDS
     ),
     *((change, {}) for change in REFUSED),
+    (backed_up([]), {"site": test_volume_backups.backed_up()}),
+    (backed_up([test_volume_backups.DOWN]), {"site": test_volume_backups.backed_up()}),
+    (
+        backed_up([test_volume_backups.ROW], test_volume_backups.ON_CEPH),
+        {"site": test_volume_backups.backed_up(), "facts": release("2026.2")},
+    ),
+    (broken.an_option("cinder", "DEFAULT", "backup_ceph_user", "b", "ctl"), {}),
     (data_pool, {"site": DATA}),
     (test_upgrades.step({18: 3}, {16: 6}, "octopus", ctl="31.0.0", n1="2:26.2.2-1"), {}),
     (test_upgrades.step(libs={"n1": "20.2.4"}), {}),
@@ -363,6 +385,7 @@ def others():
         lambda: service_config.nova.plan(
             test_instance_disks.HERE, test_instance_disks.facts(n1=nova)
         ),
+        *(partial(service_config.cinder.plan, *given) for given in test_volume_backups.REFUSED),
     )
     found_ = []
     for plan in wanted:

@@ -2,8 +2,10 @@
 
 import pytest
 
+from fabfile.audit import compare, database_rows, evidence, rbd_images
 from fabfile.core.contract import CLOUD, BadInput, Facts, Refused
 from fabfile.doctor import options, uses
+from fabfile.doctor import volume_backups as doctor
 from fabfile.doctor.observation import Looked
 from fabfile.model import services
 from fabfile.resources import auth, keyrings, pools, restarts, service_config, volume_backups
@@ -436,6 +438,13 @@ def test_the_plan_says_what_becomes_of_backups_that_are_set_aside():
     assert "1 backups are set aside" in note
 
 
+REFUSED = (
+    (backed_up(), facts(unit=ABSENT)),
+    (backed_up(), facts([(*DRIVER, NFS)], [backup("aa/bb/x", 2)])),
+)
+"""(site, answers) whose plan is refused."""
+
+
 # What a doctor makes of it
 
 
@@ -470,3 +479,125 @@ def test_what_it_uses_is_known_on_a_host_of_it_alone():
     assert uses.others_of_conf(it, looked, "bk", "/etc/ceph/ceph.conf") == ["cinder.conf [DEFAULT]"]
     assert uses.others_of_conf(backed_up(), looked, "bk", "/etc/ceph/ceph.conf") == []
     assert uses.pools_of(it, looked, "admin")[0] == {"backups"}
+
+
+ROW = {"host": "bk", "up": True, "enabled": True}
+DOWN = {**ROW, "up": False}
+
+
+@pytest.mark.parametrize(
+    "rows, expected",
+    [
+        (None, []),
+        ([ROW], []),
+        ([], ["error"]),
+        ([DOWN], ["error"]),
+        ([ROW, {**DOWN, "host": "old"}], ["warning"]),
+        ([ROW, {**DOWN, "enabled": False}], []),
+        ([{**ROW, "enabled": False}, DOWN], ["error"]),
+    ],
+)
+def test_a_cinder_backup_that_cinder_does_not_hear_is_found(rows, expected):
+    hosts = {CLOUD: {} if rows is None else {"backup_services": rows}}
+    found = list(doctor.findings(backed_up(hosts=ALONE), Looked(Facts(hosts, {}, release("zed")))))
+    assert [f.severity for f in found] == expected
+    assert all(f.code == "volume.backup.down" and f.hosts == ("bk",) for f in found)
+
+
+LIMIT = ("DEFAULT", "backup_ceph_max_snapshots")
+
+
+@pytest.mark.parametrize(
+    "name, active, said, found",
+    [
+        ("2025.1", ON_CEPH, {}, 1),
+        ("2025.1", [*ON_CEPH, (*LIMIT, "0")], {}, 1),
+        ("2025.1", [*ON_CEPH, (*LIMIT, "5")], {}, 0),
+        ("2025.1", ON_CEPH, {"max_snapshots": 0}, 0),
+        ("2025.1", [(*DRIVER, NFS)], {}, 0),
+        ("2024.2", ON_CEPH, {}, 0),
+    ],
+)
+def test_snapshots_that_nothing_bounds_are_said_where_the_release_can(name, active, said, found):
+    seen = Looked(facts(active, host="bk", volumes=False, name=name))
+    told = list(doctor.findings(backed_up(said, hosts=ALONE), seen))
+    assert [f.code for f in told] == ["volume.backup.snapshots"] * found
+
+
+@pytest.mark.parametrize(
+    "active, found",
+    [
+        ([], 0),
+        ([("DEFAULT", "backup_ceph_user", "b")], 1),
+        ([("DEFAULT", "backup_ceph_user", "b"), (*DRIVER, NFS)], 1),
+        ([("DEFAULT", "backup_ceph_user", "b"), (*DRIVER, CLASS)], 0),
+        ([("rbd", "backup_ceph_user", "b")], 0),
+    ],
+)
+def test_options_of_cephs_driver_beside_another_one_are_said(active, found):
+    told = list(doctor.findings(site(), Looked(facts(active))))
+    assert [f.code for f in told] == ["volume.backup.options"] * found
+
+
+# Rows and images
+
+OLD, NEW, LEFT = (f"0000000{n}-0000-4000-8000-000000000000" for n in (1, 2, 3))
+
+
+def rows_of(*backups):
+    made = (
+        database_rows.Backup(one, OLD, "available", CLASS, f'{{"base": "{name}"}}', "backups")
+        for one, name in backups
+    )
+    return database_rows.Rows(backup=frozenset(made))
+
+
+def test_the_pool_of_backups_is_looked_at_also_where_no_row_names_it():
+    places = compare.places(backed_up(), FSID, {})
+    assert "backups" in compare.pools(places, database_rows.Rows())
+    assert compare.strangers(places, rows_of((NEW, "x")), []) == []
+    assert compare.places(site(), FSID, {}).backups is None
+
+
+@pytest.mark.parametrize(
+    "name, orphaned",
+    [
+        (f"volume-{OLD}.backup.{NEW}", False),  # since Queens: of its own, and of those built on it
+        (f"volume-{OLD}.backup.base", False),  # older ones have one for all
+        (f"volume-{LEFT}.backup.{NEW}", True),
+        (f"volume-{LEFT}.backup.base", True),
+    ],
+)
+def test_an_image_of_a_backup_is_an_orphan_only_without_its_row(name, orphaned):
+    places = compare.places(backed_up(), FSID, {})
+    there = compare.Names({"backups": frozenset({name, f"volume-{OLD}.backup.{NEW}"})}, {})
+    rows = rows_of((NEW, f"volume-{OLD}.backup.{NEW}"))
+    found = [(f.kind, f.thing) for f in compare.compare(places, rows, there, rows)]
+    assert found == ([("orphaned", "backup")] if orphaned else [])
+
+
+def test_the_snapshots_that_backups_leave_in_volumes_are_nobodys_orphans():
+    places = compare.places(backed_up(), FSID, {})
+    volume = database_rows.Volume(OLD, OLD, "available", "1", "ctl@rbd#rbd", "")
+    rows = database_rows.Rows(volume=frozenset({volume}))
+    held = rbd_images.Held(1 << 30, frozenset({f"backup.{NEW}.snap.1700000000.12"}))
+    images = {("volumes", f"volume-{OLD}"): held}
+    assert list(rbd_images.differing(places, rows, rows, images, {})) == []
+
+
+@pytest.mark.parametrize(
+    "active, known",
+    [
+        (ON_CEPH, True),
+        ([(*DRIVER, NFS)], False),
+        (None, False),
+        ([*ON_CEPH, OTHER_CLUSTER[1]], False),
+    ],
+)
+def test_whose_backups_they_are_is_told_by_every_host_of_it(active, known):
+    seen = {} if active is None else asked(active)
+    schemas = database_rows.Schemas("cinder", "glance", ("nova",))
+    gathered = evidence.gathered(
+        backed_up(hosts=ALONE), {"bk": seen}, schemas, database_rows.Rows()
+    )
+    assert ("backups" in gathered.looked) is known

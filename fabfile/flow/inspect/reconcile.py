@@ -17,7 +17,7 @@ from fabfile.audit.evidence import Evidence
 from fabfile.core.contract import Facts, Json, Read, Unproved
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal.progress import MANY
-from fabfile.model.services import CINDER_VOLUME
+from fabfile.model.services import CINDER_BACKUP, CINDER_VOLUME
 from fabfile.resources import cluster, in_force
 
 DEADLINE = 3600
@@ -83,6 +83,9 @@ class Look:
         asked = {site.admin: [*cluster.identity(site), *evidence.reads(site)]}
         for host in site.with_role("cinder"):
             own = [Read("host", "host"), *in_force.reads(site, host, CINDER_VOLUME)]
+            asked[host] = [*asked.get(host, []), *own]
+        for host in site.with_role("cinder-backup"):
+            own = in_force.reads(site, host, CINDER_BACKUP)
             asked[host] = [*asked.get(host, []), *own]
         answers = self._session.ask(asked)
         options = {
