@@ -96,6 +96,7 @@ def test_a_backup_from_nothing_proved_and_taken_back(lab, api, site):
     elsewhere = site(*BACKED_UP, ("chunk_size", 'pool = "images"\nchunk_size'))
     said = inv("plan", *elsewhere, expect=3, also_errors=True)
     assert "cinder.backup.pool = 'backups'" in said
+    words = site(*BACKED_UP)
 
     api.block_storage.delete_backup(backup)
     api.block_storage.wait_for_delete(backup, 2, 120)
