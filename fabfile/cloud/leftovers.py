@@ -34,10 +34,10 @@ _PASSING = (
     "detaching",
     "reserved",
     "in-use",
-    "backing-up",
-    "restoring-backup",
     "restoring",
 )
+"""Of a volume that is backed up or restored into, the backup is waited for, and gone before: where
+cinder-backup fell, the volume would never rest."""
 
 
 @dataclass(frozen=True)

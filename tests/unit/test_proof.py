@@ -539,6 +539,31 @@ def test_an_interrupt_in_a_restore_leaves_nothing(settings, small):
     assert cloud.held == {}
 
 
+def test_a_volume_that_a_fallen_cinder_backup_left_is_deleted_by_force(settings, small):
+    """Its backup stays at creating: an administrator's reset ends that, and the volume's never."""
+    cloud, forced = Cloud(), {}
+    plain = cloud.delete_volume
+
+    def create(name, volume_id, description):
+        cloud.held[volume_id].status = "backing-up"
+        more = {"volume_id": volume_id, "description": description, "container": None}
+        return cloud._keep("backup", name, "error", fail_reason="reset", **more)
+
+    def delete(thing, ignore_missing=True, force=False):
+        forced[thing] = force
+        plain(thing, ignore_missing, force)
+
+    cloud.create_backup, cloud.delete_volume = create, delete
+    ceph = ceph_with_backups(cloud)
+    found = failed(
+        proof.prove(
+            cloud, replace(settings, backups="backups", computes=()), ceph, lambda text: None
+        )
+    )
+    assert list(found) == ["the volume is backed up into its pool"]
+    assert forced[SOURCE] and cloud.held == {}
+
+
 @pytest.mark.parametrize("size", [1 << 20, (1 << 20) + 5, 3 << 20])
 def test_the_digest_is_of_the_whole_volume(size):
     known = volume_backups.content("r1")
