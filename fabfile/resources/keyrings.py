@@ -11,7 +11,9 @@ import re
 from dataclasses import dataclass
 
 from fabfile.core.contract import Change, Facts, Host, Read, Ref, Refused, Seen
+from fabfile.model import services
 from fabfile.model.deployment import Binding
+from fabfile.model.services import CINDER_BACKUP
 from fabfile.model.site import Site
 from fabfile.resources import ceph_conf, cluster, in_force, librados, sed
 from fabfile.resources.auth import key_of
@@ -94,8 +96,31 @@ def plan(site: Site, facts: Facts) -> list[Change]:
             continue
         for binding in wanted(site, host):
             key = users.get(f"client.{binding.client}", {}).get("key")
-            changes += _of(binding, facts.hosts[host.name], key)
+            seen = facts.hosts[host.name]
+            found = _of(binding, seen, key)
+            if not found and binding.client in opened_by_path(site, host):
+                found = _in_its_place(binding, _own(binding, seen), key)
+            changes += found
     return changes
+
+
+def opened_by_path(site: Site, host: Host) -> set[str]:
+    """Clients whose keyring is looked for in its usual place alone, whatever ceph.conf names.
+
+    os-brick, by which cinder-backup opens a volume, reads no ceph.conf of the host
+    (RBDConnector._check_or_get_keyring_contents).
+    """
+    if CINDER_BACKUP not in services.on(host):
+        return set()
+    return {backend.client for backend in site.cinder.all}
+
+
+def _in_its_place(binding: Binding, ours: Seen | None, key: str | None) -> list[Change]:
+    """What is missing there, where librados itself has the key from elsewhere."""
+    fits = ours is not None and held(ours.get("text", ""), binding.client) == key
+    if fits and ours is not None and _opens(binding, ours):
+        return []
+    return [_write(binding, binding.keyring_path, ours, key)]
 
 
 def held_by(binding: Binding, seen: Seen) -> Held:

@@ -207,6 +207,32 @@ def test_a_right_keyring_is_left_alone():
     assert keyrings.plan(it, Facts(hosts, {}, release("zed"))) == []
 
 
+ELSEWHERE = "[client.volumes]\nkeyring = /etc/ceph/volumes.key\n"
+HELD = file(f"[client.volumes]\n\tkey = {KEY}\n", "cinder", "0640")
+
+
+@pytest.mark.parametrize(
+    "own, written",
+    [
+        (None, ["/etc/ceph/ceph.client.volumes.keyring"]),
+        (HELD, []),
+        ({**HELD, "owner": "root", "group": "root"}, ["/etc/ceph/ceph.client.volumes.keyring"]),
+    ],
+    ids=["not there", "there", "nobody's to read"],
+)
+@pytest.mark.parametrize("line", [ELSEWHERE, f"[client.volumes]\nkey = {KEY}\n"], ids=len)
+def test_a_volumes_keyring_is_in_its_usual_place_whatever_ceph_conf_names(line, own, written):
+    """os-brick opens a volume without the host's ceph.conf."""
+    it = backed_up(hosts=ALONE)
+    right = file(f"[client.backups]\n\tkey = {KEY}\n", "cinder", "0640")
+    named = {"keyrings.volumes": {"/etc/ceph/volumes.key": HELD}} if "keyring" in line else {}
+    seen = {**named, "ceph.conf": file(line), "keyring.volumes": own, "keyring.backups": right}
+    hosts = {"ceph01": cluster(users=USERS), "bk": held(**seen)}
+    found = keyrings.plan(it, Facts(hosts, {}, release("zed")))
+    assert [c.thing for c in found] == written
+    assert all(c.args["owner"] == "cinder" and c.restarts == () for c in found)
+
+
 # Options
 
 DRIVERS = spans(
