@@ -695,7 +695,9 @@ def test_what_is_wrong_with_the_second_one_is_said(change, expected):
     assert expected in said_of(change)
 
 
-ONE_BACKEND = re.compile(r"(?<!options)\.cinder\.(?!all\b|of_section\b|default_volume_type\b)\w+")
+ONE_BACKEND = re.compile(
+    r"(?<!options)\.cinder\.(?!all\b|of_section\b|default_volume_type\b|backup\b)\w+"
+)
 
 
 def test_nothing_but_the_site_file_knows_which_form_has_the_backends():
