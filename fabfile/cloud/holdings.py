@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST = 5000
-"""Volumes and attachments that a doctor looks at."""
+"""Volumes, backups and attachments that a doctor looks at."""
 
 
 class Volume(TypedDict):
@@ -74,6 +74,7 @@ class Holdings(TypedDict):
     volumes: list[Volume]
     volume_services: list[Service]
     backup_services: list[Service]
+    backups: list[Backup]
     attachments: list[Attachment]
     left_out: dict[str, int]
 
@@ -109,7 +110,7 @@ def _services(connection: Cloud) -> dict[str, list[Service]]:
 def backups(connection: Cloud) -> list[Backup]:
     """Those of all projects."""
     with _understood():
-        return [_backup(b) for b in connection.block_storage.backups(all_projects=True)]
+        return [_backup(b) for b in _all_backups(connection)]
 
 
 def _backup(backup: CinderBackup) -> Backup:
@@ -123,6 +124,7 @@ def read(connection: Cloud) -> Holdings:
     """All that a doctor wants besides."""
     with _understood():
         some, more = _first(_all_volumes(connection))
+        backed_up, _ = _first(_all_backups(connection))  # that there are some is what counts
         attached, more_attached = _first(
             connection.block_storage.attachments(details=True, all_projects=True)
         )
@@ -131,6 +133,7 @@ def read(connection: Cloud) -> Holdings:
             "volumes": [_volume(v) for v in some],
             "volume_services": rows["cinder-volume"],
             "backup_services": rows["cinder-backup"],
+            "backups": [_backup(b) for b in backed_up],
             "attachments": [told for a in attached if (told := _attachment(a))],
             "left_out": {
                 name: MOST
@@ -165,6 +168,10 @@ def _understood() -> Iterator[None]:
 
 def _all_volumes(connection: Cloud) -> Iterable[CinderVolume]:
     return connection.block_storage.volumes(details=True, all_projects=True)
+
+
+def _all_backups(connection: Cloud) -> Iterable[CinderBackup]:
+    return connection.block_storage.backups(all_projects=True)
 
 
 def _volume(volume: CinderVolume) -> Volume:

@@ -93,7 +93,7 @@ class Fleet:
 _ATTRIBUTES = dict.fromkeys(
     ("id", "name", "host", "status", "state", "binary", "volume_id", "instance", "connection_info")
 )
-_ATTRIBUTES["extra_specs"] = None
+_ATTRIBUTES |= dict.fromkeys(("extra_specs", "container", "object_count"))
 """What the SDK's objects have, None where the API does not say it."""
 
 
@@ -101,7 +101,9 @@ def api(told):
     """A connection to a cloud whose API lists this: {collection: [{attribute: value}]}."""
 
     def listed(name):
-        return lambda **_: iter([SimpleNamespace(**{**_ATTRIBUTES, **one}) for one in told[name]])
+        return lambda **_: iter(
+            [SimpleNamespace(**{**_ATTRIBUTES, **one}) for one in told.get(name, ())]
+        )
 
     def get(path):
         name = "qos_associations" if path.endswith("/associations") else path[1:].replace("-", "_")
@@ -115,9 +117,8 @@ def api(told):
             json=lambda: json.loads(text),
         )
 
-    storage = SimpleNamespace(
-        get=get, **{name: listed(name) for name in ("volumes", "services", "attachments", "types")}
-    )
+    names = ("volumes", "backups", "services", "attachments", "types")
+    storage = SimpleNamespace(get=get, **{name: listed(name) for name in names})
     return SimpleNamespace(block_storage=storage)
 
 

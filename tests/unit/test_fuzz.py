@@ -168,7 +168,9 @@ INFO = {"driver_volume_type": "rbd", "auth_username": "u", "hosts": ["10.0.0.1"]
 
 
 def listed(**told):
-    return world.api({"volumes": [], "services": [], "attachments": [], "types": [], **told})
+    return world.api(
+        {"volumes": [], "backups": [], "services": [], "attachments": [], "types": [], **told}
+    )
 
 
 @pytest.mark.parametrize(
@@ -187,6 +189,9 @@ def listed(**told):
         {"attachments": [{"connection_info": {**INFO, "hosts": [5]}}]},
         {"attachments": [{"connection_info": {**INFO, "auth_username": []}}]},
         {"attachments": [{"volume_id": 5}]},
+        {"backups": [{"id": 5}]},
+        {"backups": [{"id": "b", "status": "available", "object_count": "7"}]},
+        {"backups": [{"id": "b", "status": "available", "container": ["x"]}]},
     ],
 )
 def test_what_cinder_does_not_say_is_named(told):

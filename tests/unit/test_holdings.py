@@ -26,6 +26,7 @@ def connection(volumes, attachments):
     }
     storage = SimpleNamespace(
         services=list,
+        backups=lambda all_projects: [],
         **{name: lambda found=found, **_: iter(found) for name, found in there.items()},
     )
     return SimpleNamespace(block_storage=storage)
@@ -46,3 +47,34 @@ def test_what_is_left_out_is_known(monkeypatch, volumes, attachments, left_out):
     assert found["left_out"] == dict.fromkeys(left_out, 3)
     assert len(found["volumes"]) == min(volumes, 3)
     assert len(found["attachments"]) == min(attachments, 3)
+
+
+@pytest.mark.parametrize(
+    "told, expected",
+    [
+        ({}, {"container": "backups", "objects": 0}),
+        ({"container": None, "object_count": None}, {"container": "", "objects": 0}),
+        ({"object_count": 7}, {"container": "backups", "objects": 7}),
+    ],
+)
+def test_backups_are_told_with_their_place(told, expected):
+    plain = {"id": "b", "container": "backups", "object_count": 0, "status": "available"}
+    row = SimpleNamespace(**{**plain, **told})
+    storage = SimpleNamespace(backups=lambda all_projects: [row])
+    found = holdings.backups(SimpleNamespace(block_storage=storage))
+    assert found == [{"id": "b", "status": "available", **expected}]
+
+
+KINDS = ("volume", "backup")
+
+
+def test_the_services_are_told_by_their_kind():
+    rows = [
+        SimpleNamespace(binary=f"cinder-{kind}", host=kind, state="up", status="enabled")
+        for kind in ("volume", "backup", "scheduler")
+    ]
+    whole = connection(0, 0)
+    whole.block_storage.services = lambda: rows
+    found = holdings.read(whole)
+    hosts = {kind: [one["host"] for one in found[f"{kind}_services"]] for kind in KINDS}
+    assert hosts == {kind: [kind] for kind in KINDS}

@@ -73,6 +73,9 @@ def api_of(seen):
         "volumes": seen.get("volumes", []),
         "services": services,
         "attachments": attached,
+        "backups": [
+            {"id": "b", "container": "backups", "object_count": 0, "status": "available"},
+        ],
         "types": types,
         "qos_specs": [
             {"id": name, "name": name, "consumer": "front-end", "specs": {"total_iops_sec": "9"}}
