@@ -16,7 +16,7 @@ from fabfile.adopt.forms import fits
 from fabfile.adopt.found import CINDER, GLANCE, NOVA, OnHost, Place
 from fabfile.core.contract import Facts, Json, Seen
 from fabfile.doctor.observation import calm
-from fabfile.model import releases, services
+from fabfile.model import releases
 from fabfile.model import site as sites
 from fabfile.model.site import Site
 from fabfile.resources import cluster, secret_uuid
@@ -34,7 +34,7 @@ _ADMIN = "admin"
 _ZONES = "RESKEY:availability_zones"
 _OPTIONS = ("conf", "sources")
 """Reads of what a service's options are."""
-_ROLE_OF = {service.key: service.role for service in services.SERVICES}
+_ROLE_OF = {service.key: service.role for service in found.SERVICES}
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class _Drafting:
     def draft(self) -> Draft:
         self._machines()
         self._not_looked_at()
-        for service in services.SERVICES:
+        for service in found.SERVICES:
             self._on[service.key] = {
                 host: found.of(self._heard.answers[host], service)
                 for host in self._with(service.role)
@@ -168,7 +168,7 @@ class _Drafting:
         units, there = seen.get(look.UNITS) or {}, seen.get(look.THERE) or {}
         platform = self._site.platform_of(self._site.all_hosts()[0])
         roles = ["ceph"] if "ceph" in one.roles else []
-        for service in services.SERVICES:
+        for service in found.SERVICES:
             unit = platform.unit(service)
             state = units.get(unit, {}).get("ActiveState", "unknown")
             if state in _UP:

@@ -16,7 +16,9 @@ from fabfile.resources.in_force import Options, same
 from fabfile.resources.volume_hosts import BOUND
 from fabfile.resources.volume_storage import BY_DEFAULT, DRIVERS, enabled
 
-GLANCE, CINDER, NOVA = (service.key for service in services.SERVICES)
+SERVICES = (services.GLANCE_API, services.CINDER_VOLUME, services.NOVA_COMPUTE)
+"""Those that a site file is written of; cinder-backup is not among them."""
+GLANCE, CINDER, NOVA = (service.key for service in SERVICES)
 
 
 @dataclass(frozen=True)

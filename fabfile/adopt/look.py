@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fabfile.adopt.candidates import Chosen
+from fabfile.adopt.found import SERVICES
 from fabfile.core.contract import Host, Json, Read
-from fabfile.model import releases, services
+from fabfile.model import releases
 from fabfile.model.site import Site
 from fabfile.resources import ceph_conf, clone_format, cluster, in_force, secret_uuid
 
@@ -37,7 +38,7 @@ def admin_key(site: Site, host: Host) -> str:
 def reads(site: Site, host: Host, is_admin: bool) -> list[Read]:
     """What a candidate is asked; is_admin: it answers for the cluster too."""
     platform = site.platform_of(host)
-    units = [platform.unit(service) for service in services.SERVICES]
+    units = [platform.unit(service) for service in SERVICES]
     names = sorted({*releases.PACKAGES, *platform.packages["libraries"]})
     found = [
         Read("host", "host"),
@@ -46,7 +47,7 @@ def reads(site: Site, host: Host, is_admin: bool) -> list[Read]:
         Read(THERE, "exists", {"paths": [KOLLA, admin_key(site, host)]}),
         ceph_conf.read_of(site, host),
     ]
-    for service in services.SERVICES:
+    for service in SERVICES:
         found += in_force.reads(site, host, service)
     if "compute" in host.roles:
         found.append(secret_uuid.secrets_of(site, host))
