@@ -85,13 +85,20 @@ def _key_for_all(binding: Binding, seen: Seen) -> Iterator[Finding]:
         )
 
 
+_OWNER = r"([A-Za-z0-9_.@$\\-]+)"
+_LISTED = re.compile(rf"([A-Za-z0-9_.@-]+) ([0-7]{{1,4}}) {_OWNER} {_OWNER}")
+"""A file's name, mode, owner and group.  A name with blanks in it would be taken for another's."""
+
+
 def _others(site: Site, looked: Looked, host: Host, seen: Seen) -> Iterator[Finding]:
     """Keyrings that no service of the host needs."""
     ours = {binding.keyring_path for binding in keyrings.wanted(site, host)}
     for line in (seen.get("ceph.keyrings") or {}).get("out", "").splitlines():
-        name, mode, owner, group = (line.split(" ") + [""] * 4)[:4]
+        if not (told := _LISTED.fullmatch(line)):
+            continue
+        name, mode, owner, group = told.groups()
         path = f"{site.platform_of(host).ceph['folder']}/{name}"
-        if path in ours or not re.fullmatch(r"[A-Za-z0-9_.@-]+", name):
+        if path in ours:
             continue
         if ".client.admin." in name:
             remove = typed("rm", path)
@@ -112,7 +119,7 @@ def _others(site: Site, looked: Looked, host: Host, seen: Seen) -> Iterator[Find
                 "no service here needs it; whoever becomes root here owns the cluster",
                 (root(remove.having_seen("readers") if nobody else remove),),
             )
-        elif mode and int(mode, 8) & 0o004:
+        elif int(mode, 8) & 0o004:
             close = typed("chmod", "o=", path)
             known = _read_by_owner(site, looked, host, path, (owner, group))
             yield Finding(

@@ -198,3 +198,24 @@ def test_a_store_for_files_takes_no_name_of_anothers(enabled, expected):
     told = typed("glance.files", stores(("DEFAULT", "enabled_backends", enabled)))
     assert [expected in text for text in told[:1]] == ([True] if expected else [])
     assert printed("glance.files", stores(("DEFAULT", "enabled_backends", enabled)))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ceph.client.x.keyring zz root root",
+        "ceph.client.x.keyring 0999 root root",
+        "ceph.client.x.keyring 99999999999999999999 root root",
+        "old copy.client.x.keyring 0644 root root",
+        "ceph.client.admin.keyring (copy).keyring 0600 root root",
+        "ceph.client.x.keyring 0644 ro\u202eot root",
+        "ceph.client.x.keyring 0644",
+        "ceph.client.x.keyring 0644 root root more",
+        "ceph.client.x.keyring",
+        " ",
+    ],
+)
+def test_a_line_that_tells_of_no_file_says_nothing(line):
+    """A blank in a file's name, or root of a hostile host."""
+    for code in ("keyring.open", "keyring.admin"):
+        assert printed(code, keyring(line)) is None
