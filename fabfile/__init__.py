@@ -39,7 +39,15 @@ def namespace() -> Collection:
         )
     )
     root.add_collection(
-        Collection("ceph", ceph.pools, ceph.auth, ceph.clones, ceph.keyrings, ceph.mons)
+        Collection(
+            "ceph",
+            ceph.pools,
+            ceph.auth,
+            ceph.clones,
+            ceph.keyrings,
+            ceph.mons,
+            ceph.request,
+        )
     )
     root.add_collection(Collection("controller", controller.glance, controller.cinder))
     root.add_collection(Collection("compute", compute.secret, compute.nova))

@@ -47,6 +47,14 @@ def keyrings() -> list[Resource]:
     return [resource.RESOURCE, client_limits.RESOURCE]
 
 
+@command(flags=("site", "json"))
+def request(context: Context, options: Options) -> int:
+    """Print what another team is asked to make on its cluster (access = "supplied")."""
+    from fabfile.flow import request as asking  # noqa: PLC0415 (start-up time)
+
+    return asking.show(options)
+
+
 @command(
     flags=("site", "limit", "check", "diff", "yes", "json", "refresh", "hard_reboot"),
     texts={

@@ -52,7 +52,8 @@ class Places:
     """Where a site has what: pools, how images are named.
 
     backends: {Cinder's section: its pool}; images: the pools of Glance's stores; vms: None where
-    ephemeral disks are not in a pool; backups: None where the site file says nothing of them.
+    ephemeral disks are not in a pool; backups: None where the site file says nothing of them;
+    keeps_backups: whether cinder-backup keeps them in this cluster.
     """
 
     cluster: Cluster
@@ -63,6 +64,7 @@ class Places:
     volume_name: str = "volume-%s"
     snapshot_name: str = "snapshot-%s"
     backups: str | None = None
+    keeps_backups: bool = True
 
     def by_hand(self, program: str, *words: str) -> Command:
         """A command for the cluster, as a person types it where it is asked."""
@@ -147,13 +149,20 @@ def places(site: Site, fsid: str, options: Mapping[str, str]) -> Places:
         named.get("volume_name_template", "volume-%s"),
         named.get("snapshot_name_template", "snapshot-%s"),
         site.cinder.backup.pool if site.cinder.backup else None,
+        site.is_whole or bool(site.cinder.backup) or _leads_here(site, options),
     )
+
+
+def _leads_here(site: Site, options: Mapping[str, str]) -> bool:
+    """Whether cinder-backup's options lead to a part's cluster."""
+    mine = {conf for b in site.bindings if b.service == CINDER_VOLUME for conf in b.confs}
+    return options.get("backup_ceph_conf", "") in mine
 
 
 def pools(places: Places, rows: Rows, seen: Evidence = NOTHING) -> list[str]:
     """The pools whose names are needed, as far as the cluster has them."""
     found = places.volumes | places.images | {p for p in (places.vms, places.backups) if p}
-    found |= {b.pool for b in rows.backup if _is_cephs(b) and b.pool}
+    found |= {b.pool for b in rows.backup if places.keeps_backups and _is_cephs(b) and b.pool}
     found |= {at[0] for at in (location(places, i) for i in rows.image) if at}
     return sorted(pool for pool in found if seen.has(pool))
 
@@ -208,7 +217,8 @@ def _missing(
             yield from _in_another_pool(row, pool, name) or _unless_there(row, pool, (name,), away)
     yield from _missing_images(places, before, names, after, seen)
     for backup in before.backup & after.backup:
-        if _is_cephs(backup) and backup.status == "available" and seen.has(backup.pool):
+        there = places.keeps_backups and _is_cephs(backup) and seen.has(backup.pool)
+        if there and backup.status == "available":
             away = typed("openstack", "volume", "backup", "delete", "--force", backup.id)
             row = _Row(places, names, "backup", backup.id)
             away = away.having_seen(*seen.looked)

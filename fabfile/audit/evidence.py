@@ -15,7 +15,7 @@ from fabfile.core.contract import Host, Json, Read
 from fabfile.core.shapes import LINE
 from fabfile.model.services import CINDER_BACKUP, CINDER_VOLUME
 from fabfile.model.site import Site
-from fabfile.resources import cluster, in_force
+from fabfile.resources import cluster, in_force, volume_storage
 
 _WITHOUT_PRODUCT = ("admin", "bootstrap-", "crash")
 """Ceph's own users, by the beginnings of their names."""
@@ -153,14 +153,8 @@ def _document(answer: Json, kind: type) -> Json:
 def _is_our_backend(site: Site, options: in_force.Options) -> bool:
     """Whether each backend's section has the site's pool and cluster."""
 
-    def said(section: str, key: str, default: str) -> str:
-        return options.get((in_force.same(section), key), default)
-
-    conf = site.cluster.platform.ceph["conf"]
-    return all(
-        said(one.name, "rbd_pool", "rbd") == one.pool
-        and said(one.name, "rbd_ceph_conf", "") in ("", conf)
-        and said(one.name, "rbd_cluster_name", "ceph") == "ceph"
+    return not any(
+        set(volume_storage.elsewhere(site, one, options, one.name)) - {"volume_driver"}
         for one in site.cinder.all
     )
 
@@ -181,7 +175,7 @@ def _backups_are_ours(site: Site, answers: Mapping[str, Mapping[str, Json]]) -> 
 
 def _is_our_backup(site: Site, options: in_force.Options) -> bool:
     """Whether cinder-backup, as this file has it, keeps its backups in the site's cluster."""
-    conf = site.cluster.platform.ceph["conf"]
+    conf = site.platform_of(site.with_role("cinder")[0]).ceph["conf"]
     driver = options.get(("DEFAULT", "backup_driver"), "")
     return "drivers.ceph" in driver and options.get(("DEFAULT", "backup_ceph_conf"), conf) == conf
 

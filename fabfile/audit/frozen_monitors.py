@@ -22,7 +22,7 @@ from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read, ty
 from fabfile.model import advice, releases
 from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
-from fabfile.resources import cluster, domains, in_force
+from fabfile.resources import by_cluster, cluster, domains, in_force
 from fabfile.resources.resource import Resource
 
 XENA = 24
@@ -166,9 +166,16 @@ def _addresses(told: str) -> frozenset[str]:
 # What is out of date
 
 
-def live(site: Site, facts: Facts) -> frozenset[str]:
-    """The addresses of the live monitor map."""
-    return cluster.seen(site, facts).addresses
+def live(site: Site, facts: Facts) -> list[frozenset[str]]:
+    """The addresses of each cluster's live monitor map."""
+    return [cluster.seen(part, by_cluster.facts_of(part, facts)).addresses for part in site.parts]
+
+
+def nearest(known: Collection[str], clusters: Iterable[frozenset[str]]) -> frozenset[str]:
+    """The live monitors of the cluster of which a list may be; of all, where none of them is."""
+    all_ = list(clusters)
+    near = [now for now in all_ if now & set(known)]
+    return near[0] if near else frozenset[str]().union(*all_)
 
 
 def gone(known: Collection[str], now: Collection[str]) -> bool:
@@ -183,17 +190,20 @@ def outdated(known: Collection[str], now: Collection[str]) -> bool:
 
 def needs(site: Site, facts: Facts, found: Kept) -> list[Need]:
     """One for each instance that has anything out of date, in the order of their ids."""
-    now = live(site, facts)
+    clusters = live(site, facts)
+    pools = {pool for part in site.parts for pool in part.pools}
     stale: dict[str, set[str]] = {}
     dead: set[str] = set()
     for one in found.attachments:
+        now = nearest(one.monitors, clusters)
         if outdated(one.monitors, now):
             stale.setdefault(one.instance, set()).add(one.volume)
             dead |= {one.instance} if gone(one.monitors, now) else set()
     frozen = {
         domain
         for _, domain, disk in domains.running(facts.hosts)
-        if disk.image.partition("/")[0] in site.pools and outdated(disk.monitors, now)
+        if disk.image.partition("/")[0] in pools
+        and outdated(disk.monitors, nearest(disk.monitors, clusters))
     }
     return [
         _need(instance, tuple(sorted(stale.get(name, ()))), name in dead)
@@ -255,7 +265,7 @@ class Frozen:
 
     def reads(self, site: Site, host: Host) -> list[Read]:
         """The map, the rows, the running guests, and what a refresh needs."""
-        found = cluster.reads(site, host)
+        found = by_cluster.reads(site, host, cluster.reads)
         if "compute" in host.roles:
             found.append(domains.read(site.platform_of(host), _MOST_GUESTS))
         if self.sql and host in site.with_role("database"):

@@ -5,7 +5,6 @@ Knows OpenStack's folders, packages and services, and the order in which these s
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from fabfile.backup import manifest as manifests
 from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
-from fabfile.resources import cluster, in_force
+from fabfile.resources import by_cluster, cluster, in_force
 from fabfile.resources.backup_tools import INSTALLED, TOOLS, hosts
 from fabfile.resources.resource import Resource
 
@@ -26,7 +25,8 @@ def folders(site: Site, host: Host) -> list[str]:
     """
     platform = site.platform_of(host)
     also = [posixpath.normpath("/" + path.lstrip("/")) for path in site.backup.also]
-    return [*platform.backup["folders"], platform.ceph["conf"], *also]
+    confs = dict.fromkeys([platform.ceph["conf"], *(b.conf for b in site.bindings_of(host))])
+    return [*platform.backup["folders"], *confs, *also]
 
 
 COMMANDS = {"rabbitmq.json": ["rabbitmqctl", "-q", "export_definitions", "-"]}
@@ -94,7 +94,7 @@ def groups(site: Site, units: Iterable[str]) -> list[list[str]]:
 
 def reads(site: Site, host: Host) -> list[Read]:
     """What a backup says of a host, and (of the first Ceph host) of the cluster."""
-    found = cluster.reads(site, host)
+    found = by_cluster.reads(site, host, cluster.reads)
     if host in hosts(site):
         found += [INSTALLED, UNITS]
     if "cinder" in host.roles:
@@ -123,8 +123,9 @@ def refuse_without_tools(site: Site, facts: Facts) -> None:
 
 
 def of_cluster(site: Site, facts: Facts) -> dict[str, Json]:
-    """The Ceph side, without keys."""
-    seen = cluster.seen(site, facts)
+    """The Ceph side, without keys; of several clusters, the first."""
+    part = site.parts[0]
+    seen = cluster.seen(part, by_cluster.facts_of(part, facts))
     return {
         "fsid": seen.fsid,
         "monitors": list(seen.monitors),
@@ -174,15 +175,14 @@ def refuse_unfit(
 
     bare: what makes backups is installed on the way, where the site installs packages.
     """
-    monmap = json.loads(facts.of(site.admin.name, "ceph.monmap")["out"])
+    part = site.parts[0]
+    fsid = cluster.fsid(part, by_cluster.facts_of(part, facts))
     faults = []
     comes = {"ceph-common", *(TOOLS if bare and site.packages.install else ())}
     if manifest["site"] != site.name:
         faults.append(f"it is of the site {manifest['site']!r}, expected {site.name!r}")
-    if manifest["fsid"].lower() != monmap["fsid"].lower():
-        faults.append(
-            f"it is of the cluster {manifest['fsid']}, found {monmap['fsid']}: another cloud"
-        )
+    if manifest["fsid"].lower() != fsid:
+        faults.append(f"it is of the cluster {manifest['fsid']}, found {fsid}: another cloud")
     for host, held in manifest["hosts"].items():
         if host not in site.hosts:
             faults.append(f"it holds host {host}, which the site has not")

@@ -19,7 +19,7 @@ from fabfile.cloud.checks import Check, Checks
 from fabfile.cloud.connection import Cloud
 from fabfile.cloud.dependents import END, Clear, Dependents, Expected
 from fabfile.cloud.leftovers import PREFIX, Leftovers
-from fabfile.cloud.proof import cloned, risen, watchers
+from fabfile.cloud.proof import made_of, risen, watchers
 from fabfile.cloud.rbd import Ceph
 from fabfile.cloud.user import ProofSettings, User, hypervisor, placed
 from fabfile.core.contract import Unproved
@@ -241,7 +241,7 @@ class _Course:
 
     def _clone(self) -> str:
         self._root = self._user.clone(self._called("root"), self._image)
-        return cloned(self._root, self._image, self._ceph)
+        return made_of(self._root, self._image, self._ceph, self._settings)
 
     def _boot(self, here: Hypervisor) -> str:
         disk = {

@@ -116,7 +116,7 @@ class _Proof:
 
     def make_clone(self) -> str:
         """A volume from the image; Ceph must name the image as its parent."""
-        return cloned(self.user.clone("clone", self.image), self.image, self.ceph)
+        return made_of(self.user.clone("clone", self.image), self.image, self.ceph, self.settings)
 
     def make_in_store(self, store: str) -> str:
         """A small image there, and a volume from it; Ceph must name the image as its parent."""
@@ -168,6 +168,13 @@ class _Proof:
 
 
 # What Ceph must say
+
+
+def made_of(volume: Volume, image: Image, ceph: Ceph, settings: ProofSettings) -> str:
+    """A sentence where the volume is of the image as it should be; else Unproved."""
+    if settings.clones:
+        return cloned(volume, image, ceph)
+    return f"volume {volume.id} is a copy: no store is in its cluster"
 
 
 def cloned(volume: Volume, image: Image, ceph: Ceph) -> str:

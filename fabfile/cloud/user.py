@@ -50,7 +50,8 @@ class ProofSettings:
     store: Glance's store; None: its default, which must not be files.  stores: more of them, into
     which an image is put and cloned from.
     timeout: seconds that any single wait may take.
-    about: the backend that is proved, where there are several; '' otherwise.
+    about: the backend that is proved, where there are several; '' otherwise.  clones: whether a
+    volume is a clone of its image; of another cluster's, Cinder makes a copy.
     backups: the pool into which cinder-backup writes; '' proves no backup.
     """
 
@@ -67,6 +68,7 @@ class ProofSettings:
     timeout: float = 300
     about: str = ""
     stores: tuple[str, ...] = ()
+    clones: bool = True
     backups: str = ""
 
     @property

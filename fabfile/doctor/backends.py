@@ -5,12 +5,12 @@ Knows what OpenStack's API and the running guests tell of attachments and volume
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 
 from fabfile.audit import frozen_monitors
 from fabfile.core.contract import CLOUD, Command, Json, Stop, typed
+from fabfile.doctor import parts
 from fabfile.doctor.finding import (
     ERROR,
     NOTE,
@@ -25,9 +25,18 @@ from fabfile.doctor.finding import (
 )
 from fabfile.doctor.observation import MOST_GUESTS, Looked
 from fabfile.model import advice
+from fabfile.model.deployment import Backend
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
-from fabfile.resources import cluster, domains, in_force, secret_uuid, volume_hosts, volume_storage
+from fabfile.resources import (
+    by_cluster,
+    cluster,
+    domains,
+    in_force,
+    secret_uuid,
+    volume_hosts,
+    volume_storage,
+)
 from fabfile.resources.libvirt_secret import usage_of
 
 _LISTED = {
@@ -115,9 +124,9 @@ def _adopt(site: Site, looked: Looked, place: str, volumes: list[str]) -> tuple[
     new = _rbd_services(looked)
     cinder = next(iter(site.with_role("cinder")))
     platform = site.platform_of(cinder)
-    pools = [_pool_of(site, service) for service in new]
-    fits = [s for s, pool in zip(new, pools, strict=True) if _holds(site, looked, pool, volumes)]
-    if len(fits) == 1 and all(pools):
+    ours = [_backend_of(site, service) for service in new]
+    fits = [s for s, one in zip(new, ours, strict=True) if _holds(site, looked, one, volumes)]
+    if len(fits) == 1 and all(ours):
         argv = tuple(volume_hosts.update_host(platform, place, fits[0]))
         move = Command(argv, argv[argv.index("cinder-manage") :])
         gone = _is_gone(site, looked, place)
@@ -131,15 +140,18 @@ def _adopt(site: Site, looked: Looked, place: str, volumes: list[str]) -> tuple[
     )
 
 
-def _pool_of(site: Site, service: str) -> str:
-    """Where the volumes of host@backend#pool lie; '' of a backend that is not the site's."""
+def _backend_of(site: Site, service: str) -> Backend | None:
+    """The site's backend of host@backend#pool, if it is one."""
     section = in_force.same(service.partition("@")[2].partition("#")[0])
-    return next((b.pool for b in site.cinder.all if in_force.same(b.name) == section), "")
+    return next((b for b in site.cinder.all if in_force.same(b.name) == section), None)
 
 
-def _holds(site: Site, looked: Looked, pool: str, volumes: Iterable[str]) -> bool:
-    """Whether all of the volumes were seen in a pool."""
-    listed = looked.seen(site.admin.name, f"images.{pool}")
+def _holds(site: Site, looked: Looked, one: Backend | None, volumes: Iterable[str]) -> bool:
+    """Whether all of the volumes were seen in a backend's pool."""
+    if one is None:
+        return not list(volumes)
+    part = site.part(one.cluster)
+    listed = looked.seen(part.admin.name, by_cluster.tagged(part, f"images.{one.pool}"))
     there = set(listed["out"].split()) if listed else set()
     return all(f"volume-{volume}" in there for volume in volumes)
 
@@ -180,24 +192,28 @@ def _rbd_services(looked: Looked) -> list[str]:
 # What is frozen in guests and attachments
 
 
-def _monitors(site: Site, looked: Looked) -> frozenset[str]:
-    """The live monitors' addresses, as far as the cluster has said them."""
-    answer = looked.seen(site.admin.name, "ceph.monmap")
-    named = cluster.monitors(json.loads(answer["out"])) if answer else ()
-    return cluster.addresses(" ".join(named))
+def _should_be(
+    site: Site, looked: Looked, user: str, monitors: Iterable[str], uuid: str
+) -> tuple[str, frozenset[str]]:
+    """(the secret's UUID, the live monitors) of what logs in as that user; '' where in doubt."""
+    found = parts.of_disk(site, looked, user, set(monitors), uuid)
+    uuids = {parts.wanted_uuid(part, looked, user) for part in found}
+    live = [parts.live_monitors(part, looked) for part in found or site.parts]
+    return uuids.pop() if len(uuids) == 1 else "", frozenset[str]().union(*live)
 
 
 def _guests(site: Site, looked: Looked) -> Iterator[Finding]:
-    live = _monitors(site, looked)
+    pools = {pool for part in site.parts for pool in part.pools}
     for host, domain, disk in domains.running(looked.facts.hosts):
-        if disk.image.partition("/")[0] in site.pools:
-            yield from _disk(looked, host, domain, disk, live)
+        if disk.image.partition("/")[0] in pools:
+            right = _should_be(site, looked, disk.user, disk.monitors, disk.uuid)
+            yield from _disk(looked, host, domain, disk, right)
 
 
 def _disk(
-    looked: Looked, host: str, domain: str, disk: Json, live: frozenset[str]
+    looked: Looked, host: str, domain: str, disk: Json, right: tuple[str, frozenset[str]]
 ) -> Iterator[Finding]:
-    wanted = looked.facts.known.get(secret_uuid.known_as(disk.user), "")
+    wanted, live = right
     thing = f"guest {domain}"
     if wanted and disk.uuid and disk.uuid != wanted:
         yield Finding(
@@ -251,9 +267,9 @@ def _plain(addresses: Iterable[str]) -> set[str]:
 
 
 def _attachments(site: Site, looked: Looked) -> Iterator[Finding]:
-    live = _monitors(site, looked)
     for attachment in looked.seen(CLOUD, "attachments") or ():
-        wanted = looked.facts.known.get(secret_uuid.known_as(attachment["user"]), "")
+        said = (attachment[name] for name in ("user", "monitors", "uuid"))
+        wanted, live = _should_be(site, looked, *said)
         thing = f"attachment of volume {attachment['volume']}"
         instance = attachment["instance"]
         refresh = words(
@@ -297,8 +313,8 @@ def _mons(instance: str) -> Step:
 
 def _fleeting(site: Site, looked: Looked) -> Iterator[Finding]:
     """Secrets of ours that libvirt forgets when it ends, or that have no usage name."""
-    wanted = {v for k, v in looked.facts.known.items() if k.startswith("uuid.")}
-    keys = _keys(site, looked)
+    wanted = {v for k, v in looked.facts.known.items() if k.rpartition("/")[2].startswith("uuid.")}
+    keys = {key for part in site.parts for key in _keys(part, parts.looked_of(part, looked))}
     for host in site.with_role("compute"):
         by_hand = site.platform_of(host).by_hand
         for uuid, answers in (looked.seen(host.name, secret_uuid.SECRETS) or {}).items():

@@ -437,8 +437,10 @@ def _users(site: Site, looked: Looked) -> Iterator[Finding]:
                 "whoever gets this key from a service's host owns the whole cluster",
                 (_narrowing(site, name, narrower, seen),),
             )
-    if site.nova.ephemeral and site.glance.show_image_direct_url:
-        client, pool = site.clients[site.nova.client], site.glance.default.pool
+    default = site.glance.default
+    mine = default.cluster == site.nova.cluster
+    if site.nova.ephemeral and site.glance.show_image_direct_url and mine:
+        client, pool = site.clients[site.nova.client], default.pool
         if pool not in client.rwx:
             yield Finding(
                 NOTE,

@@ -7,12 +7,14 @@ from fabfile.doctor import (
     backends,
     backups,
     ceph,
+    client_side,
     clones,
     default_type,
     files,
     hosts,
     observation,
     options,
+    parts,
     pending_plan,
     reachability,
     services,
@@ -27,21 +29,19 @@ from fabfile.resources import chain
 
 STAGES = (*chain.RESOURCES, observation.RESOURCE)
 """All that asks: the resources, and a doctor's own further questions."""
-ROOMS = (
+ROOMS = (hosts, options, backends, backups, default_type)
+OF_A_CLUSTER = (
     reachability,
-    hosts,
     services,
     versions,
     upgrades,
     ceph,
     files,
-    options,
-    backends,
-    backups,
     clones,
-    default_type,
+    client_side,
     volume_backups,
 )
+"""Rooms that look at one cluster and at the hosts that use it."""
 
 
 def findings(site: Site, seen: Looked) -> tuple[list[Finding], pending_plan.Planned]:
@@ -49,6 +49,9 @@ def findings(site: Site, seen: Looked) -> tuple[list[Finding], pending_plan.Plan
     plan = pending_plan.plan(site, seen)
     found = [_doubt(code, stop) for code, stop in seen.doubts]
     found += pending_plan.findings(site, seen, plan)
+    for part in site.parts:
+        for room in OF_A_CLUSTER:
+            found += room.findings(part, parts.looked_of(part, seen))
     for room in ROOMS:
         found += room.findings(site, seen)
     return folded(found), plan

@@ -347,20 +347,19 @@ def _secret(site: Site, facts: Facts, change: Change) -> Why | None:
     secrets = facts.of(change.host, secret_uuid.SECRETS)
     mine = {u.lower(): answers for u, answers in secrets.items()}.get(uuid)
     if change.kind == "secret":
-        return _no_secret(client, uuid, secrets)
+        return _no_secret(secret_uuid.usage_name(site.cluster, client), uuid, secrets)
     if mine is None:
         return None  # the one that is to be defined
     users = cluster.seen(site, facts).users
     key = users.get(f"client.{client}", {}).get("key", "")
     path = site.platform_of(site.host(change.host)).keyring(client)
-    names = (client, f"client.{client}", path, secret_uuid.usage_name(client))
+    names = (client, f"client.{client}", path, secret_uuid.usage_name(site.cluster, client))
     code, cause = _wrong_value(names, mine["value"], users, key)
     value = mine["value"]["out"].strip() if mine["value"]["code"] == 0 else ""
     return ERROR, f"libvirt.value.{code}", f"value {short(value)}", f"value {short(key)}", cause
 
 
-def _no_secret(client: str, uuid: str, secrets: Mapping[str, Json]) -> Why:
-    name = secret_uuid.usage_name(client)
+def _no_secret(name: str, uuid: str, secrets: Mapping[str, Json]) -> Why:
     taken = [
         other
         for other, answers in secrets.items()

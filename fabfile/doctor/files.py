@@ -92,7 +92,8 @@ _LISTED = re.compile(rf"([A-Za-z0-9_.@-]+) ([0-7]{{1,4}}) {_OWNER} {_OWNER}")
 
 def _others(site: Site, looked: Looked, host: Host, seen: Seen) -> Iterator[Finding]:
     """Keyrings that no service of the host needs."""
-    ours = {binding.keyring_path for binding in keyrings.wanted(site, host)}
+    whole = site.whole.bindings_of(site.whole.host(host.name))
+    ours = {binding.keyring_path for binding in whole if binding.keyring}
     for line in (seen.get("ceph.keyrings") or {}).get("out", "").splitlines():
         if not (told := _LISTED.fullmatch(line)):
             continue

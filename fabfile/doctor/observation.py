@@ -5,14 +5,15 @@ Knows the further questions that no resource asks; decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from fabfile.core.contract import CLOUD, Facts, Host, Json, Read, Stop
 from fabfile.model import services
+from fabfile.model.deployment import Binding
 from fabfile.model.releases import Other
 from fabfile.model.site import Site
-from fabfile.resources import client_limits, cluster, domains
+from fabfile.resources import by_cluster, client_limits, cluster, domains
 from fabfile.resources.resource import Resource
 from fabfile.resources.service_config import OLD_DATADIR
 
@@ -71,33 +72,13 @@ def reads(site: Site, host: Host) -> list[Read]:
     if host.name == CLOUD:
         return []
     found = [Read("disk", "disk", {"paths": list(DISKS)})]
-    if "ceph" in host.roles:
-        found += _of_ceph(site, host)
-    if host == site.admin:
-        ratios = {
-            "argv": cluster.ceph(site, "osd", "dump"),
-            "only": r'"[a-z]*full_ratio":\s*[0-9.]+',
-        }
-        found.append(Read("ceph.ratios", "argv", ratios))
-        found.append(client_limits.kinds(site))
-        found.append(cluster.df(site))
+    found += by_cluster.reads(site, host, _of_a_cluster)
     platform = site.platform_of(host)
     names = [platform.unit(service) for service in services.on(host)]
     if not names:
         return found
-    listed = [
-        "find",
-        platform.ceph["folder"],
-        "-maxdepth",
-        "1",
-        "-name",
-        "*.keyring",
-        "-printf",
-        r"%f %m %u %g\n",
-    ]
     found.append(Read("units", "units", {"names": names}))
     found.append(Read("packages", "packages", {"names": list(platform.packages["libraries"])}))
-    found.append(Read("ceph.keyrings", "argv", {"argv": listed, "ok": [0, 1]}))
     if "glance" in host.roles:
         argv = ["find", OLD_DATADIR, "-maxdepth", "1", "-type", "f", "-print", "-quit"]
         found.append(Read("glance.files", "argv", {"argv": argv, "ok": [0, 1]}))
@@ -108,6 +89,36 @@ def reads(site: Site, host: Host) -> list[Read]:
     if "compute" in host.roles:
         found += _of_a_compute(site, host)
     return found
+
+
+def _of_a_cluster(site: Site, host: Host) -> Iterator[Read]:
+    """What is asked of a cluster, and of its files on the hosts that use it."""
+    if "ceph" in host.roles:
+        yield from _of_ceph(site, host)
+    if host == site.admin:
+        ratios = {
+            "argv": cluster.ceph(site, "osd", "dump"),
+            "only": r'"[a-z]*full_ratio":\s*[0-9.]+',
+        }
+        yield Read("ceph.ratios", "argv", ratios)
+        yield client_limits.kinds(site)
+        yield cluster.df(site)
+    if site.is_supplied:
+        mine = {b.client: b for b in site.bindings_of(host) if b.keyring}
+        for use in (one for one in site.uses() if one.client in mine):
+            yield client_read(mine[use.client], use.pool)
+    if services.on(host):
+        folder = site.platform_of(host).ceph["folder"]
+        named = ["-maxdepth", "1", "-name", "*.keyring", "-printf", r"%f %m %u %g\n"]
+        yield Read("ceph.keyrings", "argv", {"argv": ["find", folder, *named], "ok": [0, 1]})
+
+
+def client_read(binding: Binding, pool: str) -> Read:
+    """Whether a client may list a pool's images, with its own keyring; a letter of them comes."""
+    rbd = ["rbd", "--cluster", binding.cluster.name, "-c", binding.conf, "--id", binding.client]
+    argv = ["timeout", "20", *rbd, "ls", "-p", pool]
+    args = {"argv": argv, "ok": list(range(256)), "only": r"\A[^\n]"}
+    return Read(f"as.{binding.client}.{pool}", "argv", args)
 
 
 def _of_ceph(site: Site, host: Host) -> list[Read]:
@@ -131,12 +142,14 @@ def _of_a_compute(site: Site, host: Host) -> list[Read]:
 
 
 def calm(site: Site, facts: Facts) -> Facts:
-    """The facts of a cluster that may be worked on: its health has findings of its own."""
-    seen = facts.hosts.get(site.admin.name, {})
-    if "ceph.health" not in seen:
-        return facts
+    """The facts of clusters that may be worked on: their health has findings of its own."""
     calm = {"code": 0, "out": '{"checks": {}}', "err": ""}
-    return replace(facts, hosts={**facts.hosts, site.admin.name: {**seen, "ceph.health": calm}})
+    hosts = dict(facts.hosts)
+    for part in site.parts:
+        health, admin = by_cluster.tagged(part, "ceph.health"), part.admin.name
+        if health in hosts.get(admin, {}):
+            hosts[admin] = {**hosts[admin], health: calm}
+    return replace(facts, hosts=hosts)
 
 
 RESOURCE = Resource("doctor", reads)

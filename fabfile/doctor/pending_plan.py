@@ -10,11 +10,12 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fabfile.core.contract import CLOUD, Change, Facts, Host, Refused, Stop
-from fabfile.doctor import diagnosis, uses
+from fabfile.doctor import diagnosis, parts, uses
 from fabfile.doctor.finding import NOTE, Finding, task
 from fabfile.doctor.observation import Looked, calm
 from fabfile.model.site import Site
 from fabfile.resources import (
+    by_cluster,
     chain,
     cluster,
     in_force,
@@ -38,20 +39,29 @@ _OF_A_RELEASE = (
 class Planned:
     """changes: by task, all that `integrate` would do; refused: what it would not, once each.
 
-    beside: by task, what is missing and no part of an integration.
+    beside: by task, what is missing and no part of an integration; labels: of each of changes,
+    the cluster that it is of, '' for the site as a whole.
     """
 
     changes: tuple[tuple[str, Change], ...]
     refused: Mapping[Hashable, Finding]
     beside: tuple[tuple[str, Change], ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 def plan(site: Site, looked: Looked) -> Planned:
     """Every resource's plan, as far as what was seen allows it."""
     refused: dict[Hashable, Finding] = {}
-    changes = _planned(site, looked, chain.RESOURCES, refused)
+    changes: list[tuple[str, tuple[str, Change]]] = []
+    for resource in chain.RESOURCES:
+        for part in site.parts if resource.of_a_cluster else (site,):
+            made = _planned(part, looked, [resource], refused)
+            there = [one for _, one in changes]
+            label = "" if part.is_whole else part.label
+            changes += [(label, one) for one in made if one not in there]
     beside = _planned(site, looked, chain.BESIDES, refused)
-    return Planned(tuple(changes), refused, tuple(beside))
+    labels = tuple(label for label, _ in changes)
+    return Planned(tuple(one for _, one in changes), refused, tuple(beside), labels)
 
 
 def _planned(
@@ -101,18 +111,26 @@ def findings(site: Site, looked: Looked, planned: Planned) -> list[Finding]:
             )
         )
         return found
-    facts = calm(site, looked.facts)
-    for name, change in (*planned.changes, *planned.beside):
-        one = diagnosis.finding(name, site, facts, change)
+    labels = (*planned.labels, *("" for _ in planned.beside))
+    facts = {
+        label: calm(part, parts.looked_of(part, looked).facts)
+        for label in dict.fromkeys(labels)
+        for part in (site.part(label) if label else site,)
+    }
+    told = zip(labels, (*planned.changes, *planned.beside), strict=True)
+    for label, (name, change) in told:
+        part = site.part(label) if label else site
+        one = diagnosis.finding(name, part, facts[label], change)
         found += [one] if one else []
     return found
 
 
 def is_unconnected(site: Site, looked: Looked) -> bool:
     """Whether nothing of the identity is anywhere yet."""
-    users = cluster.users_seen(looked.facts, site.admin.name)
-    if users is None or any(f"client.{name}" in users for name in site.clients):
-        return False
+    for part in site.parts:
+        users = cluster.users_seen(parts.looked_of(part, looked).facts, part.admin.name)
+        if users is None or any(f"client.{name}" in users for name in part.clients):
+            return False
     hosts = looked.facts.hosts.values()
     found = [in_force.options(seen, name) for seen in hosts for name in ("cinder", "nova")]
     return not any(key == "rbd_user" for options in found for _, key in options)
@@ -120,13 +138,18 @@ def is_unconnected(site: Site, looked: Looked) -> bool:
 
 def _undecided(site: Site, looked: Looked, resource: Resource) -> bool:
     """Whether something is missing without which the resource cannot speak at all."""
-    wanted = {secret_uuid.known_as(client) for client in site.secret_clients()}
+    wanted = {
+        by_cluster.tagged(part, secret_uuid.known_as(client))
+        for part in site.parts
+        for client in part.secret_clients()
+    }
     if resource in _NAMES_UUIDS and not wanted <= set(looked.facts.known):
         return True
     if resource in _OF_A_RELEASE and not looked.facts.release:
         return True
-    return not _asked(site, site.admin, resource) <= set(
-        looked.facts.hosts.get(site.admin.name, {})
+    return any(
+        not _asked(site, admin, resource) <= set(looked.facts.hosts.get(admin.name, {}))
+        for admin in site.admins
     )
 
 
@@ -140,6 +163,8 @@ def _complete(site: Site, facts: Facts, resource: Resource) -> Facts:
     """The facts of those hosts that answered all that the resource asks."""
     hosts = {}
     for name, seen in facts.hosts.items():
+        if name != CLOUD and name not in site.hosts:
+            continue  # of another cluster alone
         host = Host(CLOUD, ()) if name == CLOUD else site.host(name)
         if _asked(site, host, resource) <= set(seen):
             hosts[name] = seen
@@ -157,9 +182,9 @@ def _attempts(
     if not isinstance(whole, Stop) or not (isinstance(whole, Refused) or whole.host in site.hosts):
         yield "", whole
         return
-    admin = site.admin.name
+    admins = [admin.name for admin in site.admins]
     for name in facts.hosts:
-        few = {n: seen for n, seen in facts.hosts.items() if n in (admin, name)}
+        few = {n: seen for n, seen in facts.hosts.items() if n in (*admins, name)}
         yield name, _attempt(site, replace(facts, hosts=few), resource)
 
 

@@ -146,9 +146,9 @@ def _without_program(site: Site, looked: Looked) -> Finding:
     there = [path for path in (answer["out"].split() if answer else ()) if path in CEPH_PROGRAMS]
     begun = CEPH_PROGRAMS[there[0]] if there else ("...",)
     begin = ", ".join(f'"{word}"' for word in begun)
+    table = f"clusters.{site.label}" if site.cluster.tag else "platform_changes.commands"
     platform = words(
-        f"say in the site file how it is begun: [platform_changes.commands] ceph = [{begin}], rbd "
-        "likewise"
+        f"say in the site file how it is begun: [{table}] ceph = [{begin}], rbd likewise"
     )
     if there:
         found = f"no {program} in PATH, but {', '.join(there)}"

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from fabfile.core.contract import CLOUD, Json
+from fabfile.doctor import parts
 from fabfile.doctor.observation import Looked
 from fabfile.model.deployment import Binding
 from fabfile.model.site import Site
@@ -40,14 +41,22 @@ class Place:
 def table(site: Site, looked: Looked) -> list[Place]:
     """All rows, equal ones of several hosts as one."""
     found: dict[Place, list[str]] = {}
-    for client in site.clients:
-        rows = list(_rows(site, looked, client))
-        known = secret_uuid.known_as(client) in looked.facts.known
-        uuid, key = _truth(site, looked, client, rows)
-        for row in rows:
-            judged = replace(row, odd=_odd(row, uuid, key, known), hosts=())
-            found.setdefault(judged, []).extend(row.hosts)
+    for part in site.parts:
+        seen = parts.looked_of(part, looked)
+        for client in part.clients:
+            rows = [*_rows(part, seen, client), *_in_use(part, looked, client)]
+            known = secret_uuid.known_as(client) in seen.facts.known
+            uuid, key = _truth(part, seen, client, rows)
+            for row in rows:
+                name, odd = label_of(part, client), _odd(row, uuid, key, known)
+                judged = replace(row, odd=odd, hosts=(), client=name)
+                found.setdefault(judged, []).extend(row.hosts)
     return [replace(row, hosts=tuple(dict.fromkeys(hosts))) for row, hosts in found.items()]
+
+
+def label_of(part: Site, client: str) -> str:
+    """A client's name as a person is told it: of another cluster, with that one's."""
+    return f"{part.cluster.tag}{client}"
 
 
 def odd(rows: Iterable[Place]) -> list[Place]:
@@ -94,10 +103,15 @@ def _rows(site: Site, looked: Looked, client: str) -> Iterator[Place]:
                 path, value = _keyring(binding, seen)
                 yield Place("keyring", (host.name,), path, client, value=value)
     if client in site.secret_clients():
-        yield from _configured(looked, client)
+        yield from _configured(site, looked, client)
         yield from _libvirt(site, looked, client)
-        yield from _guests(looked, client)
-        yield from _attachments(looked, client)
+
+
+def _in_use(site: Site, looked: Looked, client: str) -> Iterator[Place]:
+    """Guests and attachments of a cluster's client; looked: as the whole site has it."""
+    if client in site.secret_clients():
+        yield from _guests(site, looked, client)
+        yield from _attachments(site, looked, client)
 
 
 def _keyring(binding: Binding, seen: Mapping[str, Json]) -> tuple[str, str]:
@@ -119,10 +133,10 @@ def _ceph(site: Site, looked: Looked, client: str) -> Iterator[Place]:
         yield Place("Ceph", (admin,), "ceph auth", client, value=key)
 
 
-def _configured(looked: Looked, client: str) -> Iterator[Place]:
+def _configured(site: Site, looked: Looked, client: str) -> Iterator[Place]:
     for host, seen in looked.facts.hosts.items():
         for name in ("cinder", "nova"):
-            for one in secret_uuid.named(seen, name):
+            for one in secret_uuid.named_of(site, host, seen, name):
                 if one.client == client:
                     where = f"[{one.section}]"
                     uuid = one.uuid if "-" not in one.text else one.text
@@ -138,7 +152,9 @@ def _libvirt(site: Site, looked: Looked, client: str) -> Iterator[Place]:
         ours = False
         for uuid, answers in secrets.items():
             usage = libvirt_secret.usage_of(answers["xml"]["out"]) or ""
-            if uuid.lower() != wanted and not usage.startswith(secret_uuid.usage_name(client)):
+            if uuid.lower() != wanted and not usage.startswith(
+                secret_uuid.usage_name(site.cluster, client)
+            ):
                 continue
             ours = ours or uuid.lower() == wanted or not wanted
             value = answers["value"]["out"].strip() if answers["value"]["code"] == 0 else ""
@@ -147,16 +163,25 @@ def _libvirt(site: Site, looked: Looked, client: str) -> Iterator[Place]:
             yield Place("libvirt", (host.name,), "secret", client)
 
 
-def _guests(looked: Looked, client: str) -> Iterator[Place]:
+def _is_of(site: Site, looked: Looked, user: str, monitors: Iterable[str], uuid: str) -> bool:
+    found = parts.of_disk(site.whole, looked, user, set(monitors), uuid)
+    return not found or found[0].label == site.label
+
+
+def _guests(site: Site, looked: Looked, client: str) -> Iterator[Place]:
     for host, seen in looked.facts.hosts.items():
         for domain, answers in (seen.get("domains") or {}).items():
-            uuids = {d.uuid for d in disks(answers["disks"]["out"]) if d.user == client}
+            uuids = {
+                d.uuid
+                for d in disks(answers["disks"]["out"])
+                if d.user == client and _is_of(site, looked, client, d.monitors, d.uuid)
+            }
             for uuid in sorted(uuids):
                 yield Place("guest", (host,), domain, client, uuid=uuid)
 
 
-def _attachments(looked: Looked, client: str) -> Iterator[Place]:
+def _attachments(site: Site, looked: Looked, client: str) -> Iterator[Place]:
     for attachment in looked.seen(CLOUD, "attachments") or ():
-        if attachment["user"] == client:
-            uuid = attachment["uuid"]
+        uuid, known = attachment["uuid"], attachment["monitors"]
+        if attachment["user"] == client and _is_of(site, looked, client, known, uuid):
             yield Place("attachment", (CLOUD,), f"volume {attachment['volume']}", client, uuid=uuid)

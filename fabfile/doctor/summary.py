@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TypedDict
 
-from fabfile.doctor import services, upgrades, versions
+from fabfile.doctor import parts, services, upgrades, versions
 from fabfile.doctor.observation import Looked
 from fabfile.doctor.pending_plan import Planned
 from fabfile.model.site import ROLES, Site
@@ -67,6 +67,9 @@ class CephSide(TypedDict, total=False):
 class Summary(CephSide):
     """A site in a few lines; what was not seen is left out.
 
+    clusters: {name in the site file: what it says}, where there are several; ceph and pools are
+    then the first one's.
+
     upgrades: what of it can go on, and what that needs before.
     """
 
@@ -76,10 +79,12 @@ class Summary(CephSide):
     libvirt: dict[str, list[str]]
     drift: Drift
     upgrades: list[str]
+    clusters: dict[str, CephSide]
 
 
 def summary(site: Site, looked: Looked, planned: Planned) -> Summary:
     """The site in a few lines."""
+    sides = [(part.label, _ceph(part, parts.looked_of(part, looked))) for part in site.parts]
     return {
         "roles": {role: [h.name for h in site.with_role(role)] for role in ROLES},
         "silent": sorted(looked.unreachable),
@@ -90,9 +95,18 @@ def summary(site: Site, looked: Looked, planned: Planned) -> Summary:
         },
         "libvirt": _libvirt(site, looked),
         "drift": drift(site, looked, planned),
-        "upgrades": upgrades.ahead(site, looked),
-        **_ceph(site, looked),
+        "upgrades": _ahead(site, looked),
+        "clusters": {} if site.is_of_one else dict(sides),
+        **sides[0][1],
     }
+
+
+def _ahead(site: Site, looked: Looked) -> list[str]:
+    found: dict[str, str] = {}
+    for part in site.parts:
+        for said in upgrades.ahead(part, parts.looked_of(part, looked)):
+            found.setdefault(said, part.cluster.tag.rstrip("/"))
+    return [f"{label}: {said}" if label else said for said, label in found.items()]
 
 
 def drift(site: Site, looked: Looked, planned: Planned) -> Drift:
@@ -111,7 +125,7 @@ def _unknown(site: Site, looked: Looked, planned: Planned) -> set[str]:
     """Every host that was asked, where the doubt is about the site or its cluster."""
     unknown = {*looked.unreachable, *(host for host, _ in looked.errors)}
     refused = [finding.hosts for finding in planned.refused.values()]
-    if looked.doubts or site.admin.name in unknown or () in refused:
+    if looked.doubts or {h.name for h in site.admins} & unknown or () in refused:
         return {*looked.facts.hosts, *unknown}
     return unknown.union(*refused)
 

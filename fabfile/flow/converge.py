@@ -65,11 +65,10 @@ class Converger:
     # Probe
 
     def probe(self, stages: Sequence[Resource], seen: Mapping[str, Seen] | None = None) -> Facts:
-        """Asks the cluster first, then every other host once for all stages.
+        """Asks the clusters first, then every other host once for all stages.
 
         seen: hosts' answers that are still true, so that these are not asked again.
         """
-        admin = self.site.admin
         scope = [h for h in self.site.all_hosts() if self._in_scope(h)]
         out = {CLOUD, *self.failed}
         answers = {name: dict(known) for name, known in (seen or {}).items() if name not in out}
@@ -77,7 +76,7 @@ class Converger:
         asked = {h: reads for h, reads in asked.items() if h.name not in answers}
         if asked:
             self.screen.step("-", f"reading {counted_hosts([host.name for host in asked])}")
-        cluster_side = {admin: asked.pop(admin, [])}
+        cluster_side = {admin: asked.pop(admin, []) for admin in self.site.admins}
         for part in (cluster_side, asked):
             answers |= self._read({h: reads for h, reads in part.items() if reads})
         asked_of_cloud = (
@@ -85,6 +84,7 @@ class Converger:
         )
         if asked_of_cloud:
             answers[CLOUD] = self.session.ask_cloud(asked_of_cloud)
+        answers = self.session.with_supplied(answers)
         limits.refuse_where_input_is_kept(answers)
         settled = settle(self.site, Facts(answers))
         travelling.remember(self.session.context, settled.known)
@@ -295,6 +295,7 @@ class Converger:
             for host in map(self.site.host, sorted(hosts))
         }
         answers, faults = self.session.asked(asked, quietly=True)
+        answers = self.session.with_supplied(answers)
         seen = {host: found for host, found in answers.items() if host not in faults}
         done = {
             host: {s["step"] for s in found["this run"] if s["state"] == "done"}

@@ -22,6 +22,7 @@ from fabfile.core import own_files, site_file, ssh_config
 from fabfile.core.contract import BadInput, Host, Json, Message, Read, Ref, Secret, Stop
 from fabfile.flow import gather
 from fabfile.flow.terminal import outcomes
+from fabfile.model.deployment import Cluster
 from fabfile.model.site import Ssh
 from fabfile.resources import auth
 
@@ -51,10 +52,18 @@ class Engine(Protocol):
 
 
 class Local:
-    """This process's pool of threads, over one fleet; admin is where the keys are."""
+    """This process's pool of threads, over one fleet.
 
-    def __init__(self, fleet: Fleet, admin: Host) -> None:
-        self.fleet, self._admin = fleet, admin
+    clusters: where their keys are; supplied: the keys that were handed over.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        clusters: Sequence[Cluster],
+        supplied: Callable[[], Mapping[str, Secret]] = dict,
+    ) -> None:
+        self.fleet, self._clusters, self._supplied = fleet, clusters, supplied
         self._keys: dict[str, Secret] = {}
 
     def probe(self, works: Works, on_message: OnMessage) -> dict[str, Stop]:
@@ -75,24 +84,25 @@ class Local:
         return faults
 
     def _fetch(self, works: Works) -> None:
-        """The keys that are missing for these works, from the first Ceph host."""
-        missing = sorted({name for work in works.values() for name in refs(work["steps"])})
-        reads = [
-            Read(name, "secret", {"argv": auth.key_command(name.split("client.", 1)[1])})
-            for name in missing
-            if name not in self._keys
-        ]
-        if not reads:
+        """The keys that are missing for these works, from the first Ceph host of each cluster."""
+        needed = {name for work in works.values() for name in refs(work["steps"])}
+        if needed:
+            self._keys |= self._supplied()
+        asked: dict[Host, list[Read]] = {}
+        for name in sorted(needed - set(self._keys)):
+            host, read = auth.key_read(self._clusters, name)
+            asked.setdefault(host, []).append(read)
+        if not asked:
             return
         work = next(iter(works.values()))
-        asked = {self._admin: reads}
         answers = gather.FactCollector(asked)
         lock = {name: work[name] for name in _LOCK}
         wanting = answers.wanting(self.fleet.work(gather.works(asked, lock), answers.on_message))
         self.fleet.conversations.raise_if_stopped()
         if wanting:
             raise outcomes.worst(wanting)
-        self._keys |= answers.values[self._admin.name]
+        for seen in answers.values.values():
+            self._keys |= seen
 
     def warnings(self) -> Sequence[str]:
         """See the protocol."""

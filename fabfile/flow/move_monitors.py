@@ -14,7 +14,7 @@ from fabfile.audit import database_rows, frozen_monitors
 from fabfile.core.contract import BadInput, Facts, Read
 from fabfile.flow.converge import Converger
 from fabfile.flow.session import Options, Session, open_session
-from fabfile.resources import ceph_conf, cluster, restarts
+from fabfile.resources import by_cluster, ceph_conf, cluster, restarts
 
 
 def follow(context: Context, options: Options, refresh: bool, restart: Sequence[str]) -> int:
@@ -58,8 +58,10 @@ def _computes(session: Session, sql: str) -> frozenset[str]:
     """The computes whose connector a refresh needs: asking for one takes seconds."""
     site = session.site
     asked = {host: [Read("host", "host")] for host in site.with_role("compute")}
-    asked[site.admin] = [*asked.get(site.admin, []), *cluster.reads(site, site.admin)]
-    facts = Facts(session.ask(asked))
+    for admin in site.admins:
+        mine = by_cluster.reads(site, admin, cluster.reads)
+        asked[admin] = [*asked.get(admin, []), *mine]
+    facts = Facts(session.with_supplied(session.ask(asked)))
     return frozen_monitors.computes(frozen_monitors.kept(_lines(session, sql)), site, facts)
 
 

@@ -11,6 +11,7 @@ import getpass
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +34,12 @@ from fabfile.core.contract import (
 from fabfile.flow import engine as engines
 from fabfile.flow import gather, interrupts, rollout
 from fabfile.flow import limit as limits
+from fabfile.flow import supplied as handed
 from fabfile.flow.terminal import outcomes
 from fabfile.flow.terminal.screen import Screen, answer, attended
 from fabfile.model import site as sites
 from fabfile.model.site import Site
-from fabfile.resources import cluster
+from fabfile.resources import by_cluster, cluster
 
 if TYPE_CHECKING:
     from fabfile.core.ssh import Fleet  # Fabric is slow to load
@@ -97,7 +99,8 @@ class Session:
     _is_pinned: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self.engine = engines.Local(self.fleet, self.site.admin)
+        clusters = [part.cluster for part in self.site.parts]
+        self.engine = engines.Local(self.fleet, clusters, lambda: self.supplied.keys)
 
     def __enter__(self) -> Session:
         return self
@@ -110,6 +113,18 @@ class Session:
         """Closes every connection that was opened."""
         self.engine.close()
         self.fleet.close()
+
+    @cached_property
+    def supplied(self) -> handed.Supplied:
+        """What other teams handed over of their clusters; read once.  Raises BadInput."""
+        return handed.read(self.site)
+
+    def with_supplied(
+        self, answers: Mapping[str, Mapping[str, Json]]
+    ) -> dict[str, dict[str, Json]]:
+        """Hosts' answers, with what stands for those of clusters that are supplied."""
+        given = self.supplied.answers
+        return {host: {**seen, **given.get(host, {})} for host, seen in answers.items()}
 
     def sharing(self, options: Options, task: str) -> Session:
         """A run of its own over the same connections and under the same lock.
@@ -130,7 +145,7 @@ class Session:
         """Whether it is read: the limited ones, and where the identity is told."""
         return (
             host.name in self.limited
-            or host == self.site.admin
+            or host in self.site.admins
             or bool({"glance", "cinder"} & set(host.roles))
         )
 
@@ -245,21 +260,26 @@ class Session:
             hold.release()
 
     def refuse_another_cluster(self) -> None:
-        """Asks the first Ceph host, once a session, whether it is of the cluster that is pinned.
+        """Asks each first Ceph host, once a session, whether it is of the cluster that is pinned.
 
         Raises BadInput for another one, Failed where that cannot be known.
         """
-        admin = self.site.admin
-        if self.site.fsid and not self._is_pinned:
+        given = Facts({host: dict(seen) for host, seen in self.supplied.answers.items()})
+        for part in (one for one in self.site.parts if one.is_supplied):
+            cluster.fsid(part, by_cluster.facts_of(part, given))
+        pinned = [part for part in self.site.parts if part.fsid and not part.is_supplied]
+        if pinned and not self._is_pinned:
+            asked = {self.site.host(part.admin.name): cluster.identity(part) for part in pinned}
             try:
-                answers = self.ask({admin: cluster.identity(self.site)})
+                answers = self.ask(asked)
             except Failed as failed:
                 failed.add(
                     "fsid: the site file pins the cluster, and nothing is written where it cannot "
                     "be asked which one it is; mend that, or take `fsid` out of the site file"
                 )
                 raise
-            cluster.fsid(self.site, Facts(answers))
+            for part in pinned:
+                cluster.fsid(part, Facts(answers))
             self._is_pinned = True
 
     # The cloud
@@ -313,6 +333,11 @@ def open_session(
     _ask_before_running(site, options, screen)
     session = session_over(context, options, task, path, site, screen)
     if options.engine not in ("", "local"):
+        if any(part.is_supplied for part in site.parts):
+            raise BadInput(
+                "--engine: expected local where a cluster is supplied: its keys are in this "
+                "process's memory alone"
+            )
         session.engine = _other(options.engine, others or {})(session)
     return session
 
@@ -341,7 +366,7 @@ def _ask_before_running(site: Site, options: Options, screen: Screen) -> None:
 
     Raises BadInput where nobody says yes.
     """
-    found = engines.local_commands(site.ssh) if options.plan else []
+    found = [*engines.local_commands(site.ssh), *handed.commands(site)] if options.plan else []
     if not found:
         return
     screen.say(f"The plan {options.plan} is of the site file {options.site}, which runs here:")

@@ -15,7 +15,7 @@ from fabfile.core.contract import BadInput, Facts, Json, Stop
 from fabfile.flow import limit
 from fabfile.model import releases
 from fabfile.model.site import Site
-from fabfile.resources import secret_uuid
+from fabfile.resources import by_cluster, secret_uuid
 
 About = Callable[[str], AbstractContextManager[None]]
 """What a doubt of that code is made of, which the block inside raises as a Stop."""
@@ -65,7 +65,7 @@ def settle(site: Site, facts: Facts, about: About = strictly) -> Settled:
     with about("here.key"):
         found.known |= {"apt.key": text_of(site.packages.key)} if site.packages.key else {}
     with about("identity"):
-        found.known |= secret_uuid.resolve(site, facts) if _shows_uuids(site, facts) else {}
+        found.known |= secret_uuid.resolve(site, facts, _answered(site, facts))
     with about("release"):
         if releases.asked(facts):
             chosen = releases.choose(site, facts, site_file.releases())
@@ -73,11 +73,16 @@ def settle(site: Site, facts: Facts, about: About = strictly) -> Settled:
     return found
 
 
-def _shows_uuids(site: Site, facts: Facts) -> bool:
-    """Whether the places that hold a UUID were asked for, and the cluster answered."""
-    cluster_side = {read.id for read in secret_uuid.reads(site, site.admin)}
-    answered = cluster_side <= set(facts.hosts.get(site.admin.name, {}))
-    return answered and any(secret_uuid.IDS & set(seen) for seen in facts.hosts.values())
+def _answered(site: Site, facts: Facts) -> list[Site]:
+    """The parts whose cluster answered, where the places that hold a UUID were asked for."""
+    if not any(secret_uuid.IDS & set(seen) for seen in facts.hosts.values()):
+        return []
+    return [
+        part
+        for part in site.parts
+        if {read.id for read in by_cluster.reads(part, part.admin, secret_uuid.reads)}
+        <= set(facts.hosts.get(part.admin.name, {}))
+    ]
 
 
 def text_of(path: str) -> str:

@@ -6,25 +6,35 @@ another backend, cluster or service is another binding and no other code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fabfile.core.contract import Host
 from fabfile.model.platforms import Platform
 from fabfile.model.services import Service
 
+OWN = "ceph"
+"""The cluster whose pools and clients are the site file's own [pools] and [clients]."""
+
 
 @dataclass(frozen=True)
 class Cluster:
     """A Ceph cluster: admin is the host where it is asked and altered, platform that host's.
 
-    fsid: None until the cluster itself has said it.
+    name: as librados has it ($cluster), by which keyrings are called; fsid: None until the
+    cluster itself has said it; label: its name in the site file.
     """
 
     name: str
     fsid: str | None
     admin: Host
     platform: Platform
+    label: str = OWN
+
+    @property
+    def tag(self) -> str:
+        """What tells its answers, keys and UUIDs from those of the site file's own cluster."""
+        return "" if self.label == OWN else f"{self.label}/"
 
     def ceph(self, *words: str) -> list[str]:
         """An argument list for the ceph program; a cluster that is down does not hold us up."""
@@ -57,6 +67,7 @@ class Backend:
     zone: str = ""
     data_pool: str = ""
     qos: Mapping[str, str] = field(default_factory=dict)
+    cluster: str = OWN
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,7 @@ class Store:
     client: str
     pool: str
     said: str = "glance"
+    cluster: str = OWN
 
 
 @dataclass(frozen=True)
@@ -86,6 +98,7 @@ class Use:
     keyring: bool = True
     secret: bool = False
     secret_uuid: str | None = None
+    cluster: str = OWN
 
 
 @dataclass(frozen=True)
@@ -124,21 +137,28 @@ class Binding:
         return self.platform.ceph["conf"]
 
     @property
+    def confs(self) -> tuple[str, ...]:
+        """What an option may name to lead to this cluster; '' where that is librados' default."""
+        return (self.conf, "") if self.cluster.name == OWN else (self.conf,)
+
+    @property
     def keyring_path(self) -> str:
         """Where librados looks for the client's keyring."""
         return self.platform.keyring(self.client)
 
 
 def bindings(
-    host: Host, uses: Iterable[Use], platform: Platform, cluster: Cluster
+    host: Host, uses: Iterable[Use], of: Callable[[str], tuple[Platform, Cluster]]
 ) -> tuple[Binding, ...]:
-    """A host's bindings: what the site asks for each service that runs there."""
+    """A host's bindings: what the site asks for each service that runs there.
+
+    of: how a cluster of that name in the site file is used on this host, and the cluster.
+    """
     return tuple(
         Binding(
             use.service,
             host,
-            platform,
-            cluster,
+            *of(use.cluster),
             use.client,
             use.pool,
             use.section,

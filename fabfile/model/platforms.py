@@ -72,6 +72,15 @@ class Platform:
         return table[service.name]
 
 
+def librados_name(conf: str) -> str:
+    """What librados calls a cluster ($cluster) by the name of its ceph.conf.
+
+    Source: md_config_t::parse_config_files of Ceph.
+    """
+    name = conf.rpartition("/")[2]
+    return name.removesuffix(".conf") if name.endswith(".conf") else "ceph"
+
+
 def made_of(table: Mapping[str, Json]) -> Platform:
     """A platform of a parsed TOML file.  Raises BadInput where it is not whole."""
     names = {field.name for field in fields(Platform)}

@@ -8,8 +8,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -24,8 +25,8 @@ from pydantic import (
 )
 
 from fabfile.core.contract import CLOUD, BadInput, Host, Json
-from fabfile.model import deployment, platforms, services
-from fabfile.model.deployment import Backend, Binding, Cluster, Store, Use
+from fabfile.model import ceph_releases, deployment, platforms, services
+from fabfile.model.deployment import OWN, Backend, Binding, Cluster, Store, Use
 from fabfile.model.platforms import Platform
 
 
@@ -88,9 +89,10 @@ class _Table(BaseModel):
 
 
 class HostTable(_Table):
-    """[hosts.NAME]"""
+    """[hosts.NAME].  cluster: of a Ceph host, which one it is of."""
 
     roles: list[Role] = Field(min_length=1)
+    cluster: Name | None = None
     address: Address | None = None
     user: Name | None = None
     port: int | None = Field(None, ge=1, le=65535)
@@ -201,11 +203,20 @@ class Client(_Table):
     manage: bool = True
 
 
+_Named = TypeVar("_Named", Backend, Store)
+
+
+def _of_cluster(name: str | None, all_: tuple[_Named, ...]) -> tuple[_Named, ...]:
+    """Those of one cluster; all where none is named."""
+    return all_ if name is None else tuple(one for one in all_ if one.cluster == name)
+
+
 class GlanceStore(_Table):
     """[glance.stores.NAME], and of [glance] what is said of its one store."""
 
     client: Name = "images"
     pool: Name
+    cluster: Name = OWN
 
 
 class Glance(GlanceStore):
@@ -221,21 +232,26 @@ class Glance(GlanceStore):
     default_store: Name | None = None
     keep_default: bool = False
     show_image_direct_url: bool = True
+    _only: str | None = PrivateAttr(None)
 
     @property
     def all(self) -> tuple[Store, ...]:
-        """Its RBD stores."""
+        """Its RBD stores; of a part of a site, those of its cluster."""
+        return _of_cluster(self._only, self._stores())
+
+    def _stores(self) -> tuple[Store, ...]:
         if not self.stores:
-            return (Store(self.store, self.client, self.pool),)
+            return (Store(self.store, self.client, self.pool, "glance", self.cluster),)
         return tuple(
-            Store(name, table.client, table.pool, f"glance.stores.{name}")
+            Store(name, table.client, table.pool, f"glance.stores.{name}", table.cluster)
             for name, table in self.stores.items()
         )
 
     @property
     def default(self) -> Store:
         """Where images go for which nobody names a store."""
-        return next((one for one in self.all if one.name == self.default_store), self.all[0])
+        known = self._stores()
+        return next((one for one in known if one.name == self.default_store), known[0])
 
     @model_validator(mode="after")
     def _stores_meet(self) -> Glance:
@@ -312,6 +328,7 @@ class CinderBackend(_Table):
     availability_zone: Name | None = None
     data_pool: Name | None = None
     qos: dict[SpecName, SpecValue] = {}
+    cluster: Name = OWN
 
     @model_validator(mode="after")
     def _qos_meets(self) -> CinderBackend:
@@ -344,6 +361,7 @@ class CinderBackend(_Table):
             self.availability_zone or "",
             self.data_pool or "",
             {"consumer": _FRONT, **self.qos} if self.qos else {},
+            self.cluster,
         )
 
 
@@ -363,6 +381,7 @@ class CinderBackup(_Table):
 
     client: Name = "backups"
     pool: Name = "backups"
+    cluster: Name = OWN
     replaces: Name | None = None
     chunk_size: int | None = Field(None, ge=1 << 20, le=1 << 40)
     stripe_unit: int | None = Field(None, ge=0, le=1 << 30)
@@ -379,7 +398,7 @@ class CinderBackup(_Table):
         return {name: str(value).lower() for name, value in found.items() if value is not None}
 
 
-_NO_OPTION = ("client", "pool", "replaces")
+_NO_OPTION = ("client", "pool", "cluster", "replaces")
 
 
 class Cinder(CinderBackend):
@@ -394,10 +413,17 @@ class Cinder(CinderBackend):
     backends: dict[Name, CinderBackend] = {}
     default_volume_type: Name | None = None
     backup: CinderBackup | None = None
+    _only: str | None = PrivateAttr(None)
 
     @property
     def all(self) -> tuple[Backend, ...]:
-        """Its backends; the first one's client is what Nova falls back to."""
+        """Its backends; the first one's client is what Nova falls back to.
+
+        Of a part of a site, those of its cluster.
+        """
+        return _of_cluster(self._only, self._backends())
+
+    def _backends(self) -> tuple[Backend, ...]:
         if not self.backends:
             return (self.called(self.backend, "cinder"),)
         return tuple(
@@ -439,9 +465,9 @@ class Cinder(CinderBackend):
         ):
             for twice in sorted({name for name in names if name and names.count(name) > 1}):
                 yield f"backends: expected a {what} of its own for each, found {twice!r} twice"
-        data = {one.client: one for one in reversed(backends)}
+        data = {(one.cluster, one.client): one for one in reversed(backends)}
         for one in backends:
-            if one.data_pool != data[one.client].data_pool:
+            if one.data_pool != data[one.cluster, one.client].data_pool:
                 yield (
                     f"backends: expected one data_pool for all of client {one.client}, found "
                     f"{one.data_pool or 'none'!r} in {one.said}: librados has it by the client; "
@@ -459,9 +485,9 @@ class Cinder(CinderBackend):
 
 
 def _not_written(client: Client | None, name: str, said: str, pools: Sequence[str]) -> list[str]:
-    """Pools into which something writes, and which its client's table leaves out."""
+    """Pools into which something writes, and which its client leaves out; name: its table."""
     return [
-        f"clients.{name}.rwx: expected {pool!r} too, into which {said} "
+        f"{name}.rwx: expected {pool!r} too, into which {said} "
         "writes; or leave rwx out: then it is what its services need"
         for pool in pools
         if pool and client and client.rwx and pool not in client.rwx
@@ -474,6 +500,7 @@ class Nova(_Table):
     ephemeral: bool = False
     client: Name = "vms"
     pool: Name = "vms"
+    cluster: Name = OWN
 
 
 _LIBVIRT, _BACKUP = "libvirt", "DEFAULT"
@@ -573,6 +600,66 @@ class Backup(_Table):
     units: list[Name] = []
 
 
+Program = Annotated[list[PlainText], Field(min_length=1)]
+
+
+class ClusterTable(_Table):
+    """[clusters.NAME]: a cluster beside the site file's own; that one's is [clusters.ceph].
+
+    conf: its ceph.conf on the hosts that use it; own_conf: on its own hosts; ceph, rbd: the
+    argument lists that begin these programs there; id, keyring: as whom they log in, where that
+    is not client.admin; pools, clients, fsid, clone_v2: as the site file's own.
+
+    access: 'supplied' where it is another team's, and no admin key is here: supplied_conf and
+    supplied_keyring are then files of this machine, or commands that print them, {client} being
+    the client's name; release: the cluster's, in whose words caps are asked for.
+    """
+
+    access: Literal["admin", "supplied"] = "admin"
+    supplied_conf: PlainText | Program | None = None
+    supplied_keyring: PlainText | Program | None = None
+    release: Name = "squid"
+
+    fsid: Uuid | None = None
+    conf: HostPath | None = None
+    own_conf: HostPath | None = None
+    ceph: Program | None = None
+    rbd: Program | None = None
+    id: Name | None = None
+    keyring: HostPath | None = None
+    clone_v2: bool | None = None
+    pools: dict[Name, Pool] = {}
+    clients: dict[Name, Client] = {}
+
+    @model_validator(mode="after")
+    def _access_meets(self) -> ClusterTable:
+        given = {"supplied_conf": self.supplied_conf, "supplied_keyring": self.supplied_keyring}
+        for name, value in given.items():
+            if self.access == "supplied" and not value:
+                raise ValueError(f"{name}: expected a file or a command, as access is supplied")
+            if self.access == "admin" and value:
+                raise ValueError(f'{name}: expected access = "supplied" beside it')
+        several = isinstance(self.supplied_keyring, list) or "{client}" in (
+            self.supplied_keyring or "{client}"
+        )
+        if not several:
+            raise ValueError("supplied_keyring: expected {client} in it: each client has its own")
+        if ceph_releases.named(self.release) is None:
+            raise ValueError(f"release: expected a release of Ceph's, found {self.release!r}")
+        for name in ("own_conf", "ceph", "rbd", "id", "keyring"):
+            if self.access == "supplied" and name in self.model_fields_set:
+                raise ValueError(f"{name}: expected none: no host of a supplied cluster is reached")
+        return self
+
+    @model_validator(mode="after")
+    def _programs_meet(self) -> ClusterTable:
+        if self.ceph and not self.rbd and not self.ceph[-1].endswith("ceph"):
+            raise ValueError(
+                f"rbd: expected how rbd is begun there, as that does not follow from {self.ceph}"
+            )
+        return self
+
+
 class Site(_Table):
     """A whole site file.
 
@@ -608,27 +695,184 @@ class Site(_Table):
     backup: Backup = Backup()
     cloud: Name | None = None
     clouds_yaml: PlainText | None = None
+    clusters: dict[Name, ClusterTable] = {}
     _platforms: dict[str, Platform] = PrivateAttr(default_factory=dict)
+    _whole: Site | None = PrivateAttr(None)
+    _label: str = PrivateAttr("")
 
     @model_validator(mode="after")
     def _names_meet(self) -> Site:
         faults = [
-            f"{where}: expected one of {', '.join(sorted(known))}, found {name!r}"
-            for where, name, known in self._references()
-            if name not in known
-        ]
-        faults += [
             f"hosts.{name}: expected another name: {name!r} is {what} here"
             for name, what in self._taken_names().items()
             if name in self.hosts
         ]
-        if not self.with_role("ceph"):
-            faults.append("hosts: no host has the role 'ceph'")
-        faults += self._shared_secrets() + self._shared_keyrings() + self._out_of_reach()
-        faults += self._nowhere_backed_up()
+        faults += self._clusters_meet()
+        if faults:
+            raise ValueError("\n".join(faults))
+        for part in self.parts:
+            faults += part.part_faults()
+        faults += self._shared_secrets() + self._shared_keyrings() + self._nowhere_backed_up()
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    def part_faults(self) -> list[str]:
+        """What is wrong with the names of one cluster."""
+        faults = [
+            f"{where}: expected one of {', '.join(sorted(known)) or 'those of its cluster (none)'}"
+            f", found {name!r}"
+            for where, name, known in self._references()
+            if name not in known
+        ]
+        if self.is_supplied:
+            faults += [
+                f"hosts.{host.name}: expected no host of the cluster {self.label}: it is supplied"
+                for host in self.with_role("ceph")
+            ]
+        elif not self.with_role("ceph"):
+            which = f"of the cluster {self._label} " if self._label else ""
+            faults.append(f"hosts: no host {which}has the role 'ceph'")
+        return faults + self._out_of_reach()
+
+    def _clusters_meet(self) -> Iterator[str]:
+        """Clusters that are named and not there, or in each other's way."""
+        known = {OWN, *self.clusters}
+        named = self._named_clusters()
+        named |= {f"hosts.{n}": host.cluster for n, host in self.hosts.items() if host.cluster}
+        for where, name in named.items():
+            if name not in known:
+                yield (
+                    f"{where}.cluster: expected one of {', '.join(sorted(known))}, found {name!r}"
+                )
+        for name, host in self.hosts.items():
+            if host.cluster and "ceph" not in host.roles:
+                yield (
+                    f"hosts.{name}.cluster: expected none: a host without the role 'ceph' uses "
+                    "what its services name"
+                )
+        for name in ("fsid", "clone_v2", "pools", "clients"):
+            if OWN in self.clusters and name in self.clusters[OWN].model_fields_set:
+                yield f"clusters.{OWN}.{name}: expected it at the top of the site file: {name}"
+        for name in self.clusters:
+            if name != OWN and name not in self.labels:
+                yield (
+                    f"clusters.{name}: expected a use of it, or a host of it, found none: name it "
+                    f"as the cluster of a backend, a store or a host"
+                )
+
+    def _named_clusters(self) -> dict[str, str]:
+        """{table of the site file: the cluster that it uses}."""
+        found = {one.said: one.cluster for one in self.glance.all}
+        found |= {one.said: one.cluster for one in self.cinder.all}
+        found |= {"cinder.backup": self.cinder.backup.cluster} if self.cinder.backup else {}
+        return {**found, **({"nova": self.nova.cluster} if self.nova.ephemeral else {})}
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The clusters that there are, by their names in the site file; its own one first."""
+        used = {*self._named_clusters().values()}
+        used |= {h.cluster or OWN for h in self.hosts.values() if "ceph" in h.roles}
+        return tuple(name for name in dict.fromkeys((OWN, *self.clusters)) if name in used)
+
+    @cached_property
+    def parts(self) -> tuple[Site, ...]:
+        """The site as each of its clusters has it: itself, where there is one of its own alone.
+
+        A part has the pools, clients, backends, stores and hosts of its cluster; a host has in
+        it the roles of those services that use the cluster.
+        """
+        if self._whole is not None or self.labels == (OWN,) or not self.labels:
+            return (self,)
+        return tuple(self._part(name) for name in self.labels)
+
+    def part(self, label: str) -> Site:
+        """The part of a cluster."""
+        return next(one for one in self.parts if label in ("", one.label))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is what the site file says, and no part of it."""
+        return self._whole is None
+
+    @property
+    def whole(self) -> Site:
+        """The site that it is a part of, or itself."""
+        return self._whole or self
+
+    @property
+    def is_of_one(self) -> bool:
+        """Whether it has one cluster."""
+        return len(self.parts) == 1
+
+    @property
+    def siblings(self) -> tuple[Site, ...]:
+        """The parts beside this one."""
+        return tuple(p for p in self._whole.parts if p.label != self.label) if self._whole else ()
+
+    @property
+    def table(self) -> ClusterTable:
+        """What [clusters.NAME] says of a part's cluster."""
+        return self.clusters.get(self.label, ClusterTable())
+
+    @property
+    def is_supplied(self) -> bool:
+        """Whether a part's cluster is another team's: nobody here has its admin key."""
+        return self.table.access == "supplied"
+
+    def used_clients(self) -> list[str]:
+        """The clients by which services log in to a part's cluster."""
+        return list(dict.fromkeys(use.client for use in self.uses()))
+
+    @property
+    def label(self) -> str:
+        """The name of a part's cluster in the site file; of a whole site, of its first one."""
+        return self._label or (self.labels or (OWN,))[0]
+
+    def _part(self, label: str) -> Site:
+        table = self.clusters.get(label, ClusterTable())
+        own = self if label == OWN else table
+        roles = {use.service.role for use in self.uses() if use.cluster == label} | {"database"}
+        hosts = {}
+        for name, host in self.hosts.items():
+            mine = "ceph" in host.roles and (host.cluster or OWN) == label
+            kept = [role for role in host.roles if role in roles or (role == "ceph" and mine)]
+            if kept:
+                hosts[name] = host.model_copy(update={"roles": kept})
+        backup = self.cinder.backup
+        backup = backup if backup and backup.cluster == label else None
+        cinder = self.cinder.model_copy(update={"backup": backup})
+        glance = self.glance.model_copy()
+        cinder._only = glance._only = label
+        disks = self.nova.ephemeral and self.nova.cluster == label
+        found = self._altered(
+            hosts=hosts,
+            pools=own.pools,
+            clients=own.clients,
+            fsid=own.fsid,
+            clone_v2=own.clone_v2,
+            cinder=cinder,
+            glance=glance,
+            nova=self.nova.model_copy(update={"ephemeral": disks}),
+        )
+        found._whole, found._label = self, label
+        return found
+
+    def _altered(self, **fields: Any) -> Site:
+        """The same with other fields, and nothing kept of what followed from these."""
+        found = self.model_copy(update=fields)
+        for name in [name for name in vars(found) if name not in type(self).model_fields]:
+            del vars(found)[name]
+        return found
+
+    @property
+    def _said(self) -> str:
+        """Where a part's own tables are in the site file."""
+        return f"clusters.{self._label}." if self._label not in ("", OWN) else ""
+
+    def said_of_client(self, name: str) -> str:
+        """The table of a part's client in the site file."""
+        return f"{self._said}clients.{name}"
 
     def _references(self) -> list[tuple[str, str, Any]]:
         found: list[tuple[str, str, Any]] = [
@@ -652,7 +896,8 @@ class Site(_Table):
             found.append(("nova.client", self.nova.client, self.clients))
         for name, client in self.clients.items():
             for kind, pools in (("rwx", client.rwx), ("rx", client.rx)):
-                found += [(f"clients.{name}.{kind}", pool, self.pools) for pool in pools]
+                where = f"{self._said}clients.{name}.{kind}"
+                found += [(where, pool, self.pools) for pool in pools]
         return found
 
     def _taken_names(self) -> dict[str, str]:
@@ -667,11 +912,16 @@ class Site(_Table):
     def _shared_secrets(self) -> list[str]:
         """Clients of one UUID: a libvirt secret holds one client's key."""
         first: dict[str, str] = {}
+        named = [
+            (f"{part._said}clients.{name}", client.secret_uuid)
+            for part in self.parts
+            for name, client in part.clients.items()
+        ]
         return [
-            f"clients.{name}.secret_uuid: expected one of its own, found that of "
-            f"clients.{first[uuid]}; take one of the two out"
-            for name, client in self.clients.items()
-            if (uuid := (client.secret_uuid or "").lower()) and first.setdefault(uuid, name) != name
+            f"{said}.secret_uuid: expected one of its own, found that of "
+            f"{first[uuid]}; take one of the two out"
+            for said, text in named
+            if (uuid := (text or "").lower()) and first.setdefault(uuid, said) != said
         ]
 
     def _shared_keyrings(self) -> list[str]:
@@ -682,12 +932,12 @@ class Site(_Table):
         """
         faults: dict[tuple[str, str], str] = {}
         for host in self.all_hosts():
-            holders: dict[str, services.Service] = {}
+            holders: dict[tuple[str, str], services.Service] = {}
             for use in self.uses():
                 if not use.keyring or use.service.role not in host.roles:
                     continue
                 client, owner = use.client, use.service
-                first = holders.setdefault(client, owner)
+                first = holders.setdefault((use.cluster, client), owner)
                 if first.project != owner.project:
                     faults.setdefault(
                         (client, owner.key),
@@ -704,18 +954,20 @@ class Site(_Table):
         """Clients that nobody uses nor says anything of, and backends that theirs cannot write."""
         used = {use.client for use in self.uses()}
         faults = [
-            f"clients.{name}.rwx: expected the pools that it writes, found none: no service of "
-            "this site file logs in by it"
+            f"{self._said}clients.{name}.rwx: expected the pools that it writes, found none: no "
+            "service of this site file logs in by it"
             for name, client in self.clients.items()
             if not client.rwx and name not in used
         ]
         for one in self.cinder.all:
             client = self.clients.get(one.client)
             written = [one.pool] * bool(self.cinder.backends) + [one.data_pool]
-            faults += _not_written(client, one.client, one.said, written)
+            faults += _not_written(client, self.said_of_client(one.client), one.said, written)
         if backup := self.cinder.backup:
             client = self.clients.get(backup.client)
-            faults += _not_written(client, backup.client, "cinder.backup", [backup.pool])
+            faults += _not_written(
+                client, self.said_of_client(backup.client), "cinder.backup", [backup.pool]
+            )
         return faults + self._unfit_pools()
 
     def _nowhere_backed_up(self) -> list[str]:
@@ -734,8 +986,8 @@ class Site(_Table):
         """Pools that hold no images, and data pools that nobody can be told of."""
         erasure = {name for name, pool in self.pools.items() if pool.erasure}
         faults = [
-            f"pools.{use.pool}: expected no erasure, as {use.service.key} keeps images there; let "
-            "RBD keep their data in such a pool (data_pool of a backend)"
+            f"{self._said}pools.{use.pool}: expected no erasure, as {use.service.key} keeps images "
+            "there; let RBD keep their data in such a pool (data_pool of a backend)"
             for use in self.uses()
             if use.pool in erasure
         ]
@@ -750,6 +1002,18 @@ class Site(_Table):
 
     def with_caps(self) -> Site:
         """The same, each client with the pools that its services use where it names none."""
+        found = {part.label: part.clients_with_caps() for part in self.parts}
+        tables = {
+            name: table.model_copy(update={"clients": found.get(name, {})})
+            for name, table in self.clusters.items()
+            if name != OWN
+        }
+        own = self.clusters.get(OWN)
+        clusters = {**({OWN: own} if own else {}), **tables}
+        return self._altered(clients=found.get(OWN, self.clients), clusters=clusters)
+
+    def clients_with_caps(self) -> dict[str, Client]:
+        """The clients of one cluster, each with the pools that its services use."""
         images = [use.pool for use in self.uses() if use.service == services.GLANCE_API]
         volumes = [use.pool for use in self.uses() if use.service == services.CINDER_VOLUME]
         found = {}
@@ -764,7 +1028,7 @@ class Site(_Table):
             read = [*(images if clones else ()), *(volumes if backs_up else ())]
             rx = client.rx if said else [pool for pool in dict.fromkeys(read) if pool not in rwx]
             found[name] = client.model_copy(update={"rwx": rwx, "rx": rx})
-        return self.model_copy(update={"clients": found})
+        return found
 
     @cached_property
     def _hosts(self) -> dict[str, Host]:
@@ -800,8 +1064,19 @@ class Site(_Table):
 
     @cached_property
     def admin(self) -> Host:
-        """The first Ceph host: where the cluster is asked and altered."""
-        return self.with_role("ceph")[0]
+        """The first Ceph host: where the cluster is asked and altered; of several, the first's.
+
+        Of a cluster that is supplied, a host that uses it.
+        """
+        one = self.parts[0]
+        roles = services.ROLES[1:] + services.ROLES[:1] if one.is_supplied else ("ceph",)
+        first = next(host for role in roles for host in one.with_role(role))
+        return self.host(first.name)
+
+    @cached_property
+    def admins(self) -> tuple[Host, ...]:
+        """The first Ceph host of each cluster."""
+        return tuple(self.host(part.admin.name) for part in self.parts)
 
     @cached_property
     def database_host(self) -> Host:
@@ -826,11 +1101,17 @@ class Site(_Table):
         Nova hands Cinder's volumes to QEMU, by libvirt's secret; of its own it has disks only
         where they are asked onto RBD.
         """
+        if self._whole is not None:
+            return tuple(use for use in self._whole.uses() if use.cluster == self._label)
         glance, cinder = services.GLANCE_API, services.CINDER_VOLUME
-        found = [Use(glance, one.client, one.pool, one.name) for one in self.glance.all]
+        found = [
+            Use(glance, one.client, one.pool, one.name, cluster=one.cluster)
+            for one in self.glance.all
+        ]
         for one in self.cinder.all:
-            uuid = self._secret_uuid(one.client)
-            found.append(Use(cinder, one.client, one.pool, one.name, secret_uuid=uuid))
+            uuid = self._secret_uuid(one.cluster, one.client)
+            used = one.client, one.pool, one.name
+            found.append(Use(cinder, *used, secret_uuid=uuid, cluster=one.cluster))
         return (*found, *self._backups_uses(), *self._novas_uses())
 
     def _backups_uses(self) -> Iterator[Use]:
@@ -843,55 +1124,127 @@ class Site(_Table):
         own, service = self.cinder.backup, services.CINDER_BACKUP
         if own is None:
             return
-        yield Use(service, own.client, own.pool, _BACKUP)
-        clients: dict[str, str] = {}
+        yield Use(service, own.client, own.pool, _BACKUP, cluster=own.cluster)
+        clients: dict[tuple[str, str], str] = {}
         for one in self.cinder.all:
-            clients.setdefault(one.client, one.pool)
-        for client, pool in clients.items():
-            if client != own.client:
-                yield Use(service, client, pool, "")
+            clients.setdefault((one.cluster, one.client), one.pool)
+        for (cluster, client), pool in clients.items():
+            if (cluster, client) != (own.cluster, own.client):
+                yield Use(service, client, pool, "", cluster=cluster)
 
     def _novas_uses(self) -> Iterator[Use]:
         """A secret for each client of Cinder's; nova.conf names one user alone.
 
         It is that of Nova's own disks where they are on RBD, else the first backend's.
         """
-        own = self.nova.ephemeral
-        clients: dict[str, str] = {}
+        nova, own = self.nova, self.nova.ephemeral
+        clients: dict[tuple[str, str], str] = {}
         for one in self.cinder.all:
-            clients.setdefault(one.client, one.pool)
-        for client, pool in clients.items():
-            if own and client == self.nova.client:
+            clients.setdefault((one.cluster, one.client), one.pool)
+        first = next(iter(clients))
+        for (cluster, client), pool in clients.items():
+            if own and (cluster, client) == (nova.cluster, nova.client):
                 continue
-            section = _LIBVIRT if not own and client == self.cinder.all[0].client else ""
-            uuid = self._secret_uuid(client)
-            yield Use(services.NOVA_COMPUTE, client, pool, section, False, True, uuid)
+            section = _LIBVIRT if not own and (cluster, client) == first else ""
+            uuid = self._secret_uuid(cluster, client)
+            yield Use(
+                services.NOVA_COMPUTE, client, pool, section, False, True, uuid, cluster=cluster
+            )
         if own:
-            uuid = self._secret_uuid(self.nova.client)
-            disks = self.nova.client, self.nova.pool, _LIBVIRT
-            yield Use(services.NOVA_COMPUTE, *disks, secret=True, secret_uuid=uuid)
+            uuid = self._secret_uuid(nova.cluster, nova.client)
+            disks = nova.client, nova.pool, _LIBVIRT
+            yield Use(
+                services.NOVA_COMPUTE,
+                *disks,
+                secret=True,
+                secret_uuid=uuid,
+                cluster=nova.cluster,
+            )
 
-    def _secret_uuid(self, client: str) -> str | None:
+    def _secret_uuid(self, cluster: str, client: str) -> str | None:
         """The one that the site names; of a client that it does not know, none."""
-        table = self.clients.get(client)
+        known = self.clients if cluster == OWN else self.clusters[cluster].clients
+        table = known.get(client)
         return table.secret_uuid if table else None
 
     @cached_property
     def cluster(self) -> Cluster:
-        """The Ceph cluster that the site's services use."""
-        return Cluster("ceph", self.fsid, self.admin, self.platform_of(self.admin))
+        """The Ceph cluster that a part's services use; of several, the first."""
+        one = self.parts[0]
+        platform = one.platform_of(one.admin)
+        name = platforms.librados_name(one._conf or platform.ceph["conf"])
+        return Cluster(name, one.fsid, one.admin, platform, one.label)
+
+    @property
+    def _conf(self) -> str:
+        """The cluster's ceph.conf on hosts that use it; '' for the platform's own."""
+        table = self.clusters.get(self.label)
+        if table and table.conf:
+            return table.conf
+        folder = self._platforms[self.platform].ceph["folder"] if self._platforms else "/etc/ceph"
+        return "" if self.label == OWN else f"{folder}/{self.label}.conf"
 
     def platform_of(self, host: Host) -> Platform:
-        """How a host's services are configured, run and installed: what the site file names."""
-        return self._platforms[self.platform]
+        """How a host's services are configured, run and installed: what the site file names.
+
+        Of a part of a site, with its cluster's ceph.conf and keyrings, and how `ceph` is begun.
+        """
+        base = self._platforms[self.platform]
+        table = self.clusters.get(self.label, ClusterTable())
+        if self._whole is None and (len(self.parts) > 1 or not table.model_fields_set):
+            return base
+        its_own = "ceph" in host.roles and (self.hosts[host.name].cluster or OWN) == self.label
+        client = self._client_on(host) if self.is_supplied else ""
+        known = its_own, client
+        if known not in self._altered_platforms:
+            self._altered_platforms[known] = self._altered_platform(base, table, its_own, client)
+        return self._altered_platforms[known]
+
+    def _client_on(self, host: Host) -> str:
+        """As whom a cluster that is supplied is asked on a host; '' where no keyring is."""
+        mine = (use.client for use in self.uses() if use.service.role in host.roles and use.keyring)
+        return next(mine, "")
+
+    @cached_property
+    def _altered_platforms(self) -> dict[tuple[bool, str], Platform]:
+        return {}
+
+    def _altered_platform(
+        self, base: Platform, table: ClusterTable, its_own: bool, client: str
+    ) -> Platform:
+        """A platform as it uses a cluster; its_own: on the cluster's own hosts.
+
+        client: as whom it is asked where there is no admin.
+        """
+        conf = (table.own_conf if its_own else self._conf) or base.ceph["conf"]
+        name = platforms.librados_name(conf)
+        folder = base.ceph["folder"]
+        ceph = {**base.ceph, "conf": conf}
+        if conf != base.ceph["conf"]:
+            ceph["keyring"] = f"{folder}/{name}.client.{{client}}.keyring"
+        if not (its_own or self.is_supplied):
+            return replace(base, ceph=ceph)
+        of_conf = [] if conf == base.ceph["conf"] else ["--cluster", name, "-c", conf]
+        login = ["--id", table.id or client] if table.id or client else []
+        login += ["--keyring", table.keyring] if table.keyring else []
+        begin = {name: list(base.commands[name]) for name in ("ceph", "rbd")}
+        if table.ceph:
+            begin = {"ceph": table.ceph, "rbd": table.rbd or _rbd_beside(table.ceph)}
+        begin = {name: [*words, *of_conf, *login] for name, words in begin.items()}
+        return replace(base, ceph=ceph, commands={**base.commands, **begin})
 
     def bindings_of(self, host: Host) -> tuple[Binding, ...]:
-        """What uses the cluster on a host."""
+        """What uses the clusters on a host."""
         if host not in self._bindings:
             self._bindings[host] = deployment.bindings(
-                host, self.uses(), self.platform_of(host), self.cluster
+                host, self.uses(), lambda label: self._used_on(host, label)
             )
         return self._bindings[host]
+
+    def _used_on(self, host: Host, label: str) -> tuple[Platform, Cluster]:
+        part = self.part(label)
+        there = host if part is self else part.host(host.name)
+        return part.platform_of(there), part.cluster
 
     @cached_property
     def _bindings(self) -> dict[Host, tuple[Binding, ...]]:
@@ -907,8 +1260,13 @@ class Site(_Table):
         return tuple(one for host in self.all_hosts() for one in self.bindings_of(host))
 
     def secret_clients(self) -> dict[str, Client]:
-        """The clients whose key the computes' libvirt holds: {name: client}."""
+        """The clients of one cluster whose key the computes' libvirt holds: {name: client}."""
         return {use.client: self.clients[use.client] for use in self.uses() if use.secret}
+
+
+def _rbd_beside(ceph: Sequence[str]) -> list[str]:
+    """How rbd is begun where ceph is begun so."""
+    return [*ceph[:-1], f"{ceph[-1].removesuffix('ceph')}rbd"]
 
 
 def check(raw: dict[str, Json], where: str, tables: Sequence[Mapping[str, Json]]) -> Site:
@@ -931,7 +1289,34 @@ def check(raw: dict[str, Json], where: str, tables: Sequence[Mapping[str, Json]]
         base = next(table for table in tables if table["name"] == site.platform)
         changed = platforms.altered(base, site.platform_changes, f"{where}: platform_changes")
         site._platforms[site.platform] = platforms.made_of(changed)
+    if faults := list(dict.fromkeys(_same_files(site))):
+        raise BadInput("\n".join(f"{where}: {fault}" for fault in faults))
     return site
+
+
+def _same_files(site: Site) -> Iterator[str]:
+    """Clusters that a host could not keep apart: by ceph.conf, or by how keyrings are called."""
+    for host in site.all_hosts() if len(site.parts) > 1 else ():
+        seen: dict[str, Binding] = {}
+        for one in site.bindings_of(host):
+            for what in (one.conf, platforms.librados_name(one.conf)):
+                first = seen.setdefault(what, one)
+                if first.cluster.label == one.cluster.label:
+                    continue
+                which = (
+                    "own_conf"
+                    if "ceph" in site.part(one.cluster.label).host(host.name).roles
+                    else "conf"
+                )
+                named = f"clusters.{one.cluster.label}.{which}"
+                other = f"that of the cluster {first.cluster.label} on {host.name}"
+                if first.conf == one.conf:
+                    yield f"{named}: expected another path than {other}, found {one.conf}"
+                    break
+                yield (
+                    f"{named}: expected another name than {one.conf.rpartition('/')[2]}, by which "
+                    f"librados would look for the keyrings of {first.cluster.label} on {host.name}"
+                )
 
 
 def _fault(error: Any, raw: dict[str, Json]) -> list[str]:
@@ -977,6 +1362,7 @@ def _nearest(path: list[str]) -> str:
         "verify": Verify,
         "database": Database,
         "backup": Backup,
+        "clusters": ClusterTable,
     }
     model = Site if len(path) == 1 else tables.get(path[0], Site)
     below: dict[str, type[BaseModel]] = {
@@ -984,6 +1370,8 @@ def _nearest(path: list[str]) -> str:
         "glance.stores": GlanceStore,
     }
     model = below.get(".".join(path[:2]), model) if len(path) > 3 else model
+    if path[0] == "clusters" and len(path) > 4:
+        model = tables.get(path[2], model)
     model = CinderBackup if path[:2] == ["cinder", "backup"] and len(path) > 2 else model
     known.update(model.model_fields)
     near = difflib.get_close_matches(path[-1], known, 1)

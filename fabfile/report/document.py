@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from fabfile.core.contract import CLOUD, Change, Json
-from fabfile.doctor import finding, keys
+from fabfile.doctor import finding, keys, parts, secret_holders
 from fabfile.doctor.finding import Finding, healthy
 from fabfile.doctor.observation import Looked
 from fabfile.doctor.pending_plan import Planned
@@ -132,26 +132,30 @@ def holders(site: Site, places: Iterable[Place]) -> list[Holder]:
 
 def _holding(site: Site) -> Iterable[tuple[str, str, str, str]]:
     """(host, role, client, by) as it should be."""
-    for host in site.all_hosts():
-        for binding in keyrings.wanted(site, host):
-            yield host.name, binding.service.role, binding.client, "keyring"
-        if "compute" in host.roles:
-            for client in site.secret_clients():
-                yield host.name, "compute", client, "libvirt secret"
+    for part in site.parts:
+        for host in part.all_hosts():
+            for binding in keyrings.wanted(part, host):
+                label = secret_holders.label_of(part, binding.client)
+                yield host.name, binding.service.role, label, "keyring"
+            if "compute" in host.roles:
+                for client in part.secret_clients():
+                    label = secret_holders.label_of(part, client)
+                    yield host.name, "compute", label, "libvirt secret"
 
 
 def clients(site: Site, looked: Looked, places: Iterable[Place]) -> dict[str, Client]:
     """{client: its key's fingerprint, when it was made (or None), and its pools}."""
     values = {place.client: place.value for place in places if place.kind == "Ceph"}
-    made = keys.made(site, looked)
     return {
-        name: {
-            "value": values.get(name, ""),
-            "made": made.get(name),
+        label: {
+            "value": values.get(label, ""),
+            "made": keys.made(part, parts.looked_of(part, looked)).get(name),
             "rwx": list(client.rwx),
             "rx": list(client.rx),
         }
-        for name, client in site.clients.items()
+        for part in site.parts
+        for name, client in part.clients.items()
+        for label in [secret_holders.label_of(part, name)]
     }
 
 
@@ -168,9 +172,12 @@ def folded(changes: Changes) -> list[Pending]:
 
 def monitors(site: Site, looked: Looked) -> list[str]:
     """The monitors' addresses, as the map has them."""
-    answer = looked.seen(site.admin.name, "ceph.monmap")
-    mons = json.loads(answer["out"])["mons"] if answer else []
-    return [str(m.get("addr") or m.get("public_addr", "")).partition("/")[0] for m in mons]
+    return [
+        str(m.get("addr") or m.get("public_addr", "")).partition("/")[0]
+        for part in site.parts
+        if (answer := parts.looked_of(part, looked).seen(part.admin.name, "ceph.monmap"))
+        for m in json.loads(answer["out"])["mons"]
+    ]
 
 
 def networks(looked: Looked) -> dict[str, list[str]]:

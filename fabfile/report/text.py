@@ -69,13 +69,8 @@ def status(told: Mapping[str, Json]) -> Iterator[str]:
         yield _line(", ".join(roles), hosts)
     if told["silent"]:
         yield _line("silent", named(told["silent"]))
-    if "ceph" in told:
-        ceph = told["ceph"]
-        versions = ", ".join(f"{v} ({n} daemons)" for v, n in ceph["versions"].items())
-        quorum = f"{ceph['quorum']} of {ceph['monitors']} monitors in quorum"
-        health = " ".join([ceph["health"], *ceph["codes"]]).strip()
-        parts = (versions, health, quorum, f"fsid {ceph['fsid']}")
-        yield _line("Ceph", "; ".join(filter(None, parts)))
+    sides = {f" {name}": side for name, side in told.get("clusters", {}).items()} or {"": told}
+    yield from (line for label, side in sides.items() for line in _ceph(label, side))
     packages = told["openstack"]["packages"]
     if packages:
         each = ", ".join(sorted(packages))
@@ -84,14 +79,7 @@ def status(told: Mapping[str, Json]) -> Iterator[str]:
             yield _line("", told["openstack"]["note"])
     for kind, hosts in told["libvirt"].items():
         yield _line("libvirt", f"{kind} on {named(hosts)}")
-    for name, pool in told.get("pools", {}).items():
-        used = "" if pool["bytes"] is None else f", {pool['bytes'] / _GiB:.2f} GiB used"
-        full = "" if pool["full"] is None else f", {pool['full'] * 100:.1f} % full"
-        kinds = ", ".join(pool["applications"]) or "no application"
-        yield _line(
-            f"pool {name}",
-            f"{kinds}, size {pool['size']}, {pool['pg_num']} placement groups{used}{full}",
-        )
+    yield from (line for label, side in sides.items() for line in _pools(label, side))
     for text in _drift(told["drift"]):
         yield _line("drift", text)
     for number, text in enumerate(told.get("upgrades", ())):
@@ -103,6 +91,29 @@ def status(told: Mapping[str, Json]) -> Iterator[str]:
         if last
         else "none is recorded here",
     )
+
+
+def _ceph(label: str, side: Mapping[str, Json]) -> Iterator[str]:
+    """A cluster; label: ' NAME' where there are several."""
+    if "ceph" not in side:
+        return
+    ceph = side["ceph"]
+    versions = ", ".join(f"{v} ({n} daemons)" for v, n in ceph["versions"].items())
+    quorum = f"{ceph['quorum']} of {ceph['monitors']} monitors in quorum"
+    health = " ".join([ceph["health"], *ceph["codes"]]).strip()
+    parts = (versions, health, quorum, f"fsid {ceph['fsid']}")
+    yield _line(f"Ceph{label}", "; ".join(filter(None, parts)))
+
+
+def _pools(label: str, side: Mapping[str, Json]) -> Iterator[str]:
+    for name, pool in side.get("pools", {}).items():
+        used = "" if pool["bytes"] is None else f", {pool['bytes'] / _GiB:.2f} GiB used"
+        full = "" if pool["full"] is None else f", {pool['full'] * 100:.1f} % full"
+        kinds = ", ".join(pool["applications"]) or "no application"
+        yield _line(
+            f"pool{label} {name}",
+            f"{kinds}, size {pool['size']}, {pool['pg_num']} placement groups{used}{full}",
+        )
 
 
 def _drift(drift: Mapping[str, Json]) -> Iterator[str]:

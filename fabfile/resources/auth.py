@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused
 from fabfile.model import advice, ceph_releases, releases
+from fabfile.model.deployment import Cluster
 from fabfile.model.phases import Phase
 from fabfile.model.services import CINDER_BACKUP, GLANCE_API
 from fabfile.model.site import Client, Site
-from fabfile.resources import caps, ceph_conf, cluster, librados
+from fabfile.resources import by_cluster, caps, ceph_conf, cluster, librados
 from fabfile.resources.client_packages import is_client
 from fabfile.resources.pools import is_erasure_coded
 from fabfile.resources.resource import Resource
@@ -29,14 +30,18 @@ def reads(site: Site, host: Host) -> list[Read]:
     return found
 
 
-def key_of(client: str) -> str:
+def key_of(of: Cluster, client: str) -> str:
     """The name of the Ref that stands for a client's key in a plan."""
-    return f"key:client.{client}"
+    return f"key:{of.tag}client.{client}"
 
 
-def key_command(client: str) -> list[str]:
-    """What prints a client's key, on the first Ceph host."""
-    return ["ceph", "--connect-timeout", "10", "auth", "get-key", f"client.{client}"]
+def key_read(clusters: Sequence[Cluster], name: str) -> tuple[Host, Read]:
+    """(where it is asked, what prints it) of a client's key, by the name of its Ref."""
+    tag, _, client = name.removeprefix("key:").rpartition("client.")
+    one = next(one for one in clusters if one.tag == tag)
+    return one.admin, Read(
+        name, "secret", {"argv": one.ceph("auth", "get-key", f"client.{client}")}
+    )
 
 
 wanted_caps, widened = caps.wanted, caps.widened
@@ -240,4 +245,4 @@ def _left_alone(site: Site, facts: Facts) -> Iterator[str]:
             )
 
 
-RESOURCE = Resource("ceph.auth", reads, plan, notes)
+RESOURCE = by_cluster.each(Resource("ceph.auth", reads, plan, notes), alters=True)

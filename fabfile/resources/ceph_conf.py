@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from fabfile.model.ceph_releases import MSGR2
 from fabfile.model.phases import Phase
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
-from fabfile.resources import client_packages, cluster, librados
+from fabfile.resources import by_cluster, client_packages, cluster, librados
 from fabfile.resources.client_packages import client_hosts, is_client
 from fabfile.resources.resource import Resource
 
@@ -40,6 +40,7 @@ client's `key` leaves as the fingerprint of itself, so that it can be compared.
 
 LIBRARY = "librados2"
 DATA_POOL = "rbd_default_data_pool"
+KEYRING = "keyring"
 _OF_A_KIND = re.compile(r"\b(?:v[12]|any):|:3300\b", re.I)
 """What a librados before Nautilus cannot read in mon_host, or not reach."""
 
@@ -92,7 +93,7 @@ def plan(site: Site, facts: Facts) -> list[Change]:
             )
         monitors = _monitors(host, facts.hosts[host.name], seen)
         found = facts.of(host.name, "ceph.conf")
-        changes += _file(site, host, found, monitors, data_pools(site, host))
+        changes += _file(site, host, found, monitors, of_clients(site, host))
     return changes
 
 
@@ -149,7 +150,12 @@ def _monitors(host: Host, seen: Seen, live: cluster.Cluster) -> Monitors:
 
 
 def minimal(monitors: Monitors) -> str:
-    """A client's ceph.conf; no line is indented: some parsers refuse that."""
+    """A client's ceph.conf; no line is indented: some parsers refuse that.
+
+    Of a cluster that is supplied, the one that was handed over.
+    """
+    if given := monitors.cluster.conf:
+        return _with_monitors(given if given.endswith("\n") else f"{given}\n", monitors)
     return (
         "# written by stackrbd from the cluster's monitor map\n"
         f"[global]\nfsid = {monitors.cluster.fsid}\n{monitors.setting}"
@@ -162,17 +168,29 @@ def data_pools(site: Site, host: Host) -> dict[str, str]:
     return {one.client: one.data_pool for one in backends if one.data_pool}
 
 
-def _with_data_pools(text: str, pools: Mapping[str, str]) -> str:
-    """The text with each client's data pool, in its own section."""
-    for client, pool in pools.items():
-        found = librados.setting(text, client, DATA_POOL)
-        if found and found[1] == pool:
-            continue
-        own, line = f"client.{client}", f"{DATA_POOL} = {pool}\n"
+def of_clients(site: Site, host: Host) -> list[tuple[str, str, str]]:
+    """(client, option, value) of what a host's clients have in sections of their own.
+
+    A cluster beside the site's own: where its keyrings are, for a program that does not know by
+    what name to look for them (an older rados.py calls every cluster ceph).
+    """
+    found = [(client, DATA_POOL, pool) for client, pool in data_pools(site, host).items()]
+    if site.cluster.tag:
+        found += [(b.client, KEYRING, b.keyring_path) for b in site.bindings_of(host) if b.keyring]
+    return list(dict.fromkeys(found))
+
+
+def _with_options(text: str, options: Sequence[tuple[str, str, str]]) -> str:
+    """The text with each client's options, in its own section."""
+    for client, option, value in options:
+        found = librados.setting(text, client, option)
+        if found and (found[1] == value or option == KEYRING):
+            continue  # where another keyring is named, keyrings says what becomes of that
+        own, line = f"client.{client}", f"{option} = {value}\n"
         heading = re.search(rf"^[ \t]*\[{re.escape(own)}\].*$\n?", text, re.M)
         if found and found[0] == own:
             text = "".join(
-                line if (one.section, one.key) == (own, DATA_POOL) else one.text
+                line if (one.section, one.key) == (own, option) else one.text
                 for one in librados.lines(text)
             )
         elif heading:
@@ -184,14 +202,18 @@ def _with_data_pools(text: str, pools: Mapping[str, str]) -> str:
 
 
 def _file(
-    site: Site, host: Host, found: Json, seen: Monitors, pools: Mapping[str, str]
+    site: Site,
+    host: Host,
+    found: Json,
+    seen: Monitors,
+    options: Sequence[tuple[str, str, str]],
 ) -> list[Change]:
     path, phase, platform = path_of(site, host), services.first_phase(host), site.platform_of(host)
-    text = _with_data_pools(minimal(seen), pools)
+    text = _with_options(minimal(seen), options)
     if found is not None and found["text"].strip():
         _refuse_another_cluster(host.name, path, found["text"], seen.cluster)
         with_monitors = _with_monitors(found["text"], seen)
-        text = _with_data_pools(with_monitors, pools)
+        text = _with_options(with_monitors, options)
         if text == found["text"]:
             return _mode(host.name, path, found, phase)
     units = tuple(platform.unit(s) for s in services.on(host) if s.reads_conf)
@@ -209,8 +231,10 @@ def _file(
         f"monitors of the live monitor map {known}".strip() if found else "write, readable by QEMU"
     )
     if found and found["text"].strip() and with_monitors == found["text"]:
-        told = (f"client.{client} in {pool}" for client, pool in pools.items())
+        told = (f"client.{c} in {value}" for c, option, value in options if option == DATA_POOL)
         sentence = f"where RBD keeps the data of new volumes: {', '.join(told)}"
+        if site.cluster.tag:
+            sentence = "what its clients have of their own"
     sign = "~" if found else "+"
     return [
         Change(
@@ -344,8 +368,8 @@ def _mode(host: str, path: str, found: Json, phase: Phase) -> list[Change]:
     ]
 
 
-RESOURCE = Resource("hosts.conf", reads, plan)
-of_the_cluster = Resource("ceph.mons", _own_reads, _own_plan)
+RESOURCE = by_cluster.each(Resource("hosts.conf", reads, plan))
+of_the_cluster = by_cluster.each(Resource("ceph.mons", _own_reads, _own_plan), alters=True)
 """The cluster's own file on its own hosts: the monitors that it names, and nothing else.
 
 Whoever deployed the cluster owns the rest, and a file that names no monitors stays as it is.

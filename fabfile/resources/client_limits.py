@@ -13,7 +13,7 @@ from fabfile.core.contract import Change, Facts, Host, Read, Refused
 from fabfile.model import ceph_releases
 from fabfile.model.ceph_releases import AES256K, Version
 from fabfile.model.site import Site
-from fabfile.resources import clone_format, cluster
+from fabfile.resources import by_cluster, clone_format, cluster
 from fabfile.resources.client_packages import client_hosts
 from fabfile.resources.resource import Resource
 
@@ -103,4 +103,4 @@ def _too_old(
         )
 
 
-RESOURCE = Resource("ceph.keyrings", reads, plan, sees_changes=True)
+RESOURCE = by_cluster.each(Resource("ceph.keyrings", reads, plan, sees_changes=True))

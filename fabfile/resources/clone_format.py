@@ -18,7 +18,7 @@ from fabfile.model import advice, ceph_releases, services
 from fabfile.model.ceph_releases import CLONE_V2
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
-from fabfile.resources import cluster
+from fabfile.resources import by_cluster, cluster
 from fabfile.resources.client_packages import client_hosts, older_client
 from fabfile.resources.resource import Resource
 
@@ -243,8 +243,18 @@ def restarts(site: Site, facts: Facts, changes: Sequence[Change]) -> dict[str, s
 
 
 def _is_due(site: Site, facts: Facts, changes: Sequence[Change]) -> bool:
-    owed = facts.hosts.get(site.admin.name, {}).get("pending_restarts", ())
-    return OWED in owed or any(change.kind == KIND for change in changes)
+    return bool(_owing(site, facts, changes))
+
+
+def _owing(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
+    """The first Ceph hosts where that is noted, or about to be."""
+    planned = {change.host for change in changes if change.kind == KIND}
+    return [
+        admin.name
+        for admin in site.admins
+        if OWED in facts.hosts.get(admin.name, {}).get("pending_restarts", ())
+        or admin.name in planned
+    ]
 
 
 def _restarted(site: Site, facts: Facts, changes: Sequence[Change] = ()) -> list[Change]:
@@ -257,7 +267,7 @@ def _restarted(site: Site, facts: Facts, changes: Sequence[Change] = ()) -> list
         return []
     return [
         Change(
-            site.admin.name,
+            admin,
             "clones of RBD",
             "note that Cinder was restarted and makes them of v2",
             "~",
@@ -268,9 +278,10 @@ def _restarted(site: Site, facts: Facts, changes: Sequence[Change] = ()) -> list
             subject=OWED,
             stays="nothing of the cloud is changed by it",
         )
+        for admin in _owing(site, facts, changes)
     ]
 
 
-RESOURCE = Resource("ceph.clones", reads, plan, notes)
+RESOURCE = by_cluster.each(Resource("ceph.clones", reads, plan, notes), alters=True)
 RESTARTED = Resource("ceph.clones", lambda site, host: [], _restarted, sees_changes=True)
 """Behind the restarts."""

@@ -15,6 +15,7 @@ from fabfile.core.contract import Args, BadInput, Facts, Failed, Host, Json, Rea
 from fabfile.core.shapes import LINE, UUID, Shape, Text, misfit
 from fabfile.model import ceph_releases
 from fabfile.model.site import Site
+from fabfile.resources import supplied
 
 KEYS = r'key":\s*"([^"]+)"'
 """A user's key, and the pending_key that is to follow it."""
@@ -96,7 +97,8 @@ class Rule:
 class Cluster:
     """The cluster as seen: monitors as ceph.conf's mon_host has them.
 
-    older: the same for clients before Nautilus, which read v1 addresses alone.
+    older: the same for clients before Nautilus, which read v1 addresses alone.  conf: the ceph.conf
+    that was handed over; pools are then not known.
     """
 
     fsid: str
@@ -105,6 +107,7 @@ class Cluster:
     release: int
     pools: dict[str, dict[str, Json]]
     users: dict[str, dict[str, Json]]
+    conf: str = ""
 
     @property
     def addresses(self) -> frozenset[str]:
@@ -248,7 +251,7 @@ def fsid(site: Site, facts: Facts) -> str:
 
 def _monmap(site: Site, facts: Facts) -> Json:
     admin = site.admin.name
-    monmap = _told(facts, admin, "ceph.monmap")
+    monmap = handed_over(facts, admin) or _told(facts, admin, "ceph.monmap")
     found = monmap["fsid"]
     if site.fsid and found.lower() != site.fsid.lower():
         raise BadInput(
@@ -268,6 +271,16 @@ def seen(site: Site, facts: Facts) -> Cluster:
     """The cluster of the facts.  Raises Failed where it must not be worked on."""
     admin = site.admin.name
     monmap = _monmap(site, facts)
+    if given := handed_over(facts, admin):
+        return Cluster(
+            fsid=given["fsid"],
+            monitors=monitors(given),
+            older=tuple(filter(None, map(_older, _ranked(given)))),
+            release=given["release"],
+            pools={},
+            users=users(facts, admin),
+            conf=given["text"],
+        )
     health = _told(facts, admin, "ceph.health")
     stopping = sorted(set(health.get("checks", {})) & set(STOPPING))
     if stopping:
@@ -293,14 +306,25 @@ def seen(site: Site, facts: Facts) -> Cluster:
     )
 
 
+def handed_over(facts: Facts, admin: str) -> Json:
+    """What another team handed over of its cluster, as supplied.answer() has it; None for ours."""
+    return facts.hosts.get(admin, {}).get(supplied.READ)
+
+
 def users(facts: Facts, admin: str) -> dict[str, dict[str, Json]]:
     """{entity: cephx user} that a host has of the cluster.  Raises Failed."""
+    if given := handed_over(facts, admin):
+        keys = given["keys"].items()
+        named = ((f"client.{name}", key) for name, key in keys)
+        return {entity: {"entity": entity, "key": key, "caps": {}} for entity, key in named}
     told = _told(facts, admin, "ceph.users")["auth_dump"]
     return {user["entity"]: {"caps": {}, **user} for user in told}
 
 
 def users_seen(facts: Facts, admin: str) -> dict[str, dict[str, Json]] | None:
     """As users(), for who looks alone: None where that was not told, or not as Ceph tells it."""
+    if handed_over(facts, admin):
+        return users(facts, admin)
     if facts.hosts.get(admin, {}).get("ceph.users") is None:
         return None
     try:
@@ -346,6 +370,8 @@ def release(facts: Facts, admin: str) -> int:
 
     Raises BadInput for versions that are no numbers.
     """
+    if given := handed_over(facts, admin):
+        return int(given["release"])
     all_of_them = facts.of(admin, "ceph.versions")
     if all_of_them["code"] == _EINVAL:
         texts = [_told(facts, admin, "ceph.version")["version"]]

@@ -140,8 +140,11 @@ def _refuse_another_pool(uses: Sequence[Binding], options: Options, section: str
     at, use = same(section), uses[0]
     if not any(key.startswith("rbd_store_") for s, key in options if s == at):
         return
+    pool = options.get((at, "rbd_store_pool"), "images")
+    mine = [one for one in uses if one.pool == pool] or uses
     pools = tuple(one.pool for one in uses)
-    fits = {"rbd_store_pool": ("images", pools), "rbd_store_ceph_conf": ("", (use.conf, ""))}
+    confs = tuple(conf for one in mine for conf in one.confs)
+    fits = {"rbd_store_pool": ("images", pools), "rbd_store_ceph_conf": ("", confs)}
     for key, (default, fit) in fits.items():
         value = options.get((at, key), default)
         if value not in fit:

@@ -115,7 +115,7 @@ def _elsewhere(
     if now.get("type") != "rbd":
         fits: Mapping[str, tuple[str, ...]] = {"type": ("rbd",)}
     else:
-        fits = {"rbd_pool": (use.pool,), "rbd_ceph_conf": (use.conf, "")}
+        fits = {"rbd_pool": (use.pool,), "rbd_ceph_conf": use.confs}
     moves = {name: now[name] for name, fit in fits.items() if now.get(name) not in fit}
     if not moves:
         return {}

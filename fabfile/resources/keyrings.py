@@ -15,7 +15,7 @@ from fabfile.model import services
 from fabfile.model.deployment import Binding
 from fabfile.model.services import CINDER_BACKUP
 from fabfile.model.site import Site
-from fabfile.resources import ceph_conf, cluster, in_force, librados, sed
+from fabfile.resources import by_cluster, ceph_conf, cluster, in_force, librados, sed
 from fabfile.resources.auth import key_of
 from fabfile.resources.librados import KeySource
 from fabfile.resources.resource import Resource
@@ -251,7 +251,7 @@ def _write(binding: Binding, path: str, seen: Seen | None, key: str | None) -> C
         "write",
         {
             "path": path,
-            "content": [f"[client.{client}]\n\tkey = ", Ref(key_of(client)), "\n"],
+            "content": [f"[client.{client}]\n\tkey = ", Ref(key_of(binding.cluster, client)), "\n"],
             "mode": MODE,
             "owner": owner,
             "group": owner,
@@ -284,4 +284,4 @@ def _attributes(binding: Binding, path: str, seen: Seen) -> Change:
     )
 
 
-RESOURCE = Resource("ceph.keyrings", reads, plan)
+RESOURCE = by_cluster.each(Resource("ceph.keyrings", reads, plan))

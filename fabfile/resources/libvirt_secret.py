@@ -17,7 +17,7 @@ from fabfile.model.deployment import Binding
 from fabfile.model.phases import Phase
 from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
-from fabfile.resources import cluster, secret_uuid
+from fabfile.resources import by_cluster, cluster, secret_uuid
 from fabfile.resources.auth import key_of
 from fabfile.resources.resource import Resource
 
@@ -85,7 +85,7 @@ def _for_client(
     changes = []
     if mine is None:
         names = {_usage(host, uuid, answers["xml"]["out"]) for uuid, answers in secrets.items()}
-        name = secret_uuid.usage_name(client)
+        name = secret_uuid.usage_name(binding.cluster, client)
         changes.append(_define(binding, wanted, f"{name} {wanted}" if name in names else name))
     elif "private='yes'" in mine["xml"]["out"]:
         undefine = binding.platform.by_hand("virsh", "secret-undefine", wanted)
@@ -206,7 +206,11 @@ def _set_value(
         f"set the key of client.{client} as its value",
         "~" if old else "+",
         "run",
-        {"argv": argv, "stdin": [Ref(key_of(client))], "undo": undo if old else None},
+        {
+            "argv": argv,
+            "stdin": [Ref(key_of(binding.cluster, client))],
+            "undo": undo if old else None,
+        },
         wave=Phase.COMPUTE,
         diff=diff,
         kind="secret_value",
@@ -215,4 +219,4 @@ def _set_value(
     )
 
 
-RESOURCE = Resource("compute.secret", reads, plan)
+RESOURCE = by_cluster.each(Resource("compute.secret", reads, plan))

@@ -123,6 +123,8 @@ def plan(site: Site, facts: Facts, name: str) -> list[Change]:
 
 def differences(site: Site, facts: Facts) -> Iterator[Difference]:
     """Of the pools that are there."""
+    if cluster.handed_over(facts, site.admin.name):
+        return
     there = cluster.seen(site, facts).pools
     for name in site.pools:
         if name in there:

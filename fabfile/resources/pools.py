@@ -12,7 +12,7 @@ from __future__ import annotations
 from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read, Refused
 from fabfile.model.phases import Phase
 from fabfile.model.site import Erasure, Pool, Site
-from fabfile.resources import cluster, pool_settings
+from fabfile.resources import by_cluster, cluster, pool_settings
 from fabfile.resources.resource import Resource
 
 
@@ -231,4 +231,4 @@ def _refuse_unfit(site: Site, name: str, pool: dict[str, Json]) -> None:
         )
 
 
-RESOURCE = Resource("ceph.pools", reads, plan, pool_settings.notes)
+RESOURCE = by_cluster.each(Resource("ceph.pools", reads, plan, pool_settings.notes), alters=True)

@@ -43,6 +43,7 @@ class Resource:
     reread_hosts: hosts that are asked again after the work also where nothing was done on them.
     verify_with: what looks again when the work was done, where it is not the resource itself.
     sees_changes: whether plan is told, third, what was planned before it.
+    of_a_cluster: whether it is planned for each cluster for itself.
     """
 
     task: str
@@ -53,6 +54,7 @@ class Resource:
     reread_hosts: Callable[[Site], Collection[str]] = _no_hosts
     verify_with: Resource | None = None
     sees_changes: bool = False
+    of_a_cluster: bool = False
 
     def planned(self, site: Site, facts: Facts, before: Sequence[Change]) -> Sequence[Change]:
         """Its plan behind those changes."""

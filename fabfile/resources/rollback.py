@@ -7,14 +7,14 @@ images; packages stay.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from fabfile.core import strict_json
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read
 from fabfile.model import phases
 from fabfile.model.site import Site
-from fabfile.resources import volume_hosts, volume_qos, volume_storage
+from fabfile.resources import by_cluster, volume_hosts, volume_qos, volume_storage
 from fabfile.resources.resource import Resource
 
 _FILES = ("write", "remove")
@@ -49,13 +49,7 @@ class Undone:
             Read("run", "run", {"run": self.run}),
             Read("pending_restarts", "pending_restarts"),
         ]
-        if host == site.admin:
-            for pool in site.pools:
-                argv = site.cluster.rbd("ls", "--format", "json", "-p", pool)
-                found.append(Read(f"images.{pool}", "argv", {"argv": argv, "ok": [0, 2]}))
-                trash = site.cluster.rbd("trash", "ls", "--all", "--format", "json", "-p", pool)
-                found.append(Read(f"trash.{pool}", "argv", {"argv": trash, "ok": [0, 2]}))
-        return found
+        return found + by_cluster.reads(site, host, _images)
 
     def follow_up_reads(self, site: Site, facts: Facts) -> list[Read]:
         """The volumes, where the run moved some from one service to another."""
@@ -103,7 +97,7 @@ class Undone:
                     continue
                 if not step.get("verb") and _thing(step) in gone:
                     continue  # a secret's value goes with the secret
-                why = _stays(site, facts, step)
+                why = _stays(site, facts, host.name, step)
                 if not why and step.get("verb") == "no_folder":
                     names = _filled(step, [c for c in changes if c.host == host.name])
                     why = "it holds " + ", ".join(names[:5]) if names else None
@@ -159,6 +153,17 @@ class Undone:
         return changes
 
 
+def _images(site: Site, host: Host) -> Iterator[Read]:
+    """Which pools of a cluster hold images."""
+    if host != site.admin:
+        return
+    for pool in site.pools:
+        argv = site.cluster.rbd("ls", "--format", "json", "-p", pool)
+        yield Read(f"images.{pool}", "argv", {"argv": argv, "ok": [0, 2]})
+        trash = site.cluster.rbd("trash", "ls", "--all", "--format", "json", "-p", pool)
+        yield Read(f"trash.{pool}", "argv", {"argv": trash, "ok": [0, 2]})
+
+
 def _qos(facts: Facts, done: dict[str, Json]) -> list[Change]:
     """What a run did to a type's QoS specs, backwards."""
     made = done["sign"] == "+"
@@ -192,7 +197,7 @@ def _host(
             and _filled(step, changes)
         ):
             continue
-        elif step.get("verb") and not _stays(site, facts, step) and _differs(facts, step):
+        elif step.get("verb") and not _stays(site, facts, host, step) and _differs(facts, step):
             if _as_left(step):
                 changes.append(_back(host, step))
             else:
@@ -294,11 +299,12 @@ def _back(host: str, step: dict[str, Json]) -> Change:
     )
 
 
-def _stays(site: Site, facts: Facts, step: dict[str, Json]) -> str | None:
-    """Why a step is not taken back, or None."""
+def _stays(site: Site, facts: Facts, host: str, step: dict[str, Json]) -> str | None:
+    """Why a step of a host is not taken back, or None."""
     if not step.get("verb"):
         return str(step.get("stays") or _as_told_before(step))
-    seen = facts.hosts.get(site.admin.name, {})
+    part = next((one for one in site.parts if one.admin.name == host), site.parts[0])
+    seen = by_cluster.facts_of(part, facts).hosts.get(part.admin.name, {})
     for pool in step.get("holds", ()):
         for kind in ("images", "trash"):
             answer = seen.get(f"{kind}.{pool}")

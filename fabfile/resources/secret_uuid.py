@@ -9,14 +9,15 @@ since 2023.1), else one derived from fsid and client name.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fabfile.core.contract import BadInput, Facts, Host, Json, Read, Seen
 from fabfile.model import services
+from fabfile.model.deployment import Binding, Cluster
 from fabfile.model.option_values import as_uuid, items
 from fabfile.model.site import Client, Site
-from fabfile.resources import cluster, in_force
+from fabfile.resources import by_cluster, cluster, in_force
 
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _MOST_SECRETS = 512
@@ -69,9 +70,15 @@ def known_as(client: str) -> str:
     return f"uuid.{client}"
 
 
-def usage_name(client: str) -> str:
+def known_of(facts: Facts, binding: Binding) -> str:
+    """The UUID of a binding's client, of the whole site's facts; '' where it is in doubt."""
+    return facts.known.get(f"{binding.cluster.tag}{known_as(binding.client)}", "")
+
+
+def usage_name(of: Cluster, client: str) -> str:
     """libvirt's usage name of the secret, as the procedure writes it."""
-    return f"client.{client} secret"
+    name = f"client.{client} secret"
+    return f"{of.label} {name}" if of.tag else name
 
 
 def reads(site: Site, host: Host) -> list[Read]:
@@ -85,25 +92,31 @@ def reads(site: Site, host: Host) -> list[Read]:
     return found
 
 
-def resolve(site: Site, facts: Facts) -> dict[str, str]:
+def resolve(site: Site, facts: Facts, parts: Sequence[Site] | None = None) -> dict[str, str]:
     """{'uuid.CLIENT': lower-case UUID} for every client that libvirt needs.
+
+    parts: of these clusters alone.
 
     Raises BadInput where the setting differs from the one in use, where several are in
     use and nothing says which one counts, or where two clients would have the same.
     """
-    fsid = cluster.seen(site, facts).fsid
-    found: dict[str, str] = {}
-    for name, client in site.secret_clients().items():
-        mine = _one(site, facts, name, client, fsid)
-        for other in (n for n, theirs in found.items() if theirs == mine):
-            raise BadInput(
-                subject=f"clients.{name}",
-                expected="a secret UUID of its own",
-                found=f"{mine}, which is clients.{other}'s",
-                advice="set another secret_uuid for one that is not in use yet",
-            )
-        found[name] = mine
-    return {known_as(name): one for name, one in found.items()}
+    found: dict[str, tuple[str, str]] = {}
+    for part in site.parts if parts is None else parts:
+        mine = by_cluster.facts_of(part, facts)
+        with by_cluster.saying_which(part):
+            fsid = cluster.seen(part, mine).fsid
+            for name, client in part.secret_clients().items():
+                uuid, said = _one(part, mine, name, client, fsid), part.said_of_client(name)
+                for other, theirs in found.values():
+                    if theirs == uuid:
+                        raise BadInput(
+                            subject=said,
+                            expected="a secret UUID of its own",
+                            found=f"{uuid}, which is {other}'s",
+                            advice="set another secret_uuid for one that is not in use yet",
+                        )
+                found[by_cluster.tagged(part, known_as(name))] = said, uuid
+    return {name: one for name, (_, one) in found.items()}
 
 
 def unseen(site: Site, facts: Facts) -> list[str]:
@@ -111,10 +124,13 @@ def unseen(site: Site, facts: Facts) -> list[str]:
     if not any(SECRETS in seen for seen in facts.hosts.values()):
         return []
     return [
-        f"clients.{name}: no host that was read uses a secret UUID for it; if one that is left "
-        f"out does, set clients.{name}.secret_uuid to that first"
-        for name, client in site.secret_clients().items()
-        if not client.secret_uuid and not any(found for _, found in _in_use(site, facts, name))
+        f"{said}: no host that was read uses a secret UUID for it; if one that is left "
+        f"out does, set {said}.secret_uuid to that first"
+        for part in site.parts
+        for name, client in part.secret_clients().items()
+        if not client.secret_uuid
+        and (said := part.said_of_client(name))
+        and not any(f for _, f in _in_use(part, by_cluster.facts_of(part, facts), name))
     ]
 
 
@@ -153,7 +169,7 @@ def _one(site: Site, facts: Facts, name: str, client: Client, fsid: str) -> str:
         return setting or found.pop()
     if setting:
         return setting
-    if name == site.cinder.all[0].client:
+    if name in [one.client for one in site.cinder.all[:1]]:
         return fsid.lower()
     return str(uuid.uuid5(uuid.UUID(fsid), f"client.{name}"))
 
@@ -164,9 +180,9 @@ def _list(found: set[str]) -> str:
 
 def _in_use(site: Site, facts: Facts, client: str) -> list[tuple[str, set[str]]]:
     places: dict[str, set[str]] = {"cinder.conf": set(), "nova.conf": set(), "libvirt": set()}
-    for seen in facts.hosts.values():
+    for host, seen in facts.hosts.items():
         for name in ("cinder", "nova"):
-            places[f"{name}.conf"] |= _configured(seen, name, client)
+            places[f"{name}.conf"] |= _configured(site, host, seen, name, client)
         places["libvirt"] |= {one for one, ours in _by_name(site, facts, seen, client) if ours}
     return list(places.items())
 
@@ -178,7 +194,7 @@ def _by_name(site: Site, facts: Facts, seen: Seen, client: str) -> Iterator[tupl
     """
     key = cluster.seen(site, facts).users.get(f"client.{client}", {}).get("key")
     for found, answers in (seen.get(SECRETS) or {}).items():
-        if f"<name>{usage_name(client)}</name>" in answers["xml"]["out"]:
+        if f"<name>{usage_name(site.cluster, client)}</name>" in answers["xml"]["out"]:
             value = answers["value"]
             held = {value["out"].strip(), value.get("peeled", "")} if value["code"] == 0 else set()
             yield found.lower(), key is not None and key in held
@@ -186,16 +202,24 @@ def _by_name(site: Site, facts: Facts, seen: Seen, client: str) -> Iterator[tupl
 
 def left_alone(site: Site, facts: Facts) -> list[str]:
     """Secrets with our usage name that are not taken for ours: what to know, not to do."""
-    if "ceph.users" not in facts.hosts.get(site.admin.name, {}):
-        return []
     return [
-        f"{host}: libvirt has {usage_name(client)!r} under {one}, and not with this cluster's key "
-        f"of client.{client}: it is left alone (libvirt's secrets may be of another cluster)"
-        for client in site.secret_clients()
-        for host, seen in facts.hosts.items()
-        for one, ours in _by_name(site, facts, seen, client)
-        if not ours and one != facts.known.get(known_as(client))
+        one for part in site.parts for one in _left_alone(part, by_cluster.facts_of(part, facts))
     ]
+
+
+def _left_alone(site: Site, facts: Facts) -> Iterator[str]:
+    if "ceph.users" not in facts.hosts.get(site.admin.name, {}):
+        return
+    for client in site.secret_clients():
+        name = usage_name(site.cluster, client)
+        for host, seen in facts.hosts.items():
+            for one, ours in _by_name(site, facts, seen, client):
+                if not ours and one != facts.known.get(known_as(client)):
+                    yield (
+                        f"{host}: libvirt has {name!r} under {one}, and not with this cluster's "
+                        f"key of client.{client}: it is left alone (libvirt's secrets may be of "
+                        "another cluster)"
+                    )
 
 
 def named(seen: Mapping[str, Json], name: str) -> list[Named]:
@@ -216,6 +240,39 @@ def named(seen: Mapping[str, Json], name: str) -> list[Named]:
     return [one for one in found if one.section in enabled or one.client not in started]
 
 
-def _configured(seen: Mapping[str, Json], name: str, client: str) -> set[str]:
+def named_of(site: Site, host: str, seen: Mapping[str, Json], name: str) -> list[Named]:
+    """As named(), of a part's cluster: another one may have a client of that name too."""
+    found = named(seen, name)
+    if site.is_whole or not found:
+        return found
+    options = in_force.options(seen, name)
+    return [one for one in found if not _leads_elsewhere(site, host, name, one.section, options)]
+
+
+def _leads_elsewhere(
+    site: Site, host: str, name: str, section: str, options: in_force.Options
+) -> bool:
+    """Whether a section is of another of the site's clusters, by the ceph.conf that it names.
+
+    Nova's is, where its disks are not on RBD, that of the backend whose user it names.
+    """
+    service = services.called(name)
+    key = "images_rbd_ceph_conf" if name == "nova" else "rbd_ceph_conf"
+    if name == "nova" and options.get((section, "images_type")) != "rbd":
+        theirs = [one for part in site.siblings for one in part.uses()]
+        return any(use.service == service and use.section == section for use in theirs)
+    conf = options.get((section, key), "")
+    return any(
+        conf in one.confs
+        for part in site.siblings
+        if host in part.hosts
+        for one in part.bindings_of(part.host(host))
+    )
+
+
+def _configured(
+    site: Site, host: str, seen: Mapping[str, Json], name: str, client: str
+) -> set[str]:
     """The UUIDs that a service names for this client; what is no UUID is none."""
-    return {uuid for one in named(seen, name) if one.client == client and (uuid := one.uuid)}
+    told = named_of(site, host, seen, name)
+    return {uuid for one in told if one.client == client and (uuid := one.uuid)}

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read, Refused, Seen
 from fabfile.model import releases, services
-from fabfile.model.deployment import Backend, Binding
+from fabfile.model.deployment import OWN, Backend, Binding
 from fabfile.model.phases import Phase
 from fabfile.model.services import CINDER_BACKUP, CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import (
+    by_cluster,
     cluster,
     glance_stores,
     in_force,
@@ -75,9 +76,8 @@ class ServiceConfig:
 
     def reads(self, site: Site, host: Host) -> list[Read]:
         """The service's file (active lines) and, on computes, the release."""
-        found = (
-            cluster.reads(site, host) if self.name == "glance" else secret_uuid.reads(site, host)
-        )
+        ask = cluster.reads if self.name == "glance" else secret_uuid.reads
+        found = by_cluster.reads(site, host, ask)
         if self.role in host.roles:
             found.append(releases.READ)
             found += in_force.reads(site, host, self.service)
@@ -203,6 +203,7 @@ class ServiceConfig:
             tables.append(data["ephemeral"])
         if self.name == "cinder":
             tables += _of_backend(site, binding.section, data, now)
+            tables += [data["cluster"]] if binding.cluster.name != OWN and "cluster" in data else []
         return tables
 
 
@@ -379,6 +380,14 @@ def _refuse_several(site: Site, name: str, data: Json) -> None:
             expected="one backend before Havana",
             found=", ".join(one.name for one in backends),
         )
+    if name == "cinder" and "{backend}" not in data["options"]:
+        for use in (one for one in site.bindings if one.service == CINDER_VOLUME):
+            if use.cluster.name != OWN:
+                raise BadInput(
+                    subject="cinder.cluster",
+                    expected=f"a cluster that librados calls {OWN} before Havana",
+                    found=use.cluster.name,
+                )
     stores = site.glance.all
     if name == "glance" and len(stores) > 1 and "{store}" not in data.get("options", {}):
         raise BadInput(
@@ -387,13 +396,13 @@ def _refuse_several(site: Site, name: str, data: Json) -> None:
             found=", ".join(one.name for one in stores),
             why="a list of kinds has one store of each",
         )
-    clients = dict.fromkeys(one.client for one in backends)
+    clients = {f"{one.client} of {one.cluster}": one.client for one in backends}
     options = data.get("options", {}).values()
     if name == "nova" and len(clients) > 1 and any("rbd_user" in one for one in options):
         raise BadInput(
             subject="cinder.backends",
             expected="one client for all of them before Ocata",
-            found=", ".join(clients),
+            found=", ".join(dict.fromkeys(clients.values()) if site.is_of_one else clients),
             why="Nova attaches every volume by its own user and secret there",
             advice="name one client in every backend's table",
         )
@@ -410,7 +419,8 @@ def _words(site: Site, facts: Facts, binding: Binding) -> dict[str, str]:
         "pool": binding.pool,
         "client": binding.client,
         "conf": binding.conf,
-        "uuid": facts.known.get(secret_uuid.known_as(binding.client), ""),
+        "uuid": secret_uuid.known_of(facts, binding),
+        "cluster": binding.cluster.name,
         "store": binding.section,
         "default_store": site.glance.default.name,
         "backend": binding.section,

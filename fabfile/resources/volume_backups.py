@@ -184,7 +184,7 @@ def _before(site: Site, options: Options) -> str:
     """The kind of driver whose backups are not the site's own; '' where nothing is replaced."""
     found = kind(options.get(DRIVER, ""))
     same_pool = _pool(options) == _said(site).pool
-    conf = site.cluster.platform.ceph["conf"]
+    conf = next((b.conf for b in site.bindings if b.service == CINDER_BACKUP), _CONF)
     same_cluster = options.get(("DEFAULT", "backup_ceph_conf"), _CONF) == conf
     return "" if found == CEPH and same_pool and same_cluster else found
 

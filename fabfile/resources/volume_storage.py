@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from fabfile.core.contract import CLOUD, BadInput, Facts, Failed, Host, Json, Read, Refused
-from fabfile.model.deployment import Backend
+from fabfile.model.deployment import Backend, Binding
 from fabfile.model.option_values import items
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
@@ -67,20 +67,26 @@ def elsewhere(
     site: Site, backend: Backend, options: Options, section: str
 ) -> dict[str, tuple[str, str]]:
     """{option: (found, expected)} of what would put a section's volumes somewhere else."""
-    conf, name = ceph_conf(site), site.cluster.name
+    use = _use(site, backend)
     wanted = {
         "volume_driver": DRIVERS,
         "rbd_pool": (backend.pool,),
-        "rbd_ceph_conf": (conf, ""),
-        "rbd_cluster_name": (name, ""),
+        "rbd_ceph_conf": use.confs,
+        "rbd_cluster_name": (use.cluster.name, ""),
     }
     found = {key: value(options, section, key) for key in wanted}
     return {key: (found[key], fit[0]) for key, fit in wanted.items() if found[key] not in fit}
 
 
-def ceph_conf(site: Site) -> str:
-    """Where cinder-volume finds its cluster: the same on every host of it."""
-    return site.platform_of(site.with_role(CINDER_VOLUME.role)[0]).ceph["conf"]
+def _use(site: Site, backend: Backend) -> Binding:
+    """A backend where cinder-volume runs: it finds its cluster alike on every host."""
+    host = site.with_role(CINDER_VOLUME.role)[0]
+    return next(b for b in site.written_of(host, CINDER_VOLUME) if b.section == backend.name)
+
+
+def ceph_conf(site: Site, backend: Backend) -> str:
+    """The ceph.conf by which cinder-volume finds a backend's cluster."""
+    return _use(site, backend).conf
 
 
 def refuse_another_storage(
@@ -97,7 +103,7 @@ def refuse_another_storage(
     raise BadInput(
         subject=f"{backend.said}.replaces: {where}: [{section}]",
         expected=f"volume_driver = {DRIVER}, rbd_pool = {backend.pool} and rbd_ceph_conf = "
-        f"{ceph_conf(site)}",
+        f"{ceph_conf(site, backend)}",
         found=found,
         advice="its volumes lie elsewhere and cannot be given to this backend: take "
         f"{backend.said}.replaces out",

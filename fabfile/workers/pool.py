@@ -111,7 +111,8 @@ class Elsewhere:
     def _order(self, phase: str, works: Works) -> shard.Order:
         site, forks = self._session.site, self._session.rollout.forks
         hosts = tuple(site.host(name) for name in works)
-        return shard.Order(self._session.id, phase, works, hosts, site.admin, site.ssh, forks)
+        clusters = tuple(part.cluster for part in site.parts)
+        return shard.Order(self._session.id, phase, works, hosts, clusters, site.ssh, forks)
 
     def _follow(self, worker: str, order: shard.Order, inbox: Inbox) -> None:
         """In a thread: orders a shard, and asks for its news until it is over."""

@@ -22,6 +22,7 @@ from fabfile.core.contract import Failed, Host, Json, Message, Stop, Unknown
 from fabfile.core.ssh import conversing
 from fabfile.flow import engine
 from fabfile.flow.terminal import outcomes
+from fabfile.model.deployment import Cluster
 
 PAUSE, LONGEST, WATCH = 0.3, 2.0, 1.0
 """Seconds: between two answers with news, until one without, between looks at who asks."""
@@ -35,14 +36,15 @@ _working: dict[str, _Working] = {}
 class Order:
     """Part of a run: what is to be done ('probe' or 'apply'), on which hosts, and how.
 
-    works: {host: work}; forks: hosts at a time; config: the site's [ssh].
+    works: {host: work}; clusters: where the keys are; forks: hosts at a time; config: the site's
+    [ssh].
     """
 
     run: str
     phase: str
     works: Mapping[str, Json]
     hosts: tuple[Host, ...]
-    admin: Host
+    clusters: tuple[Cluster, ...]
     config: Any
     forks: int
 
@@ -129,8 +131,8 @@ class _Working:
     def _done(self, order: Order) -> dict[str, Stop]:
         if not self._engine:
             fleet = engine.fleet(order.hosts, order.config, order.forks, " on the worker")
-            self._engine = engine.Local(fleet, order.admin)
-            fleet.hosts[order.admin.name] = order.admin
+            self._engine = engine.Local(fleet, order.clusters)
+            fleet.hosts |= {one.admin.name: one.admin for one in order.clusters}
         self._engine.fleet.hosts |= {host.name: host for host in order.hosts}
         if self._why:
             self.stop(self._why)

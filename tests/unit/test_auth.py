@@ -135,8 +135,11 @@ def test_profiles_since_luminous(major, profile):
 
 
 def test_a_key_is_asked_for_by_its_clients_name():
-    assert auth.key_command("volumes")[-3:] == ["auth", "get-key", "client.volumes"]
-    assert auth.key_of("volumes") == "key:client.volumes"
+    it = site().cluster
+    assert auth.key_of(it, "volumes") == "key:client.volumes"
+    host, read = auth.key_read([it], "key:client.volumes")
+    assert (host.name, read.verb) == ("ceph01", "secret")
+    assert read.args["argv"][-3:] == ["auth", "get-key", "client.volumes"]
 
 
 @pytest.mark.parametrize("name", ["key", "pending_key"])

@@ -7,8 +7,13 @@ import pytest
 
 from fabfile.core.contract import BadInput, Host, Ref, Secret, Unreachable
 from fabfile.flow import engine
+from fabfile.model import platforms
+from fabfile.model.deployment import Cluster
+
+from .states import DEBIAN
 
 ADMIN = Host("ceph01", ("ceph",))
+CLUSTERS = [Cluster("ceph", None, ADMIN, platforms.made_of(DEBIAN))]
 LOCK = {"site": "x", "number": 7, "who": "me", "patience": 45}
 KEY = "key:client.volumes"
 
@@ -38,7 +43,7 @@ def work(*args):
 
 def test_keys_are_put_in_at_the_last_moment_and_fetched_once():
     fleet = Fleet()
-    local = engine.Local(fleet, ADMIN)
+    local = engine.Local(fleet, CLUSTERS)
     works = {"n1": work("a", Ref(KEY)), "n2": work(Ref(KEY))}
     assert local.apply(works, None) == {} and local.apply(works, None) == {}
     (asked, first, second) = fleet.given
@@ -53,14 +58,14 @@ def test_keys_are_put_in_at_the_last_moment_and_fetched_once():
 
 def test_where_no_key_is_needed_none_is_asked_for():
     fleet = Fleet()
-    engine.Local(fleet, ADMIN).apply({"n1": work("a")}, None)
+    engine.Local(fleet, CLUSTERS).apply({"n1": work("a")}, None)
     assert [list(works) for works in fleet.given] == [["n1"]]
 
 
 def test_a_key_that_cannot_be_fetched_stops_before_anything_is_begun():
     fleet = Fleet(dead="ceph01")
     with pytest.raises(Unreachable, match="ceph01"):
-        engine.Local(fleet, ADMIN).apply({"n1": work(Ref(KEY))}, None)
+        engine.Local(fleet, CLUSTERS).apply({"n1": work(Ref(KEY))}, None)
     assert [list(works) for works in fleet.given] == [["ceph01"]]
 
 

@@ -47,6 +47,7 @@ from . import (
     test_evidence,
     test_instance_disks,
     test_monitors,
+    test_supplied,
     test_upgrades,
     test_volume_backups,
     test_volume_hosts,
@@ -160,6 +161,13 @@ def rotated(cloud):
 def without_sudoers(cloud):
     for name in site().hosts:
         cloud[name]["sudoers"] = None
+
+
+def handed(cloud):
+    """A cluster of another team's, one of whose pools a client cannot read."""
+    del cloud["ceph01"]
+    cloud["ctl"]["ceph.supplied"] = test_supplied.answer()
+    cloud["ctl"]["as.volumes.volumes"] = said(code=1) | {"err": "rbd: couldn't connect\n"}
 
 
 def data_pool(cloud):
@@ -330,6 +338,7 @@ INPUTS = [
     ),
     (broken.an_option("cinder", "DEFAULT", "backup_ceph_user", "b", "ctl"), {}),
     (data_pool, {"site": DATA}),
+    (handed, {"site": test_supplied.only()}),
     (test_upgrades.step({18: 3}, {16: 6}, "octopus", ctl="31.0.0", n1="2:26.2.2-1"), {}),
     (test_upgrades.step(libs={"n1": "20.2.4"}), {}),
     (test_upgrades.gone, {}),

@@ -50,6 +50,7 @@ LOOKS_ONLY = {
     "hosts.check",
     "backup.list",
     "history",
+    "ceph.request",
     "show",
 }
 """Tasks that write on no host; they say what they see, of whichever cluster it is."""

@@ -32,6 +32,7 @@ PURE = {
     "base64",
     "collections",
     "collections.abc",
+    "contextlib",
     "copy",
     "dataclasses",
     "difflib",

@@ -91,7 +91,10 @@ def test_a_fault_has_key_expected_and_found(more, key, found):
         ({"cinder": {"pol": "x"}}, "cinder.pol: no such setting; did you mean 'pool'?"),
         ({"pools": {"images": {"pgnum": 1}}}, "did you mean 'pg_num'?"),
         ({"hosts": {"a": {"roles": ["ceph"], "addres": "b"}}}, "did you mean 'address'?"),
-        ({"nova": {"zzz": 1}}, "nova.zzz: no such setting; known are client, ephemeral, pool"),
+        (
+            {"nova": {"zzz": 1}},
+            "nova.zzz: no such setting; known are client, cluster, ephemeral, pool",
+        ),
     ],
 )
 def test_did_you_mean(more, hint):

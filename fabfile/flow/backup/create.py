@@ -73,13 +73,14 @@ def seen(session: Session) -> Facts:
         if reads := contents.reads(session.site, host):
             asked[host] = reads
     answers, faults = session.asked(asked)
-    needed = {host.name for host in (session.site.admin, *backup_tools.hosts(session.site))}
+    needed = {host.name for host in (*session.site.admins, *backup_tools.hosts(session.site))}
     wrong = {host: fault for host, fault in faults.items() if host in needed}
     if wrong:
         raise outcomes.worst(wrong)
     for name, fault in faults.items():
         session.screen.say(f"Warning: left out: {outcomes.cause(name, fault)}")
-    return Facts({host: one for host, one in answers.items() if host not in faults})
+    told = {host: one for host, one in answers.items() if host not in faults}
+    return Facts(session.with_supplied(told))
 
 
 def make(session: Session, facts: Facts, number: int) -> str:

@@ -33,7 +33,7 @@ from fabfile.flow.inspect import reconcile
 from fabfile.flow.proof import verify
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal.screen import answer, attended
-from fabfile.resources import backup_tools, chain, client_packages, cluster
+from fabfile.resources import backup_tools, by_cluster, chain, client_packages, cluster
 from fabfile.resources.resource import Resource
 
 _APART = ".stackrbd-"
@@ -148,8 +148,10 @@ class Restoring:
         asked: dict[Host, list[Read]] = {
             site.host(name): gather.questions(site, stages, site.host(name)) for name in self._hosts
         }
-        asked[site.admin] = [*asked.get(site.admin, []), *cluster.reads(site, site.admin)]
-        facts = Facts(session.ask(asked))
+        for admin in site.admins:
+            mine = by_cluster.reads(site, admin, cluster.reads)
+            asked[admin] = [*asked.get(admin, []), *mine]
+        facts = Facts(session.with_supplied(session.ask(asked)))
         self._units = {name: facts.of(name, contents.UNITS.id) for name in self._hosts}
         return facts
 

@@ -14,10 +14,11 @@ from fabfile.audit import database_rows as tables
 from fabfile.audit.compare import Finding, Places
 from fabfile.audit.database_rows import Rows
 from fabfile.audit.evidence import Evidence
-from fabfile.core.contract import Facts, Json, Read, Unproved
+from fabfile.core.contract import BadInput, Facts, Json, Read, Unproved
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal.progress import MANY
 from fabfile.model.services import CINDER_BACKUP, CINDER_VOLUME
+from fabfile.model.site import Site
 from fabfile.resources import cluster, in_force
 
 DEADLINE = 3600
@@ -31,19 +32,34 @@ _MOST_SUSPECTS = 2000
 def show(context: Any, options: Options, details: bool) -> int:
     """Prints every finding with its command.  Raises Unproved where there is any."""
     with open_session(context, options, "reconcile") as session:
-        look = Look(session)
-        found = look.findings(details)
-        _report(session, look, found)
-        if found:
-            raise Unproved(f"{len(found)} things do not agree; nothing was changed")
+        looks = [(look, look.findings(details)) for look in _looks(session)]
+        _report(session, looks)
+        if number := sum(len(found) for _, found in looks):
+            raise Unproved(f"{number} things do not agree; nothing was changed")
     return 0
 
 
-class Look:
-    """One look at both sides of a site."""
+def _looks(session: Session) -> list[Look]:
+    """One for each cluster in which OpenStack keeps something.
 
-    def __init__(self, session: Session) -> None:
-        self._session, self._site = session, session.site
+    Raises BadInput for one that is another team's: who else writes its pools cannot be asked.
+    """
+    for part in session.site.parts:
+        if part.is_supplied:
+            raise BadInput(
+                f'clusters.{part.label}: expected an admin\'s access, found access = "supplied": '
+                "what nobody's row names may be another cloud's, and who writes a pool only an "
+                "admin can ask; that team may run inv reconcile with an access of its own"
+            )
+    return [Look(session, part) for part in session.site.parts if part.uses()]
+
+
+class Look:
+    """One look at both sides of a site: its rows, and one cluster's images."""
+
+    def __init__(self, session: Session, part: Site | None = None) -> None:
+        self._session, self._site = session, part or session.site
+        self.label = self._site.label
         self._host = session.site.database_host
         self.notes: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -191,24 +207,30 @@ def _settles(finding: Finding) -> str:
     return f"to settle it: {told['command']}" if told["command"] else told["look"]
 
 
-def _report(session: Session, look: Look, found: Sequence[Finding]) -> None:
-    for one in found:
-        where = f"{one.pool}/{one.name}" if one.name else one.row
-        session.screen.say(f"{one.kind:<9} {one.thing:<9} {where}")
-        if one.name and one.row not in one.name:
-            session.screen.say(f"          row {one.row}")
-        session.screen.say(f"          {one.sentence}; {_settles(one)}")
-    for note in look.notes:
+def _report(session: Session, looks: Sequence[tuple[Look, list[Finding]]]) -> None:
+    several, notes, data = len(looks) > 1, [], []
+    for look, found in looks:
+        if several:
+            session.screen.say(f"cluster {look.label}: {len(found)} findings")
+        notes += [f"cluster {look.label}: {note}" if several else note for note in look.notes]
+        data += [one.as_data() | ({"cluster": look.label} if several else {}) for one in found]
+        for one in found:
+            where = f"{one.pool}/{one.name}" if one.name else one.row
+            session.screen.say(f"{one.kind:<9} {one.thing:<9} {where}")
+            if one.name and one.row not in one.name:
+                session.screen.say(f"          row {one.row}")
+            session.screen.say(f"          {one.sentence}; {_settles(one)}")
+    for note in notes:
         session.screen.say(f"Note: {note}")
-    session.screen.say(
-        f"{len(found)} findings in {look.counts['rows']} rows and {look.counts['names']} names"
-    )
+    rows = max((look.counts["rows"] for look, _ in looks), default=0)
+    counts = {"rows": rows, "names": sum(look.counts["names"] for look, _ in looks)}
+    session.screen.say(f"{len(data)} findings in {counts['rows']} rows and {counts['names']} names")
     session.screen.json(
         {
             "site": session.site.name,
-            "findings": [one.as_data() for one in found],
-            "counts": dict(look.counts),
-            "notes": look.notes,
+            "findings": data,
+            "counts": counts,
+            "notes": notes,
             "trips": session.fleet.trips,
         }
     )

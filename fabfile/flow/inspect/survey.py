@@ -37,9 +37,10 @@ from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.settle import Doubts, settle
 from fabfile.flow.terminal import outcomes
 from fabfile.model import releases
+from fabfile.model.site import Site
 from fabfile.report import text
 from fabfile.report.shapes import Told
-from fabfile.resources import volume_qos
+from fabfile.resources import by_cluster, volume_qos
 
 
 class TimedCollector(FactCollector):
@@ -104,6 +105,9 @@ def look(session: Session) -> Looked:
         if not answers[name]:
             del answers[name]
     doubts = Doubts()
+    with doubts.about("here.supplied"):
+        for name, given in session.supplied.answers.items():
+            answers.get(name, {}).update(given)
     _cloud(session, answers, errors)
     here = _here(session, doubts)
     settled = settle(site, calm(site, Facts(answers)), doubts.about)
@@ -119,8 +123,9 @@ def look(session: Session) -> Looked:
         hazards=tuple(site_file.hazards()),
         doubts=tuple(doubts.kept),
     )
-    if backends.orphaned(seen) and site.admin.name in answers:
-        answers[site.admin.name] |= _images(session)
+    if backends.orphaned(seen):
+        for name, found in _images(session, answers).items():
+            answers[name] |= found
     return seen
 
 
@@ -150,18 +155,25 @@ def _clocks(session: Session, collected: TimedCollector) -> dict[str, tuple[floa
     return clocks
 
 
-def _images(session: Session) -> dict[str, Json]:
+def _images(session: Session, answers: Mapping[str, Json]) -> dict[str, dict[str, Json]]:
     """What lies in the volumes' pools: asked only where volumes are nobody's."""
-    site, admin = session.site, session.site.admin
+    site = session.site
     asked = {
-        admin: [
-            Read(f"images.{pool}", "argv", {"argv": site.cluster.rbd("ls", "-p", pool)})
-            for pool in dict.fromkeys(one.pool for one in site.cinder.all)
-        ]
+        admin: by_cluster.reads(site, admin, _of_pools)
+        for admin in site.admins
+        if admin.name in answers
     }
     collected = TimedCollector(asked)
     session.dispatch(asked, collected, quietly=True)
-    return collected.values[admin.name]
+    return collected.values
+
+
+def _of_pools(site: Site, host: Host) -> list[Read]:
+    return [
+        Read(f"images.{pool}", "argv", {"argv": site.cluster.rbd("ls", "-p", pool)})
+        for pool in dict.fromkeys(one.pool for one in site.cinder.all)
+        if host == site.admin
+    ]
 
 
 def _here(session: Session, doubts: Doubts) -> dict[str, Json]:

@@ -16,8 +16,9 @@ from fabfile.core.contract import Change, Failed, Interrupted, Json, Locked, Mes
 from fabfile.flow.executor import DEADLINE, as_step
 from fabfile.flow.session import Session
 from fabfile.flow.terminal import outcomes
-from fabfile.model.deployment import Backend
+from fabfile.model.deployment import Backend, Store
 from fabfile.model.phases import Phase
+from fabfile.model.site import Site
 
 
 def clear(session: Session, backend: Backend, kind: str, parent: str, clone: str) -> str:
@@ -26,63 +27,73 @@ def clear(session: Session, backend: Backend, kind: str, parent: str, clone: str
     backend: the one whose volumes they are; kind: 'volume' or 'image'; parent, clone: the UUIDs of
     what was made.  What stays is said.  Raises Interrupted.
     """
-    site = session.site
+    part = session.site.part(backend.cluster)
     try:
         if kind == "volume":
-            return _volume(session, backend.pool, parent, clone)
-        return _image(session, site.glance.default.pool, parent)
+            return _volume(session, part, backend.pool, parent, clone)
+        store = store_of(session.site, backend)
+        return _image(session, session.site.part(store.cluster), store.pool, parent)
     except Interrupted:
         raise
     except Stop as stop:
         return f"what is left of it stays: {' '.join(str(stop).split())} (inv reconcile)"
 
 
-def _volume(session: Session, pool: str, parent: str, clone: str) -> str:
-    cluster = session.site.cluster
+def store_of(site: Site, backend: Backend) -> Store:
+    """Where the image is of which a backend's volumes are made: of its own cluster, if may be."""
+    default = site.glance.default
+    mine = [one for one in site.glance.all if one.cluster == backend.cluster]
+    return next((one for one in mine if one == default), (*mine, default)[0])
+
+
+def _volume(session: Session, part: Site, pool: str, parent: str, clone: str) -> str:
+    cluster = part.cluster
     name = f"volume-{parent}{DELETED}"
     spec = f"{pool}/{name}"
-    answers = _ask(session, rbd_images.of_an_orphan(cluster, pool, name))
+    answers = _ask(session, part, rbd_images.of_an_orphan(cluster, pool, name))
     deeds, why = rbd_images.taken_away(spec, f"volume-{clone}.clone_snap", answers)
     if why:
         return f"{spec} stays: {why} (inv reconcile)"
     if not deeds:
         return ""
-    _do(session, name, deeds)
+    _do(session, part, name, deeds)
     return f"{spec}, which Cinder kept, is removed"
 
 
-def _image(session: Session, pool: str, parent: str) -> str:
-    cluster = session.site.cluster
+def _image(session: Session, part: Site, pool: str, parent: str) -> str:
+    cluster = part.cluster
     listed = Read("trash", "lines", {"argv": rbd_images.trash_of(cluster, pool)})
-    found = rbd_images.trash_ids(_answers(session, [listed])["trash"], parent)
+    found = rbd_images.trash_ids(_answers(session, part, [listed])["trash"], parent)
     if not found:
         return ""
     if len(found) > 1:
         return f"{parent} is {len(found)} times in the trash of {pool}: it stays (inv reconcile)"
     asked = {"clones": (rbd_images.of_trash(cluster, pool, found[0]), rbd_images.NOT_THERE)}
-    clones = rbd_images.clones_of_trash(_ask(session, asked)["clones"])
+    clones = rbd_images.clones_of_trash(_ask(session, part, asked)["clones"])
     if clones != 0:
         why = "its clones were not told" if clones is None else f"{clones} clones need it"
         return f"{parent} stays in the trash of {pool}: {why} (inv reconcile)"
-    _do(session, parent, [("trash", "rm", "--no-progress", f"{pool}/{found[0]}")])
+    _do(session, part, parent, [("trash", "rm", "--no-progress", f"{pool}/{found[0]}")])
     return f"{parent}, which Glance left in the trash of {pool}, is removed"
 
 
-def _ask(session: Session, asked: Mapping[str, tuple[list[str], Sequence[int]]]) -> dict[str, Json]:
+def _ask(
+    session: Session, part: Site, asked: Mapping[str, tuple[list[str], Sequence[int]]]
+) -> dict[str, Json]:
     reads = [
         Read(name, "argv", {"argv": argv, "ok": list(ok)}) for name, (argv, ok) in asked.items()
     ]
-    return _answers(session, reads)
+    return _answers(session, part, reads)
 
 
-def _answers(session: Session, reads: Sequence[Read]) -> dict[str, Json]:
-    admin = session.site.admin
+def _answers(session: Session, part: Site, reads: Sequence[Read]) -> dict[str, Json]:
+    admin = session.site.host(part.admin.name)
     return session.ask({admin: reads})[admin.name]
 
 
-def _do(session: Session, name: str, deeds: Sequence[Words]) -> None:
+def _do(session: Session, part: Site, name: str, deeds: Sequence[Words]) -> None:
     """One trip.  Raises Failed where one of them did not work."""
-    admin, rbd = session.site.admin.name, session.site.cluster.rbd
+    admin, rbd = part.admin.name, part.cluster.rbd
     steps = [as_step(at, _change(admin, name, rbd(*words))) for at, words in enumerate(deeds)]
     faults: list[Stop] = []
 

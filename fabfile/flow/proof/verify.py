@@ -156,11 +156,12 @@ def run_canary(  # noqa: PLR0913, PLR0917 (what a flight is)
         for backend in proved(session.site):
             made = backend.name if makes_types else ""
             # What a clone keeps from being deleted is the release's matter, and no backend's.
-            dependent = None if found else expected
+            settings = _settings(session, backend, computes)
+            dependent = expected if settings.clones else None
+            expected = None if settings.clones else expected
             flight = flights.Flight(
                 tuple(targets), at_once, made, dependent, partial(clear, backend)
             )
-            settings = _settings(session, backend, computes)
             found += flights.prove(
                 session.connection, settings, flight, partial(ceph, backend), listener
             )
@@ -254,6 +255,9 @@ def _settings(session: Session, backend: Backend, computes: Sequence[str]) -> Pr
     site = session.site
     given = site.verify.guest
     folder = site_file.expanded(given, "verify.guest") if given else None
+    store = parents.store_of(site, backend)
+    mine = [one for one in site.glance.all if one.cluster == backend.cluster]
+    first = next(one for one in proved(site) if one.cluster == backend.cluster)
     return ProofSettings(
         volume_type=str(backend.volume_type),
         flavor=site.verify.flavor,
@@ -264,13 +268,10 @@ def _settings(session: Session, backend: Backend, computes: Sequence[str]) -> Pr
         guest_kernel=folder / "vmlinuz" if folder else None,
         guest_initrd=folder / "initrd" if folder else None,
         guest_disk=folder / "disk.raw" if folder else None,
-        store=site.glance.default.name,
-        stores=tuple(
-            one.name
-            for one in site.glance.all
-            if one != site.glance.default and backend == proved(site)[0]
-        ),
+        store=store.name,
+        stores=tuple(one.name for one in mine if one != store and backend == first),
         about=backend.name if len(site.cinder.all) > 1 else "",
+        clones=bool(mine),
         backups=site.cinder.backup.pool if site.cinder.backup else "",
     )
 
@@ -280,19 +281,23 @@ def _ceph(session: Session, backend: Backend, kind: str, volume: str) -> Json:
 
     Of its content, the SHA-256; of a backup's image its name, '' where it is not there.
     """
-    site = session.site
-    backups = site.cinder.backup.pool if site.cinder.backup else ""
-    template = rbd.questions(site.cluster.rbd, backend.pool, backups)[kind]
+    site, backup = session.site, session.site.cinder.backup
+    of_backup = kind == rbd.BACKUP and backup is not None
+    part = site.part(backup.cluster if backup and of_backup else backend.cluster)
+    template = rbd.questions(part.cluster.rbd, backend.pool, backup.pool if backup else "")[kind]
     argv = [word.replace("{}", volume) for word in template]
+    client = backup.client if backup and of_backup else backend.client
+    argv += ["--id", client] if part.is_supplied else []
+    admin = site.host(part.admin.name)
     read = Read("rbd", "argv", {"argv": argv, "ok": [0, rbd.NOT_THERE]})
     if kind == rbd.CONTENT:
         read = Read("rbd", "digest", {"argv": argv, "timeout": _CONTENT_SECONDS})
     elif kind != rbd.BACKUP:
         read = Read("rbd", "argv", {"argv": argv})
     deadline = _CONTENT_SECONDS if kind == rbd.CONTENT else gather.DEADLINE
-    found = session.ask({site.admin: [read]}, deadline).get(site.admin.name)
+    found = session.ask({admin: [read]}, deadline).get(admin.name)
     if not found:
-        raise Failed(f"{site.admin.name}: no answer to {' '.join(argv)}")
+        raise Failed(f"{admin.name}: no answer to {' '.join(argv)}")
     if kind == rbd.CONTENT:
         return found["rbd"]["sha256"]
     return "" if found["rbd"]["code"] else rbd.parse(kind, found["rbd"]["out"])
