@@ -79,8 +79,12 @@ def chosen(ceph: Sequence[str], listed: Sequence[Listed], api: Json) -> Chosen:
         else:
             odd.append(one.name)
     addresses = {told["host"]: told["address"] for told in (api or {}).get("hypervisors", ())}
-    named = [_named(one, addresses) for one in found.values()]
-    return Chosen(tuple(named), tuple(dict.fromkeys(odd)))
+    named: dict[str, Candidate] = {}
+    for one in found.values():
+        made = _named(one, addresses)
+        if named.setdefault(made.name, made) is not made:
+            odd.append(one.name)  # two of one short name
+    return Chosen(tuple(named.values()), tuple(dict.fromkeys(odd)))
 
 
 def _of_inventory(listed: Sequence[Listed], ceph_is_named: bool) -> Iterator[Candidate]:

@@ -78,6 +78,7 @@ class _Text:
             yield from self._pair((name,), raw[name])
         for name in (n for n in _TABLES if n in raw):
             yield from self._table((name,), raw[name])
+        yield from _LAST
 
     def _table(self, at: At, table: Mapping[str, Json]) -> Iterator[str]:
         name = ".".join(at)
@@ -114,6 +115,13 @@ class _Text:
             yield f"#{key(name)} = {value(table)}"
 
 
+_LAST = (
+    "",
+    "#[verify]                        # the guest by which inv verify proves it",
+    '#flavor = "m1.tiny"',
+    '#image = "an image\'s name"',
+)
+"""What nobody can find, for the operator to say."""
 _HEAD = ("name", "fsid", "release", "cloud", "clouds_yaml", "platform", "clone_v2", "recommended")
 _TABLES = (
     *("ssh", "hosts", "pools", "clients", "glance", "cinder", "nova", "packages"),

@@ -52,7 +52,10 @@ def test_a_cloud_that_only_has_nfs(lab, adopted):
     text = Path(words[1]).read_text()
     assert "other backends stay as they are: nfs" in text
     assert text.count("has nothing on RBD yet") == 2
-    assert len(result(inv("plan", "--json", *words))["changes"]) == told["changes"] > 10
+    planned = result(inv("plan", "--json", *words))["changes"]
+    # Restarts, and what is noted of them, follow from the rest.
+    own = [c for c in planned if c["sign"] != "!" and "was restarted" not in c["sentence"]]
+    assert len(own) == told["changes"] > 10
 
 
 def test_the_cloud_as_stackrbd_integrates_it(lab, adopted):
@@ -82,6 +85,9 @@ def test_a_cloud_integrated_by_hand_with_other_names(lab, adopted, monkeypatch):
     assert list(raw["glance"]["stores"]) == ["ceph"]
     assert "Nothing to do" in inv("integrate", "--check", *words)
     assert handmade.state() == before
+    guest = f'[verify]\nflavor = "lab.tiny"\nguest = "{ACCESS}/guest"\n'
+    with Path(words[1]).open("a") as file:
+        file.write(guest)
     inv("verify", *words, timeout=1800)
 
 

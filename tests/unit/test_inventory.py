@@ -196,6 +196,14 @@ def test_names_that_no_site_file_takes_get_one_and_keep_their_address():
     assert by_address["rbd:volumes"] == "host-rbd-volumes"
 
 
+def test_two_of_one_short_name_are_not_one():
+    long = [f"{'y' * 70}.{end}" for end in ("a", "b")]
+    services = [{"binary": "nova-compute", "host": name, "up": True} for name in long]
+    chosen = candidates.chosen(["c1"], [], {"services": services})
+    assert [one.address for one in chosen.candidates[1:]] == long[:1]
+    assert chosen.odd == (long[1],)
+
+
 @pytest.mark.parametrize("name", ["", "a b", "-x", "a\n", "x" * 300])
 def test_a_ceph_host_that_is_no_name_is_refused(name):
     with pytest.raises(BadInput, match="--ceph"):

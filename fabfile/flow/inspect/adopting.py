@@ -228,7 +228,7 @@ def _head(done: settled.Settled, asked: Asked, took: float) -> list[str]:
 def _of_the_plan(done: settled.Settled) -> list[str]:
     if not (done.changes or done.refused):
         return ["Its plan was empty when it was written."]
-    lines = [f"inv plan of it was not empty: {len(done.changes)} changes to be made."]
+    lines = [f"Its plan was not empty: {len(done.changes)} changes, and restarts for them."]
     lines += [f"  refused: {text}" for text in done.refused]
     lines += [f"  {c.sign} {c.host}: {c.thing}: {c.sentence}" for c in done.changes]
     more = len(lines) - _MOST_SHOWN
