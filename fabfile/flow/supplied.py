@@ -79,7 +79,9 @@ def _text(given: str | Sequence[str] | None, what: str, client: str, secret: boo
         try:
             found = (own_files.read_key if secret else own_files.read)(path, what, _MOST)
         except OSError as error:
-            raise BadInput(f"{what}: {path}: {error.strerror}") from None
+            raise BadInput(
+                f"{what}: {path}: {error.strerror}; inv ceph.request prints what they hand over"
+            ) from None
     else:
         argv = [word.replace("{client}", client) for word in given or ()]
         found = _printed(argv, what)
