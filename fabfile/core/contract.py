@@ -80,10 +80,11 @@ class Stop(Exception):
     The sentence is for people alone.  Programs look at the fields: host: where, or '' for the
     site; subject: the name of what it is about; expected, found: what should be, and what is;
     why: what that does; advice: what a person does about it.  Without a sentence of its own, it
-    is made of them.
+    is made of them.  clusters: those that it is said to be about, where a site has several.
     """
 
     code = 1
+    clusters: tuple[str, ...] = ()
 
     def __init__(  # noqa: PLR0913
         self,

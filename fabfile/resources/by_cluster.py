@@ -7,7 +7,7 @@ are the plain ones again, and nothing of another cluster is there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -68,12 +68,14 @@ def _is_of_an_admin(part: Site, read: Read) -> bool:
 
 
 @contextmanager
-def saying_which(part: Site):  # type: ignore[no-untyped-def]
-    """A Stop that the block raises says of which cluster it is, where there are several."""
+def saying_which(part: Site) -> Iterator[None]:
+    """A Stop that the block raises says of which cluster it is, where there are several; once, as
+    what a host did not answer is raised by each who asks for it."""
     try:
         yield
     except Stop as stop:
-        if part.cluster.tag and "cluster " + part.label not in str(stop):
+        if part.cluster.tag and part.label not in stop.clusters:
+            stop.clusters += (part.label,)
             stop.add(f"(cluster {part.label}: [clusters.{part.label}] in the site file)")
         raise
 
@@ -84,28 +86,25 @@ def each(one: Resource, alters: bool = False) -> Resource:
     alters: whether it alters the cluster itself, which is another team's where that is supplied.
     """
 
+    def its(site: Site) -> list[Site]:
+        return [part for part in site.parts if not (alters and part.is_supplied)]
+
     def ask(site: Site, host: Host) -> Sequence[Read]:
         return reads(site, host, one.reads)
 
     def plan(site: Site, facts: Facts, before: Sequence[Change] = ()) -> Sequence[Change]:
         found: list[Change] = []
-        for part in (p for p in site.parts if not (alters and p.is_supplied)):
-            mine = [c for c in before if part.is_whole or c.host in part.hosts]
+        for part in its(site):
             with saying_which(part):
-                planned = one.planned(part, facts_of(part, facts), mine)
+                planned = one.planned(part, facts_of(part, facts), _of(part, before))
             found += [change for change in planned if change not in found]  # one folder of two
         return found
 
     def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> Sequence[str]:
         return [
             said
-            for part in site.parts
-            if not (alters and part.is_supplied)
-            for said in one.notes(
-                part,
-                facts_of(part, facts),
-                [c for c in changes if part.is_whole or c.host in part.hosts],
-            )
+            for part in its(site)
+            for said in one.notes(part, facts_of(part, facts), _of(part, changes))
         ]
 
     def follow_up(site: Site, facts: Facts) -> Sequence[Read]:
@@ -127,3 +126,8 @@ def each(one: Resource, alters: bool = False) -> Resource:
         follow_up_reads=follow_up,
         reread_hosts=again,
     )
+
+
+def _of(part: Site, changes: Sequence[Change]) -> list[Change]:
+    """Those on a part's hosts."""
+    return [one for one in changes if part.is_whole or one.host in part.hosts]
