@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fabfile.adopt.forms import fits
 from fabfile.adopt.inventory import Listed
 from fabfile.core.contract import CLOUD, BadInput, Json
-from fabfile.model import site as sites
+from fabfile.model import site_tables
 
 _CONTROL = ("control", "controller", "controllers", "controllers-hosts", "os-infra-hosts")
 GROUPS: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -70,11 +70,11 @@ def chosen(ceph: Sequence[str], listed: Sequence[Listed], api: Json) -> Chosen:
     found: dict[str, Candidate] = {}
     odd: list[str] = []
     for name in ceph:
-        if not fits(sites.Address, name):
+        if not fits(site_tables.Address, name):
             raise BadInput(f"--ceph: expected a host's name or address, found {name[:80]!r}")
         _add(found, Candidate(name, ("ceph",), said=("--ceph",)))
     for one in [*_of_inventory(listed, bool(ceph)), *_of_api(api or {})]:
-        if fits(sites.Address, one.name):
+        if fits(site_tables.Address, one.name):
             _add(found, one)
         else:
             odd.append(one.name)
@@ -100,8 +100,8 @@ def _of_inventory(listed: Sequence[Listed], ceph_is_named: bool) -> Iterator[Can
             yield Candidate(
                 one.name,
                 tuple(roles[one.name]),
-                one.address if fits(sites.Address, one.address) else None,
-                one.user if fits(sites.Name, one.user) else None,
+                one.address if fits(site_tables.Address, one.address) else None,
+                one.user if fits(site_tables.Name, one.user) else None,
                 int(one.port) if re.fullmatch(r"[1-9][0-9]{0,3}|[1-5][0-9]{4}", one.port) else None,
                 ("the inventory",),
             )
@@ -151,8 +151,8 @@ def _is_address(name: str) -> bool:
 
 def _named(one: Candidate, addresses: Mapping[str, str]) -> Candidate:
     """With a name that a site file takes, and the address that it had for one."""
-    name, taken = one.name, {*sites.ROLES, CLOUD, "here"}
-    if fits(sites.Name, name) and name.lower() not in taken:
+    name, taken = one.name, {*site_tables.ROLES, CLOUD, "here"}
+    if fits(site_tables.Name, name) and name.lower() not in taken:
         return one
     address = one.address or addresses.get(name) or name
     short = re.sub(r"[^A-Za-z0-9_-]", "-", name if _is_address(name) else name.partition(".")[0])

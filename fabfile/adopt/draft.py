@@ -16,8 +16,7 @@ from fabfile.adopt.forms import fits
 from fabfile.adopt.found import CINDER, GLANCE, NOVA, OnHost, Place
 from fabfile.core.contract import Facts, Json, Seen
 from fabfile.doctor.observation import calm
-from fabfile.model import releases
-from fabfile.model import site as sites
+from fabfile.model import releases, site_tables
 from fabfile.model.site import Site
 from fabfile.resources import cluster, secret_uuid
 from fabfile.resources.glance_stores import RBD
@@ -189,7 +188,7 @@ class _Drafting:
             h["host"]: h["address"] for h in (self._heard.api or {}).get("hypervisors", ())
         }
         address = one.address or hypervisors.get(one.name) or ""
-        if fits(sites.Address, address):
+        if fits(site_tables.Address, address):
             table["address"] = address
         self._left[one.name] = table, why
 
@@ -355,7 +354,7 @@ class _Drafting:
             self._uses(one)
             made: dict[str, Json] = {"pool": one.pool, "client": one.client}
             at = ("cinder", "backends", one.name)
-            if fits(sites.Address, one.backend_host):
+            if fits(site_tables.Address, one.backend_host):
                 made["backend_host"] = one.backend_host
             if one.data_pool:
                 self._data_pool(one, made)
@@ -413,7 +412,7 @@ class _Drafting:
             return
         kinds: Mapping[str, Mapping[str, str]] = self._heard.types["volume_types"]
         bound = [n for n, specs in kinds.items() if specs.get(BOUND) == one.bound]
-        usable = [n for n in bound if fits(sites.Name, n) and n not in types]
+        usable = [n for n in bound if fits(site_tables.Name, n) and n not in types]
         usable.sort(key=lambda name: (name not in (one.name, one.bound), name))
         if one.zone:
             self._remark(at, f"it is in the availability zone {one.zone}", False)
@@ -435,13 +434,13 @@ class _Drafting:
         good = {
             key: value
             for key, value in more.items()
-            if fits(sites.SpecName, key) and fits(sites.SpecValue, value)
+            if fits(site_tables.SpecName, key) and fits(site_tables.SpecValue, value)
         }
         if good:
             made["extra_specs"] = good
         if len(good) < len(more):
             self._remark(at, f"{len(more) - len(good)} extra specs of its type are left out")
-        if fits(sites.Name, one.zone) and specs.get(_ZONES):
+        if fits(site_tables.Name, one.zone) and specs.get(_ZONES):
             made["availability_zone"] = one.zone
 
     def _limits(self, at: At, made: dict[str, Json], name: str) -> None:
@@ -450,7 +449,8 @@ class _Drafting:
                 continue
             specs = told["specs"]
             good = all(
-                fits(sites.SpecName, k) and fits(sites.SpecValue, v) for k, v in specs.items()
+                fits(site_tables.SpecName, k) and fits(site_tables.SpecValue, v)
+                for k, v in specs.items()
             )
             if qos == name and good and len(specs) > 1:
                 made["qos"] = dict(specs)
@@ -478,7 +478,7 @@ class _Drafting:
 
     def _data_pool(self, one: Place, made: dict[str, Json]) -> None:
         """Where it keeps data: its own key, or the pools that its client writes."""
-        if not fits(sites.Name, one.data_pool):
+        if not fits(site_tables.Name, one.data_pool):
             self._remark(("cinder", "backends", one.name), "its data pool has an odd name")
             return
         self._pools[one.data_pool] = None
@@ -493,7 +493,7 @@ class _Drafting:
     def _conf(self, places: Iterable[Place]) -> None:
         usual = self._site.platform_of(self._site.admin).ceph["conf"]
         confs = sorted({one.conf or usual for one in places})
-        if len(confs) == 1 and confs[0] != usual and fits(sites.HostPath, confs[0]):
+        if len(confs) == 1 and confs[0] != usual and fits(site_tables.HostPath, confs[0]):
             self._raw["platform_changes"] = {"ceph": {"conf": confs[0]}}
         elif len(confs) > 1:
             self._remark((), f"services name several ceph.conf: {', '.join(confs)}")
@@ -543,7 +543,7 @@ class _Drafting:
             for has in self._on[key].values():
                 there = [*has.places, has.in_default]
                 uuids += [p.uuid for p in there if isinstance(p, Place) and p.client == client]
-        return [uuid for uuid in uuids if fits(sites.Uuid, uuid)]
+        return [uuid for uuid in uuids if fits(site_tables.Uuid, uuid)]
 
     def _held(self, client: str) -> dict[str, list[str]]:
         """{compute: the UUIDs under which its libvirt has this cluster's key of the client}."""
@@ -553,7 +553,12 @@ class _Drafting:
             for uuid, answers in (self._heard.answers[host].get(secret_uuid.SECRETS) or {}).items():
                 value = answers["value"]
                 values = {value["out"].strip(), value.get("peeled", "")} - {""}
-                if key and value["code"] == 0 and key in values and fits(sites.Uuid, uuid.lower()):
+                if (
+                    key
+                    and value["code"] == 0
+                    and key in values
+                    and fits(site_tables.Uuid, uuid.lower())
+                ):
                     held.setdefault(host, []).append(uuid.lower())
         return held
 
@@ -567,7 +572,7 @@ class _Drafting:
         hosts = {}
         for one in self._heard.chosen.candidates:
             if roles := self._roles.get(one.name):
-                table: dict[str, Json] = {"roles": [r for r in sites.ROLES if r in roles]}
+                table: dict[str, Json] = {"roles": [r for r in site_tables.ROLES if r in roles]}
                 for key in ("address", "user", "port"):
                     if (value := getattr(one, key)) is not None:
                         table[key] = value
@@ -588,7 +593,7 @@ class _Drafting:
         table: dict[str, Json] = {}
         for setting in SETTINGS:
             key, value = self._setting(setting, pool)
-            if key and fits(sites.Pool, {key: value}):
+            if key and fits(site_tables.Pool, {key: value}):
                 table[key] = value
         if table.get("min_size", 0) > table.get("size", 0):
             table.pop("min_size", None)
@@ -625,7 +630,7 @@ def _signature(one: Place) -> tuple[str, ...]:
 def _unfit(one: Place, of_a_name: bool = True) -> str:
     """Why a site file cannot name it; '' where it can."""
     for what, text in (("section", one.name), ("pool", one.pool), ("client", one.client)):
-        if not fits(sites.Name, text) and (of_a_name or what != "section"):
+        if not fits(site_tables.Name, text) and (of_a_name or what != "section"):
             return f"its {what} is {text[:60]!r}, which is no name that a site file takes"
     if one.client == _ADMIN:
         return "it logs in as client.admin: give it a client of its own"

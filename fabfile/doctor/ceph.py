@@ -14,7 +14,8 @@ from fabfile.doctor.observation import Looked
 from fabfile.model import advice, ceph_releases, upgrades
 from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
-from fabfile.model.site import Client, Site
+from fabfile.model.site import Site
+from fabfile.model.site_tables import Client
 from fabfile.resources import auth, cluster, in_force, pool_settings
 from fabfile.resources.caps import grants
 

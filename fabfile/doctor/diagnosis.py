@@ -24,7 +24,8 @@ from fabfile.doctor.finding import (
     words,
 )
 from fabfile.model.services import CINDER_VOLUME
-from fabfile.model.site import Client, Site
+from fabfile.model.site import Site
+from fabfile.model.site_tables import Client
 from fabfile.resources import (
     auth,
     ceph_conf,

@@ -8,7 +8,8 @@ from typing import TypedDict
 from fabfile.doctor import parts, services, upgrades, versions
 from fabfile.doctor.observation import Looked
 from fabfile.doctor.pending_plan import Planned
-from fabfile.model.site import ROLES, Site
+from fabfile.model.site import Site
+from fabfile.model.site_tables import ROLES
 
 
 class Drift(TypedDict):

@@ -23,7 +23,7 @@ from fabfile.core.contract import BadInput, Host, Json, Message, Read, Ref, Secr
 from fabfile.flow import gather
 from fabfile.flow.terminal import outcomes
 from fabfile.model.deployment import Cluster
-from fabfile.model.site import Ssh
+from fabfile.model.site_tables import Ssh
 from fabfile.resources import auth
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from fabfile.core import journal
 from fabfile.core.contract import BadInput, Json, Unreachable
 from fabfile.model import sudo_log
-from fabfile.model.site import SHARE, Site
+from fabfile.model.site import Site
+from fabfile.model.site_tables import SHARE
 
 FAILED = "@failed"
 """In --limit: the hosts that the site's last run left behind."""

@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from fabfile.core.contract import BadInput, Stop
 from fabfile.flow.terminal import outcomes
-from fabfile.model.site import MOST_FORKS, SERIAL, SHARE, Site
+from fabfile.model.site import Site
+from fabfile.model.site_tables import MOST_FORKS, SERIAL, SHARE
 
 Work = TypeVar("Work")
 GATED = "1,10%,50%"

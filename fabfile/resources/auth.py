@@ -13,7 +13,8 @@ from fabfile.model import advice, ceph_releases, releases
 from fabfile.model.deployment import Cluster
 from fabfile.model.phases import Phase
 from fabfile.model.services import CINDER_BACKUP, GLANCE_API
-from fabfile.model.site import Client, Site
+from fabfile.model.site import Site
+from fabfile.model.site_tables import Client
 from fabfile.resources import by_cluster, caps, ceph_conf, cluster, librados
 from fabfile.resources.client_packages import is_client
 from fabfile.resources.pools import is_erasure_coded

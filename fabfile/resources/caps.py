@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from fabfile.model.site import Client
+from fabfile.model.site_tables import Client
 
 Caps = Mapping[str, str]
 """{daemon: capability}."""

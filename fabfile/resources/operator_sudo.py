@@ -8,7 +8,8 @@ from __future__ import annotations
 from fabfile.core.contract import Change, Facts, Host, Read, Seen
 from fabfile.model import services
 from fabfile.model.phases import Phase
-from fabfile.model.site import Site, Sudoers
+from fabfile.model.site import Site
+from fabfile.model.site_tables import Sudoers
 from fabfile.resources.resource import Resource
 
 

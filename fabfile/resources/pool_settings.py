@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read
 from fabfile.model.phases import Phase
-from fabfile.model.site import Pool, Site
+from fabfile.model.site import Site
+from fabfile.model.site_tables import Pool
 from fabfile.resources import cluster
 
 Found = Mapping[str, Json]

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read, Refused
 from fabfile.model.phases import Phase
-from fabfile.model.site import Erasure, Pool, Site
+from fabfile.model.site import Site
+from fabfile.model.site_tables import Erasure, Pool
 from fabfile.resources import by_cluster, cluster, pool_settings
 from fabfile.resources.resource import Resource
 

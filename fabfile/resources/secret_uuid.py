@@ -16,7 +16,8 @@ from fabfile.core.contract import BadInput, Facts, Host, Json, Read, Seen
 from fabfile.model import services
 from fabfile.model.deployment import Binding, Cluster
 from fabfile.model.option_values import as_uuid, items
-from fabfile.model.site import Client, Site
+from fabfile.model.site import Site
+from fabfile.model.site_tables import Client
 from fabfile.resources import by_cluster, cluster, in_force
 
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fabfile.core.contract import CLOUD, BadInput, Facts, Host, Json, Read, Refused, Seen
 from fabfile.model.deployment import Binding
 from fabfile.model.services import CINDER_BACKUP, CINDER_VOLUME
-from fabfile.model.site import CinderBackup, Site
+from fabfile.model.site import Site
+from fabfile.model.site_tables import CinderBackup
 from fabfile.resources import in_force
 from fabfile.resources.in_force import Options
 

@@ -7,6 +7,7 @@ import pytest
 from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Host
 from fabfile.model import site as sites
+from fabfile.model import site_tables
 
 from .states import EPHEMERAL, HOSTS, OTHER, THIRD, site
 
@@ -330,7 +331,7 @@ def test_the_shipped_sites_are_right(name):
         site_file.load(site_file.PROJECT / "config" / name), name, site_file.platforms()
     )
     assert found.cloud == "stackrbd-lab"
-    assert {role for host in found.all_hosts() for role in host.roles} == {*sites.ROLES} - {
+    assert {role for host in found.all_hosts() for role in host.roles} == {*site_tables.ROLES} - {
         "cinder-backup"
     }
 

@@ -5,8 +5,7 @@ import pytest
 
 from fabfile.core.contract import BadInput, Facts
 from fabfile.core.remote import configuration
-from fabfile.model import releases
-from fabfile.model import site as sites
+from fabfile.model import releases, site_tables
 from fabfile.resources import instance_disks, service_config, wanted_options
 
 from . import clouds
@@ -239,5 +238,5 @@ def test_what_cannot_be_asked_for_is_refused_by_the_site_file(options):
 
 
 def test_what_carries_a_credential_is_told_as_the_agent_tells_it():
-    assert sites._CREDENTIAL.pattern == configuration.CREDENTIAL.pattern
-    assert sites._LOGIN.pattern == configuration.URL_LOGIN.pattern
+    assert site_tables._CREDENTIAL.pattern == configuration.CREDENTIAL.pattern
+    assert site_tables._LOGIN.pattern == configuration.URL_LOGIN.pattern

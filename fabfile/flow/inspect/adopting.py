@@ -28,6 +28,7 @@ from fabfile.flow.session import Options, Session, session_over
 from fabfile.flow.terminal import outcomes
 from fabfile.flow.terminal.screen import Screen
 from fabfile.model import site as sites
+from fabfile.model import site_tables
 from fabfile.resources import cluster
 
 _MOST_SHOWN = 40
@@ -49,7 +50,7 @@ class Asked:
     @property
     def head(self) -> dict[str, Json]:
         """What of the site file the operator says.  Raises BadInput."""
-        if self.cloud and not fits(sites.Name, self.cloud):
+        if self.cloud and not fits(site_tables.Name, self.cloud):
             raise BadInput(f"--cloud: expected a name of clouds.yaml, found {self.cloud[:80]!r}")
         said = {"cloud": self.cloud, "clouds_yaml": self._path(self.clouds_yaml, "--clouds-yaml")}
         named = {"name": self.cloud or "my-cloud"}

@@ -27,7 +27,8 @@ from fabfile.flow.proof import guest, parents
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.model import releases
 from fabfile.model.deployment import Backend
-from fabfile.model.site import MOST_AT_ONCE, Site
+from fabfile.model.site import Site
+from fabfile.model.site_tables import MOST_AT_ONCE
 from fabfile.report import canary as told
 from fabfile.resources import guest_kernel
 
