@@ -3,7 +3,7 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations upgrades apart recovery mons several fault-loop fuzz plan undo doctor status report bench bench-scale lab-up lab-down
+.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations generation-of-today upgrades apart recovery mons several fault-loop fuzz plan undo doctor status report bench bench-scale lab-up lab-down
 
 VENV := .venv
 BROWSER := .browser
@@ -103,6 +103,9 @@ $(TEMPEST)/.installed: requirements-tempest.lock
 
 generations: install ## a user's whole way on each generation of the lab (GEN=name, CEPH=name, TOPOLOGY=file; DOCS=1 writes docs/generations.md; hours)
 	$(VENV)/bin/python -m tests.generations $(GEN) $(if $(CEPH),--ceph $(CEPH)) $(if $(TOPOLOGY),--topology $(TOPOLOGY)) $(if $(DOCS),--docs)
+
+generation-of-today: install ## the main job (integrate, a second run, verify) on one more generation, which the date chooses
+	$(VENV)/bin/python -m tests.generations --today --main
 
 upgrades: install ## an integrated cloud whose Ceph goes to trixie's and then sid's while two guests write and read (FROM=name, TO=name,name; DOCS=1 writes docs/generations.md; an hour)
 	$(VENV)/bin/python -m tests.generations.upgrade $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) $(if $(DOCS),--docs)

@@ -1,5 +1,6 @@
 """The lab's generations: what their files say, what is made of it, and what is refused."""
 
+import datetime
 import os
 import subprocess
 import sys
@@ -326,6 +327,34 @@ def test_a_step_that_needs_a_failed_one_is_not_run_and_the_walk_goes_on(tmp_path
         ("d", table.OK, "fine too"),
     ]
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_day_chooses_each_generation_but_the_default_and_the_unstable_in_its_turn():
+    days = [datetime.date(2026, 12, 31) + datetime.timedelta(n) for n in range(4)]
+    chosen = [walker.of_day(day) for day in days]
+    assert set(chosen) == set(generation.names()) - {generation.DEFAULT, "sid"}
+    assert chosen[:2] == chosen[2:] and chosen[0] != chosen[1]
+
+
+def test_the_main_job_is_a_walk_of_its_own(monkeypatch, tmp_path):
+    """What its steps need of the steps that are left out is not asked for."""
+    said = []
+    monkeypatch.setattr(
+        walker, "outcomes", lambda walk, walked: said.append((walk.generation, walked)) or []
+    )
+    monkeypatch.setattr(walker, "commit", lambda: "abc")
+    monkeypatch.setattr(sys, "argv", ["tests.generations", "--today", "--main"])
+    monkeypatch.setenv(generation.VARIABLE, "bookworm")
+    walker.main()
+    ((name, walked),) = said
+    assert name in walker.BY_DAY
+    names = [step.name for step in walked]
+    assert names[0] == "lab.up" and names[-1] == "lab.down"
+    assert {"integrate", "second run", "verify"} <= set(names)
+    monkeypatch.undo()
+    done = [steps.Step(s.name, s.needs, lambda _walk: "fine", s.main) for s in walked]
+    found = walker.outcomes(steps.Walk("trixie", "", "", tmp_path), tuple(done))
+    assert {one.status for one in found} == {table.OK}
 
 
 LARGE = str(topology.FOLDER / "large.toml")
