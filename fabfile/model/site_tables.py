@@ -256,9 +256,9 @@ class Glance(GlanceStore):
             for name in sorted({name for name in names if names.count(name) > 1})
         ]
         faults += [
-            f"stores.{one.name}: expected another name: that section is for all stores"
+            f"stores.{one.name}: expected another name: that section is no store's"
             for one in self.all
-            if one.name.lower() in _NO_STORE
+            if _NO_STORE.fullmatch(one.name)
         ]
         if self.default_store and self.default_store not in {one.name for one in self.all}:
             known = ", ".join(one.name for one in self.all)
@@ -271,8 +271,18 @@ class Glance(GlanceStore):
 
 
 _OF_ALL_STORES = ("default_store", "keep_default", "show_image_direct_url")
-_NO_STORE = ("default", "glance_store", "os_glance_tasks_store", "os_glance_staging_store")
-"""Sections of glance-api.conf that are for all, and the stores that Glance itself has."""
+_SERVICES = (
+    "barbican(_service_user)?|cors|database|healthcheck|key_manager|keystone_authtoken|oslo_.*|"
+    "privsep|profiler(_.*)?|vault"
+)
+"""Sections that the files of all OpenStack's services may have, as a pattern."""
+_NO_STORE = re.compile(
+    "default|glance[_.]store.*|os_(glance_.*|brick)|image_format|paste_deploy|"
+    f"store_type_location_strategy|task|taskflow_executor|wsgi|{_SERVICES}",
+    re.IGNORECASE,
+)
+"""Sections of glance-api.conf that are no store's (its sample, Zed to 2026.2), and the stores that
+Glance itself has."""
 
 
 def _said_beside(table: Table, several: str, name: str, *shared: str) -> Iterator[str]:
@@ -362,8 +372,12 @@ class CinderBackend(Table):
 _ZONES = "RESKEY:availability_zones"
 """A type's extra spec that says in which zones its volumes are; since Rocky (cinder's docs,
 Availability-zone types)."""
-_NO_BACKEND = ("default", "backend_defaults")
-"""Sections of cinder.conf that are for all."""
+_NO_BACKEND = re.compile(
+    "default|backend_defaults|coordination|fc-zone-manager|glance|nova|os_brick|service_user|ssl|"
+    f"(brcd|cisco)_fabric_example|sample_.*|{_SERVICES}",
+    re.IGNORECASE,
+)
+"""Sections of cinder.conf that are no backend's (cinder.conf.sample, Zed to 2026.2)."""
 
 
 class CinderBackup(Table):
@@ -450,8 +464,8 @@ class Cinder(CinderBackend):
     def _in_each_others_way(self) -> Iterator[str]:
         """Backends that Cinder could not tell apart, by name, type, or whose volumes they get."""
         backends = self.all
-        for name in (one.name for one in backends if one.name.lower() in _NO_BACKEND):
-            yield f"backends.{name}: expected another name: that section is for all backends"
+        for name in (one.name for one in backends if _NO_BACKEND.fullmatch(one.name)):
+            yield f"backends.{name}: expected another name: that section is no backend's"
         for what, names in (
             ("name", [one.name.lower() for one in backends]),
             ("volume_type", [one.volume_type or "" for one in backends]),

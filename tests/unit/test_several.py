@@ -146,11 +146,17 @@ FAULTS = [
     ),
     (
         {"backends": {"DEFAULT": {"pool": "volumes"}}},
-        "cinder: backends.DEFAULT: expected another name: that section is for all backends",
+        "cinder: backends.DEFAULT: expected another name: that section is no backend's",
     ),
-    (
-        {"backends": {"backend_defaults": {"pool": "volumes"}}},
-        "cinder: backends.backend_defaults: expected another name",
+    *(
+        (
+            {"backends": {name: {"pool": "volumes"}}},
+            f"cinder: backends.{name}: expected another name",
+        )
+        for name in (
+            *("backend_defaults", "database", "Keystone_authtoken", "oslo_messaging_rabbit"),
+            *("nova", "service_user", "fc-zone-manager", "coordination", "profiler_otlp"),
+        )
     ),
     (
         {"backends": {"a": {"pool": "volume"}}},

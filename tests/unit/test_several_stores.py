@@ -129,7 +129,14 @@ def test_who_makes_volumes_reads_the_images_of_every_store():
         ),
         (
             {"stores": {"glance_store": {"pool": "images"}}},
-            "glance: stores.glance_store: expected another name: that section is for all stores",
+            "glance: stores.glance_store: expected another name: that section is no store's",
+        ),
+        *(
+            (
+                {"stores": {name: {"pool": "images"}}},
+                f"glance: stores.{name}: expected another name: that section is no store's",
+            )
+            for name in ("paste_deploy", "Database", "oslo_policy", "os_glance_tasks_store", "task")
         ),
         (
             {"stores": {"a": {"pool": "image"}}},
