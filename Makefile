@@ -17,11 +17,12 @@ help: ## this text
 
 install: $(VENV)/.installed ## put everything that is needed into .venv
 
-$(VENV)/.installed: requirements.lock
+$(VENV)/.installed: requirements.lock pyproject.toml
 	@python3 -c 'import ensurepip' 2>/dev/null || \
 	  { echo "python3-venv is missing; installing it"; apt-get update -qq && apt-get install -y -qq python3-venv; }
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --no-deps --require-hashes -r requirements.lock
+	$(VENV)/bin/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 dask: $(VENV)/.dask ## put what --engine dask needs into .venv too (docs/scale.md)
@@ -79,7 +80,7 @@ $(BROWSER)/.brought:
 
 test: install dask lint $(BROWSER)/.brought ## style, types and the tests, the lab's included (root, Debian 12)
 	$(VENV)/bin/pytest -q -n 2 tests/unit tests/contract
-	$(VENV)/bin/pytest -q tests/browser tests/bench
+	$(VENV)/bin/pytest -q tests/browser tests/bench tests/package
 	$(VENV)/bin/pytest -q -x --timeout 1800 --durations 10 tests/lab
 
 faults: install ## every fault of docs/faults.md, on the lab (most of an hour)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from invoke import Context, Exit, Task, task
 
+from fabfile.core.contract import INV, STACKRBD
+
 if TYPE_CHECKING:
     from fabfile.flow.converge import Converger
     from fabfile.flow.engine import Engine
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
     from fabfile.resources.resource import Resource
 
 FLAGS: Mapping[str, tuple[str | bool, str]] = {
-    "site": ("", "the site file (default: STACKRBD_SITE, then config/site.toml)"),
+    "site": (
+        "",
+        "the site file (default: STACKRBD_SITE, then config/site.toml"
+        + (", site.toml or mysite.toml of this folder)" if INV == STACKRBD else ")"),
+    ),
     "limit": ("", "hosts to touch: names, globs, roles or @failed, with commas; '!' excludes"),
     "check": (False, "show what would be done, change nothing; exits with 2 if there is something"),
     "diff": (False, "show what changes inside each file and object"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fabfile.command import FLAGS, command, converging
+from fabfile.core.contract import INV
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -25,7 +26,7 @@ def integrate() -> Sequence[Resource]:
 
 @command(
     flags=("site", "limit", "out", "json", "forks", "max_fail", "engine"),
-    texts={"out": "keep the plan in a new file, for inv apply"},
+    texts={"out": f"keep the plan in a new file, for {INV} apply"},
 )
 def plan(context: Context, options: Options, out: str = "") -> int:
     """Show all that integrate would do, with diffs; write nothing on any host."""
@@ -45,7 +46,7 @@ def plan(context: Context, options: Options, out: str = "") -> int:
 @command(
     flags=("yes", "json", "forks", "serial", "max_fail", "engine", "canary"),
     texts={
-        "file": "a plan by inv plan --out",
+        "file": f"a plan by {INV} plan --out",
         "max_fail": f"{FLAGS['max_fail'][1]} (default: as for the plan)",
     },
 )
@@ -70,7 +71,7 @@ def apply(context: Context, options: Options, file: str) -> int:
 
 @command(
     flags=("site", "limit", "check", "diff", "yes", "json", "forks", "serial", "engine"),
-    texts={"run": "the run to take back (default: this site's last; see inv history)"},
+    texts={"run": f"the run to take back (default: this site's last; see {INV} history)"},
 )
 def undo(context: Context, options: Options, run: str = "") -> int:
     """Take a run back: files, caps, secrets and services; never a pool, never data."""
@@ -90,7 +91,7 @@ def history(context: Context, options: Options) -> int:
     return runs.history(options.json)
 
 
-@command(flags=("json",), texts={"run": "its name in inv history"}, local=True)
+@command(flags=("json",), texts={"run": f"its name in {INV} history"}, local=True)
 def show(context: Context, options: Options, run: str) -> int:
     """Show one run: what was planned, what was done, how it ended."""
     from fabfile.flow import history as runs  # noqa: PLC0415 (start-up time)

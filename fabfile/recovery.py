@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fabfile.command import command
+from fabfile.core.contract import INV
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from fabfile.flow.session import Options
     from fabfile.resources.resource import Resource
 
-_RECORD = {"record": "a backup's name in inv backup.list (default: the last one)"}
+_RECORD = {"record": f"a backup's name in {INV} backup.list (default: the last one)"}
 _FORGED = {
     "even_if_forged": "take a backup that nobody signed: whoever could write where it lay may "
     "have made it, with databases, users and files of their choice"

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fabfile.adopt.draft import At, Draft, Remark
 from fabfile.adopt.forms import remark
-from fabfile.core.contract import Json
+from fabfile.core.contract import INV, Json
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _FULL = ("glance.stores", "cinder.backends")
@@ -117,7 +117,7 @@ class _Text:
 
 _LAST = (
     "",
-    "#[verify]                        # the guest by which inv verify proves it",
+    f"#[verify]                        # the guest by which {INV} verify proves it",
     '#flavor = "m1.tiny"',
     '#image = "an image\'s name"',
 )

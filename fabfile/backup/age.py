@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # slow to load
 
 
 from fabfile.core import own_files
-from fabfile.core.contract import BadInput, Secret
+from fabfile.core.contract import INV, BadInput, Secret
 
 _INTRO = b"age-encryption.org/v1\n"
 _LABEL = b"age-encryption.org/v1/X25519"
@@ -55,7 +55,7 @@ def load_identities(path: Path) -> list[Secret]:
     except FileNotFoundError:
         raise BadInput(
             f"{path}: expected the key that opens the backups (backup.identity), found "
-            "no such file; inv backup.key makes one"
+            f"no such file; {INV} backup.key makes one"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: expected age's key: {error}") from None

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from fabfile.backup import manifest as manifests
-from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read
+from fabfile.core.contract import INV, BadInput, Change, Facts, Host, Json, Read
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import by_cluster, cluster, in_force
@@ -110,14 +110,14 @@ def refuse_without_tools(site: Site, facts: Facts) -> None:
     if not site.backup.recipients:
         raise BadInput(
             "backup.recipients: expected at least one, for whom backups are sealed, "
-            "found none; inv backup.key makes a key"
+            f"found none; {INV} backup.key makes a key"
         )
     _ = site.database_host  # exactly one holds the databases
     for host in hosts(site):
         missing = [name for name in TOOLS if not facts.of(host.name, INSTALLED.id)[name]]
         if missing:
             raise BadInput(
-                f"{host.name}: not installed: {', '.join(missing)}; inv backup.tools "
+                f"{host.name}: not installed: {', '.join(missing)}; {INV} backup.tools "
                 "installs what is missing"
             )
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fabfile.core import own_files
-from fabfile.core.contract import BadInput
+from fabfile.core.contract import INV, BadInput
 
 if TYPE_CHECKING:  # slow to load
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -98,7 +98,7 @@ def load_key(path: Path) -> Signer:
     except FileNotFoundError:
         raise BadInput(
             f"{path}: expected the key that signs backups (backup.signing_key), found no such "
-            "file; inv backup.key makes it, and leaves the key that opens backups as it is"
+            f"file; {INV} backup.key makes it, and leaves the key that opens backups as it is"
         ) from None
     except OSError as error:
         raise BadInput(f"{path}: expected the key that signs backups: {error.strerror}") from None

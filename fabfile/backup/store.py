@@ -27,7 +27,7 @@ from typing import BinaryIO
 from fabfile.backup import age, manifest, signature
 from fabfile.backup.signature import Signer, Trust
 from fabfile.core import atomic_write, own_files, site_file
-from fabfile.core.contract import BadInput, Failed, Json, Secret
+from fabfile.core.contract import INV, BadInput, Failed, Json, Secret
 
 PIECE = 256 * 1024
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
@@ -248,7 +248,7 @@ class Store:
         if _NAME.fullmatch(name) and not name.endswith(_PART) and (self.path / name).is_dir():
             return name
         if name:
-            raise BadInput(f"--record: no backup {name!r} in {self.path}; see inv backup.list")
+            raise BadInput(f"--record: no backup {name!r} in {self.path}; see {INV} backup.list")
         found = list(self.all())
         whole = [name for name, about in found if "broken" not in about]
         newest = self.newest()
@@ -262,7 +262,7 @@ class Store:
         if found:
             broken = "\n  ".join(str(about["broken"]) for _, about in found[:_MOST_NAMED])
             raise BadInput(f"no backup in {self.path} can be taken:\n  {broken}")
-        raise BadInput(f"no backup is in {self.path}; inv backup.create makes one")
+        raise BadInput(f"no backup is in {self.path}; {INV} backup.create makes one")
 
     def newest(self) -> tuple[str, dict[str, Json]] | None:
         """(name, manifest) of the last whole one that is not dated after now, if there is any."""

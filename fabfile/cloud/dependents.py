@@ -14,7 +14,7 @@ from fabfile.cloud.checks import Checks
 from fabfile.cloud.proof import cloned
 from fabfile.cloud.rbd import Ceph
 from fabfile.cloud.user import User
-from fabfile.core.contract import Unproved
+from fabfile.core.contract import INV, Unproved
 
 if TYPE_CHECKING:
     from openstack.block_storage.v3.volume import Volume
@@ -102,7 +102,7 @@ class Dependents:
         if self._expected.v2 and made == "v1":
             raise Unproved(
                 f"ceph: a {what} with a clone: expected it of v2 (clone_v2 of the site file), "
-                "found it of v1; inv ceph.clones, and restart cinder-volume; or Ceph's "
+                f"found it of v1; {INV} ceph.clones, and restart cinder-volume; or Ceph's "
                 "rbd_default_clone_format says 1"
             )
         if found not in _GONE and wanted in _GONE:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from fabfile.cloud import waiting
 from fabfile.cloud.connection import Cloud
 from fabfile.cloud.leftovers import MARK, PREFIX
-from fabfile.core.contract import Json, Unproved
+from fabfile.core.contract import INV, Json, Unproved
 
 if TYPE_CHECKING:
     from openstack.block_storage.v3.backup import Backup
@@ -216,7 +216,7 @@ class User:
             raise Unproved(
                 f"glance: image {image.name} ({image.id}), which has a clone: expected it deleted, "
                 f"or in use (409), found {error.status_code}: {error}; its user may not look into "
-                "the pools of clones: inv ceph.auth; see glance-api's log"
+                f"the pools of clones: {INV} ceph.auth; see glance-api's log"
             ) from error
         return "deleted"
 

@@ -27,6 +27,7 @@ nothing of Ceph, OpenStack or SSH.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
@@ -37,6 +38,10 @@ Message = Mapping[str, Json]
 """One message of an agent; core.answers knows the shapes."""
 Args = Mapping[str, Any]
 """A verb's arguments by name: JSON, with a Ref or a Secret where a secret goes."""
+
+STACKRBD = "stackrbd"
+INV = next((name for name in (STACKRBD, "fab") if sys.argv[0].rpartition("/")[2] == name), "inv")
+"""The command by which the operator called this: what is printed to be typed begins with it."""
 
 CLOUD = "cloud"
 """The pseudo-host for what is read and changed through OpenStack's API."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fabfile.core import own_files, strict_json
-from fabfile.core.contract import BadInput, Change, Json, Plan, Ref
+from fabfile.core.contract import INV, BadInput, Change, Json, Plan, Ref
 from fabfile.core.shapes import Shape, Text, misfit
 
 MOST_RUNS, MOST_DAYS = 200, 365
@@ -191,7 +191,7 @@ def read(run: str) -> tuple[list[dict[str, Json]], list[dict[str, Json]]]:
     path = folder() / run
     events = _events(path) if _RUN.match(run) else []
     if not events:
-        raise BadInput(f"--run: no record of {run!r} below {folder()}; see inv history")
+        raise BadInput(f"--run: no record of {run!r} below {folder()}; see {INV} history")
     most = strict_json.MOST
     try:
         with own_files.opened(path / "plan.json", "a run's plan") as stream:

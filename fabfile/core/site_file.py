@@ -9,9 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fabfile.core import own_files
-from fabfile.core.contract import BadInput, Json
+from fabfile.core.contract import INV, STACKRBD, BadInput, Json
 
 PROJECT = Path(__file__).resolve().parents[2]
+_IN_A_WHEEL = PROJECT / "fabfile" / "config"
+CONFIG = _IN_A_WHEEL if _IN_A_WHEEL.is_dir() else PROJECT / "config"
+"""The tables of releases, platforms and hazards, and the start of a site file."""
+HERE = ("config/site.toml", "site.toml", "mysite.toml")
+"""Where `stackrbd` looks for a site file, from the current folder."""
 
 
 def expanded(path: str, where: str) -> Path:
@@ -24,10 +29,24 @@ def expanded(path: str, where: str) -> Path:
 
 
 def locate(option: str) -> Path:
-    """The site file: --site, else STACKRBD_SITE, else config/site.toml."""
+    """The site file: --site, else STACKRBD_SITE, else the checkout's config/site.toml.
+
+    `stackrbd` has no checkout: the one of HERE that is there.  Raises BadInput for none and for
+    two, which may be of two clouds.
+    """
     if option or os.environ.get("STACKRBD_SITE"):
         return expanded(option or os.environ["STACKRBD_SITE"], "--site")
-    return PROJECT / "config" / "site.toml"
+    if INV != STACKRBD:
+        return PROJECT / "config" / "site.toml"
+    found = [name for name in HERE if os.path.lexists(name)]
+    if len(found) == 1:
+        return Path.cwd() / found[0]
+    seen = " and ".join(found) or "none"
+    raise BadInput(
+        f"{Path.cwd()}: expected one site file here ({', '.join(HERE)}), found {seen}: "
+        + ("" if found else f"{INV} init writes a start, ")
+        + "--site or STACKRBD_SITE names one"
+    )
 
 
 def load_own(path: Path) -> dict[str, Json]:
@@ -51,7 +70,7 @@ def _parsed(path: Path, read: Callable[[], bytes]) -> dict[str, Json]:
     try:
         return tomli.loads(read().decode("utf-8"))
     except FileNotFoundError:
-        raise BadInput(f"{path}: no such file; `inv init` writes a start") from None
+        raise BadInput(f"{path}: no such file; `{INV} init` writes a start") from None
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: byte {error.start}: expected UTF-8") from None
     except OSError as error:
@@ -64,17 +83,17 @@ def _parsed(path: Path, read: Callable[[], bytes]) -> dict[str, Json]:
 @functools.cache
 def releases() -> tuple[dict[str, Json], ...]:
     """All tables of config/releases/, read once: every look asks for them."""
-    return tuple(load(path) for path in sorted((PROJECT / "config" / "releases").glob("*.toml")))
+    return tuple(load(path) for path in sorted((CONFIG / "releases").glob("*.toml")))
 
 
 def platforms() -> list[dict[str, Json]]:
     """All tables of config/platforms/."""
-    return [load(path) for path in sorted((PROJECT / "config" / "platforms").glob("*.toml"))]
+    return [load(path) for path in sorted((CONFIG / "platforms").glob("*.toml"))]
 
 
 def hazards() -> list[dict[str, Json]]:
     """Options that are dead or unsafe: the rows of config/hazards.toml."""
-    rows: list[dict[str, Json]] = load(PROJECT / "config" / "hazards.toml")["option"]
+    rows: list[dict[str, Json]] = load(CONFIG / "hazards.toml")["option"]
     return rows
 
 
@@ -83,12 +102,12 @@ def start(out: str) -> int:
     path = expanded(out, "--out")
     try:
         with path.open("x", encoding="utf-8") as stream:
-            stream.write((PROJECT / "config" / "start.toml").read_text("utf-8"))
+            stream.write((CONFIG / "start.toml").read_text("utf-8"))
     except FileExistsError:
         raise BadInput(f"{path}: is there already; name another file by --out") from None
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from None
-    print(f"{path}: written. Fill it in, then: inv hosts.check --site {shlex.quote(str(path))}")
+    print(f"{path}: written. Fill it in, then: {INV} hosts.check --site {shlex.quote(str(path))}")
     return 0
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fabfile.core.contract import INV
 from fabfile.doctor.finding import HERE, WARNING, Finding, task, words
 from fabfile.doctor.observation import Looked
 from fabfile.model.site import Site
@@ -50,8 +51,8 @@ def _unfit(unfit: Mapping[str, str]) -> list[Finding]:
     expected = "whole backups, each signed by a key of backup.signers"
     cause = "a disk that loses data, a backup from before they were signed, or one that is forged"
     mend = words(
-        "inv backup.list names each: find out who put it there and what became of it, and move it "
-        "out of the folder"
+        f"{INV} backup.list names each: find out who put it there and what became of it, and "
+        "move it out of the folder"
     )
     return [_one("records.unfit", found, expected, cause, mend)]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fabfile.core.contract import Host, Read
+from fabfile.core.contract import INV, Host, Read
 from fabfile.doctor.finding import ERROR, NOTE, Finding, words
 from fabfile.doctor.observation import Looked, client_read
 from fabfile.model.deployment import Binding
@@ -30,8 +30,9 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
         f"the cluster {site.label}",
         "its health, quorum, room and settings, and what its users may write, not looked at",
         "an admin's access, or its own team's monitoring",
-        "it is another team's: no admin key is here; that volumes can be written, inv verify shows",
-        (words("inv ceph.request prints what that team is asked to make"),),
+        "it is another team's: no admin key is here; that volumes can be written, "
+        f"{INV} verify shows",
+        (words(f"{INV} ceph.request prints what that team is asked to make"),),
     )
 
 
@@ -52,5 +53,5 @@ def _pools(site: Site, looked: Looked, host: Host, binding: Binding) -> Iterator
             "that its images can be listed",
             "the pool is not there, the user's caps do not have it, its key is another one by now, "
             "or no monitor is reached from here",
-            (words("send that team what inv ceph.request prints"),),
+            (words(f"send that team what {INV} ceph.request prints"),),
         )

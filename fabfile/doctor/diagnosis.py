@@ -10,7 +10,7 @@ import base64
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from fabfile.core.contract import Change, Facts, Json, Refused, Secret, Stop
+from fabfile.core.contract import INV, Change, Facts, Json, Refused, Secret, Stop
 from fabfile.doctor.finding import (
     ERROR,
     NOTE,
@@ -60,7 +60,7 @@ def finding(name: str, site: Site, facts: Facts, change: Change) -> Finding | No
 def _as_planned(name: str, change: Change) -> Why:
     """Of a resource about which nothing more is known: what its plan says."""
     gone = "; ".join(line[1:].strip() for line in change.diff if line.startswith("-"))
-    cause = f"inv {name} would change it: it is not as the site file has it"
+    cause = f"{INV} {name} would change it: it is not as the site file has it"
     return WARNING, f"pending.{name}", gone or "not as it should be", change.sentence, cause
 
 

@@ -161,17 +161,6 @@ def _here(looked: Looked) -> Iterator[Finding]:
                 "plain `pip install` brought it in through patchwork's metadata",
                 (here("make", "install"),),
             )
-    if "patchwork" in told and not told["patchwork"]:
-        yield Finding(
-            WARNING,
-            "here.packages",
-            (HERE,),
-            "patchwork",
-            "not installed",
-            "1.0.1",
-            "`inv hosts.check` needs it",
-            (here("make", "install"),),
-        )
     for path, mode in told.get("private", {}).items():
         if mode & 0o077:
             yield Finding(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from fabfile.core.contract import (
     CLOUD,
+    INV,
     Failed,
     LoginRefused,
     NeedsPassword,
@@ -49,7 +50,7 @@ _FAULTS: dict[type[Stop], tuple[str, str, tuple[Step, ...]]] = {
         (
             words(
                 "compare ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub there with known_hosts; "
-                "only then take the old line out (ssh-keygen -R), and: inv hosts.trust"
+                f"only then take the old line out (ssh-keygen -R), and: {INV} hosts.trust"
             ),
         ),
     ),

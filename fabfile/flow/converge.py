@@ -15,6 +15,7 @@ from fabfile.core import journal
 from fabfile.core.contract import (
     CHANGES_PENDING,
     CLOUD,
+    INV,
     BadInput,
     Change,
     Facts,
@@ -249,7 +250,7 @@ class Converger:
         self.screen.say(
             f"Done: {sum(work.done.values())} changes, at most "
             f"{max(self.session.fleet.trips.values())} round trips a host. "
-            + ("" if task == "undo" else f"To take them back: inv undo --run {run}")
+            + ("" if task == "undo" else f"To take them back: {INV} undo --run {run}")
         )
 
     def take_back(self, hosts: Collection[str]) -> Plan:

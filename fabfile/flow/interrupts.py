@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
+from fabfile.core.contract import INV
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -31,7 +33,9 @@ def finishing(
             try:  # the terminal may be gone
                 leave()
                 sys.stdout.flush()
-                sys.stderr.write("stackrbd: stopped at once; see inv history, and run it again\n")
+                sys.stderr.write(
+                    f"stackrbd: stopped at once; see {INV} history, and run it again\n"
+                )
             finally:
                 os._exit(130)
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from fabfile.core import journal
-from fabfile.core.contract import BadInput, Json, Unreachable
+from fabfile.core.contract import INV, BadInput, Json, Unreachable
 from fabfile.model import sudo_log
 from fabfile.model.site import Site
 from fabfile.model.site_tables import SHARE
@@ -46,7 +46,7 @@ def _failed(site: Site) -> list[str]:
         return found
     raise BadInput(
         f"--limit {FAILED}: expected a run on site {site.name!r} that says how its hosts fared; "
-        "none is recorded here (see inv history): name the hosts"
+        f"none is recorded here (see {INV} history): name the hosts"
     )
 
 

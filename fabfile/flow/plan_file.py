@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fabfile.core import atomic_write, journal, own_files, site_file, strict_json
-from fabfile.core.contract import BadInput, Json, Plan, Stop, Unreachable
+from fabfile.core.contract import INV, BadInput, Json, Plan, Stop, Unreachable
 from fabfile.core.shapes import misfit
 from fabfile.flow.session import Session
 
@@ -74,7 +74,7 @@ def save(out: str, session: Session, plan: Plan) -> None:
     except OSError as error:
         path.unlink()
         raise BadInput(f"--out: {path}: {error.strerror}; nothing was kept") from None
-    session.screen.say(f"The plan is in {path}. To do it: inv apply {shlex.quote(str(path))}")
+    session.screen.say(f"The plan is in {path}. To do it: {INV} apply {shlex.quote(str(path))}")
 
 
 def load(name: str) -> dict[str, Json]:
@@ -83,21 +83,21 @@ def load(name: str) -> dict[str, Json]:
     try:
         document = strict_json.loads(own_files.read(path, "the plan"))
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}; inv plan --out FILE writes one") from None
+        raise BadInput(f"{path}: {error.strerror}; {INV} plan --out FILE writes one") from None
     except ValueError as error:
         raise BadInput(
-            f"{path}: expected a plan by inv plan --out, found no JSON: {error}"
+            f"{path}: expected a plan by {INV} plan --out, found no JSON: {error}"
         ) from None
     wanted = {"stackrbd plan", "made", "by", "site", "limit", "changes"}
     if not isinstance(document, dict) or set(document) - set(_LATER) != wanted:
-        raise BadInput(f"{path}: expected a plan by inv plan --out, found something else")
+        raise BadInput(f"{path}: expected a plan by {INV} plan --out, found something else")
     if document["stackrbd plan"] != FORMAT:
         found = document["stackrbd plan"]
         raise BadInput(f"{path}: expected format {FORMAT}, found {found!r}; plan anew")
     whole = {**_LATER, **document}
     wrong = [name for name, fits in _FORMS.items() if not fits(whole[name])]
     if wrong:
-        raise BadInput(f"{path}: {', '.join(wrong)}: not as inv plan --out writes it; plan anew")
+        raise BadInput(f"{path}: {', '.join(wrong)}: not as {INV} plan --out writes it; plan anew")
     return whole
 
 

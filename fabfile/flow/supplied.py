@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fabfile.core import own_files, site_file
-from fabfile.core.contract import BadInput, Json, Secret, typed
+from fabfile.core.contract import INV, BadInput, Json, Secret, typed
 from fabfile.model import advice, ceph_releases
 from fabfile.model.site import Site
 from fabfile.resources import by_cluster, keyrings, supplied
@@ -80,7 +80,7 @@ def _text(given: str | Sequence[str] | None, what: str, client: str, secret: boo
             found = (own_files.read_key if secret else own_files.read)(path, what, _MOST)
         except OSError as error:
             raise BadInput(
-                f"{what}: {path}: {error.strerror}; inv ceph.request prints what they hand over"
+                f"{what}: {path}: {error.strerror}; {INV} ceph.request prints what they hand over"
             ) from None
     else:
         argv = [word.replace("{client}", client) for word in given or ()]

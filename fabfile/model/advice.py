@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from fabfile.core.contract import Command
+from fabfile.core.contract import INV, Command
 
 
 class Effect(IntEnum):
@@ -325,7 +325,8 @@ def shown(*commands: Command) -> str:
 
 
 def _text(command: Command) -> str:
-    text = shlex.join(command.argv)
+    first, *others = command.argv
+    text = shlex.join([INV if first == "inv" else first, *others])
     if command.into:
         text += f" >> {shlex.quote(command.into)}"
     return f"{text} || {_text(command.otherwise)}" if command.otherwise else text

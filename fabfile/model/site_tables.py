@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from fabfile.core.contract import INV
 from fabfile.model import ceph_releases
 from fabfile.model.deployment import OWN, Backend, Store
 
@@ -51,13 +52,14 @@ UserName = Annotated[
 """As useradd has it, and dots: in capitals it would be an alias of sudoers, or ALL."""
 Term = Annotated[str, _form(r"[0-9]{12}([0-9]{2})?Z", "yyyymmddHHMMSSZ or yyyymmddHHMMZ, in UTC")]
 Recipient = Annotated[
-    str, _form(r"age1[02-9ac-hj-np-z]{58}", "a recipient of age (age1...; see inv backup.key)")
+    str, _form(r"age1[02-9ac-hj-np-z]{58}", f"a recipient of age (age1...; see {INV} backup.key)")
 ]
 SignerKey = Annotated[
     str,
     _form(
         r"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}",
-        "an Ed25519 key of OpenSSH's, without a comment (ssh-ed25519 AAAA...; see inv backup.key)",
+        "an Ed25519 key of OpenSSH's, without a comment (ssh-ed25519 AAAA...; see "
+        f"{INV} backup.key)",
     ),
 ]
 Service = Annotated[

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fabfile.core.contract import INV
+
 BACK = 2
 """So many releases an OSD may be ahead of require_osd_release, else it does not boot; and so many
 may be skipped to.  Source: docs.ceph.com, Minimum OSD Release, OSD boot window; its release notes
@@ -87,7 +89,7 @@ OPENSTACK: Mapping[int, Steps] = {
     ),
     29: Steps(
         "cinder, rbd-flatten-child-volumes",
-        after=("volumes that had clones pile up: inv reconcile (docs/clones.md)",),
+        after=(f"volumes that had clones pile up: {INV} reconcile (docs/clones.md)",),
     ),
     31: Steps(
         "nova/virt/images.py",
@@ -126,8 +128,8 @@ HEALTH: Mapping[str, Health] = {
         "CVE-2025-30156: users have keys of the old kind (aes); they work, as weak as before",
         (
             _CLIENTS,
-            "then a new key for one user after the other, and inv ceph.keyrings and inv "
-            "compute.secret take it to the hosts; client.admin is the last",
+            f"then a new key for one user after the other, and {INV} ceph.keyrings and "
+            f"{INV} compute.secret take it to the hosts; client.admin is the last",
         ),
     ),
     "AUTH_INSECURE_SERVICE_KEY_TYPE": Health(

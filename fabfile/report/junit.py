@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fabfile.core.contract import Json
+from fabfile.core.contract import INV, Json
 from fabfile.core.text import few
 from fabfile.doctor.finding import label
 from fabfile.report import document as documents
@@ -49,7 +49,7 @@ def _finding(one: Mapping[str, Json]) -> Element:
 def _verify(document: Document) -> Element:
     last = documents.last(document["runs"], verify=True)
     if last is None:
-        never = el("skipped", message="no verify is recorded here; inv verify proves it")
+        never = el("skipped", message=f"no verify is recorded here; {INV} verify proves it")
         return _suite("verify", document["made"], [_case("verify", "verify", 0.0, never)])
     cases = [_check(check) for check in last["checks"]]
     if last["code"] != 0 and all(check["ok"] for check in last["checks"]):

@@ -13,6 +13,7 @@ import hashlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from fabfile.core.contract import INV
 from fabfile.core.text import clean, few
 from fabfile.report import document as documents
 from fabfile.report import sections
@@ -63,7 +64,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["most_rows"] = MOST_ROWS
+    made.globals |= {"most_rows": MOST_ROWS, "inv": INV}
     made.filters |= {
         "alike": sections.alike,
         "counted": sections.counted,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from fabfile.core.contract import Json
+from fabfile.core.contract import INV, Json
 from fabfile.core.text import named
 from fabfile.doctor.diagnosis import short
 from fabfile.doctor.finding import Finding, commands, label
@@ -120,11 +120,11 @@ def _drift(drift: Mapping[str, Json]) -> Iterator[str]:
     """What differs, and where that is not known."""
     if drift["changes"]:
         changes = f"{drift['changes']} change{'' if drift['changes'] == 1 else 's'}"
-        yield f"{changes} on {named(drift['hosts'])} ({', '.join(drift['tasks'])}); see inv plan"
+        yield f"{changes} on {named(drift['hosts'])} ({', '.join(drift['tasks'])}); see {INV} plan"
     elif drift["known"]:
         yield "none: everything is as it should be"
     if drift["unknown"]:
-        yield f"unknown on {named(drift['unknown'])}; see inv doctor"
+        yield f"unknown on {named(drift['unknown'])}; see {INV} doctor"
 
 
 def _line(label: str, text: str) -> str:

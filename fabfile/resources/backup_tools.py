@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fabfile.core.contract import Change, Facts, Host, Read
+from fabfile.core.contract import INV, Change, Facts, Host, Read
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
 from fabfile.resources import client_packages
@@ -94,7 +94,7 @@ def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
         return []
     return [
         f"{', '.join(lacking)}: {' or '.join(TOOLS)} is not installed, without which no backup is "
-        "made there; inv backup.tools installs them"
+        f"made there; {INV} backup.tools installs them"
     ]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from fabfile.core import strict_json
-from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read
+from fabfile.core.contract import CLOUD, INV, BadInput, Change, Facts, Host, Json, Read
 from fabfile.model import phases
 from fabfile.model.site import Site
 from fabfile.resources import by_cluster, volume_hosts, volume_qos, volume_storage
@@ -71,7 +71,7 @@ class Undone:
             if self._may_touch(host.name):
                 changes += _host(site, facts, host.name, steps, stale)
         if not known and not self.cloud:
-            raise BadInput(f"--run: no host knows of run {self.run!r}; see inv history")
+            raise BadInput(f"--run: no host knows of run {self.run!r}; see {INV} history")
         if stale:
             raise BadInput(
                 "stale: since that run, this was changed by somebody else, and is not taken "

@@ -27,7 +27,10 @@ class Dask:
                 "--engine dask: expected [dask] in the site file, with scheduler, ca, cert and key"
             )
         if not find_spec("distributed"):
-            raise BadInput("--engine dask: dask.distributed is missing: `make dask`")
+            raise BadInput(
+                "--engine dask: dask.distributed is missing; `make dask` puts "
+                "it into a checkout, pip install distributed into where this is installed"
+            )
         ca, cert, key = (_file(name, getattr(table, name)) for name in ("ca", "cert", "key"))
         try:
             self._scheduler = wire.Scheduler(table.scheduler, ca, cert, key, TIMEOUT)

@@ -263,7 +263,7 @@ def of_hazard(one):
 
 
 HERES = (
-    {"fabric": "2.0", "invoke": "1.0", "patchwork": ""},
+    {"fabric": "2.0", "invoke": "1.0"},
     {"private": {"/home/op/my $(x) clouds.yaml": 0o644}},
     {"known_hosts": ["line 3: no key"]},
     {"records": {"newest": None, "verified": None, "unfit": {}}},

@@ -20,6 +20,7 @@ from fabric import Config, Connection
 
 from fabfile.core import known_hosts, own_files, ssh_config
 from fabfile.core.contract import (
+    INV,
     BadInput,
     Json,
     LoginRefused,
@@ -75,7 +76,7 @@ class Compare(paramiko.MissingHostKeyPolicy):
             why += ", and a certificate authority of known_hosts, which is not supported, is for it"
         return UnknownHostKey(
             f"{self._label}: {why}. Compare it with the host's own (ssh-keygen -lf "
-            "/etc/ssh/ssh_host_*_key.pub there), then: inv hosts.trust",
+            f"/etc/ssh/ssh_host_*_key.pub there), then: {INV} hosts.trust",
             known_hosts.line_of(hostname, key),
             fingerprint,
             str(self._trusted.files[0]),

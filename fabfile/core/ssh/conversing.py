@@ -22,6 +22,7 @@ from invoke.exceptions import ThreadException
 
 from fabfile.core import agent_program, answers, framing, known_hosts
 from fabfile.core.contract import (
+    INV,
     Interrupted,
     Json,
     Message,
@@ -447,7 +448,7 @@ def _no_agent(host: str, agent: _Agent) -> Unreachable:
         return NoPython(
             host=host,
             found="python3 or sudo is missing there",
-            advice=f"see inv hosts.check ({text[-200:]})",
+            advice=f"see {INV} hosts.check ({text[-200:]})",
         )
     return _not_started(host, code, text)
 

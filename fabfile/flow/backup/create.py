@@ -16,7 +16,7 @@ from fabfile.backup import age, contents
 from fabfile.backup import manifest as manifests
 from fabfile.backup.store import AHEAD, Incoming, Outgoing, Store
 from fabfile.core import journal, site_file
-from fabfile.core.contract import BadInput, Facts, Failed, Host, Json, Read, Stop
+from fabfile.core.contract import INV, BadInput, Facts, Failed, Host, Json, Read, Stop
 from fabfile.flow.backup import key
 from fabfile.flow.backup.transfer import transferred
 from fabfile.flow.session import Options, Session, open_session
@@ -53,7 +53,7 @@ def create(context: Context, options: Options) -> int:
         session.screen.say(
             f"Backup {name}: {told(manifest)}" + (f"; pruned {len(gone)}" if gone else "")
         )
-        session.screen.say(f"Try it: inv backup.verify --record {name}")
+        session.screen.say(f"Try it: {INV} backup.verify --record {name}")
         session.screen.json(
             {
                 "site": session.site.name,
@@ -196,7 +196,7 @@ def show(site: Site, as_json: bool) -> int:
         screen.say(f"{name}  {told(manifest)}{_besides(name, manifest)}; {stood}")
         found.append({"record": name, "verified": drill, "manifest": manifest})
     if not found:
-        screen.say(f"no backup is in {kept.path}; inv backup.create makes one")
+        screen.say(f"no backup is in {kept.path}; {INV} backup.create makes one")
     screen.json({"site": site.name, "folder": str(kept.path), "records": found})
     return 0
 

@@ -16,6 +16,7 @@ from fabfile.audit import database_rows
 from fabfile.backup import contents
 from fabfile.core.contract import (
     CHANGES_PENDING,
+    INV,
     BadInput,
     Facts,
     Failed,
@@ -131,7 +132,7 @@ class Restoring:
                 put = contents.PutBack(self.manifest, taken, last.id)
                 self._apply(last, [put.resource], number)
             except Stop as stop:
-                again = f"; what was stopped: inv undo --run {stops}" if stops else ""
+                again = f"; what was stopped: {INV} undo --run {stops}" if stops else ""
                 stop.add(
                     "the live databases are where they were, or kept beside "
                     f"them (.stackrbd-before-*){again}"
@@ -166,7 +167,7 @@ class Restoring:
         if faults and not self._bare:
             raise Failed(
                 f"{faults[host.name]}\nno safety backup can be made of what is there; "
-                "for a host that has lost all: inv recover"
+                f"for a host that has lost all: {INV} recover"
             )
         known = {
             s
@@ -245,7 +246,7 @@ class Restoring:
         for line in kept:
             screen.say(f"Kept, the databases from before: {line}")
         screen.say(
-            f"To go back: inv undo --run {run}; to take them away for good: inv backup.settle"
+            f"To go back: {INV} undo --run {run}; to take them away for good: {INV} backup.settle"
         )
         screen.json(
             {"site": self._session.site.name, "record": self.name, "run": run, "kept": kept}

@@ -19,7 +19,7 @@ from fabfile.adopt.draft import Draft, Heard, Remark, drafted
 from fabfile.adopt.forms import fits
 from fabfile.cloud import connection, machines
 from fabfile.core import own_files, site_file
-from fabfile.core.contract import BadInput, Json, Stop, Unreachable
+from fabfile.core.contract import INV, BadInput, Json, Stop, Unreachable
 from fabfile.core.text import counted_hosts, few
 from fabfile.doctor.observation import Looked
 from fabfile.flow.inspect import survey
@@ -219,8 +219,8 @@ def _head(done: settled.Settled, asked: Asked, took: float) -> list[str]:
     where = f"cloud {asked.cloud}" if asked.cloud else "the hosts"
     lines = [
         f"{where}, as it was on {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC; it took "
-        f"{took:.0f} s to look (inv init).",
-        "What else can be said here: docs/own-cloud.md; a start with all tables: inv init.",
+        f"{took:.0f} s to look ({INV} init).",
+        f"What else can be said here: docs/own-cloud.md; a start with all tables: {INV} init.",
     ]
     lines += _of_the_plan(done)
     return [*lines, ""]
@@ -247,7 +247,7 @@ def _report(session: Session, path: Path, done: settled.Settled, took: float) ->
     hosts = draft.raw["hosts"]
     screen.say(
         f"{path}: written in {took:.1f} s, of {counted_hosts(hosts)}; {len(doubts)} doubts, "
-        f"{len(draft.left_out)} hosts left out. Read it, then: inv plan --site "
+        f"{len(draft.left_out)} hosts left out. Read it, then: {INV} plan --site "
         f"{shlex.quote(str(path))}"
     )
     screen.json(

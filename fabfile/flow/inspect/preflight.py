@@ -12,8 +12,11 @@ from fabfile.core.contract import Stop, Unreachable
 from fabfile.flow.session import Options, open_session
 
 
-def _patchwork() -> Any:
-    """patchwork 1.0.1 (2018) imports invoke.vendor.six, which Invoke 2 dropped."""
+def _have_program() -> Any:
+    """patchwork's; of a wheel, which cannot require patchwork (it wants Fabric 2), the same here.
+
+    patchwork 1.0.1 (2018) imports invoke.vendor.six, which Invoke 2 dropped.
+    """
     import invoke.vendor  # noqa: PLC0415 (start-up time)
     import six  # noqa: PLC0415 (start-up time)
 
@@ -23,13 +26,13 @@ def _patchwork() -> Any:
     try:
         from patchwork import environment  # noqa: PLC0415 (is mended first)
     except ModuleNotFoundError:
-        raise Unreachable("patchwork is missing: run `make install`") from None
-    return environment
+        return lambda c, name: c.run(f"which {name}", hide=True, warn=True)
+    return environment.have_program
 
 
 def show(context: Any, options: Options) -> int:
     """Prints a line a host; raises Unreachable if one cannot be worked on."""
-    have, lacking = _patchwork().have_program, []
+    have, lacking = _have_program(), []
     with open_session(context, options) as session:
         site = session.site
         group = session.fleet.group(session.site.hosts)

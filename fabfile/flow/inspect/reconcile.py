@@ -14,7 +14,7 @@ from fabfile.audit import database_rows as tables
 from fabfile.audit.compare import Finding, Places
 from fabfile.audit.database_rows import Rows
 from fabfile.audit.evidence import Evidence
-from fabfile.core.contract import BadInput, Facts, Json, Read, Unproved
+from fabfile.core.contract import INV, BadInput, Facts, Json, Read, Unproved
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal.progress import MANY
 from fabfile.model.services import CINDER_BACKUP, CINDER_VOLUME
@@ -49,7 +49,7 @@ def _looks(session: Session) -> list[Look]:
             raise BadInput(
                 f'clusters.{part.label}: expected an admin\'s access, found access = "supplied": '
                 "what nobody's row names may be another cloud's, and who writes a pool only an "
-                "admin can ask; that team may run inv reconcile with an access of its own"
+                f"admin can ask; that team may run {INV} reconcile with an access of its own"
             )
     return [Look(session, part) for part in session.site.parts if part.uses()]
 

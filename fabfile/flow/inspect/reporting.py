@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fabfile.core import atomic_write, journal, site_file
-from fabfile.core.contract import BadInput
+from fabfile.core.contract import INV, BadInput
 from fabfile.doctor import checks, secret_holders
 from fabfile.flow import history
 from fabfile.flow.inspect import survey
@@ -46,7 +46,7 @@ def report(context: Any, options: Options, out: str, prom: str) -> int:
         for path in files:
             session.screen.say(f"{path}: written")
         said = "Healthy" if told["healthy"] else "Not healthy"
-        session.screen.say(f"{said}: {documents.sentence(told)}; see inv doctor")
+        session.screen.say(f"{said}: {documents.sentence(told)}; see {INV} doctor")
         session.screen.json(
             {
                 "site": session.site.name,

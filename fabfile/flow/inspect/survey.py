@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib import metadata, util
+from importlib import metadata
 from typing import Any
 
 from fabfile.cloud import holdings, qos, volume_types
 from fabfile.core import site_file
 from fabfile.core.contract import (
     CLOUD,
+    INV,
     BadInput,
     Facts,
     Failed,
@@ -185,7 +186,6 @@ def _here(session: Session, doubts: Doubts) -> dict[str, Json]:
         records = create.ages(site) if site.backup.recipients else None
     return {
         **{name: metadata.version(name) for name in ("fabric", "invoke")},
-        "patchwork": util.find_spec("patchwork") is not None,
         "private": {str(file): file.stat().st_mode & 0o777} if file and file.is_file() else {},
         "known_hosts": session.fleet.warnings,
         "guest": guest.marked(site),
@@ -248,7 +248,7 @@ def status(context: Any, options: Options) -> int:
         session.screen.say_all(text.status(told))
         session.screen.say("  secrets")
         session.screen.say_all(text.places([asdict(row) for row in rows]))
-        session.screen.say(_sentence(session, seen, found) + "; see inv doctor")
+        session.screen.say(_sentence(session, seen, found) + f"; see {INV} doctor")
         session.screen.json(
             {
                 "site": session.site.name,

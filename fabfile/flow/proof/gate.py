@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from fabfile.core.contract import Interrupted, Stop, Unproved
+from fabfile.core.contract import INV, Interrupted, Stop, Unproved
 from fabfile.core.journal import Journal
 from fabfile.flow.converge import Converger
 from fabfile.flow.proof import verify
@@ -89,7 +89,7 @@ class CanaryGate:
             limit = ",".join(sorted(hosts))
             return (
                 f"taking it back on {names} did not work ({' '.join(str(stop).split())}): "
-                f"inv undo --run {self._session.id} --limit {limit}"
+                f"{INV} undo --run {self._session.id} --limit {limit}"
             )
         return (
             f"{names}: what this run did there was taken back"

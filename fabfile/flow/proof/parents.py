@@ -12,7 +12,17 @@ from collections.abc import Mapping, Sequence
 from fabfile.audit import rbd_images
 from fabfile.audit.compare import DELETED
 from fabfile.audit.deleted_parents import Words
-from fabfile.core.contract import Change, Failed, Interrupted, Json, Locked, Message, Read, Stop
+from fabfile.core.contract import (
+    INV,
+    Change,
+    Failed,
+    Interrupted,
+    Json,
+    Locked,
+    Message,
+    Read,
+    Stop,
+)
 from fabfile.flow.executor import DEADLINE, as_step
 from fabfile.flow.session import Session
 from fabfile.flow.terminal import outcomes
@@ -36,7 +46,7 @@ def clear(session: Session, backend: Backend, kind: str, parent: str, clone: str
     except Interrupted:
         raise
     except Stop as stop:
-        return f"what is left of it stays: {' '.join(str(stop).split())} (inv reconcile)"
+        return f"what is left of it stays: {' '.join(str(stop).split())} ({INV} reconcile)"
 
 
 def store_of(site: Site, backend: Backend) -> Store:
@@ -53,7 +63,7 @@ def _volume(session: Session, part: Site, pool: str, parent: str, clone: str) ->
     answers = _ask(session, part, rbd_images.of_an_orphan(cluster, pool, name))
     deeds, why = rbd_images.taken_away(spec, f"volume-{clone}.clone_snap", answers)
     if why:
-        return f"{spec} stays: {why} (inv reconcile)"
+        return f"{spec} stays: {why} ({INV} reconcile)"
     if not deeds:
         return ""
     _do(session, part, name, deeds)
@@ -67,12 +77,12 @@ def _image(session: Session, part: Site, pool: str, parent: str) -> str:
     if not found:
         return ""
     if len(found) > 1:
-        return f"{parent} is {len(found)} times in the trash of {pool}: it stays (inv reconcile)"
+        return f"{parent} is {len(found)} times in the trash of {pool}: it stays ({INV} reconcile)"
     asked = {"clones": (rbd_images.of_trash(cluster, pool, found[0]), rbd_images.NOT_THERE)}
     clones = rbd_images.clones_of_trash(_ask(session, part, asked)["clones"])
     if clones != 0:
         why = "its clones were not told" if clones is None else f"{clones} clones need it"
-        return f"{parent} stays in the trash of {pool}: {why} (inv reconcile)"
+        return f"{parent} stays in the trash of {pool}: {why} ({INV} reconcile)"
     _do(session, part, parent, [("trash", "rm", "--no-progress", f"{pool}/{found[0]}")])
     return f"{parent}, which Glance left in the trash of {pool}, is removed"
 
