@@ -20,6 +20,7 @@ def namespace() -> Collection:
         integration.history,
         integration.show,
         integration.init,
+        diagnostics.config,
         diagnostics.doctor,
         diagnostics.status,
         diagnostics.report,

@@ -30,6 +30,14 @@ def status(context: Context, options: Options) -> int:
     return survey.status(context, options)
 
 
+@command(flags=("site", "json"), local=True)
+def config(context: Context, options: Options) -> int:
+    """Show every value that counts and where it is said; reaches no host."""
+    from fabfile.flow.inspect import effective  # noqa: PLC0415 (start-up time)
+
+    return effective.show(options)
+
+
 @command(
     flags=("site", "limit", "out", "prom", "json"),
     texts={

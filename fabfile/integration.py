@@ -125,7 +125,9 @@ def verify(
 @command(
     flags=("out", "cloud", "ceph", "json"),
     texts={
-        "out": "where to write it (never over an existing file)",
+        "out": "where to write it, never over an existing file (default: mysite.toml)",
+        "schema": "write the site file's JSON schema instead, by which editors complete it "
+        "(default of --out: site.schema.json)",
         "cloud": "look at this cloud of clouds.yaml, and describe it as it is (docs/adopt.md)",
         "ceph": "the host with the cluster's admin keyring; more of Ceph's hosts with commas",
         "inventory": "an inventory of Ansible's, INI or YAML (Kolla's too), for hosts' names",
@@ -137,15 +139,21 @@ def verify(
 def init(  # noqa: PLR0913, PLR0917 (each is a flag)
     context: Context,
     options: Options,
-    out: str = "mysite.toml",
+    out: str = "",
     cloud: str = "",
     ceph: str = "",
     inventory: str = "",
     clouds_yaml: str = "",
     ssh_config: str = "",
     sudo_password_command: str = "",
+    schema: bool = False,
 ) -> int:
     """Write a site file: a commented start, or with --cloud what a running cloud is like."""
+    if schema:
+        from fabfile.flow.inspect import effective  # noqa: PLC0415 (start-up time)
+
+        return effective.write_schema(out)
+    out = out or "mysite.toml"
     from fabfile.core import site_file  # noqa: PLC0415 (start-up time)
 
     if not (cloud or ceph or inventory):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fabfile.core import own_files
@@ -78,6 +78,42 @@ def _parsed(path: Path, read: Callable[[], bytes]) -> dict[str, Json]:
     except (ValueError, RecursionError) as error:
         hint = "; it begins with a byte order mark" if "line 1, column 1" in str(error) else ""
         raise BadInput(f"{path}: not TOML: {error}{hint}") from None
+
+
+def lines(text: str) -> dict[tuple[str, ...], int]:
+    """{a key's path: the line where it is said}, of a TOML text that was parsed before.
+
+    A statement is as many lines as make TOML: a value may go on over several.  A key inside an
+    inline table, or a list, is on its statement's first line.
+    """
+    import tomli  # noqa: PLC0415 (start-up time)
+
+    found: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    statement, first = "", 1
+    for number, line in enumerate(text.splitlines(keepends=True), 1):
+        statement, first = statement + line, first if statement else number
+        try:
+            said = tomli.loads(statement)
+        except ValueError:
+            continue
+        paths = list(_paths(said))
+        if statement.lstrip().startswith("["):
+            table, paths = paths[0], [()]
+        found |= {(*table, *path): first for path in paths}
+        statement = ""
+    return found
+
+
+def _paths(value: Json) -> Iterator[tuple[str, ...]]:
+    """Every key of a table, the deepest first."""
+    if isinstance(value, list):
+        value = value[0] if value and isinstance(value[0], dict) else None
+    if not isinstance(value, dict):
+        return
+    for key, one in value.items():
+        yield from ((key, *path) for path in _paths(one))
+        yield (key,)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -14,49 +15,64 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     PrivateAttr,
     StrictBool,
     StrictInt,
     model_validator,
 )
+from pydantic_core import CoreSchema, core_schema
 
-from fabfile.core.contract import INV
+from fabfile.core.contract import INV, Json
 from fabfile.model import ceph_releases
 from fabfile.model.deployment import OWN, Backend, Store
 
 
-def _form(pattern: str, words: str) -> Any:
+@dataclass(frozen=True)
+class _Form:
     """A text's form, said in words where the pattern itself would not help."""
 
-    def checked(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(f"expected to be {words}, found {text!r}"[:300])
-        return text
+    pattern: str
+    words: str
 
-    return AfterValidator(checked)
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Json]:
+        return {**handler(schema), "pattern": f"^({self.pattern})$", "words": self.words}
+
+    def _checked(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(f"expected to be {self.words}, found {text!r}"[:300])
+        return text
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 """A pool, a cephx client, a section, a unit: letters, digits, and - _ . inside."""
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,252}$")]
-Uuid = Annotated[str, Field(pattern=r"(?i)^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")]
+Uuid = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")]
 PlainText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=1000)]
 UserName = Annotated[
     str,
-    _form(
+    _Form(
         r"[a-z_][a-z0-9_.-]{0,31}",
         "one local user's name in lower case (ALL, a group or a domain's user needs a sudoers "
         "file of your own)",
     ),
 ]
 """As useradd has it, and dots: in capitals it would be an alias of sudoers, or ALL."""
-Term = Annotated[str, _form(r"[0-9]{12}([0-9]{2})?Z", "yyyymmddHHMMSSZ or yyyymmddHHMMZ, in UTC")]
+Term = Annotated[str, _Form(r"[0-9]{12}([0-9]{2})?Z", "yyyymmddHHMMSSZ or yyyymmddHHMMZ, in UTC")]
 Recipient = Annotated[
-    str, _form(r"age1[02-9ac-hj-np-z]{58}", f"a recipient of age (age1...; see {INV} backup.key)")
+    str, _Form(r"age1[02-9ac-hj-np-z]{58}", f"a recipient of age (age1...; see {INV} backup.key)")
 ]
 SignerKey = Annotated[
     str,
-    _form(
+    _Form(
         r"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}",
         "an Ed25519 key of OpenSSH's, without a comment (ssh-ed25519 AAAA...; see "
         f"{INV} backup.key)",
@@ -64,13 +80,13 @@ SignerKey = Annotated[
 ]
 Service = Annotated[
     str,
-    _form(
+    _Form(
         r"([A-Za-z0-9][A-Za-z0-9_.:-]{0,252}@)?[A-Za-z0-9][A-Za-z0-9_.-]{0,62}",
         "a backend's section, or HOST@SECTION",
     ),
 ]
 """A cinder-volume by its section, or by its whole name."""
-HostPath = Annotated[str, _form(r"/[^\x00-\x1f\x7f]{1,200}", "a path from /")]
+HostPath = Annotated[str, _Form(r"/[^\x00-\x1f\x7f]{1,200}", "a path from /")]
 MOST_FORKS = 256
 MOST_AT_ONCE = 64
 SHARE = r"[0-9]{1,6}|(100|[1-9]?[0-9])%"
@@ -107,8 +123,8 @@ class Rollout(Table):
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    serial: Annotated[str, _form(SERIAL, "N or N%, or a list such as 1,10%,50%")] | None = None
-    max_fail: Annotated[str, _form(SHARE, "N, or N% of a run's computes")] = "0"
+    serial: Annotated[str, _Form(SERIAL, "N or N%, or a list such as 1,10%,50%")] | None = None
+    max_fail: Annotated[str, _Form(SHARE, "N, or N% of a run's computes")] = "0"
 
 
 class Dask(Table):
@@ -119,7 +135,7 @@ class Dask(Table):
 
     scheduler: Annotated[
         str,
-        _form(
+        _Form(
             r"tls://[A-Za-z0-9_.:\[\]-]+:[0-9]{1,5}",
             "tls://HOST:PORT (without TLS, as by tcp://, nothing is sent)",
         ),
@@ -139,7 +155,7 @@ class Erasure(Table):
 
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
-Bytes = Annotated[str, _form(r"[0-9]{1,15}[KMGTP]?", "bytes, as 500G or 2T (0 for no quota)")]
+Bytes = Annotated[str, _Form(r"[0-9]{1,15}[KMGTP]?", "bytes, as 500G or 2T (0 for no quota)")]
 
 
 class Pool(Table):
@@ -302,7 +318,7 @@ def _said_beside(table: Table, several: str, name: str, *shared: str) -> Iterato
 
 SpecName = Annotated[
     str,
-    _form(
+    _Form(
         r"(?!volume_backend_name$)[A-Za-z0-9_.:-]{1,255}",
         "an extra spec's name (volume_backend_name is the backend's own)",
     ),

@@ -1,0 +1,79 @@
+"""`config`: every value that counts, and where it comes from; reaches no host."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from fabfile.core import own_files, site_file
+from fabfile.core.contract import BadInput, Facts
+from fabfile.flow.session import Options
+from fabfile.flow.terminal.screen import Screen
+from fabfile.model import effective, releases, site_schema
+from fabfile.model import site as sites
+from fabfile.model.effective import Effective
+from fabfile.model.site import Site
+
+_WIDEST = 44
+"""Of the keys: one that is longer pushes its own line alone."""
+
+
+def show(options: Options) -> int:
+    """Prints a line a value.  Raises BadInput as each task does for the site file."""
+    path = site_file.locate(options.site)
+    site = sites.check(site_file.load_own(path), str(path), site_file.platforms())
+    text = own_files.read(path, "the site file").decode()
+    found = effective.of_site(site, site_file.lines(text), path.name)
+    wanted, why = _of_release(site)
+    screen = Screen(options.json)
+    screen.say(f"{path} ({_named_by(options.site)})")
+    for line in (*_aligned(found), "", why, *_aligned(wanted)):
+        screen.say(line)
+    told = [asdict(one) for one in (*found, *wanted)]
+    screen.json({"site_file": str(path), "release": site.release, "values": told})
+    return 0
+
+
+def write_schema(out: str) -> int:
+    """Writes the site file's JSON schema into a new file.  Raises BadInput where one is."""
+    path = site_file.expanded(out or "site.schema.json", "--out")
+    site_file.refuse_existing(path)
+    site_file.write_new(path, site_schema.as_json())
+    print(
+        f"{path}: written. Editors that know TOML's schemas (taplo, Even Better TOML) complete a "
+        f"site file whose first line is:\n#:schema {_beside(path)}"
+    )
+    return 0
+
+
+def _beside(path: Path) -> str:
+    """As a site file of the same folder names it."""
+    return f"./{path.name}"
+
+
+def _named_by(option: str) -> str:
+    if option:
+        return "named by --site"
+    return "named by STACKRBD_SITE" if os.environ.get("STACKRBD_SITE") else "found without a flag"
+
+
+def _of_release(site: Site) -> tuple[list[Effective], str]:
+    """What the release's table adds, and the line before it."""
+    if site.release == "auto":
+        return (
+            [],
+            "release = \"auto\": what the services' files get besides, the hosts' packages say",
+        )
+    try:
+        chosen = releases.choose(site, Facts({}, {}, {}), site_file.releases())
+    except BadInput as stop:
+        return [], str(stop)
+    found = list(effective.of_release(site, chosen.table, chosen.name))
+    return found, f"What OpenStack {chosen.name} gets in the services' files:"
+
+
+def _aligned(found: Sequence[Effective]) -> list[str]:
+    keys = max((len(one.key) for one in found if len(one.key) <= _WIDEST), default=0)
+    return [f"{one.key:<{keys}} = {one.shown}  # {one.origin}" for one in found]

@@ -1,0 +1,118 @@
+"""Every value that counts for a site, and where it comes from; nothing of what hosts say.
+
+Pure.  What could be a secret is shown as that alone: `inv config` is pasted into tickets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from fabfile.core.contract import Json
+from fabfile.model.site import Site
+from fabfile.model.site_schema import as_toml
+
+DEFAULT, OF_SERVICES = "default", "what its services use"
+_LOGIN = re.compile(r"://[^/\s@]*@")
+_COMMANDS = ("sudo_password_command", "supplied_keyring", "supplied_conf")
+"""What may be commands: their words can hold a secret, or say where one is."""
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Effective:
+    """One value.  key: dotted; shown: as TOML; origin: 'site.toml:12', 'default', or a release."""
+
+    key: str
+    shown: str
+    origin: str
+
+
+def of_site(site: Site, said: Mapping[Path, int], file: str) -> list[Effective]:
+    """Every setting of a checked site file, in the tables' order.
+
+    said: the lines of its keys; file: how it is called in what is shown.
+    """
+    return [
+        Effective(dotted(path), _shown(path, value), _origin(path, said, file))
+        for path, value in _values((), site.model_dump(mode="json"))
+    ]
+
+
+def of_release(site: Site, table: Mapping[str, Json], release: str) -> Iterator[Effective]:
+    """What a release's table sets beside that, in the services' files."""
+    for service, parts in _parts(site).items():
+        data = table.get(service, {})
+        advised = "recommended_ephemeral" if service == "nova" and site.nova.ephemeral else ""
+        kinds = [("options", "as the site says"), ("ephemeral", "as the site says")]
+        kinds += [(advised or "recommended", "recommended")] if site.recommended else []
+        for kind, why in kinds:
+            if kind == "ephemeral" and not advised:
+                continue
+            for section, options in data.get(kind, {}).items():
+                for words in parts if "{" in section else parts[:1]:
+                    yield from _filled(service, section, options, words, f"{release}, {why}")
+
+
+def dotted(path: Iterable[str]) -> str:
+    """A path as the site file would have it."""
+    return ".".join(p if re.fullmatch(r"[A-Za-z0-9_-]+", p) else as_toml(p) for p in path)
+
+
+def _values(at: Path, value: Json) -> Iterator[tuple[Path, Json]]:
+    if isinstance(value, dict) and value:
+        for key, one in value.items():
+            yield from _values((*at, key), one)
+    elif value is not None:
+        yield at, value
+
+
+def _origin(path: Path, said: Mapping[Path, int], file: str) -> str:
+    """Where a value, or a list or inline table around it, is said."""
+    if path in said:
+        return f"{file}:{said[path]}"
+    return OF_SERVICES if path[-1] in ("rwx", "rx") and path[:-1] in said else DEFAULT
+
+
+def _shown(path: Path, value: Json) -> str:
+    if path[-1] in _COMMANDS and isinstance(value, list):
+        return f"(a command of {len(value)} words, not shown)"
+    return _LOGIN.sub("://(a login, not shown)@", as_toml(value))
+
+
+class _Open(dict[str, str]):
+    """What a release's templates leave open; what only the hosts know stays open."""
+
+    def __missing__(self, name: str) -> str:
+        return f"<{name}: from the hosts>"
+
+
+def _parts(site: Site) -> dict[str, list[_Open]]:
+    """{service: the words of each of its stores or backends}."""
+    found: dict[str, list[_Open]] = {}
+    for host in site.all_hosts():
+        for one in site.bindings_of(host):
+            words = _Open(
+                pool=one.pool,
+                client=one.client,
+                conf=one.conf,
+                cluster=one.cluster.name,
+                store=one.section,
+                backend=one.section,
+                default_store=site.glance.default.name,
+                direct_url=str(site.glance.show_image_direct_url),
+            )
+            words |= {"uuid": one.secret_uuid} if one.secret_uuid else {}
+            kept = found.setdefault(one.service.key, [])
+            kept += [words] if words not in kept else []
+    return found
+
+
+def _filled(
+    service: str, section: str, options: Mapping[str, Json], words: _Open, origin: str
+) -> Iterator[Effective]:
+    for key, entry in options.items():
+        template = entry["value"] if isinstance(entry, Mapping) else entry
+        path = f"{service}.conf [{section.format_map(words)}] {key}"
+        yield Effective(path, str(template).format_map(words), origin)
