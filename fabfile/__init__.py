@@ -27,6 +27,7 @@ def namespace() -> Collection:
         recovery.reconcile,
         recovery.recover,
     )
+    root.add_task(diagnostics.now, default=True)
     root.add_collection(
         Collection(
             "backup",

@@ -46,6 +46,8 @@ FLAGS: Mapping[str, tuple[str | bool, str]] = {
     ),
 }
 """The flags that tasks have in common: {name: (default, help)}; fields of Options."""
+ALSO: Mapping[str, tuple[str, str]] = {"dry_run": ("check", "the same as --check")}
+"""{a flag as users of other tools know it: (which flag it is, help)}, beside that one."""
 _GIVEN = ("context", "options")
 """The parameters of a task's function that are no flags."""
 
@@ -115,12 +117,15 @@ def command(
         if not local:
             refuse_dry(context)
         common = {n: given.pop(n) for n in list(given) if n not in {p.name for p in own}}
+        for other, (name, _) in ALSO.items():
+            common |= {name: common.pop(other) or common[name]} if other in common else {}
         guarded(lambda: act(context, Options(**common), **given))
 
     first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     run.__signature__ = inspect.Signature([first, *parameters])  # type: ignore[attr-defined]
     del run.__wrapped__
-    shown = {p.name: FLAGS[p.name][1] for p in parameters if p.name in FLAGS} | dict(texts or {})
+    known = {name: text for name, (_, text) in (*FLAGS.items(), *ALSO.items())}
+    shown = {p.name: known[p.name] for p in parameters if p.name in known} | dict(texts or {})
     return task(help=shown, **more)(run)
 
 
@@ -138,11 +143,13 @@ def _signature(
     """Own and common flags, in the order in which Invoke is to see them."""
     named = {p.name: p for p in own}
     found = [p for p in own if p.name not in flags]
-    for name in flags:
+    defaults = {name: FLAGS[name][0] for name in flags if name not in named}
+    defaults |= {other: False for other, (name, _) in ALSO.items() if name in flags}
+    for name in dict.fromkeys((*flags, *defaults)):
         found.append(
             named.get(name)
             or inspect.Parameter(
-                name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=FLAGS[name][0]
+                name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=defaults[name]
             )
         )
     return [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in found]

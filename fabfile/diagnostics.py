@@ -31,6 +31,14 @@ def status(context: Context, options: Options) -> int:
 
 
 @command(flags=("site", "json"), local=True)
+def now(context: Context, options: Options) -> int:
+    """Say what to do now, as far as is known here; reaches no host."""
+    from fabfile.flow.inspect import now as knowing  # noqa: PLC0415 (start-up time)
+
+    return knowing.show(options)
+
+
+@command(flags=("site", "json"), local=True)
 def config(context: Context, options: Options) -> int:
     """Show every value that counts and where it is said; reaches no host."""
     from fabfile.flow.inspect import effective  # noqa: PLC0415 (start-up time)

@@ -731,6 +731,10 @@ def _fault(error: Any, raw: dict[str, Json]) -> list[str]:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return [f"{key}: no such setting{_nearest(path)}"]
+    if _PLACE.fullmatch(str(path[-1] if path else "")) or _PLACE.fullmatch(
+        _said(raw, error["loc"])
+    ):
+        return [f"{key}: fill this in: it is as the start has it"]
     if kind == "missing":
         return [f"{key}: expected a value, found none"]
     if kind == "value_error":
@@ -739,12 +743,29 @@ def _fault(error: Any, raw: dict[str, Json]) -> list[str]:
     return [f"{key}: {expected}{_found(raw, error['loc'])}"]
 
 
-def _found(raw: Json, path: Any) -> str:
+_PLACE = re.compile(r"<[^<>]+>")
+"""What `init` leaves to be filled in."""
+
+
+def _said(raw: Json, path: Any) -> str:
+    """The text that the site file has there; '' where it is none."""
+    found = _at(raw, path)
+    return found if isinstance(found, str) else ""
+
+
+def _at(raw: Json, path: Any) -> Json:
     for part in path:
         try:
             raw = raw[part]
         except (KeyError, IndexError, TypeError):
-            return ""
+            return None
+    return raw
+
+
+def _found(raw: Json, path: Any) -> str:
+    raw = _at(raw, path)
+    if raw is None:
+        return ""
     try:
         return f", found {raw!r}"[:120]
     except ValueError:

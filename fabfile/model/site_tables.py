@@ -52,11 +52,20 @@ class _Form:
         return text
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+Name = Annotated[
+    str,
+    _Form(
+        r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a name: letters, digits, and - _ . inside, at most 63"
+    ),
+]
 """A pool, a cephx client, a section, a unit: letters, digits, and - _ . inside."""
-Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,252}$")]
-Uuid = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")]
-PlainText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=1000)]
+Address = Annotated[str, _Form(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,252}", "a host's name or address")]
+Uuid = Annotated[
+    str, _Form(r"[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}", "a UUID, 8-4-4-4-12 digits")
+]
+PlainText = Annotated[
+    str, Field(max_length=1000), _Form(r"[^\x00-\x1f\x7f]*", "one line of plain text")
+]
 UserName = Annotated[
     str,
     _Form(

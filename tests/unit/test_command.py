@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
-from invoke import Exit
+from invoke import Exit, MockContext
 
+import fabfile
 from fabfile import command
 from fabfile.core.contract import BadInput
 from fabfile.core.site_file import PROJECT
@@ -101,3 +102,52 @@ def test_what_is_read_keeps_its_exit_code():
     argv = [sys.executable, "-c", LONG, "3"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=PROJECT)
     assert done.returncode == 3 and done.stdout.endswith("99999\n")
+
+
+def flags_of(name):
+    return {flag.name for flag in fabfile.namespace()[name].get_arguments()}
+
+
+def tasks_with(flag):
+    return {name for name in fabfile.namespace().task_names if flag in flags_of(name)}
+
+
+def test_check_is_understood_as_dry_run_wherever_it_is():
+    assert tasks_with("dry_run") == tasks_with("check") >= {"integrate", "undo", "ceph.pools"}
+
+
+@pytest.mark.parametrize("given", [{"check": True}, {"dry_run": True}, {}])
+def test_both_words_ask_for_the_same(monkeypatch, given):
+    seen = []
+    monkeypatch.setattr(command, "guarded", lambda action: action())
+
+    @command.command(flags=("check", "site"))
+    def look(context, options):
+        """Looks."""
+        seen.append((options.check, options.site))
+        return 0
+
+    look(MockContext(), **{"check": False, "dry_run": False, "site": "s", **given})
+    assert seen == [(bool(given), "s")]
+
+
+ONE_NAME = {
+    "dry": "check",
+    "simulate": "check",
+    "force": "yes",
+    "assume_yes": "yes",
+    "output": "out",
+    "parallel": "forks",
+    "batch": "serial",
+    "config": "site",
+}
+"""{how another tool calls it: how it is called here}"""
+
+
+def test_an_option_has_one_name_everywhere():
+    found = set().union(*map(flags_of, fabfile.namespace().task_names))
+    assert found & set(ONE_NAME) == set()
+
+
+def test_inv_alone_says_what_to_do_now():
+    assert fabfile.namespace().default == "now"

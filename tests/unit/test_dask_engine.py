@@ -17,7 +17,7 @@ TABLE = {"scheduler": "tls://127.0.0.1:8786", "ca": "/x/ca", "cert": "/x/cert", 
 
 def test_without_the_package_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(BadInput, match="dask.distributed is missing: `make dask`"):
+    with pytest.raises(BadInput, match="dask.distributed is missing; `make dask`"):
         dask_engine.Dask(SimpleNamespace(**TABLE))
 
 

@@ -50,6 +50,8 @@ LOOKS_ONLY = {
     "hosts.check",
     "backup.list",
     "history",
+    "config",
+    "now",
     "ceph.request",
     "show",
 }

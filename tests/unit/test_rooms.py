@@ -137,7 +137,11 @@ MAY_IMPORT = {
         "fabfile.audit",
         "fabfile.doctor",
     ),
-    "flow": ("fabfile.context", *(f"fabfile.{room}" for room in ROOMS if room != "workers")),
+    "flow": (
+        "fabfile.context",
+        "fabfile.version",
+        *(f"fabfile.{room}" for room in ROOMS if room != "workers"),
+    ),
     "workers": ("fabfile.core", "fabfile.model", "fabfile.flow"),
 }
 """{room: what of the house it may import beside itself}: the walls."""

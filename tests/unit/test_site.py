@@ -197,13 +197,13 @@ def test_addresses(address):
     ],
 )
 def test_plain_text_is_one_line(more):
-    assert "expected to match" in said(**more)
+    assert "expected to be one line of plain text" in said(**more)
 
 
 @pytest.mark.parametrize("text", ["", "x", "6238f9e6-0382-4cef-a3f3-795a22ddc50", "{}", "a\n"])
 def test_a_uuid_is_a_uuid(text):
     clients = {"volumes": {"rwx": ["volumes"], "secret_uuid": text}, "images": {"rwx": ["images"]}}
-    assert "clients.volumes.secret_uuid: expected to match" in said(clients=clients)
+    assert "clients.volumes.secret_uuid: expected to be a UUID" in said(clients=clients)
 
 
 CLIENTS = {"volumes": {"rwx": ["volumes"]}, "images": {"rwx": ["images"]}}
@@ -365,3 +365,20 @@ def test_a_number_of_thousands_of_digits(tmp_path, number):
 def test_a_user_without_a_home_is_named():
     with pytest.raises(BadInput, match="--site: ~nobody-here/x: ~nobody-here has no home"):
         site_file.locate("~nobody-here/x")
+
+
+def test_what_is_not_filled_in_yet_is_said_so():
+    text = said(
+        name="<my-cloud>",
+        hosts={"<ceph01>": {"roles": ["ceph"], "address": "<192.0.2.31>"}},
+        ssh={"sudo_password_command": "<words>"},
+    )
+    keys = ("name", "hosts.<ceph01>", "hosts.<ceph01>.address", "ssh.sudo_password_command")
+    for key in keys:
+        assert f"site.toml: {key}: fill this in: it is as the start has it" in text
+    assert len(text.splitlines()) == len(keys)
+
+
+@pytest.mark.parametrize("name", ["<", "<>", "a<b>", "<a>b", "<a><b>", ""])
+def test_what_only_looks_so_is_a_fault_as_any(name):
+    assert "site.toml: name: expected to be a name" in said(name=name)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from fabfile.report import document as documents
 from fabfile.report.junit import junit
 from fabfile.report.metrics import metrics
 from fabfile.report.shapes import Document, Run
+from fabfile.version import __version__
 
 MOST_RUNS, MOST_WITH_STEPS = 60, 10
 """Runs that are told, and those of them whose plans are."""
@@ -68,7 +68,7 @@ def look(session: Session) -> Document:
         **documents.document(session.site, seen, found, rows, plan, session.options.words_of_site),
         "made": time.time(),
         "by": journal.who(),
-        "version": _version(),
+        "version": __version__,
         "file": str(session.path),
         "runs": runs(session.site.name),
     }
@@ -129,11 +129,3 @@ def _metric_file(prom: str) -> Path:
         )
     atomic_write.made("--prom", path.parent, 0o755)  # the exporter, another user, reads there
     return path
-
-
-def _version() -> str:
-    """Ours: as it is installed, or as the project's own file says."""
-    try:
-        return metadata.version("stackrbd")
-    except metadata.PackageNotFoundError:
-        return str(site_file.load(site_file.PROJECT / "pyproject.toml")["project"]["version"])

@@ -1,0 +1,82 @@
+"""`inv` alone: what to do now, from what is known here."""
+
+import json
+
+import pytest
+
+from fabfile.core import journal, site_file
+from fabfile.flow.inspect import now
+from fabfile.flow.session import Options
+from tests.unit.test_site_schema import SITE
+
+
+def run(task, outcome="done", name="r1"):
+    return {"run": name, "site": "s", "task": task, "outcome": outcome, "changes": 1}
+
+
+@pytest.mark.parametrize(
+    "runs, expected",
+    [
+        ([], ["hosts.trust", "hosts.check", "plan", "integrate"]),
+        ([run("integrate")], ["verify", "doctor", "report"]),
+        ([run("apply")], ["verify", "doctor", "report"]),
+        ([run("verify"), run("integrate")], ["doctor", "report"]),
+        ([run("integrate"), run("verify"), run("integrate")], ["verify", "doctor", "report"]),
+        ([run("backup.create"), run("integrate")], ["verify", "doctor", "report"]),
+        ([run("ceph.pools"), run("integrate")], ["services.restart", "plan"]),
+        ([run("undo"), run("integrate")], ["plan"]),
+        ([run("verify")], ["plan"]),
+        ([run("integrate", "failed")], ["show --run r1", "doctor", "integrate"]),
+        ([run("integrate", "unknown")], ["show --run r1", "doctor", "integrate"]),
+        ([run("verify", "unproved"), run("integrate")], ["show --run r1", "doctor", "verify"]),
+        ([run("apply", "not ended")], ["show --run r1", "doctor", "plan"]),
+        ([run("undo", "interrupted")], ["show --run r1", "doctor", "plan"]),
+        ([run("backup.restore", "failed")], ["show --run r1", "doctor", "plan"]),
+    ],
+    ids=str,
+)
+def test_what_is_next_follows_from_the_runs(runs, expected):
+    said, found = now.after(runs)
+    assert [one.run for one in found] == [f"inv {words}" for words in expected]
+    assert all(one.why for one in found)
+    assert not runs or (runs[0]["task"] in said and runs[0]["outcome"] in said)
+
+
+@pytest.fixture
+def shown(tmp_path, monkeypatch, capsys):
+    """A function that runs it on a site file's text, and gives back what it prints."""
+    monkeypatch.setattr(journal, "folder", lambda: tmp_path / "runs")
+
+    def show(text, **options):
+        path = tmp_path / "site.toml"
+        if text is not None:
+            path.write_text(text)
+            path.chmod(0o600)
+        assert now.show(Options(site=str(path), **options)) == 0
+        return capsys.readouterr().out
+
+    return show
+
+
+def test_without_a_site_file_it_is_made(shown):
+    said = shown(None)
+    assert "there is no site file." in said
+    assert "inv init --cloud NAME --ceph HOST  or: describe a cloud that runs" in said
+
+
+def test_faults_are_told_first_and_not_all_of_them(shown):
+    said = shown((site_file.CONFIG / "start.toml").read_text())
+    assert said.count("fill this in") == 5 and "and 1 more" in said
+
+
+def test_the_commands_name_the_site_file(shown):
+    said = shown(SITE)
+    assert "no run is recorded here." in said
+    assert " plan --site /" in said and "integrate --site /" in said
+    assert "backup.key" not in said
+    assert "backup.key" in shown(SITE.replace('"glance",', '"glance", "database",'))
+
+
+def test_as_json(shown):
+    told = json.loads(shown(SITE, json=True).splitlines()[-1])
+    assert [one["run"].split()[1] for one in told["next"]][-1] == "integrate"
