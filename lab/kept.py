@@ -81,7 +81,8 @@ def make(topology: Topology) -> None:
     secret = Passwords()
     _start(topology, secret)
     readiness.wait_for_ssh(list(topology.hosts))
-    ceph.bootstrap(topology)
+    for cluster in topology.clusters:
+        ceph.bootstrap(cluster)
     openstack_bootstrap.bootstrap(topology, secret, part / _CLOUDS_YAML)
     say("stopping all hosts cleanly, to keep what was made")
     names = [host.name for host in topology.hosts]

@@ -39,13 +39,17 @@ ONCE = (
 
 @dataclass(frozen=True)
 class LabHost:
-    """One host: its name, its address, its image's generation and kind, and what it runs."""
+    """One host: its name, its address, its image's generation and kind, and what it runs.
+
+    cluster: of a Ceph host, which cluster it is of; '' is the cloud's first one.
+    """
 
     name: str
     address: str
     image: str
     runs: tuple[str, ...]
     generation: Generation
+    cluster: str = ""
 
     @property
     def units(self) -> list[str]:
@@ -82,6 +86,16 @@ class Topology:
                 return host
         names = ", ".join(host.name for host in self.hosts)
         raise LabError(f"no host {name!r} in topology {self.name}: it has {names}")
+
+    @property
+    def clusters(self) -> "tuple[Topology, ...]":
+        """Of each Ceph cluster, in the file's order: the same with its own hosts alone."""
+        ceph = [host for host in self.hosts if host.image == "ceph"]
+        names = dict.fromkeys(host.cluster for host in ceph)
+        return tuple(
+            replace(self, hosts=tuple(host for host in ceph if host.cluster == name))
+            for name in names
+        )
 
     @property
     def generations(self) -> str:
@@ -146,7 +160,14 @@ class _Chosen:
 
 def _topology(data: dict[str, Any], text: str, chosen: _Chosen) -> Topology:
     hosts = tuple(
-        LabHost(name, item["address"], item["image"], tuple(item["runs"]), chosen.of(item["image"]))
+        LabHost(
+            name,
+            item["address"],
+            item["image"],
+            tuple(item["runs"]),
+            chosen.of(item["image"]),
+            item.get("cluster", ""),
+        )
         for name, item in data["hosts"].items()
     )
     network, ceph = data["network"], data["ceph"]
@@ -174,10 +195,16 @@ def _check(path: Path, topology: Topology) -> None:
             if service not in SERVICES[host.image]:
                 known = ", ".join(SERVICES[host.image])
                 raise LabError(f"{where}.runs: {service!r}: expected some of {known}")
+        if host.cluster and host.image != "ceph":
+            raise LabError(f"{where}.cluster: {host.cluster!r}: expected on Ceph hosts alone")
     for service in ONCE:
         if len(topology.running(service)) != 1:
             found = len(topology.running(service))
             raise LabError(f"{path}: {service} on {found} hosts, expected exactly 1")
-    for service in ("ceph-mon", "ceph-mgr", "ceph-osd", "nova-compute"):
-        if not topology.running(service):
-            raise LabError(f"{path}: {service}: expected at least one host")
+    if not topology.running("nova-compute"):
+        raise LabError(f"{path}: nova-compute: expected at least one host")
+    for part in topology.clusters or (topology,):
+        for service in ("ceph-mon", "ceph-mgr", "ceph-osd"):
+            if not part.running(service):
+                of = f" of the cluster {name!r}" if (name := part.hosts[0].cluster) else ""
+                raise LabError(f"{path}: {service}: expected at least one host{of}")
