@@ -125,7 +125,8 @@ class ServiceConfig:
                 found += volume_backups.notes(site, facts, change.host)
             if ["DEFAULT", _DEFAULT_TYPE] in [edit[:2] for edit in change.args["edits"]]:
                 found.append(_new_default(site, facts, change))
-            if ["DEFAULT", "enabled_backends"] in [edit[:2] for edit in change.args["edits"]]:
+            new = ["DEFAULT", "enabled_backends"] in [edit[:2] for edit in change.args["edits"]]
+            if new and self.name == CINDER_VOLUME.key:
                 found += _unbound(site, facts, change.host)
             zones = [v for _, k, v in change.args["edits"] if k == "backend_availability_zone"]
             if zones:

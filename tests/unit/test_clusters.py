@@ -220,6 +220,21 @@ def test_options_lead_each_section_to_its_cluster():
     assert glance["rbd", "rbd_store_ceph_conf"] == "/etc/ceph/ceph.conf"
 
 
+LVM = [("DEFAULT", "enabled_backends", "lvm"), ("lvm", "volume_driver", "some.Lvm")]
+
+
+def test_a_note_is_said_once():
+    """Of Glance's file enabled_backends is another option than of Cinder's, and says no backend."""
+    seen = nothing()
+    seen["ctl"]["cinder.conf"] = conf(*LVM)
+    facts = Facts(seen, secret_uuid.resolve(two(), Facts(seen)), ZED)
+    changes, said = planned(two(), seen), []
+    for resource in chain.RESOURCES:
+        said += resource.notes(two(), facts, changes)
+    assert any("may be put on rbd, west" in note for note in said)
+    assert len(said) == len(set(said))
+
+
 # What is there
 
 
