@@ -7,7 +7,7 @@ says itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fabfile.adopt.forms import fits
@@ -52,10 +52,10 @@ class Chosen:
         """The names of those that are said to be for that."""
         return [one.name for one in self.candidates if role in one.roles]
 
-    def with_ceph(self, name: str) -> Chosen:
-        """The same, where it turned out that this one is Ceph's."""
+    def with_ceph(self, names: Collection[str]) -> Chosen:
+        """The same, where it turned out that these are Ceph's."""
         found = (
-            replace(one, roles=("ceph", *one.roles)) if one.name == name else one
+            replace(one, roles=("ceph", *one.roles)) if one.name in names else one
             for one in self.candidates
         )
         return replace(self, candidates=tuple(found))

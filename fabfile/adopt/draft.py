@@ -8,26 +8,27 @@ is described as it is.  No name gets in that has not the form that the site file
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from fabfile.adopt import found, look
+from fabfile.adopt import clusters, found, look
 from fabfile.adopt.candidates import Candidate, Chosen
+from fabfile.adopt.clusters import At, Used, table_of
 from fabfile.adopt.forms import fits
-from fabfile.adopt.found import CINDER, GLANCE, NOVA, OnHost, Place
-from fabfile.core.contract import Facts, Json, Seen
+from fabfile.adopt.found import BACKUP, CINDER, GLANCE, NOVA, OnHost, Place
+from fabfile.core.contract import Facts, Failed, Json, Seen, Stop
 from fabfile.doctor.observation import calm
 from fabfile.model import releases, site_tables
+from fabfile.model.deployment import OWN
+from fabfile.model.platforms import librados_name
+from fabfile.model.services import Service
 from fabfile.model.site import Site
-from fabfile.resources import cluster, secret_uuid
+from fabfile.resources import secret_uuid
+from fabfile.resources.cluster import Cluster
 from fabfile.resources.glance_stores import RBD
 from fabfile.resources.in_force import same
-from fabfile.resources.pool_settings import NAUTILUS, SETTINGS, Setting
-from fabfile.resources.pools import is_erasure_coded
 from fabfile.resources.volume_hosts import BOUND
 from fabfile.resources.volume_storage import options_of, own_name
 
-At = tuple[str, ...]
-"""A key of the site file, as the names of its tables and its own."""
 _UP = ("active", "activating", "reloading")
 _ADMIN = "admin"
 _ZONES = "RESKEY:availability_zones"
@@ -89,31 +90,91 @@ class _Drafting:
     def __init__(self, heard: Heard, site: Site) -> None:
         self._heard, self._site = heard, site
         self._facts = calm(site, Facts(heard.answers))
-        self._cluster = cluster.seen(site, self._facts)
-        self._rules = {rule.id: rule.name for rule in cluster.crush_rules(site, self._facts)}
+        first = clusters.asked(site, heard.answers, site.admin.name, ())
+        self._used = {OWN: first}
+        self._unused: list[Used] = []
         self._remarks: list[Remark] = []
         self._roles: dict[str, list[str]] = {}
         self._left: dict[str, tuple[Json, str]] = {}
         self._lost: set[str] = set()
         self._on: dict[str, dict[str, OnHost]] = {}
-        self._clients: dict[str, dict[str, Json]] = {}
-        self._pools: dict[str, None] = {}
         self._raw: dict[str, Json] = dict(heard.head)
+
+    def _clusters(self) -> None:
+        """The clusters beside the first one; one that could not be asked is not described."""
+        first = self._used[OWN].cluster
+        others = look.first_of_others(self._site, self._heard.answers, first)
+        for name, hosts in others.items():
+            try:
+                if missing := self._unanswered(name):
+                    raise Failed(missing)
+                self._unused.append(clusters.asked(self._site, self._heard.answers, name, hosts))
+            except Stop as stop:
+                self._without("ceph", hosts, f"its cluster could not be asked: {stop}")
+
+    def _unanswered(self, host: str) -> str:
+        """Why a host does not answer for its cluster; '' where it does."""
+        names = [read.id for read in look.of_the_cluster(self._site)]
+        missing = [name for name in names if name not in self._heard.answers[host]]
+        whys = [self._heard.errors.get((host, name), f"{name}: no answer") for name in missing]
+        return next(iter(whys), "")
+
+    def _without_use(self) -> None:
+        for one in self._unused:
+            why = f"no service that is described uses its cluster ({one.cluster.fsid.lower()})"
+            self._without("ceph", one.hosts, why)
+
+    def _of_clusters(self, host: str, service: Service) -> OnHost:
+        """What a service of a host has, each of its cluster; of an unknown one it is another's."""
+        seen = self._heard.answers[host]
+        has = found.of(seen, service)
+        kept, others = [], list(has.others)
+        for one in has.places:
+            label = self._label(seen, one.conf)
+            if label:
+                kept.append(replace(one, label=label))
+                continue
+            others.append(one.name[:60])
+            fsid = found.fsid(found.conf_text(seen, one.conf)) or "no fsid"
+            text = (
+                f"{host}: [{one.name[:60]}] is of a cluster ({fsid[:40]}) of which no host with "
+                "an administrator's keyring is known, and is left out: name one by --ceph"
+            )
+            self._remark((service.key.partition(".")[0],), text)
+        return replace(has, places=tuple(kept), others=tuple(others))
+
+    def _label(self, seen: Seen, conf: str) -> str:
+        """The cluster to which a ceph.conf of a host leads; '' where none is known."""
+        text = found.conf_text(seen, conf)
+        for label, used in self._used.items():
+            if look.is_of(text, used.cluster):
+                return label
+        for one in self._unused:
+            if look.is_of(text, one.cluster):
+                label = librados_name(conf)
+                if not fits(site_tables.Name, label) or label in self._used:
+                    label = one.hosts[0]
+                self._unused.remove(one)
+                self._used[label] = one
+                return label
+        return ""
 
     def draft(self) -> Draft:
         self._machines()
         self._not_looked_at()
+        self._clusters()
         for service in found.SERVICES:
             self._on[service.key] = {
-                host: found.of(self._heard.answers[host], service)
-                for host in self._with(service.role)
+                host: self._of_clusters(host, service) for host in self._with(service.role)
             }
+        self._without_use()
         self._shared_names()
-        self._raw["fsid"] = self._cluster.fsid.lower()
+        self._raw["fsid"] = self._used[OWN].cluster.fsid.lower()
         self._release()
         stores = self._alike(GLANCE, {h: one.places for h, one in self._on[GLANCE].items()})
         backends = self._alike(CINDER, {h: one.places for h, one in self._on[CINDER].items()})
         disks = self._alike(NOVA, {h: one.places for h, one in self._on[NOVA].items()})
+        backups = self._backups()
         if not self._with("cinder"):
             backends = ()
         self._in_default()
@@ -121,12 +182,13 @@ class _Drafting:
             role in self._roles_there() and not places
             for role, places in (("glance", stores), ("cinder", backends))
         )
-        self._keyrings_apart(stores, backends, disks)
+        self._keyrings_apart(stores, (*backends, *backups), disks)
         self._without_volumes(backends)
         self._cinder(backends, (*stores, *disks))
+        self._backed_up(backups)
         self._glance(stores, (*backends, *disks))
         self._nova(disks)
-        self._conf((*stores, *backends, *disks))
+        self._conf((*stores, *backends, *backups, *disks))
         self._secrets()
         self._tables()
         return Draft(self._raw, tuple(self._remarks), self._left, connected)
@@ -279,22 +341,24 @@ class _Drafting:
         self, stores: Sequence[Place], backends: Sequence[Place], disks: Sequence[Place]
     ) -> None:
         """Leaves out whose keyring on a host would be another service's too."""
-        mine = {one.client for one in backends}
+        mine = {(one.label, one.client) for one in backends}
         for role, places in (("glance", stores), ("compute", disks)):
-            shared = sorted({one.client for one in places} & mine)
+            shared = sorted({(one.label, one.client) for one in places} & mine)
             hosts = [h for h in self._with(role) if "cinder" in self._roles[h]] if shared else []
             if hosts:
                 why = (
-                    f"client.{shared[0]} serves cinder there too, and a keyring is for one "
+                    f"client.{shared[0][1]} serves cinder there too, and a keyring is for one "
                     f"service alone: give {role} a client of its own, and add the role"
                 )
                 self._without(role, hosts, why)
-        both = {one.client for one in stores} & {one.client for one in disks}
+        images = {(one.label, one.client) for one in stores}
+        both = images & {(one.label, one.client) for one in disks}
         hosts = [h for h in self._with("compute") if "glance" in self._roles[h]] if both else []
-        self._without("compute", hosts, f"client.{min(both, default='')} serves glance there too")
-        for client in sorted({one.client for one in stores} & mine):
+        for _, client in sorted(both)[:1]:
+            self._without("compute", hosts, f"client.{client} serves glance there too")
+        for label, client in sorted(images & mine):
             text = f"{client} serves both glance and cinder: whoever has its key may do both"
-            self._remark(("clients", client), text)
+            self._remark((*table_of(label), "clients", client), text)
 
     def _without_volumes(self, backends: Sequence[Place]) -> None:
         """Computes hold secrets for Cinder's clients: without a word of these, nothing is right."""
@@ -318,8 +382,7 @@ class _Drafting:
                 )
         table: dict[str, Json] = {"stores": {}}
         for one in stores:
-            self._uses(one)
-            table["stores"][one.name] = {"pool": one.pool, "client": one.client}
+            table["stores"][one.name] = self._uses(one)
         hosts = [self._on[GLANCE][h] for h in self._with("glance")]
         for has in hosts[:1]:
             names = [one.name for one in stores]
@@ -337,7 +400,7 @@ class _Drafting:
     def _stand_in(self, at: At, one: Place) -> Place:
         """For a service without a host here: what is there already, so that nothing is made."""
         self._remark(at, "no host of it is described: this stands in for it", False)
-        return Place(RBD, one.pool, one.client, uuid=one.uuid)
+        return Place(RBD, one.pool, one.client, uuid=one.uuid, label=one.label)
 
     def _cinder(self, backends: Sequence[Place], others: Sequence[Place]) -> None:
         there = bool(backends)
@@ -351,8 +414,7 @@ class _Drafting:
         table: dict[str, Json] = {"backends": {}}
         types: dict[str, None] = {}
         for one in backends:
-            self._uses(one)
-            made: dict[str, Json] = {"pool": one.pool, "client": one.client}
+            made = self._uses(one)
             at = ("cinder", "backends", one.name)
             if fits(site_tables.Address, one.backend_host):
                 made["backend_host"] = one.backend_host
@@ -366,6 +428,29 @@ class _Drafting:
         self._default_type(table, list(types))
         self._others(table)
         self._raw["cinder"] = table
+
+    def _backups(self) -> tuple[Place, ...]:
+        """Where cinder-backup writes; of another driver nothing is said, and it stays."""
+        role = _ROLE_OF[BACKUP]
+        for host, has in self._on[BACKUP].items():
+            if not has.places:
+                text = f"{host}: backups of volumes go on as they do: {', '.join(has.others)}"
+                self._remark(("cinder",), text, False)
+                self._roles[host].remove(role)
+                if not self._roles[host]:
+                    del self._roles[host]
+        return self._alike(
+            BACKUP, {h: has.places for h, has in self._on[BACKUP].items() if has.places}
+        )
+
+    def _backed_up(self, backups: Sequence[Place]) -> None:
+        """[cinder.backup]; its hosts are those of Cinder where nobody says which."""
+        role = _ROLE_OF[BACKUP]
+        for one in backups if self._with(role) else ():
+            self._raw["cinder"]["backup"] = self._uses(one)
+        if self._with(role) == self._with("cinder"):
+            for host in self._with(role):
+                self._roles[host].remove(role)
 
     def _others(self, table: Json) -> None:
         for host in self._with("cinder")[:1]:
@@ -469,21 +554,25 @@ class _Drafting:
         if not disks:
             return
         (one,) = disks
-        self._uses(one)
-        self._raw["nova"] = {"ephemeral": True, "client": one.client, "pool": one.pool}
+        self._raw["nova"] = {"ephemeral": True, **self._uses(one)}
 
-    def _uses(self, one: Place) -> None:
-        self._pools[one.pool] = None
-        self._clients.setdefault(one.client, {})
+    def _uses(self, one: Place) -> dict[str, Json]:
+        """What the site file says of who uses which pool of which cluster."""
+        used = self._used[one.label]
+        used.pools[one.pool] = None
+        used.clients.setdefault(one.client, {})
+        of = {"cluster": one.label} if one.label != OWN else {}
+        return {"pool": one.pool, "client": one.client, **of}
 
     def _data_pool(self, one: Place, made: dict[str, Json]) -> None:
         """Where it keeps data: its own key, or the pools that its client writes."""
         if not fits(site_tables.Name, one.data_pool):
             self._remark(("cinder", "backends", one.name), "its data pool has an odd name")
             return
-        self._pools[one.data_pool] = None
+        used = self._used[one.label]
+        used.pools[one.data_pool] = None
         if any("ceph" in self._roles[host] for host in self._with("cinder")):
-            rwx = self._clients[one.client].setdefault("rwx", [])
+            rwx = used.clients[one.client].setdefault("rwx", [])
             rwx += [pool for pool in (one.pool, one.data_pool) if pool not in rwx]
         else:
             made["data_pool"] = one.data_pool
@@ -492,13 +581,19 @@ class _Drafting:
 
     def _conf(self, places: Iterable[Place]) -> None:
         usual = self._site.platform_of(self._site.admin).ceph["conf"]
-        confs = sorted({one.conf or usual for one in places})
-        if len(confs) == 1 and confs[0] != usual and fits(site_tables.HostPath, confs[0]):
-            self._raw["platform_changes"] = {"ceph": {"conf": confs[0]}}
-        elif len(confs) > 1:
-            self._remark((), f"services name several ceph.conf: {', '.join(confs)}")
-        for name in sorted({one.cluster for one in places} - {"", self._site.cluster.name}):
-            self._remark((), f"rbd_cluster_name = {name}: it is refused; see docs/own-cloud.md")
+        for one in places:
+            self._used[one.label].confs[one.conf or usual] = None
+            if one.cluster not in ("", librados_name(one.conf or usual)):
+                text = f"rbd_cluster_name = {one.cluster}: it is refused; see docs/own-cloud.md"
+                self._remark(table_of(one.label), text)
+        for label, used in self._used.items():
+            confs = sorted(used.confs)
+            if len(confs) > 1:
+                which = "" if label == OWN else f" of the cluster {label}"
+                self._remark((), f"services name several ceph.conf{which}: {', '.join(confs)}")
+            moved = [conf for conf in confs if conf != usual and fits(site_tables.HostPath, conf)]
+            if label == OWN and len(confs) == 1 and moved:
+                self._raw["platform_changes"] = {"ceph": {"conf": moved[0]}}
 
     def _release(self) -> None:
         by_release = releases.of_packages(self._facts, self._heard.tables)
@@ -516,38 +611,44 @@ class _Drafting:
     def _secrets(self) -> None:
         """The UUID under which each client's key is in use, and computes that have another."""
         taken: dict[str, str] = {}
-        for client, table in self._clients.items():
-            held = self._held(client)
-            named = [*self._named(client), *(u for uuids in held.values() for u in uuids)]
+        for label, used in self._used.items():
+            self._secrets_of(label, used, taken)
+
+    def _secrets_of(self, label: str, used: Used, taken: dict[str, str]) -> None:
+        for client, table in used.clients.items():
+            at = (*table_of(label), "clients", client)
+            held = self._held(used.cluster, client)
+            mine = self._named(label, client)
+            named = [*mine, *(u for uuids in held.values() for u in uuids)]
             uuid = named[0] if named else ""
             if not uuid:
                 continue
             if other := taken.get(uuid):
                 text = f"its secret's UUID {uuid} is that of {other} too, and each wants its own"
-                self._remark(("clients", client), text)
+                self._remark(at, text)
                 continue
             taken[uuid] = client
             table["secret_uuid"] = uuid
-            for one in dict.fromkeys(self._named(client)):
+            for one in dict.fromkeys(mine):
                 if one != uuid:
-                    self._remark(("clients", client), f"cinder.conf or nova.conf has {one} too")
+                    self._remark(at, f"cinder.conf or nova.conf has {one} too")
             for host in self._with("compute"):
                 if (uuids := held.get(host, [])) and uuid not in uuids:
                     text = f"{host} has its key under {', '.join(uuids)}, and not under {uuid}"
-                    self._remark(("clients", client), text)
+                    self._remark(at, text)
 
-    def _named(self, client: str) -> list[str]:
+    def _named(self, label: str, client: str) -> list[str]:
         """The UUIDs by which services name a client's secret, Cinder's first."""
         uuids = []
         for key in (CINDER, NOVA):
             for has in self._on[key].values():
-                there = [*has.places, has.in_default]
-                uuids += [p.uuid for p in there if isinstance(p, Place) and p.client == client]
+                there = [p for p in (*has.places, has.in_default) if isinstance(p, Place)]
+                uuids += [p.uuid for p in there if (p.label, p.client) == (label, client)]
         return [uuid for uuid in uuids if fits(site_tables.Uuid, uuid)]
 
-    def _held(self, client: str) -> dict[str, list[str]]:
+    def _held(self, one: Cluster, client: str) -> dict[str, list[str]]:
         """{compute: the UUIDs under which its libvirt has this cluster's key of the client}."""
-        key = self._cluster.users.get(f"client.{client}", {}).get("key")
+        key = one.users.get(f"client.{client}", {}).get("key")
         held: dict[str, list[str]] = {}
         for host in self._with("compute"):
             for uuid, answers in (self._heard.answers[host].get(secret_uuid.SECRETS) or {}).items():
@@ -563,16 +664,29 @@ class _Drafting:
         return held
 
     def _tables(self) -> None:
-        for client in self._clients:
-            if f"client.{client}" not in self._cluster.users:
-                text = "the cluster has no such user yet"
-                self._remark(("clients", client), text, False)
-        self._raw["clients"] = self._clients
-        self._raw["pools"] = {name: self._pool(name) for name in self._pools}
+        for label, used in self._used.items():
+            for client in used.clients:
+                if f"client.{client}" not in used.cluster.users:
+                    text = "the cluster has no such user yet"
+                    self._remark((*table_of(label), "clients", client), text, False)
+            table: dict[str, Json] = {
+                "pools": {name: self._pool(label, used, name) for name in used.pools},
+                "clients": used.clients,
+            }
+            if label == OWN:
+                self._raw |= table
+            else:
+                said = {"fsid": used.cluster.fsid.lower(), **self._own_conf(label, used), **table}
+                self._raw.setdefault("clusters", {})[label] = said
+        cluster_of = {
+            host: label for label, used in self._used.items() for host in used.hosts if label != OWN
+        }
         hosts = {}
         for one in self._heard.chosen.candidates:
             if roles := self._roles.get(one.name):
-                table: dict[str, Json] = {"roles": [r for r in site_tables.ROLES if r in roles]}
+                table = {"roles": [r for r in site_tables.ROLES if r in roles]}
+                if "ceph" in roles and one.name in cluster_of:
+                    table["cluster"] = cluster_of[one.name]
                 for key in ("address", "user", "port"):
                     if (value := getattr(one, key)) is not None:
                         table[key] = value
@@ -582,49 +696,23 @@ class _Drafting:
             if not self._with(role):
                 self._remark(("hosts",), f"no host with the role {role!r} was found")
 
-    def _pool(self, name: str) -> dict[str, Json]:
-        pool = self._cluster.pools.get(name)
-        if pool is None:
-            self._remark(("pools", name), "it is not there yet", False)
-            return {}
-        if is_erasure_coded(pool):
-            self._remark(("pools", name), "erasure-coded: what it is like is left as it is", False)
-            return {}
-        table: dict[str, Json] = {}
-        for setting in SETTINGS:
-            key, value = self._setting(setting, pool)
-            if key and fits(site_tables.Pool, {key: value}):
-                table[key] = value
-        if table.get("min_size", 0) > table.get("size", 0):
-            table.pop("min_size", None)
+    def _own_conf(self, label: str, used: Used) -> dict[str, Json]:
+        """Its ceph.conf on the hosts that use it, where that is not called by its label."""
+        folder = self._site.platform_of(self._site.admin).ceph["folder"]
+        confs = [conf for conf in used.confs if fits(site_tables.HostPath, conf)]
+        return {"conf": confs[0]} if confs and confs[0] != f"{folder}/{label}.conf" else {}
+
+    def _pool(self, label: str, used: Used, name: str) -> dict[str, Json]:
+        table, text = used.pool(name)
+        if text:
+            self._remark((*table_of(label), "pools", name), text, False)
         return table
-
-    def _setting(self, setting: Setting, pool: Mapping[str, Json]) -> tuple[str, Json]:
-        """(its key in the site file, '' for one that is left open; its value)."""
-        if setting.since > self._cluster.release:
-            return "", None
-        now = setting.now(pool)
-        key = _KEYS.get(setting.key, setting.key)
-        if key == "crush_rule":
-            return key, self._rules.get(pool.get("crush_rule", -1), "")
-        if key == "pg_num" and pool.get("pg_autoscale_mode") == "on":
-            return "", None
-        if now in ("0", "none", "unset") or (
-            key.startswith("pg_") and self._cluster.release < NAUTILUS
-        ):
-            return "", None
-        if key == "target_size_ratio":
-            return key, float(pool["options"][key])
-        return key, now if key in _TEXTS else int(now) if now.isdecimal() else ""
-
-
-_KEYS = {"max_bytes": "quota", "max_objects": "quota_objects"}
-_TEXTS = ("quota", "pg_autoscale_mode", "compression_mode", "compression_algorithm")
 
 
 def _signature(one: Place) -> tuple[str, ...]:
     """What has to be the same on all hosts of a service."""
-    return one.name, one.pool, one.client, one.conf, one.bound, one.cluster, one.data_pool
+    of = one.label, one.conf, one.cluster
+    return one.name, one.pool, one.client, *of, one.bound, one.data_pool
 
 
 def _unfit(one: Place, of_a_name: bool = True) -> str:

@@ -10,7 +10,8 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fabfile.adopt.draft import At, Draft, Remark
+from fabfile.adopt.clusters import At
+from fabfile.adopt.draft import Draft, Remark
 from fabfile.core.contract import CLOUD, BadInput, Change, Json
 from fabfile.doctor import pending_plan
 from fabfile.doctor.observation import Looked
@@ -37,11 +38,13 @@ def loadable(draft: Draft, tables: Tables) -> Draft:
     if not fault:
         return draft
     raw = copy.deepcopy(draft.raw)
-    for key in ("glance", "cinder", "nova", "pools", "clients", "platform_changes"):
+    for key in ("glance", "cinder", "nova", "pools", "clients", "clusters", "platform_changes"):
         raw.pop(key, None)
     admin = next(name for name, table in raw["hosts"].items() if "ceph" in table["roles"])
     gone = {name: (t, "its services could not be described") for name, t in raw["hosts"].items()}
-    hosts = {admin: {**raw["hosts"][admin], "roles": ["ceph"]}}
+    of_ceph = {**raw["hosts"][admin], "roles": ["ceph"]}
+    of_ceph.pop("cluster", None)
+    hosts = {admin: of_ceph}
     text = f"its services could not be described: {fault}"
     return Draft(
         {**raw, "hosts": hosts, "release": "auto"},
@@ -123,13 +126,23 @@ def _caps(draft: Draft, changes: Sequence[Change]) -> Draft:
     for change in changes:
         if change.kind == "user" and change.sign == "~":
             lines = [f"with manage = true: {line}" for line in change.diff]
-            draft = _with(draft, ("clients", change.subject, "manage"), False, lines)
+            at = (*_cluster(draft, change), "clients", change.subject, "manage")
+            draft = _with(draft, at, False, lines)
     return draft
 
 
 def _clones(draft: Draft, changes: Sequence[Change]) -> Draft:
-    texts = [f"without this: {c.sentence}" for c in changes if c.kind == clone_format.KIND]
-    return _with(draft, ("clone_v2",), False, texts) if texts else draft
+    for change in changes:
+        if change.kind == clone_format.KIND:
+            at = (*_cluster(draft, change), "clone_v2")
+            draft = _with(draft, at, False, [f"without this: {change.sentence}"])
+    return draft
+
+
+def _cluster(draft: Draft, change: Change) -> At:
+    """Where the tables are of the cluster on whose host something would change."""
+    label = draft.raw["hosts"].get(change.host, {}).get("cluster")
+    return ("clusters", label) if label else ()
 
 
 def _recommended(draft: Draft, changes: Sequence[Change]) -> Draft:

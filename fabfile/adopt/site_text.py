@@ -9,13 +9,18 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from fabfile.adopt.draft import At, Draft, Remark
+from fabfile.adopt.clusters import At
+from fabfile.adopt.draft import Draft, Remark
 from fabfile.adopt.forms import remark
 from fabfile.core.contract import INV, Json
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_FULL = ("glance.stores", "cinder.backends")
-"""Tables whose members have a table each; all other tables are written as lines, or in one."""
+_APART = (
+    *(("glance", "stores"), ("glance", "stores", "*")),
+    *(("cinder", "backends"), ("cinder", "backends", "*"), ("cinder", "backup")),
+    *(("clusters", "*"), ("clusters", "*", "pools"), ("clusters", "*", "clients")),
+)
+"""Inner tables that have a head of their own; all others are written as lines, or in one."""
 DOUBTFUL = "# Doubtful: "
 
 
@@ -55,6 +60,13 @@ def _comment(text: str) -> str:
     return f"# {line}" if line else "#"
 
 
+def _is_apart(at: At) -> bool:
+    return any(
+        len(at) == len(known) and all(k in ("*", name) for k, name in zip(known, at, strict=True))
+        for known in _APART
+    )
+
+
 class _Text:
     def __init__(self, draft: Draft) -> None:
         self._draft = draft
@@ -81,8 +93,7 @@ class _Text:
         yield from _LAST
 
     def _table(self, at: At, table: Mapping[str, Json]) -> Iterator[str]:
-        name = ".".join(at)
-        below = {n: t for n, t in table.items() if f"{name}.{n}" in _FULL}
+        below = {n: t for n, t in table.items() if _is_apart((*at, n))}
         plain = {n: v for n, v in table.items() if n not in below}
         if plain or not below or at in self._said:
             yield ""
@@ -90,12 +101,10 @@ class _Text:
             yield f"[{'.'.join(map(key, at))}]"
         for inner, one in plain.items():
             yield from self._pair((*at, inner), one)
-        if name == "hosts":
+        if at == ("hosts",):
             yield from self._left_out()
-        for inner, members in below.items():
-            yield from self._remarks((*at, inner))
-            for member, one in members.items():
-                yield from self._table((*at, inner, member), one)
+        for inner, one in below.items():
+            yield from self._table((*at, inner), one)
 
     def _pair(self, at: At, one: Json) -> Iterator[str]:
         yield from self._remarks(at)
@@ -124,6 +133,7 @@ _LAST = (
 """What nobody can find, for the operator to say."""
 _HEAD = ("name", "fsid", "release", "cloud", "clouds_yaml", "platform", "clone_v2", "recommended")
 _TABLES = (
-    *("ssh", "hosts", "pools", "clients", "glance", "cinder", "nova", "packages"),
+    *("ssh", "hosts", "pools", "clients", "clusters", "glance", "cinder", "nova"),
+    "packages",
     "platform_changes",
 )

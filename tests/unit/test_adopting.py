@@ -17,6 +17,7 @@ from fabfile.model import site as sites
 
 from . import adopted as a
 from . import clouds
+from . import test_adopt_clusters as two_clusters
 from .states import PLATFORMS
 
 
@@ -91,6 +92,18 @@ def test_two_trips_to_each_host_and_a_file_of_ones_own(run, tmp_path):
     assert [one.name for one in site.cinder.all] == [a.BACKEND]
     assert "Its plan was empty when it was written." in file.read_text()
     assert "written in " in shown and "inv plan --site new.toml" in shown
+
+
+@pytest.mark.parametrize("named", ["ceph01,west01", ""], ids=["named", "by their admin keyrings"])
+def test_a_second_cluster_costs_one_trip_to_its_host_and_where_its_conf_is(run, tmp_path, named):
+    (tmp_path / "hosts").write_text("[control]\nctl\nceph01\nwest01\n[compute]\nn1\nn2\n")
+    code, told, fleet, _ = run(two_clusters.seen(), ceph=named, inventory=str(tmp_path / "hosts"))
+    assert (code, told["changes"], told["refused"]) == (0, 0, [])
+    assert told["hosts"]["west01"] == {"roles": ["ceph"], "cluster": "west"}
+    first = 2 if named else 3
+    assert fleet.trips == {"ceph01": first, "west01": 3, "ctl": 3, "n1": 2, "n2": 2}
+    asked = [host for host, names in fleet.asked if "ceph.users" in names]
+    assert asked == ["ceph01", "west01", "ceph01"]
 
 
 def test_a_file_that_is_there_is_refused_before_anybody_is_asked(run, tmp_path):

@@ -161,7 +161,24 @@ def _look(session: Session, heard: Heard) -> tuple[Heard, Session]:
     if not known:
         heard, session = _find_admin(session, heard)
     _refuse_without_cluster(session, collected.errors)
-    return heard, session
+    return _look_further(session, heard), session
+
+
+def _look_further(session: Session, heard: Heard) -> Heard:
+    """With what is asked only where there are several clusters; what is not answered is said."""
+    asked = look.further(session.site, heard.answers)
+    if not asked:
+        return heard
+    collected = TimedCollector(asked)
+    faults = outcomes.unreached(session.dispatch(asked, collected))
+    errors = {
+        (name, read.id): faults[name] for name in faults for read in asked[session.site.host(name)]
+    }
+    answers = {
+        name: {**seen, **collected.values.get(name, {})} for name, seen in heard.answers.items()
+    }
+    told = {at: str(stop) for at, stop in {**errors, **collected.errors}.items()}
+    return replace(heard, answers=answers, errors={**heard.errors, **told})
 
 
 def _find_admin(session: Session, heard: Heard) -> tuple[Heard, Session]:
@@ -175,16 +192,17 @@ def _find_admin(session: Session, heard: Heard) -> tuple[Heard, Session]:
     if not holding:
         raise BadInput(_no_admin(heard))
     admin = holding[0]
-    raw = look.provisional(heard.chosen.with_ceph(admin.name), {})
+    chosen = heard.chosen.with_ceph(look.first_of_each(heard.answers, [h.name for h in holding]))
+    raw = look.provisional(chosen, {})
     mine = replace(session, site=sites.check(raw, "the hosts", site_file.platforms()))
-    answers = mine.ask({mine.site.admin: look.of_the_cluster(mine.site, mine.site.admin)})
+    answers = mine.ask({mine.site.admin: look.of_the_cluster(mine.site)})
     seen = {**heard.answers[admin.name], **answers[admin.name]}
-    chosen = heard.chosen.with_ceph(admin.name)
     return replace(heard, chosen=chosen, answers={**heard.answers, admin.name: seen}), mine
 
 
 def _no_admin(heard: Heard) -> str:
-    named = [one for seen in heard.answers.values() for one in found.monitors(seen)]
+    texts = [found.conf_text(seen, "") for seen in heard.answers.values()]
+    named = [one for text in texts for one in found.monitors(text)]
     known = f" (ceph.conf names monitors at {few(list(dict.fromkeys(named)))})" if named else ""
     return (
         "--ceph: expected a host with the cluster's admin keyring, found none among those that the "
