@@ -15,7 +15,7 @@ from fabfile.core.contract import Host, Json, Read
 from fabfile.core.shapes import LINE
 from fabfile.model.services import CINDER_BACKUP, CINDER_VOLUME
 from fabfile.model.site import Site
-from fabfile.resources import cluster, in_force, volume_storage
+from fabfile.resources import cluster, in_force, volume_backups, volume_storage
 
 _WITHOUT_PRODUCT = ("admin", "bootstrap-", "crash")
 """Ceph's own users, by the beginnings of their names."""
@@ -165,19 +165,18 @@ def _backups_are_ours(site: Site, answers: Mapping[str, Mapping[str, Json]]) -> 
     It is looked for beside cinder-volume where the site file says nothing of it.
     """
     service = CINDER_BACKUP if site.cinder.backup else CINDER_VOLUME
-    files = [answers.get(host.name, {}) for host in site.with_role(service.role)]
     return all(
-        seen.get(f"{service.key}.conf") is not None
-        and _is_our_backup(site, in_force.options(seen, service.key))
-        for seen in files
+        (seen := answers.get(host.name, {})).get(f"{service.key}.conf") is not None
+        and _is_our_backup(site, host, in_force.options(seen, service.key))
+        for host in site.with_role(service.role)
     )
 
 
-def _is_our_backup(site: Site, options: in_force.Options) -> bool:
+def _is_our_backup(site: Site, host: Host, options: in_force.Options) -> bool:
     """Whether cinder-backup, as this file has it, keeps its backups in the site's cluster."""
-    conf = site.platform_of(site.with_role("cinder")[0]).ceph["conf"]
     driver = options.get(("DEFAULT", "backup_driver"), "")
-    return "drivers.ceph" in driver and options.get(("DEFAULT", "backup_ceph_conf"), conf) == conf
+    conf = options.get(("DEFAULT", "backup_ceph_conf")) or volume_backups.CONF
+    return "drivers.ceph" in driver and conf == site.platform_of(host).ceph["conf"]
 
 
 def _our_users(site: Site, options: Iterable[in_force.Options]) -> set[str]:

@@ -520,16 +520,16 @@ def _narrower(
 def _backup(site: Site, looked: Looked, users: Json, release: int | None) -> Iterator[Finding]:
     """cinder-backup's own user, where it is turned on and the site file says nothing of it."""
     admin = site.admin.name
-    if site.cinder.backup:
+    if site.whole.cinder.backup:
         return
     volumes = [use.pool for use in site.uses() if use.service == CINDER_VOLUME]
-    for seen in looked.facts.hosts.values():
+    for host in site.with_role(CINDER_VOLUME.role):
+        seen = looked.facts.hosts.get(host.name, {})
         told = in_force.by_section(in_force.options(seen, CINDER_VOLUME.key))
         options = told.get("DEFAULT", {})
         if "backup.drivers.ceph" not in options.get("backup_driver", "") or not release:
             continue
-        ours = site.cluster.platform.ceph["conf"]
-        if options.get("backup_ceph_conf", ours) != ours:
+        if not uses.leads_here(site, host.name, options.get("backup_ceph_conf", "")):
             continue  # backups are in another cluster
         name = options.get("backup_ceph_user", "cinder")
         pool = options.get("backup_ceph_pool", "backups")

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from fabfile.doctor.observation import Looked
 from fabfile.model import services
 from fabfile.model.site import Site
-from fabfile.resources import auth, in_force
+from fabfile.resources import auth, in_force, volume_backups
 
 _CONF = {"cinder": "rbd_ceph_conf", "glance": "rbd_store_ceph_conf", "nova": "images_rbd_ceph_conf"}
+_BACKUPS_CONF = "backup_ceph_conf"
 _USER = {"cinder": "rbd_user", "glance": "rbd_store_user", "nova": "rbd_user"}
 _POOL = {"cinder": "rbd_pool", "glance": "rbd_store_pool", "nova": "images_rbd_pool"}
 _DEFAULT_POOL = {"cinder": "rbd", "glance": "images", "nova": "rbd"}
@@ -27,12 +28,33 @@ def pools_of(site: Site, looked: Looked, client: str) -> tuple[set[str], bool]:
     found = set(auth.data_pools(site, looked.facts, client))
     for host in looked.facts.hosts:
         for service, _, options in _sections(looked, host):
-            if _is_rbd(service, options) and options.get(_USER[service]) == client:
+            if (
+                _is_rbd(service, options)
+                and options.get(_USER[service]) == client
+                and _may_lead_here(site, host, options.get(_CONF[service], ""))
+            ):
                 found.add(options.get(_POOL[service], _DEFAULT_POOL[service]))
-            if _backs_up(options) and options.get("backup_ceph_user", "cinder") == client:
+            if (
+                _backs_up(options)
+                and options.get("backup_ceph_user", "cinder") == client
+                and _may_lead_here(site, host, options.get(_BACKUPS_CONF, ""))
+            ):
                 found.add(options.get("backup_ceph_pool", "backups"))
     complete = all(files_seen(site, looked, host.name) for host in site.all_hosts())
     return {pool for pool in found if is_pool(pool)}, complete and all(map(is_pool, found))
+
+
+def leads_here(site: Site, host: str, path: str) -> bool:
+    """Whether a ceph.conf that a host's service names leads to a part's cluster; '': it names none.
+
+    Then it is librados' own one, whichever cluster is asked about.
+    """
+    return (path or volume_backups.CONF) == site.platform_of(site.host(host)).ceph["conf"]
+
+
+def _may_lead_here(site: Site, host: str, path: str) -> bool:
+    """As leads_here(); of a site of one cluster, everything is taken for it."""
+    return site.is_whole or (host in site.hosts and leads_here(site, host, path))
 
 
 def is_pool(name: str) -> bool:
@@ -82,12 +104,12 @@ def others_of_conf(site: Site, looked: Looked, host: str, path: str) -> list[str
         if (
             _is_rbd(service, options)
             and (service, name) not in ours
-            and options.get(_CONF[service], path) in ("", path)
+            and (options.get(_CONF[service]) or volume_backups.CONF) == path
         )
         or (
             _backs_up(options)
             and not site.cinder.backup
-            and options.get("backup_ceph_conf", path) == path
+            and (options.get(_BACKUPS_CONF) or volume_backups.CONF) == path
         )
     ]
 

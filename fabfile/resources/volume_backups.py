@@ -26,7 +26,8 @@ UNIT = "cinder.backup.unit"
 CEPH, BY_DEFAULT = "ceph", "swift"
 """Kinds of drivers; the one that Cinder has where nobody names any."""
 DRIVER = ("DEFAULT", "backup_driver")
-_CONF = "/etc/ceph/ceph.conf"
+CONF = "/etc/ceph/ceph.conf"
+"""What backup_ceph_conf, and librados, have where nobody names any."""
 _OWN = ("backup_", "restore_discard_excess_bytes")
 """How the options begin that cinder-backup alone reads."""
 
@@ -185,8 +186,8 @@ def _before(site: Site, options: Options) -> str:
     """The kind of driver whose backups are not the site's own; '' where nothing is replaced."""
     found = kind(options.get(DRIVER, ""))
     same_pool = _pool(options) == _said(site).pool
-    conf = next((b.conf for b in site.bindings if b.service == CINDER_BACKUP), _CONF)
-    same_cluster = options.get(("DEFAULT", "backup_ceph_conf"), _CONF) == conf
+    conf = next((b.conf for b in site.bindings if b.service == CINDER_BACKUP), CONF)
+    same_cluster = options.get(("DEFAULT", "backup_ceph_conf"), CONF) == conf
     return "" if found == CEPH and same_pool and same_cluster else found
 
 
@@ -196,7 +197,7 @@ def _pool(options: Options) -> str:
 
 def _words(before: str, options: Options) -> str:
     if before == CEPH:
-        conf = options.get(("DEFAULT", "backup_ceph_conf"), _CONF)
+        conf = options.get(("DEFAULT", "backup_ceph_conf"), CONF)
         return f"Ceph's driver with pool {_pool(options)} and {conf}"
     if DRIVER not in options:
         return f"{BY_DEFAULT}, the driver where none is named"

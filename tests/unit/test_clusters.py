@@ -4,8 +4,9 @@ import copy
 
 import pytest
 
+from fabfile.audit import evidence
 from fabfile.core.contract import CLOUD, BadInput, Facts, Stop
-from fabfile.doctor import checks, secret_holders
+from fabfile.doctor import checks, secret_holders, uses
 from fabfile.doctor.observation import Looked
 from fabfile.model.deployment import OWN
 from fabfile.report import document, text
@@ -826,3 +827,60 @@ def test_the_report_tells_of_both():
     lines = list(text.status({**told, "last_run": None}))
     assert any("Ceph west" in line and OTHER in line for line in lines)
     assert any("pool west volumes" in line for line in lines)
+
+
+# Whose an option is that is not said: librados' own /etc/ceph/ceph.conf, and no part's
+
+CEPHS = "cinder.backup.drivers.ceph.CephBackupDriver"
+
+
+def backing_up(path, backup_user="keeper"):
+    """Changes a cloud to one whose cinder-backup is on Ceph; path: backup_ceph_conf."""
+
+    def change(cloud):
+        more = [["DEFAULT", "backup_driver", CEPHS], ["DEFAULT", "backup_ceph_user", backup_user]]
+        more += [["DEFAULT", "backup_ceph_conf", path]] if path else []
+        cloud["ctl"]["cinder.conf"]["active"] += more
+
+    return change
+
+
+WHOSE = [("", OWN), ("/etc/ceph/ceph.conf", OWN), ("/etc/ceph/west.conf", "west")]
+
+
+@pytest.mark.parametrize(("path", "label"), WHOSE)
+def test_backups_are_of_the_cluster_that_their_ceph_conf_names(path, label):
+    looked = look_at(backing_up(path))
+    found, _ = checks.findings(two(), looked)
+    missed = [one.hosts for one in found if one.code == "user.backup"]
+    assert missed == [(two().part(label).admin.name,)]
+    for part in two().parts:
+        conf_ = part.platform_of(part.host("ctl")).ceph["conf"]
+        others = uses.others_of_conf(part, looked, "ctl", conf_)
+        assert ("cinder.conf [DEFAULT]" in others) == (part.label == label)
+        answers = {"ctl": looked.facts.hosts["ctl"]}
+        assert evidence._backups_are_ours(part, answers) == (part.label == label)
+
+
+def test_backups_that_the_site_file_describes_are_missed_nowhere_else():
+    with_backups = two(
+        cinder={"backends": BACKENDS, "backup": {}},
+        pools={"volumes": {}, "images": {}, "backups": {}},
+        clients={"volumes": {}, "images": {}, "backups": {}},
+    )
+    found, _ = checks.findings(with_backups, look_at(backing_up("", "backups")))
+    assert "user.backup" not in {one.code for one in found}
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "expected"),
+    [
+        ("west", "rbd_pool", "zone", {OWN: {"volumes"}, "west": {"zone"}}),
+        ("rbd", "rbd_pool", "zone", {OWN: {"zone"}, "west": {"volumes"}}),
+        ("rbd", "rbd_ceph_conf", "", {OWN: {"volumes"}, "west": {"volumes"}}),
+    ],
+)
+def test_a_client_writes_the_pools_of_its_own_cluster(section, key, value, expected):
+    looked = look_at(option(section, key, value))
+    for part in two().parts:
+        assert uses.pools_of(part, looked, "volumes")[0] == expected[part.label]
