@@ -125,10 +125,10 @@ recovery: install ## a lost controller, and 10 GiB of databases, on the lab (hou
 mons: install ## three monitors move while an instance runs, on the larger lab (half an hour)
 	STACKRBD_MONS=1 $(VENV)/bin/python -m pytest -q -x --timeout 2400 tests/lab/test_mons.py
 
-several: install ## several backends, stores, pools of other kinds and cinder-backup, on the lab (half an hour)
+several: install ## several backends, stores, clusters, pools of other kinds and cinder-backup, on the lab (two hours)
 	STACKRBD_SEVERAL=1 $(VENV)/bin/python -m pytest -q --timeout 3600 \
 	    tests/lab/test_several.py tests/lab/test_adopt.py tests/lab/test_volume_backups.py \
-	    tests/lab/test_supplied.py
+	    tests/lab/test_supplied.py tests/lab/test_whole_site.py
 
 fuzz: install ## what comes from outside, damaged in all ways (an hour; INPUTS=number, SEED=word)
 	$(VENV)/bin/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))

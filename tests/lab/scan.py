@@ -19,7 +19,7 @@ from . import key_watcher
 
 KEY = key_watcher.KEY.pattern.decode()
 ALLOWED = re.compile(
-    r"/etc/ceph/ceph\.client\.[a-z0-9_.-]+\.keyring"
+    r"/etc/ceph/(ceph|west)\.client\.[a-z0-9_.-]+\.keyring"
     r"|/etc/libvirt/secrets/[0-9a-f-]+\.base64"
     r"|/var/lib/ceph/.*"
     r"|/var/lib/stackrbd/runs/[^/]+/[0-9a-f]{64}"  # 0600, root: what a keyring held before
