@@ -173,7 +173,9 @@ class _Drafting:
         self._release()
         stores = self._alike(GLANCE, {h: one.places for h, one in self._on[GLANCE].items()})
         backends = self._alike(CINDER, {h: one.places for h, one in self._on[CINDER].items()})
-        disks = self._alike(NOVA, {h: one.places for h, one in self._on[NOVA].items()})
+        disks = self._alike(
+            NOVA, {h: has.places for h, has in self._on[NOVA].items() if has.places}
+        )
         backups = self._backups()
         if not self._with("cinder"):
             backends = ()
@@ -554,7 +556,9 @@ class _Drafting:
         if not disks:
             return
         (one,) = disks
-        self._raw["nova"] = {"ephemeral": True, **self._uses(one)}
+        there = [host for host in self._with("compute") if self._on[NOVA][host].places]
+        some = {"hosts": there} if len(there) < len(self._with("compute")) else {}
+        self._raw["nova"] = {"ephemeral": True, **some, **self._uses(one)}
 
     def _uses(self, one: Place) -> dict[str, Json]:
         """What the site file says of who uses which pool of which cluster."""

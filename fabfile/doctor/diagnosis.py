@@ -457,7 +457,8 @@ def _options(site: Site, facts: Facts, change: Change) -> Why:
     keys = [key for _, key, _ in change.args["edits"]]
     if len(new) > len(old):
         old.append(f"{len(new) - len(old)} not set")
-    advised = {} if site.nova.ephemeral else _advised(facts.release[change.subject], keys)
+    own_disks = change.host in site.hosts and site.keeps_disks(site.host(change.host))
+    advised = {} if own_disks else _advised(facts.release[change.subject], keys)
     causes = [f"{key}: {why}" for key, why in {**_essential(keys), **advised}.items()]
     severity = ERROR if set(_essential(keys)) - set(advised) else WARNING
     if change.kind == service_config.RECOMMENDED:

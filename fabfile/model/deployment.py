@@ -6,7 +6,7 @@ another backend, cluster or service is another binding and no other code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fabfile.core.contract import Host
@@ -88,7 +88,7 @@ class Use:
     section: the store's or backend's section in the service's file, '' where nothing is written
     there of it; keyring: whether the service itself opens the pool (for attached volumes, libvirt
     hands the key to QEMU); secret: whether libvirt holds the client's key; secret_uuid: the one
-    that the site names.
+    that the site names; hosts: on which of them, None for all.
     """
 
     service: Service
@@ -99,6 +99,11 @@ class Use:
     secret: bool = False
     secret_uuid: str | None = None
     cluster: str = OWN
+    hosts: frozenset[str] | None = None
+
+    def is_on(self, name: str, roles: Collection[str]) -> bool:
+        """Whether it is on a host of that name and these roles."""
+        return self.service.role in roles and (self.hosts is None or name in self.hosts)
 
 
 @dataclass(frozen=True)
@@ -167,5 +172,5 @@ def bindings(
             use.secret,
         )
         for use in uses
-        if use.service.role in host.roles
+        if use.is_on(host.name, host.roles)
     )

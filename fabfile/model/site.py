@@ -114,6 +114,13 @@ class Site(Table):
             if name in self.hosts
         ]
         faults += self._clusters_meet()
+        computes = [name for name, host in self.hosts.items() if "compute" in host.roles]
+        faults += [
+            f"nova.hosts: expected some of {', '.join(computes) or 'the computes (none)'}, "
+            f"found {name!r}"
+            for name in self.nova.hosts
+            if name not in computes
+        ]
         if faults:
             raise ValueError("\n".join(faults))
         for part in self.parts:
@@ -238,10 +245,11 @@ class Site(Table):
     def _part(self, label: str) -> Site:
         table = self.clusters.get(label, ClusterTable())
         own = self if label == OWN else table
-        roles = {use.service.role for use in self.uses() if use.cluster == label} | {"database"}
+        uses = [use for use in self.uses() if use.cluster == label]
         hosts = {}
         for name, host in self.hosts.items():
             mine = "ceph" in host.roles and (host.cluster or OWN) == label
+            roles = {use.service.role for use in uses if use.is_on(name, host.roles)} | {"database"}
             kept = [role for role in host.roles if role in roles or (role == "ceph" and mine)]
             if kept:
                 hosts[name] = host.model_copy(update={"roles": kept})
@@ -340,7 +348,7 @@ class Site(Table):
         for host in self.all_hosts():
             holders: dict[tuple[str, str], services.Service] = {}
             for use in self.uses():
-                if not use.keyring or use.service.role not in host.roles:
+                if not use.keyring or not use.is_on(host.name, host.roles):
                     continue
                 client, owner = use.client, use.service
                 first = holders.setdefault((use.cluster, client), owner)
@@ -539,11 +547,21 @@ class Site(Table):
                 yield Use(service, client, pool, "", cluster=cluster)
 
     def _novas_uses(self) -> Iterator[Use]:
+        """Of all computes; or, where some have their own disks on RBD, of these and of the rest."""
+        named = frozenset(self.nova.hosts)
+        rest = frozenset(host.name for host in self.with_role("compute")) - named
+        if not (named and rest):
+            yield from self._novas_uses_on(None, self.nova.ephemeral)
+            return
+        yield from self._novas_uses_on(named, True)
+        yield from self._novas_uses_on(rest, False)
+
+    def _novas_uses_on(self, hosts: frozenset[str] | None, own: bool) -> Iterator[Use]:
         """A secret for each client of Cinder's; nova.conf names one user alone.
 
         It is that of Nova's own disks where they are on RBD, else the first backend's.
         """
-        nova, own = self.nova, self.nova.ephemeral
+        nova, compute = self.nova, services.NOVA_COMPUTE
         clients: dict[tuple[str, str], str] = {}
         for one in self.cinder.all:
             clients.setdefault((one.cluster, one.client), one.pool)
@@ -553,19 +571,19 @@ class Site(Table):
                 continue
             section = _LIBVIRT if not own and (cluster, client) == first else ""
             uuid = self._secret_uuid(cluster, client)
-            yield Use(
-                services.NOVA_COMPUTE, client, pool, section, False, True, uuid, cluster=cluster
-            )
+            yield Use(compute, client, pool, section, False, True, uuid, cluster, hosts)
         if own:
             uuid = self._secret_uuid(nova.cluster, nova.client)
             disks = nova.client, nova.pool, _LIBVIRT
-            yield Use(
-                services.NOVA_COMPUTE,
-                *disks,
-                secret=True,
-                secret_uuid=uuid,
-                cluster=nova.cluster,
-            )
+            yield Use(compute, *disks, True, True, uuid, nova.cluster, hosts)
+
+    def keeps_disks(self, host: Host) -> bool:
+        """Whether a compute's own disks are asked onto RBD: of these alone it has the keyring."""
+        return any(
+            use.service == services.NOVA_COMPUTE and use.keyring
+            for use in self.uses()
+            if use.is_on(host.name, host.roles)
+        )
 
     def _secret_uuid(self, cluster: str, client: str) -> str | None:
         """The one that the site names; of a client that it does not know, none."""
@@ -608,8 +626,8 @@ class Site(Table):
 
     def _client_on(self, host: Host) -> str:
         """As whom a cluster that is supplied is asked on a host; '' where no keyring is."""
-        mine = (use.client for use in self.uses() if use.service.role in host.roles and use.keyring)
-        return next(mine, "")
+        here = (use for use in self.uses() if use.is_on(host.name, host.roles))
+        return next((use.client for use in here if use.keyring), "")
 
     @cached_property
     def _altered_platforms(self) -> dict[tuple[bool, str], Platform]:

@@ -520,12 +520,22 @@ class Cinder(CinderBackend):
 
 
 class Nova(Table):
-    """[nova]: ephemeral disks stay where they are unless they are asked onto RBD."""
+    """[nova]: ephemeral disks stay where they are unless they are asked onto RBD.
+
+    hosts: the computes on which they are; all of them where none is named.
+    """
 
     ephemeral: bool = False
+    hosts: list[Name] = []
     client: Name = "vms"
     pool: Name = "vms"
     cluster: Name = OWN
+
+    @model_validator(mode="after")
+    def _hosts_meet(self) -> Nova:
+        if self.hosts and not self.ephemeral:
+            raise ValueError("hosts: expected ephemeral = true beside it, found no disks on RBD")
+        return self
 
 
 _CREDENTIAL = re.compile(

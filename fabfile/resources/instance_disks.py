@@ -31,7 +31,7 @@ _DEFAULTS = {"type": "default", "rbd_pool": "rbd", "rbd_ceph_conf": ""}
 
 def reads(site: Site, host: Host) -> list[Read]:
     """All instances of a compute and their disks, where these are asked onto RBD."""
-    if not site.nova.ephemeral or NOVA_COMPUTE.role not in host.roles:
+    if not site.keeps_disks(host):
         return []
     virsh = site.platform_of(host).command
     args = {
@@ -59,7 +59,7 @@ def refuse(site: Site, facts: Facts) -> None:
         data = facts.release[NOVA_COMPUTE.key]
         options = in_force.options(seen, NOVA_COMPUTE.key, data.get("old_names"))
         (use,) = site.written_of(host, NOVA_COMPUTE)
-        if site.nova.ephemeral and "ephemeral" in data:
+        if use.keyring and "ephemeral" in data:
             _refuse_not_raw(use, seen, options)
             found |= _elsewhere(use, data["ephemeral"], options, seen)
         else:
@@ -75,7 +75,7 @@ def notes(site: Site, facts: Facts, host: Host) -> list[str]:
     places = _places(data.get("ephemeral", {}))
     user = options.get((places["type"][0], "rbd_user"), "") if places else ""
     client = site.nova.client
-    if not site.nova.ephemeral or _now(places, options).get("type") != "rbd":
+    if not site.keeps_disks(host) or _now(places, options).get("type") != "rbd":
         return []
     if user in ("", client):
         return []
@@ -159,7 +159,8 @@ def _refused(site: Site, found: Mapping[str, str]) -> Refused:
         why=f"Nova would look for them in pool {pool}, and these instances would not start again",
         advice=f"leave these computes out (--limit '{names}'); or empty them first: shelve each "
         "instance (its root disk becomes an image, its ephemeral disks and swap are lost), "
-        "integrate, and unshelve it; or take nova.ephemeral out of the site file",
+        "integrate, and unshelve it; or leave them out of nova.hosts, or nova.ephemeral out of the "
+        "site file",
     )
 
 

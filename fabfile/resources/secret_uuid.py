@@ -261,7 +261,8 @@ def _leads_elsewhere(
     key = "images_rbd_ceph_conf" if name == "nova" else "rbd_ceph_conf"
     if name == "nova" and options.get((section, "images_type")) != "rbd":
         theirs = [one for part in site.siblings for one in part.uses()]
-        return any(use.service == service and use.section == section for use in theirs)
+        here = [use for use in theirs if use.hosts is None or host in use.hosts]
+        return any(use.service == service and use.section == section for use in here)
     conf = options.get((section, key), "")
     return any(
         conf in one.confs

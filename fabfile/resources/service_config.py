@@ -180,7 +180,9 @@ class ServiceConfig:
             )
             for one in bindings
         ]
-        made_of = wanted_options.File(site, self.name, data, parts, have)
+        made_of = wanted_options.File(
+            site, self.name, data, parts, have, site.keeps_disks(binding.host)
+        )
         return _compared(binding, made_of, now)
 
     def _tables(
@@ -196,7 +198,7 @@ class ServiceConfig:
                 tables.append({"glance_store": {"default_backend": default}})
         own = data.get("options", {})
         tables.append(_without_default(own) if site.glance.keep_default else own)
-        if self.name == "nova" and site.nova.ephemeral:
+        if self.name == "nova" and binding.keyring:
             if "ephemeral" not in data:
                 raise BadInput(
                     subject="nova.ephemeral", expected="false before Havana", found="true"

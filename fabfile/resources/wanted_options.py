@@ -50,7 +50,8 @@ class Part:
 class File:
     """One service's file on a host: what it is made of.
 
-    name: the service's table in the site file; data: the release's; now: what is in force.
+    name: the service's table in the site file; data: the release's; now: what is in force; disks:
+    whether Nova keeps its own disks on RBD there.
     """
 
     site: Site
@@ -58,6 +59,7 @@ class File:
     data: Json
     parts: Sequence[Part]
     now: Options
+    disks: bool = False
 
 
 def wanted(file: File) -> dict[At, Option]:
@@ -105,7 +107,7 @@ def _recommended(file: File, words: Mapping[str, str]) -> Iterator[tuple[At, Opt
 
 def _of_advice(file: File) -> Json:
     """The table of what is recommended here."""
-    if file.name == "nova" and file.site.nova.ephemeral:
+    if file.name == "nova" and file.disks:
         return file.data.get("recommended_ephemeral", {})
     if file.name == "nova" and file.now.get(("libvirt", "images_type")) == "rbd":
         return {}  # the user there is that of disks which the site file knows nothing of

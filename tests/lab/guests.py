@@ -42,9 +42,9 @@ def images_of(api, initrd):
 
 
 @contextlib.contextmanager
-def guest(api, image, name):
+def guest(api, image, name, **more):
     """A guest that runs, with a volume to which it has written; gone afterwards."""
-    made = Guest(api, image, name)
+    made = Guest(api, image, name, **more)
     yield made
     made.away()
 
@@ -52,13 +52,13 @@ def guest(api, image, name):
 class Guest:
     """An instance with a volume."""
 
-    def __init__(self, api, image, name):
+    def __init__(self, api, image, name, **more):
         self.api = api
         flavor = api.compute.find_flavor("lab.tiny")
         self.volume = api.block_storage.create_volume(name=name, size=1, volume_type="rbd")
         api.block_storage.wait_for_status(self.volume, "available", ["error"], 2, 120)
         server = api.compute.create_server(
-            name=name, flavor_id=flavor.id, image_id=image.id, networks="none"
+            name=name, flavor_id=flavor.id, image_id=image.id, networks="none", **more
         )
         self.server = api.compute.wait_for_server(server, "ACTIVE", ["ERROR"], 2, 300)
         self.said("stackrbd-guest: up")

@@ -1,5 +1,6 @@
 """One site of several of everything, from nothing and back: two clusters, three backends beside NFS
-(one with its data in an erasure-coded pool), two stores beside files, cinder-backup, Nova's disks.
+(one with its data in an erasure-coded pool), two stores beside files, cinder-backup, and Nova's own
+disks on RBD on one compute, in files on the other.
 
 Takes half an hour: `make several`.
 """
@@ -118,6 +119,9 @@ def every_identity_is_in_the_truth_table(fsids):
         assert keyring["name"] == f"/etc/ceph/{label or 'ceph'}.client.{name}.keyring"
     for client in clients:
         assert found["libvirt", client]["value"] == found["Ceph", client]["value"]
+        computes = [COMPUTES[0]] if client == "vms" else [*COMPUTES]
+        assert found["libvirt", client]["hosts"] == computes
+    assert found["keyring", "vms"]["hosts"] == [COMPUTES[0]]
 
 
 def every_backend_store_and_backup_is_proved():
@@ -135,29 +139,37 @@ def every_backend_store_and_backup_is_proved():
 
 def one_instance_has_volumes_of_both(api):
     """It writes to each and reads it back; each lies where it should, and Nova's disk too."""
-    with guests.image_of_a_guest(api) as image, guests.guest(api, image, "of-both") as one:
-        more = []
-        for count, kind in enumerate(("west", "big"), start=2):
-            volume = api.block_storage.create_volume(name=kind, size=1, volume_type=kind)
-            api.block_storage.wait_for_status(volume, "available", ["error"], 2, 120)
-            api.compute.create_volume_attachment(one.server, volume_id=volume.id)
-            api.block_storage.wait_for_status(volume, "in-use", ["error"], 2, 120)
-            one.said("read back equal", times=count)
-            more.append(volume)
-        for kind, volume in zip(BACKENDS, (one.volume, *more), strict=True):
-            host, pool = BACKENDS[kind]
-            watched = on(host, "rbd", "status", f"{pool}/volume-{volume.id}")
-            assert "watcher=" in watched
-        big = on("west01", "rbd", "info", f"big/volume-{more[1].id}")
-        assert "data_pool: data" in big
-        assert f"{one.id}_disk" in on("ceph01", script="rbd ls -p vms").split()
-        found = result(inv("doctor", "--json", *SITE, expect=(0, 3)))["findings"]
-        assert [f for f in found if f["severity"] == "error"] == []
-        for volume in more:
-            api.compute.delete_volume_attachment(one.server, volume.id)
-            api.block_storage.wait_for_status(volume, "available", ["error"], 2, 120)
-            api.block_storage.delete_volume(volume)
-            api.block_storage.wait_for_delete(volume, 2, 120)
+    with guests.image_of_a_guest(api) as image:
+        with guests.guest(api, image, "of-both", availability_zone="nova:compute01") as one:
+            attached_from_both(api, one)
+        with guests.guest(api, image, "of-files", availability_zone="nova:compute02") as other:
+            assert on("ceph01", script="rbd ls -p vms").split() == []
+            on("compute02", "test", "-s", f"/var/lib/nova/instances/{other.id}/disk")
+
+
+def attached_from_both(api, one):
+    more = []
+    for count, kind in enumerate(("west", "big"), start=2):
+        volume = api.block_storage.create_volume(name=kind, size=1, volume_type=kind)
+        api.block_storage.wait_for_status(volume, "available", ["error"], 2, 120)
+        api.compute.create_volume_attachment(one.server, volume_id=volume.id)
+        api.block_storage.wait_for_status(volume, "in-use", ["error"], 2, 120)
+        one.said("read back equal", times=count)
+        more.append(volume)
+    for kind, volume in zip(BACKENDS, (one.volume, *more), strict=True):
+        host, pool = BACKENDS[kind]
+        watched = on(host, "rbd", "status", f"{pool}/volume-{volume.id}")
+        assert "watcher=" in watched
+    big = on("west01", "rbd", "info", f"big/volume-{more[1].id}")
+    assert "data_pool: data" in big
+    assert f"{one.id}_disk" in on("ceph01", script="rbd ls -p vms").split()
+    found = result(inv("doctor", "--json", *SITE, expect=(0, 3)))["findings"]
+    assert [f for f in found if f["severity"] == "error"] == []
+    for volume in more:
+        api.compute.delete_volume_attachment(one.server, volume.id)
+        api.block_storage.wait_for_status(volume, "available", ["error"], 2, 120)
+        api.block_storage.delete_volume(volume)
+        api.block_storage.wait_for_delete(volume, 2, 120)
 
 
 def adopted_in_an_empty_folder(folder, fsids):
@@ -175,4 +187,5 @@ def adopted_in_an_empty_folder(folder, fsids):
     where = {name: one.get("cluster", "ceph") for name, one in raw["cinder"]["backends"].items()}
     assert where == {"rbd": "ceph", "west": "west", "big": "west"}
     assert raw["cinder"]["backup"] == {"pool": "backups", "client": "backups"}
-    assert raw["nova"]["pool"] == "vms"
+    disks = {"ephemeral": True, "hosts": ["compute01"], "pool": "vms", "client": "vms"}
+    assert raw["nova"] == disks

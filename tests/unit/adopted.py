@@ -119,6 +119,18 @@ def compute(number, nova=(), uuid=OTHER, client=CLIENT):
     }
 
 
+def with_disks(pool):
+    """What a compute answers otherwise whose own disks are on RBD."""
+    own = [
+        ("libvirt", "images_type", "rbd"),
+        ("libvirt", "images_rbd_pool", pool),
+        ("libvirt", "rbd_user", CLIENT),
+        ("libvirt", "rbd_secret_uuid", OTHER),
+    ]
+    mine = {f"keyring.{CLIENT}": keyring(CLIENT, "nova"), **unanswered([CLIENT])}
+    return {"nova.conf": described(own), **mine}
+
+
 def controller(
     number=1, cinder=CINDER, glance=GLANCE, *, up=("glance-api", "cinder-volume", "mariadb")
 ):

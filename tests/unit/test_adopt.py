@@ -236,9 +236,11 @@ def without_user():
     return altered("ctl", cinder__conf=a.described(lines))
 
 
-def rbd_disks(host="n2"):
-    lines = [("libvirt", "images_type", "rbd"), ("libvirt", "images_rbd_pool", "vms")]
-    return altered(host, nova__conf=a.described([*lines, ("libvirt", "rbd_user", "nova")]))
+def rbd_disks():
+    seen = a.hosts()
+    for host, pool in (("n1", a.POOL), ("n2", a.IMAGES)):
+        seen[host] |= a.with_disks(pool)
+    return seen
 
 
 def bad_name():
@@ -264,7 +266,7 @@ DOUBTS = [
     ("several releases", lambda: older("nova-common", "3:27.0.0-1"), {}, "several releases: "),
     ("containers", kolla, {}, "containers by Kolla are not supported"),
     ("no user", without_user, {}, "it logs in as client.admin"),
-    ("disks of one compute", rbd_disks, {}, "n1 has nothing on RBD, and this one"),
+    ("disks in two pools", rbd_disks, {}, "n1 has [libvirt] pool 'vol-ssd'"),
     ("a name that is no name", bad_name, {}, "no name that a site file takes"),
 ]
 

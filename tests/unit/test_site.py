@@ -94,7 +94,7 @@ def test_a_fault_has_key_expected_and_found(more, key, found):
         ({"hosts": {"a": {"roles": ["ceph"], "addres": "b"}}}, "did you mean 'address'?"),
         (
             {"nova": {"zzz": 1}},
-            "nova.zzz: no such setting; known are client, cluster, ephemeral, pool",
+            "nova.zzz: no such setting; known are client, cluster, ephemeral, hosts, pool",
         ),
     ],
 )
