@@ -135,6 +135,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "client": "the cephx user of these disks",
         "pool": "the pool of these disks",
         "cluster": "the cluster of that pool",
+        "hosts": "the computes that have theirs on RBD; unset: all",
     },
     "Packages": {
         "install": "whether packages of the Ceph client are installed",
