@@ -48,6 +48,7 @@ def namespace() -> Collection:
             ceph.clones,
             ceph.keyrings,
             ceph.mons,
+            ceph.rotate,
             ceph.request,
         )
     )

@@ -73,3 +73,23 @@ def mons(
     from fabfile.flow import move_monitors  # noqa: PLC0415 (start-up time)
 
     return move_monitors.follow(context, options, refresh, tuple(hard_reboot or ()))
+
+
+@command(
+    flags=("site", "check", "diff", "yes", "json"),
+    texts={
+        "move": "bring guests over: migrate (live), or reboot (stop, attach anew, start)",
+        "instance": "an instance (its id) that is moved, and no other; repeatable",
+    },
+    iterable=["instance"],
+)
+def rotate(
+    context: Context,
+    options: Options,
+    move: str = "",
+    instance: Sequence[str] | None = None,
+) -> int:
+    """A new key without a pause: the next stage of clients that replace others."""
+    from fabfile.flow import rotate as rotating  # noqa: PLC0415 (start-up time)
+
+    return rotating.rotate(context, options, move, tuple(instance or ()))

@@ -30,7 +30,7 @@ ROWS, CONTROL, CONNECTOR = "monitors.rows", "nova-manage", "monitors.connector"
 """Reads; of CONTROL, what in_force asks of a program: its file, and what else it reads."""
 _CONTROL_HOSTS = ("database", "glance", "cinder")
 """Roles of the hosts on which nova-manage may be set up."""
-_MOST_GUESTS = 1000
+MOST_GUESTS = 1000
 _MANAGE = ["nova-manage", "volume_attachment"]
 _AS_NOVA = ["runuser", "-u", "nova", "--"]
 _REFRESH = (
@@ -111,7 +111,7 @@ def _statements(found: Schemas, has: Callable[[str, str, str], bool]) -> Iterato
         yield database_rows.select(
             "nova",
             f"{n}.block_device_mapping b",
-            "b.deleted = 0 AND b.volume_id IS NOT NULL AND " + _of_rbd("b"),
+            "b.deleted = 0 AND b.volume_id IS NOT NULL AND " + of_rbd("b"),
             "b.instance_uuid",
             "b.volume_id",
             _hosts("b"),
@@ -121,14 +121,14 @@ def _statements(found: Schemas, has: Callable[[str, str, str], bool]) -> Iterato
         yield database_rows.select(
             "cinder",
             f"{c}.volume_attachment a",
-            "a.deleted = 0 AND " + _of_rbd("a"),
+            "a.deleted = 0 AND " + of_rbd("a"),
             "a.instance_uuid",
             "a.volume_id",
             _hosts("a"),
         )
 
 
-def _of_rbd(table: str) -> str:
+def of_rbd(table: str) -> str:
     kind = f"JSON_EXTRACT({table}.connection_info, '$.driver_volume_type')"
     return f"JSON_UNQUOTE({kind}) = 'rbd'"
 
@@ -267,17 +267,11 @@ class Frozen:
         """The map, the rows, the running guests, and what a refresh needs."""
         found = by_cluster.reads(site, host, cluster.reads)
         if "compute" in host.roles:
-            found.append(domains.read(site.platform_of(host), _MOST_GUESTS))
+            found.append(domains.read(site.platform_of(host), MOST_GUESTS))
         if self.sql and host in site.with_role("database"):
             args = {"sql": self.sql, "defaults": site.database.defaults_file}
             found.append(Read(ROWS, "rows", args))
-        if self._asked and host in site.with_role(*_CONTROL_HOSTS):
-            conf = site.platform_of(host).file(NOVA_COMPUTE)
-            found += [*in_force.reads_of(CONTROL, NOVA_COMPUTE.key, CONTROL, conf), releases.READ]
-        if self._asked and host.name in self.computes:
-            argv = [*_AS_NOVA, *_MANAGE, "get_connector", "--json"]
-            found.append(Read(CONNECTOR, "argv", {"argv": argv, "timeout": 60}))
-        return found
+        return found + (means(site, host, self.computes) if self._asked else [])
 
     def reread_hosts(self, site: Site) -> set[str]:
         """The hosts of which another look is needed when instances were worked on."""
@@ -304,7 +298,7 @@ class Frozen:
         due = {change.args.get("instance") for change in changes if change.verb == "server_start"}
         for name in self.restart:
             if found.instances[name].state == "stopped" and name not in due:
-                changes.append(_server(name, "start", _START))
+                changes.append(server(name, "start", _START))
         return changes
 
     def notes(self, site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
@@ -329,14 +323,26 @@ class Frozen:
     def _for(self, site: Site, facts: Facts, need: Need) -> list[Change]:
         name = need.instance.id
         if not need.volumes:
-            return [_server(name, "hard_reboot", _START)]
+            return [server(name, "hard_reboot", _START)]
         if need.what == "nothing":
             raise BadInput(f"instance {name}: {need.why}")
-        control = _control(site, facts)
-        refreshed = [_refreshed(control, facts, need, volume) for volume in need.volumes]
-        stop = [_server(name, "stop", _STOP)] if need.what == "restart" else []
-        start = [_server(name, "start", _START)] if name in self.restart else []
-        return [*stop, *refreshed, *start]
+        place = control(site, facts)
+        anew = [refreshed(place, facts, need, volume) for volume in need.volumes]
+        stop = [server(name, "stop", _STOP)] if need.what == "restart" else []
+        start = [server(name, "start", _START)] if name in self.restart else []
+        return [*stop, *anew, *start]
+
+
+def means(site: Site, host: Host, computes: Collection[str]) -> list[Read]:
+    """What a new attachment needs: a host with nova-manage, and the computes' connectors."""
+    found: list[Read] = []
+    if host in site.with_role(*_CONTROL_HOSTS):
+        conf = site.platform_of(host).file(NOVA_COMPUTE)
+        found += [*in_force.reads_of(CONTROL, NOVA_COMPUTE.key, CONTROL, conf), releases.READ]
+    if host.name in computes:
+        argv = [*_AS_NOVA, *_MANAGE, "get_connector", "--json"]
+        found.append(Read(CONNECTOR, "argv", {"argv": argv, "timeout": 60}))
+    return found
 
 
 def sentence(need: Need) -> str:
@@ -359,11 +365,11 @@ def computes(found: Kept, site: Site, facts: Facts) -> frozenset[str]:
     return frozenset(
         host.name
         for host in site.with_role("compute")
-        if {host.name, _hostname(facts, host.name)} & named
+        if {host.name, hostname_of(facts, host.name)} & named
     )
 
 
-def _hostname(facts: Facts, host: str) -> str:
+def hostname_of(facts: Facts, host: str) -> str:
     return str(facts.hosts.get(host, {}).get("host", {}).get("hostname", ""))
 
 
@@ -376,7 +382,8 @@ def _refuse_unknown(found: Kept, names: Iterable[str]) -> None:
         )
 
 
-def _server(instance: str, verb: str, wave: int) -> Change:
+def server(instance: str, verb: str, wave: int) -> Change:
+    """An instance that is stopped, started or made anew."""
     words = {"stop": "stop", "start": "start, with the live monitors", "hard_reboot": "hard reboot"}
     return Change(
         CLOUD,
@@ -391,7 +398,8 @@ def _server(instance: str, verb: str, wave: int) -> Change:
     )
 
 
-def _refreshed(control: str, facts: Facts, need: Need, volume: str) -> Change:
+def refreshed(control: str, facts: Facts, need: Need, volume: str) -> Change:
+    """One attachment that is made anew.  Raises BadInput where it cannot be."""
     name = need.instance.id
     if need.instance.locked:
         unlock = advice.shown(typed("openstack", "server", "unlock", name))
@@ -418,7 +426,7 @@ def _refreshed(control: str, facts: Facts, need: Need, volume: str) -> Change:
 def _connector(facts: Facts, nova_host: str) -> str:
     """What nova-compute's host says of itself, as JSON.  Raises BadInput."""
     for host, seen in facts.hosts.items():
-        if CONNECTOR in seen and nova_host in (host, _hostname(facts, host)):
+        if CONNECTOR in seen and nova_host in (host, hostname_of(facts, host)):
             told = re.search(r"^\{.*\}\s*$", seen[CONNECTOR]["out"], re.M)
             if told:
                 return told.group().strip()
@@ -428,7 +436,7 @@ def _connector(facts: Facts, nova_host: str) -> str:
     )
 
 
-def _control(site: Site, facts: Facts) -> str:
+def control(site: Site, facts: Facts) -> str:
     """The host where nova-manage can refresh.  Raises BadInput with what to do without it."""
     without = "expected a host with nova-manage and [api_database] in nova.conf, found none"
     for host in site.with_role(*_CONTROL_HOSTS):

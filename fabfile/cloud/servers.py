@@ -5,6 +5,7 @@ Knows the states that each verb ends in; which instances, and why, is not known 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _PATIENCE = 400
 """Seconds: a guest that does not hear the power button is given 60 s by Nova, or its image's."""
 _PAUSE = 2
+_MIGRATION = 3600
+"""Seconds: a guest's memory goes over while it writes to it."""
 
 
 def stop(connection: Cloud, instance: str) -> None:
@@ -32,6 +35,34 @@ def start(connection: Cloud, instance: str) -> None:
 def hard_reboot(connection: Cloud, instance: str) -> None:
     """Makes its domain anew and waits.  Raises Failed."""
     _brought(connection, instance, "ACTIVE", lambda c: c.reboot_server(instance, "HARD"), True)
+
+
+def migrate(connection: Cloud, instance: str) -> None:
+    """Moves it live to another compute, which Nova chooses, and waits.  Raises Failed."""
+    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
+
+    compute = connection.compute
+    try:
+        before = compute.get_server(instance)
+        compute.live_migrate_server(instance, host=None, block_migration="auto")
+        until = time.monotonic() + _MIGRATION
+        server = compute.get_server(instance)
+        while server.task_state:  # Nova sets it before it answers
+            if time.monotonic() > until:
+                raise Failed(
+                    f"nova: instance {instance} still migrates after {_MIGRATION} s: openstack "
+                    "server migration list says how far it is; run it again to go on"
+                )
+            time.sleep(_PAUSE)
+            server = compute.get_server(instance)
+    except SDKException as error:
+        raise Failed(f"nova: instance {instance} was not migrated: {error}") from error
+    if server.status == "ERROR" or server.hypervisor_hostname == before.hypervisor_hostname:
+        raise Failed(
+            f"nova: instance {instance} ({server.status}) is on {server.hypervisor_hostname} "
+            "still: Nova gave the migration up; openstack server event list says why, and "
+            "nova-compute's logs there and on the other side"
+        )
 
 
 def _brought(
@@ -61,4 +92,5 @@ VERBS: dict[str, Callable[..., None]] = {
     "server_stop": stop,
     "server_start": start,
     "server_hard_reboot": hard_reboot,
+    "server_migrate": migrate,
 }

@@ -47,7 +47,7 @@ def _refuse(session: Session, asked: bool) -> None:
 def _frozen(session: Session, refresh: bool, restart: tuple[str, ...]) -> frozen_monitors.Frozen:
     if not session.site.with_role("database"):
         return frozen_monitors.Frozen("")
-    schemas = database_rows.schemas(_lines(session, database_rows.COLUMNS))
+    schemas = database_rows.schemas(lines(session, database_rows.COLUMNS))
     sql = frozen_monitors.question(schemas)
     if not (refresh or restart):
         return frozen_monitors.Frozen(sql)
@@ -62,11 +62,12 @@ def _computes(session: Session, sql: str) -> frozenset[str]:
         mine = by_cluster.reads(site, admin, cluster.reads)
         asked[admin] = [*asked.get(admin, []), *mine]
     facts = Facts(session.with_supplied(session.ask(asked)))
-    return frozen_monitors.computes(frozen_monitors.kept(_lines(session, sql)), site, facts)
+    return frozen_monitors.computes(frozen_monitors.kept(lines(session, sql)), site, facts)
 
 
-def _lines(session: Session, sql: str) -> list[str]:
+def lines(session: Session, sql: str) -> list[str]:
+    """What the databases answer, a row a line."""
     host = session.site.database_host
     args = {"sql": sql, "defaults": session.site.database.defaults_file}
-    lines: list[str] = session.ask({host: [Read("rows", "rows", args)]})[host.name]["rows"]
-    return lines
+    found: list[str] = session.ask({host: [Read("rows", "rows", args)]})[host.name]["rows"]
+    return found

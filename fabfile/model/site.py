@@ -146,7 +146,27 @@ class Site(Table):
         elif not self.with_role("ceph"):
             which = f"of the cluster {self._label} " if self._label else ""
             faults.append(f"hosts: no host {which}has the role 'ceph'")
-        return faults + self._out_of_reach()
+        return faults + self._out_of_reach() + list(self._replaced_in_use())
+
+    def _replaced_in_use(self) -> Iterator[str]:
+        """Clients that take another's place, and cannot: that one's, or their own, is not free."""
+        used, first = set(self.used_clients()), dict[str, str]()
+        for name, old in self.replaced.items():
+            said = f"{self.said_of_client(name)}.replaces"
+            if old == name or old in used or old in self.clients:
+                yield (
+                    f"{said}: expected a client that this site file uses no more, found {old!r}: "
+                    f"name {name} where a service has {old}, and take {old}'s own table out"
+                )
+            elif name not in used:
+                yield f"{said}: expected a service that logs in as {name}, found none"
+            elif first.setdefault(old, name) != name:
+                yield f"{said}: expected one client in the place of {old}, found {first[old]} too"
+
+    @property
+    def replaced(self) -> dict[str, str]:
+        """{client: the one whose place it takes} of a part's cluster."""
+        return {name: one.replaces for name, one in self.clients.items() if one.replaces}
 
     def _clusters_meet(self) -> Iterator[str]:
         """Clusters that are named and not there, or in each other's way."""

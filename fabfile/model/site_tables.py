@@ -215,13 +215,15 @@ class Client(Table):
     """[clients.NAME]: rwx and rx are the pools it may write, and only read.
 
     Without rwx, what its services do with pools decides both; rx counts where it is said.
-    manage: whether the caps of one that is there are widened.
+    manage: whether the caps of one that is there are widened.  replaces: the client whose place
+    it takes, with a key of its own (docs/rotation.md).
     """
 
     rwx: list[Name] = Field([], min_length=1)
     rx: list[Name] = []
     secret_uuid: Uuid | None = None
     manage: bool = True
+    replaces: Name | None = None
 
 
 _Named = TypeVar("_Named", Backend, Store)

@@ -87,16 +87,25 @@ def plan(site: Site, facts: Facts) -> list[Change]:
     for name, client in clients(site, seen, facts.release).items():
         wanted = wanted_caps(client, seen.release)
         user = seen.users.get(f"client.{name}")
-        old = user.get("caps", {}) if user else {}
+        old = user.get("caps", {}) if user else _granted_before(seen, client)
         _refuse_without_data(site, facts, name, {**old, **widened(old, wanted)})
         if user is None:
-            changes.append(_create(site, name, wanted, client.rwx))
+            wider = widened(old, wanted)
+            _refuse_unreadable(site, name, wider, seen.release)
+            changes.append(_create(site, name, wider, client.rwx))
             continue
         wider = widened(old, wanted)
         if wider != old and client.manage:
             _refuse_unreadable(site, name, wider, seen.release)
             changes.append(_widen(site, name, old, wider, seen.release))
     return changes
+
+
+def _granted_before(seen: cluster.Cluster, client: Client) -> caps.Caps:
+    """The caps of the client whose place it takes, what somebody else granted with them."""
+    there = seen.users.get(f"client.{client.replaces}") if client.replaces else None
+    found: caps.Caps = there["caps"] if there else {}
+    return found
 
 
 def data_pools(site: Site, facts: Facts, client: str) -> dict[str, str]:

@@ -3,7 +3,8 @@
 The one in use is adopted, never replaced: cinder.conf's first (attachments carry
 it), else nova.conf's, else the one that the computes' libvirt holds.  Else the
 site's setting, else the cluster's fsid for the Cinder client (Cinder's own default
-since 2023.1), else one derived from fsid and client name.
+since 2023.1), else one derived from fsid and client name.  One that holds the key of
+another of the cluster's users is never taken: whoever attaches by it would lose that key.
 """
 
 from __future__ import annotations
@@ -168,9 +169,17 @@ def _one(site: Site, facts: Facts, name: str, client: Client, fsid: str) -> str:
                 "use",
             )
         return setting or found.pop()
+    taken = _of_others(site, facts, name)
+    if setting in taken:
+        raise BadInput(
+            subject=f"{site.said_of_client(name)}.secret_uuid",
+            expected="a UUID of its own",
+            found=f"{setting}, under which libvirt holds the key of {taken[setting]}",
+            advice="take the setting out, or name one that is not in use",
+        )
     if setting:
         return setting
-    if name in [one.client for one in site.cinder.all[:1]]:
+    if name in [one.client for one in site.cinder.all[:1]] and fsid.lower() not in taken:
         return fsid.lower()
     return str(uuid.uuid5(uuid.UUID(fsid), f"client.{name}"))
 
@@ -199,6 +208,22 @@ def _by_name(site: Site, facts: Facts, seen: Seen, client: str) -> Iterator[tupl
             value = answers["value"]
             held = {value["out"].strip(), value.get("peeled", "")} if value["code"] == 0 else set()
             yield found.lower(), key is not None and key in held
+
+
+def _of_others(site: Site, facts: Facts, client: str) -> dict[str, str]:
+    """{UUID: entity} of what is another user's: its key is in libvirt, or its place is taken."""
+    old = site.replaced.get(client, "")
+    theirs = {u: f"client.{old}" for _, in_use in _in_use(site, facts, old) for u in in_use if old}
+    users = cluster.seen(site, facts).users.items()
+    keys = {user["key"]: who for who, user in users if user.get("key")}
+    mine = f"client.{client}"
+    return theirs | {
+        found.lower(): who
+        for seen in facts.hosts.values()
+        for found, answers in (seen.get(SECRETS) or {}).items()
+        if answers["value"]["code"] == 0
+        and (who := keys.get(answers["value"]["out"].strip(), mine)) != mine
+    }
 
 
 def left_alone(site: Site, facts: Facts) -> list[str]:

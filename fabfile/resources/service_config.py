@@ -21,6 +21,7 @@ from fabfile.resources import (
     glance_stores,
     in_force,
     instance_disks,
+    rotation,
     secret_uuid,
     sed,
     volume_backups,
@@ -166,6 +167,7 @@ class ServiceConfig:
             "old_stores": now.get(("DEFAULT", "known_stores"), OLD_STORES),
         }
         _keep_apart(binding, data, now)
+        rotation.refuse_unready(site, facts, bindings, now)
         if self.name == "glance":
             said = in_force.sources(answers, self.name)
             lines_of = [(same(section), key) for one in said for section, key, _ in one.lines]

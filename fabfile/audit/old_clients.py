@@ -1,0 +1,422 @@
+"""Clients whose place was taken: which instances still have their disks by them, and their end.
+
+A disk is opened as the client that its attachment names, which stands in both databases.  A live
+migration makes a new attachment, and the guest goes over without a pause of its own; a hard reboot
+alone starts it with the old one.  A client is retired when nobody has it any more: no guest, no
+attachment, no service, no session at a monitor.  Source: docs/rotation.md; nova/compute/manager.py
+(pre_live_migration) and nova/virt/block_device.py (Zed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from fabfile.audit import database_rows, frozen_monitors
+from fabfile.audit.database_rows import Schemas
+from fabfile.audit.frozen_monitors import Instance, Need, server
+from fabfile.core import strict_json
+from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read, typed
+from fabfile.model import advice, services
+from fabfile.model.phases import Phase
+from fabfile.model.site import Site
+from fabfile.resources import (
+    by_cluster,
+    cluster,
+    domains,
+    in_force,
+    rotation,
+    secret_uuid,
+)
+from fabfile.resources.resource import Resource
+
+ROWS = "clients.rows"
+MOVES = ("migrate", "reboot")
+_MIGRATE, _STOP, _REFRESH, _START = 1, 1, 2, 3
+"""The waves in which instances are moved."""
+
+
+class Attachment(NamedTuple):
+    """Which client one side names for one attached volume; side: 'nova' or 'cinder'."""
+
+    side: str
+    instance: str
+    volume: str
+    client: str
+    monitors: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the databases keep: {id: instance}, and the attachments of RBD volumes."""
+
+    instances: Mapping[str, Instance]
+    attachments: tuple[Attachment, ...]
+
+
+def question(found: Schemas) -> str:
+    """The rows that matter: of what may hold a key, the client's name and the monitors alone."""
+    return "".join(f"{statement};\n" for statement in _statements(found))
+
+
+def _statements(found: Schemas) -> Iterator[str]:
+    for schema in found.nova:
+        n = database_rows.quoted(schema)
+        locked = "i.locked" if (schema, "instances", "locked") in found.columns else "0"
+        what = ("i.uuid", "i.vm_state", "i.host", locked)
+        yield database_rows.select("instance", f"{n}.instances i", "i.deleted = 0", *what)
+        where = "b.deleted = 0 AND b.volume_id IS NOT NULL AND " + frozen_monitors.of_rbd("b")
+        told = ("b.instance_uuid", "b.volume_id", _told("b"))
+        yield database_rows.select("nova", f"{n}.block_device_mapping b", where, *told)
+    if (found.cinder, "volume_attachment", "connection_info") in found.columns:
+        c = database_rows.quoted(found.cinder)
+        where = "a.deleted = 0 AND " + frozen_monitors.of_rbd("a")
+        told = ("a.instance_uuid", "a.volume_id", _told("a"))
+        yield database_rows.select("cinder", f"{c}.volume_attachment a", where, *told)
+
+
+def _told(table: str) -> str:
+    """[client, monitors] as JSON; Nova nests them in 'data', Cinder does not in some releases."""
+
+    def at(name: str) -> str:
+        nested = f"JSON_EXTRACT({table}.connection_info, '$.data.{name}')"
+        return f"COALESCE({nested}, JSON_EXTRACT({table}.connection_info, '$.{name}'))"
+
+    return f"JSON_ARRAY({at('auth_username')}, {at('hosts')})"
+
+
+def kept(lines: Iterable[str]) -> Kept:
+    """The answers to question()."""
+    instances: dict[str, Instance] = {}
+    attachments: list[Attachment] = []
+    for line in lines:
+        match database_rows.cells(line):
+            case "instance", name, state, host, locked:
+                instances[name] = Instance(name, state, host, locked not in ("0", ""))
+            case "nova" | "cinder" as side, instance, volume, told:
+                attachments.append(Attachment(side, instance, volume, *_client_of(told)))
+            case _:
+                raise database_rows.odd(line)
+    return Kept(instances, tuple(attachments))
+
+
+def _client_of(told: str) -> tuple[str, frozenset[str]]:
+    try:
+        found = strict_json.loads(told)
+        client, hosts = found
+    except (ValueError, TypeError):
+        return "", frozenset()
+    names = hosts if isinstance(hosts, list) else []
+    return str(client or ""), frozenset(str(one).strip("[]") for one in names)
+
+
+# Who still has it
+
+
+def needs(site: Site, facts: Facts, found: Kept, old: str) -> list[Need]:
+    """What each instance needs that has a disk by a client of a part's cluster.
+
+    what: 'migrate' (it runs, with volumes by the client), 'refresh' (it is stopped), 'hard reboot'
+    (its running domain alone has it), 'rest' (stop or start it first), 'nothing' (shelved).
+    """
+    now = cluster.seen(site, facts).addresses
+    volumes: dict[str, set[str]] = {}
+    for one in found.attachments:
+        if one.client == old and rotation.is_of(now, one.monitors):
+            volumes.setdefault(one.instance, set()).add(one.volume)
+    running = {domain: host for host, domain in rotation.open_disks(site, facts, old)}
+    return [
+        _need(
+            found.instances.get(name, Instance(name, "", running.get(name, ""), False)),
+            tuple(sorted(volumes.get(name, ()))),
+        )
+        for name in sorted({*volumes, *running})
+    ]
+
+
+def _need(instance: Instance, volumes: tuple[str, ...]) -> Need:
+    if not volumes:
+        return Need(instance, "hard reboot", (), "its domain has a disk by it")
+    if not instance.state:
+        return Need(instance, "rest", volumes, "no instance of Nova's has it: detach the volume")
+    if "shelved" in instance.state:
+        return Need(instance, "nothing", volumes, "it attaches them anew when it is unshelved")
+    if instance.state in ("active", "stopped"):
+        what = "migrate" if instance.state == "active" else "refresh"
+        return Need(instance, what, volumes, "its attachments name it")
+    return Need(instance, "rest", volumes, f"it is {instance.state}: bring it to rest (stopped)")
+
+
+def sentence(need: Need, old: str) -> str:
+    """One instance's need in a line, with the command for it."""
+    name = need.instance.id
+    rotate = ("inv", "ceph.rotate", "--instance", name, "--move")
+    commands = {
+        "migrate": [typed(*rotate, "migrate"), typed(*rotate, "reboot")],
+        "refresh": [typed(*rotate, "migrate")],
+        "hard reboot": [typed(*rotate, "reboot")],
+    }
+    way = " or ".join(advice.shown(one) for one in commands.get(need.what, ()))
+    volumes = f", volume {', '.join(need.volumes)}" if need.volumes else ""
+    state = f" ({need.instance.state})" if need.instance.state else ""
+    said = f"instance {name or '-'}{state}{volumes}: still client.{old}: {need.why}"
+    return f"{said}; {way}" if way else said
+
+
+def computes(
+    site: Site, facts: Facts, found: Kept, move: str, only: Sequence[str]
+) -> frozenset[str]:
+    """The site's computes whose connector a move may need: asking for one takes seconds."""
+    old = {old for part in site.parts for old in part.replaced.values()}
+    named = {one.instance for one in found.attachments if one.client in old}
+    states = ("active", "stopped") if move == "reboot" else ("stopped",)
+    hosts = {
+        one.host
+        for name, one in found.instances.items()
+        if name in named and one.state in states and name in (only or named)
+    }
+    return frozenset(
+        host.name
+        for host in site.with_role("compute")
+        if {host.name, frozen_monitors.hostname_of(facts, host.name)} & hosts
+    )
+
+
+# The resource
+
+
+@dataclass(frozen=True)
+class OldClients:
+    """As a resource: moves instances where asked, else retires what nobody has any more.
+
+    sql: the question to the databases, or '' where they are not asked.
+    move: how instances are moved, '' for not at all; only: these alone.
+    computes: whose connector is wanted for that.
+    """
+
+    sql: str
+    move: str = ""
+    only: tuple[str, ...] = ()
+    computes: frozenset[str] = frozenset()
+
+    @property
+    def resource(self) -> Resource:
+        """As the last resource of the task ceph.rotate."""
+        again = self.reread_hosts
+        return Resource("ceph.rotate", self.reads, self.plan, self.notes, reread_hosts=again)
+
+    def reads(self, site: Site, host: Host) -> list[Read]:
+        """The cluster and its sessions, guests, secrets, options, keyrings, and the rows."""
+        found = by_cluster.reads(site, host, _reads_of_cluster)
+        for service in services.on(host):
+            found += in_force.reads(site, host, service)
+        if "compute" in host.roles:
+            platform = site.platform_of(host)
+            found.append(domains.read(platform, frozen_monitors.MOST_GUESTS))
+            found.append(secret_uuid.secrets_of(site, host))
+        if self.sql and host in site.with_role("database"):
+            args = {"sql": self.sql, "defaults": site.database.defaults_file}
+            found.append(Read(ROWS, "rows", args))
+        return found + (frozen_monitors.means(site, host, self.computes) if self.move else [])
+
+    def reread_hosts(self, site: Site) -> set[str]:
+        """The hosts of which another look is needed when instances were moved."""
+        moved = site.with_role("database", "compute") if self.move else []
+        return {host.name for host in moved} | {admin.name for admin in site.admins}
+
+    def plan(self, site: Site, facts: Facts) -> list[Change]:
+        """Raises BadInput for what cannot be moved, with what can be."""
+        found = self._kept(site, facts)
+        changes = []
+        for part in site.parts:
+            mine = by_cluster.facts_of(part, facts)
+            with by_cluster.saying_which(part):
+                for old in part.replaced.values():
+                    if self.move:
+                        changes += self._moves(site, facts, needs(part, mine, found, old))
+                    elif not self.in_use(part, mine, found, old):
+                        changes += retirement(part, mine, old)
+        return changes
+
+    def notes(self, site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
+        """Who still has an old client, and what moves it; what an operator does in the end."""
+        found, said = self._kept(site, facts), []
+        done = {change.subject for change in changes}
+        for part in site.parts:
+            mine = by_cluster.facts_of(part, facts)
+            for new, old in part.replaced.items():
+                left = self.in_use(part, mine, found, old, done)
+                said += left
+                if not left and not retirement(part, mine, old) and not self.move:
+                    table = part.said_of_client(new)
+                    said.append(f"client.{old} is gone: take {table}.replaces out of the site file")
+        return said
+
+    def in_use(
+        self, site: Site, facts: Facts, found: Kept, old: str, done: Iterable[str] = ()
+    ) -> list[str]:
+        """What speaks against retiring a client of a part's cluster, in words.
+
+        done: instances that are moved by what is planned.
+        """
+        said = [
+            sentence(need, old)
+            for need in needs(site, facts, found, old)
+            if need.what != "nothing" and need.instance.id not in done
+        ]
+        said += [f"{place} names client.{old}" for place in rotation.named_by(site, facts, old)]
+        at = rotation.logged_in(site, facts, old)
+        if site.is_supplied:
+            return said
+        if at is None:
+            where = advice.shown(typed("ceph", "daemon", "mon.ID", "sessions"))
+            said.append(
+                f"client.{old}: the monitors do not say who is logged in (Octopus or later do): "
+                f"look on each monitor's host ({where}), and take the user away by hand"
+            )
+        elif at and not said:
+            said.append(f"client.{old} is logged in from {', '.join(at)}: end what that is")
+        if not self.sql:
+            said.append("attachments were not looked at: no host has the role 'database'")
+        return said
+
+    def _kept(self, site: Site, facts: Facts) -> Kept:
+        hosts = site.with_role("database")
+        return kept(line for h in hosts for line in facts.hosts.get(h.name, {}).get(ROWS, ()))
+
+    def _moves(self, site: Site, facts: Facts, wanted: Sequence[Need]) -> list[Change]:
+        known = {need.instance.id: need for need in wanted}
+        changes: list[Change] = []
+        for name in self.only or tuple(known):
+            need = known.get(name)
+            if need is None or need.what == "nothing":
+                continue  # moved already
+            if need.instance.locked and need.what in ("migrate", "hard reboot"):
+                unlock = advice.shown(typed("openstack", "server", "unlock", name))
+                raise BadInput(f"instance {name} is locked: {unlock}")
+            if self.only or need.what != "rest":
+                changes += self._moved(site, facts, need)
+        return changes
+
+    def _moved(self, site: Site, facts: Facts, need: Need) -> list[Change]:
+        name = need.instance.id
+        if need.what == "rest":
+            raise BadInput(f"instance {name}: {need.why}")
+        if need.what == "hard reboot":
+            return [server(name, "hard_reboot", _START)] if self.move == "reboot" else []
+        if need.what == "migrate" and self.move == "migrate":
+            return [_migrated(name)]
+        place = frozen_monitors.control(site, facts)
+        anew = [
+            replace(
+                frozen_monitors.refreshed(place, facts, need, volume),
+                sentence="make it anew, as the new client",
+                stays="an attachment keeps the new client",
+            )
+            for volume in need.volumes
+        ]
+        if need.what == "refresh":
+            return anew
+        start = replace(server(name, "start", _START), sentence="start, as the new client")
+        return [server(name, "stop", _STOP), *anew, start]
+
+
+def _migrated(instance: str) -> Change:
+    return Change(
+        CLOUD,
+        f"instance {instance}",
+        "migrate live, to the new client",
+        "~",
+        "server_migrate",
+        {"instance": instance},
+        _MIGRATE,
+        kind="instance",
+        subject=instance,
+        stays="a guest keeps the new client",
+    )
+
+
+# The end
+
+
+def _reads_of_cluster(site: Site, host: Host) -> list[Read]:
+    """The cluster, its sessions, and a host's keyrings of old clients."""
+    found = cluster.reads(site, host)
+    if host == site.admin and site.replaced:
+        found.append(rotation.sessions(site))
+    for old, path in _keyrings(site, host):
+        found.append(Read(f"keyring.{old}", "file", {"path": path}))
+    return found
+
+
+def _keyrings(site: Site, host: Host) -> list[tuple[str, str]]:
+    """[(client whose place was taken, where its keyring is)] of a host."""
+    found = [
+        (site.replaced[binding.client], binding.platform.keyring(site.replaced[binding.client]))
+        for binding in site.bindings_of(host)
+        if binding.keyring and binding.client in site.replaced
+    ]
+    return list(dict.fromkeys(found))
+
+
+def retirement(site: Site, facts: Facts, old: str) -> list[Change]:
+    """What is left of a client that nobody has: keyrings, libvirt's secrets, and then the user."""
+    user = cluster.seen(site, facts).users.get(f"client.{old}")
+    changes = []
+    for host in site.all_hosts():
+        for name, path in _keyrings(site, host):
+            seen = facts.hosts.get(host.name, {}).get(f"keyring.{name}")
+            if name == old and seen:
+                changes.append(_without_keyring(host, path, old, seen["sha256"]))
+        if user and user.get("key"):
+            changes += _without_secrets(site, facts, host, old, user["key"])
+    if user and not site.is_supplied:
+        changes.append(_without_user(site, old))
+    return changes
+
+
+def _without_keyring(host: Host, path: str, old: str, digest: str) -> Change:
+    args = {"path": path, "before": digest}
+    words = f"take away: nobody is client.{old} any more"
+    phase = services.first_phase(host)
+    return Change(host.name, path, words, "-", "remove", args, phase, kind="keyring", subject=old)
+
+
+def _without_secrets(site: Site, facts: Facts, host: Host, old: str, key: str) -> Iterator[Change]:
+    command = site.platform_of(host).command
+    for uuid, answers in (facts.hosts.get(host.name, {}).get(secret_uuid.SECRETS) or {}).items():
+        if answers["value"]["code"] == 0 and answers["value"]["out"].strip() == key:
+            yield Change(
+                host.name,
+                f"libvirt secret {uuid}",
+                f"undefine: it holds the key of client.{old}",
+                "-",
+                "run",
+                {"argv": command("virsh", "secret-undefine", uuid)},
+                Phase.COMPUTE,
+                kind="secret",
+                subject=uuid,
+                stays=f"inv compute.secret makes it anew where the site file names client.{old}",
+            )
+
+
+def _without_user(site: Site, old: str) -> Change:
+    entity = f"client.{old}"
+    ask = site.cluster.ceph("auth", "get", entity)
+    undo = {
+        "verb": "run",
+        "args": {"argv": site.cluster.ceph("auth", "import", "-i", "-"), "stdin": [{"old": ask}]},
+        "guard": {"argv": ask, "absent": "ENOENT"},
+    }
+    return Change(
+        site.admin.name,
+        f"user {entity}",
+        "delete: nobody logs in by its key any more",
+        "-",
+        "run",
+        {"argv": site.cluster.ceph("auth", "del", entity), "undo": undo},
+        Phase.API,
+        kind="user",
+        subject=old,
+    )

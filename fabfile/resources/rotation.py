@@ -1,0 +1,151 @@
+"""A client that takes another's place: when services may leave the old one, and who still has it.
+
+A key is not replaced under those who use it.  A second user gets the same caps and a key of its
+own; each service, and each guest, goes over to it at its time; the first one is then retired.  A
+guest's disk has the client with which it was attached for as long as it is open, and a cluster
+asks for the key again when a ticket has run out.  Source: docs/rotation.md, where it was seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from fabfile.core.contract import BadInput, Facts, Host, Json, Read
+from fabfile.model import services
+from fabfile.model.deployment import Binding
+from fabfile.model.services import NOVA_COMPUTE
+from fabfile.model.site import Site
+from fabfile.resources import by_cluster, cluster, domains, in_force, secret_uuid
+
+SESSIONS = "ceph.sessions"
+_USER_OPTIONS = ("rbd_user", "rbd_store_user", "backup_ceph_user")
+"""The options by which Cinder, Nova, Glance and cinder-backup name their client."""
+_ENTITY = r'"entity_name":\s*"client\.([^"]+)"'
+_ADDRESS = r'"socket_addr":\s*\{\s*"type":\s*"[^"]*",\s*"addr":\s*"([^"]+):\d+"'
+
+
+def sessions(site: Site) -> Read:
+    """Who is logged in at each monitor: every librados client is at one of them (Octopus)."""
+    ask = site.cluster.ceph("--format", "json", "tell", "{}", "sessions")
+    only = re.sub(r"\((?!\?)", "(?:", f"{_ENTITY}|{_ADDRESS}")
+    return Read(
+        SESSIONS,
+        "each",
+        {
+            "argv": site.cluster.ceph("mon", "dump"),
+            "match": r"(?m)^\d+: .* (mon\.[^\s;]+)",
+            "then": {"sessions": {"argv": ask, "ok": [0, 22], "only": only}},
+        },
+    )
+
+
+def logged_in(site: Site, facts: Facts, client: str) -> list[str] | None:
+    """The addresses from which a client is logged in; None where monitors do not say."""
+    answers: Mapping[str, Json] = facts.hosts.get(site.admin.name, {}).get(SESSIONS) or {}
+    told = [one["sessions"] for one in answers.values()]
+    if not told or any(one["code"] for one in told):
+        return None
+    found: list[list[str]] = []
+    for one in told:
+        for name, address in re.findall(f"{_ENTITY}|{_ADDRESS}", one["out"]):
+            if name:
+                found.append([name, ""])
+            elif found and not found[-1][1]:
+                found[-1][1] = address
+    return sorted(address or "somewhere" for name, address in found if name == client)
+
+
+def named_by(site: Site, facts: Facts, client: str) -> list[str]:
+    """Places in services' options that name a client of a part's cluster: 'ctl: [rbd] rbd_user'."""
+    return [
+        f"{host.name}: [{section}] {key}"
+        for host in site.all_hosts()
+        for service in services.on(host)
+        for section, key in _named(
+            site, in_force.options(facts.hosts.get(host.name, {}), service.key), client
+        )
+    ]
+
+
+def _named(site: Site, now: in_force.Options, client: str) -> Iterator[tuple[str, str]]:
+    """The options of one service that name the client, and are not another cluster's."""
+    others = {in_force.same(use.section) for part in site.siblings for use in part.uses()}
+    for (section, key), value in now.items():
+        if key in _USER_OPTIONS and value == client and section not in others:
+            yield section, key
+
+
+def open_disks(site: Site, facts: Facts, client: str) -> list[tuple[str, str]]:
+    """[(compute, domain)] of running guests that have a disk open as a client of this cluster."""
+    now = cluster.seen(site, facts).addresses
+    found = (
+        (host, domain)
+        for host, domain, disk in domains.running(facts.hosts)
+        if disk.user == client and is_of(now, disk.monitors)
+    )
+    return list(dict.fromkeys(found))
+
+
+def is_of(now: Collection[str], monitors: Collection[str]) -> bool:
+    """Whether what names these monitors may be of the cluster that has those: of none, it may."""
+    return not monitors or not now or bool(set(monitors) & set(now))
+
+
+# The gate
+
+
+@dataclass(frozen=True)
+class Unready:
+    """A compute on which nothing could be attached as the new client, and why."""
+
+    host: str
+    why: str
+
+
+def unready(site: Site, facts: Facts, client: str) -> list[Unready]:
+    """The computes of a part that cannot attach as the client yet; what was not seen cannot."""
+    key = cluster.seen(site, facts).users.get(f"client.{client}", {}).get("key")
+    uuid = facts.known.get(secret_uuid.known_as(client), "")
+    uses = [use for use in site.uses() if use.secret and use.client == client]
+    return [
+        Unready(host.name, why)
+        for host in (site.with_role(NOVA_COMPUTE.role) if uses else ())
+        if (why := _lacking(facts, host, uuid, key))
+    ]
+
+
+def _lacking(facts: Facts, host: Host, uuid: str, key: str | None) -> str:
+    secrets = facts.hosts.get(host.name, {}).get(secret_uuid.SECRETS)
+    if secrets is None:
+        return "it was not looked at"
+    held = {name.lower(): one["value"] for name, one in secrets.items()}.get(uuid)
+    if held is None:
+        return f"it has no libvirt secret {uuid}"
+    if not key or held["code"] or held["out"].strip() != key:
+        return f"its libvirt secret {uuid} holds another key"
+    return ""
+
+
+def refuse_unready(
+    site: Site, facts: Facts, bindings: Sequence[Binding], now: in_force.Options
+) -> None:
+    """Raises BadInput where a service would name a client by whom computes cannot attach yet.
+
+    now: what is in force for the service.
+    """
+    for binding in bindings:
+        part = site.part(binding.cluster.label)
+        old = part.replaced.get(binding.client, "")
+        if not old or not [*_named(part, now, old)]:
+            continue
+        if left := unready(part, by_cluster.facts_of(part, facts), binding.client):
+            more = f", and {len(left) - 1} computes more" if len(left) > 1 else ""
+            raise BadInput(
+                subject=f"client.{binding.client}, in the place of client.{old}",
+                expected="its key in the libvirt of every compute, before Cinder names it",
+                found=f"{left[0].host}: {left[0].why}{more}",
+                why="nothing could be attached there",
+                advice="inv ceph.rotate does it in its order (docs/rotation.md)",
+            )

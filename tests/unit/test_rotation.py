@@ -1,0 +1,440 @@
+"""A client that takes another's place: the gate, who is moved, and the old one's end."""
+
+import json
+import re
+
+import pytest
+
+from fabfile.audit import old_clients
+from fabfile.audit.database_rows import Schemas
+from fabfile.audit.frozen_monitors import CONNECTOR
+from fabfile.core.contract import BadInput, Facts
+from fabfile.resources import auth, rotation, secret_uuid, service_config
+from fabfile.resources.domains import READ as DOMAINS
+
+from .clouds import disk_xml, said
+from .states import (
+    FSID,
+    HOSTS,
+    KEY,
+    OTHER,
+    THIRD,
+    ZED,
+    cluster,
+    conf,
+    file,
+    recorded,
+    secret,
+    site,
+    sources,
+    user,
+)
+
+CLIENTS = {"volumes-2": {"replaces": "volumes"}, "images": {}}
+NEXT = {"cinder": {"client": "volumes-2"}, "clients": CLIENTS}
+WITH_ROWS = {**HOSTS, "ctl": {"roles": ["glance", "cinder", "database"]}}
+HERE = site(cloud="c", hosts=WITH_ROWS, **NEXT)
+NEW_KEY = "sha256:" + "b" * 64
+MONITOR = "10.0.0.1"
+A, B = "aaaaaaaa-0000-4000-8000-000000000001", "bbbbbbbb-0000-4000-8000-000000000002"
+V, W = "cccccccc-0000-4000-8000-000000000003", "dddddddd-0000-4000-8000-000000000004"
+
+
+# The site file
+
+
+@pytest.mark.parametrize(
+    "clients, words",
+    [
+        ({"volumes": {"replaces": "old"}, "images": {}}, None),
+        ({"volumes": {"replaces": "volumes"}, "images": {}}, "clients.volumes.replaces: expected a "
+         "client that this site file uses no more, found 'volumes'"),
+        ({"volumes": {"replaces": "images"}, "images": {}}, "uses no more, found 'images'"),
+        (
+            {"volumes": {"replaces": "old"}, "images": {"replaces": "old"}},
+            "clients.images.replaces: expected one client in the place of old, found volumes too",
+        ),
+        (
+            {"volumes": {}, "images": {}, "more": {"rwx": ["volumes"], "replaces": "old"}},
+            "clients.more.replaces: expected a service that logs in as more, found none",
+        ),
+        (
+            {"volumes": {"replaces": "old"}, "images": {}, "old": {"rwx": ["volumes"]}},
+            "uses no more, found 'old': name volumes where a service has old, and take old's own",
+        ),
+    ],
+)  # fmt: skip
+def test_a_client_takes_the_place_of_one_that_nobody_is_to_have(clients, words):
+    if words is None:
+        assert site(clients=clients).replaced == {"volumes": "old"}
+        return
+    with pytest.raises(BadInput) as caught:
+        site(clients=clients)
+    assert words in str(caught.value)
+
+
+# The user and the secret
+
+
+@pytest.mark.parametrize(
+    "before, wanted",
+    [
+        (None, "profile rbd pool=volumes, profile rbd-read-only pool=images"),
+        # What somebody granted by hand goes on: the services may rest on it.
+        ({"osd": "profile rbd pool=volumes, profile rbd pool=fast"}, "profile rbd pool=volumes, "
+         "profile rbd pool=fast, profile rbd-read-only pool=images"),
+        ({"osd": "allow *"}, "allow *"),
+    ],
+)  # fmt: skip
+def test_the_new_user_has_what_the_old_one_has(before, wanted):
+    users = [user("volumes", KEY, before)] if before else []
+    changes = auth.plan(site(**NEXT), Facts({"ceph01": cluster(users=users)}, {}, ZED))
+    argv = next(c.args["argv"] for c in changes if c.subject == "volumes-2")
+    assert argv[argv.index("osd") + 1] == wanted
+
+
+def resolved(secrets, here=None, **conf_of):
+    seen = {"cinder.conf": conf(), "cinder.sources": sources("cinder"), **conf_of}
+    hosts = {
+        "ceph01": cluster(users=[user("volumes"), user("volumes-2", NEW_KEY)]),
+        "ctl": seen,
+        "n1": {secret_uuid.SECRETS: secrets},
+    }
+    here = here or site(**NEXT)
+    return secret_uuid.resolve(here, Facts(hosts))["uuid.volumes-2"]
+
+
+def in_cinder(client, uuid):
+    return conf(
+        ("DEFAULT", "enabled_backends", "rbd"),
+        ("rbd", "volume_driver", "cinder.volume.drivers.rbd.RBDDriver"),
+        ("rbd", "rbd_pool", "volumes"),
+        ("rbd", "rbd_user", client),
+        ("rbd", "rbd_secret_uuid", uuid),
+    )
+
+
+def test_a_secret_of_the_old_client_is_never_taken():
+    derived = resolved(secret(FSID))
+    assert derived not in (FSID, "") and resolved(secret(FSID)) == derived
+    # By Cinder's options alone: the compute that has it is down.
+    assert resolved({}, **{"cinder.conf": in_cinder("volumes", FSID)}) == derived
+    assert resolved({}) == FSID
+    # Once it is there, it stays, whatever else there is.
+    mine = secret(OTHER, "client.volumes-2 secret", NEW_KEY)
+    assert resolved({**secret(FSID), **mine}) == OTHER
+    said_so = site(cinder=NEXT["cinder"], clients={**CLIENTS, "volumes-2": {
+        "replaces": "volumes", "secret_uuid": FSID}})  # fmt: skip
+    with pytest.raises(BadInput, match="libvirt holds the key of client.volumes"):
+        resolved(secret(FSID), said_so)
+    said_so = site(cinder=NEXT["cinder"], clients={**CLIENTS, "volumes-2": {
+        "replaces": "volumes", "secret_uuid": THIRD}})  # fmt: skip
+    assert resolved(secret(FSID), said_so) == THIRD
+
+
+# The gate: Cinder names it when every compute can attach by it
+
+READY = secret(OTHER, "client.volumes-2 secret", NEW_KEY)
+
+
+def cinder_plan(now, n1, n2, here=None):
+    hosts = {
+        "ceph01": cluster(users=[user("volumes"), user("volumes-2", NEW_KEY)]),
+        "ctl": {"cinder.conf": now, "cinder.sources": sources("cinder"), "packages": {}},
+    }
+    for name, found in (("n1", n1), ("n2", n2)):
+        if found is not None:
+            hosts[name] = {secret_uuid.SECRETS: found}
+    facts = Facts(hosts, {"uuid.volumes-2": OTHER}, ZED)
+    return service_config.cinder.plan(here or site(**NEXT), facts)
+
+
+@pytest.mark.parametrize(
+    "n1, n2, words",
+    [
+        (READY, READY, None),
+        (READY, {}, f"n2: it has no libvirt secret {OTHER}"),
+        ({}, {}, f"n1: it has no libvirt secret {OTHER}, and 1 computes more"),
+        (READY, None, "n2: it was not looked at"),
+        (READY, secret(OTHER, value=KEY), f"n2: its libvirt secret {OTHER} holds another key"),
+        (READY, secret(OTHER, value=None), f"n2: its libvirt secret {OTHER} holds another key"),
+    ],
+)
+def test_cinder_goes_over_when_every_compute_can_attach(n1, n2, words):
+    now = in_cinder("volumes", FSID)
+    if words is None:
+        (change,) = cinder_plan(now, n1, n2)
+        assert ["rbd", "rbd_user", "volumes-2"] in change.args["edits"]
+        return
+    with pytest.raises(BadInput) as caught:
+        cinder_plan(now, n1, n2)
+    assert words in str(caught.value) and "inv ceph.rotate" in str(caught.value)
+
+
+def test_who_takes_nobodys_place_is_not_held_up():
+    assert cinder_plan(conf(), {}, None)  # a new integration
+    without = site(cinder=NEXT["cinder"], clients={"volumes-2": {}, "images": {}})
+    assert cinder_plan(in_cinder("volumes-2", FSID), {}, {}, without)
+
+
+# Sessions
+
+
+def monitors_say(*documents, code=0):
+    only = rotation.sessions(HERE).args["then"]["sessions"]["only"]
+    return {
+        f"mon.m{number}": {
+            "sessions": {"code": code, "out": "\n".join(re.findall(only, text)), "err": ""}
+        }
+        for number, text in enumerate(documents)
+    }
+
+
+def session(entity, address="10.0.0.9"):
+    where = {"type": "any", "addr": f"{address}:0", "nonce": 1}
+    return {"name": "client.?", "entity_name": entity, "addrs": {}, "socket_addr": where}
+
+
+REAL = recorded("mon_sessions")["out"]
+
+
+@pytest.mark.parametrize(
+    "told, client, expected",
+    [
+        (monitors_say(REAL), "volumes-2", ["198.18.53.31"]),
+        (monitors_say(json.dumps(json.loads(REAL))), "volumes-2", ["198.18.53.31"]),
+        (monitors_say(REAL), "volumes", []),
+        (monitors_say(REAL, json.dumps([session("client.volumes")])), "volumes", ["10.0.0.9"]),
+        (
+            monitors_say(json.dumps([session("client.volumes", "[fd00::9]"), session("mgr.x")])),
+            "volumes",
+            ["[fd00::9]"],
+        ),
+        # A session counts wherever it comes from.
+        (monitors_say('[{"entity_name": "client.volumes"}]'), "volumes", ["somewhere"]),
+        # What names it otherwise is nobody's session.
+        (monitors_say(json.dumps([session("client.volumes-3"), session("osd.0")])), "volumes", []),
+        (monitors_say("", code=22), "volumes", None),
+        ({}, "volumes", None),
+        (None, "volumes", None),
+    ],
+)
+def test_who_is_logged_in(told, client, expected):
+    facts = Facts({"ceph01": {rotation.SESSIONS: told}})
+    assert rotation.logged_in(HERE, facts, client) == expected
+
+
+def test_monitors_are_named_as_they_are_told():
+    read = rotation.sessions(HERE)
+    told = "epoch 2\nfsid x\n0: [v2:10.0.0.1:3300/0,v1:10.0.0.1:6789/0] mon.a\n1: 10.0.0.2 mon.b; x"
+    assert re.findall(read.args["match"], told) == ["mon.a", "mon.b"]
+    assert "{}" in read.args["then"]["sessions"]["argv"]
+
+
+# Instances
+
+
+def rows(*attached, state="active", host="n1", locked="0", instance=A):
+    """The database's lines: one instance, and (side, volume, client[, monitors]) of its disks."""
+    lines = [f"instance\t{instance}\t{state}\t{host}\t{locked}"]
+    for side, volume, client, *monitors in attached:
+        told = json.dumps([client, *(monitors or [[MONITOR]])])
+        lines.append(f"{side}\t{instance}\t{volume}\t{told}")
+    return lines
+
+
+NOVA = {"nova-common": "2:26.2.2-1", "glance-common": "2:25.1.0-2", "cinder-common": "2:21.3.1-1"}
+CONTROL = conf(("api_database", "connection", "sha256:x"), ("cinder", "auth_type", "password"))
+QUIET = monitors_say(REAL)
+
+
+def facts(lines=(), guest="", sessions=QUIET, users=("volumes", "volumes-2"), secrets=None, **ctl):
+    """guest: as which client instance A has its disk open, if it runs."""
+    domains = {A: {"disks": said(disk_xml(user_=guest, monitors=(MONITOR,)))}} if guest else {}
+    keys = {"volumes": KEY, "volumes-2": NEW_KEY}
+    return Facts(
+        {
+            "ceph01": {
+                **cluster(users=[user(name, keys[name]) for name in users]),
+                rotation.SESSIONS: sessions,
+            },
+            "ctl": {
+                old_clients.ROWS: list(lines),
+                "cinder.conf": in_cinder("volumes-2", OTHER),
+                "cinder.sources": sources("cinder"),
+                "nova-manage.conf": CONTROL,
+                "packages": NOVA,
+                "keyring.volumes": file("x"),
+                **ctl,
+            },
+            "n1": {
+                DOMAINS: domains,
+                "host": {"hostname": "box1"},
+                CONNECTOR: said('{"host": "n1"}'),
+                secret_uuid.SECRETS: secrets or {},
+            },
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "lines, guest, expected",
+    [
+        (rows(("nova", V, "volumes-2"), ("cinder", V, "volumes-2")), "volumes-2", []),
+        (rows(("nova", V, "volumes"), ("cinder", V, "volumes")), "volumes", [("migrate", (V,))]),
+        # One side alone is enough: Nova starts it by its own.
+        (rows(("nova", V, "volumes-2"), ("cinder", V, "volumes")), "", [("migrate", (V,))]),
+        (rows(("nova", V, "volumes"), ("nova", W, "volumes"), state="stopped"), "",
+         [("refresh", (V, W))]),
+        # Nova's own disks: of them there is no attachment.
+        (rows(), "volumes", [("hard reboot", ())]),
+        ([], "volumes", [("hard reboot", ())]),
+        (rows(("nova", V, "volumes"), state="shelved_offloaded"), "", [("nothing", (V,))]),
+        (rows(("nova", V, "volumes"), state="paused"), "", [("rest", (V,))]),
+        ([f'cinder\t\t{V}\t["volumes", ["{MONITOR}"]]'], "", [("rest", (V,))]),
+        # Another cluster's client of that name.
+        (rows(("nova", V, "volumes", ["10.9.9.9"])), "", []),
+        (rows(("nova", V, "volumes", [])), "", [("migrate", (V,))]),
+        # An attachment that was never connected names nobody.
+        (rows(("cinder", V, None, None)), "", []),
+        ([f"cinder\t{A}\t{V}\t"], "", []),
+    ],
+)  # fmt: skip
+def test_what_an_instance_needs(lines, guest, expected):
+    seen = facts(lines, guest)
+    found = old_clients.needs(HERE, seen, old_clients.kept(lines), "volumes")
+    assert [(need.what, need.volumes) for need in found] == expected
+
+
+ON_OLD = rows(("nova", V, "volumes"), ("cinder", V, "volumes"))
+ASLEEP = rows(("nova", V, "volumes"), state="stopped")
+
+
+@pytest.mark.parametrize(
+    "move, lines, guest, only, expected",
+    [
+        ("migrate", ON_OLD, "volumes", (), ["server_migrate"]),
+        ("reboot", ON_OLD, "volumes", (), ["server_stop", "run", "server_start"]),
+        ("migrate", ASLEEP, "", (), ["run"]),
+        ("reboot", ASLEEP, "", (), ["run"]),
+        ("migrate", rows(), "volumes", (), []),
+        ("reboot", rows(), "volumes", (), ["server_hard_reboot"]),
+        ("migrate", ON_OLD, "volumes", (B,), []),
+        ("migrate", ON_OLD, "volumes", (A,), ["server_migrate"]),
+        ("migrate", rows(("nova", V, "volumes"), state="paused"), "", (), []),
+        # What was moved already is not moved again.
+        ("migrate", rows(("nova", V, "volumes-2")), "volumes-2", (A,), []),
+    ],
+)
+def test_how_it_is_moved(move, lines, guest, only, expected):
+    stage = old_clients.OldClients("q", move, only, frozenset({"n1"}))
+    changes = stage.plan(HERE, facts(lines, guest))
+    assert [change.verb for change in changes] == expected
+    assert [change.wave for change in changes] == sorted(change.wave for change in changes)
+
+
+@pytest.mark.parametrize(
+    "move, lines, only, words",
+    [
+        ("migrate", rows(("nova", V, "volumes"), state="paused"), (A,), "bring it to rest"),
+        ("migrate", rows(("nova", V, "volumes"), locked="1"), (), "openstack server unlock"),
+        ("reboot", rows(("nova", V, "volumes"), locked="1"), (), "openstack server unlock"),
+    ],
+)
+def test_what_cannot_be_moved_is_refused_with_the_way(move, lines, only, words):
+    stage = old_clients.OldClients("q", move, only, frozenset({"n1"}))
+    with pytest.raises(BadInput, match=words):
+        stage.plan(HERE, facts(lines, "volumes"))
+
+
+@pytest.mark.parametrize(
+    "move, only, expected", [("migrate", (), []), ("reboot", (), ["n1"]), ("reboot", (B,), [])]
+)
+def test_a_connector_is_asked_of_computes_that_need_it(move, only, expected):
+    found = old_clients.kept(ON_OLD)
+    assert sorted(old_clients.computes(HERE, facts(), found, move, only)) == expected
+
+
+# The end
+
+OPEN = monitors_say(json.dumps([session("client.volumes")]))
+OLD_SECRET = secret(FSID)
+
+
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        ({"lines": ON_OLD}, f"inv ceph.rotate --instance {A} --move migrate or "),
+        ({"lines": ON_OLD}, f"instance {A} (active), volume {V}: still client.volumes"),
+        ({"guest": "volumes"}, f"instance {A}: still client.volumes: its domain has a disk by it"),
+        ({"sessions": OPEN}, "client.volumes is logged in from 10.0.0.9"),
+        ({"sessions": monitors_say("", code=22)}, "the monitors do not say who is logged in"),
+        ({"sessions": None}, "the monitors do not say who is logged in"),
+        ({"cinder.conf": in_cinder("volumes", FSID)}, "ctl: [rbd] rbd_user names client.volumes"),
+        (
+            {"glance.conf": conf(("rbd", "rbd_store_user", "volumes")),
+             "glance.sources": sources("glance")},
+            "ctl: [rbd] rbd_store_user names client.volumes",
+        ),
+    ],
+)  # fmt: skip
+def test_a_client_that_somebody_has_is_not_retired(more, words):
+    seen, stage = facts(secrets=OLD_SECRET, **more), old_clients.OldClients("q")
+    assert stage.plan(HERE, seen) == []
+    assert any(words in note for note in stage.notes(HERE, seen, [])), stage.notes(HERE, seen, [])
+
+
+def test_without_the_databases_nobody_is_retired():
+    seen, stage = facts(secrets=OLD_SECRET), old_clients.OldClients("")
+    assert stage.plan(HERE, seen) == []
+    assert "attachments were not looked at" in stage.notes(HERE, seen, [])[0]
+
+
+@pytest.mark.parametrize(
+    "more, expected",
+    [
+        ({}, ["remove /etc/ceph/ceph.client.volumes.keyring", f"run {FSID}", "run client.volumes"]),
+        # A shelved instance attaches anew.
+        (
+            {"lines": rows(("nova", V, "volumes"), state="shelved_offloaded")},
+            ["remove /etc/ceph/ceph.client.volumes.keyring", f"run {FSID}", "run client.volumes"],
+        ),
+        # Stopped in the middle: what is left.
+        ({"keyring.volumes": None}, [f"run {FSID}", "run client.volumes"]),
+        ({"keyring.volumes": None, "secrets": {}}, ["run client.volumes"]),
+        ({"keyring.volumes": None, "secrets": {}, "users": ("volumes-2",)}, []),
+        # Somebody else's key under another UUID.
+        (
+            {"keyring.volumes": None, "secrets": secret(THIRD, value=NEW_KEY)},
+            ["run client.volumes"],
+        ),
+    ],
+)
+def test_what_is_left_of_it_goes_and_the_user_last(more, expected):
+    stage = old_clients.OldClients("q")
+    changes = stage.plan(HERE, facts(**{"secrets": OLD_SECRET, **more}))
+    assert [f"{c.verb} {c.args.get('path') or c.args['argv'][-1]}" for c in changes] == expected
+    assert [c.wave for c in changes] == sorted(c.wave for c in changes)
+    notes = stage.notes(HERE, facts(**{"secrets": OLD_SECRET, **more}), changes)
+    gone = "client.volumes is gone: take clients.volumes-2.replaces out of the site file"
+    assert notes == ([] if expected else [gone])
+
+
+def test_the_user_comes_back_with_its_key_where_the_run_is_taken_back():
+    (user_,) = old_clients.OldClients("q").plan(HERE, facts(**{"keyring.volumes": None}))
+    undo = user_.args["undo"]
+    assert undo["args"]["argv"][-4:] == ["auth", "import", "-i", "-"]
+    assert undo["args"]["stdin"] == [{"old": ["ceph", "--connect-timeout", "10", "auth", "get",
+                                              "client.volumes"]}]  # fmt: skip
+    assert KEY not in json.dumps(user_.args)
+
+
+def test_the_question_reads_the_clients_name_and_no_key():
+    schemas = Schemas(
+        nova=("nova",),
+        cinder="cinder",
+        glance="glance",
+        columns={("cinder", "volume_attachment", "connection_info")},
+    )
+    sql = old_clients.question(schemas)
+    assert sql.count("auth_username") == 4 and "secret" not in sql and sql.count("SELECT") == 3
