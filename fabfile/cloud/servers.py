@@ -44,7 +44,9 @@ def migrate(connection: Cloud, instance: str) -> None:
     compute = connection.compute
     try:
         before = compute.get_server(instance)
-        compute.live_migrate_server(instance, host=None, block_migration="auto")
+        under_way = before.task_state == "migrating"  # by a run that was stopped, or by somebody
+        if not under_way:
+            compute.live_migrate_server(instance, host=None, block_migration="auto")
         until = time.monotonic() + _MIGRATION
         server = compute.get_server(instance)
         while server.task_state:  # Nova sets it before it answers
@@ -57,7 +59,8 @@ def migrate(connection: Cloud, instance: str) -> None:
             server = compute.get_server(instance)
     except SDKException as error:
         raise Failed(f"nova: instance {instance} was not migrated: {error}") from error
-    if server.status == "ERROR" or server.hypervisor_hostname == before.hypervisor_hostname:
+    stayed = server.hypervisor_hostname == before.hypervisor_hostname and not under_way
+    if server.status == "ERROR" or stayed:
         raise Failed(
             f"nova: instance {instance} ({server.status}) is on {server.hypervisor_hostname} "
             "still: Nova gave the migration up; openstack server event list says why, and "

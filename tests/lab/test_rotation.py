@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from fabfile.cloud import connection
+from fabfile.core.contract import Secret
 from tests.generations import writers
 
 from . import guests
@@ -76,7 +77,9 @@ class Turned:
     def at_work(self):
         """Both wrote and read since the last look, and no turn of any was wrong."""
         for one in self.pair:
-            where = self.api.compute.get_server(one.id).hypervisor_hostname.split(".")[0]
+            while (server := self.api.compute.get_server(one.id)).task_state:
+                time.sleep(2)  # a migration that goes on without us
+            where = server.hypervisor_hostname.split(".")[0]
             turn = replace(one, compute=where).turn(self.api, self.turns.get(one.name, 0) + 1)
             self.turns[one.name] = turn.number
             print(f"{one.name} on {where}: turn {turn.number}, the longest {turn.longest} s")
@@ -96,14 +99,15 @@ class Turned:
 
 
 def key_of(client):
-    return on("ceph01", "ceph", "auth", "get-key", f"client.{client}").strip()
+    return Secret(on("ceph01", "ceph", "auth", "get-key", f"client.{client}").strip())
 
 
 def logs_in(client, key):
     """Whether somebody who has the key gets in as the client."""
     script = (
-        f"timeout 30 ceph --connect-timeout 10 --id {client} --keyring "
-        f"<(printf '[client.{client}]\\nkey = {key}\\n') osd stat"
+        "umask 077; f=$(mktemp -p /dev/shm); "
+        f"printf '[client.{client}]\\nkey = {key.reveal()}\\n' > $f; "
+        f"timeout 30 rbd --id {client} --keyring $f ls volumes; code=$?; rm $f; exit $code"
     )
     done = subprocess.run(
         by_ssh("compute01", "bash", "-s"), input=script, text=True, capture_output=True, check=False
@@ -163,11 +167,10 @@ def test_each_service_and_guest_goes_over_and_the_old_key_is_dead(turned):
     on("ceph01", "systemctl", "restart", "ceph-osd@0")  # everyone logs in to it anew
     turned.at_work()
     inv("integrate", "--check", *turned.site(2, replaces=False))
-    inv("verify", *turned.site(2, replaces=False))
 
 
 def attached(turned, client):
-    """A volume that is attached now is opened as that client."""
+    """A volume that is attached now is opened as that client; the guest keeps it."""
     one, storage = turned.pair[0], turned.api.block_storage
     volume = storage.create_volume(name="now", size=1, volume_type="rbd")
     storage.wait_for_status(volume, "available", ["error"], 2, 120)
@@ -175,54 +178,58 @@ def attached(turned, client):
     turned.api.compute.create_volume_attachment(one.id, volume_id=volume.id)
     storage.wait_for_status(volume, "in-use", ["error"], 2, 120)
     assert turned.users_of(one) == before | {client}
-    turned.api.compute.delete_volume_attachment(one.id, volume.id)
-    storage.wait_for_status(volume, "available", ["error"], 2, 120)
-    storage.delete_volume(volume)
 
 
-def test_killed_at_each_thing_that_it_does_it_goes_on(turned):
+def test_killed_at_moments_of_each_stage_it_goes_on(turned):
     site, killed = turned.site(3), []
-    for words in ((), (), ("--move", "migrate"), ()):
-        while planned(*words, site=site, expect=(0, 2))["pending"]:
-            if len(killed) >= KILLS:
-                inv("ceph.rotate", "--yes", *words, *site)
+    for words, kills in (((), 4), ((), 4), (("--move", "migrate"), 2), ((), 4)):
+        for _ in range(kills):
+            if not planned(*words, site=site, expect=(0, 2))["pending"]:
                 break
-            run = start("ceph.rotate", "--yes", *words, *site)
-            run.until("Plan: ")
-            for line in run.process.stdout:
-                if re.match(r"\d\d:\d\d:\d\d \S+ +[-+~!] ", line):
-                    killed.append(line.strip())
-                    break
-            run.process.kill()
-            run.process.wait()
+            killed.append(killed_at_once(words, site))
             turned.at_work()
-    print("killed after:", *killed, sep="\n  ")
+        while planned(*words, site=site, expect=(0, 2))["pending"]:
+            inv("ceph.rotate", "--yes", *words, *site)
+    print("killed at:", *killed, sep="\n  ")
     assert len(killed) >= 10
-    while planned(site=site, expect=(0, 2))["pending"]:
-        inv("ceph.rotate", "--yes", *site)
     assert users() == {"volumes-3", "images-3"}
     assert {client for one in turned.pair for client in turned.users_of(one)} == {"volumes-3"}
     turned.at_work()
     inv("integrate", "--check", *turned.site(3, replaces=False))
 
 
+def killed_at_once(words, site):
+    """A run that is killed when it has done the first thing of its plan, or is migrating one."""
+    run = start("ceph.rotate", "--yes", *words, *site)
+    run.until("Plan: ")
+    said = "a migration"
+    if words:
+        time.sleep(10)
+    else:
+        lines = (line for line in run.process.stdout if re.match(r"[\d:]{8} \S+ +[-+~!] ", line))
+        said = next(lines, "its end").strip()
+    run.process.kill()
+    run.process.wait()
+    return said
+
+
 def test_with_a_compute_that_does_not_answer_no_service_goes_over(turned):
     site = turned.site(4)
     on(
         "compute02",
-        script="systemctl stop ssh; (sleep 100; systemctl start ssh) > /dev/null 2>&1 &",
+        script="systemctl stop ssh; (sleep 60; systemctl start ssh) > /dev/null 2>&1 &",
     )
     inv("ceph.rotate", "--yes", *site, expect=4)
     assert users() == {"volumes-3", "images-3"}
-    time.sleep(105)
+    time.sleep(65)
     inv("ceph.rotate", "--yes", *site)
     on(
         "compute02",
-        script="systemctl stop ssh; (sleep 100; systemctl start ssh) > /dev/null 2>&1 &",
+        script="systemctl stop ssh; (sleep 60; systemctl start ssh) > /dev/null 2>&1 &",
     )
     inv("ceph.rotate", "--yes", *site, expect=4)
     assert "volumes-3" in on("controller01", "grep", "^rbd_user", "/etc/cinder/cinder.conf")
-    time.sleep(105)
+    time.sleep(65)
     turned.at_work()
     # Taken back from the middle: the services, and then what was prepared.
     done = result(inv("ceph.rotate", "--yes", "--json", *site))
