@@ -17,7 +17,7 @@ from fabfile.audit import database_rows, frozen_monitors
 from fabfile.audit.database_rows import Schemas
 from fabfile.audit.frozen_monitors import Instance, Need, server
 from fabfile.core import strict_json
-from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read, typed
+from fabfile.core.contract import CLOUD, INV, BadInput, Change, Facts, Host, Read, typed
 from fabfile.model import advice, services
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
@@ -397,7 +397,7 @@ def _without_secrets(site: Site, facts: Facts, host: Host, old: str, key: str) -
                 Phase.COMPUTE,
                 kind="secret",
                 subject=uuid,
-                stays=f"inv compute.secret makes it anew where the site file names client.{old}",
+                stays=f"{INV} compute.secret makes it anew where the site file names client.{old}",
             )
 
 

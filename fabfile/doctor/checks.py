@@ -17,6 +17,7 @@ from fabfile.doctor import (
     parts,
     pending_plan,
     reachability,
+    rotation,
     services,
     upgrades,
     versions,
@@ -39,6 +40,7 @@ OF_A_CLUSTER = (
     files,
     clones,
     client_side,
+    rotation,
     volume_backups,
 )
 """Rooms that look at one cluster and at the hosts that use it."""

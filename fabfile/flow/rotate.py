@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from invoke import Context
 
 from fabfile.audit import database_rows, old_clients
-from fabfile.core.contract import BadInput, Facts, Read
+from fabfile.core.contract import INV, BadInput, Facts, Read
 from fabfile.flow import move_monitors
 from fabfile.flow.converge import Converger
 from fabfile.flow.session import Options, Session, open_session
@@ -70,11 +70,11 @@ def rotate(context: Context, options: Options, move: str, instances: Sequence[st
             if move:
                 raise BadInput(
                     f"--move: expected it after another stage, which is still due: {stage.name}; "
-                    "inv ceph.rotate does it"
+                    f"{INV} ceph.rotate does it"
                 )
             session.screen.say(f"Due: {stage.name}.")
             code = converger.report(converger.converge(resources))
-            session.screen.say(f"Next, by inv ceph.rotate: {stage.then}.")
+            session.screen.say(f"Next, by {INV} ceph.rotate: {stage.then}.")
             return code
         converger = Converger(session)
         last = _old_clients(session, move, tuple(dict.fromkeys(instances)))

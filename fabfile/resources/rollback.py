@@ -2,7 +2,7 @@
 
 A step is taken back where what it left is still as it left it; where somebody changed
 it since, the whole is refused.  A pool is never deleted, nor a user whose pools hold
-images; packages stay.
+images, nor a secret by which a guest has a disk; packages stay.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 
 from fabfile.core import strict_json
 from fabfile.core.contract import CLOUD, INV, BadInput, Change, Facts, Host, Json, Read
-from fabfile.model import phases
+from fabfile.model import phases, services
+from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
-from fabfile.resources import by_cluster, volume_hosts, volume_qos, volume_storage
+from fabfile.resources import by_cluster, domains, volume_hosts, volume_qos, volume_storage
 from fabfile.resources.resource import Resource
 
 _FILES = ("write", "remove")
+_MOST_GUESTS = 1000
 _SIGNS = {"+": "-", "-": "+", "~": "~", "!": "!"}
 
 
@@ -49,6 +51,8 @@ class Undone:
             Read("run", "run", {"run": self.run}),
             Read("pending_restarts", "pending_restarts"),
         ]
+        if NOVA_COMPUTE in services.on(host):
+            found.append(domains.read(site.platform_of(host), _MOST_GUESTS))
         return found + by_cluster.reads(site, host, _images)
 
     def follow_up_reads(self, site: Site, facts: Facts) -> list[Read]:
@@ -303,6 +307,8 @@ def _stays(site: Site, facts: Facts, host: str, step: dict[str, Json]) -> str | 
     """Why a step of a host is not taken back, or None."""
     if not step.get("verb"):
         return str(step.get("stays") or _as_told_before(step))
+    if step.get("kind") == "secret" and (guest := _guest_of(facts, host, _what(step))):
+        return f"running guests have disks by it, {guest} among them"
     part = next((one for one in site.parts if one.admin.name == host), site.parts[0])
     seen = by_cluster.facts_of(part, facts).hosts.get(part.admin.name, {})
     for pool in step.get("holds", ()):
@@ -319,6 +325,12 @@ def _stays(site: Site, facts: Facts, host: str, step: dict[str, Json]) -> str | 
                 if found:
                     return f"pool {pool} holds images"
     return None
+
+
+def _guest_of(facts: Facts, host: str, uuid: str) -> str:
+    """A running guest of a compute that has a disk by a libvirt secret; '' for none."""
+    running = domains.running({host: facts.hosts.get(host, {})})
+    return next((domain for _, domain, disk in running if disk.uuid == uuid.lower()), "")
 
 
 def _listed(text: str) -> list[Json] | None:

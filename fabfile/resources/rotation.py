@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from fabfile.core.contract import BadInput, Facts, Host, Json, Read
+from fabfile.core.contract import INV, BadInput, Facts, Host, Json, Read
 from fabfile.model import services
 from fabfile.model.deployment import Binding
 from fabfile.model.services import NOVA_COMPUTE
@@ -147,5 +147,5 @@ def refuse_unready(
                 expected="its key in the libvirt of every compute, before Cinder names it",
                 found=f"{left[0].host}: {left[0].why}{more}",
                 why="nothing could be attached there",
-                advice="inv ceph.rotate does it in its order (docs/rotation.md)",
+                advice=f"{INV} ceph.rotate does it in its order (docs/rotation.md)",
             )

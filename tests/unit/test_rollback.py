@@ -236,7 +236,7 @@ def test_a_type_that_was_there_has_its_extra_specs_back(more, now, expected):
 
 def test_every_host_is_asked_and_the_first_ceph_host_for_images_too():
     asked = {h.name: [r.id for r in Undone("r1").reads(site(), h)] for h in site().all_hosts()}
-    assert asked["n1"] == ["run", "pending_restarts"]
+    assert asked["n1"] == ["run", "pending_restarts", "domains"]
     assert asked["ceph01"] == [
         "run",
         "pending_restarts",

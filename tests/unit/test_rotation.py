@@ -9,8 +9,11 @@ from fabfile.audit import old_clients
 from fabfile.audit.database_rows import Schemas
 from fabfile.audit.frozen_monitors import CONNECTOR
 from fabfile.core.contract import BadInput, Facts
+from fabfile.doctor import rotation as in_doctor
+from fabfile.doctor.observation import Looked
 from fabfile.resources import auth, rotation, secret_uuid, service_config
 from fabfile.resources.domains import READ as DOMAINS
+from fabfile.resources.rollback import Undone
 
 from .clouds import disk_xml, said
 from .states import (
@@ -438,3 +441,42 @@ def test_the_question_reads_the_clients_name_and_no_key():
     )
     sql = old_clients.question(schemas)
     assert sql.count("auth_username") == 4 and "secret" not in sql and sql.count("SELECT") == 3
+
+
+# What doctor says, and what an undo leaves
+
+
+@pytest.mark.parametrize(
+    "more, found, mend",
+    [
+        ({"users": ("volumes",), "cinder.conf": in_cinder("volumes", FSID)},
+         "client.volumes-2 is not there yet; ctl: [rbd] rbd_user names it", "ceph.rotate"),
+        ({"guest": "volumes"}, "1 running guests have disks by it", "ceph.rotate"),
+        ({}, "no service and no running guest has it", "ceph.rotate"),
+        ({"users": ("volumes-2",)}, "it is gone", "take clients.volumes-2.replaces out"),
+    ],
+)  # fmt: skip
+def test_doctor_says_how_far_it_is(more, found, mend):
+    (one,) = in_doctor.findings(HERE, Looked(facts(**more)))
+    assert (one.severity, one.code, one.thing) == ("note", "client.replaced", "client.volumes")
+    assert one.found == found and mend in f"{one.mend[0].text} {one.mend[0].command!r}"
+
+
+def test_doctor_says_nothing_where_nobody_is_replaced_or_ceph_says_nothing():
+    assert in_doctor.findings(site(), Looked(facts())) == []
+    assert in_doctor.findings(HERE, Looked(Facts({}))) == []
+
+
+@pytest.mark.parametrize("uuid, stays", [(FSID, True), (OTHER, False)])
+def test_an_undo_takes_no_secret_away_from_a_guest(uuid, stays):
+    step = {
+        "step": 1, "state": "done", "verb_was": "run", "verb": "run", "sign": "+", "wave": 2,
+        "thing": f"libvirt secret {uuid}", "sentence": "define", "kind": "secret", "subject": uuid,
+        "args": {"argv": ["virsh", "secret-undefine", uuid]}, "was": None, "is": "aa", "now": "aa",
+    }  # fmt: skip
+    running = {A: {"disks": said(disk_xml(uuid=FSID))}}
+    here = Facts({"n1": {"run": [step], DOMAINS: running, "pending_restarts": []}})
+    undone = Undone("r")
+    assert bool(undone.plan(site(), here)) != stays
+    notes = undone.notes(site(), here, [])
+    assert [A in note for note in notes] == [True] * stays
