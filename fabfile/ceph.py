@@ -80,6 +80,7 @@ def mons(
     texts={
         "move": "bring guests over: migrate (live), or reboot (stop, attach anew, start)",
         "instance": "an instance (its id) that is moved, and no other; repeatable",
+        "to": "refuse to go on where the new keys are not of that kind: aes256k",
     },
     iterable=["instance"],
 )
@@ -88,8 +89,9 @@ def rotate(
     options: Options,
     move: str = "",
     instance: Sequence[str] | None = None,
+    to: str = "",
 ) -> int:
     """A new key without a pause: the next stage of clients that replace others."""
     from fabfile.flow import rotate as rotating  # noqa: PLC0415 (start-up time)
 
-    return rotating.rotate(context, options, move, tuple(instance or ()))
+    return rotating.rotate(context, options, move, tuple(instance or ()), to)

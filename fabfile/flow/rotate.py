@@ -18,11 +18,13 @@ from fabfile.flow.converge import Converger
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.resources import (
     auth,
+    by_cluster,
     ceph_conf,
     client_limits,
     keyrings,
     libvirt_secret,
     restarts,
+    rotation,
     service_config,
 )
 from fabfile.resources.resource import Resource
@@ -58,14 +60,25 @@ STAGES = (
 """Those before guests are moved: a service names a client that everybody can attach by."""
 
 
-def rotate(context: Context, options: Options, move: str, instances: Sequence[str]) -> int:
-    """The task.  Raises BadInput where it cannot be done."""
+KINDS = ("aes256k",)
+"""What --to may name."""
+
+
+def rotate(
+    context: Context, options: Options, move: str, instances: Sequence[str], to: str = ""
+) -> int:
+    """The task; to: of which kind new keys must be.  Raises BadInput where it cannot be done."""
     with open_session(context, options, "ceph.rotate") as session:
         _refuse(session, move, instances)
+        if to and to not in KINDS:
+            raise BadInput(f"--to: expected {' or '.join(KINDS)}, found {to!r}")
         for stage in STAGES:
             converger = Converger(session)
             resources = stage.resources
-            if not converger.plan(resources, converger.probe(resources)):
+            facts = converger.probe(resources)
+            for part in session.site.parts if to and stage == STAGES[0] else ():
+                rotation.refuse_old_kind(part, by_cluster.facts_of(part, facts))
+            if not converger.plan(resources, facts):
                 continue
             if move:
                 raise BadInput(

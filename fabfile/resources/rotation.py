@@ -17,7 +17,7 @@ from fabfile.model import services
 from fabfile.model.deployment import Binding
 from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
-from fabfile.resources import by_cluster, cluster, domains, in_force, secret_uuid
+from fabfile.resources import by_cluster, client_limits, cluster, domains, in_force, secret_uuid
 
 SESSIONS = "ceph.sessions"
 _USER_OPTIONS = ("rbd_user", "rbd_store_user", "backup_ceph_user")
@@ -91,6 +91,36 @@ def open_disks(site: Site, facts: Facts, client: str) -> list[tuple[str, str]]:
 def is_of(now: Collection[str], monitors: Collection[str]) -> bool:
     """Whether what names these monitors may be of the cluster that has those: of none, it may."""
     return not monitors or not now or bool(set(monitors) & set(now))
+
+
+# The kind of the key
+
+
+def refuse_old_kind(site: Site, facts: Facts) -> None:
+    """Raises BadInput where a client that takes another's place has, or would get, an aes key.
+
+    facts: a part's, with client_limits' reads.
+    """
+    users = cluster.seen(site, facts).users
+    answer = facts.hosts.get(site.admin.name, {}).get(client_limits.KINDS)
+    new_kind = client_limits.of_new_kind(site, answer["out"] if answer else "")
+    for name in site.replaced:
+        if f"client.{name}" in users:
+            if name not in new_kind:
+                raise BadInput(
+                    subject=f"client.{name}",
+                    expected="a key of the new kind (aes256k)",
+                    found="one of the old kind, or one that was not seen",
+                    advice="name another client in its place: one whose key is yet to be made",
+                )
+        elif not cluster.makes_aes256k(facts, site.admin.name):
+            raise BadInput(
+                subject=f"client.{name}",
+                expected="a cluster that makes keys of the new kind (aes256k)",
+                found="one that makes the old kind",
+                advice="ceph mon set auth_preferred_cipher aes256k (19.2.6, 20.2.4, 21.2.0 and "
+                "later have it): docs/upgrades.md has the steps before it",
+            )
 
 
 # The gate

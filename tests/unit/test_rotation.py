@@ -11,7 +11,7 @@ from fabfile.audit.frozen_monitors import CONNECTOR
 from fabfile.core.contract import BadInput, Facts
 from fabfile.doctor import rotation as in_doctor
 from fabfile.doctor.observation import Looked
-from fabfile.resources import auth, rotation, secret_uuid, service_config
+from fabfile.resources import auth, client_limits, rotation, secret_uuid, service_config
 from fabfile.resources.domains import READ as DOMAINS
 from fabfile.resources.rollback import Undone
 
@@ -133,6 +133,41 @@ def test_a_secret_of_the_old_client_is_never_taken():
     said_so = site(cinder=NEXT["cinder"], clients={**CLIENTS, "volumes-2": {
         "replaces": "volumes", "secret_uuid": THIRD}})  # fmt: skip
     assert resolved(secret(FSID), said_so) == THIRD
+
+
+def kinds(**of):
+    text = [
+        f'"entity":"client.{name.replace("_", "-")}","key":"{key}AAAAAAA"'
+        for name, key in of.items()
+    ]
+    told = "\n".join(re.findall(client_limits._HEAD, "\n".join(text)))
+    return {"code": 0, "out": told, "err": ""}
+
+
+@pytest.mark.parametrize(
+    "users, told, preferred, words",
+    [
+        ((), kinds(), "aes256k", None),
+        ((), kinds(), "aes", "expected a cluster that makes keys of the new kind"),
+        ((), kinds(), "", "expected a cluster that makes keys of the new kind"),
+        (("volumes-2",), kinds(volumes_2="Ag"), "aes", None),
+        (("volumes-2",), kinds(volumes_2="AQ"), "aes256k", "name another client in its place"),
+        (("volumes-2",), kinds(volumes="Ag"), "aes256k", "name another client in its place"),
+        # The old one's kind is no matter.
+        (("volumes", "volumes-2"), kinds(volumes="AQ", volumes_2="Ag"), "aes256k", None),
+    ],
+)
+def test_new_keys_are_of_the_kind_that_is_asked_for(users, told, preferred, words):
+    ceph = cluster(users=[user(name) for name in users])
+    monmap = json.loads(ceph["ceph.monmap"]["out"])
+    if preferred:
+        monmap["auth_preferred_cipher"] = {"name": preferred}
+    ceph |= {"ceph.monmap": said(json.dumps(monmap)), client_limits.KINDS: told}
+    if words is None:
+        rotation.refuse_old_kind(HERE, Facts({"ceph01": ceph}))
+        return
+    with pytest.raises(BadInput, match=words):
+        rotation.refuse_old_kind(HERE, Facts({"ceph01": ceph}))
 
 
 # The gate: Cinder names it when every compute can attach by it
