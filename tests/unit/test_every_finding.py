@@ -184,6 +184,11 @@ DATA = site(
 )
 
 
+REPLACED = site(
+    cinder={"client": "volumes-2"}, clients={"volumes-2": {"replaces": "volumes"}, "images": {}}
+)
+
+
 def nothing(cloud):
     """A cloud that was never integrated."""
     altered(cloud, "ceph01", "ceph.users", lambda d: d["auth_dump"].clear())
@@ -308,6 +313,11 @@ INPUTS = [
     (unshared, {}),
     (lambda cloud: altered(cloud, "ceph01", "ceph.users", lambda d: d["auth_dump"].pop(0)), {}),
     (rotated, {}),
+    (lambda cloud: None, {"site": REPLACED}),
+    (
+        lambda cloud: altered(cloud, "ceph01", "ceph.users", lambda d: d["auth_dump"].pop(0)),
+        {"site": REPLACED},
+    ),
     (nothing, {}),
     (without_sudoers, {"site": site(sudoers={"user": "op"})}),
     (test_clone_format.features("luminous", "luminous"), {}),
