@@ -70,6 +70,7 @@ def rotate(
     """The task; to: of which kind new keys must be.  Raises BadInput where it cannot be done."""
     with open_session(context, options, "ceph.rotate") as session:
         _refuse(session, move, instances)
+        session.refuse_another_cluster()
         if to and to not in KINDS:
             raise BadInput(f"--to: expected {' or '.join(KINDS)}, found {to!r}")
         for stage in STAGES:

@@ -83,6 +83,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "rx": "the pools that it may only read; unset, beside no rwx: those that its services read",
         "secret_uuid": "the UUID of its secret in libvirt, where none is in use yet",
         "manage": "whether the caps of a user that is there are widened",
+        "replaces": "the client whose place it takes, with a key of its own (ceph.rotate)",
     },
     "GlanceStore": {
         "client": "the cephx user as which Glance logs in",
@@ -132,6 +133,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     },
     "Nova": {
         "ephemeral": "whether the disks that Nova makes itself are on RBD",
+        "hosts": "the computes that have them there; unset: all of them",
         "client": "the cephx user of these disks",
         "pool": "the pool of these disks",
         "cluster": "the cluster of that pool",

@@ -91,6 +91,7 @@ class Fleet(fleets.StandIn):
     def values(self, host):
         return {
             "pending_restarts": self.owed.get(host, []),
+            "each": {},
             "run": self.kept.get(host, []),
             "argv": {"code": 0, "out": "[]", "err": ""},
         }
