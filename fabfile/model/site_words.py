@@ -133,7 +133,6 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     },
     "Nova": {
         "ephemeral": "whether the disks that Nova makes itself are on RBD",
-        "hosts": "the computes that have them there; unset: all of them",
         "client": "the cephx user of these disks",
         "pool": "the pool of these disks",
         "cluster": "the cluster of that pool",
