@@ -29,15 +29,23 @@ def findings(found: Sequence[Finding], site: Site, words_of_site: str) -> Iterat
             before = how
 
 
+_WIDEST = 40
+"""Of a column, in letters: what is longer goes on, and two blanks follow it."""
+
+
 def places(rows: Sequence[Mapping[str, Json]]) -> Iterator[str]:
     """The truth table of secrets; keys as fingerprints."""
-    yield f"  {'':<4}{'place':<12}{'where':<26}{'client':<10}{'secret UUID':<37}{'value':<20}"
+    lines, whys = [("place", "where", "client", "secret UUID", "value")], [""]
+    marks = [""]
     for row, number in folded(rows):
-        mark = "NOT" if row["odd"] else "ok"
+        marks.append("NOT" if row["odd"] else "ok")
         value = short(row["value"]) if row["value"] else ""
-        why = f"  <- {row['odd']}" if row["odd"] else ""
-        who = f"{_where(row, number):<26}{row['client']:<10}{row['uuid']:<37}"
-        yield f"  {mark:<4}{row['kind']:<12}{who}{value:<20}{why}"
+        lines.append((row["kind"], _where(row, number), row["client"], row["uuid"], value))
+        whys.append(f"  <- {row['odd']}" if row["odd"] else "")
+    widths = [min(_WIDEST, max(map(len, column))) for column in zip(*lines, strict=True)]
+    for mark, cells, why in zip(marks, lines, whys, strict=True):
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        yield f"  {mark:<4}{'  '.join(padded)}{why}".rstrip()
 
 
 def folded(rows: Sequence[Mapping[str, Json]]) -> list[tuple[Mapping[str, Json], int]]:

@@ -91,12 +91,12 @@ def test_all_of_it_from_nothing_proved_adopted_and_taken_back(api, tmp_path):
     fsids = [on(host, "ceph", "fsid").strip() for host in CEPH.values()]
     assert len(set(fsids)) == 2
     every_identity_is_in_the_truth_table(fsids)
-    every_backend_store_and_backup_is_proved()
     one_instance_has_volumes_of_both(api)
 
     said = inv("reconcile", *SITE)
     assert "cluster ceph: 0 findings" in said and "cluster west: 0 findings" in said
     adopted_in_an_empty_folder(tmp_path, fsids)
+    every_backend_store_and_backup_is_proved()
 
     inv("undo", "--yes", "--run", done["run"], *SITE, timeout=1800)
     assert state(api) == before

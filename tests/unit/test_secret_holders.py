@@ -104,6 +104,16 @@ def shown_of(change):
     return list(text.places([asdict(row) for row in table(change)]))
 
 
+@pytest.mark.parametrize("client", ["images", "west/volumes", "a-client-of-" + "x" * 40])
+def test_what_is_in_a_row_stands_apart(client):
+    row = {"kind": "libvirt", "hosts": ["n1", "n2"], "name": "secret", "client": client}
+    row |= {"uuid": FSID, "value": KEY, "odd": ""}
+    head, line = text.places([row])
+    assert line.split() == ["ok", "libvirt", "n1,", "n2", client, FSID, text.short(KEY)]
+    if len(client) < 40:
+        assert head.index("secret UUID") == line.index(FSID)
+
+
 def test_the_table_shows_no_more_than_the_beginning_of_a_fingerprint():
     shown = "\n".join(shown_of(rotated))
     assert KEY not in shown and KEY[:19] in shown
