@@ -84,7 +84,7 @@ def _ssh_config(case, data):
 def _site_texts():
     found = [
         (ROOT / "config" / name).read_bytes()
-        for name in ("site.toml", "site.large.toml", "start.toml")
+        for name in ("site.toml", "site.large.toml", "site.two-clusters.toml", "start.toml")
     ]
     return [*found, WHOLE.encode()]
 
