@@ -129,8 +129,8 @@ def verify(
         "schema": "write the site file's JSON schema instead, by which editors complete it "
         "(default of --out: site.schema.json)",
         "cloud": "look at this cloud of clouds.yaml, and describe it as it is (docs/adopt.md)",
-        "ceph": "the host with the cluster's admin keyring; more of Ceph's hosts with commas, those of "
-        "other clusters too",
+        "ceph": "the host with the cluster's admin keyring; more of Ceph's hosts with commas, "
+        "those of other clusters too",
         "inventory": "an inventory of Ansible's, INI or YAML (Kolla's too), for hosts' names",
         "clouds_yaml": "the clouds.yaml (default: openstacksdk's usual places)",
         "ssh_config": "the SSH configuration (default: ~/.ssh/config)",

@@ -76,10 +76,11 @@ def _plain(part: Site, change: Change) -> str:
 
 def _users(part: Site, changes: Sequence[Change]) -> Iterator[str]:
     for change in changes:
-        for use in (one for one in part.uses() if one.client == change.subject):
-            does = "keeps its images in" if use.keyring else "attaches what is in"
-            yield f"# client.{use.client}: {use.service.name} {does} pool {use.pool}"
-        if any(use.client == change.subject and _clones(use.service) for use in part.uses()):
+        mine = [use for use in part.uses() if use.client == change.subject]
+        for who, keeps, pool in dict.fromkeys((u.service.name, u.keyring, u.pool) for u in mine):
+            does = "keeps its images in" if keeps else "attaches what is in"
+            yield f"# client.{change.subject}: {who} {does} pool {pool}"
+        if any(_clones(use.service) for use in mine):
             yield f"# client.{change.subject}: volumes are clones of images, which it only reads"
         yield _plain(part, change)
 

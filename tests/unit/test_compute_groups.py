@@ -4,13 +4,14 @@ import pytest
 
 from fabfile.core.contract import BadInput, Facts
 from fabfile.model.deployment import OWN
-from fabfile.resources import instance_disks, secret_uuid, service_config
+from fabfile.resources import instance_disks, request, secret_uuid, service_config
 
 from . import adopted as a
 from . import clouds
 from . import test_clusters as two
 from .states import EPHEMERAL, FSID, OTHER, THIRD, ZED, cluster, conf, site
 from .test_instance_disks import FILE, INSTANCE
+from .test_supplied import only
 
 SOME = {**EPHEMERAL, "nova": {"ephemeral": True, "hosts": ["n1"]}}
 DISKS = {"ephemeral": True, "cluster": "west", "hosts": ["n1"]}
@@ -117,3 +118,13 @@ def test_a_cloud_whose_computes_differ_so_is_described():
     assert found.hosts["n2"].roles == ["compute"]
     assert "Doubtful" not in text
     assert a.shown(done) == []
+
+
+def test_another_team_is_told_once_who_attaches_its_volumes():
+    """Both groups attach them, one of them as nova.conf's own user."""
+    (part,) = only(**SOME).parts
+    said = [line for line in request.page(part, ZED) if line.startswith("# client.")]
+    assert [line for line in said if "nova-compute attaches" in line] == [
+        "# client.volumes: nova-compute attaches what is in pool volumes"
+    ]
+    assert len(said) == len(set(said))
