@@ -159,7 +159,7 @@ def _libvirt(site: Site, looked: Looked, client: str) -> Iterator[Place]:
             ours = ours or uuid.lower() == wanted or not wanted
             value = answers["value"]["out"].strip() if answers["value"]["code"] == 0 else ""
             yield Place("libvirt", (host.name,), "secret", client, uuid, usage, value)
-        if not ours:
+        if not ours and client in site.secrets_on(host):
             yield Place("libvirt", (host.name,), "secret", client)
 
 

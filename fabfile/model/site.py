@@ -703,6 +703,11 @@ class Site(Table):
         """What uses the cluster, on all hosts, in the file's order."""
         return tuple(one for host in self.all_hosts() for one in self.bindings_of(host))
 
+    def secrets_on(self, host: Host) -> list[str]:
+        """The clients of one cluster whose key a compute's libvirt is to hold."""
+        found = (b.client for b in self.bindings_of(host) if b.secret)
+        return list(dict.fromkeys(found))
+
     def secret_clients(self) -> dict[str, Client]:
         """The clients of one cluster whose key the computes' libvirt holds: {name: client}."""
         return {use.client: self.clients[use.client] for use in self.uses() if use.secret}

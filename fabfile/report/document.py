@@ -137,10 +137,9 @@ def _holding(site: Site) -> Iterable[tuple[str, str, str, str]]:
             for binding in keyrings.wanted(part, host):
                 label = secret_holders.label_of(part, binding.client)
                 yield host.name, binding.service.role, label, "keyring"
-            if "compute" in host.roles:
-                for client in part.secret_clients():
-                    label = secret_holders.label_of(part, client)
-                    yield host.name, "compute", label, "libvirt secret"
+            for client in part.secrets_on(host):
+                label = secret_holders.label_of(part, client)
+                yield host.name, "compute", label, "libvirt secret"
 
 
 def clients(site: Site, looked: Looked, places: Iterable[Place]) -> dict[str, Client]:

@@ -3,13 +3,16 @@
 import pytest
 
 from fabfile.core.contract import BadInput, Facts
+from fabfile.doctor import secret_holders
+from fabfile.doctor.observation import Looked
 from fabfile.model.deployment import OWN
+from fabfile.report import document
 from fabfile.resources import instance_disks, request, secret_uuid, service_config
 
 from . import adopted as a
 from . import clouds
 from . import test_clusters as two
-from .states import EPHEMERAL, FSID, OTHER, THIRD, ZED, cluster, conf, site
+from .states import EPHEMERAL, FSID, OTHER, THIRD, ZED, cluster, conf, secret, site
 from .test_instance_disks import FILE, INSTANCE
 from .test_supplied import only
 
@@ -118,6 +121,23 @@ def test_a_cloud_whose_computes_differ_so_is_described():
     assert found.hosts["n2"].roles == ["compute"]
     assert "Doubtful" not in text
     assert a.shown(done) == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_truth_table_misses_a_secret_where_it_has_to_be(there):
+    where = site(**SOME)
+    volumes = secret(FSID, "client.volumes secret")
+    disks = secret(OTHER, "client.vms secret") if there else {}
+    hosts = {"ceph01": cluster(), "n1": {secret_uuid.SECRETS: volumes | disks}}
+    hosts["n2"] = {secret_uuid.SECRETS: volumes}
+    looked = Looked(Facts(hosts, {"uuid.volumes": FSID, "uuid.vms": OTHER}, ZED))
+    found = secret_holders.table(where, looked)
+    of_disks = [(p.hosts, p.uuid) for p in found if (p.kind, p.client) == ("libvirt", "vms")]
+    assert of_disks == [(("n1",), OTHER if there else "")]
+    missed = [p.hosts for p in found if p.kind == "libvirt" and "no such secret" in p.odd]
+    assert missed == ([] if there else [("n1",)])
+    held = [(h, c) for h, role, c, by in document._holding(where) if by == "libvirt secret"]
+    assert held == [("n1", "volumes"), ("n1", "vms"), ("n2", "volumes")]
 
 
 def test_another_team_is_told_once_who_attaches_its_volumes():
