@@ -65,7 +65,7 @@ def state(api):
     found = {host: on(host, script=look) for host in OURS}
     found |= {f"secrets of {host}": on(host, "virsh", "-q", "secret-list") for host in COMPUTES}
     for host in CEPH.values():
-        found[f"users of {host}"] = on(host, script="ceph auth ls 2> /dev/null")
+        found[f"users of {host}"] = on(host, script="ceph auth ls 2> /dev/null | grep -v key:")
         found[f"sudoers of {host}"] = on(host, script="sha256sum /etc/sudoers.d/*")
     found["types"] = {t.name: dict(t.extra_specs) for t in api.block_storage.types()}
     return found
