@@ -3,11 +3,12 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations generation-of-today upgrades apart recovery mons rotation several fault-loop fuzz plan undo doctor status report bench bench-scale lab-up lab-down
+.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations generation-of-today upgrades apart recovery mons rotation several fault-loop fuzz plan undo doctor status report bench bench-scale docs lab-up lab-down
 
 VENV := .venv
 BROWSER := .browser
 TEMPEST := .tempest
+DOCS_VENV := .docs
 APART := .apart
 INV := $(VENV)/bin/inv
 FLAGS := $(if $(SITE),--site $(SITE)) $(if $(LIMIT),--limit $(LIMIT))
@@ -72,13 +73,21 @@ lab-down: install ## stop the lab and leave nothing but its cache
 unit: install dask ## the tests that need no host
 	$(VENV)/bin/pytest -q -n 2 tests/unit tests/contract
 
-browser: install $(BROWSER)/.brought ## the report in a headless Chromium, which is brought here first
+browser: install $(BROWSER)/.brought $(DOCS_VENV)/.installed ## the report in a headless Chromium, which is brought here first
 	$(VENV)/bin/python -m pytest -q tests/browser
+
+docs: install $(DOCS_VENV)/.installed ## the documents and the reference as a site, in .docs/site
+	$(VENV)/bin/python -m manual
+
+$(DOCS_VENV)/.installed: requirements-docs.lock
+	python3 -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/pip install --quiet --no-deps --require-hashes -r requirements-docs.lock
+	@touch $@
 
 $(BROWSER)/.brought:
 	@tests/unpacked.sh $(BROWSER) chromium-headless-shell
 
-test: install dask lint $(BROWSER)/.brought ## style, types and the tests, the lab's included (root, Debian 12)
+test: install dask lint $(BROWSER)/.brought $(DOCS_VENV)/.installed ## style, types and the tests, the lab's included (root, Debian 12)
 	$(VENV)/bin/pytest -q -n 2 tests/unit tests/contract
 	$(VENV)/bin/pytest -q tests/browser tests/bench tests/package
 	$(VENV)/bin/pytest -q -x --timeout 1800 --durations 10 tests/lab

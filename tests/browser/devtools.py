@@ -130,9 +130,9 @@ class Browser:
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
 
     def open(self, path):
-        """Opens a file, and waits until it has been read."""
+        """Opens a file, or an address, and waits until it has been read."""
         self.events.clear()
-        self.call("Page.navigate", url=Path(path).as_uri())
+        self.call("Page.navigate", url=path if isinstance(path, str) else path.as_uri())
         until = time.monotonic() + PATIENCE
         while not any(told.get("method") == "Page.loadEventFired" for told in self.events):
             self.events.append(self._next(until))

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from fabfile import namespace
+from fabfile.core import site_file
+from fabfile.model import releases
 from fabfile.report.metrics import metrics
 
 from .reports import PROOF, RUNS, broken, told, verify
@@ -106,3 +108,50 @@ def test_the_alerts_name_metrics():
     made = metrics(told(broken, runs=RUNS))
     for expression in re.findall(r"^ +expr: (.+)$", REPORT, re.M):
         assert all(f"# TYPE {name} " in made for name in re.findall(r"stackrbd_\w+", expression))
+
+
+README = (ROOT / "README.md").read_text()
+JAPANESE = (ROOT / "README.ja.md").read_text()
+
+
+def shape(text):
+    """What a page and its translation have in common: headings, rows, commands, items."""
+    lines = re.sub(r"<!--.*?-->", "", text).splitlines()
+    code = [re.sub(r"\s+#.*", "", one) for one in lines if one.startswith("    ")]
+    first = [re.split(r" \| ", one)[0] for one in lines if one.startswith("| `")]
+    return {
+        "headings": sum(one.startswith("#") for one in lines),
+        "rows": sum(one.startswith("|") for one in lines),
+        "items": sum(one.startswith("- ") for one in lines),
+        "code": code,
+        "tasks": [re.findall(r"`[^`]+`", one) for one in first],
+        "pages": sorted({*re.findall(r"docs/[\w-]+\.md", text)}),
+        "flags": sorted({*re.findall(r"--[a-z-]+", text)}),
+    }
+
+
+@pytest.mark.parametrize("part", shape(README))
+def test_the_japanese_readme_says_the_same(part):
+    assert shape(JAPANESE)[part] == shape(README)[part]
+
+
+def test_the_readme_names_every_task():
+    known = {name for name in namespace().task_names if not name.startswith(("backup.", "lab."))}
+    rows = re.findall(r"^\| (`.+?) \|", README, re.M)
+    named = {one.partition(" ")[0] for row in rows for one in re.findall(r"`([a-z.]+[^`]*)`", row)}
+    assert known - named == set()
+
+
+def test_what_is_supported_agrees_with_the_tables():
+    table = README.partition("## What it supports")[2].partition("\n## ")[0]
+    order = releases.names(site_file.releases())
+    assert f"| OpenStack | {order[0].capitalize()} to {order[-1]} |" in table
+    rows = re.findall(r"^\| (?!what|---)(.+?) \| (.+?) \| (.+) \|$", table, re.M)
+    assert len(rows) >= 8
+    assert all(re.match(r"by a run|by files|not run|no:", how) for _, _, how in rows)
+    generations = (ROOT / "docs" / "generations.md").read_text()
+    for system, cloud, ceph in re.findall(
+        r"^\| \w+(?: \(default\))? \| (\w+) \| ([\w. ]+) \| ([\d.]+) \|", generations, re.M
+    ):
+        debian = "Debian sid" if system == "unstable" else f"Debian {system}"
+        assert f"| {debian} | {cloud.split()[0]}, Ceph {ceph} |" in table
