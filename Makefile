@@ -3,7 +3,7 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations generation-of-today upgrades apart recovery mons rotation several fault-loop fuzz plan undo doctor status report bench bench-scale docs lab-up lab-down
+.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations generation-of-today upgrades apart recovery mons rotation several fault-loop fuzz plan undo doctor status report bench bench-scale docs pictures lab-up lab-down
 
 VENV := .venv
 BROWSER := .browser
@@ -83,6 +83,9 @@ $(DOCS_VENV)/.installed: requirements-docs.lock
 	python3 -m venv $(DOCS_VENV)
 	$(DOCS_VENV)/bin/pip install --quiet --no-deps --require-hashes -r requirements-docs.lock
 	@touch $@
+
+pictures: install $(BROWSER)/.brought ## the README's pictures, of a real plan, integrate and verify on the lab that runs (root)
+	$(VENV)/bin/python -m manual.recorder
 
 $(BROWSER)/.brought:
 	@tests/unpacked.sh $(BROWSER) chromium-headless-shell

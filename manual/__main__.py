@@ -30,7 +30,7 @@ def write(folder: Path) -> None:
         own = name.startswith("reference/")
         text = made[path.name] if own else (ROOT / name).read_text("utf-8")
         path.write_text(pages.page(name, text), "utf-8")
-    for picture in [*ROOT.glob("docs/*.svg"), *ROOT.glob("docs/pictures/*.svg")]:
+    for picture in [*ROOT.glob("docs/*.svg"), *ROOT.glob("docs/pictures/*")]:
         path = folder / picture.relative_to(ROOT / "docs")
         path.parent.mkdir(exist_ok=True)
         shutil.copyfile(picture, path)

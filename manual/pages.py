@@ -110,7 +110,7 @@ def _moved(name: str, link: str) -> str:
         return link
     path, mark, anchor = target.partition("#")
     other = str(PurePosixPath(*_normal(PurePosixPath(name).parent / path)))
-    moved = _from(name, other) if other in documents() else path
+    moved = _from(name, other) if other in documents() or other.startswith("docs/") else path
     return f"{words}]({moved}{mark}{anchor})"
 
 
