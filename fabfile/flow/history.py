@@ -7,6 +7,7 @@ from collections.abc import Collection
 from fabfile.core import journal, own_files
 from fabfile.core.contract import CLOUD, BadInput, Json
 from fabfile.core.shapes import LINE, misfit
+from fabfile.core.text import table
 from fabfile.flow.terminal.screen import Screen
 from fabfile.model.site import Site
 from fabfile.report.shapes import Told
@@ -43,11 +44,17 @@ def history(as_json: bool) -> int:
     """A line for each run recorded here, newest first."""
     screen = Screen(as_json)
     found = [summary(run, events) for run, events in journal.runs()]
-    for entry in found:
-        screen.say(
-            "{run}  {site:<12} {task:<12} {outcome:<11} {changes:>3} changes  "
-            "{seconds:>6} s  {who}".format(**entry)
-        )
+    form = [
+        "{run}",
+        "{site}",
+        "{task}",
+        "{outcome}",
+        "{changes:>3} changes",
+        "{seconds:>6} s",
+        "{who}",
+    ]
+    rows = [[cell.format(**entry) for cell in form] for entry in found]
+    screen.say_all(table(rows, screen.columns))
     if not found:
         screen.say(f"no runs are recorded below {journal.folder()}")
     screen.json({"runs": found})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from fabfile.core.contract import INV, Json
-from fabfile.core.text import named
+from fabfile.core.text import hung, named, table
 from fabfile.doctor.diagnosis import short
 from fabfile.doctor.finding import Finding, commands, label
 from fabfile.model.site import Site
@@ -13,39 +13,38 @@ from fabfile.model.site import Site
 _GiB = 1024**3
 
 
-def findings(found: Sequence[Finding], site: Site, words_of_site: str) -> Iterator[str]:
-    """Each finding: what, where, expected, why, and what mends it."""
+def findings(
+    found: Sequence[Finding], site: Site, words_of_site: str, columns: int = 0
+) -> Iterator[str]:
+    """Each finding: what, where, expected, why, and what mends it.
+
+    columns: the window's, to which sentences are folded; a command stays one line, to be copied.
+    """
     for one in found:
         where = named(one.hosts) or "the site"
-        yield f"{one.severity.upper():<8} {where}: {one.thing}"
+        yield from hung(f"{one.severity.upper():<8} ", f"{where}: {one.thing}", columns)
         for what, text in (("found", one.found), ("expected", one.expected), ("why", one.cause)):
             if text:
-                yield f"         {what:<9}{text}"
+                yield from hung(f"         {what:<9}", text, columns)
         before = ""
         for command in commands(one, site, words_of_site):
             place = f"(on {named(command['hosts'])}, as root) " if command["hosts"] else ""
             how = label(command)
-            yield f"         {how if how != before else '':<9}{place}{command['run']}"
+            head, said = f"         {how if how != before else '':<9}", f"{place}{command['run']}"
+            yield from hung(head, said, columns if command["kind"] == "words" else 0)
             before = how
 
 
-_WIDEST = 40
-"""Of a column, in letters: what is longer goes on, and two blanks follow it."""
-
-
-def places(rows: Sequence[Mapping[str, Json]]) -> Iterator[str]:
+def places(rows: Sequence[Mapping[str, Json]], columns: int = 0) -> list[str]:
     """The truth table of secrets; keys as fingerprints."""
-    lines, whys = [("place", "where", "client", "secret UUID", "value")], [""]
-    marks = [""]
+    found = [("      place", "where", "client", "secret UUID", "value", "")]
     for row, number in folded(rows):
-        marks.append("NOT" if row["odd"] else "ok")
+        place = f"  {'NOT' if row['odd'] else 'ok':<4}{row['kind']}"
         value = short(row["value"]) if row["value"] else ""
-        lines.append((row["kind"], _where(row, number), row["client"], row["uuid"], value))
-        whys.append(f"  <- {row['odd']}" if row["odd"] else "")
-    widths = [min(_WIDEST, max(map(len, column))) for column in zip(*lines, strict=True)]
-    for mark, cells, why in zip(marks, lines, whys, strict=True):
-        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        yield f"  {mark:<4}{'  '.join(padded)}{why}".rstrip()
+        why = f"<- {row['odd']}" if row["odd"] else ""
+        where = _where(row, number)
+        found.append((place, where, row["client"], row["uuid"], value, why))
+    return table(found, columns)
 
 
 def folded(rows: Sequence[Mapping[str, Json]]) -> list[tuple[Mapping[str, Json], int]]:
@@ -67,33 +66,38 @@ def _where(row: Mapping[str, Json], number: int) -> str:
     return f"{named(row['hosts'])} {row['name']}" if guest else named(row["hosts"])
 
 
-def status(told: Mapping[str, Json]) -> Iterator[str]:
-    """The summary's lines."""
+def status(told: Mapping[str, Json], columns: int = 0) -> Iterator[str]:
+    """The summary's lines, folded to a window's columns."""
+    for name, said in _status(told):
+        yield from hung(f"  {name:<15} ", said, columns)
+
+
+def _status(told: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
     by_hosts: dict[str, list[str]] = {}
     for role, hosts in told["roles"].items():
         if hosts:
             by_hosts.setdefault(named(hosts), []).append(role)
     for hosts, roles in by_hosts.items():
-        yield _line(", ".join(roles), hosts)
+        yield (", ".join(roles), hosts)
     if told["silent"]:
-        yield _line("silent", named(told["silent"]))
+        yield ("silent", named(told["silent"]))
     sides = {f" {name}": side for name, side in told.get("clusters", {}).items()} or {"": told}
     yield from (line for label, side in sides.items() for line in _ceph(label, side))
     packages = told["openstack"]["packages"]
     if packages:
         each = ", ".join(sorted(packages))
-        yield _line("OpenStack", f"{told['openstack']['release'] or 'of no one release'}: {each}")
+        yield ("OpenStack", f"{told['openstack']['release'] or 'of no one release'}: {each}")
         if told["openstack"]["note"]:
-            yield _line("", told["openstack"]["note"])
+            yield ("", told["openstack"]["note"])
     for kind, hosts in told["libvirt"].items():
-        yield _line("libvirt", f"{kind} on {named(hosts)}")
+        yield ("libvirt", f"{kind} on {named(hosts)}")
     yield from (line for label, side in sides.items() for line in _pools(label, side))
     for text in _drift(told["drift"]):
-        yield _line("drift", text)
+        yield ("drift", text)
     for number, text in enumerate(told.get("upgrades", ())):
-        yield _line("" if number else "upgrades", text)
+        yield ("" if number else "upgrades", text)
     last = told["last_run"]
-    yield _line(
+    yield (
         "last run",
         "{run}: {task}, {outcome}, {changes} changes, by {who}".format(**last)
         if last
@@ -101,7 +105,7 @@ def status(told: Mapping[str, Json]) -> Iterator[str]:
     )
 
 
-def _ceph(label: str, side: Mapping[str, Json]) -> Iterator[str]:
+def _ceph(label: str, side: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
     """A cluster; label: ' NAME' where there are several."""
     if "ceph" not in side:
         return
@@ -110,15 +114,15 @@ def _ceph(label: str, side: Mapping[str, Json]) -> Iterator[str]:
     quorum = f"{ceph['quorum']} of {ceph['monitors']} monitors in quorum"
     health = " ".join([ceph["health"], *ceph["codes"]]).strip()
     parts = (versions, health, quorum, f"fsid {ceph['fsid']}")
-    yield _line(f"Ceph{label}", "; ".join(filter(None, parts)))
+    yield (f"Ceph{label}", "; ".join(filter(None, parts)))
 
 
-def _pools(label: str, side: Mapping[str, Json]) -> Iterator[str]:
+def _pools(label: str, side: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
     for name, pool in side.get("pools", {}).items():
         used = "" if pool["bytes"] is None else f", {pool['bytes'] / _GiB:.2f} GiB used"
         full = "" if pool["full"] is None else f", {pool['full'] * 100:.1f} % full"
         kinds = ", ".join(pool["applications"]) or "no application"
-        yield _line(
+        yield (
             f"pool{label} {name}",
             f"{kinds}, size {pool['size']}, {pool['pg_num']} placement groups{used}{full}",
         )
@@ -133,7 +137,3 @@ def _drift(drift: Mapping[str, Json]) -> Iterator[str]:
         yield "none: everything is as it should be"
     if drift["unknown"]:
         yield f"unknown on {named(drift['unknown'])}; see {INV} doctor"
-
-
-def _line(label: str, text: str) -> str:
-    return f"  {label:<15} {text}"

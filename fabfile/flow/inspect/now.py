@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from fabfile.core import journal, site_file
 from fabfile.core.contract import INV, BadInput
+from fabfile.core.text import table
 from fabfile.flow import history
 from fabfile.flow.session import Options
 from fabfile.flow.terminal.screen import Screen
@@ -36,9 +37,7 @@ def show(options: Options) -> int:
     stands, found = _found(options)
     screen = Screen(options.json)
     screen.say(stands)
-    widest = max(len(one.run) for one in found)
-    for one in found:
-        screen.say(f"  {one.run:<{widest}}  {one.why}")
+    screen.say_all(table([(f"  {one.run}", one.why) for one in found], screen.columns))
     screen.say(f"All tasks: {INV} --list; one of them: {INV} --help TASK")
     screen.json({"stands": stands, "next": [asdict(one) for one in found]})
     return 0

@@ -203,10 +203,12 @@ def doctor(context: Any, options: Options) -> int:
         found, _ = checks.findings(session.site, seen)
         rows = secret_holders.table(session.site, seen)
         words = options.words_of_site
-        session.screen.say_all(text.findings(found, session.site, words))
+        session.screen.say_all(text.findings(found, session.site, words, session.screen.columns))
         if secret_holders.odd(rows) and not pending_plan.is_unconnected(session.site, seen):
             session.screen.say("Who holds which secret:")
-            session.screen.say_all(text.places([asdict(row) for row in rows]))
+            session.screen.say_all(
+                text.places([asdict(row) for row in rows], session.screen.columns)
+            )
         session.screen.say(_sentence(session, seen, found))
         session.screen.json(
             {
@@ -220,6 +222,10 @@ def doctor(context: Any, options: Options) -> int:
     if seen.unreachable:
         return Unreachable.code
     return 0 if healthy(found) else BadInput.code
+
+
+def _say_places(session: Session, rows: Sequence[secret_holders.Place]) -> None:
+    session.screen.say_all(text.places([asdict(row) for row in rows], session.screen.columns))
 
 
 def _sentence(session: Session, seen: Looked, found: Sequence[Finding]) -> str:
@@ -245,9 +251,9 @@ def status(context: Any, options: Options) -> int:
         rows = secret_holders.table(session.site, seen)
         told = {**summary(session.site, seen, plan), "last_run": _last_run(session)}
         session.screen.say(f"{session.site.name} ({session.path})")
-        session.screen.say_all(text.status(told))
+        session.screen.say_all(text.status(told, session.screen.columns))
         session.screen.say("  secrets")
-        session.screen.say_all(text.places([asdict(row) for row in rows]))
+        _say_places(session, rows)
         session.screen.say(_sentence(session, seen, found) + f"; see {INV} doctor")
         session.screen.json(
             {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -82,6 +83,11 @@ class Screen:
         self._lock = threading.RLock()
         self._progress: Progress | None = None
         self._rows: Rows | None = None
+
+    @property
+    def columns(self) -> int:
+        """The window's width; 0 where what is said goes to no window."""
+        return shutil.get_terminal_size().columns if self._out.isatty() else 0
 
     def say(self, text: str = "") -> None:
         """One or more lines for people, without control characters."""
