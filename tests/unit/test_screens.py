@@ -9,11 +9,14 @@ from dataclasses import asdict
 
 import pytest
 
+from fabfile.core.contract import Change, Plan
 from fabfile.core.site_file import PROJECT
 from fabfile.core.text import hung, table
 from fabfile.doctor import checks, secret_holders
 from fabfile.doctor.finding import ERROR, Finding, here, task, words
 from fabfile.doctor.summary import summary
+from fabfile.flow.terminal.screen import Screen
+from fabfile.model.phases import Phase
 from fabfile.report import text
 
 from .clouds import looked
@@ -128,3 +131,21 @@ def test_a_command_in_a_window(columns, argv, code, holds, tmp_path):
     lines, returned = seen_in_a_window(argv, columns, tmp_path)
     assert returned == code and any(holds in line for line in lines)
     assert "Traceback" not in "".join(lines)
+
+
+@sizes
+def test_a_plan_in_a_window(columns, capsys, monkeypatch):
+    monkeypatch.setattr(Screen, "columns", columns)
+    diff = ("+ [rbd] rbd_user = volumes " + "x" * 200,)
+    sentence = "put the ceph.conf there that names the monitors which are in the quorum now " * 3
+    changes = [
+        Change(host, "/etc/ceph/ceph.conf", sentence, "~", "put", {}, Phase.COMPUTE, diff)
+        for host in MANY
+    ]
+    plan = Plan(tuple(changes), ("what is felt later " * 20,), left_out={"n1": "no answer " * 20})
+    Screen(False).plan(plan, diff=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in too_wide(lines, columns) if "[rbd]" not in line] == []
+    assert len(lines) < 25 and any(
+        line.startswith("  ~ /etc/ceph/ceph.conf: put") for line in lines
+    )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fabfile.core.contract import Change, Json, Plan
-from fabfile.core.text import clean, counted_hosts
+from fabfile.core.text import clean, counted_hosts, hung
 from fabfile.flow.terminal import outcomes
 from fabfile.flow.terminal.progress import MANY, Progress
 
@@ -212,10 +212,11 @@ class Screen:
             key = tuple((c.sign, c.thing, c.sentence, c.diff) for c in changes)
             folded.setdefault(key, []).append(host)
         for lines, hosts in folded.items():
-            self.say(outcomes.named(hosts))
+            self.say_all(hung("", outcomes.named(hosts), self.columns))
             for sign, thing, sentence, detail in lines:
+                first, *rest = hung("    ", f"{thing}: {sentence}", self.columns)
                 self._print(f"  {self._sign(sign)} ", self._out, "")
-                self.say(f"{thing}: {sentence}")
+                self.say_all([first[4:], *rest])
                 for line in detail if diff else ():
                     self.say(f"      {line}")
         signs = [c.sign for c in plan.changes]
@@ -233,7 +234,7 @@ class Screen:
 
     def _beside(self, plan: Plan) -> None:
         for note in plan.notes[:MANY]:
-            self.say(f"Note: {note}")
+            self.say_all(hung("Note: ", note, self.columns))
         if len(plan.notes) > MANY:
             self.say(f"Note: {len(plan.notes) - MANY} more such notes (--json has all)")
         self.left_out(plan.left_out)
@@ -241,4 +242,4 @@ class Screen:
     def left_out(self, said: Mapping[str, str]) -> None:
         """The hosts that the plan goes on without: {host: why}."""
         for line in outcomes.told(said):
-            self.say(f"Left out: {line}")
+            self.say_all(hung("Left out: ", line, self.columns))
