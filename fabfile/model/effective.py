@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from fabfile.core.contract import Json
+from fabfile.model import services
 from fabfile.model.site import Site
 from fabfile.model.site_schema import as_toml
 
@@ -43,7 +44,8 @@ def of_site(site: Site, said: Mapping[Path, int], file: str) -> list[Effective]:
 def of_release(site: Site, table: Mapping[str, Json], release: str) -> Iterator[Effective]:
     """What a release's table sets beside that, in the services' files."""
     for service, parts in _parts(site).items():
-        data = table.get(service, {})
+        backs_up = service == services.CINDER_BACKUP.key
+        data = table.get("cinder", {}).get("backup", {}) if backs_up else table.get(service, {})
         advised = "recommended_ephemeral" if service == "nova" and site.nova.ephemeral else ""
         kinds = [("options", "as the site says"), ("ephemeral", "as the site says")]
         kinds += [(advised or "recommended", "recommended")] if site.recommended else []
@@ -52,7 +54,7 @@ def of_release(site: Site, table: Mapping[str, Json], release: str) -> Iterator[
                 continue
             for section, options in data.get(kind, {}).items():
                 for words in parts if "{" in section else parts[:1]:
-                    yield from _filled(service, section, options, words, f"{release}, {why}")
+                    yield from _filled(section, options, words, f"{release}, {why}")
 
 
 def dotted(path: Iterable[str]) -> str:
@@ -94,6 +96,7 @@ def _parts(site: Site) -> dict[str, list[_Open]]:
     for host in site.all_hosts():
         for one in site.bindings_of(host):
             words = _Open(
+                file=one.file,
                 pool=one.pool,
                 client=one.client,
                 conf=one.conf,
@@ -110,9 +113,9 @@ def _parts(site: Site) -> dict[str, list[_Open]]:
 
 
 def _filled(
-    service: str, section: str, options: Mapping[str, Json], words: _Open, origin: str
+    section: str, options: Mapping[str, Json], words: _Open, origin: str
 ) -> Iterator[Effective]:
     for key, entry in options.items():
         template = entry["value"] if isinstance(entry, Mapping) else entry
-        path = f"{service}.conf [{section.format_map(words)}] {key}"
+        path = f"{words['file']} [{section.format_map(words)}] {key}"
         yield Effective(path, str(template).format_map(words), origin)

@@ -230,6 +230,12 @@ sudo_password_command = ["echo", "hunter2"]
 [clients]
 volumes = { manage = false }
 images = { rwx = ["images"] }
+backups = {}
+[pools]
+backups = {}
+volumes = {}
+images = {}
+[cinder.backup]
 [packages]
 source = "deb [signed-by=/k] https://me:hunter2@example.org/ s main"
 key = "/k"
@@ -246,12 +252,12 @@ rbd_max_clone_depth = 10
         ("clients.volumes.rwx", '["volumes"]', "what its services use"),
         ("clients.images.rwx", '["images"]', "site.toml:10"),
         ("glance.pool", '"images"', "default"),
-        ("options.cinder.rbd.rbd_max_clone_depth", "10", "site.toml:15"),
+        ("options.cinder.rbd.rbd_max_clone_depth", "10", "site.toml:21"),
         ("ssh.sudo_password_command", "(a command of 2 words, not shown)", "site.toml:7"),
         (
             "packages.source",
             '"deb [signed-by=/k] https://(a login, not shown)@example.org/ s main"',
-            "site.toml:12",
+            "site.toml:18",
         ),
     ],
 )
@@ -269,9 +275,10 @@ def test_the_releases_options_are_told_where_the_site_file_names_it(tmp_path, ca
     said = capsys.readouterr().out
     assert "named by --site" in said and "hunter2" not in said
     for line in (
+        r"/etc/cinder/cinder.conf \[DEFAULT\] backup_ceph_pool += backups  # zed, as the site says",
         r"cinder.conf \[rbd\] rbd_pool += volumes  # zed, as the site says",
         r"cinder.conf \[rbd\] report_discard_supported += true  # zed, recommended",
-        r"glance.conf \[rbd\] rbd_store_user += images  # zed, as the site says",
+        r"/etc/glance/glance-api.conf \[rbd\] rbd_store_user += images  # zed, as the site says",
         r"nova.conf \[libvirt\] rbd_secret_uuid += <uuid: from the hosts>  # zed, recommended",
     ):
         assert re.search(line, said), line
