@@ -18,6 +18,7 @@ NAV: Mapping[str, tuple[str, ...]] = {
         "docs/clones.md",
         "docs/volume-backups.md",
         "docs/monitors.md",
+        "docs/rotation.md",
         "docs/fleets.md",
         "docs/scale.md",
         "docs/verify.md",
