@@ -15,6 +15,7 @@ from fabfile.resources import auth, client_limits, rotation, secret_uuid, servic
 from fabfile.resources.domains import READ as DOMAINS
 from fabfile.resources.rollback import Undone
 
+from . import test_supplied
 from .clouds import disk_xml, said
 from .states import (
     FSID,
@@ -456,6 +457,26 @@ def test_what_is_left_of_it_goes_and_the_user_last(more, expected):
     notes = stage.notes(HERE, facts(**{"secrets": OLD_SECRET, **more}), changes)
     gone = "client.volumes is gone: take clients.volumes-2.replaces out of the site file"
     assert notes == ([] if expected else [gone])
+
+
+def test_of_another_teams_user_what_is_ours_goes():
+    """Neither its key nor who is logged in is known here; the secret bears the cluster's name."""
+    supplied = {"access": "supplied", "supplied_conf": "/x", "supplied_keyring": "/{client}"}
+    here = site(
+        hosts={**WITH_ROWS},
+        clusters={"west": {**supplied, "pools": {"volumes": {}},
+                           "clients": {"volumes-2": {"replaces": "volumes"}}}},
+        cinder={"client": "volumes-2", "cluster": "west"},
+        clients={"images": {}},
+    )  # fmt: skip
+    part = here.part("west")
+    handed = test_supplied.answer()
+    handed["keys"] = {"volumes-2": NEW_KEY}
+    secrets = {**secret(FSID, "west client.volumes secret"), **secret(OTHER)}
+    admin = part.admin.name
+    seen = {admin: {"ceph.supplied": handed}, "n1": {secret_uuid.SECRETS: secrets}}
+    changes = old_clients.retirement(part, Facts(seen), "volumes")
+    assert [(c.host, c.subject) for c in changes] == [("n1", FSID)]
 
 
 def test_the_user_comes_back_with_its_key_where_the_run_is_taken_back():
