@@ -242,7 +242,7 @@ class OldClients:
     def notes(self, site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
         """Who still has an old client, and what moves it; what an operator does in the end."""
         found, said = self._kept(site, facts), []
-        done = {change.subject for change in changes}
+        done = {change.subject for change in changes if change.kind in ("instance", "attachment")}
         for part in site.parts:
             mine = by_cluster.facts_of(part, facts)
             for new, old in part.replaced.items():
@@ -275,7 +275,7 @@ class OldClients:
                 f"client.{old}: the monitors do not say who is logged in (Octopus or later do): "
                 f"look on each monitor's host ({where}), and take the user away by hand"
             )
-        elif at and not said:
+        elif at and not said and not done:
             said.append(f"client.{old} is logged in from {', '.join(at)}: end what that is")
         if not self.sql:
             said.append("attachments were not looked at: no host has the role 'database'")
