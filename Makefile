@@ -10,6 +10,7 @@ BROWSER := .browser
 TEMPEST := .tempest
 DOCS_VENV := .docs
 APART := .apart
+HANDOVER := .handover
 INV := $(VENV)/bin/inv
 FLAGS := $(if $(SITE),--site $(SITE)) $(if $(LIMIT),--limit $(LIMIT))
 
@@ -127,6 +128,17 @@ apart: install $(APART)/.brought ## backups and recovery on hosts apart, on the 
 	@$(VENV)/bin/python -m tests.apart.chroots || { $(INV) lab.up && $(INV) lab.down; }
 	STACKRBD_APART=1 unshare --net --mount sh -c 'ip link set lo up; \
 	  exec $(VENV)/bin/python -m pytest -q --timeout 900 tests/apart'
+
+.PHONY: handover
+handover: install $(HANDOVER)/15.6.0/.installed $(HANDOVER)/22.2.0/.installed ## what we write for Kolla-Ansible, rendered by its own genconfig (half an hour)
+	$(VENV)/bin/python -m pytest -q --timeout 3600 tests/handover
+
+$(HANDOVER)/15.6.0/.installed: ANSIBLE := ansible>=6,<7
+$(HANDOVER)/22.2.0/.installed: ANSIBLE := ansible>=12,<13
+$(HANDOVER)/%/.installed:
+	python3 -m venv $(HANDOVER)/$*
+	$(HANDOVER)/$*/bin/pip install --quiet 'kolla-ansible==$*' '$(ANSIBLE)'
+	@touch $@
 
 $(APART)/.brought:
 	@tests/unpacked.sh $(APART) age zstd mariadb-server-core mariadb-client mariadb-client-core

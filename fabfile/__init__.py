@@ -55,7 +55,15 @@ def namespace() -> Collection:
     root.add_collection(Collection("controller", controller.glance, controller.cinder))
     root.add_collection(Collection("compute", compute.secret, compute.nova))
     root.add_collection(
-        Collection("hosts", hosts.sudoers, hosts.packages, hosts.conf, hosts.check, hosts.trust)
+        Collection(
+            "hosts",
+            hosts.sudoers,
+            hosts.packages,
+            hosts.conf,
+            hosts.deployer,
+            hosts.check,
+            hosts.trust,
+        )
     )
     root.add_collection(Collection("services", services.restart))
     return root

@@ -37,6 +37,14 @@ def conf() -> list[Resource]:
     return [ceph_conf.RESOURCE]
 
 
+@command
+def deployer() -> list[Resource]:
+    """Write what the deployer (Kolla) is told of Ceph, into its own files on its deploy host."""
+    from fabfile.resources import deployer as resource  # noqa: PLC0415 (start-up time)
+
+    return [resource.RESOURCE]
+
+
 @command(flags=("site", "limit", "yes"), texts={"yes": "the fingerprints were compared"})
 def trust(context: Context, options: Options) -> int:
     """Take unknown hosts' keys into known_hosts, after their fingerprints were compared."""

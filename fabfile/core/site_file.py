@@ -127,6 +127,11 @@ def platforms() -> list[dict[str, Json]]:
     return [load(path) for path in sorted((CONFIG / "platforms").glob("*.toml"))]
 
 
+def deployers() -> list[dict[str, Json]]:
+    """All tables of config/deployers/."""
+    return [load(path) for path in sorted((PROJECT / "config" / "deployers").glob("*.toml"))]
+
+
 def hazards() -> list[dict[str, Json]]:
     """Options that are dead or unsafe: the rows of config/hazards.toml."""
     rows: list[dict[str, Json]] = load(CONFIG / "hazards.toml")["option"]

@@ -156,7 +156,7 @@ def _conf_text(site: Site, facts: Facts, change: Change, text: str) -> Why:
     named = cluster.addresses(" ".join(re.findall(r"^\s*mon.host\s*=(.*)$", text, re.M)))
     found = "monitors " + (", ".join(sorted(named)) or "none")
     expected = "monitors " + ", ".join(sorted(live))
-    pools = ceph_conf.data_pools(site, site.host(change.host))
+    pools = ceph_conf.data_pools(site, site.bindings_of(site.host(change.host)))
     if named == live and pools:
         return (
             WARNING,

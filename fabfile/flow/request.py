@@ -15,7 +15,9 @@ from fabfile.resources import request
 def show(options: Options) -> int:
     """The page.  Raises BadInput where no cluster of the site file is another team's."""
     path = site_file.locate(options.site)
-    site = sites.check(site_file.load_own(path), str(path), site_file.platforms())
+    site = sites.check(
+        site_file.load_own(path), str(path), site_file.platforms(), site_file.deployers()
+    )
     parts = [part for part in site.parts if part.is_supplied]
     if not parts:
         raise BadInput(

@@ -327,7 +327,8 @@ def open_session(
     others: engines beside this process's own.  Raises BadInput.
     """
     path = site_file.locate(options.site)
-    site = sites.check(site_file.load_own(path), str(path), site_file.platforms())
+    tables = site_file.platforms(), site_file.deployers()
+    site = sites.check(site_file.load_own(path), str(path), *tables)
     options = replace(options, limit=limits.resolved(site, options.limit))
     screen = Screen(options.json)
     _ask_before_running(site, options, screen)

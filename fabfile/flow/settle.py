@@ -67,9 +67,11 @@ def settle(site: Site, facts: Facts, about: About = strictly) -> Settled:
     with about("identity"):
         found.known |= secret_uuid.resolve(site, facts, _answered(site, facts))
     with about("release"):
-        if releases.asked(facts):
+        if releases.asked(facts) or site.deployer:
             chosen = releases.choose(site, facts, site_file.releases())
             found.release, found.table, found.other = chosen.name, chosen.table, chosen.other
+        if site.written_by:
+            found.table = {**found.table, "form": site.written_by.form(found.release)}
     return found
 
 

@@ -124,14 +124,15 @@ def _whole(table: Table, known: Mapping[str, Table]) -> Table:
     if "like" not in table:
         return table
     rest = _whole(known[table["like"]], known)
-    return {**_laid_over(rest, table), "versions": table["versions"]}
+    return {**laid_over(rest, table), "versions": table["versions"]}
 
 
-def _laid_over(rest: Table, table: Table) -> dict[str, Json]:
+def laid_over(rest: Table, table: Table) -> dict[str, Json]:
+    """One table over another; false takes a key out."""
     found = dict(rest)
     for key, value in table.items():
         below = found.get(key, {})
-        found[key] = _laid_over(below, value) if isinstance(value, Mapping) else value
+        found[key] = laid_over(below, value) if isinstance(value, Mapping) else value
     return {key: value for key, value in found.items() if value is not False}
 
 

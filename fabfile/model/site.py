@@ -21,7 +21,8 @@ from pydantic import (
 )
 
 from fabfile.core.contract import CLOUD, BadInput, Host, Json
-from fabfile.model import deployment, platforms, services
+from fabfile.model import deployers, deployment, platforms, services
+from fabfile.model.deployers import Deployer
 from fabfile.model.deployment import OWN, Binding, Cluster, Use
 from fabfile.model.platforms import Platform
 from fabfile.model.site_tables import (
@@ -34,6 +35,7 @@ from fabfile.model.site_tables import (
     ClusterTable,
     Dask,
     Database,
+    Deploy,
     Glance,
     GlanceStore,
     HostTable,
@@ -72,6 +74,7 @@ class Site(Table):
     clone_v2: whether RBD's clones are to be of v2; None: where all who use the cluster read them.
     recommended: whether options are set that are recommended, and no part of who uses which pool.
     platform_changes: what the site's hosts have otherwise than their platform's file says.
+    deployer: whose the services' configuration is, a file of config/deployers; deploy: its host's.
     """
 
     name: Name
@@ -81,6 +84,8 @@ class Site(Table):
     recommended: bool = True
     platform: Name = "debian"
     platform_changes: dict[Name, Row | list[Row] | dict[Name, Row | list[Row]]] = {}
+    deployer: Name | None = None
+    deploy: Deploy | None = None
     hosts: dict[Name, HostTable] = Field(min_length=1)
     pools: dict[Name, Pool] = {"volumes": Pool(), "images": Pool()}
     clients: dict[Name, Client] = {
@@ -103,6 +108,7 @@ class Site(Table):
     clouds_yaml: PlainText | None = None
     clusters: dict[Name, ClusterTable] = {}
     _platforms: dict[str, Platform] = PrivateAttr(default_factory=dict)
+    _deployers: dict[str, Deployer] = PrivateAttr(default_factory=dict)
     _whole: Site | None = PrivateAttr(None)
     _label: str = PrivateAttr("")
 
@@ -113,7 +119,7 @@ class Site(Table):
             for name, what in self._taken_names().items()
             if name in self.hosts
         ]
-        faults += self._clusters_meet()
+        faults += [*self._clusters_meet(), *self._deployer_meets()]
         computes = [name for name, host in self.hosts.items() if "compute" in host.roles]
         faults += [
             f"nova.hosts: expected some of {', '.join(computes) or 'the computes (none)'}, "
@@ -129,6 +135,28 @@ class Site(Table):
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    def _deployer_meets(self) -> Iterator[str]:
+        """A deployer without a host and what it needs, and the reverse."""
+        hosts = self.with_role("deploy")
+        if not self.deployer:
+            yield from (
+                f"hosts.{host.name}: expected deployer beside it: 'deploy'" for host in hosts
+            )
+            if self.deploy:
+                yield "deploy: expected deployer beside it, found none"
+            return
+        if len(hosts) != 1:
+            yield f"hosts: expected one host of the role 'deploy', found {len(hosts)}"
+        if not self.deploy:
+            yield "deploy: expected a table with inventory, the deployer's own, found none"
+        if self.release == "auto":
+            yield "release: expected the one that is deployed, by name (zed), found 'auto'"
+        for host in self.with_role(*services.ROLES):
+            yield (
+                f"hosts.{host.name}.roles: expected none of {', '.join(services.ROLES)}: what runs "
+                f"there is in {self.deployer}'s own inventory, and is its to write"
+            )
 
     def part_faults(self) -> list[str]:
         """What is wrong with the names of one cluster."""
@@ -406,6 +434,8 @@ class Site(Table):
 
     def _nowhere_backed_up(self) -> list[str]:
         """A role without what it is for, and the reverse."""
+        if self.deployer:
+            return []
         named = [name for name, table in self.hosts.items() if "cinder-backup" in table.roles]
         if named and not self.cinder.backup:
             return [
@@ -511,6 +541,20 @@ class Site(Table):
     def admins(self) -> tuple[Host, ...]:
         """The first Ceph host of each cluster."""
         return tuple(self.host(part.admin.name) for part in self.parts)
+
+    @property
+    def written_by(self) -> Deployer | None:
+        """Whose the services' configuration is; None where it is ours."""
+        return self._deployers[self.deployer] if self.deployer else None
+
+    @cached_property
+    def handed(self) -> tuple[Binding, ...]:
+        """What the deployer's services use, wherever it runs them: bindings of its host."""
+        host = replace(self.with_role("deploy")[0], roles=services.ROLES)
+        return deployment.bindings(host, self.uses(), lambda label: self._used_from(host, label))
+
+    def _used_from(self, host: Host, label: str) -> tuple[Platform, Cluster]:
+        return self.part(label).platform_of(host), self.part(label).cluster
 
     @cached_property
     def database_host(self) -> Host:
@@ -718,8 +762,15 @@ def _rbd_beside(ceph: Sequence[str]) -> list[str]:
     return [*ceph[:-1], f"{ceph[-1].removesuffix('ceph')}rbd"]
 
 
-def check(raw: dict[str, Json], where: str, tables: Sequence[Mapping[str, Json]]) -> Site:
-    """A Site of a parsed TOML file; tables: the platforms', as config/platforms/ has them.
+def check(
+    raw: dict[str, Json],
+    where: str,
+    tables: Sequence[Mapping[str, Json]],
+    deploying: Sequence[Mapping[str, Json]] = (),
+) -> Site:
+    """A Site of a parsed TOML file.
+
+    tables: the platforms', as config/platforms/ has them; deploying: of config/deployers/.
 
     Raises BadInput with every fault of the file, each with its key, what was
     expected, what was found, and the nearest name for one that is not known.
@@ -734,6 +785,10 @@ def check(raw: dict[str, Json], where: str, tables: Sequence[Mapping[str, Json]]
     if site.platform not in site._platforms:
         known = ", ".join(sorted(site._platforms))
         raise BadInput(f"{where}: platform: expected one of {known}, found {site.platform!r}")
+    site._deployers = {one.name: one for one in map(deployers.made_of, deploying)}
+    if site.deployer and site.deployer not in site._deployers:
+        known = ", ".join(sorted(site._deployers))
+        raise BadInput(f"{where}: deployer: expected one of {known}, found {site.deployer!r}")
     if site.platform_changes:
         base = next(table for table in tables if table["name"] == site.platform)
         changed = platforms.altered(base, site.platform_changes, f"{where}: platform_changes")
@@ -833,6 +888,7 @@ def _nearest(path: list[str]) -> str:
         "database": Database,
         "backup": Backup,
         "clusters": ClusterTable,
+        "deploy": Deploy,
     }
     model = Site if len(path) == 1 else tables.get(path[0], Site)
     below: dict[str, type[BaseModel]] = {

@@ -101,8 +101,8 @@ MOST_AT_ONCE = 64
 SHARE = r"[0-9]{1,6}|(100|[1-9]?[0-9])%"
 _SOME = r"([1-9][0-9]{0,5}|(100|[1-9][0-9]?)%)"
 SERIAL = rf"{_SOME}(\s*,\s*{_SOME})*"
-Role = Literal["ceph", "glance", "cinder", "cinder-backup", "compute", "database"]
-ROLES = ("ceph", "glance", "cinder", "cinder-backup", "compute", "database")
+Role = Literal["ceph", "glance", "cinder", "cinder-backup", "compute", "database", "deploy"]
+ROLES = ("ceph", "glance", "cinder", "cinder-backup", "compute", "database", "deploy")
 
 
 class Table(BaseModel):
@@ -596,6 +596,16 @@ class Sudoers(Table):
 
     user: UserName
     until: Term | None = None
+
+
+class Deploy(Table):
+    """[deploy]: where the deployer has its files on the host of the role 'deploy'.
+
+    folder: its own; None for its usual one.  inventory: for the command that applies them.
+    """
+
+    folder: HostPath | None = None
+    inventory: HostPath
 
 
 class Verify(Table):

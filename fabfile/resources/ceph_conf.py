@@ -16,6 +16,7 @@ from typing import Any
 from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused, Seen, typed
 from fabfile.model import services
 from fabfile.model.ceph_releases import MSGR2
+from fabfile.model.deployment import Binding
 from fabfile.model.phases import Phase
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
@@ -93,7 +94,7 @@ def plan(site: Site, facts: Facts) -> list[Change]:
             )
         monitors = _monitors(host, facts.hosts[host.name], seen)
         found = facts.of(host.name, "ceph.conf")
-        changes += _file(site, host, found, monitors, of_clients(site, host))
+        changes += _file(site, host, found, monitors, of_clients(site, site.bindings_of(host)))
     return changes
 
 
@@ -162,21 +163,24 @@ def minimal(monitors: Monitors) -> str:
     )
 
 
-def data_pools(site: Site, host: Host) -> dict[str, str]:
+def data_pools(site: Site, bindings: Sequence[Binding]) -> dict[str, str]:
     """{client: the pool in which RBD keeps the data of what it makes}, of a host's backends."""
-    backends = (site.cinder.of_section(b.section) for b in site.written_of(host, CINDER_VOLUME))
+    sections = (b.section for b in bindings if b.service == CINDER_VOLUME and b.section)
+    backends = map(site.cinder.of_section, sections)
     return {one.client: one.data_pool for one in backends if one.data_pool}
 
 
-def of_clients(site: Site, host: Host) -> list[tuple[str, str, str]]:
+def of_clients(site: Site, bindings: Sequence[Binding]) -> list[tuple[str, str, str]]:
     """(client, option, value) of what a host's clients have in sections of their own.
+
+    bindings: the host's, of the cluster of a part of a site.
 
     A cluster beside the site's own: where its keyrings are, for a program that does not know by
     what name to look for them (an older rados.py calls every cluster ceph).
     """
-    found = [(client, DATA_POOL, pool) for client, pool in data_pools(site, host).items()]
+    found = [(client, DATA_POOL, pool) for client, pool in data_pools(site, bindings).items()]
     if site.cluster.tag:
-        found += [(b.client, KEYRING, b.keyring_path) for b in site.bindings_of(host) if b.keyring]
+        found += [(b.client, KEYRING, b.keyring_path) for b in bindings if b.keyring]
     return list(dict.fromkeys(found))
 
 
@@ -201,6 +205,19 @@ def _with_options(text: str, options: Sequence[tuple[str, str, str]]) -> str:
     return text
 
 
+def text_of(
+    host: str, path: str, found: Json, seen: Monitors, options: Sequence[tuple[str, str, str]]
+) -> str:
+    """What a client's file is to hold; found: the one that is there, which keeps what it says.
+
+    Raises Refused for the file of another cluster.
+    """
+    if found is None or not found["text"].strip():
+        return _with_options(minimal(seen), options)
+    _refuse_another_cluster(host, path, found["text"], seen.cluster)
+    return _with_options(_with_monitors(found["text"], seen), options)
+
+
 def _file(
     site: Site,
     host: Host,
@@ -209,28 +226,24 @@ def _file(
     options: Sequence[tuple[str, str, str]],
 ) -> list[Change]:
     path, phase, platform = path_of(site, host), services.first_phase(host), site.platform_of(host)
-    text = _with_options(minimal(seen), options)
-    if found is not None and found["text"].strip():
-        _refuse_another_cluster(host.name, path, found["text"], seen.cluster)
-        with_monitors = _with_monitors(found["text"], seen)
-        text = _with_options(with_monitors, options)
-        if text == found["text"]:
-            return _mode(host.name, path, found, phase)
+    text = text_of(host.name, path, found, seen, options)
+    if found is not None and text == found["text"]:
+        return _mode(host.name, path, found, phase)
     units = tuple(platform.unit(s) for s in services.on(host) if s.reads_conf)
     args = {
         "path": path,
-        "content": _parts(found["text"] if found else "", text),
+        "content": parts(found["text"] if found else "", text),
         "mode": "0644",
         "owner": "root",
         "group": "root",
         "before": found["sha256"] if found else None,
     }
-    diff = _diff(found["text"] if found else "", text)
+    diff = changed(found["text"] if found else "", text)
     known = "at their addresses of v1: this client knows no others" if seen.older else ""
     sentence = (
         f"monitors of the live monitor map {known}".strip() if found else "write, readable by QEMU"
     )
-    if found and found["text"].strip() and with_monitors == found["text"]:
+    if found and found["text"].strip() and _with_monitors(found["text"], seen) == found["text"]:
         told = (f"client.{c} in {value}" for c, option, value in options if option == DATA_POOL)
         sentence = f"where RBD keeps the data of new volumes: {', '.join(told)}"
         if site.cluster.tag:
@@ -278,7 +291,7 @@ def _own_plan(site: Site, facts: Facts) -> list[Change]:
 
 def _monitors_alone(host: str, path: str, found: Json, text: str, seen: cluster.Cluster) -> Change:
     args = {name: found[name] for name in ("mode", "owner", "group")}
-    content = _parts(found["text"], text)
+    content = parts(found["text"], text)
     args |= {"path": path, "content": content, "before": found["sha256"]}
     diff = (f"+ mon_host = {' '.join(seen.monitors)}",)
     return Change(
@@ -295,7 +308,7 @@ def _monitors_alone(host: str, path: str, found: Json, text: str, seen: cluster.
     )
 
 
-def _parts(old: str, new: str) -> list[Any]:
+def parts(old: str, new: str) -> list[Any]:
     """The new text as the host puts it together: lines that stay never leave it."""
     before, after = (re.findall("[^\n]*\n|[^\n]+", text) for text in (old, new))
     found: list[Any] = []
@@ -304,7 +317,7 @@ def _parts(old: str, new: str) -> list[Any]:
     return [part for part in found if part]
 
 
-def _diff(old: str, new: str) -> tuple[str, ...]:
+def changed(old: str, new: str) -> tuple[str, ...]:
     """The lines that are to go and to come."""
     lines = difflib.ndiff(old.splitlines(), new.splitlines())
     return tuple(line for line in lines if line[0] in "+-")

@@ -21,7 +21,7 @@ from fabfile.resources.librados import KeySource
 from fabfile.resources.resource import Resource
 
 _KEY = r'^\s*key\s*=\s*"?([^"\s;#]+)'
-_MASK = (
+MASK = (
     r'(?i)key\s*=\s*["\']?([^"\'\s;#]+)',
     r"(?<!client\.)(A[Qg][A-D][A-Za-z0-9+/]{6,}={0,2})",
 )
@@ -60,7 +60,7 @@ def reads(site: Site, host: Host) -> list[Read]:
     """The cluster's side, ceph.conf, and each keyring with its key as a fingerprint."""
     found = cluster.reads(site, host)
     for binding in wanted(site, host):
-        args = {"path": binding.keyring_path, "text": True, "mask": list(_MASK)}
+        args = {"path": binding.keyring_path, "text": True, "mask": list(MASK)}
         found.append(ceph_conf.read_of(site, host))
         found += in_force.reads(site, host, binding.service)
         found.append(Read(f"keyring.{binding.client}", "file", args))
@@ -76,7 +76,7 @@ def _elsewhere(binding: Binding) -> list[Read]:
         "match": _LISTS,
         "between": librados.BETWEEN,
         "words": {f"${name}": word for name, word in words.items()},
-        "mask": list(_MASK),
+        "mask": list(MASK),
         "also": [librados.KEYRINGS],
         "variable": [binding.unit, librados.VARIABLE],
     }

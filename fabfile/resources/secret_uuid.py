@@ -181,6 +181,11 @@ def _one(site: Site, facts: Facts, name: str, client: Client, fsid: str) -> str:
         return setting
     if name in [one.client for one in site.cinder.all[:1]] and fsid.lower() not in taken:
         return fsid.lower()
+    return derived(name, fsid)
+
+
+def derived(name: str, fsid: str) -> str:
+    """The UUID of a client's secret for which nobody names one."""
     return str(uuid.uuid5(uuid.UUID(fsid), f"client.{name}"))
 
 

@@ -34,6 +34,7 @@ from fabfile.resources.resource import Resource
 
 OLD_DATADIR = "/var/lib/glance/images"
 OLD_STORES = "file,http"
+_AS_NEW = {"old_datadir": OLD_DATADIR, "old_stores": OLD_STORES}
 _DEFAULT_TYPE = "default_volume_type"
 _DEFAULT_STORE = ("default_backend", "default_store")
 _NAMED = "DEFAULT.enabled_backends"
@@ -187,6 +188,30 @@ class ServiceConfig:
         )
         return _compared(binding, made_of, now)
 
+    def beside(
+        self, site: Site, facts: Facts, bindings: Sequence[Binding], now: in_force.Options
+    ) -> Mapping[wanted_options.At, wanted_options.Option]:
+        """What the bindings of one service lack in a file that another program writes.
+
+        now: what that file is going to have by itself.  Raises BadInput as plan() does.
+        """
+        data = facts.release[self.service.project]
+        _refuse_several(site, self.service.project, data)
+        if self.service == CINDER_BACKUP:
+            data, tables = data["backup"], volume_backups.table(site, data)
+            parts = [wanted_options.Part(_words(site, facts, one), tables) for one in bindings]
+        else:
+            parts = [
+                wanted_options.Part(
+                    {**_words(site, facts, one), **_AS_NEW, "default_conf": one.conf},
+                    self._tables(site, one, data, now),
+                )
+                for one in bindings
+            ]
+        made_of = wanted_options.File(site, self.service.project, data, parts, now)
+        found = _compared(bindings[0], made_of, now).options
+        return found if self.service != CINDER_BACKUP else _without_backends(site, found)
+
     def _tables(
         self, site: Site, binding: Binding, data: Json, now: in_force.Options
     ) -> list[Json]:
@@ -244,9 +269,15 @@ def _of_backups(site: Site, facts: Facts, binding: Binding, data: Json) -> _Lack
     part = wanted_options.Part(_words(site, facts, binding), tables)
     made_of = wanted_options.File(site, CINDER_VOLUME.key, data["backup"], [part], now)
     found = _compared(binding, made_of, now)
+    return replace(found, options=_without_backends(site, found.options))
+
+
+def _without_backends(
+    site: Site, options: Mapping[wanted_options.At, wanted_options.Option]
+) -> dict[wanted_options.At, wanted_options.Option]:
+    """What is asked of a backend is cinder-volume's matter."""
     backends = {backend.name for backend in site.cinder.all}
-    mine = {at: option for at, option in found.options.items() if at[0] not in backends}
-    return replace(found, options=mine)
+    return {at: option for at, option in options.items() if at[0] not in backends}
 
 
 def _compared(binding: Binding, made_of: wanted_options.File, now: in_force.Options) -> _Lacking:

@@ -34,7 +34,9 @@ DEBIAN = next(table for table in PLATFORMS if table["name"] == "debian")
 
 
 def site(**more):
-    return sites.check({"name": "test", "hosts": HOSTS, **more}, "site.toml", PLATFORMS)
+    return sites.check(
+        {"name": "test", "hosts": HOSTS, **more}, "site.toml", PLATFORMS, site_file.deployers()
+    )
 
 
 def release(name):

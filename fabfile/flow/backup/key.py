@@ -15,7 +15,9 @@ from fabfile.model.site import Site
 def site_of(option: str) -> Site:
     """The checked site file, without a run."""
     path = site_file.locate(option)
-    return sites.check(site_file.load_own(path), str(path), site_file.platforms())
+    return sites.check(
+        site_file.load_own(path), str(path), site_file.platforms(), site_file.deployers()
+    )
 
 
 def make(out: str, site: str) -> int:

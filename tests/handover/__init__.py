@@ -1,0 +1,1 @@
+"""Deployers' own programs render what we write for them: `make handover`."""

@@ -1,0 +1,145 @@
+"""What we write for Kolla-Ansible, its own genconfig makes into what hosts of packages have.
+
+Each release's real roles and templates, of PyPI; only the container by which a running cloud would
+be asked is stood in for.  Compared are effective values, as oslo.config and os-brick read them.
+"""
+
+import re
+
+import pytest
+
+from fabfile.core.contract import Facts
+from fabfile.core.remote import options
+from fabfile.model import option_values, services
+from fabfile.resources import service_config, wanted_options
+
+from ..unit import deployed, states
+from . import kolla
+
+VERSIONS = {
+    version: release
+    for version, release in (("15.6.0", "zed"), ("22.2.0", "2026.1"))
+    if (kolla.VENVS / version / ".installed").exists()
+}
+pytestmark = pytest.mark.skipif(not VERSIONS, reason="make handover brings Kolla-Ansible here")
+POOLS = {"volumes": {}, "images": {}}
+ONE = {"cinder": {"backend": "rbd-1"}}
+TWO = {
+    "cinder": {
+        "backends": {
+            "rbd-1": {"client": "volumes", "pool": "volumes"},
+            "ssd": {"client": "volumes", "pool": "fast", "backend_host": "rbd"},
+        },
+        "backup": {},
+    },
+    "pools": {**POOLS, "fast": {}, "backups": {}, "vms": {}},
+    "clients": {"volumes": {}, "images": {}, "backups": {}, "vms": {}},
+    "nova": {"ephemeral": True, "client": "vms", "pool": "vms"},
+    "options": {"cinder": {"ssd": {"rbd_max_clone_depth": 3}}},
+}
+STORES = {
+    "glance": {
+        "stores": {
+            "rbd": {"client": "images", "pool": "images"},
+            "west": {"client": "images", "pool": "images", "cluster": "west"},
+        },
+        "default_store": "rbd",
+    },
+    "clusters": {"west": {"pools": {"images": {}}, "clients": {"images": {}}}},
+}
+OF_TWO = {"clusters": {**ONE, **STORES}}
+"""Not before 2023.2."""
+CASES = [
+    (version, name, tables)
+    for version in VERSIONS
+    for name, tables in {"two": TWO, **(OF_TWO if version > "17" else {}), "one": ONE}.items()
+]
+BEFORE = {
+    "glance": {
+        ("DEFAULT", "enabled_backends"): "file:file,http:http",
+        ("file", "filesystem_store_datadir"): "/var/lib/glance/images/",
+    }
+}
+"""What a cloud has that was not on Ceph yet."""
+
+
+def as_packages(release, uuids, **tables):
+    """{service: {(section, option): Option}} that a host of packages has, beside what was there."""
+    hosts = dict(states.HOSTS)
+    if "clusters" in tables:
+        hosts["west01"] = {"roles": ["ceph"], "cluster": "west"}
+    site = states.site(release=release, hosts=hosts, **tables)
+    facts = Facts({}, uuids, states.release(release))
+    found = {}
+    for service in services.SERVICES:
+        bindings = [b for b in site.bindings if b.service == service and b.section]
+        on_first = [b for b in bindings if b.host == bindings[0].host]
+        if on_first:
+            config = service_config.ServiceConfig(service)
+            found[service.key] = config.beside(site, facts, on_first, BEFORE.get(service.key, {}))
+    return found
+
+
+PLACES = {
+    "glance": "glance-api/glance-api.conf",
+    "cinder": "cinder-volume/cinder.conf",
+    "cinder.backup": "cinder-backup/cinder.conf",
+    "nova": "nova-compute/nova.conf",
+}
+
+
+@pytest.mark.parametrize("version, name, tables", CASES, ids=[f"{v}-{n}" for v, n, _ in CASES])
+def test_genconfig_makes_of_it_what_packages_have(version, name, tables, tmp_path):
+    release = VERSIONS[version]
+    texts = {
+        "globals.yml": kolla.globals_of(version, tmp_path),
+        "passwords.yml": kolla.passwords_of(version, tmp_path),
+    }
+    if "backup" not in tables.get("cinder", {}):
+        texts["globals.yml"] += 'enable_cinder_backup: "no"\n'
+    hosts = dict(deployed.HOSTS)
+    if "clusters" in tables:
+        hosts["west01"] = {"roles": ["ceph"], "cluster": "west"}
+    site = deployed.site(release, hosts=hosts, **tables)
+    changes = deployed.planned(site, texts)
+    told = deployed.carried_out(changes, texts)
+    assert not deployed.planned(site, told), "a second run has nothing to do"
+
+    node = kolla.rendered(version, tmp_path, told)
+
+    uuids = dict(re.findall(r"(?m)^((?:cinder_)?rbd_secret_uuid): (\S+)", told["passwords.yml"]))
+    known = {"uuid.volumes": uuids["cinder_rbd_secret_uuid"], "uuid.vms": uuids["rbd_secret_uuid"]}
+    for service, wanted in as_packages(release, known, **tables).items():
+        text = (node / PLACES[service]).read_text()
+        now = {(s if s == "DEFAULT" else s.lower(), k): v for s, k, v in options.active(text)}
+        for at, option in wanted.items():
+            assert _means(option, at, now), (service, at, option.value, now.get(at))
+    _keys_and_conf(node, site, uuids)
+
+
+def _means(option: wanted_options.Option, at, now) -> bool:
+    """Whether a value means the same; of a list, whether ours are in it."""
+    found = now.get(at, "").strip('"')
+    if option.kind == option_values.LIST:
+        return set(option_values.items(option.value)) <= set(option_values.items(found))
+    return option.equals(found)
+
+
+def _keys_and_conf(node, site, uuids):
+    """ceph.conf and keyrings where the containers look, and libvirt's secrets with their keys."""
+    for one in site.handed:
+        service = {"cinder": "cinder-volume", "cinder.backup": "cinder-backup"}.get(
+            one.service.key, {"glance": "glance-api", "nova": "nova-compute"}.get(one.service.key)
+        )
+        if service == "nova-compute" and not site.nova.ephemeral:
+            continue
+        (conf,) = node.glob(f"{service}/**/{one.cluster.name}.conf")
+        fsid = states.OTHER if one.cluster.label == "west" else states.FSID
+        assert ("global", "fsid", fsid) in options.active(conf.read_text())
+        if one.keyring:
+            (keyring,) = node.glob(f"{service}/**/{one.cluster.name}.client.{one.client}.keyring")
+            assert deployed.SECRET in keyring.read_text()
+    named = [uuids["cinder_rbd_secret_uuid"]] + [uuids["rbd_secret_uuid"]] * site.nova.ephemeral
+    for uuid in named:
+        value = (node / f"nova-libvirt/secrets/{uuid}.base64").read_text().strip()
+        assert value == deployed.SECRET

@@ -1,0 +1,108 @@
+"""A site whose services Kolla writes: what its deploy host answers, and what a plan makes of it."""
+
+import hashlib
+
+from fabfile.core.contract import Facts, Ref
+from fabfile.core.remote import options, steps
+from fabfile.flow import gather
+from fabfile.flow.settle import settle
+from fabfile.resources import by_cluster, deployer
+
+from . import states
+
+DEPLOY = "deploy01"
+HOSTS = {"ceph01": {"roles": ["ceph"]}, DEPLOY: {"roles": ["deploy"]}}
+CINDER, NOVA = "22222222-2222-4222-8222-222222222222", "33333333-3333-4333-8333-333333333333"
+GLOBALS = (
+    '---\n# mine\nkolla_base_distro: "debian"\nenable_cinder: "yes"\nenable_cinder_backup: "no"\n'
+)
+PASSWORDS = (
+    f"---\nadmin_password: hunter2\nrbd_secret_uuid: {NOVA}\ncinder_rbd_secret_uuid: {CINDER}\n"
+)
+SECRET = "AQDkeyOfATestAndOfNothingElse0000000000=="
+
+
+def site(release="zed", **more):
+    table = {"deployer": "kolla", "deploy": {"inventory": "/etc/kolla/multinode"}}
+    return states.site(hosts=more.pop("hosts", HOSTS), release=release, **table, **more)
+
+
+def users(site_):
+    """All clients of a part, each with a key of its own."""
+    return [states.user(name, key=key_of(name)) for name in site_.clients]
+
+
+def admins(site_):
+    """What each cluster of a site answers."""
+    fsids = {"ceph": states.FSID, "west": states.OTHER}
+    found = {}
+    for part in site_.parts:
+        told = states.cluster(users=users(part)) | states.connected("luminous")
+        monmap = {"fsid": fsids[part.label], "mons": [{"rank": 0, "addr": "10.0.0.1:6789/0"}]}
+        told["ceph.monmap"] = states.answer(monmap)
+        named = {by_cluster.tagged(part, name): value for name, value in told.items()}
+        found.setdefault(part.admin.name, {}).update(named)
+    return found
+
+
+def key_of(name):
+    return "sha256:" + hashlib.sha256(name.encode()).hexdigest()
+
+
+def files(texts=None):
+    """{path below /etc/kolla: text} of a deploy host before anything is written."""
+    return {"globals.yml": GLOBALS, "passwords.yml": PASSWORDS, **(texts or {})}
+
+
+def _answer(read, texts):
+    path = read.args.get("path", "")
+    name = path.removeprefix("/etc/kolla/")
+    if read.verb == "argv":
+        return {"code": 2, "out": texts.get("globals.d", ""), "err": ""}
+    if read.args.get("kind") == "directory":
+        there = name == "" or any(one.startswith(f"{name}/") for one in texts)
+        return (
+            {"kind": "directory", "mode": "0755", "owner": "kolla", "group": "kolla"}
+            if there
+            else None
+        )
+    if name not in texts:
+        return None
+    text = texts[name]
+    owned = {"kind": "file", "mode": "0640", "owner": "kolla", "group": "kolla"}
+    owned["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    if read.verb == "options":
+        return {**owned, "active": [list(one) for one in options.active(text)]}
+    return {**owned, "text": text.replace(SECRET, key_of(_client(name)))}
+
+
+def _client(name):
+    return name.rpartition(".client.")[2].removesuffix(".keyring")
+
+
+def facts(site_, texts, told=None):
+    """What is known of such a site; told: {host: its cluster's answers}."""
+    host = site_.host(DEPLOY)
+    reads = gather.questions(site_, [deployer.RESOURCE], host)
+    seen = {read.id: _answer(read, texts) for read in reads if read.verb != "host"}
+    told = {DEPLOY: seen, **(told or admins(site_))}
+    settled = settle(site_, Facts(told))
+    return Facts(told, settled.known, settled.table)
+
+
+def planned(site_, texts=None, **more):
+    return deployer.plan(site_, facts(site_, files(texts), **more))
+
+
+def carried_out(changes, texts):
+    """The texts after these changes, made by the agent's own code."""
+    found = dict(texts)
+    for change in changes:
+        name, args = change.args["path"].removeprefix("/etc/kolla/"), change.args
+        old = found.get(name, "")
+        if change.verb == "edit":
+            found[name] = options.edit(old, args["edits"])
+        elif change.verb == "write":
+            parts = [{"secret": SECRET} if isinstance(p, Ref) else p for p in args["content"]]
+            found[name] = steps.joined("run", parts, old.encode())
+    return found

@@ -1,0 +1,353 @@
+"""A cloud that a deployer writes: its own files are edited on its host, and nothing else."""
+
+import re
+
+import pytest
+
+from fabfile.core import site_file
+from fabfile.core.contract import BadInput
+from fabfile.core.remote.processes import masked
+from fabfile.model import deployers, services
+from fabfile.resources import chain, deployer
+
+from . import deployed, states
+from .deployed import CINDER, GLOBALS, NOVA, PASSWORDS, carried_out, files, planned, site
+
+KOLLA = deployers.made_of(site_file.deployers()[0])
+RELEASES = [name for form in KOLLA.forms.values() for name in form.releases]
+LISTS = [name for name in RELEASES if KOLLA.form(name).lists]
+VMS = {"nova": {"ephemeral": True, "client": "vms", "pool": "vms"}}
+VMS |= {"pools": {"volumes": {}, "images": {}, "vms": {}}}
+VMS |= {"clients": {"volumes": {}, "images": {}, "vms": {}}}
+FAST = {
+    "pools": {"volumes": {}, "images": {}, "fast": {}},
+    "clients": {"volumes": {}, "images": {}},
+}
+BACKENDS = {
+    "rbd-1": {"client": "volumes", "pool": "volumes"},
+    "ssd": {"client": "volumes", "pool": "fast"},
+}
+WEST_HOSTS = {**deployed.HOSTS, "west01": {"roles": ["ceph"], "cluster": "west"}}
+IMAGES = {"clusters": {"west": {"pools": {"images": {}}, "clients": {"images": {}}}}}
+VOLUMES = {"clusters": {"west": {"pools": {"volumes": {}}, "clients": {"volumes": {}}}}}
+OVERRIDE = "config/cinder/cinder-volume.conf"
+NO_BACKUPS = "enable_cinder: yes\nenable_cinder_backup: no\n"
+ON, DISKS = "cinder_backend_ceph: yes\n", "nova_backend_ceph: yes\n"
+
+
+def made(it, texts=None):
+    """{path below /etc/kolla: text} after a run, which a second one finds right."""
+    before = files(texts)
+    found = carried_out(planned(it, texts), before)
+    assert planned(it, found) == []
+    return found
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("more", [{}, VMS], ids=["volumes", "disks too"])
+def test_a_second_run_has_nothing_to_do(release, more):
+    found = made(site(release, cinder={"backend": "rbd-1"}, **more))
+    keyrings = {name for name in found if name.endswith(".keyring")}
+    assert keyrings == {
+        "config/glance/ceph.client.images.keyring",
+        "config/cinder/cinder-volume/ceph.client.volumes.keyring",
+        "config/nova/ceph.client.volumes.keyring",
+        *(["config/nova/ceph.client.vms.keyring"] if more else []),
+    }
+    for name in ("glance", "cinder", "nova"):
+        assert f"fsid = {states.FSID}" in found[f"config/{name}/ceph.conf"]
+    assert found["passwords.yml"] == PASSWORDS
+    assert found["globals.yml"].startswith(GLOBALS)
+
+
+def test_what_the_file_says_already_stays_byte_by_byte():
+    mine = (
+        f"{GLOBALS}cinder_backend_ceph: true  # since 2021\n"
+        'ceph_nova_user: "{{ ceph_cinder_user }}"\nceph_cinder_user: volumes\n'
+        "#ceph_cinder_pool_name: volumes\n"
+    )
+    found = made(site("zed"), {"globals.yml": mine})["globals.yml"]
+    assert "cinder_backend_ceph: true  # since 2021\n" in found
+    assert '#ceph_cinder_pool_name: volumes\nceph_cinder_pool_name: "volumes"\n' in found
+    assert [line for line in mine.splitlines() if line not in found.splitlines()] == []
+
+
+@pytest.mark.parametrize("release", LISTS)
+def test_other_backends_of_a_list_stay(release):
+    mine = (
+        f"{GLOBALS}cinder_ceph_backends:\n  # theirs\n  - name: old\n    cluster: ceph\n"
+        '    enabled: "{{ cinder_backend_ceph | bool }}"\n'
+    )
+    found = made(site(release), {"globals.yml": mine})["globals.yml"]
+    assert found.startswith(mine)
+    assert "  - name: rbd\n    cluster: ceph\n" in found
+
+
+def test_a_second_backend_is_an_override_where_the_release_has_one_alone():
+    one = site("zed", cinder={"backends": BACKENDS}, **FAST)
+    found = made(one)[OVERRIDE]
+    assert "enabled_backends = rbd-1,ssd\n" in found
+    assert "[ssd]\n" in found and "rbd_pool = fast\n" in found
+    assert "[rbd-1]" not in found
+    theirs = "[DEFAULT]\n# mine\nenabled_backends = lvm-1,rbd-1\n"
+    found = made(one, {OVERRIDE: theirs})[OVERRIDE]
+    assert "# mine\nenabled_backends = lvm-1,rbd-1,ssd\n" in found
+
+
+@pytest.mark.parametrize("release", [name for name in LISTS if name >= "2025"])
+def test_a_second_backend_is_an_item_where_there_are_lists(release):
+    found = made(site(release, cinder={"backends": BACKENDS}, **FAST))
+    assert "  - name: ssd\n" in found["globals.yml"] and "pool: fast\n" in found["globals.yml"]
+    assert "config/cinder/cinder-volume.conf" not in found
+
+
+def test_backups_have_both_keyrings_and_what_the_site_file_asks():
+    tables = {**states.BACKED_UP, "cinder": {"backup": {"chunk_size": 1048576}}}
+    found = made(site("zed", **tables))
+    below = "config/cinder/cinder-backup/ceph.client"
+    assert {f"{below}.volumes.keyring", f"{below}.backups.keyring"} <= set(found)
+    assert 'ceph_cinder_backup_user: "backups"' in found["globals.yml"]
+    assert (
+        found["config/cinder/cinder-backup.conf"] == "[DEFAULT]\nbackup_ceph_chunk_size = 1048576\n"
+    )
+
+
+def test_stores_of_two_clusters():
+    stores = {
+        "rbd": {"client": "images", "pool": "images"},
+        "far": {"client": "images", "pool": "images", "cluster": "west"},
+    }
+    glance = {"stores": stores, "default_store": "rbd"}
+    it = site("2026.1", hosts=WEST_HOSTS, glance=glance, **IMAGES)
+    found = made(it)
+    assert f"fsid = {states.OTHER}" in found["config/glance/west.conf"]
+    assert "keyring = /etc/ceph/west.client.images.keyring" in found["config/glance/west.conf"]
+    assert "config/glance/west.client.images.keyring" in found
+    assert "  - name: far\n    type: rbd\n    cluster: west\n" in found["globals.yml"]
+
+
+@pytest.mark.parametrize(
+    "said, kept",
+    [
+        ("", True),
+        ("glance_backend_file: no\n", False),
+        ("glance_backend_ceph: yes\n", False),
+        ("glance_backend_file: yes\n", False),
+    ],
+)
+def test_images_in_files_stay_readable_unless_somebody_says_otherwise(said, kept):
+    texts = {"globals.yml": f"{GLOBALS}{said}"}
+    it = site("2026.1")
+    changes = planned(it, texts)
+    found = carried_out(changes, files(texts))["globals.yml"]
+    assert ('glance_backend_file: "yes"' in found) is kept
+    notes = "\n".join(deployer.notes(it, deployed.facts(it, files(texts)), changes))
+    assert ("stay readable" in notes) is kept
+
+
+# Secrets' UUIDs
+
+
+@pytest.mark.parametrize(
+    "passwords, expected",
+    [
+        ("rbd_secret_uuid:\ncinder_rbd_secret_uuid:\n", [f"cinder_rbd_secret_uuid: {states.FSID}"]),
+        ("a: b", [f"cinder_rbd_secret_uuid: {states.FSID}"]),
+        (f"cinder_rbd_secret_uuid: '{CINDER}' # kept\n", []),
+    ],
+)
+def test_a_uuid_is_made_where_none_is(passwords, expected):
+    found = made(site("zed"), {"passwords.yml": passwords})["passwords.yml"]
+    assert [line for line in found.splitlines() if line not in passwords.splitlines()] == expected
+
+
+def test_the_uuid_of_passwords_counts_everywhere():
+    it = site("2026.1", cinder={"backend": "rbd"}, **VMS)
+    told = deployer._told(it, deployed.facts(it, files()))
+    found = {(one.service.key, one.client): told.uuid_of(one) for one in it.handed}
+    assert found["cinder", "volumes"] == found["nova", "volumes"] == CINDER
+    assert found["nova", "vms"] == NOVA
+
+
+# What is refused
+
+UUID = {"clients": {"volumes": {"secret_uuid": states.OTHER}, "images": {}}}
+TWO_LOGINS = {"volumes": {}, "images": {}, "fast": {}}
+REFUSED = {
+    "globals.yml is not there": ("zed", {}, {"globals.yml": None}, "no such file"),
+    "passwords.yml is not there": ("zed", {}, {"passwords.yml": None}, "no such file"),
+    "no YAML": ("zed", {}, {"globals.yml": "a: b: c\n"}, "expected variables in YAML"),
+    "vault": ("zed", {}, {"passwords.yml": "$ANSIBLE_VAULT;1.1;AES256\n61\n"}, "Ansible Vault"),
+    "no UUID": ("zed", {}, {"passwords.yml": "cinder_rbd_secret_uuid: x\n"}, "a UUID, or nothing"),
+    "a UUID in a block": (
+        "zed",
+        {},
+        {"passwords.yml": "cinder_rbd_secret_uuid: !vault |\n  61\n"},
+        "a UUID, or nothing",
+    ),
+    "another UUID": ("zed", UUID, {}, "a UUID in use is never replaced"),
+    "a store of another name": ("zed", {"glance": {"store": "ceph"}}, {}, "called rbd"),
+    "a pool in use": (
+        "zed",
+        {},
+        {"globals.yml": f"{NO_BACKUPS}cinder_backend_ceph: yes\nceph_cinder_pool_name: vols\n"},
+        "expected ceph_cinder_pool_name: volumes, found vols",
+    ),
+    "disks in use": (
+        "zed",
+        VMS,
+        {"globals.yml": f"{NO_BACKUPS}nova_backend_ceph: yes\nceph_nova_pool_name: disks\n"},
+        "expected ceph_nova_pool_name: vms, found disks",
+    ),
+    "disks of which nothing is said": (
+        "2026.1",
+        {},
+        {"globals.yml": f"{NO_BACKUPS}nova_backend_ceph: true\n"},
+        "ephemeral = true",
+    ),
+    "backups of which nothing is said": (
+        "zed",
+        {},
+        {"globals.yml": "enable_cinder: yes\n"},
+        "cinder.backup",
+    ),
+    "no Cinder": ("zed", {}, {"globals.yml": "a: b\n"}, 'expected enable_cinder: "yes"'),
+    "a later file": ("2026.1", {}, {"globals.d": "ceph_cinder_user\n"}, "counts more"),
+    "two logins of Cinder's": (
+        "2026.1",
+        {
+            "pools": FAST["pools"],
+            "clients": TWO_LOGINS,
+            "cinder": {"backends": {**BACKENDS, "ssd": {"client": "fast", "pool": "fast"}}},
+        },
+        {},
+        "one client, of one cluster, for all of cinder's pools",
+    ),
+    "other backends beside": (
+        "zed",
+        {**FAST, "cinder": {"backends": BACKENDS}},
+        {"globals.yml": f"{GLOBALS}enable_cinder_backend_lvm: yes\n"},
+        "the whole list",
+    ),
+    "two clusters of an older release": (
+        "zed",
+        {"hosts": WEST_HOSTS, **VOLUMES, "cinder": {"cluster": "west"}, "clients": {"images": {}}},
+        {},
+        "a cluster called ceph, found west",
+    ),
+}
+
+
+@pytest.mark.parametrize("release, tables, texts, said", REFUSED.values(), ids=REFUSED)
+def test_what_it_cannot_carry_out_is_refused_with_a_way_on(release, tables, texts, said):
+    it = site(release, **tables)
+    there = {name: text for name, text in files(texts).items() if text is not None}
+    facts = deployed.facts(it, there)
+    with pytest.raises(BadInput, match=re.escape(said)) as caught:
+        deployer.plan(it, facts)
+    assert caught.value.advice or caught.value.why
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "tables, said",
+    [
+        ({"deployer": "kolla"}, "deploy: expected a table with inventory"),
+        (
+            {"deployer": "kolla", "hosts": {"c": {"roles": ["ceph"]}}},
+            "one host of the role 'deploy'",
+        ),
+        ({"deploy": {"inventory": "/i"}}, "deploy: expected deployer beside it"),
+        ({"hosts": {"c": {"roles": ["ceph", "deploy"]}}}, "expected deployer beside it"),
+        (
+            {"deployer": "kolla", "deploy": {"inventory": "/i"}},
+            "release: expected the one that is deployed",
+        ),
+        (
+            {"deployer": "kola", "release": "zed", "deploy": {"inventory": "/i"}},
+            "deployer: expected one of kolla, found 'kola'",
+        ),
+        (
+            {"deployer": "kolla", "hosts": {**deployed.HOSTS, "n1": {"roles": ["compute"]}}},
+            "hosts.n1.roles: expected none of",
+        ),
+    ],
+)
+def test_a_site_file_says_all_that_is_needed(tables, said):
+    with pytest.raises(BadInput, match=re.escape(said)):
+        states.site(**{"hosts": deployed.HOSTS, **tables})
+
+
+@pytest.mark.parametrize("release", ["yoga", "grizzly"])
+def test_a_release_whose_deployer_is_not_known_is_refused(release):
+    with pytest.raises(BadInput, match="expected one whose kolla is known here: zed"):
+        planned(site(release))
+
+
+# Nothing that is secret leaves the host
+
+
+def test_passwords_stay_on_their_host():
+    it = site("zed")
+    (read,) = [r for r in deployer.reads(it, it.host("deploy01")) if r.id == "deployer.passwords"]
+    text = f"{PASSWORDS}ssh_key:\n  private_key: |\n    -----BEGIN KEY-----\n    abc\nx: y # z\n"
+    seen = masked(text, read.args["mask"])
+    assert CINDER in seen and NOVA in seen
+    for word in ("hunter2", "BEGIN", "abc", "private_key", "# z"):
+        assert word not in seen
+    assert len(seen.splitlines()) == len(text.splitlines())
+
+
+@pytest.mark.parametrize(
+    "line, stays",
+    [
+        ("keystone_admin_password: abc123", False),
+        ('s3_secret_key: "abc123"', False),
+        ("  api_token: abc123  # c", False),
+        ("ceph_nova_keyring: abc123", True),
+        ("cinder_rbd_secret_uuid: abc123", True),
+        ("docker_namespace: abc123", True),
+    ],
+)
+def test_credentials_of_globals_are_masked(line, stays):
+    it = site("zed")
+    (read,) = [r for r in deployer.reads(it, it.host("deploy01")) if r.id == "deployer.globals"]
+    assert ("abc123" in masked(line, read.args["mask"])) is stays
+
+
+def test_a_masked_password_is_not_written_back():
+    texts = {"passwords.yml": "admin_password: hunter2\nrbd_secret_uuid:\n"}
+    (change,) = [c for c in planned(site("zed"), texts) if c.subject.endswith("passwords.yml")]
+    assert change.args["content"][0] == {"lines": [0, 2]}
+    assert "hunter2" not in repr(change)
+
+
+# The rest of the house
+
+
+def test_no_other_resource_plans_for_the_deployers_hosts():
+    it = site("zed")
+    facts = deployed.facts(it, files())
+    found = [
+        change for one in chain.RESOURCES if not one.sees_changes for change in one.plan(it, facts)
+    ]
+    assert {c.host for c in found} == {"ceph01", "deploy01"}
+    assert {c.kind for c in found if c.host == "deploy01"} == {deployer.KIND}
+
+
+def test_the_plan_says_the_deployers_own_command():
+    it = site("2024.2", **VMS)
+    facts = deployed.facts(it, files())
+    said = "\n".join(deployer.notes(it, facts, deployer.plan(it, facts)))
+    assert "kolla-ansible reconfigure -i /etc/kolla/multinode --tags glance,cinder" in said
+    assert "does not start from there again" in said
+    assert deployer.notes(it, facts, []) == []
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_each_form_speaks_of_services_that_there_are(release):
+    form = KOLLA.form(release)
+    keys = {one.key for one in services.SERVICES}
+    assert set(form.globals) == set(form.renders) == keys
+    assert {table["service"] for table in form.lists.values()} <= keys
+    assert {*KOLLA.keyrings, *KOLLA.confs, *KOLLA.overrides} == keys

@@ -1,0 +1,78 @@
+"""Variables of a YAML file are set by exchanging their lines: all else keeps its bytes."""
+
+import pytest
+
+from fabfile.resources import yaml_text
+
+ITEM = {"name": "a", "x": "2", "enabled": True}
+VALUES = [
+    ("", 'q: "1"\n'),
+    ("---\n", '---\nq: "1"\n'),
+    ("a: 1", 'a: 1\nq: "1"\n'),
+    ("# all\n# comments\n", '# all\n# comments\nq: "1"\n'),
+    ('#q: "0"\n# more\na: 1\n', '#q: "0"\nq: "1"\n# more\na: 1\n'),
+    ("b: |\n  #q: 0\n  c\n#  q: 0\n", 'b: |\n  #q: 0\n  c\n#  q: 0\nq: "1"\n'),
+    ("b: |\n  x\n#q: 0\nc: 1\n", 'b: |\n  x\n#q: 0\nq: "1"\nc: 1\n'),
+    ("q:   0   # why\nz: 1\n", 'q:   "1"   # why\nz: 1\n'),
+    ("q:\nz: 1\n", 'q: "1"\nz: 1\n'),
+    ("q: # none\n", 'q: "1" # none\n'),
+    ("q: '0'\nq: 7 # twice\n", "q: '0'\nq: \"1\" # twice\n"),
+    ("q: |\n  two\n  lines\n\n# z\nz: 1\n", 'q: "1"\n\n# z\nz: 1\n'),
+    ("q: [1, 2] # c\nz: 1\n", 'q: "1"\nz: 1\n'),
+    ("q: !vault |\n  $ANSIBLE_VAULT\n  616263\nz: 1\n", 'q: "1"\nz: 1\n'),
+    ("s: !vault |\n  $ANSIBLE_VAULT\n", 's: !vault |\n  $ANSIBLE_VAULT\nq: "1"\n'),
+    ("a: &x {b: 1}\nc: *x\n", 'a: &x {b: 1}\nc: *x\nq: "1"\n'),
+]
+
+
+@pytest.mark.parametrize("text, expected", VALUES)
+def test_a_variable_is_set_and_the_rest_stays(text, expected):
+    found = yaml_text.altered(text, {"q": "1"}, {})
+    assert found == expected
+    assert yaml_text.read(found)["q"] == "1"
+
+
+LISTS = [
+    ("", "l:\n  - name: a\n    x: '2'\n    enabled: true\n"),
+    ("l: []\nz: 1\n", "l:\n  - name: a\n    x: '2'\n    enabled: true\nz: 1\n"),
+    (
+        "l:\n  # ours\n  - name: a\n    x: 1\n    y: '{{ v }}'\n\n"
+        "  # other\n  - name: b\n\n# z\nz: 1\n",
+        "l:\n  # ours\n  - name: a\n    x: '2'\n    y: '{{ v }}'\n    enabled: true\n\n"
+        "  # other\n  - name: b\n\n# z\nz: 1\n",
+    ),
+    ("l:\n- name: b", "l:\n- name: b\n- name: a\n  x: '2'\n  enabled: true\n"),
+    ("l:\n- name: b\n\n# end\n", "l:\n- name: b\n- name: a\n  x: '2'\n  enabled: true\n\n# end\n"),
+    (
+        "l: [{name: b}, {name: a, y: 1}]\nz: 1\n",
+        "l:\n  - name: b\n  - name: a\n    y: 1\n    x: '2'\n    enabled: true\nz: 1\n",
+    ),
+]
+
+
+@pytest.mark.parametrize("text, expected", LISTS)
+def test_an_item_of_a_list_is_known_by_its_name(text, expected):
+    assert yaml_text.altered(text, {}, {"l": [ITEM]}) == expected
+
+
+REFUSED = [
+    ("[a]\n", "expected variables"),
+    ("{a: 1}\n", "expected variables"),
+    ("just words\n", "expected variables"),
+    ("a: b: c\n", "line 1: .*mapping values"),
+    ("x: [\n", "line 2: .*expected the node"),
+    ("\tx: 1\n", "line 1"),
+    ("a: 1\n---\nb: 2\n", "single document"),
+    ("a: 1\n...\n", "alter more|document"),
+    ("l:\n- name: a\n  x: !vault y\n", "a tag or an anchor"),
+    ("l:\n-\n  name: a\n", "expected '- '"),
+    ("a: " + "[" * 5000, "nested deeper than 32"),
+    ("x" * (1 << 20) + "y", "more than"),
+    ("a: &a [1]\n" + "".join(f"b{n}: *a\n" for n in range(21)), "more than 20 aliases"),
+]
+
+
+@pytest.mark.parametrize("text, said", REFUSED, ids=lambda value: value[:20])
+def test_what_cannot_be_edited_by_lines_is_refused(text, said):
+    with pytest.raises(ValueError, match=said):
+        yaml_text.altered(text, {"q": "1"}, {"l": [ITEM]})
