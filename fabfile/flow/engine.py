@@ -96,7 +96,7 @@ class Local:
             return
         work = next(iter(works.values()))
         answers = gather.FactCollector(asked)
-        lock = {name: work[name] for name in _LOCK}
+        lock = {name: work[name] for name in (*_LOCK, "ways") if name in work}
         wanting = answers.wanting(self.fleet.work(gather.works(asked, lock), answers.on_message))
         self.fleet.conversations.raise_if_stopped()
         if wanting:

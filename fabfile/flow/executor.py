@@ -98,6 +98,7 @@ class Executor:
             "who": f"run {record.id} of {journal.who()}",
             "patience": PATIENCE,
             "deadline": DEADLINE,
+            "ways": session.site.ways,
             "log": True,
             "prunes": session.task != "undo",
         }

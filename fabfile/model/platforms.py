@@ -20,6 +20,7 @@ class Platform:
     daemons: {what: the units that do it}; backup: what is taken of every host.
     needed: programs without which no work is done there.
     commands: {a program's name: the argument list that begins it}.
+    ways: {a program: other ways of beginning it, tried in turn on a host that does not have it}.
     typed: {a program or a deed: how a person begins it, where that differs or we never do}.
     """
 
@@ -37,6 +38,7 @@ class Platform:
     backup: Mapping[str, Sequence[str]]
     needed: Sequence[str]
     commands: Mapping[str, Sequence[str]]
+    ways: Mapping[str, Sequence[Sequence[str]]]
     typed: Mapping[str, Sequence[str]]
 
     def unit(self, service: Service) -> str:

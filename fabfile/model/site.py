@@ -543,6 +543,11 @@ class Site(Table):
         return tuple(self.host(part.admin.name) for part in self.parts)
 
     @property
+    def ways(self) -> Mapping[str, Sequence[Sequence[str]]]:
+        """Other ways of beginning programs, as hosts are told them with their work."""
+        return self._platforms[self.platform].ways
+
+    @property
     def written_by(self) -> Deployer | None:
         """Whose the services' configuration is; None where it is ours."""
         return self._deployers[self.deployer] if self.deployer else None

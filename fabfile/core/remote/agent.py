@@ -160,6 +160,8 @@ def _do(work, talk, asker):
 def _one(work, asker):
     """One piece of work, until its message 'end'."""
     asker.begin()
+    processes.WAYS.clear()
+    processes.WAYS.update(work.get("ways", {}))
     talk = Conversation(work["nonce"], sys.stdout.buffer)
     signal.alarm(work["deadline"])
     _always(talk.beat)

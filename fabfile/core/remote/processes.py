@@ -7,6 +7,7 @@ any program is for.  Python 3.6, standard library alone.
 import binascii
 import contextlib
 import fcntl
+import glob
 import os
 import re
 import select
@@ -15,7 +16,7 @@ import subprocess
 import time
 
 from . import files
-from .places import as_bytes
+from .places import as_bytes, from_bytes
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -199,6 +200,37 @@ def _is_there(program):
     return any(os.path.isfile(path) and os.access(path, os.X_OK) for path in paths)
 
 
+WAYS = {}  # type: ignore[var-annotated]
+"""{a program: other ways in which it may be begun}, as the work under way says; '*' in a word
+stands for the newest file of that name, in one folder."""
+
+
+def begun(argv):
+    """A command as it is begun here: by its program, or by the first other way that is there.
+
+    Raises Failed where none is.
+    """
+    if _is_there(argv[0]):
+        return argv
+    ways = WAYS.get(argv[0], ())
+    for way in ways:
+        words = [_newest(word) for word in way]
+        if None not in words and _is_there(words[0]):
+            return words + list(argv[1:])
+    nor = "".join(", nor %s" % " ".join(way) for way in ways)
+    raise Failed("%s: no such program here%s" % (argv[0], nor))
+
+
+def _newest(word):
+    """A word, or the file that it stands for; None where there is none, or of several folders."""
+    if "*" not in word:
+        return word
+    found = [from_bytes(path) for path in glob.glob(as_bytes(word))]
+    if len({os.path.dirname(path) for path in found}) != 1:
+        return None
+    return max(found, key=lambda path: os.stat(as_bytes(path)).st_mtime)
+
+
 def first_of(programs):
     """The first of the programs that is here.  Raises Failed where none is."""
     for program in programs:
@@ -214,8 +246,7 @@ def call(argv, stdin=b"", timeout=60, killable=True, fds=(), apart=None):
     too should this agent die before it.  A command that is not killable (a package
     manager) is waited for instead.
     """
-    if not _is_there(argv[0]):
-        raise Failed("%s: no such program here" % argv[0])
+    argv = begun(argv)
     watch = guard()
     process = _started(
         argv,
@@ -327,8 +358,7 @@ class Program:
         fds=(),
         apart=None,
     ):
-        if not _is_there(argv[0]):
-            raise Failed("%s: no such program here" % argv[0])
+        argv = begun(argv)
         self.argv, self._timeout, self._faults = argv, timeout, _nameless()
         self.process = _started(
             argv,

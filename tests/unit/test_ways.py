@@ -1,0 +1,107 @@
+"""A program that is not on a host's path is begun in another way that is there: cephadm, a snap."""
+
+import os
+import re
+
+import pytest
+
+from fabfile.core.remote import processes
+from fabfile.flow import gather
+
+from .states import DEBIAN, site
+from .test_agent import agent  # noqa: F401 (a fixture)
+
+ECHO = '#!/bin/sh\necho "$0 $@"\n'
+
+
+def put(folder, name, executable=True, when=0):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(ECHO)
+    path.chmod(0o755 if executable else 0o644)
+    os.utime(path, (when, when))
+    return path
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    """A path of one folder, and the platform's ways with all that is absolute below it."""
+    monkeypatch.setitem(processes.ENVIRONMENT, "PATH", f"{tmp_path}/bin")
+    below = [
+        [f"{tmp_path}{word}" if word.startswith("/") else word for word in way]
+        for way in DEBIAN["ways"]["ceph"]
+    ]
+    monkeypatch.setitem(processes.WAYS, "ceph", below)
+    return tmp_path
+
+
+FSID, OTHER = "6238f9e6-0382-4cef-a3f3-795a22ddc50e", "11111111-2222-4333-8444-555555555555"
+BEGUN = [
+    (["bin/ceph", "snap/bin/ceph", "bin/cephadm"], "ceph -s"),
+    (["snap/bin/ceph", "bin/cephadm"], "{}/snap/bin/ceph -s"),
+    (["snap/bin/microceph.ceph"], "{}/snap/bin/microceph.ceph -s"),
+    (["bin/cephadm", "bin/python3"], "cephadm shell -- ceph -s"),
+    (
+        ["bin/python3", f"var/lib/ceph/{FSID}/cephadm.a1", f"var/lib/ceph/{FSID}/cephadm.0b"],
+        f"python3 {{}}/var/lib/ceph/{FSID}/cephadm.0b shell -- ceph -s",
+    ),
+]
+
+
+@pytest.mark.parametrize("there, expected", BEGUN, ids=[one[1] for one in BEGUN])
+def test_the_first_way_that_is_there(path, there, expected):
+    for when, name in enumerate(there):
+        put(path, name, when=when)
+    assert " ".join(processes.begun(["ceph", "-s"])) == expected.format(path)
+
+
+ABSENT = [
+    [],
+    ["bin/python3"],
+    [f"var/lib/ceph/{FSID}/cephadm.a1"],
+    ["bin/python3", f"var/lib/ceph/{FSID}/cephadm.a1", f"var/lib/ceph/{OTHER}/cephadm.a1"],
+]
+
+
+@pytest.mark.parametrize("there", ABSENT)
+def test_where_none_is_there_or_which_is_not_known_all_are_named(path, there):
+    for name in there:
+        put(path, name)
+    with pytest.raises(processes.Failed, match="ceph: no such program here, nor .*snap/bin/ceph"):
+        processes.begun(["ceph", "-s"])
+
+
+def test_a_program_that_cannot_be_run_is_none(path):
+    put(path, "snap/bin/ceph", executable=False)
+    put(path, "bin/cephadm")
+    assert processes.begun(["ceph"])[0] == "cephadm"
+
+
+def test_other_programs_have_no_other_way(path):
+    put(path, "bin/cephadm")
+    with pytest.raises(processes.Failed, match="^virsh: no such program here$"):
+        processes.begun(["virsh", "list"])
+
+
+def test_an_agent_is_told_with_its_work_and_forgets_it_after(agent, tmp_path):  # noqa: F811
+    program = str(put(tmp_path, "snap/bin/ceph"))
+    read = {"id": "x", "verb": "argv", "args": {"argv": ["no-such-ceph", "-s"]}}
+    one = agent(reads=[read], ways={"no-such-ceph": [["/nowhere/ceph"], [program]]})
+    (told,) = one.all()
+    assert told["value"]["out"] == f"{program} -s\n"
+    one.give(reads=[read])
+    (told,) = one.all()
+    assert told["error"] == "no-such-ceph: no such program here"
+
+
+def test_every_work_of_a_session_says_the_platforms_ways():
+    it = site()
+    assert it.ways == DEBIAN["ways"]
+    works = gather.works({it.host("ceph01"): []}, {"ways": it.ways})
+    assert works["ceph01"]["ways"] == DEBIAN["ways"]
+
+
+def test_rbd_has_the_same_ways_as_ceph():
+    ways = DEBIAN["ways"]
+    named = [[*way[:-1], re.sub("ceph$", "rbd", way[-1])] for way in ways["ceph"]]
+    assert ways["rbd"] == named
