@@ -129,7 +129,7 @@ def platforms() -> list[dict[str, Json]]:
 
 def deployers() -> list[dict[str, Json]]:
     """All tables of config/deployers/."""
-    return [load(path) for path in sorted((PROJECT / "config" / "deployers").glob("*.toml"))]
+    return [load(path) for path in sorted((CONFIG / "deployers").glob("*.toml"))]
 
 
 def hazards() -> list[dict[str, Json]]:

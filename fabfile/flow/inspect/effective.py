@@ -23,7 +23,8 @@ _WIDEST = 44
 def show(options: Options) -> int:
     """Prints a line a value.  Raises BadInput as each task does for the site file."""
     path = site_file.locate(options.site)
-    site = sites.check(site_file.load_own(path), str(path), site_file.platforms())
+    tables = site_file.platforms(), site_file.deployers()
+    site = sites.check(site_file.load_own(path), str(path), *tables)
     text = own_files.read(path, "the site file").decode()
     found = effective.of_site(site, site_file.lines(text), path.name)
     wanted, why = _of_release(site)

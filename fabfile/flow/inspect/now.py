@@ -50,7 +50,7 @@ def _found(options: Options) -> tuple[str, list[Next]]:
         if not path.exists():
             return f"{path}: there is no site file.", _start()
         raw = site_file.load_own(path)
-        site = sites.check(raw, str(path), site_file.platforms())
+        site = sites.check(raw, str(path), site_file.platforms(), site_file.deployers())
     except BadInput as stop:
         faults = str(stop).splitlines()
         if "found none" in faults[0] and len(faults) == 1:
