@@ -121,4 +121,7 @@ def _refuse_form(base: Json, change: Json, where: str) -> None:
 def _form(value: Json) -> str:
     if isinstance(value, Mapping):
         return "a table"
-    return "a text" if isinstance(value, str) else "a list of texts"
+    if isinstance(value, str):
+        return "a text"
+    nested = isinstance(value, list) and any(isinstance(one, list) for one in value)
+    return "a list of argument lists" if nested else "a list of texts"

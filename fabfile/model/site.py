@@ -83,7 +83,9 @@ class Site(Table):
     clone_v2: bool | None = None
     recommended: bool = True
     platform: Name = "debian"
-    platform_changes: dict[Name, Row | list[Row] | dict[Name, Row | list[Row]]] = {}
+    platform_changes: dict[
+        Name, Row | list[Row] | dict[Name, Row | list[Row] | list[list[Row]]]
+    ] = {}
     deployer: Name | None = None
     deploy: Deploy | None = None
     hosts: dict[Name, HostTable] = Field(min_length=1)

@@ -16,6 +16,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "recommended": "whether options are set that are recommended, where nobody says anything",
         "platform": "how the hosts run and configure services: a file of config/platforms",
         "platform_changes": "what these hosts have otherwise than the platform's file",
+        "deployer": "who writes the services' configuration instead: a file of config/deployers",
+        "deploy": "where that deployer has its files, on the host of the role deploy",
         "hosts": "the machines, each with its roles",
         "pools": "the pools that are to be there, and what each is like",
         "clients": "the cephx users that are to be there, and the pools of each",
@@ -146,6 +148,10 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "Sudoers": {
         "user": "the local user who may run all",
         "until": "until when: yyyymmddHHMMSSZ",
+    },
+    "Deploy": {
+        "folder": "its globals.yml, passwords.yml and config/; unset: its usual folder",
+        "inventory": "its inventory, for the command that is printed",
     },
     "Verify": {
         "flavor": "the guest's flavor",

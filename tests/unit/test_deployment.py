@@ -155,6 +155,14 @@ def test_the_platform_that_is_chosen_is_the_one_that_is_changed():
             "platform_changes.commands.ceph: expected a list of texts",
         ),
         ({"commands": {"ceph": ["a\nb"]}}, "platform_changes"),
+        (
+            {"ways": {"ceph": ["podman", "exec"]}},
+            "platform_changes.ways.ceph: expected a list of argument lists, found a list of texts",
+        ),
+        (
+            {"commands": {"ceph": [["podman", "exec"]]}},
+            "platform_changes.commands.ceph: expected a list of texts, found a list of argument",
+        ),
         ({"commands": {"ceph": [""]}}, "platform_changes"),
         ({"commands": {"ceph": [1]}}, "platform_changes"),
         ({"commands": {"ceph": {"a": "b"}}}, "platform_changes"),

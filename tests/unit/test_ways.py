@@ -101,6 +101,12 @@ def test_every_work_of_a_session_says_the_platforms_ways():
     assert works["ceph01"]["ways"] == DEBIAN["ways"]
 
 
+def test_a_site_file_has_other_ways():
+    own = [["podman", "exec", "-i", "toolbox", "ceph"]]
+    it = site(platform_changes={"ways": {"ceph": own}})
+    assert it.ways["ceph"] == own and it.ways["rbd"] == DEBIAN["ways"]["rbd"]
+
+
 def test_rbd_has_the_same_ways_as_ceph():
     ways = DEBIAN["ways"]
     named = [[*way[:-1], re.sub("ceph$", "rbd", way[-1])] for way in ways["ceph"]]
