@@ -14,6 +14,7 @@ NAV: Mapping[str, tuple[str, ...]] = {
         "docs/backends.md",
         "docs/several.md",
         "docs/clusters.md",
+        "docs/platforms.md",
         "docs/pools.md",
         "docs/clones.md",
         "docs/volume-backups.md",
