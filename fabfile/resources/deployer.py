@@ -15,7 +15,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read, Ref, Refused, Seen
+from fabfile.core.contract import (
+    INV,
+    BadInput,
+    Change,
+    Facts,
+    Host,
+    Json,
+    Read,
+    Ref,
+    Refused,
+    Seen,
+)
 from fabfile.model import option_values, services
 from fabfile.model.deployers import Deployer, Form
 from fabfile.model.deployment import Binding
@@ -702,7 +713,7 @@ def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
     words = [word.format(inventory=_inventory(site)) for word in told.form.command]
     found = [
         f"{told.host}: no host of the cloud is touched and nothing is restarted: then run "
-        f"{shlex.join(words)} there, and inv verify"
+        f"{shlex.join(words)} there, and {INV} verify"
     ]
     if kept := _kept(told):
         found.append(

@@ -35,7 +35,7 @@ def test_a_key_of_either_kind_is_seen_and_masked(one, words):
     text = words.format(one)
     assert key_watcher.KEY.search(text.encode())
     assert one not in processes.said(text) and one[3:20] not in processes.said(text)
-    for masks in (keyrings._MASK, ceph_conf.CREDENTIALS[-1:]):
+    for masks in (keyrings.MASK, ceph_conf.CREDENTIALS[-1:]):
         assert one in {found for mask in masks for found in re.findall(mask, text)}
 
 
