@@ -154,6 +154,12 @@ RULES: dict[str, Rule] = {
         "rbd trash restore -p NAME HEX",
         "openstack server unlock UUID",
         "openstack volume set --size NUMBER UUID",
+        # What is moved out of a backend or store that goes (inv remove).
+        "openstack volume set --type NAME --retype-policy on-demand UUID",
+        "glance image-import --import-method copy-image --stores NAME UUID",
+        # Glance refuses it for the last store that has the image.
+        "glance stores-delete --store NAME UUID",
+        "ceph config set mon mon_allow_pool_delete true",
         "openstack volume set --state in-use --attached UUID",
         # nova-manage refuses an instance that is not stopped.
         "nova-manage volume_attachment refresh UUID UUID PATH",
