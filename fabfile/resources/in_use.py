@@ -219,8 +219,8 @@ def _copied(rest: Site, one: Store, image: str) -> str:
     to = rest.glance.default.name
     copy = ("image-import", "--import-method", "copy-image", "--stores", to, image)
     return (
-        f"copy each, for one: {advice.shown(typed('glance', *copy))}, and then "
-        f"{advice.shown(typed('glance', 'stores-delete', '--store', one.name, image))}; {delete}"
+        f"copy each, for one: {advice.shown(typed('glance', *copy))}, and then take it out of "
+        f"{one.name} (glance stores-delete); {delete}"
     )
 
 
@@ -279,13 +279,13 @@ def _pool(part: Site, rest: Site, facts: Facts, pool: str) -> Iterator[InUse]:
     if pool in _used_pools(rest):
         yield InUse(what, "the site file has it for what stays", "take --and-pool out")
     if held := pool_contents.empty(part, facts, pool):
-        empty = f"rbd ls -p {pool} and rbd trash ls --all -p {pool} say what is there"
+        empty = "see what it is (rbd ls, rbd trash ls --all, rbd namespace ls), or leave the pool"
         yield InUse(what, f"it is not empty: {held}", empty)
     erasure = pools.is_erasure_coded(seen.pools[pool])
     objects = cluster.stored(part, here, pool).get("max_objects")
     if objects is None or objects > (0 if erasure else _MOST_OBJECTS):
         count = "whether it holds objects was not seen" if objects is None else f"{objects} objects"
-        yield InUse(what, f"it is not empty: {count}", f"rados -p {pool} ls says what is there")
+        yield InUse(what, f"it is not empty: {count}", "see what it is (rados ls), or leave it")
     other = sorted(set(seen.pools[pool].get("application_metadata", {})) - {"rbd"})
     if other:
         yield InUse(what, f"it is for {', '.join(other)}", "leave it, or ask who uses it")

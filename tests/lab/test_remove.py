@@ -131,7 +131,7 @@ def test_a_store_is_refused_while_it_has_an_image_and_gone_when_free(lab, api, s
     image = stored(api, "more")
     try:
         refused = inv("remove", "--store", "more", "--check", *words, expect=3, also_errors=True)
-        assert image in refused and "glance stores-delete --store more" in refused
+        assert image in refused and "glance stores-delete" in refused
     finally:
         api.image.delete_image(image)
     assert sums() == came

@@ -277,7 +277,7 @@ P = {**B, "and_pool": "fast"}
         (lines("DEFAULT", enabled_backends="fast"), B, "cinder-volume would have no backend left"),
         (images("more", ID.format(3)), S, f"store more: 1 images in pool more: {ID.format(3)}"),
         (images("more", ID.format(3)), S, COPY),
-        (images("more", ID.format(3)), S, f"glance stores-delete --store more {ID.format(3)}"),
+        (images("more", ID.format(3)), S, "take it out of more (glance stores-delete)"),
         (
             cloud(**{"glance.images": [{"id": ID.format(3), "stores": ["rbd", "more"]}]}),
             S,
