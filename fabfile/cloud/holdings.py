@@ -146,7 +146,7 @@ def images(connection: Cloud) -> list[StoredImage]:
     found: list[StoredImage] = []
     with _understood("glance: images"):
         for hidden in (False, True):
-            for image in connection.image.images(is_hidden=hidden):
+            for image in connection.image.images(is_hidden=hidden, visibility="all"):
                 found.append({"id": str(image.id), "stores": stores_of(image)})
     refuse_other(found, [{"id": LINE, "stores": [LINE]}])
     return found

@@ -179,7 +179,7 @@ class Removal:
         found = [one for stage in _STAGES for one in stage.leaving(site, rest, facts)]
         changes = [one for one in found if isinstance(one, Change)]
         changes += restarts.plan(site, facts, changes)
-        kept, waiting = self._in_order(sorted(changes, key=lambda change: change.wave))
+        kept, waiting = self._in_order(sorted(changes, key=_place))
         stays = [one for one in found if isinstance(one, Stays)]
         return [*kept, *stays, *(Stays(c.host, c.thing, _WAITS) for c in waiting)]
 
@@ -214,6 +214,11 @@ class Removal:
         lines = list(dict.fromkeys(_lines(site, rest, wanted)))
         when = "when it is done, take out of" if changes else "take out of"
         return [*found, f"{when} the site file: {', '.join(lines)}"]
+
+
+def _place(change: Change) -> tuple[int, bool]:
+    """Closing comes before all else: only then is it known that nothing came in between."""
+    return change.wave, change.kind != "service"
 
 
 _WAITS = "it goes when the hosts beyond --limit are done: run it again without --limit"
