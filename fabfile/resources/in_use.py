@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fabfile.core.contract import CLOUD, BadInput, Facts, Read, Refused, typed
+from fabfile.core.contract import CLOUD, INV, BadInput, Facts, Read, Refused, typed
 from fabfile.model import advice
 from fabfile.model.deployment import Backend, Store
 from fabfile.model.services import CINDER_VOLUME
@@ -171,8 +171,8 @@ def _configured(site: Site, facts: Facts, one: Backend) -> Iterator[InUse]:
             yield InUse(
                 f"volume type {one.volume_type}",
                 f"{where}: default_volume_type = {default}, and Cinder keeps its default type",
-                "say another cinder.default_volume_type (or none, and take the line out), then inv "
-                "controller.cinder, and restart cinder-api",
+                "say another cinder.default_volume_type (or none, and take the line out), then "
+                f"{INV} controller.cinder, and restart cinder-api",
             )
         if any(section == in_force.same(one.name) for section, _ in options):
             off = volume_storage.elsewhere(site, one, options, one.name)
