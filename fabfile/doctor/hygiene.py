@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from fabfile.core.contract import CLOUD, Stop
+from fabfile.core.contract import CLOUD, Host, Seen, Stop, typed
 from fabfile.doctor import keys, uses
+from fabfile.doctor.files import LISTED
 from fabfile.doctor.finding import NOTE, Finding, root, task, words
 from fabfile.doctor.observation import Looked
+from fabfile.model import advice
 from fabfile.model.site import Site
 from fabfile.resources import (
     client_limits,
     cluster,
     leaving,
+    librados,
     secret_uuid,
 )
 from fabfile.resources.libvirt_secret import usage_of
@@ -30,11 +33,14 @@ _DAY = 86400
 def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """Of one cluster: its users, keys, keyrings and secrets."""
     users = cluster.users_seen(looked.facts, site.admin.name)
-    if users is None or site.is_supplied:
+    if users is None or site.is_supplied or not looked.seen(site.admin.name, "ceph.monmap"):
         return
     yield from _unused(site, looked, set(users))
     yield from _ages(site, looked)
     yield from _ciphers(site, looked)
+    for host in site.all_hosts():
+        if "ceph" not in host.roles:
+            yield from _keyrings(site, looked, host, set(users))
     for host in site.with_role("compute"):
         yield from _secrets(site, looked, host.name, set(users))
 
@@ -113,7 +119,46 @@ def _ciphers(site: Site, looked: Looked) -> Iterator[Finding]:
             )
 
 
-# Secrets
+# Keyrings and secrets
+
+
+def _keyrings(site: Site, looked: Looked, host: Host, users: set[str]) -> Iterator[Finding]:
+    """Keyrings called as this cluster's are, whose user it does not have."""
+    platform = site.platform_of(host)
+    form = re.escape(platform.keyring("\0")).replace("\0", "([A-Za-z0-9_.-]+)")
+    seen = looked.facts.hosts.get(host.name, {})
+    ours = {b.keyring_path for b in site.whole.bindings_of(site.whole.host(host.name))}
+    if not _is_this_cluster(site, looked, seen) or not uses.files_seen(site, looked, host.name):
+        return
+    for line in (seen.get("ceph.keyrings") or {}).get("out", "").splitlines():
+        told = LISTED.fullmatch(line)
+        path = f"{platform.ceph['folder']}/{told[1]}" if told else ""
+        client = re.fullmatch(form, path)
+        if not client or path in ours or f"client.{client[1]}" in users:
+            continue
+        cephs_own = re.fullmatch(advice.CEPHS_OWN, client[1])
+        if cephs_own or uses.services_of(looked, host.name, client[1]):
+            continue
+        yield Finding(
+            NOTE,
+            "keyring.orphaned",
+            (host.name,),
+            path,
+            f"client.{client[1]}, a user that the cluster does not have",
+            "no such file",
+            "no file of options here names that user; a program with a ceph.conf of its own may",
+            (root(typed("rm", path)),),
+        )
+
+
+def _is_this_cluster(site: Site, looked: Looked, seen: Seen) -> bool:
+    """Whether a host's ceph.conf is of this cluster, by the fsid that it names."""
+    text = (seen.get("ceph.conf") or {}).get("text", "")
+    try:
+        fsid = cluster.fsid(site, looked.facts)
+    except Stop:
+        return False
+    return any(one.key == "fsid" and one.value.lower() == fsid for one in librados.lines(text))
 
 
 def _secrets(site: Site, looked: Looked, host: str, users: set[str]) -> Iterator[Finding]:

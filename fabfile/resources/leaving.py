@@ -59,7 +59,7 @@ def _is_of(
         return True
     if user != client:
         return False
-    here = cluster.seen(part, facts).addresses
+    here = cluster.live(part, facts)
     known = {address.strip("[]") for address in monitors}
     return not (part.siblings and known and not known & here)
 

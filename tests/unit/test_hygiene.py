@@ -9,10 +9,13 @@ from fabfile.doctor.finding import NOTE, commands
 
 from . import clouds
 from .clouds import CLOUD, VOLUME, found, looked, said
-from .states import FSID, KEY, OTHER, answer, conf, secret, site, user
+from .states import FSID, KEY, OTHER, answer, conf, file, secret, site, user
 
 CLIENTS = {"volumes": {}, "images": {}, "old": {"rwx": ["volumes"]}}
-CODES = ("user.unused", "key.old", "key.cipher", "libvirt.orphaned", "volume.type.orphaned")
+CODES = {
+    "user.unused", "key.old", "key.cipher", "libvirt.orphaned", "keyring.orphaned",
+    "volume.type.orphaned", "cinder.row.left",
+}  # fmt: skip
 NAMES = {"ctl": "ctl"}
 
 
@@ -97,6 +100,16 @@ def health(code):
     return lambda cloud: cloud["ceph01"].update({"ceph.health": answer({"checks": {code: {}}})})
 
 
+def keyring(name, host="n1"):
+    line = f"{name} 0640 cinder cinder\n"
+    return lambda cloud: cloud[host].update({"ceph.keyrings": said(line)})
+
+
+def conf_of(fsid):
+    text = clouds.CEPH_CONF.replace(FSID, fsid)
+    return lambda cloud: cloud["n1"].update({"ceph.conf": file(text)})
+
+
 YEARS = 365 * 86400
 GONE = "client.gone secret"
 OLD = {"clients": CLIENTS}
@@ -110,6 +123,12 @@ OLD = {"clients": CLIENTS}
         (both(prefers("aes256k"), made(YEARS)), {}, "key.cipher", "docs/upgrades.md"),
         (a_secret(GONE), {}, "libvirt.orphaned", "look first at: that Ceph has the same key"),
         (a_secret(f"{GONE} {OTHER}"), {}, "libvirt.orphaned", "look first"),
+        (
+            keyring("ceph.client.gone.keyring"),
+            {},
+            "keyring.orphaned",
+            "which programs of that host",
+        ),
         (types(slow="slow"), {}, "volume.type.orphaned", "openstack volume type delete"),
         (
             row("ctl@slow"),
@@ -152,6 +171,15 @@ def test_what_was_left_behind_is_a_note_with_the_way_to_settle_it(change, more, 
         (a_secret("their secret"), {}),
         (a_secret("client.gone secret of theirs"), {}),
         (a_secret("west client.gone secret"), {}),
+        # Keyrings: of a user that is there, of another cluster, of Ceph's own, of a service.
+        (keyring("ceph.client.volumes.keyring"), {}),
+        (keyring("west.client.gone.keyring"), {}),
+        (keyring("ceph.client.bootstrap-osd.keyring"), {}),
+        (keyring("ceph.client.gone.keyring", "ceph01"), {}),
+        (both(keyring("ceph.client.gone.keyring"), conf_of(OTHER)), {}),
+        (both(keyring("ceph.client.gone.keyring", "ctl"), option("x", "rbd_user", "gone"), option(
+            "x", "volume_driver", "cinder.volume.drivers.rbd.RBDDriver")), {}),
+        (keyring("ceph.client.go ne.keyring"), {}),
         # Types: of no backend, of one that is there, and where strangers may have it.
         (types(any=""), {}),
         (types(fast="RBD"), {}),
@@ -168,7 +196,7 @@ def test_what_was_left_behind_is_a_note_with_the_way_to_settle_it(change, more, 
 )  # fmt: skip
 def test_what_is_somebodys_or_cannot_be_known_is_not_said(change, more):
     codes = {one.code for one in found(both(change), site(**more))}
-    assert not codes & {*CODES, "cinder.row.left"}
+    assert not codes & CODES
 
 
 def test_a_backend_that_waits_for_integrate_has_its_row_and_type():
@@ -177,7 +205,7 @@ def test_a_backend_that_waits_for_integrate_has_its_row_and_type():
         row("ctl@rbd")(cloud)
 
     codes = {one.code for one in found(both(change))}
-    assert not codes & {*CODES, "cinder.row.left"}
+    assert not codes & CODES
 
 
 def test_a_cluster_that_must_not_be_worked_on_ends_no_look():

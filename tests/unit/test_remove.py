@@ -6,6 +6,7 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace as Thing
 
 import pytest
@@ -30,7 +31,21 @@ from fabfile.resources import (
 from fabfile.resources.rollback import Undone
 
 from . import clouds, test_clusters
-from .states import FSID, KEY, OTHER, THIRD, ZED, answer, conf, file, secret, site, user
+from .states import (
+    FSID,
+    KEY,
+    OTHER,
+    THIRD,
+    ZED,
+    answer,
+    conf,
+    file,
+    release,
+    secret,
+    site,
+    sources,
+    user,
+)
 from .test_several import nothing
 from .test_volume_hosts import volume
 
@@ -314,6 +329,52 @@ def test_what_is_in_use_is_refused_with_the_way_on(change, asked, said_):
     with pytest.raises(Refused) as caught:
         plan(change, **asked)
     assert said_.format(0) in str(caught.value)
+
+
+def test_a_list_that_another_file_has_is_named():
+    later = {"/later": [("DEFAULT", "enabled_backends", "rbd,fast")]}
+
+    def change(seen):
+        seen["ctl"]["cinder.sources"] = sources("cinder", later)
+
+    with pytest.raises(Refused, match="the service reads it after .*cinder.conf, where rbd is to"):
+        plan(change, backend="fast")
+
+
+@pytest.mark.parametrize(
+    "name, asked, said_",
+    [
+        ("stein", S, "store more: before Train Glance has one RBD store"),
+        ("grizzly", B, "backend fast: before Havana there is one backend"),
+    ],
+)
+def test_what_an_old_release_has_once_goes_with_its_service(name, asked, said_):
+    where, facts, one = planned(**asked)
+    with pytest.raises(Refused, match=said_):
+        one.plan(where, replace(facts, release=release(name)))
+
+
+@pytest.mark.parametrize(
+    "more, said_",
+    [
+        ({"cinder": {"backup": {"cluster": "west"}}}, "expected no cinder.backup there"),
+        (
+            {"nova": {"ephemeral": True, "client": "volumes", "pool": "vms", "cluster": "west"}},
+            "expected no nova.ephemeral there",
+        ),
+    ],
+)
+def test_a_cluster_that_backups_or_disks_are_on_stays(more, said_):
+    west = {
+        "pools": {"volumes": {}, "images": {}, "backups": {}, "vms": {}},
+        "clients": {"volumes": {}, "images": {}, "backups": {}, "vms": {}},
+    }
+    cinder = {"backends": test_clusters.BACKENDS, **more.pop("cinder", {})}
+    used = {n: west["clients"][n] for n in ("volumes", "images")}
+    used |= {"backups": {}} if cinder.get("backup") is not None else {}
+    where = test_clusters.two({**west, "clients": used}, cinder=cinder, **more)
+    with pytest.raises(BadInput, match=said_):
+        removal.gone(where, removal.Asked(cluster="west"))
 
 
 def test_all_that_uses_it_is_said_at_once():
