@@ -127,7 +127,7 @@ def _unknown_volumes(
     """Images in its pool that are called as volumes are, and that no row is seen to have."""
     part = site.part(one.cluster)
     left = rest.counterpart(part.label)
-    if part.is_supplied or one.pool in _used_pools(left):
+    if part.is_supplied or one.pool in used_pools(left):
         return
     names = pool_contents.names(part, facts, one.pool)
     what = f"pool {one.pool} of backend {one.name}"
@@ -140,7 +140,7 @@ def _unknown_volumes(
         yield InUse(what, found, f"see what they are: {advice.shown(typed('inv', 'reconcile'))}")
 
 
-def _used_pools(part: Site) -> set[str]:
+def used_pools(part: Site) -> set[str]:
     """The pools that a part's services use, data pools too."""
     used = {use.pool for use in part.uses()}
     return used | {one.data_pool for one in part.cinder.all if one.data_pool}
@@ -199,7 +199,7 @@ def _store(site: Site, rest: Site, facts: Facts, one: Store) -> Iterator[InUse]:
         return
     part = site.part(one.cluster)
     left = rest.counterpart(part.label)
-    alone = one.pool not in _used_pools(left)
+    alone = one.pool not in used_pools(left)
     names = pool_contents.names(part, facts, one.pool) if not part.is_supplied else None
     if alone and names is not None:
         held = [name for name in names if _IMAGE.fullmatch(name)]
@@ -276,7 +276,7 @@ def _pool(part: Site, rest: Site, facts: Facts, pool: str) -> Iterator[InUse]:
     seen = cluster.seen(part, here)
     if pool not in seen.pools:
         return
-    if pool in _used_pools(rest):
+    if pool in used_pools(rest):
         yield InUse(what, "the site file has it for what stays", "take --and-pool out")
     if held := pool_contents.empty(part, facts, pool):
         empty = "see what it is (rbd ls, rbd trash ls --all, rbd namespace ls), or leave the pool"
@@ -318,7 +318,7 @@ def _may_be_deleted(part: Site, facts: Facts, what: str) -> Iterator[InUse]:
 def refuse_unnamed(site: Site, rest: Site, typed_pools: Sequence[str]) -> None:
     """Raises BadInput for a pool that is none of what goes."""
     parts = [(part, rest.counterpart(part.label)) for part in site.parts]
-    going = (_used_pools(part) - _used_pools(left) for part, left in parts)
+    going = (used_pools(part) - used_pools(left) for part, left in parts)
     known = sorted(set().union(*going))
     for pool in typed_pools:
         if pool not in known:

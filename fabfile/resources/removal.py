@@ -233,9 +233,8 @@ def _pools_stay(site: Site, rest: Site, facts: Facts) -> Iterator[str]:
     """Pools that nothing of the site uses then, and that are not deleted."""
     for part in site.parts:
         left = rest.counterpart(part.label)
-        used = {use.pool for use in left.uses()}
-        for pool in dict.fromkeys(use.pool for use in part.uses()):
-            if pool in used or pool not in left.pools:
+        for pool in sorted(in_use.used_pools(part) - in_use.used_pools(left)):
+            if pool not in left.pools:
                 continue
             held = pool_contents.empty(part, facts, pool) if not part.is_supplied else ""
             yield (
@@ -270,5 +269,5 @@ def _lines(site: Site, rest: Site, wanted: Gone) -> Iterator[str]:
             continue
         said = part.said_of_client("").removesuffix("clients.")
         yield from (f"{said}clients.{name}" for name in leaving.clients(part, left))
-        before, after = ({use.pool for use in one.uses()} for one in (part, left))
-        yield from (f"{said}pools.{name}" for name in sorted(before - after))
+        pools = in_use.used_pools(part) - in_use.used_pools(left)
+        yield from (f"{said}pools.{name}" for name in sorted(pools))

@@ -653,6 +653,22 @@ def test_a_client_of_the_cluster_itself_is_never_deleted():
     assert "user client.admin stays: the cluster itself" in notes(where=where, client="admin")
 
 
+def test_a_data_pool_is_said_with_the_pool():
+    backends = {
+        "rbd": {"pool": "volumes"},
+        "fast": {"pool": "fast", "client": "fast", "volume_type": "quick", "data_pool": "ec"},
+    }
+    where = here(cinder={"backends": backends}, pools={**POOLS, "ec": {}})
+    told = notes(where=where, backend="fast")
+    assert "pool ec stays; --and-pool ec" in told and "pools.ec, pools.fast" in told
+    pools = [c.subject for c in plan(
+        lambda seen: seen["ceph01"].update({"ceph.pools": answer(
+            [clouds.pool(name) for name in (*POOLS, "ec")])}),
+        where, backend="fast", and_pool="fast, ec",
+    ) if c.kind == "pool"]  # fmt: skip
+    assert pools == ["fast", "ec"]
+
+
 def test_a_data_pools_line_goes_with_its_client():
     text = "[global]\nfsid = x\n\n[client.fast]\nrbd_default_data_pool = ec\n"
     gone = [("fast", ceph_conf.DATA_POOL, "ec")]
