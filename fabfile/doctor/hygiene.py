@@ -93,7 +93,7 @@ def _ages(site: Site, looked: Looked) -> Iterator[Finding]:
                 "a younger one",
                 "whoever had a copy of it since (a backup, a host that was given away) still has "
                 "the pools",
-                (words("give it a new key at a time of your choice"),),
+                (words("give it a new key without a pause, when it suits: docs/rotation.md"),),
             )
 
 
@@ -115,7 +115,12 @@ def _ciphers(site: Site, looked: Looked) -> Iterator[Finding]:
                 "a key of the old kind (aes)",
                 "one of the new kind (aes256k), as this cluster makes them",
                 "CVE-2025-30156; it works as long as the cluster lets it",
-                (words("see docs/upgrades.md; every librados has to know the new kind first"),),
+                (
+                    words(
+                        "docs/rotation.md gives it one without a pause; every librados has to know "
+                        "the new kind first (docs/upgrades.md)"
+                    ),
+                ),
             )
 
 
