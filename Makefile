@@ -151,8 +151,8 @@ mons: install ## three monitors move while an instance runs, on the larger lab (
 
 several: install ## several backends, stores, clusters, pools of other kinds and cinder-backup, on the lab (two hours)
 	STACKRBD_SEVERAL=1 $(VENV)/bin/python -m pytest -q --timeout 3600 \
-	    tests/lab/test_several.py tests/lab/test_adopt.py tests/lab/test_volume_backups.py \
-	    tests/lab/test_supplied.py tests/lab/test_whole_site.py
+	    tests/lab/test_several.py tests/lab/test_remove.py tests/lab/test_adopt.py \
+	    tests/lab/test_volume_backups.py tests/lab/test_supplied.py tests/lab/test_whole_site.py
 
 fuzz: install ## what comes from outside, damaged in all ways (an hour; INPUTS=number, SEED=word)
 	$(VENV)/bin/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))

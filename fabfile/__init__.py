@@ -17,6 +17,7 @@ def namespace() -> Collection:
         integration.apply,
         integration.verify,
         integration.undo,
+        integration.remove,
         integration.history,
         integration.show,
         integration.init,

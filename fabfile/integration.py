@@ -83,6 +83,36 @@ def undo(context: Context, options: Options, run: str = "") -> int:
         return converger.report(converger.converge([stage.resource]))
 
 
+@command(
+    flags=("site", "limit", "check", "diff", "yes", "json", "forks", "serial", "engine"),
+    texts={
+        "backend": "one of Cinder's backends: its section in cinder.conf",
+        "store": "one of Glance's RBD stores",
+        "client": "a cephx user by which no service of the site file logs in (or CLUSTER/NAME)",
+        "cluster": "one of [clusters], with all backends and stores that are on it",
+        "and_pool": "a pool that is deleted too, by its name: empty, the trash included",
+    },
+)
+def remove(  # noqa: PLR0913, PLR0917 (each is a flag)
+    context: Context,
+    options: Options,
+    backend: str = "",
+    store: str = "",
+    client: str = "",
+    cluster: str = "",
+    and_pool: str = "",
+) -> int:
+    """Take a backend, store, client or cluster out of the cloud again; refuse what is in use."""
+    from fabfile.resources import removal  # noqa: PLC0415 (start-up time)
+
+    asked = removal.Asked(backend, store, client, cluster, and_pool)
+    # Keys and users go last, from under whoever would be left behind.
+    with converging(context, replace(options, max_fail="0"), "remove") as converger:
+        removal.gone(converger.site, asked)
+        stage = removal.Removal(asked, converger.session.limited)
+        return converger.report(converger.converge([stage.resource]))
+
+
 @command(flags=("json",), local=True)
 def history(context: Context, options: Options) -> int:
     """List the runs recorded here: when, what, by whom, and how they ended."""

@@ -20,6 +20,7 @@ NAV: Mapping[str, tuple[str, ...]] = {
         "docs/volume-backups.md",
         "docs/monitors.md",
         "docs/rotation.md",
+        "docs/remove.md",
         "docs/fleets.md",
         "docs/scale.md",
         "docs/verify.md",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 
 from fabfile.cloud import qos, volume_types
 from fabfile.cloud.connection import Cloud
+from fabfile.cloud.user import stores_of
 from fabfile.cloud.volume_types import refuse_other, vars_of
 from fabfile.core.contract import Failed, Json
 from fabfile.core.shapes import LINE, Shape
@@ -29,12 +30,13 @@ MOST = 5000
 
 
 class Volume(TypedDict):
-    """A volume; host: host@backend#pool, or ''."""
+    """A volume; host: host@backend#pool, or ''; type: its volume type's name, or ''."""
 
     id: str
     name: str
     host: str
     status: str
+    type: str
 
 
 class Service(TypedDict):
@@ -63,6 +65,13 @@ class Attachment(TypedDict):
     user: str
     uuid: str
     monitors: list[str]
+
+
+class StoredImage(TypedDict):
+    """An image; stores: those that Glance says it is in, by names; none where it does not say."""
+
+    id: str
+    stores: list[str]
 
 
 class Holdings(TypedDict):
@@ -120,14 +129,35 @@ def _backup(backup: CinderBackup) -> Backup:
     return cast(Backup, found)
 
 
+def attachments(connection: Cloud) -> list[Attachment]:
+    """Every attachment of RBD, of all projects; none of a Cinder that keeps none (before Ocata)."""
+    from openstack.exceptions import NotFoundException  # noqa: PLC0415 (slow to load)
+
+    with _understood():
+        try:
+            found = list(_all_attachments(connection))
+        except NotFoundException:
+            return []
+        return [told for one in found if (told := _attachment(one))]
+
+
+def images(connection: Cloud) -> list[StoredImage]:
+    """Those of all projects, hidden ones too, with the stores that Glance says they are in."""
+    found: list[StoredImage] = []
+    with _understood("glance: images"):
+        for hidden in (False, True):
+            for image in connection.image.images(is_hidden=hidden, visibility="all"):
+                found.append({"id": str(image.id), "stores": stores_of(image)})
+    refuse_other(found, [{"id": LINE, "stores": [LINE]}])
+    return found
+
+
 def read(connection: Cloud) -> Holdings:
     """All that a doctor wants besides."""
     with _understood():
         some, more = _first(_all_volumes(connection))
         backed_up, _ = _first(_all_backups(connection))  # that there are some is what counts
-        attached, more_attached = _first(
-            connection.block_storage.attachments(details=True, all_projects=True)
-        )
+        attached, more_attached = _first(_all_attachments(connection))
         rows = _services(connection)
         return {
             "volumes": [_volume(v) for v in some],
@@ -149,25 +179,31 @@ READS: dict[str, Callable[[Cloud], object]] = {
     "volume_services": services,
     "volumes": volumes,
     "backups": backups,
+    "attachments": attachments,
+    "images": images,
 }
 """What the pseudo-host can be asked, by a Read's verb."""
 
 
 @contextmanager
-def _understood() -> Iterator[None]:
+def _understood(what: str = "cinder: volumes and services") -> Iterator[None]:
     from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
 
     try:
         yield
     except SDKException as error:
         raise Failed(
-            f"cinder: volumes and services cannot be read: {error}; see that cinder-api is up, "
-            "and that the account is an admin"
+            f"{what} cannot be read: {error}; see that its API is up, and that the account is an "
+            "admin"
         ) from error
 
 
 def _all_volumes(connection: Cloud) -> Iterable[CinderVolume]:
     return connection.block_storage.volumes(details=True, all_projects=True)
+
+
+def _all_attachments(connection: Cloud) -> Iterable[CinderAttachment]:
+    return connection.block_storage.attachments(details=True, all_projects=True)
 
 
 def _all_backups(connection: Cloud) -> Iterable[CinderBackup]:
@@ -176,11 +212,12 @@ def _all_backups(connection: Cloud) -> Iterable[CinderBackup]:
 
 def _volume(volume: CinderVolume) -> Volume:
     found = {name: getattr(volume, name) or "" for name in ("id", "name", "host", "status")}
+    found["type"] = getattr(volume, "volume_type", None) or ""
     refuse_other({"volume": found}, {"volume": _VOLUME})
     return cast(Volume, found)
 
 
-_VOLUME: Shape = {**dict.fromkeys(("id", "host", "status"), LINE), "name": str}
+_VOLUME: Shape = {**dict.fromkeys(("id", "host", "status"), LINE), "name": str, "type": str}
 _BACKUP: Shape = {"id": LINE, "container": str, "objects": int, "status": LINE}
 _DATA: Shape = {
     **dict.fromkeys(("auth_username?", "secret_uuid?", "driver_volume_type?"), (None, LINE)),

@@ -567,7 +567,7 @@ def service_host(hypervisor: Hypervisor) -> str:
 
 def placed(image: Image, store: str | None) -> str:
     """Where the image lies, as far as Glance tells; Unproved if it is in files."""
-    stores = _words(getattr(image, "store", None)) or _words(_extra(image, "stores"))
+    stores = stores_of(image)
     urls = [getattr(image, "direct_url", None) or ""]
     urls += [item.get("url", "") for item in getattr(image, "locations", None) or []]
     schemes = sorted({url.split(":")[0] for url in urls if url})
@@ -604,6 +604,11 @@ def _event(action: ServerAction) -> str:
             told = [found.get("details") or "", *end]
             return ": ".join(text.strip() for text in told if text.strip())
     return action.message or ""
+
+
+def stores_of(image: Image) -> list[str]:
+    """The stores that Glance says an image is in; none where it does not say."""
+    return _words(getattr(image, "store", None)) or _words(_extra(image, "stores"))
 
 
 def _extra(image: Image, name: str) -> Json:

@@ -96,7 +96,7 @@ def remove(
             storage.delete_type_extra_specs(kind, new)
     except SDKException as error:
         raise Failed(
-            f"cinder: volume type {name} is not taken back: {error}; a type that volumes "
+            f"cinder: volume type {name} is not taken away: {error}; a type that volumes "
             "use stays: delete or retype those first"
         ) from error
 

@@ -12,6 +12,8 @@ from fabfile.doctor import (
     default_type,
     files,
     hosts,
+    hygiene,
+    left_behind,
     observation,
     options,
     parts,
@@ -30,7 +32,7 @@ from fabfile.resources import chain
 
 STAGES = (*chain.RESOURCES, observation.RESOURCE)
 """All that asks: the resources, and a doctor's own further questions."""
-ROOMS = (hosts, options, backends, backups, default_type)
+ROOMS = (hosts, options, backends, backups, default_type, left_behind)
 OF_A_CLUSTER = (
     reachability,
     services,
@@ -42,6 +44,7 @@ OF_A_CLUSTER = (
     client_side,
     rotation,
     volume_backups,
+    hygiene,
 )
 """Rooms that look at one cluster and at the hosts that use it."""
 

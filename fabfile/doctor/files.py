@@ -86,7 +86,7 @@ def _key_for_all(binding: Binding, seen: Seen) -> Iterator[Finding]:
 
 
 _OWNER = r"([A-Za-z0-9_.@$\\-]+)"
-_LISTED = re.compile(rf"([A-Za-z0-9_.@-]+) ([0-7]{{1,4}}) {_OWNER} {_OWNER}")
+LISTED = re.compile(rf"([A-Za-z0-9_.@-]+) ([0-7]{{1,4}}) {_OWNER} {_OWNER}")
 """A file's name, mode, owner and group.  A name with blanks in it would be taken for another's."""
 
 
@@ -95,7 +95,7 @@ def _others(site: Site, looked: Looked, host: Host, seen: Seen) -> Iterator[Find
     whole = site.whole.bindings_of(site.whole.host(host.name))
     ours = {binding.keyring_path for binding in whole if binding.keyring}
     for line in (seen.get("ceph.keyrings") or {}).get("out", "").splitlines():
-        if not (told := _LISTED.fullmatch(line)):
+        if not (told := LISTED.fullmatch(line)):
             continue
         name, mode, owner, group = told.groups()
         path = f"{site.platform_of(host).ceph['folder']}/{name}"

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from fabfile.cloud import qos, servers, volume_types
+from fabfile.cloud import qos, servers, volume_services, volume_types
 from fabfile.core import journal
 from fabfile.core.answers import unasked
 from fabfile.core.contract import (
@@ -294,7 +294,7 @@ class Executor:
         self._session.fleet.conversations.raise_if_stopped()
         self._begun.add(CLOUD)
         self._record.event("begin", host=CLOUD, step=step, thing=change.thing)
-        verbs = {**volume_types.VERBS, **qos.VERBS, **servers.VERBS}
+        verbs = {**volume_types.VERBS, **qos.VERBS, **servers.VERBS, **volume_services.VERBS}
         verbs[change.verb](self._session.connection(), **change.args)
         self._record.event("done", host=CLOUD, step=step, thing=change.thing)
         self._count(CLOUD, change)

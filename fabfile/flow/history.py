@@ -103,7 +103,14 @@ _OF_QOS = {
     "was": {"*": (None, LINE)},
     "bound": bool,
 }
-_OF_THE_CLOUD = {"volume_type": _OF_A_TYPE, "qos": _OF_QOS}
+_TAKEN = {"name": LINE, "made": bool, "was?": {"*": (None, str)}}
+_OF_THE_CLOUD = {
+    "volume_type": _OF_A_TYPE,
+    "qos": _OF_QOS,
+    "no_volume_type": _TAKEN,
+    "no_qos": {**_TAKEN, "bound": bool},
+    "close_backend": {"service": LINE},
+}
 """{verb of what is taken back through the cloud's API: the shape of its arguments}."""
 
 

@@ -115,6 +115,8 @@ RULES: dict[str, Rule] = {
         "inv ceph.mons --refresh",
         "inv ceph.mons --hard-reboot UUID",
         "inv ceph.rotate --instance UUID --move NAME",
+        "inv remove --client NAME",
+        "inv remove --client SPEC",
         "make install",
         "chmod 600 PATH",
         "sed -i TEXT PATH",
@@ -154,6 +156,12 @@ RULES: dict[str, Rule] = {
         "rbd trash restore -p NAME HEX",
         "openstack server unlock UUID",
         "openstack volume set --size NUMBER UUID",
+        # What is moved out of a backend or store that goes (inv remove).
+        "openstack volume set --type NAME --retype-policy on-demand UUID",
+        "glance image-import --import-method copy-image --stores NAME UUID",
+        "ceph config set mon mon_allow_pool_delete true",
+        # A service writes its row itself when it starts.
+        "cinder-manage service remove cinder-volume SERVICE",
         "openstack volume set --state in-use --attached UUID",
         # nova-manage refuses an instance that is not stopped.
         "nova-manage volume_attachment refresh UUID UUID PATH",

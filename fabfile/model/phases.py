@@ -15,3 +15,18 @@ class Phase(IntEnum):
 
 
 LAST = Phase.API
+
+
+class Leaving(IntEnum):
+    """The order in which something is taken out of a site: nothing new comes first, data last.
+
+    Each stands on what the one before took away: a key is in no file any more when its user goes.
+    """
+
+    API = 0
+    CONTROL = 1
+    COMPUTE = 2
+    ROWS = 3
+    KEYS = 4
+    USERS = 5
+    POOLS = 6

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -54,6 +54,7 @@ from fabfile.model.site_tables import (
     Verify,
 )
 
+T = TypeVar("T")
 _LIBVIRT, _BACKUP = "libvirt", "DEFAULT"
 """The sections of nova.conf and cinder.conf that have all of Nova's, and of cinder-backup's."""
 
@@ -66,6 +67,22 @@ def _not_written(client: Client | None, name: str, said: str, pools: Sequence[st
         for pool in pools
         if pool and client and client.rwx and pool not in client.rwx
     ]
+
+
+@dataclass(frozen=True)
+class Gone:
+    """What is to go of a site: names of backends and stores; clients and pools, each with the
+    label of its cluster.  A pool goes where it is named here, and never because nothing uses it."""
+
+    backends: frozenset[str] = frozenset()
+    stores: frozenset[str] = frozenset()
+    clients: frozenset[tuple[str, str]] = frozenset()
+    pools: frozenset[tuple[str, str]] = frozenset()
+
+
+def _left(tables: Mapping[str, T], label: str, gone: Collection[tuple[str, str]]) -> dict[str, T]:
+    """The tables of a cluster without those that go."""
+    return {name: table for name, table in tables.items() if (label, name) not in gone}
 
 
 class Site(Table):
@@ -252,6 +269,34 @@ class Site(Table):
     def part(self, label: str) -> Site:
         """The part of a cluster."""
         return next(one for one in self.parts if label in ("", one.label))
+
+    def counterpart(self, label: str) -> Site:
+        """As a cluster has it, also where nothing of this site uses that one any more."""
+        return next((one for one in self.parts if one.label == label), None) or self._part(label)
+
+    def without(self, gone: Gone) -> Site:
+        """The same without what is to go: what is left is to be as it was."""
+        cinder, glance = self.cinder.model_copy(), self.glance.model_copy()
+        types = {one.volume_type for one in cinder.all if one.name in gone.backends}
+        if cinder.default_volume_type in types:
+            cinder = cinder.model_copy(update={"default_volume_type": None})
+        cinder._gone, glance._gone = gone.backends, gone.stores
+        clusters = {
+            name: table.model_copy(
+                update={
+                    "clients": _left(table.clients, name, gone.clients),
+                    "pools": _left(table.pools, name, gone.pools),
+                }
+            )
+            for name, table in self.clusters.items()
+        }
+        return self._altered(
+            cinder=cinder,
+            glance=glance,
+            clients=_left(self.clients, OWN, gone.clients),
+            pools=_left(self.pools, OWN, gone.pools),
+            clusters=clusters,
+        )
 
     @property
     def is_whole(self) -> bool:
@@ -636,7 +681,7 @@ class Site(Table):
         clients: dict[tuple[str, str], str] = {}
         for one in self.cinder.all:
             clients.setdefault((one.cluster, one.client), one.pool)
-        first = next(iter(clients))
+        first = next(iter(clients), None)
         for (cluster, client), pool in clients.items():
             if own and (cluster, client) == (nova.cluster, nova.client):
                 continue

@@ -256,11 +256,13 @@ class Glance(GlanceStore):
     keep_default: bool = False
     show_image_direct_url: bool = True
     _only: str | None = PrivateAttr(None)
+    _gone: frozenset[str] = PrivateAttr(frozenset())
 
     @property
     def all(self) -> tuple[Store, ...]:
         """Its RBD stores; of a part of a site, those of its cluster."""
-        return _of_cluster(self._only, self._stores())
+        there = tuple(one for one in self._stores() if one.name not in self._gone)
+        return _of_cluster(self._only, there)
 
     def _stores(self) -> tuple[Store, ...]:
         if not self.stores:
@@ -273,7 +275,7 @@ class Glance(GlanceStore):
     @property
     def default(self) -> Store:
         """Where images go for which nobody names a store."""
-        known = self._stores()
+        known = [one for one in self._stores() if one.name not in self._gone] or self._stores()
         return next((one for one in known if one.name == self.default_store), known[0])
 
     @model_validator(mode="after")
@@ -451,6 +453,7 @@ class Cinder(CinderBackend):
     default_volume_type: Name | None = None
     backup: CinderBackup | None = None
     _only: str | None = PrivateAttr(None)
+    _gone: frozenset[str] = PrivateAttr(frozenset())
 
     @property
     def all(self) -> tuple[Backend, ...]:
@@ -458,7 +461,8 @@ class Cinder(CinderBackend):
 
         Of a part of a site, those of its cluster.
         """
-        return _of_cluster(self._only, self._backends())
+        there = tuple(one for one in self._backends() if one.name not in self._gone)
+        return _of_cluster(self._only, there)
 
     def _backends(self) -> tuple[Backend, ...]:
         if not self.backends:

@@ -6,19 +6,22 @@ before anything is written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused
 from fabfile.model import advice, ceph_releases, releases
 from fabfile.model.deployment import Cluster
-from fabfile.model.phases import Phase
+from fabfile.model.phases import Leaving, Phase
 from fabfile.model.services import CINDER_BACKUP, GLANCE_API
 from fabfile.model.site import Site
 from fabfile.model.site_tables import Client
 from fabfile.resources import by_cluster, caps, ceph_conf, cluster, librados
 from fabfile.resources.client_packages import is_client
+from fabfile.resources.leaving import clients as clients_leaving
+from fabfile.resources.leaving import named, uses
 from fabfile.resources.pools import is_erasure_coded
-from fabfile.resources.resource import Resource
+from fabfile.resources.resource import Leaves, Resource, Stays
 
 
 def reads(site: Site, host: Host) -> list[Read]:
@@ -232,6 +235,61 @@ def _widen(site: Site, name: str, old: caps.Caps, new: caps.Caps, release: int) 
     )
 
 
+def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
+    """The users that go; one by which more logs in than the site says stays."""
+    seen = cluster.seen(site, facts)
+    wanted = clients(site, seen, facts.release)
+    found: list[Change | Stays] = []
+    for name in clients_leaving(site, rest):
+        if (user := seen.users.get(f"client.{name}")) is None:
+            continue
+        why = _needed(site, facts, name, wanted[name], user.get("caps", {}))
+        found.append(Stays("", f"user client.{name}", why) if why else _delete(site, name, user))
+    return found
+
+
+def _needed(site: Site, facts: Facts, name: str, wanted: Client, has: caps.Caps) -> str:
+    """What else a user is for than what the site says; '' for nothing."""
+    if re.fullmatch(advice.CEPHS_OWN, name):
+        return "the cluster itself is run by it"
+    if used := uses(site, facts, name):
+        return named(used)
+    if _WHOLE & set(caps.grants(has.get("osd", ""))):
+        return "it may use every pool: somebody else may log in by it"
+    more = sorted(set(caps.on_pools(has.get("osd", ""))) - {*wanted.rwx, *wanted.rx})
+    if more:
+        return (
+            f"it has caps on pool {', '.join(more)}, which the site file does not give it: "
+            "somebody else may log in by it"
+        )
+    return ""
+
+
+def _delete(site: Site, name: str, user: dict[str, Json]) -> Change:
+    of_cluster, entity = site.cluster, f"client.{name}"
+    undo = {
+        "verb": "run",
+        "args": {
+            "argv": of_cluster.ceph("auth", "import", "-i", "/dev/stdin"),
+            "stdin": [{"old": of_cluster.ceph("auth", "get", entity)}],
+        },
+        "guard": _guard(site, name),
+    }
+    has = user.get("caps", {})
+    return Change(
+        site.admin.name,
+        f"user {entity}",
+        "delete",
+        "-",
+        "run",
+        {"argv": cluster.ceph(site, "auth", "del", entity), "undo": undo},
+        Leaving.USERS,
+        diff=tuple(f"- {daemon}: {has[daemon]}" for daemon in sorted(has)),
+        kind="user",
+        subject=name,
+    )
+
+
 def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
     """That this Ceph is newer than all whose caps are known; caps that are left as they are."""
     text = ceph_releases.newer(cluster.release(facts, site.admin.name))
@@ -255,4 +313,4 @@ def _left_alone(site: Site, facts: Facts) -> Iterator[str]:
             )
 
 
-RESOURCE = by_cluster.each(Resource("ceph.auth", reads, plan, notes), alters=True)
+RESOURCE = by_cluster.each(Resource("ceph.auth", reads, plan, notes, leaving=leaving), alters=True)

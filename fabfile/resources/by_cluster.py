@@ -14,7 +14,7 @@ from typing import Any
 
 from fabfile.core.contract import CLOUD, Change, Facts, Host, Read, Stop
 from fabfile.model.site import Site
-from fabfile.resources.resource import Resource
+from fabfile.resources.resource import Leaves, Resource, Stays
 
 _OF_A_CLUSTER = ("ceph.", "keyring.", "keyrings.", "keyfiles.", "images.", "trash.", "uuid.", "as.")
 """How the names of what is a cluster's own begin; the rest is the host's."""
@@ -114,6 +114,14 @@ def each(one: Resource, alters: bool = False) -> Resource:
             for read in one.follow_up_reads(part, facts_of(part, facts))
         ]
 
+    def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
+        found: list[Change | Stays] = []
+        for part in its(site):
+            with saying_which(part):
+                left = rest.counterpart(part.label)
+                found += one.leaving(part, left, facts_of(part, facts))
+        return found
+
     def again(site: Site) -> Collection[str]:
         return {name for part in site.parts for name in one.reread_hosts(part)}
 
@@ -125,6 +133,7 @@ def each(one: Resource, alters: bool = False) -> Resource:
         notes=notes,
         follow_up_reads=follow_up,
         reread_hosts=again,
+        leaving=leaving if one.leaves else one.leaving,
     )
 
 

@@ -17,12 +17,12 @@ from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused, Seen
 from fabfile.model import services
 from fabfile.model.ceph_releases import MSGR2
 from fabfile.model.deployment import Binding
-from fabfile.model.phases import Phase
+from fabfile.model.phases import Leaving, Phase
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import by_cluster, client_packages, cluster, librados
 from fabfile.resources.client_packages import client_hosts, is_client
-from fabfile.resources.resource import Resource
+from fabfile.resources.resource import Leaves, Resource, Stays
 
 CREDENTIALS = [
     r"^[ \t]*key[ \t]*=[ \t]*[\"']?([^\"'\s;#\\]+)",
@@ -266,6 +266,66 @@ def _file(
     ]
 
 
+_MADE = "# written by stackrbd"
+
+
+def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
+    """What clients that go have in ceph.conf; the file, where the host uses the cluster no more."""
+    found: list[Change | Stays] = []
+    for host in client_hosts(site):
+        seen = facts.hosts.get(host.name, {}).get("ceph.conf")
+        if not seen or "ceph" in host.roles:
+            continue
+        path = path_of(site, host)
+        if site.cluster.tag and not (host.name in rest.hosts and rest.bindings_of(host)):
+            if not seen["text"].startswith(_MADE):
+                found.append(Stays(host.name, path, "it is not of our making alone"))
+                continue
+            found.append(_leaves(host.name, path, "take away", seen, None))
+            continue
+        mine = of_clients(rest, rest.bindings_of(host)) if host.name in rest.hosts else []
+        gone = [one for one in of_clients(site, site.bindings_of(host)) if one not in mine]
+        text = _without_options(seen["text"], gone)
+        if text != seen["text"]:
+            said = ", ".join(f"client.{client}" for client, _, _ in gone)
+            found.append(_leaves(host.name, path, f"without what {said} has there", seen, text))
+    return found
+
+
+def _leaves(host: str, path: str, sentence: str, seen: Json, text: str | None) -> Change:
+    """Of a file that a host may still read, or that it reads no more (None)."""
+    args: dict[str, Json] = {"path": path, "before": seen["sha256"]}
+    if text is not None:
+        args |= {name: seen[name] for name in ("mode", "owner", "group")}
+        args["content"] = parts(seen["text"], text)
+    return Change(
+        host,
+        path,
+        sentence,
+        "-" if text is None else "~",
+        "remove" if text is None else "write",
+        args,
+        Leaving.KEYS,
+        changed(seen["text"], text or ""),
+        kind="ceph_conf",
+        subject=path,
+    )
+
+
+def _without_options(text: str, options: Sequence[tuple[str, str, str]]) -> str:
+    """The text without these options of clients, and without sections that then say nothing."""
+    for client, option, value in options:
+        own = f"client.{client}"
+        text = "".join(
+            one.text
+            for one in librados.lines(text)
+            if (one.section, one.key, one.value) != (own, option, value)
+        )
+        empty = rf"\n?^[ \t]*\[{re.escape(own)}\][ \t]*\n(?=\s*(?:\[|\Z))"
+        text = re.sub(empty, "", text, flags=re.M)
+    return text
+
+
 def _own_reads(site: Site, host: Host) -> list[Read]:
     """The file of each Ceph host."""
     found = cluster.reads(site, host)
@@ -381,7 +441,7 @@ def _mode(host: str, path: str, found: Json, phase: Phase) -> list[Change]:
     ]
 
 
-RESOURCE = by_cluster.each(Resource("hosts.conf", reads, plan))
+RESOURCE = by_cluster.each(Resource("hosts.conf", reads, plan, leaving=leaving))
 of_the_cluster = by_cluster.each(Resource("ceph.mons", _own_reads, _own_plan), alters=True)
 """The cluster's own file on its own hosts: the monitors that it names, and nothing else.
 

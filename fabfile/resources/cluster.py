@@ -249,6 +249,11 @@ def fsid(site: Site, facts: Facts) -> str:
     return found
 
 
+def live(site: Site, facts: Facts) -> frozenset[str]:
+    """Where the monitors are, of the answer to identity() alone."""
+    return addresses(" ".join(monitors(_monmap(site, facts))))
+
+
 def _monmap(site: Site, facts: Facts) -> Json:
     admin = site.admin.name
     monmap = handed_over(facts, admin) or _told(facts, admin, "ceph.monmap")

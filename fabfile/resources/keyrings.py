@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from fabfile.core.contract import Change, Facts, Host, Read, Ref, Refused, Seen
 from fabfile.model import services
 from fabfile.model.deployment import Binding
+from fabfile.model.phases import Leaving
 from fabfile.model.services import CINDER_BACKUP
 from fabfile.model.site import Site
 from fabfile.resources import by_cluster, ceph_conf, cluster, in_force, librados, sed
 from fabfile.resources.auth import key_of
+from fabfile.resources.leaving import clients as clients_leaving
 from fabfile.resources.librados import KeySource
-from fabfile.resources.resource import Resource
+from fabfile.resources.resource import Leaves, Resource, Stays
 
 _KEY = r'^\s*key\s*=\s*"?([^"\s;#]+)'
 MASK = (
@@ -60,12 +62,50 @@ def reads(site: Site, host: Host) -> list[Read]:
     """The cluster's side, ceph.conf, and each keyring with its key as a fingerprint."""
     found = cluster.reads(site, host)
     for binding in wanted(site, host):
-        args = {"path": binding.keyring_path, "text": True, "mask": list(MASK)}
         found.append(ceph_conf.read_of(site, host))
         found += in_force.reads(site, host, binding.service)
-        found.append(Read(f"keyring.{binding.client}", "file", args))
+        found.append(read_of(binding.client, binding.keyring_path))
         found += _elsewhere(binding)
     return found
+
+
+def read_of(client: str, path: str) -> Read:
+    """A client's keyring, its key as a fingerprint."""
+    return Read(f"keyring.{client}", "file", {"path": path, "text": True, "mask": list(MASK)})
+
+
+def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
+    """The keyrings of clients that go, on every host of a service; a file of several stays."""
+    found: list[Change | Stays] = []
+    for client in clients_leaving(site, rest):
+        for host in (one for one in site.all_hosts() if services.on(one)):
+            seen = facts.hosts.get(host.name, {}).get(f"keyring.{client}")
+            if seen is None:
+                continue
+            path = site.platform_of(host).keyring(client)
+            others = set(librados.clients_in(seen.get("text", ""))) - {f"client.{client}"}
+            if others:
+                why = f"it has {', '.join(sorted(others))} too"
+                found.append(Stays(host.name, path, why))
+                continue
+            found.append(_gone(host.name, path, client, seen))
+    return found
+
+
+def _gone(host: str, path: str, client: str, seen: Seen) -> Change:
+    key = held(seen.get("text", ""), client)
+    return Change(
+        host,
+        path,
+        f"take away: nothing here logs in as client.{client} any more",
+        "-",
+        "remove",
+        {"path": path, "before": seen["sha256"]},
+        Leaving.KEYS,
+        diff=(f"- key {key}",) if key else (),
+        kind="keyring",
+        subject=client,
+    )
 
 
 def _elsewhere(binding: Binding) -> list[Read]:
@@ -284,4 +324,4 @@ def _attributes(binding: Binding, path: str, seen: Seen) -> Change:
     )
 
 
-RESOURCE = by_cluster.each(Resource("ceph.keyrings", reads, plan))
+RESOURCE = by_cluster.each(Resource("ceph.keyrings", reads, plan, leaving=leaving))

@@ -14,12 +14,14 @@ import xml.etree.ElementTree as ET
 
 from fabfile.core.contract import Change, Facts, Failed, Host, Json, Read, Ref, Refused, Seen
 from fabfile.model.deployment import Binding
-from fabfile.model.phases import Phase
+from fabfile.model.phases import Leaving, Phase
 from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
 from fabfile.resources import by_cluster, cluster, secret_uuid
 from fabfile.resources.auth import key_of
-from fabfile.resources.resource import Resource
+from fabfile.resources.leaving import clients as clients_leaving
+from fabfile.resources.leaving import named, uses
+from fabfile.resources.resource import Leaves, Resource, Stays
 
 OPTIONS = "virsh.secret-set-value"
 """The read of what virsh's secret-set-value takes."""
@@ -219,4 +221,76 @@ def _set_value(
     )
 
 
-RESOURCE = by_cluster.each(Resource("compute.secret", reads, plan))
+_BACK = """
+import subprocess, sys
+text, cut = sys.stdin.read(), sys.argv.index("--")
+end = text.index("</secret>") + len("</secret>")
+for argv, given in ((sys.argv[1:cut], text[:end]), (sys.argv[cut + 1:], text[end:])):
+    if argv and given.strip():
+        subprocess.run(argv, input=given.strip().encode(), check=True, stdout=subprocess.DEVNULL)
+"""
+"""Defines a secret again, and gives it its value: both come by standard input, in this order."""
+
+
+def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
+    """The secrets of clients that go; one that a guest or an attachment needs stays."""
+    users = cluster.seen(site, facts).users
+    kept = {facts.known.get(secret_uuid.known_as(one)) for one in rest.secret_clients()}
+    found: list[Change | Stays] = []
+    for client in clients_leaving(site, rest):
+        known = facts.known.get(secret_uuid.known_as(client))
+        key = users.get(f"client.{client}", {}).get("key")
+        used = uses(site, facts, client)
+        for host in site.with_role(NOVA_COMPUTE.role):
+            seen = facts.hosts.get(host.name, {})
+            for uuid, answers in (seen.get(secret_uuid.SECRETS) or {}).items():
+                value = answers["value"]["out"].strip() if answers["value"]["code"] == 0 else ""
+                if uuid.lower() in kept or not (uuid.lower() == known or key == value != ""):
+                    continue
+                if used:
+                    thing = f"libvirt secret {uuid.lower()}"
+                    found.append(Stays(host.name, thing, named(used)))
+                    continue
+                found.append(_undefine(site, host, client, (uuid.lower(), value), seen))
+    return found
+
+
+def _undefine(site: Site, host: Host, client: str, secret: tuple[str, str], seen: Seen) -> Change:
+    uuid, value = secret
+    platform = site.platform_of(host)
+    xml = platform.command("virsh", "secret-dumpxml", uuid)
+    args: dict[str, Json] = {"argv": platform.command("virsh", "secret-undefine", uuid)}
+    binding = next((one for one in site.bindings_of(host) if one.client == client), None)
+    stays = "" if binding else "nothing says how it is defined again"
+    if binding:
+        define = platform.command("virsh", "secret-define", "/dev/stdin")
+        given: list[Json] = [{"old": xml}]
+        setter: list[str] = []
+        if value:
+            try:
+                setter = _setter(binding, uuid, seen)
+                given.append({"old": platform.command("virsh", "secret-get-value", uuid)})
+            except Refused as refused:
+                stays = refused.why
+        back = ["python3", "-I", "-c", _BACK, *define, "--", *setter]
+        args["undo"] = {
+            "verb": "run",
+            "args": {"argv": back, "stdin": given},
+            "guard": {"argv": xml, "absent": ABSENT},
+        }
+    return Change(
+        host.name,
+        f"libvirt secret {uuid}",
+        f"undefine: it has the key of client.{client}",
+        "-",
+        "run",
+        {**args, "undo": None} if stays else args,
+        Leaving.KEYS,
+        diff=(f"- value {value}",) if value else (),
+        kind="secret",
+        subject=uuid,
+        stays=stays,
+    )
+
+
+RESOURCE = by_cluster.each(Resource("compute.secret", reads, plan, leaving=leaving))

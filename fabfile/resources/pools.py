@@ -9,12 +9,14 @@ docs.ceph.com, Erasure code with overwrites.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read, Refused
-from fabfile.model.phases import Phase
+from fabfile.model.phases import Leaving, Phase
 from fabfile.model.site import Site
 from fabfile.model.site_tables import Erasure, Pool
 from fabfile.resources import by_cluster, cluster, pool_settings
-from fabfile.resources.resource import Resource
+from fabfile.resources.resource import Leaves, Resource, Stays
 
 
 def reads(site: Site, host: Host) -> list[Read]:
@@ -200,6 +202,25 @@ def _needs_init(site: Site, name: str, pool: dict[str, Json]) -> bool:
     return not applications
 
 
+def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
+    """The pools that go, by their names alone: who asks has seen that they are empty."""
+    there = cluster.seen(site, facts).pools
+    found: list[Change | Stays] = []
+    for name in (one for one in site.pools if one not in rest.pools and one in there):
+        sure = "--yes-i-really-really-mean-it"
+        argv = cluster.ceph(site, "osd", "pool", "rm", name, name, sure)
+        found.append(_leaves(site, name, "delete: it is empty", argv, "pool"))
+        if there[name].get("erasure_code_profile") == _profile(name):
+            profile = cluster.ceph(site, "osd", "erasure-code-profile", "rm", _profile(name))
+            found.append(_leaves(site, name, "its erasure code", profile, "pool_profile"))
+    return found
+
+
+def _leaves(site: Site, name: str, sentence: str, argv: list[str], kind: str) -> Change:
+    made = _step(site, name, sentence, argv, kind)
+    return replace(made, sign="-", wave=Leaving.POOLS, stays="a pool that is gone is made anew")
+
+
 def is_erasure_coded(pool: dict[str, Json]) -> bool:
     """Whether it holds no heads of images, which need a replicated one."""
     return bool(pool.get("type") == 3 or pool.get("erasure_code_profile"))
@@ -232,4 +253,6 @@ def _refuse_unfit(site: Site, name: str, pool: dict[str, Json]) -> None:
         )
 
 
-RESOURCE = by_cluster.each(Resource("ceph.pools", reads, plan, pool_settings.notes), alters=True)
+RESOURCE = by_cluster.each(
+    Resource("ceph.pools", reads, plan, pool_settings.notes, leaving=leaving), alters=True
+)

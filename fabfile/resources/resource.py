@@ -32,6 +32,23 @@ def _no_hosts(site: Site) -> Collection[str]:
 
 
 @dataclass(frozen=True)
+class Stays:
+    """What a removal leaves where it is.  thing: as a change names it; host: '' for the cluster."""
+
+    host: str
+    thing: str
+    why: str
+
+
+Leaves = Sequence[Change | Stays]
+"""What a removal does, in the order of phases.Leaving, and what it does not take away."""
+
+
+def _leaves_nothing(site: Site, rest: Site, facts: Facts) -> Leaves:
+    return ()
+
+
+@dataclass(frozen=True)
 class Resource:
     """A part of the desired state.
 
@@ -44,6 +61,8 @@ class Resource:
     verify_with: what looks again when the work was done, where it is not the resource itself.
     sees_changes: whether plan is told, third, what was planned before it.
     of_a_cluster: whether it is planned for each cluster for itself.
+    leaving: what takes away that the site wants, and the rest of it does not any more (inv
+    remove): by what was seen alone, so that what is gone already is not planned again.
     """
 
     task: str
@@ -55,6 +74,12 @@ class Resource:
     verify_with: Resource | None = None
     sees_changes: bool = False
     of_a_cluster: bool = False
+    leaving: Callable[[Site, Site, Facts], Leaves] = _leaves_nothing
+
+    @property
+    def leaves(self) -> bool:
+        """Whether it makes something that a removal takes away."""
+        return self.leaving is not _leaves_nothing
 
     def planned(self, site: Site, facts: Facts, before: Sequence[Change]) -> Sequence[Change]:
         """Its plan behind those changes."""

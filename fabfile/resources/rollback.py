@@ -7,15 +7,21 @@ images, nor a secret by which a guest has a disk; packages stay.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from fabfile.core import strict_json
 from fabfile.core.contract import CLOUD, INV, BadInput, Change, Facts, Host, Json, Read
 from fabfile.model import phases, services
 from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
-from fabfile.resources import by_cluster, domains, volume_hosts, volume_qos, volume_storage
+from fabfile.resources import (
+    by_cluster,
+    domains,
+    pool_contents,
+    volume_hosts,
+    volume_qos,
+    volume_storage,
+)
 from fabfile.resources.resource import Resource
 
 _FILES = ("write", "remove")
@@ -44,16 +50,18 @@ class Undone:
     def reads(self, site: Site, host: Host) -> list[Read]:
         """What the run did on each host; on the first Ceph host, which pools hold images."""
         if host.name == CLOUD:
-            limited = any(done.get("verb") == "qos" for done in self.cloud)
-            types = [Read("volume_types", "volume_types")] if self.cloud else []
-            return [*types, *([volume_qos.READ] if limited else [])]
+            done = {str(one.get("verb")) for one in self.cloud}
+            found = [Read("volume_types", "volume_types")] if self.cloud else []
+            found += [volume_qos.READ] if done & {"qos", "no_qos"} else []
+            rows = Read("volume_services", "volume_services")
+            return [*found, *([rows] if "close_backend" in done else [])]
         found = [
             Read("run", "run", {"run": self.run}),
             Read("pending_restarts", "pending_restarts"),
         ]
         if NOVA_COMPUTE in services.on(host):
             found.append(domains.read(site.platform_of(host), _MOST_GUESTS))
-        return found + by_cluster.reads(site, host, _images)
+        return found + by_cluster.reads(site, host, pool_contents.reads)
 
     def follow_up_reads(self, site: Site, facts: Facts) -> list[Read]:
         """The volumes, where the run moved some from one service to another."""
@@ -126,6 +134,9 @@ class Undone:
             if done.get("verb") == "qos":
                 changes += _qos(facts, done)
                 continue
+            if done.get("verb") in _CAME_BACK:
+                changes += _CAME_BACK[done["verb"]](facts, done)
+                continue
             now = facts.of(CLOUD, "volume_types").get(args["name"])
             made = done["sign"] == "+"
             bound = (now or {}).get(volume_hosts.BOUND)
@@ -157,17 +168,6 @@ class Undone:
         return changes
 
 
-def _images(site: Site, host: Host) -> Iterator[Read]:
-    """Which pools of a cluster hold images."""
-    if host != site.admin:
-        return
-    for pool in site.pools:
-        argv = site.cluster.rbd("ls", "--format", "json", "-p", pool)
-        yield Read(f"images.{pool}", "argv", {"argv": argv, "ok": [0, 2]})
-        trash = site.cluster.rbd("trash", "ls", "--all", "--format", "json", "-p", pool)
-        yield Read(f"trash.{pool}", "argv", {"argv": trash, "ok": [0, 2]})
-
-
 def _qos(facts: Facts, done: dict[str, Json]) -> list[Change]:
     """What a run did to a type's QoS specs, backwards."""
     made = done["sign"] == "+"
@@ -181,6 +181,52 @@ def _qos(facts: Facts, done: dict[str, Json]) -> list[Change]:
     return [
         Change(CLOUD, done["thing"], sentence, sign, "no_qos", args, 0, kind="qos", subject=name)
     ]
+
+
+def _type_again(facts: Facts, done: dict[str, Json]) -> list[Change]:
+    """A volume type that a run took away: made anew, by another id, with its extra specs."""
+    args, was = done["args"], done["args"].get("was")
+    if not was or args["name"] in facts.of(CLOUD, "volume_types"):
+        return []
+    specs = {key: value for key, value in was.items() if key != volume_hosts.BOUND}
+    bound = was.get(volume_hosts.BOUND) or ""
+    given = {"name": args["name"], "backend_name": bound, "specs": specs}
+    return [_again(done, "volume_type", given, "volume_type", args["name"])]
+
+
+def _qos_again(facts: Facts, done: dict[str, Json]) -> list[Change]:
+    """QoS specs that a run took away."""
+    args, was = done["args"], done["args"].get("was")
+    if not was or not args["made"] or args["name"] in facts.of(CLOUD, volume_qos.READ.id):
+        return []
+    specs = dict.fromkeys(was)
+    given = {"name": args["name"], "specs": was, "was": specs, "bound": False}
+    return [_again(done, "qos", given, "qos", args["name"])]
+
+
+def _open_again(facts: Facts, done: dict[str, Json]) -> list[Change]:
+    """A service that a run closed; one whose row went too writes an open one when it starts."""
+    name = done["args"]["service"]
+    rows = {row["host"]: row for row in facts.of(CLOUD, "volume_services")}
+    if name not in rows or rows[name]["enabled"]:
+        return []
+    return [_again(done, "open_backend", {"service": name}, "service", name)]
+
+
+def _again(
+    done: dict[str, Json], verb: str, args: dict[str, Json], kind: str, subject: str
+) -> Change:
+    sentence, thing = "as it was before the run", done["thing"]
+    wave = phases.LAST  # its backend first
+    return Change(CLOUD, thing, sentence, "+", verb, args, wave, kind=kind, subject=subject)
+
+
+_CAME_BACK: dict[str, Callable[[Facts, dict[str, Json]], list[Change]]] = {
+    "no_volume_type": _type_again,
+    "no_qos": _qos_again,
+    "close_backend": _open_again,
+}
+"""{verb of what a removal does through the cloud's API: what takes it back}."""
 
 
 def _host(
@@ -316,14 +362,11 @@ def _stays(site: Site, facts: Facts, host: str, step: dict[str, Json]) -> str | 
             answer = seen.get(f"{kind}.{pool}")
             if answer is None:
                 return f"whether pool {pool} holds images was not seen: it is not in the site file"
-            if answer["code"] == 0 and answer["out"]:
-                found = _listed(answer["out"])
-                if found is None:
-                    return (
-                        f"whether pool {pool} holds images was not seen: rbd says no list of them"
-                    )
-                if found:
-                    return f"pool {pool} holds images"
+            found = pool_contents.listed(answer)
+            if found is None:
+                return f"whether pool {pool} holds images was not seen: rbd says no list of them"
+            if found:
+                return f"pool {pool} holds images"
     return None
 
 
@@ -331,15 +374,6 @@ def _guest_of(facts: Facts, host: str, uuid: str) -> str:
     """A running guest of a compute that has a disk by a libvirt secret; '' for none."""
     running = domains.running({host: facts.hosts.get(host, {})})
     return next((domain for _, domain, disk in running if disk.uuid == uuid.lower()), "")
-
-
-def _listed(text: str) -> list[Json] | None:
-    """What rbd lists; None for what is no list."""
-    try:
-        found = strict_json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, list) else None
 
 
 def _as_told_before(step: dict[str, Json]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read, Refused, Seen
 from fabfile.model import releases, services
 from fabfile.model.deployment import OWN, Backend, Binding
-from fabfile.model.phases import Phase
+from fabfile.model.phases import Leaving, Phase
 from fabfile.model.services import CINDER_BACKUP, CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import (
@@ -21,6 +21,7 @@ from fabfile.resources import (
     glance_stores,
     in_force,
     instance_disks,
+    removed,
     rotation,
     secret_uuid,
     sed,
@@ -30,7 +31,8 @@ from fabfile.resources import (
     wanted_options,
 )
 from fabfile.resources.in_force import same
-from fabfile.resources.resource import Resource
+from fabfile.resources.removed import Edit
+from fabfile.resources.resource import Leaves, Resource, Stays
 
 OLD_DATADIR = "/var/lib/glance/images"
 OLD_STORES = "file,http"
@@ -64,7 +66,9 @@ class ServiceConfig:
 
     def resource(self, task: str) -> Resource:
         """As the resource of that task."""
-        return Resource(task, self.reads, self.plan, self.notes, self.follow_up_reads)
+        return Resource(
+            task, self.reads, self.plan, self.notes, self.follow_up_reads, leaving=self.leaving
+        )
 
     @property
     def name(self) -> str:
@@ -148,6 +152,51 @@ class ServiceConfig:
                     "may set these options back; give them to it too"
                 )
         return found
+
+    def leaving(self, site: Site, rest: Site, facts: Facts) -> Leaves:
+        """What a file has of bindings that go: sections, their names in lists, and defaults.
+
+        Raises Refused where that cannot be taken out here, or nothing would be left.
+        """
+        found: list[Change | Stays] = []
+        for host in site.with_role(self.role):
+            answers = facts.hosts.get(host.name, {})
+            bindings = site.written_of(host, self.service)
+            if answers.get(f"{self.name}.conf") and bindings:
+                left = rest.written_of(rest.host(host.name), self.service)
+                found += self._taken_out(site, rest, facts, (bindings, left))
+        return found
+
+    def _taken_out(
+        self,
+        site: Site,
+        rest: Site,
+        facts: Facts,
+        bindings: tuple[Sequence[Binding], Sequence[Binding]],
+    ) -> Iterator[Change | Stays]:
+        """Of one host; bindings: as they are, and as they are to be."""
+        data, before, after = facts.release[self.name], *bindings
+        answers = facts.hosts[before[0].host.name]
+        now = in_force.options(answers, self.name, data.get("old_names"))
+        kept = {same(one.section) for one in after}
+        gone = [one for one in before if same(one.section) not in kept]
+        edits: list[Edit] = []
+        if self.name == "nova":
+            edits = _other_identity(site, rest, facts, bindings, now)
+        elif gone:
+            edits = removed.lists(self.service, gone, now, rest)
+        own = answers[f"{self.name}.conf"]["active"]
+        if self.name != "nova":
+            edits += removed.sections(own, [one.section for one in gone])
+        for source in in_force.sources(answers, self.name):
+            theirs = {same(line[0]) for line in source.lines}
+            if source.lines != tuple(map(tuple, own)):
+                for one in gone:
+                    if same(one.section) in theirs:
+                        why = f"it is in {source.name}"
+                        yield Stays(one.host.name, f"[{one.section}]", why)
+        if edits:
+            yield _edit_out(self.service, before[0], edits, facts, now)
 
     def _lacking(
         self, site: Site, facts: Facts, bindings: Sequence[Binding], data: Json
@@ -332,6 +381,84 @@ def _edited(
             subject=service.key,
         )
     ]
+
+
+def _other_identity(
+    site: Site,
+    rest: Site,
+    facts: Facts,
+    bindings: tuple[Sequence[Binding], Sequence[Binding]],
+    now: in_force.Options,
+) -> list[Edit]:
+    """Nova's own user and secret, where they are those of what goes: the rest's, or none."""
+    data = facts.release["nova"]
+    was, then = (
+        wanted_options.wanted(
+            wanted_options.File(
+                of,
+                "nova",
+                data,
+                [
+                    wanted_options.Part(_words(site, facts, one), [data.get("options", {})])
+                    for one in some
+                ],
+                now,
+            )
+        )
+        for of, some in zip((site, rest), bindings, strict=True)
+    )
+    found: list[Edit] = []
+    for at, option in was.items():
+        new = then.get(at)
+        if option.equals(now.get((same(at[0]), at[1]))) and (
+            new is None or not new.equals(option.value)
+        ):
+            found.append((*at, new.value if new else None))
+    return found
+
+
+def _edit_out(
+    service: services.Service,
+    binding: Binding,
+    edits: Sequence[Edit],
+    facts: Facts,
+    now: in_force.Options,
+) -> Change:
+    data, answers = facts.release[service.key], facts.hosts[binding.host.name]
+    _refuse_unread(binding, answers)
+    after = in_force.before_and_after(answers, service.key)[1]
+    told = [(section, key or "", new) for section, key, new in edits if new is not None]
+    _refuse_shadows(binding, told, after, data)
+    lines: list[str] = []
+    for section, key, new in edits:
+        old = now.get((same(section), key or ""))
+        lines += [f"- [{section}]"] if key is None else []
+        lines += [f"- [{section}] {key} = {old}"] if key and old is not None else []
+        lines += [f"+ [{section}] {key} = {new}"] if new is not None else []
+    units = {binding.unit: None}
+    if data.get("backup", {}).get("loads_backends") and CINDER_BACKUP in services.on(binding.host):
+        units[binding.platform.unit(CINDER_BACKUP)] = None
+    named = dict.fromkeys(f"[{section}]" for section, key, _ in edits if key is None)
+    others = [f"{s}.{k} = {v}" for s, k, v in edits if v is not None]
+    sentence = "; ".join(filter(None, (f"without {', '.join(named)}" * bool(named), *others)))
+    return Change(
+        binding.host.name,
+        binding.file,
+        sentence or "without what goes",
+        "~",
+        "edit",
+        {
+            "path": binding.file,
+            "edits": [list(edit) for edit in edits],
+            "before": answers[f"{service.key}.conf"]["sha256"],
+            "validate": _validation(data, ()),
+        },
+        Leaving.COMPUTE if service.phase == Phase.COMPUTE else Leaving.CONTROL,
+        tuple(lines),
+        restarts=() if data.get("by_hand") else tuple(units),
+        kind="options",
+        subject=service.key,
+    )
 
 
 def _without_others(one: _Lacking, services_of: Sequence[_Lacking]) -> _Lacking:
@@ -656,5 +783,38 @@ def _type_of(
     ]
 
 
-volume_type = Resource("controller.cinder", _type_reads, _type_plan)
+def _type_leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
+    """The types of backends that go; one that names another backend now stays."""
+    types = facts.hosts.get(CLOUD, {}).get("volume_types", {})
+    kept = {backend.volume_type for backend in rest.cinder.all}
+    found: list[Change | Stays] = []
+    for one in site.cinder.all:
+        name = one.volume_type
+        if name is None or name in kept or name not in types:
+            continue
+        specs, thing = dict(types[name]), f"volume type {name}"
+        bound = specs.get(volume_hosts.BOUND)
+        if bound not in (volume_hosts.bound_name(site, facts, one), one.name):
+            found.append(Stays(CLOUD, thing, f"it names backend {bound or '(none)'} now"))
+            continue
+        args = {"name": name, "made": True, "was": specs}
+        lines = tuple(f"- {key} = {value}" for key, value in specs.items())
+        found.append(
+            Change(
+                CLOUD,
+                thing,
+                "take away",
+                "-",
+                "no_volume_type",
+                args,
+                Leaving.API,
+                lines,
+                kind="volume_type",
+                subject=name,
+            )
+        )
+    return found
+
+
+volume_type = Resource("controller.cinder", _type_reads, _type_plan, leaving=_type_leaving)
 """The volume type that is bound to the new backend, through Cinder's API."""

@@ -13,18 +13,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read
 from fabfile.model.deployment import Backend
-from fabfile.model.phases import Phase
+from fabfile.model.phases import Leaving, Phase
 from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import in_force, volume_storage
 from fabfile.resources.in_force import Options, same
-from fabfile.resources.resource import Resource
+from fabfile.resources.resource import Leaves, Resource, Stays
 from fabfile.resources.volume_storage import (
     BY_DEFAULT,
     DRIVERS,
@@ -215,6 +215,46 @@ def _row_taken_away(site: Site, host: str, service: str) -> Change:
         kind="service_row",
         subject=service,
         stays="a service writes its row itself when it starts",
+    )
+
+
+def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
+    """The services of backends that go: closed first, so that no volume comes; then their rows."""
+    kept = {backend.name for backend in rest.cinder.all}
+    rows = {row["host"]: row for row in facts.hosts.get(CLOUD, {}).get("volume_services", ())}
+    found: list[Change | Stays] = []
+    for backend in (one for one in site.cinder.all if one.name not in kept):
+        for service, host in services_of(site, facts, backend).items():
+            if service not in rows:
+                continue
+            if rows[service]["enabled"]:
+                found.append(_closed(service))
+            found.append(replace(_row_taken_away(site, host, service), wave=Leaving.ROWS))
+    return found
+
+
+def services_of(site: Site, facts: Facts, backend: Backend) -> dict[str, str]:
+    """{a backend's service, host@section: the host of the site that runs it}."""
+    found: dict[str, str] = {}
+    for host in _hosts(site, facts):
+        options = options_of(facts.hosts[host.name])
+        own = volume_storage.own_name(facts.hosts[host.name], options)
+        for name in (backend_host(backend, options) or own, own):
+            found.setdefault(f"{name}@{backend.name}", host.name)
+    return found
+
+
+def _closed(service: str) -> Change:
+    return Change(
+        CLOUD,
+        f"service {service}",
+        "disable: nothing is to come while it goes",
+        "~",
+        "close_backend",
+        {"service": service},
+        Leaving.API,
+        kind="service",
+        subject=service,
     )
 
 
@@ -443,4 +483,4 @@ def _names(names: Iterable[str]) -> str:
     return ", ".join(some[:5]) + (f" and {len(some) - 5} more" if len(some) > 5 else "")
 
 
-RESOURCE = Resource("controller.cinder", reads, plan, notes, follow_up_reads)
+RESOURCE = Resource("controller.cinder", reads, plan, notes, follow_up_reads, leaving=leaving)

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read
 from fabfile.model.deployment import Backend
-from fabfile.model.phases import Phase
+from fabfile.model.phases import Leaving, Phase
 from fabfile.model.site import Site
-from fabfile.resources.resource import Resource
+from fabfile.resources.resource import Leaves, Resource, Stays
 
 READ = Read("qos_specs", "qos_specs")
 
@@ -105,6 +105,37 @@ def _of(backend: Backend, name: str, there: Mapping[str, Json]) -> Change | None
     )
 
 
+def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
+    """The specs of types that go; those that another type has too stay."""
+    there, kept = facts.hosts.get(CLOUD, {}).get(READ.id, {}), asked(rest)
+    found: list[Change | Stays] = []
+    for one in (one for one in asked(site) if one not in kept):
+        name = str(one.volume_type)
+        if (told := there.get(name)) is None:
+            continue
+        if others := [other for other in told["types"] if other != name]:
+            why = f"type {', '.join(others)} has it too"
+            found.append(Stays(CLOUD, f"QoS {name}", why))
+            continue
+        args = {"name": name, "made": True, "was": dict(told["specs"]), "bound": False}
+        lines = tuple(f"- {key} = {value}" for key, value in told["specs"].items())
+        found.append(
+            Change(
+                CLOUD,
+                f"QoS {name}",
+                "take away",
+                "-",
+                "no_qos",
+                args,
+                Leaving.API,
+                lines,
+                kind="qos",
+                subject=name,
+            )
+        )
+    return found
+
+
 def undone(args: Mapping[str, Json], made: bool, there: Mapping[str, Json]) -> dict[str, Json]:
     """What is taken back of a change; {} where nothing of it is there any more.
 
@@ -121,4 +152,4 @@ def undone(args: Mapping[str, Json], made: bool, there: Mapping[str, Json]) -> d
     return {"name": args["name"], "made": made, "was": was, "bound": bound}
 
 
-RESOURCE = Resource("controller.cinder", reads, plan, notes)
+RESOURCE = Resource("controller.cinder", reads, plan, notes, leaving=leaving)

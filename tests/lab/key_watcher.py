@@ -14,8 +14,12 @@ import struct
 import sys
 import time
 
-KEY = re.compile(rb"A[Qg][A-Za-z0-9+/]{36}==|Ag[A-Za-z0-9+/]{57}=")
-"""A cephx key of type 1 (aes), and one of type 2 (aes256k), whose secret is twice as long."""
+KEY = re.compile(
+    rb"A[Qg][A-Za-z0-9+/]{36}==|Ag[A-Za-z0-9+/]{57}="
+    rb"|A[Qg][A-D][A-Za-z0-9+/]{11}[AEIMQUYcgkosw048]A[A-Za-z0-9+/]{16,}={0,2}"
+)
+"""A cephx key of type 1 (aes), and one of type 2 (aes256k), whose secret is twice as long; and one
+of any other length, by its head: type, seconds, nanoseconds, and a length below 256."""
 TEST = re.compile(rb"PYTEST_CURRENT_TEST=[^\0]*")
 """A test that runs beside this one has made-up keys in its name; no run of ours sets it."""
 UNIT_TESTS = re.compile(rb"\0tests[/.](unit|fuzz)")

@@ -118,8 +118,14 @@ NAMED = [
     f"{kind}.{client}" for kind in ("keyrings", "keyfiles") for client in ("images", "volumes")
 ]
 MADE = 1700000000
-HEAD = base64.b64encode(b"\1\0" + MADE.to_bytes(4, "little")).decode()
-"""What is read of a key: its type, and when it was made."""
+
+
+def kinds(made):
+    """What is read of a key: its type, and when it was made."""
+    head = base64.b64encode(b"\1\0" + made.to_bytes(4, "little")).decode()
+    return said(f'"entity":"client.volumes"\n"key":"{head}')
+
+
 DAEMONS_OF_CEPH = (
     "ceph-mon@ceph01.service loaded active\nceph-mgr@ceph01.service loaded active\n"
     "ceph-osd@0.service loaded active"
@@ -175,7 +181,7 @@ def hosts():
             "host": machine(0),
             "disk": DISK,
             "ceph.ratios": said(RATIOS),
-            "ceph.kinds": said(f'"entity":"client.volumes"\n"key":"{HEAD}'),
+            "ceph.kinds": kinds(MADE),
             "ceph.df": answer({"pools": []}),
             "ceph.daemons": said(DAEMONS_OF_CEPH),
             "ceph.orchestrator": said(code=2),

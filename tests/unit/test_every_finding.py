@@ -45,6 +45,7 @@ from . import (
     test_clone_format,
     test_daemons,
     test_evidence,
+    test_hygiene,
     test_instance_disks,
     test_monitors,
     test_supplied,
@@ -288,6 +289,10 @@ INPUTS = [
     *((change, {}) for change in rows_of(broken.test_what_no_resource_knows)),
     *((change, {}) for change in rows_of(broken.test_what_the_resources_find)),
     *((change, {}) for change in rows_of(broken.test_secrets)),
+    *(
+        (test_hygiene.both(change), {"site": site(**more)} if more else {})
+        for change, more in test_hygiene.INPUTS
+    ),
     *(health(code) for code in ceph._codes(site().cluster.platform)),
     health("OSD_DOWN", test_daemons.OSD),
     health("OSD_DOWN", test_daemons.OSD, units=test_daemons.CEPHADM, by="cephadm"),

@@ -27,9 +27,17 @@ def test_what_the_forms_are():
     assert (AES[:2], len(AES)) == ("AQ", 40) and (AES256K[:2], len(AES256K)) == ("Ag", 60)
 
 
-@pytest.mark.parametrize(
-    "one", [AES, AES256K, key(1, 16, b"\0"), key(2, 32, b"\0")], ids=["aes", "aes256k", "0", "0k"]
-)
+FORMS = {
+    "aes": AES,
+    "aes256k": AES256K,
+    "0": key(1, 16, b"\0"),
+    "0k": key(2, 32, b"\0"),
+    # Whatever length a secret has: with no '=' at its end, with one, with two.
+    **{f"{kind}-{size}": key(kind, size) for kind in (1, 2) for size in (16, 24, 32, 48, 64, 128)},
+}
+
+
+@pytest.mark.parametrize("one", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("words", ["{}", "x {} y", "key = {}", '"key":"{}"', "a\n{}\nb", "-k={}"])
 def test_a_key_of_either_kind_is_seen_and_masked(one, words):
     text = words.format(one)
@@ -37,6 +45,18 @@ def test_a_key_of_either_kind_is_seen_and_masked(one, words):
     assert one not in processes.said(text) and one[3:20] not in processes.said(text)
     for masks in (keyrings.MASK, ceph_conf.CREDENTIALS[-1:]):
         assert one in {found for mask in masks for found in re.findall(mask, text)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MIIDXTCCAkWgAwIBAgIJAKL0UG+mRKSzMA0GCSqGSIb3DQEBCwUAMEUxCzAJBgNV",
+        "AQEBBQADggEPADCCAQoCggEBAKj34GkxFhD90vcNLYLInFEX6Ppy1tPf9Cnzj4p4",
+        "client.AQuila", "AQ==", f"{AES[:16]} is the head of one", "Ag" + "x" * 20,
+    ],
+)  # fmt: skip
+def test_what_is_no_key_is_none_for_the_watcher(text):
+    assert not key_watcher.KEY.search(text.encode())
 
 
 @pytest.mark.parametrize("one", [AES, AES256K], ids=["aes", "aes256k"])

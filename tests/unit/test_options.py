@@ -144,3 +144,33 @@ def test_says_which_line_is_broken(text, where):
 def test_stray_changes_names_what_else_changed():
     before, after = "[x]\na = 1\nb = 2\n", "[x]\na = 9\nb = 3\n"
     assert options.stray_changes(before, after, [("x", "a", "9")]) == [("x", "b")]
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("[DEFAULT]\na = 1\n\n[x]\nb = 2\n", "[DEFAULT]\na = 1\n"),
+        ("[DEFAULT]\na = 1\n[x]\nb = 2\n", "[DEFAULT]\na = 1\n"),
+        ("[DEFAULT]\n\n[X]\nb = 2\n\n[y]\nc = 3\n", "[DEFAULT]\n\n[y]\nc = 3\n"),
+        ("[x]\nb = 2\n", ""),
+        ("[x]\nb = 2\n  more\n[y]\n[x]\nb = 3\n", "[y]\n"),
+        ("[DEFAULT]\r\n\r\n[x]\r\nb = 2\r\n", "[DEFAULT]\r\n"),
+        # What a person wrote there keeps its heading.
+        ("[x]\n# mine\nb = 2\n", "[x]\n# mine\n"),
+        ("[x]\nb = 2\nc = 3\n", "[x]\nc = 3\n"),
+        ("[y]\nb = 2\n", "[y]\nb = 2\n"),
+    ],
+)
+def test_a_section_is_taken_out_whole(text, expected):
+    assert options.edit(text, [["x", "b", None], ["x", None, None]]) == expected
+    assert options.stray_changes(text, expected, [["x", "b", None], ["x", None, None]]) == []
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(names, plain), min_size=1, max_size=4, unique_by=lambda one: one[0]))
+def test_what_came_goes_byte_for_byte(given_):
+    before = "[DEFAULT]\na = 1\n# x\n\n[rbd]\nb = 2\n"
+    edits = [["new", key, value.strip()] for key, value in given_]
+    after = options.edit(before, edits)
+    out = [["new", key, None] for key, _ in given_]
+    assert options.edit(after, [*out, ["new", None, None]]) == before

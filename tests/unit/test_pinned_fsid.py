@@ -39,6 +39,7 @@ BACKUP = {"format": 1, "site": "prod", "fsid": FSID, "time": 1, "hosts": {"ctl":
 GIVEN = {
     "undo": {"run": RUN},
     "services.restart": {"all_": True},
+    "remove": {"store": "rbd"},
     "backup.restore": {"cloud": "prod"},
     "recover": {"cloud": "prod"},
 }

@@ -17,7 +17,7 @@ from fabfile.flow.session import Options
 from fabfile.model import releases
 from fabfile.report import text
 
-from .clouds import found, hosts, looked
+from .clouds import found, hosts, kinds, looked
 from .states import FSID, HOSTS, OTHER, THIRD, conf, secret, site
 
 N1 = Host("n1", ("compute",))
@@ -198,6 +198,7 @@ def inspected(tmp_path, monkeypatch, capsys):
         now = time.time()
         for seen in cloud.values():
             seen["host"].update(time=now, monotonic=now - 1e6)
+        cloud["ceph01"]["ceph.kinds"] = kinds(int(now))
         monkeypatch.setattr(session, "_fleet", lambda *_: FakeFleet(cloud, gone))
         code = task({}, Options(str(file), json=True))
         return code, json.loads(capsys.readouterr().out)

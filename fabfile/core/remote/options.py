@@ -180,6 +180,20 @@ def _unset(lines, options, section, key):
             del lines[option.first : option.last]
 
 
+def _drop(lines, sections, section):
+    """Takes a section's heading away where nothing but blank lines is left below it.
+
+    At the end of the file the blank line above goes too: it is there for the heading alone.
+    """
+    for name, first, end in reversed(sections):
+        if same_section(name) != same_section(section) or any(map(_bare, lines[first + 1 : end])):
+            continue
+        last = end == len(lines)
+        del lines[first:end]
+        if last and first and not _bare(lines[first - 1]):
+            del lines[first - 1]
+
+
 def _in_force(options, section, key):
     """An option's value as a service reads it, or None."""
     found = None
@@ -192,6 +206,7 @@ def _in_force(options, section, key):
 def edit(text, edits):
     """The text with each (section, key, value) set, or taken out for value None.
 
+    For key None, the section's heading is taken out where nothing else is left of it.
     Comments, order, line endings and all other options stay as they are; setting
     what is already in force changes nothing.  Raises ParseError for a file that
     oslo.config would refuse, ValueError for a name or value it could not hold.
@@ -199,9 +214,11 @@ def edit(text, edits):
     lines = _lines(text)
     found = _scan(lines)
     for section, key, value in edits:
-        if _in_force(found[1], section, key) == value:
+        if key is None:
+            _drop(lines, found[0], section)
+        elif _in_force(found[1], section, key) == value:
             continue
-        if value is None:
+        elif value is None:
             _unset(lines, found[1], section, key)
         else:
             _set(lines, found, section, key, value)

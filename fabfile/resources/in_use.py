@@ -1,0 +1,329 @@
+"""What still uses a backend, a store, a client or a pool that is to go, and the way on: pure.
+
+By what Cinder's and Glance's API say, by the pools' images, by running guests and by the files of
+options.  What could not be seen is in use.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from fabfile.core.contract import CLOUD, INV, BadInput, Facts, Read, Refused, typed
+from fabfile.model import advice
+from fabfile.model.deployment import Backend, Store
+from fabfile.model.services import CINDER_VOLUME
+from fabfile.model.site import Site
+from fabfile.resources import (
+    by_cluster,
+    caps,
+    cluster,
+    in_force,
+    leaving,
+    pool_contents,
+    pools,
+    volume_hosts,
+    volume_storage,
+)
+from fabfile.resources.leaving import named
+
+IMAGES = Read("glance.images", "images")
+"""Every image of Glance's, with the stores that it says they are in."""
+POOL_DELETE = "ceph.pool.delete"
+_MOST_OBJECTS = 32
+"""Objects by which RBD keeps an empty pool: its directories, and what it says of itself."""
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_VOLUME = re.compile(rf"volume-{_UUID}(?:\.deleted)?")
+_IMAGE = re.compile(_UUID)
+
+
+@dataclass(frozen=True)
+class InUse:
+    """One reason why something cannot go: what it is, what was found, and the way on."""
+
+    what: str
+    found: str
+    way: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.found}; {self.way}"
+
+
+def refuse(site: Site, rest: Site, facts: Facts, said: str) -> None:
+    """Raises Refused with all that uses what is to go.  said: that, as the operator named it."""
+    found = list(dict.fromkeys(map(str, _all(site, rest, facts))))
+    if found:
+        raise Refused(
+            "\n  ".join([f"{said} is in use; nothing was written anywhere:", *found]),
+            subject=said,
+            found="; ".join(found),
+        )
+
+
+def _all(site: Site, rest: Site, facts: Facts) -> Iterator[InUse]:
+    backends = {one.name for one in rest.cinder.all}
+    for backend in (one for one in site.cinder.all if one.name not in backends):
+        yield from _backend(site, rest, facts, backend)
+    stores = {one.name for one in rest.glance.all}
+    for store in (one for one in site.glance.all if one.name not in stores):
+        yield from _store(site, rest, facts, store)
+    for part in site.parts:
+        left = rest.counterpart(part.label)
+        yield from _clients(part, left, facts)
+        for pool in (one for one in part.pools if one not in left.pools):
+            yield from _pool(part, left, facts, pool)
+
+
+# A backend
+
+
+def _backend(site: Site, rest: Site, facts: Facts, one: Backend) -> Iterator[InUse]:
+    what = f"backend {one.name}"
+    if not volume_storage.has_sections(facts):
+        yield InUse(what, "before Havana there is one backend", "it goes with cinder-volume alone")
+        return
+    volumes = facts.hosts.get(CLOUD, {}).get("volumes")
+    if volumes is None:
+        unseen = "whether volumes are on it cannot be seen"
+        yield InUse(what, unseen, "name the cloud in the site file")
+        return
+    there = [v for v in volumes if _section(v["host"]) == in_force.same(one.name)]
+    for place in dict.fromkeys(v["host"] for v in there):
+        ids = [v["id"] for v in there if v["host"] == place]
+        yield InUse(
+            what,
+            f"{len(ids)} volumes on {place} (with their snapshots): {named(ids)}",
+            _moved_away(rest, ids[0]),
+        )
+    mine = {id(v) for v in there}
+    others = [v["id"] for v in volumes if v["type"] == one.volume_type and id(v) not in mine]
+    if one.volume_type and others:
+        found = f"{len(others)} volumes elsewhere are of it: {named(others)}"
+        yield InUse(f"volume type {one.volume_type}", found, _moved_away(rest, others[0]))
+    yield from _unknown_volumes(site, rest, facts, one, {v["id"] for v in there})
+    yield from _foreign(site, facts, one)
+    yield from _configured(site, facts, one)
+
+
+def _section(place: str) -> str:
+    """The section of host@section#pool."""
+    return in_force.same(place.partition("#")[0].rpartition("@")[2])
+
+
+def _moved_away(rest: Site, volume: str) -> str:
+    """How a volume goes to a backend that stays, or goes for good."""
+    kinds = [one.volume_type for one in rest.cinder.all if one.volume_type]
+    delete = "or delete it with its snapshots (openstack volume delete)"
+    if not kinds:
+        return f"move each to a backend that stays (openstack volume migrate), {delete}"
+    retype = ("volume", "set", "--type", kinds[0], "--retype-policy", "on-demand", volume)
+    return f"move each, for one: {advice.shown(typed('openstack', *retype))}; {delete}"
+
+
+def _unknown_volumes(
+    site: Site, rest: Site, facts: Facts, one: Backend, known: set[str]
+) -> Iterator[InUse]:
+    """Images in its pool that are called as volumes are, and that no row is seen to have."""
+    part = site.part(one.cluster)
+    left = rest.counterpart(part.label)
+    if part.is_supplied or one.pool in used_pools(left):
+        return
+    names = pool_contents.names(part, facts, one.pool)
+    what = f"pool {one.pool} of backend {one.name}"
+    if names is None:
+        yield InUse(what, "its images could not be seen", "see what rbd ls says there")
+        return
+    stray = [n for n in names if _VOLUME.fullmatch(n) and n[7:43] not in known]
+    if stray:
+        found = f"{len(stray)} images of volumes that Cinder does not tell of: {named(stray)}"
+        yield InUse(what, found, f"see what they are: {advice.shown(typed('inv', 'reconcile'))}")
+
+
+def used_pools(part: Site) -> set[str]:
+    """The pools that a part's services use, data pools too."""
+    used = {use.pool for use in part.uses()}
+    return used | {one.data_pool for one in part.cinder.all if one.data_pool}
+
+
+def _foreign(site: Site, facts: Facts, one: Backend) -> Iterator[InUse]:
+    """A service of that section on a host that the site file does not name."""
+    ours = volume_hosts.services_of(site, facts, one)
+    for row in facts.hosts.get(CLOUD, {}).get("volume_services", ()):
+        if row["up"] and row["host"] not in ours and _section(row["host"]) == one.name.lower():
+            yield InUse(
+                f"backend {one.name}",
+                f"service {row['host']} is up, on a host that the site file does not name",
+                "name that host in the site file, or stop its cinder-volume first",
+            )
+
+
+def _configured(site: Site, facts: Facts, one: Backend) -> Iterator[InUse]:
+    """What files of options have under its name, and lead elsewhere or to its type."""
+    for host in site.with_role("cinder"):
+        seen = facts.hosts.get(host.name, {})
+        if not seen.get("cinder.conf"):
+            continue
+        options = volume_storage.options_of(seen)
+        where = f"{host.name}: {site.platform_of(host).file(CINDER_VOLUME)}"
+        default = options.get(("DEFAULT", "default_volume_type"))
+        if one.volume_type and default == one.volume_type:
+            yield InUse(
+                f"volume type {one.volume_type}",
+                f"{where}: default_volume_type = {default}, and Cinder keeps its default type",
+                "say another cinder.default_volume_type (or none, and take the line out), then "
+                f"{INV} controller.cinder, and restart cinder-api",
+            )
+        if any(section == in_force.same(one.name) for section, _ in options):
+            off = volume_storage.elsewhere(site, one, options, one.name)
+            for key, (found, expected) in off.items():
+                yield InUse(
+                    f"backend {one.name}",
+                    f"{where}: [{one.name}] {key} = {found or '(none)'}, not {expected or 'none'}",
+                    "the section is not the site file's backend: take it out by hand",
+                )
+
+
+# A store
+
+
+def _store(site: Site, rest: Site, facts: Facts, one: Store) -> Iterator[InUse]:
+    what = f"store {one.name}"
+    if "{store}" not in facts.release.get("glance", {}).get("options", {}):
+        yield InUse(what, "before Train Glance has one RBD store", "it goes with Glance alone")
+        return
+    told = facts.hosts.get(CLOUD, {}).get(IMAGES.id)
+    by_api = [i["id"] for i in told or () if one.name in i["stores"]]
+    if by_api:
+        yield InUse(what, f"{len(by_api)} images: {named(by_api)}", _copied(rest, one, by_api[0]))
+        return
+    part = site.part(one.cluster)
+    left = rest.counterpart(part.label)
+    alone = one.pool not in used_pools(left)
+    names = pool_contents.names(part, facts, one.pool) if not part.is_supplied else None
+    if alone and names is not None:
+        held = [name for name in names if _IMAGE.fullmatch(name)]
+        if held:
+            found = f"{len(held)} images in pool {one.pool}: {named(held)}"
+            yield InUse(what, found, _copied(rest, one, held[0]))
+    elif told is None:
+        unseen = f"whether images are in it cannot be seen (pool {one.pool} has others' too)"
+        yield InUse(what, unseen, "name the cloud in the site file")
+
+
+def _copied(rest: Site, one: Store, image: str) -> str:
+    """How an image goes into a store that stays, and out of this one."""
+    delete = "or delete it (openstack image delete)"
+    if not rest.glance.all:
+        return f"copy each into another store, {delete}"
+    to = rest.glance.default.name
+    copy = ("image-import", "--import-method", "copy-image", "--stores", to, image)
+    return (
+        f"copy each, for one: {advice.shown(typed('glance', *copy))}, and then take it out of "
+        f"{one.name} (glance stores-delete); {delete}"
+    )
+
+
+# A client
+
+
+def _clients(part: Site, rest: Site, facts: Facts) -> Iterator[InUse]:
+    """Clients that are asked for by name, and by which something logs in."""
+    for name in (one for one in part.clients if one not in rest.clients):
+        what = f"client.{name}"
+        users = [use for use in rest.uses() if use.client == name]
+        if users:
+            by = sorted({f"{use.service.name} ({use.pool})" for use in users})
+            way = "name another client there and integrate, or remove that backend or store"
+            yield InUse(what, f"the site file has it for {', '.join(by)}", way)
+            continue
+        mine = by_cluster.facts_of(part, facts)
+        if leaving.ATTACHMENTS.id not in facts.hosts.get(CLOUD, {}):
+            unseen = "whether attachments were made with it cannot be seen"
+            yield InUse(what, unseen, "name the cloud in the site file")
+        elif used := leaving.uses(part, mine, name):
+            way = "stop those instances, or attach their volumes anew, first"
+            yield InUse(what, f"{len(used)} log in by it: {named(used)}", way)
+        yield from _named_in_files(part, mine, name)
+
+
+def _named_in_files(part: Site, facts: Facts, client: str) -> Iterator[InUse]:
+    """Options by which a service logs in as that client, in sections that are not the site's."""
+    ours = {in_force.same(use.section) for use in part.whole.uses() if use.client == client}
+    for host, seen in facts.hosts.items():
+        for service in ("cinder", "glance", "nova", "cinder.backup"):
+            if not seen.get(f"{service}.conf"):
+                continue
+            options = in_force.options(seen, service)
+            for (section, key), value in options.items():
+                if value == client and key.endswith("_user") and section not in ours:
+                    yield InUse(
+                        f"client.{client}",
+                        f"{host}: [{section}] {key} = {value}",
+                        "name another there first",
+                    )
+
+
+# A pool
+
+
+def _pool(part: Site, rest: Site, facts: Facts, pool: str) -> Iterator[InUse]:
+    """Why a pool whose name was typed is not deleted."""
+    what, here = f"pool {pool}", by_cluster.facts_of(part, facts)
+    if part.is_supplied:
+        yield InUse(what, "its cluster is another team's", "ask that team")
+        return
+    seen = cluster.seen(part, here)
+    if pool not in seen.pools:
+        return
+    if pool in used_pools(rest):
+        yield InUse(what, "the site file has it for what stays", "take --and-pool out")
+    if held := pool_contents.empty(part, facts, pool):
+        empty = "see what it is (rbd ls, rbd trash ls --all, rbd namespace ls), or leave the pool"
+        yield InUse(what, f"it is not empty: {held}", empty)
+    erasure = pools.is_erasure_coded(seen.pools[pool])
+    objects = cluster.stored(part, here, pool).get("max_objects")
+    if objects is None or objects > (0 if erasure else _MOST_OBJECTS):
+        count = "whether it holds objects was not seen" if objects is None else f"{objects} objects"
+        yield InUse(what, f"it is not empty: {count}", "see what it is (rados ls), or leave it")
+    other = sorted(set(seen.pools[pool].get("application_metadata", {})) - {"rbd"})
+    if other:
+        yield InUse(what, f"it is for {', '.join(other)}", "leave it, or ask who uses it")
+    going = {f"client.{name}" for name in leaving.clients(part, rest)}
+    ours = going | {f"client.{name}" for name in part.clients}
+    users = sorted(
+        entity
+        for entity, user in seen.users.items()
+        if entity not in ours and pool in caps.on_pools(user.get("caps", {}).get("osd", ""))
+    )
+    if users:
+        yield InUse(what, f"{named(users)} may use it", "leave it, or ask who that is")
+    yield from _may_be_deleted(part, here, what)
+
+
+def _may_be_deleted(part: Site, facts: Facts, what: str) -> Iterator[InUse]:
+    """The monitors refuse to delete a pool unless they are told otherwise."""
+    told = facts.hosts.get(part.admin.name, {}).get(POOL_DELETE)
+    if told and told["code"] == 0 and told["out"].strip().strip('"').lower() == "false":
+        allow = part.cluster.platform.by_hand(
+            "ceph", "config", "set", "mon", "mon_allow_pool_delete", "true"
+        )
+        yield InUse(
+            what,
+            "the monitors delete no pool (mon_allow_pool_delete is false)",
+            f"{advice.shown(allow)}, and false again afterwards",
+        )
+
+
+def refuse_unnamed(site: Site, rest: Site, typed_pools: Sequence[str]) -> None:
+    """Raises BadInput for a pool that is none of what goes."""
+    parts = [(part, rest.counterpart(part.label)) for part in site.parts]
+    going = (used_pools(part) - used_pools(left) for part, left in parts)
+    known = sorted(set().union(*going))
+    for pool in typed_pools:
+        if pool not in known:
+            raise BadInput(
+                subject="--and-pool",
+                expected=f"a pool that nothing else uses: {', '.join(known) or 'none'}",
+                found=repr(pool),
+            )
