@@ -4,8 +4,10 @@ Takes a quarter of an hour: `make several`.
 """
 
 import os
+import time
 
 import pytest
+from openstack import exceptions
 
 from fabfile.cloud import connection
 
@@ -57,7 +59,8 @@ def test_a_backend_is_refused_while_in_use_and_gone_when_free(lab, api, site):
     before, kinds, rows = sums(), types(api), services(api)
     words = site(*BACKENDS)
     inv("integrate", "--yes", *words, timeout=1800)
-    assert f"{CONTROLLER}@fast" in services(api) and secrets(COMPUTES[0]) == "2"
+    wait_for(lambda: f"{CONTROLLER}@fast" in services(api), "the backend's first report")
+    assert secrets(COMPUTES[0]) == "2"
     came = sums()
 
     volume = api.block_storage.create_volume(name="there", size=1, volume_type="quick")
@@ -95,12 +98,12 @@ def test_a_backend_is_refused_while_in_use_and_gone_when_free(lab, api, site):
     # The pool goes by its name alone, and only empty.
     inv("remove", "--backend", "fast", "--and-pool", "fats", "--yes", *words, expect=3)
     ask = ("remove", "--backend", "fast", "--and-pool", "fast", "--yes")
-    on("ceph01", script="rbd create --size 1 fast/somebodys")
-    full = inv(*ask, *words, expect=3, also_errors=True)
-    assert "pool fast: it is not empty: 1 images" in full
-    on("ceph01", script="rbd trash mv fast/somebodys")
-    full = inv(*ask, *words, expect=3, also_errors=True)
-    assert "1 images in the trash" in full
+    for script, said in (
+        ("rbd create --size 1 fast/somebodys", "pool fast: it is not empty: 1 images"),
+        ("rbd trash mv fast/somebodys", "1 images in the trash"),
+    ):
+        on("ceph01", script=script)
+        assert said in inv(*ask, *words, expect=3, also_errors=True)
     on("ceph01", script="rbd trash purge fast")
     allowed = on("ceph01", script="ceph config get mon mon_allow_pool_delete").strip()
     on("ceph01", script="ceph config set mon mon_allow_pool_delete true")
@@ -110,6 +113,21 @@ def test_a_backend_is_refused_while_in_use_and_gone_when_free(lab, api, site):
         on("ceph01", script=f"ceph config set mon mon_allow_pool_delete {allowed}")
     assert "fast" not in pools() and sums() == before
     inv("integrate", "--check")
+
+
+def wait_for(there, what):
+    """A service says that it is there some seconds after its start."""
+    until = time.monotonic() + 120
+    while not there():
+        assert time.monotonic() < until, what
+        time.sleep(2)
+
+
+def glance_answers(api):
+    try:
+        return bool(api.image)
+    except exceptions.SDKException:  # it was just restarted
+        return False
 
 
 def stored(api, store):
@@ -128,6 +146,7 @@ def test_a_store_is_refused_while_it_has_an_image_and_gone_when_free(lab, api, s
     words = site(*STORES)
     inv("integrate", "--yes", *words, timeout=1800)
     came = sums()
+    wait_for(lambda: glance_answers(api), "Glance after its restart")
     image = stored(api, "more")
     try:
         refused = inv("remove", "--store", "more", "--check", *words, expect=3, also_errors=True)
