@@ -234,7 +234,7 @@ def _need(instance: Instance, volumes: tuple[str, ...], dead: bool) -> Need:
         )
         return Need(instance, "restart", volumes, f"{some}: {then}")
     then = "it attaches its volumes anew when it is unshelved"
-    if "shelved" not in instance.state:
+    if instance.state != "shelved_offloaded":  # one that is shelved alone is started as it is
         then = "bring it to rest (stopped) first"
     return Need(instance, "nothing", volumes, f"{some}; it is {instance.state}: {then}")
 

@@ -9,7 +9,7 @@ attachment, no service, no session at a monitor.  Source: docs/rotation.md; nova
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from fabfile.audit import database_rows, frozen_monitors
 from fabfile.audit.database_rows import Schemas
 from fabfile.audit.frozen_monitors import Instance, Need, server
 from fabfile.core import strict_json
-from fabfile.core.contract import CLOUD, INV, BadInput, Change, Facts, Host, Read, typed
+from fabfile.core.contract import CLOUD, INV, BadInput, Change, Facts, Host, Json, Read, typed
 from fabfile.model import advice, services
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
@@ -26,6 +26,8 @@ from fabfile.resources import (
     cluster,
     domains,
     in_force,
+    keyrings,
+    librados,
     rotation,
     secret_uuid,
 )
@@ -35,6 +37,16 @@ ROWS = "clients.rows"
 MOVES = ("migrate", "reboot")
 _MIGRATE, _STOP, _REFRESH, _START = 1, 1, 2, 3
 """The waves in which instances are moved."""
+_OFFLOADED = "shelved_offloaded"
+_SHELVED = (
+    "it is shelved on its compute, and is started there with the attachment that it has: unshelve "
+    "it, or offload it (nova shelve-offload)"
+)
+"""Source: unshelve_instance of nova/conductor/manager.py (Zed)."""
+_MOVED = (
+    f"its monitors are none of the site's clusters: {INV} ceph.mons where they were moved; if it "
+    "is of another cluster, name that one under [clusters]"
+)
 
 
 class Attachment(NamedTuple):
@@ -114,38 +126,50 @@ def _client_of(told: str) -> tuple[str, frozenset[str]]:
 # Who still has it
 
 
-def needs(site: Site, facts: Facts, found: Kept, old: str) -> list[Need]:
+def needs(
+    site: Site, facts: Facts, found: Kept, old: str, elsewhere: Collection[str] = ()
+) -> list[Need]:
     """What each instance needs that has a disk by a client of a part's cluster.
 
     what: 'migrate' (it runs, with volumes by the client), 'refresh' (it is stopped), 'hard reboot'
-    (its running domain alone has it), 'rest' (stop or start it first), 'nothing' (shelved).
+    (its running domain alone has it), 'rest' (a person first), 'nothing' (shelved).
+    elsewhere: as rotation.is_of has it.
     """
     now = cluster.seen(site, facts).addresses
     volumes: dict[str, set[str]] = {}
+    sure: set[str] = set()
     for one in found.attachments:
-        if one.client == old and rotation.is_of(now, one.monitors):
+        if one.client == old and rotation.is_of(now, one.monitors, elsewhere):
             volumes.setdefault(one.instance, set()).add(one.volume)
-    running = {domain: host for host, domain in rotation.open_disks(site, facts, old)}
+            sure |= {one.instance} if rotation.is_of(now, one.monitors) else set()
+    disks = rotation.open_disks(site, facts, old, elsewhere)
+    running = {domain: host for host, domain in disks}
+    sure |= {domain for _, domain in rotation.open_disks(site, facts, old)}
     return [
         _need(
             found.instances.get(name, Instance(name, "", running.get(name, ""), False)),
             tuple(sorted(volumes.get(name, ()))),
+            name in sure,
+            name in running,
         )
         for name in sorted({*volumes, *running})
     ]
 
 
-def _need(instance: Instance, volumes: tuple[str, ...]) -> Need:
+def _need(instance: Instance, volumes: tuple[str, ...], is_sure: bool, runs: bool) -> Need:
+    if instance.state == _OFFLOADED and not runs:
+        return Need(instance, "nothing", volumes, "it attaches them anew when it is unshelved")
+    if not is_sure:
+        return Need(instance, "rest", volumes, _MOVED)
     if not volumes:
         return Need(instance, "hard reboot", (), "its domain has a disk by it")
     if not instance.state:
         return Need(instance, "rest", volumes, "no instance of Nova's has it: detach the volume")
-    if "shelved" in instance.state:
-        return Need(instance, "nothing", volumes, "it attaches them anew when it is unshelved")
     if instance.state in ("active", "stopped"):
         what = "migrate" if instance.state == "active" else "refresh"
         return Need(instance, what, volumes, "its attachments name it")
-    return Need(instance, "rest", volumes, f"it is {instance.state}: bring it to rest (stopped)")
+    why = f"it is {instance.state}: bring it to rest (stopped)"
+    return Need(instance, "rest", volumes, _SHELVED if instance.state == "shelved" else why)
 
 
 def sentence(need: Need, old: str) -> str:
@@ -227,42 +251,50 @@ class OldClients:
 
     def plan(self, site: Site, facts: Facts) -> list[Change]:
         """Raises BadInput for what cannot be moved, with what can be."""
-        found = self._kept(site, facts)
+        found, unseen = self._kept(site, facts), _unseen(site, facts)
         changes = []
         for part in site.parts:
-            mine = by_cluster.facts_of(part, facts)
+            mine, others = by_cluster.facts_of(part, facts), _elsewhere(site, facts, part)
             with by_cluster.saying_which(part):
                 for old in part.replaced.values():
                     if self.move:
-                        changes += self._moves(site, facts, needs(part, mine, found, old))
-                    elif not self.in_use(part, mine, found, old):
+                        wanted = needs(part, mine, found, old, others)
+                        changes += self._moves(site, facts, wanted)
+                    elif not unseen and not self.in_use(part, mine, found, old, others):
                         changes += retirement(part, mine, old)
         return changes
 
     def notes(self, site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
         """Who still has an old client, and what moves it; what an operator does in the end."""
-        found, said = self._kept(site, facts), []
+        found, said = self._kept(site, facts), _unseen(site, facts)
+        unseen = bool(said)
         done = {change.subject for change in changes if change.kind in ("instance", "attachment")}
         for part in site.parts:
-            mine = by_cluster.facts_of(part, facts)
+            mine, others = by_cluster.facts_of(part, facts), _elsewhere(site, facts, part)
             for new, old in part.replaced.items():
-                left = self.in_use(part, mine, found, old, done)
-                said += left
-                if not left and not retirement(part, mine, old) and not self.move:
+                left = self.in_use(part, mine, found, old, others, done)
+                said += [*left, *_with_others(part, mine, old)]
+                if not unseen and not left and not retirement(part, mine, old) and not self.move:
                     table = part.said_of_client(new)
                     said.append(f"client.{old} is gone: take {table}.replaces out of the site file")
         return said
 
-    def in_use(
-        self, site: Site, facts: Facts, found: Kept, old: str, done: Iterable[str] = ()
+    def in_use(  # noqa: PLR0913, PLR0917 (what was seen, and where)
+        self,
+        site: Site,
+        facts: Facts,
+        found: Kept,
+        old: str,
+        elsewhere: Collection[str] = (),
+        done: Iterable[str] = (),
     ) -> list[str]:
         """What speaks against retiring a client of a part's cluster, in words.
 
-        done: instances that are moved by what is planned.
+        elsewhere: as rotation.is_of has it.  done: instances that are moved by what is planned.
         """
         said = [
             sentence(need, old)
-            for need in needs(site, facts, found, old)
+            for need in needs(site, facts, found, old, elsewhere)
             if need.what != "nothing" and need.instance.id not in done
         ]
         said += [f"{place} names client.{old}" for place in rotation.named_by(site, facts, old)]
@@ -340,13 +372,31 @@ def _migrated(instance: str) -> Change:
 # The end
 
 
+def _unseen(site: Site, facts: Facts) -> list[str]:
+    """Hosts that did not answer, in words: a guest, or an option, of theirs may have the client."""
+    roles = {"database", *(service.role for service in services.SERVICES)}
+    return [
+        f"{host.name} was not looked at: while it is not, nobody is retired"
+        for host in site.all_hosts()
+        if roles & set(host.roles) and host.name not in facts.hosts
+    ]
+
+
+def _elsewhere(site: Site, facts: Facts, part: Site) -> set[str]:
+    """The monitors of the site's other clusters."""
+    others = [one for one in site.parts if one.label != part.label]
+    return {
+        address for one in others for address in cluster.live(one, by_cluster.facts_of(one, facts))
+    }
+
+
 def _reads_of_cluster(site: Site, host: Host) -> list[Read]:
     """The cluster, its sessions, and a host's keyrings of old clients."""
     found = cluster.reads(site, host)
     if host == site.admin and site.replaced:
         found.append(rotation.sessions(site))
     for old, path in _keyrings(site, host):
-        found.append(Read(f"keyring.{old}", "file", {"path": path}))
+        found.append(keyrings.read_of(old, path))
     return found
 
 
@@ -367,12 +417,26 @@ def retirement(site: Site, facts: Facts, old: str) -> list[Change]:
     for host in site.all_hosts():
         for name, path in _keyrings(site, host):
             seen = facts.hosts.get(host.name, {}).get(f"keyring.{name}")
-            if name == old and seen:
+            if name == old and seen and not _others_in(seen, old):
                 changes.append(_without_keyring(host, path, old, seen["sha256"]))
         changes += _without_secrets(site, facts, host, old, (user or {}).get("key", ""))
     if user and not site.is_supplied:
         changes.append(_without_user(site, old))
     return changes
+
+
+def _others_in(seen: Mapping[str, Json], old: str) -> list[str]:
+    """Whose keys a keyring holds beside a client's."""
+    return sorted(set(librados.clients_in(seen.get("text", ""))) - {f"client.{old}"})
+
+
+def _with_others(site: Site, facts: Facts, old: str) -> Iterator[str]:
+    """Keyrings of the old client that stay, as others have their keys there."""
+    for host in site.all_hosts():
+        for name, path in _keyrings(site, host):
+            seen = facts.hosts.get(host.name, {}).get(f"keyring.{name}")
+            if name == old and seen and (others := _others_in(seen, old)):
+                yield f"{host.name}: {path} stays: it has {', '.join(others)} too"
 
 
 def _without_keyring(host: Host, path: str, old: str, digest: str) -> Change:

@@ -23,7 +23,7 @@ def findings(site: Site, looked: Looked) -> list[Finding]:
 def _of(
     site: Site, facts: Facts, users: dict[str, dict[str, object]], new: str, old: str
 ) -> Iterator[Finding]:
-    guests = rotation.open_disks(site, facts, old)
+    guests = rotation.open_disks(site, facts, old, None if site.siblings else ())
     hosts = tuple(dict.fromkeys(host for host, _ in guests))
     named = rotation.named_by(site, facts, old)
     said = [

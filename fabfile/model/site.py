@@ -22,6 +22,7 @@ from pydantic import (
 
 from fabfile.core.contract import CLOUD, BadInput, Host, Json
 from fabfile.model import deployers, deployment, platforms, services
+from fabfile.model.advice import CEPHS_OWN
 from fabfile.model.deployers import Deployer
 from fabfile.model.deployment import OWN, Binding, Cluster, Use
 from fabfile.model.platforms import Platform
@@ -200,7 +201,13 @@ class Site(Table):
         used, first = set(self.used_clients()), dict[str, str]()
         for name, old in self.replaced.items():
             said = f"{self.said_of_client(name)}.replaces"
-            if old == name or old in used or old in self.clients:
+            if re.fullmatch(CEPHS_OWN, old):
+                yield (
+                    f"{said}: expected a client of services alone, found {old!r}, by which the "
+                    "cluster itself is run: its caps are not for a service, and it is never taken "
+                    f"away; take {said} out, and integrate"
+                )
+            elif old == name or old in used or old in self.clients:
                 yield (
                     f"{said}: expected a client that this site file uses no more, found {old!r}: "
                     f"name {name} where a service has {old}, and take {old}'s own table out"

@@ -102,7 +102,8 @@ def test_guests_with_disks_in_another_cluster_are_not_looked_at():
         ),
         ("stopped", PART, "some of its monitors are gone: it starts as long as one is left"),
         ("active", GONE, f"neither started anew nor migrated; inv ceph.mons --hard-reboot {A}"),
-        ("shelved", GONE, "it attaches its volumes anew when it is unshelved"),
+        ("shelved_offloaded", GONE, "it attaches its volumes anew when it is unshelved"),
+        ("shelved", GONE, "bring it to rest"),
     ],
 )
 def test_each_is_told_with_its_command(state, listed, words):

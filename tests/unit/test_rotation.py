@@ -51,6 +51,8 @@ V, W = "cccccccc-0000-4000-8000-000000000003", "dddddddd-0000-4000-8000-00000000
     "clients, words",
     [
         ({"volumes": {"replaces": "old"}, "images": {}}, None),
+        ({"volumes": {"replaces": "admin"}, "images": {}}, "by which the cluster itself is run"),
+        ({"volumes": {"replaces": "crash.h"}, "images": {}}, "take clients.volumes.replaces out"),
         ({"volumes": {"replaces": "volumes"}, "images": {}}, "clients.volumes.replaces: expected a "
          "client that this site file uses no more, found 'volumes'"),
         ({"volumes": {"replaces": "images"}, "images": {}}, "uses no more, found 'images'"),
@@ -254,6 +256,10 @@ REAL = recorded("mon_sessions")["out"]
         # What names it otherwise is nobody's session.
         (monitors_say(json.dumps([session("client.volumes-3"), session("osd.0")])), "volumes", []),
         (monitors_say("", code=22), "volumes", None),
+        # Who asks is logged in: an answer of another form is none.
+        (monitors_say('[{"name": "client.4", "entity": "client.volumes"}]'), "volumes", None),
+        (monitors_say("[]"), "volumes", None),
+        (monitors_say(REAL, "[]"), "volumes", None),
         ({}, "volumes", None),
         (None, "volumes", None),
     ],
@@ -312,6 +318,7 @@ def facts(lines=(), guest="", sessions=QUIET, users=("volumes", "volumes-2"), se
                 CONNECTOR: said('{"host": "n1"}'),
                 secret_uuid.SECRETS: secrets or {},
             },
+            "n2": {DOMAINS: {}, "host": {"hostname": "box2"}, secret_uuid.SECRETS: {}},
         }
     )
 
@@ -331,8 +338,14 @@ def facts(lines=(), guest="", sessions=QUIET, users=("volumes", "volumes-2"), se
         (rows(("nova", V, "volumes"), state="shelved_offloaded"), "", [("nothing", (V,))]),
         (rows(("nova", V, "volumes"), state="paused"), "", [("rest", (V,))]),
         ([f'cinder\t\t{V}\t["volumes", ["{MONITOR}"]]'], "", [("rest", (V,))]),
-        # Another cluster's client of that name.
-        (rows(("nova", V, "volumes", ["10.9.9.9"])), "", []),
+        # Of before the monitors were moved, or of a cluster that the site file does not name.
+        (rows(("nova", V, "volumes", ["10.9.9.9"])), "", [("rest", (V,))]),
+        (rows(("nova", V, "volumes", ["10.9.9.9"]), state="stopped"), "", [("rest", (V,))]),
+        (rows(("nova", V, "volumes", ["10.9.9.9"]), ("nova", W, "volumes")), "",
+         [("migrate", (V, W))]),
+        # Shelved alone, it is started with what it has; offloaded, and running all the same.
+        (rows(("nova", V, "volumes"), state="shelved"), "", [("rest", (V,))]),
+        (rows(("nova", V, "volumes"), state="shelved_offloaded"), "volumes", [("rest", (V,))]),
         (rows(("nova", V, "volumes", [])), "", [("migrate", (V,))]),
         # An attachment that was never connected names nobody.
         (rows(("cinder", V, None, None)), "", []),
@@ -343,6 +356,19 @@ def test_what_an_instance_needs(lines, guest, expected):
     seen = facts(lines, guest)
     found = old_clients.needs(HERE, seen, old_clients.kept(lines), "volumes")
     assert [(need.what, need.volumes) for need in found] == expected
+
+
+def test_the_monitors_of_another_cluster_of_the_site_tell_its_clients():
+    lines = rows(("nova", V, "volumes", ["10.9.9.9"]))
+    found = old_clients.kept(lines)
+    assert old_clients.needs(HERE, facts(lines), found, "volumes", {"10.9.9.9"}) == []
+    domains = {A: {"disks": said(disk_xml(user_="volumes", monitors=("10.9.9.9",)))}}
+    seen = facts()
+    seen.hosts["n1"][DOMAINS] = domains
+    assert [n.what for n in old_clients.needs(HERE, seen, old_clients.kept([]), "volumes")] == [
+        "rest"
+    ]
+    assert not old_clients.needs(HERE, seen, old_clients.kept([]), "volumes", {"10.9.9.9"})
 
 
 ON_OLD = rows(("nova", V, "volumes"), ("cinder", V, "volumes"))
@@ -421,6 +447,31 @@ def test_a_client_that_somebody_has_is_not_retired(more, words):
     seen, stage = facts(secrets=OLD_SECRET, **more), old_clients.OldClients("q")
     assert stage.plan(HERE, seen) == []
     assert any(words in note for note in stage.notes(HERE, seen, [])), stage.notes(HERE, seen, [])
+
+
+@pytest.mark.parametrize("host", ["n1", "n2", "ctl"])
+@pytest.mark.parametrize("lines", [[], ON_OLD])
+def test_while_a_host_was_not_looked_at_nobody_is_retired(host, lines):
+    """[rollout] max_fail goes on without it: its guests and options were not seen."""
+    seen, stage = facts(lines, secrets=OLD_SECRET), old_clients.OldClients("q")
+    del seen.hosts[host]
+    assert stage.plan(HERE, seen) == []
+    notes = stage.notes(HERE, seen, [])
+    assert f"{host} was not looked at: while it is not, nobody is retired" in notes
+    seen = facts(users=("volumes-2",), **{"keyring.volumes": None})
+    del seen.hosts[host]
+    assert not any("is gone" in note for note in stage.notes(HERE, seen, []))
+
+
+def test_a_keyring_with_others_keys_stays():
+    text = "[client.volumes]\n\tkey = a\n[client.backup]\n\tkey = b\n"
+    seen, stage = facts(**{"keyring.volumes": file(text)}), old_clients.OldClients("q")
+    changes = stage.plan(HERE, seen)
+    assert [c.kind for c in changes] == ["user"]
+    path = "/etc/ceph/ceph.client.volumes.keyring"
+    assert f"ctl: {path} stays: it has client.backup too" in stage.notes(HERE, seen, changes)
+    (read,) = [r for r in stage.reads(HERE, HERE.host("ctl")) if r.id == "keyring.volumes"]
+    assert read.args["mask"] and read.args["text"]
 
 
 def test_without_the_databases_nobody_is_retired():
