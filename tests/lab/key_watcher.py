@@ -16,10 +16,11 @@ import time
 
 KEY = re.compile(
     rb"A[Qg][A-Za-z0-9+/]{36}==|Ag[A-Za-z0-9+/]{57}="
-    rb"|A[Qg][A-D][A-Za-z0-9+/]{11}[AEIMQUYcgkosw048]A[A-Za-z0-9+/]{16,}={0,2}"
+    rb"|A[Qg][A-D][A-Za-z0-9+/]{3}[BFJNRVZdhlptx159][Q-Za-z0-9+/]"
+    rb"[A-Za-z0-9+/]{4}[A-O][A-Za-z0-9+/][AEIMQUYcgkosw048]A[A-Za-z0-9+/]{16,}={0,2}"
 )
 """A cephx key of type 1 (aes), and one of type 2 (aes256k), whose secret is twice as long; and one
-of any other length, by its head: type, seconds, nanoseconds, and a length below 256."""
+of any other length, by its head: type, seconds (2012 to 2038), nanoseconds, a length below 256."""
 TEST = re.compile(rb"PYTEST_CURRENT_TEST=[^\0]*")
 """A test that runs beside this one has made-up keys in its name; no run of ours sets it."""
 UNIT_TESTS = re.compile(rb"\0tests[/.](unit|fuzz)")

@@ -52,6 +52,8 @@ def test_a_key_of_either_kind_is_seen_and_masked(one, words):
     [
         "MIIDXTCCAkWgAwIBAgIJAKL0UG+mRKSzMA0GCSqGSIb3DQEBCwUAMEUxCzAJBgNV",
         "AQEBBQADggEPADCCAQoCggEBAKj34GkxFhD90vcNLYLInFEX6Ppy1tPf9Cnzj4p4",
+        "--gpu-preferences=WAAAAAAAAAAgAAAEAAAAAAAAAAAAAAAAAABgAAEAAAAAAAAAAAAAAAAAAAACAAAAAAAAAA",
+        "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQCAAAAwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
         "client.AQuila", "AQ==", f"{AES[:16]} is the head of one", "Ag" + "x" * 20,
     ],
 )  # fmt: skip
