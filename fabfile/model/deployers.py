@@ -39,9 +39,11 @@ class Form:
 class Deployer:
     """One file of config/deployers/.
 
-    globals, passwords, later: its files, by their names in its folder.  uuids: {service: the
-    variable of its secret's UUID}; keyrings, confs, overrides: by service, below config/.
-    switches: {service: what puts it onto Ceph, and its pool}; defaults: variables' own values.
+    globals, passwords, later: its files, by their names in its folder; config: the variable that
+    names another folder than config/.  answers: what else is yes or no, and has to be known.
+    uuids: {service: the variable of its secret's UUID}; keyrings, confs, overrides: by service,
+    below config/.  switches: {service: what puts it onto Ceph, and its pool}; defaults: variables'
+    own values.
     keeps: {variable: that of Ceph's which would turn it off, and with it what is stored there}.
     """
 
@@ -50,6 +52,8 @@ class Deployer:
     globals: str
     passwords: str
     later: str
+    config: str
+    answers: Sequence[str]
     uuids: Mapping[str, str]
     keyrings: Mapping[str, str]
     confs: Mapping[str, str]

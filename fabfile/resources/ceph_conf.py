@@ -369,12 +369,23 @@ def _monitors_alone(host: str, path: str, found: Json, text: str, seen: cluster.
 
 
 def parts(old: str, new: str) -> list[Any]:
-    """The new text as the host puts it together: lines that stay never leave it."""
+    """The new text as the host puts it together: lines that stay never leave it.
+
+    So does a last line that has no end, where something comes behind it: it may be masked.
+    """
     before, after = (re.findall("[^\n]*\n|[^\n]+", text) for text in (old, new))
+    unended = old != "" and not old.endswith("\n")
+    mine, others = (_ended(lines) if unended else lines for lines in (before, after))
     found: list[Any] = []
-    for kind, i1, i2, j1, j2 in difflib.SequenceMatcher(None, before, after, False).get_opcodes():
+    for kind, i1, i2, j1, j2 in difflib.SequenceMatcher(None, mine, others, False).get_opcodes():
         found.append({"lines": [i1, i2]} if kind == "equal" else "".join(after[j1:j2]))
+        if kind == "equal" and unended and i2 == len(before) and after[j2 - 1].endswith("\n"):
+            found.append("\n")
     return [part for part in found if part]
+
+
+def _ended(lines: Sequence[str]) -> list[str]:
+    return [line if line.endswith("\n") else f"{line}\n" for line in lines]
 
 
 def changed(old: str, new: str) -> tuple[str, ...]:

@@ -47,8 +47,17 @@ _CREDENTIALS = [
 ]
 """Values of globals.yml that stay on their host: some keep passwords there."""
 _KEYRING_MODE, _CONF_MODE = "0640", "0644"
-_UUID_LINE = r"(?m)^{name}[ \t]*:[ \t]*[\"']?([^\"'\s#]*)[\"']?[ \t]*(?:#.*)?$"
+_UUID_KEY = r"(?m)^[\ufeff \t]*[\"']?{name}[\"']?[ \t]*:"
+_UUID_LINE = (
+    r"(?m)^\ufeff?([\"']?){name}\1[ \t]*:[ \t]*[\"']?([^\"'\s#]*)[\"']?[ \t\r]*(?:#.*)?$"
+    r"(?!\n(?:[ \t\r]*(?:#.*)?\n)*[ \t]+[^\s#])"
+)
+"""A variable on a line of its own: nothing below is a part of it."""
 _VAULT = "$ANSIBLE_VAULT"
+_BOM = "\ufeff"
+_FINGERPRINT = re.compile("sha256:[0-9a-f]{64}|\ufffd")
+"""What stands for a secret, or for bytes that are no text: never to be written."""
+_OTHER_BACKENDS = r"(enable_)?cinder_backend_\w+"
 
 
 def _is_asked(site: Site, host: Host) -> bool:
@@ -73,8 +82,10 @@ def reads(site: Site, host: Host) -> list[Read]:
         return found
     base = _base(site)
     text = {"text": True}
-    names = "|".join(sorted(_variables(own)))
-    not_ours = rf"^(?!(?:{'|'.join(own.uuids.values())})[ \t]*:|\{_VAULT})(.*\S)"
+    names = "|".join([*sorted(_variables(own)), _OTHER_BACKENDS])
+    later = rf"^({_BOM})?[[:space:]{{]*[\"']?({names})[\"']?[[:space:]]*:|^\{_VAULT}"
+    uuids = "|".join(own.uuids.values())
+    not_ours = rf"^(?![\ufeff \t]*[\"']?(?:{uuids})[\"']?[ \t]*:|\{_VAULT})[\ufeff \t]*[#{{]?(.*\S)"
     found += [
         Read(
             _GLOBALS, "file", {"path": f"{base}/{own.globals}", **text, "mask": list(_CREDENTIALS)}
@@ -84,7 +95,7 @@ def reads(site: Site, host: Host) -> list[Read]:
             _LATER,
             "argv",
             {
-                "argv": ["grep", "-rhoE", f"^({names})", "--include=*.yml", f"{base}/{own.later}"],
+                "argv": ["grep", "-RhoE", later, "--include=*.yml", f"{base}/{own.later}"],
                 "ok": [0, 1, 2],
             },
         ),
@@ -108,10 +119,11 @@ def _read_of(base: str, path: str, verb: str, args: Mapping[str, Json]) -> Read:
 
 
 def _variables(own: Deployer) -> set[str]:
-    """Every variable that is written in any release."""
+    """Every variable that is written, or asked after, in any release."""
     tables = (table for form in own.forms.values() for table in form.globals.values())
     lists = (name for form in own.forms.values() for name in form.lists)
-    return {*own.keeps, *own.uuids.values(), *(name for table in tables for name in table), *lists}
+    asked = {*own.keeps, *own.defaults, *own.uuids.values(), own.config}
+    return {*asked, *(name for table in tables for name in table), *lists}
 
 
 def _opens(one: Binding) -> bool:
@@ -188,6 +200,16 @@ class _Told:
     def _uuid(self, key: str, one: Binding, new: str) -> str:
         name, path = self.own.uuids[key], self.path(self.own.passwords)
         there = _uuid_in(self.seen[_PASSWORDS]["text"], name, self.host, path)
+        for place, names in ((self.own.globals, self.globals), (self.own.later, self.later)):
+            if not there and name in names:
+                raise Refused(
+                    host=self.host,
+                    subject=path,
+                    expected=f"{name}: the UUID that is in use",
+                    found=f"it in {self.path(place)}",
+                    why="a UUID in use is never replaced",
+                    advice="move it here, as it is",
+                )
         if there and one.secret_uuid and there != one.secret_uuid.lower():
             raise BadInput(
                 host=self.host,
@@ -247,6 +269,28 @@ class _Told:
         except ValueError as error:
             raise self._unreadable(str(error)) from None
 
+    @cached_property
+    def later(self) -> set[str]:
+        """The variables in files that count more.  Raises Refused where one cannot be read."""
+        seen, where = self.seen[_LATER], self.path(self.own.later)
+        missing = "No such file or directory"
+        errors = [line for line in seen["err"].splitlines() if missing not in line]
+        found = names_in(seen["out"])
+        if errors or _VAULT in found:
+            raise Refused(
+                host=self.host,
+                subject=where,
+                expected="files that can be read"
+                if errors
+                else "none that Ansible Vault has encrypted",
+                found=errors[0][:200] if errors else "one",
+                why=f"what is there counts more than {self.own.globals}",
+                advice="keep secrets alone encrypted, each as a value (!vault)"
+                if not errors
+                else "mend that",
+            )
+        return found
+
     def _unreadable(self, why: str) -> Refused:
         return Refused(
             host=self.host,
@@ -257,20 +301,31 @@ class _Told:
         )
 
 
+def names_in(out: str) -> set[str]:
+    """Variables' names, of lines that have one each and what is around it."""
+    return set(re.findall(r"\$?\w+", out))
+
+
+def _uuid_lines(text: str, name: str) -> list[re.Match[str]]:
+    return list(re.finditer(_UUID_LINE.format(name=name), text))
+
+
 def _uuid_in(text: str, name: str, host: str, path: str) -> str:
     """A UUID of passwords.yml; '' for none.  Raises Refused for what cannot be read or edited."""
+    lines = _uuid_lines(text, name)
+    value = lines[-1].group(2) if lines else ""
     if text.startswith(_VAULT):
         found = "a file that Ansible Vault has encrypted"
+    elif len(lines) != len(re.findall(_UUID_KEY.format(name=name), text)) or re.match(
+        r"(?:[\s\ufeff]|#.*\n)*\{", text
+    ):
+        found = "a value of another form"
+    elif value.lower() in ("", "null", "~"):
+        return ""
+    elif uuid := option_values.as_uuid(value):
+        return uuid
     else:
-        lines = re.findall(_UUID_LINE.format(name=name), text)
-        if not lines and re.search(rf"(?m)^{name}[ \t]*:", text):
-            found = "a value of another form"
-        elif not lines or lines[-1] in ("", "null", "~"):
-            return ""
-        elif uuid := option_values.as_uuid(lines[-1]):
-            return uuid
-        else:
-            found = repr(lines[-1][:80])
+        found = repr(value[:80])
     raise Refused(
         host=host,
         subject=path,
@@ -287,6 +342,7 @@ def plan(site: Site, facts: Facts) -> list[Change]:
     told = _told(site, facts)
     if not told:
         return []
+    _refuse_unclear(told)
     _refuse(told)
     return [*_made_folders(told), *_globals(told), *_passwords(told), *_below_config(told)]
 
@@ -338,6 +394,7 @@ def _refuse(told: _Told) -> None:
     if option_values.equal(BOOLEAN, told.has(own.switches["nova"][0]), "yes"):
         _refuse_nova(told)
     _refuse_pools(told)
+    _refuse_places(told)
     if not option_values.equal(BOOLEAN, told.has("enable_cinder"), "yes"):
         raise Refused(
             host=told.host,
@@ -349,6 +406,33 @@ def _refuse(told: _Told) -> None:
     if not site.cinder.backup:
         _refuse_backups(told)
     _refuse_later(told)
+
+
+def _refuse_unclear(told: _Told) -> None:
+    """Raises Refused where what is in use cannot be told: that is never "not in use"."""
+    own, base = told.own, _base(told.site)
+    switches = [name for name, _ in own.switches.values()]
+    for name in dict.fromkeys([*switches, *own.keeps.values(), *own.keeps, *own.answers]):
+        value = told.has(name)
+        if value and not any(option_values.equal(BOOLEAN, value, word) for word in ("yes", "no")):
+            raise Refused(
+                host=told.host,
+                subject=told.path(own.globals),
+                expected=f"{name}: yes or no",
+                found=value[:80],
+                why="whether it is in use cannot be told",
+                advice="write there what it comes to",
+            )
+    config = told.said(own.config).rstrip("/")
+    if config not in ("", f"{base}/config", "{{ node_config }}/config"):
+        raise Refused(
+            host=told.host,
+            subject=told.path(own.globals),
+            expected=f"{own.config}: {base}/config",
+            found=config[:200],
+            why=f"{own.name} would not read what is written below {base}/config",
+            advice=f"move that folder to {base}/config, and take {own.config} out",
+        )
 
 
 def _beyond(told: _Told, expected: str, found: str) -> BadInput:
@@ -381,6 +465,7 @@ def _refuse_pools(told: _Told) -> None:
         name = told.form.globals[key].get("cinder_backend_ceph_name")
         mine = told.written(key)
         same_place = not name or told.has("cinder_backend_ceph_name") in ("", mine[0].section)
+        same_place = same_place and not _own_pool(told, mine)
         if on and mine and same_place and told.has(variable) != mine[0].pool:
             raise Refused(
                 host=told.host,
@@ -390,6 +475,35 @@ def _refuse_pools(told: _Told) -> None:
                 why="what is in that pool would be lost to OpenStack",
                 advice="name that pool in the site file; another one is another backend",
             )
+
+
+def _own_pool(told: _Told, mine: Sequence[Binding]) -> bool:
+    """Whether the first one's item in a list says its pool itself."""
+    return any(
+        "pool" in there
+        for name, table in told.form.lists.items()
+        if mine and table["service"] == mine[0].service.key
+        for there in _items(told.globals.get(name))
+        if there.get("name") == mine[0].section
+    )
+
+
+def _refuse_places(told: _Told) -> None:
+    """An item of a list that is in use stays where it is: so does what is stored there."""
+    for name, items in _wanted_lists(told).items():
+        there = {one.get("name"): one for one in _items(told.globals.get(name))}
+        for item in items:
+            found = there.get(item["name"], {})
+            for key in ("cluster", "pool"):
+                if key in item and key in found and not _is(found[key], item[key]):
+                    raise Refused(
+                        host=told.host,
+                        subject=told.path(told.own.globals),
+                        expected=f"{name}, {item['name']}: {key}: {item[key]}",
+                        found=str(found[key])[:80],
+                        why="what is stored there would be lost to OpenStack",
+                        advice=f"name that {key} in the site file; another one is another item",
+                    )
 
 
 def _refuse_backups(told: _Told) -> None:
@@ -409,8 +523,8 @@ def _refuse_backups(told: _Told) -> None:
 
 def _refuse_later(told: _Told) -> None:
     """Variables of ours in a file that counts more than globals.yml."""
-    ours = {name for table in told.form.globals.values() for name in table} | {*told.form.lists}
-    named = sorted(ours & set(told.seen[_LATER]["out"].split()))
+    ours = _variables(told.own) - {*told.own.uuids.values()}
+    named = sorted(ours & told.later)
     if named:
         raise Refused(
             host=told.host,
@@ -446,6 +560,21 @@ def _change(told: _Told, path: str, sentence: str, sign: str, args: Json, diff: 
     )
 
 
+def _content(told: _Told, path: str, old: str, new: str) -> list[Any]:
+    """The new text of lines that stay on their host, and of ours.  Raises Refused."""
+    parts = ceph_conf.parts(old, new)
+    if any(isinstance(part, str) and _FINGERPRINT.search(part) for part in parts):
+        raise Refused(
+            host=told.host,
+            subject=path,
+            expected="lines of ours without secrets, in UTF-8",
+            found="one with a secret, or with bytes that are no UTF-8",
+            why="such lines stay on their host as they are, and are not written anew",
+            advice="move what is secret to a line of its own, or mend the bytes",
+        )
+    return parts
+
+
 def _made_folders(told: _Told) -> Iterator[Change]:
     owned = _attributes(told.seen[_GLOBALS], "0755")
     for path in _folders(told.site, told.own):
@@ -470,7 +599,7 @@ def _globals(told: _Told) -> Iterator[Change]:
         raise told._unreadable(str(error)) from None
     args = {
         **_attributes(seen, seen["mode"]),
-        "content": ceph_conf.parts(seen["text"], text),
+        "content": _content(told, path, seen["text"], text),
         "before": seen["sha256"],
     }
     sentence = f"set {', '.join([*values, *lists])}"
@@ -538,19 +667,28 @@ def _passwords(told: _Told) -> Iterator[Change]:
     for name, uuid in told.uuids.items():
         if _uuid_in(text, name, told.host, path):
             continue
-        line = f"{name}: {uuid}\n"
-        found = re.search(rf"(?m)^{name}[ \t]*:.*\n?", text)
-        ended = text if text.endswith("\n") or not text else f"{text}\n"
-        text = f"{text[: found.start()]}{line}{text[found.end() :]}" if found else f"{ended}{line}"
+        text = _with_uuid(text, name, uuid)
     if text == seen["text"]:
         return
     args = {
         **_attributes(seen, seen["mode"]),
-        "content": ceph_conf.parts(seen["text"], text),
+        "content": _content(told, path, seen["text"], text),
         "before": seen["sha256"],
     }
     new = [line for line in ceph_conf.changed(seen["text"], text) if line.startswith("+")]
     yield _change(told, path, f"set {', '.join(told.uuids)}", "~", args, new)
+
+
+def _with_uuid(text: str, name: str, uuid: str) -> str:
+    """The text with a UUID: in the last empty place of its variable, or at the end."""
+    lines = _uuid_lines(text, name)
+    if not lines:
+        ending = "" if text.endswith("\n") or not text else "\n"
+        return f"{text}{ending}{name}: {uuid}\n"
+    begin, end = lines[-1].span(2)
+    before = " " if text[begin - 1] == ":" else ""
+    behind = " " if text[end : end + 1] == "#" else ""
+    return f"{text[:begin]}{before}{uuid}{behind}{text[end:]}"
 
 
 def _below_config(told: _Told) -> Iterator[Change]:
@@ -598,7 +736,11 @@ def _keyring_file(told: _Told, one: Binding, path: str) -> Iterator[Change]:
     part, found = told.site.part(one.cluster.label), told.seen[f"config/{path}"]
     users = cluster.seen(part, by_cluster.facts_of(part, told.facts)).users
     key = users.get(f"client.{one.client}", {}).get("key")
-    if found and key and keyrings.held(found["text"], one.client) == key:
+    if (
+        found
+        and key
+        and (found["text"].startswith(_VAULT) or keyrings.held(found["text"], one.client) == key)
+    ):
         return
     owned = _attributes(found or told.seen[_PASSWORDS], found["mode"] if found else _KEYRING_MODE)
     args = {
@@ -673,19 +815,15 @@ def _overridden(told: _Told, key: str) -> dict[tuple[str, str], str]:
     }
 
 
-_OTHER_BACKENDS = re.compile(r"(?:enable_)?cinder_backend_\w+")
-
-
 def _refuse_other_backends(told: _Told, lacking: Mapping[Any, Any], now: Mapping[Any, str]) -> None:
     """An own list of backends would set the deployer's other ones aside, whose names it has."""
     if told.form.lists or ("DEFAULT", "enabled_backends") not in lacking:
         return
+    on = [name for name in told.globals if _is(told.has(name), "yes")]
     others = [
         name
-        for name in told.globals
-        if _OTHER_BACKENDS.fullmatch(name)
-        and name != told.own.switches["cinder"][0]
-        and option_values.equal(BOOLEAN, told.has(name), "yes")
+        for name in (*on, *told.later)
+        if re.fullmatch(_OTHER_BACKENDS, name) and name != told.own.switches["cinder"][0]
     ]
     path = told.own.overrides["cinder"][-1]
     if others and told.has("enabled_backends") == "" and not _lists_backends(told):
@@ -708,12 +846,16 @@ def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
     """What a person does then: the deployer's own command puts it onto the hosts."""
     mine = [change for change in changes if change.kind == KIND]
     told = _told(site, facts)
-    if not mine or not told:
+    if not told:
         return []
+    sealed = _sealed_keyrings(told)
+    if not mine:
+        return sealed
     words = [word.format(inventory=_inventory(site)) for word in told.form.command]
     found = [
+        *sealed,
         f"{told.host}: no host of the cloud is touched and nothing is restarted: then run "
-        f"{shlex.join(words)} there, and {INV} verify"
+        f"{shlex.join(words)} there, and {INV} verify",
     ]
     if kept := _kept(told):
         found.append(
@@ -727,6 +869,16 @@ def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
             "whose disks are on a compute does not start from there again: move it first"
         )
     return found
+
+
+def _sealed_keyrings(told: _Told) -> list[str]:
+    paths = {_keyring(told.own, one): one for one in told.site.handed if _opens(one)}
+    return [
+        f"{told.host}: {told.path(f'config/{path}')}: Ansible Vault has encrypted it, and it stays "
+        f"as it is: that it has the key of client.{one.client} is yours to see to"
+        for path, one in paths.items()
+        if (found := told.seen[f"config/{path}"]) and found["text"].startswith(_VAULT)
+    ]
 
 
 RESOURCE = Resource("hosts.deployer", reads, plan, notes)

@@ -27,6 +27,8 @@ _OPENING = (
 )
 _CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 _LINE = re.compile("[^\n]*\n|[^\n]+")
+_ODD_BREAK = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
+"""What YAML alone counts as the end of a line."""
 
 
 def read(text: str) -> dict[str, Json]:
@@ -49,12 +51,12 @@ def altered(text: str, values: Mapping[str, Json], lists: Mapping[str, Sequence[
         found = _with(found, name, _line(name, value))
     for name, items in lists.items():
         found = _with_items(found, name, items)
-    named = {*values, *lists}
+    named = ", ".join(sorted({*values, *lists}))
     before, after = read(text), read(found)
-    if {k: v for k, v in before.items() if k not in named} != {
-        k: v for k, v in after.items() if k not in named
-    }:
-        raise ValueError(f"an edit of {', '.join(sorted(named))} would alter more")
+    if any(before.get(k) != after.get(k) for k in {*before, *after} - {*values, *lists}):
+        raise ValueError(f"an edit of {named} would alter more")
+    if any(after.get(k) != v for k, v in values.items() if isinstance(v, str)):
+        raise ValueError(f"an edit of {named} would not be what counts")
     return found
 
 
@@ -62,6 +64,8 @@ def _made(make: Any) -> Any:
     """What PyYAML makes; its faults in the words of one line."""
     try:
         return make()
+    except OverflowError:  # "\\UFFFFFFFF"
+        raise ValueError("a letter that there is not") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
@@ -73,12 +77,18 @@ def _top(text: str) -> yaml.MappingNode | None:
     """The mapping at a file's top; None for a file without any."""
     if len(text) > _MOST:
         raise ValueError(f"more than {_MOST} letters")
+    if odd := _ODD_BREAK.search(text):
+        line = text.count("\n", 0, odd.start()) + 1
+        raise ValueError(f"line {line}: ends with {odd.group()!r}, expected '\\n'")
     _made(lambda: _refuse_bombs(text))
     node = _made(lambda: yaml.compose(text, yaml.BaseLoader))
     if node is None or (isinstance(node, yaml.ScalarNode) and not node.value):
         return None
     if not isinstance(node, yaml.MappingNode) or node.flow_style:
         raise ValueError("expected variables, each on lines of its own (name: value)")
+    for key, _ in node.value:
+        if key.value == "<<":  # its variables would count as not there
+            raise ValueError(f"line {key.start_mark.line + 1}: '<<', expected its variables here")
     return node
 
 
@@ -101,6 +111,9 @@ def _place(text: str, name: str) -> tuple[yaml.Node, int, int] | None:
     if not pairs:
         return None
     key, value = pairs[-1]
+    if value.start_mark.index < key.end_mark.index:  # it stands where its anchor does
+        line = key.start_mark.line + 1
+        raise ValueError(f"line {line}: {name} is an alias (*), expected its value itself")
     return value, key.start_mark.line, _end(text, value)
 
 
@@ -158,7 +171,8 @@ def _line(name: str, value: Json) -> str:
 
 
 def _dumped(value: Json, indent: str) -> str:
-    text = yaml.safe_dump(value, sort_keys=False, default_flow_style=False, width=1 << 20)
+    form = {"sort_keys": False, "default_flow_style": False, "allow_unicode": True}
+    text = yaml.safe_dump(value, width=1 << 20, **form)
     return "".join(f"{indent}{line}\n" for line in text.splitlines())
 
 

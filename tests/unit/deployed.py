@@ -4,6 +4,7 @@ import hashlib
 
 from fabfile.core.contract import Facts, Ref
 from fabfile.core.remote import options, steps
+from fabfile.core.remote.processes import masked
 from fabfile.flow import gather
 from fabfile.flow.settle import settle
 from fabfile.resources import by_cluster, deployer
@@ -58,7 +59,12 @@ def _answer(read, texts):
     path = read.args.get("path", "")
     name = path.removeprefix("/etc/kolla/")
     if read.verb == "argv":
-        return {"code": 2, "out": texts.get("globals.d", ""), "err": ""}
+        folder = {
+            "code": 2,
+            "out": "",
+            "err": "grep: /etc/kolla/globals.d: No such file or directory",
+        }
+        return {**folder, "out": texts.get("globals.d", "")}
     if read.args.get("kind") == "directory":
         there = name == "" or any(one.startswith(f"{name}/") for one in texts)
         return (
@@ -73,6 +79,8 @@ def _answer(read, texts):
     owned["sha256"] = hashlib.sha256(text.encode()).hexdigest()
     if read.verb == "options":
         return {**owned, "active": [list(one) for one in options.active(text)]}
+    if name.endswith(".yml"):
+        return {**owned, "text": masked(text, read.args["mask"])}
     return {**owned, "text": text.replace(SECRET, key_of(_client(name)))}
 
 

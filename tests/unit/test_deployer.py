@@ -6,9 +6,10 @@ import pytest
 
 from fabfile.core import site_file
 from fabfile.core.contract import BadInput
+from fabfile.core.remote import reads, steps
 from fabfile.core.remote.processes import masked
 from fabfile.model import deployers, services
-from fabfile.resources import chain, deployer
+from fabfile.resources import ceph_conf, chain, deployer
 
 from . import deployed, states
 from .deployed import CINDER, GLOBALS, NOVA, PASSWORDS, carried_out, files, planned, site
@@ -161,6 +162,38 @@ def test_a_uuid_is_made_where_none_is(passwords, expected):
     assert [line for line in found.splitlines() if line not in passwords.splitlines()] == expected
 
 
+@pytest.mark.parametrize(
+    "passwords",
+    [
+        f'"cinder_rbd_secret_uuid": {CINDER}\n',
+        f"'cinder_rbd_secret_uuid': '{CINDER}'\n",
+        f"\ufeffcinder_rbd_secret_uuid: {CINDER}\n",
+        f"a: b\r\ncinder_rbd_secret_uuid: {CINDER}\r\n",
+        f"cinder_rbd_secret_uuid:\ncinder_rbd_secret_uuid: {CINDER.upper()}\n",
+    ],
+)
+def test_a_uuid_that_is_there_is_never_replaced(passwords):
+    found = made(site("zed"), {"passwords.yml": passwords})
+    assert found["passwords.yml"] == passwords
+
+
+@pytest.mark.parametrize(
+    "passwords, expected",
+    [
+        ("cinder_rbd_secret_uuid:\ncinder_rbd_secret_uuid: ~\na: b\n", "{0}:\n{0}: {1}\na: b\n"),
+        ("cinder_rbd_secret_uuid: # of all\na: b\n", "{0}: {1} # of all\na: b\n"),
+        ('cinder_rbd_secret_uuid: ""  # of all\n', '{0}: "{1}"  # of all\n'),
+        ("a: b\r\ncinder_rbd_secret_uuid:\r\nc: d\r\n", "a: b\r\n{0}: {1}\r\nc: d\r\n"),
+        ("cinder_rbd_secret_uuid: Null", "{0}: {1}"),
+        ("cinder_rbd_secret_uuid:\n  # none\n\na: b\n", "{0}: {1}\n  # none\n\na: b\n"),
+        ("# cinder_rbd_secret_uuid: none\n", "# {0}: none\n{0}: {1}\n"),
+    ],
+)
+def test_a_uuid_is_put_into_the_place_that_is_empty(passwords, expected):
+    found = made(site("zed"), {"passwords.yml": passwords})["passwords.yml"]
+    assert found == expected.format("cinder_rbd_secret_uuid", states.FSID)
+
+
 def test_the_uuid_of_passwords_counts_everywhere():
     it = site("2026.1", cinder={"backend": "rbd"}, **VMS)
     told = deployer._told(it, deployed.facts(it, files()))
@@ -184,6 +217,112 @@ REFUSED = {
         {},
         {"passwords.yml": "cinder_rbd_secret_uuid: !vault |\n  61\n"},
         "a UUID, or nothing",
+    ),
+    "a UUID on the next line": (
+        "zed",
+        {},
+        {"passwords.yml": f"cinder_rbd_secret_uuid:\n\n  {CINDER}\n"},
+        "a value of another form",
+    ),
+    "indented passwords": (
+        "zed",
+        {},
+        {"passwords.yml": f"  a: b\n  cinder_rbd_secret_uuid: {CINDER}\n"},
+        "a value of another form",
+    ),
+    "passwords in JSON": (
+        "zed",
+        {},
+        {"passwords.yml": f'{{"cinder_rbd_secret_uuid": "{CINDER}", "a": "hunter2"}}\n'},
+        "a value of another form",
+    ),
+    "passwords in JSON, on lines": (
+        "zed",
+        {},
+        {"passwords.yml": f'{{\n  "cinder_rbd_secret_uuid": "{CINDER}",\n  "a": "hunter2"}}\n'},
+        "a value of another form",
+    ),
+    "a UUID kept in globals": (
+        "zed",
+        {},
+        {
+            "globals.yml": f"{GLOBALS}cinder_rbd_secret_uuid: {CINDER}\n",
+            "passwords.yml": "a: b\n",
+        },
+        "found it in /etc/kolla/globals.yml",
+    ),
+    "a UUID kept in globals.d": (
+        "zed",
+        {},
+        {"globals.d": "cinder_rbd_secret_uuid:\n", "passwords.yml": "a: b\n"},
+        "found it in /etc/kolla/globals.d",
+    ),
+    "a switch that another variable decides": (
+        "zed",
+        {},
+        {"globals.yml": f'{GLOBALS}cinder_backend_ceph: "{{{{ x | bool }}}}"\n'},
+        "expected cinder_backend_ceph: yes or no, found {{ x | bool }}",
+    ),
+    "disks that another variable decides": (
+        "2026.1",
+        VMS,
+        {"globals.yml": f"{GLOBALS}nova_backend_ceph: !vault x\n"},
+        "expected nova_backend_ceph: yes or no",
+    ),
+    "backups that another variable decides": (
+        "2026.1",
+        {},
+        {"globals.yml": "enable_cinder: yes\nenable_cinder_backup: \"{{ b('x') }}\"\n"},
+        "expected enable_cinder_backup: yes or no",
+    ),
+    "another folder for config": (
+        "zed",
+        {},
+        {"globals.yml": f"{GLOBALS}node_custom_config: /srv/kolla\n"},
+        "expected node_custom_config: /etc/kolla/config, found /srv/kolla",
+    ),
+    "a backend's other pool in a list": (
+        "2025.1",
+        {},
+        {
+            "globals.yml": f"{GLOBALS}{ON}cinder_ceph_backends:\n"
+            "  - {name: rbd, cluster: ceph, pool: vols, enabled: true}\n"
+        },
+        "expected cinder_ceph_backends, rbd: pool: volumes, found vols",
+    ),
+    "a backend's other cluster in a list": (
+        "2024.1",
+        {},
+        {"globals.yml": f"{GLOBALS}{ON}cinder_ceph_backends: [{{name: rbd, cluster: west}}]\n"},
+        "expected cinder_ceph_backends, rbd: cluster: ceph, found west",
+    ),
+    "a store's other pool in a list": (
+        "2026.1",
+        {},
+        {
+            "globals.yml": f"{GLOBALS}glance_backend_ceph: yes\nglance_ceph_backends:\n"
+            "- name: rbd\n  pool: pics\n"
+        },
+        "expected glance_ceph_backends, rbd: pool: images, found pics",
+    ),
+    "other backends beside, in globals.d": (
+        "zed",
+        {**FAST, "cinder": {"backends": BACKENDS}},
+        {"globals.d": "enable_cinder_backend_lvm:\n"},
+        "the whole list",
+    ),
+    "images in files, in globals.d": ("zed", {}, {"globals.d": "glance_backend_file\n"}, "counts"),
+    "the folder for config in globals.d": (
+        "zed",
+        {},
+        {"globals.d": "  'node_custom_config' :\n"},
+        "counts more",
+    ),
+    "a file of globals.d that is encrypted": (
+        "zed",
+        {},
+        {"globals.d": "$ANSIBLE_VAULT\n"},
+        "expected none that Ansible Vault has encrypted",
     ),
     "another UUID": ("zed", UUID, {}, "a UUID in use is never replaced"),
     "a store of another name": ("zed", {"glance": {"store": "ceph"}}, {}, "called rbd"),
@@ -315,11 +454,85 @@ def test_credentials_of_globals_are_masked(line, stays):
     assert ("abc123" in masked(line, read.args["mask"])) is stays
 
 
+@pytest.mark.parametrize("name", ["passwords.yml", "globals.yml"])
+def test_a_last_line_without_an_end_is_kept_too(name):
+    texts = {"passwords.yml": "a: b\n"}
+    texts[name] = (GLOBALS if name == "globals.yml" else "") + "admin_password: hunter2"
+    found = made(site("zed"), texts)[name]
+    assert found.startswith(f"{texts[name]}\n") and "sha256" not in found
+
+
+@pytest.mark.parametrize("old", ["", "k: s", "a\nk: s", "k: s\n", "k: s\nk: s", "k: s\n\nb"])
+@pytest.mark.parametrize("new", ["{}", "{}\nx\n", "x\n{}", "x\n{}\n", "{}\nk: t", "{}\n\n"])
+def test_lines_that_stay_are_never_sent(old, new):
+    seen = masked(old, [r"^k: (\S+)$"])
+    parts = ceph_conf.parts(seen, new.format(seen))
+    assert "sha256" not in repr(parts)
+    assert steps.joined("run", parts, old.encode()) == new.format(old)
+
+
 def test_a_masked_password_is_not_written_back():
     texts = {"passwords.yml": "admin_password: hunter2\nrbd_secret_uuid:\n"}
     (change,) = [c for c in planned(site("zed"), texts) if c.subject.endswith("passwords.yml")]
     assert change.args["content"][0] == {"lines": [0, 2]}
     assert "hunter2" not in repr(change)
+
+
+@pytest.mark.parametrize(
+    "name, text, named",
+    [
+        ("a.yml", "ceph_cinder_user: x\n", "ceph_cinder_user"),
+        ("a.yml", '"ceph_cinder_user" : x\n', "ceph_cinder_user"),
+        ("a.yml", "\ufeffceph_cinder_user: x\n", "ceph_cinder_user"),
+        ("a.yml", "  ceph_cinder_user: x\r\n", "ceph_cinder_user"),
+        ("a.yml", "{ceph_cinder_user: x}\n", "ceph_cinder_user"),
+        ("a.yml", "enable_cinder_backend_lvm: yes\n", "enable_cinder_backend_lvm"),
+        ("a.yml", "$ANSIBLE_VAULT;1.1;AES256\n61\n", "$ANSIBLE_VAULT"),
+        ("a.yml", "ceph_cinder_user_of_mine: x\n# ceph_cinder_user: x\n", ""),
+        ("a.yaml", "ceph_cinder_user: x\n", ""),
+    ],
+)
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_is_in_globals_d_is_seen(tmp_path, name, text, named, linked):
+    folder = tmp_path / "globals.d"
+    folder.mkdir()
+    (tmp_path / "elsewhere").write_bytes(text.encode())
+    if linked:
+        (folder / name).symlink_to(tmp_path / "elsewhere")
+    else:
+        (folder / name).write_bytes(text.encode())
+    it = site("zed")
+    (read,) = [r for r in deployer.reads(it, it.host("deploy01")) if r.id == "deployer.later"]
+    argv = [word.replace("/etc/kolla", str(tmp_path)) for word in read.args["argv"]]
+    out = reads.argv(argv, read.args["ok"])["out"]
+    assert deployer.names_in(out) == ({named} if named else set())
+
+
+def test_a_folder_that_cannot_be_read_is_not_one_without_files():
+    it = site("zed")
+    facts = deployed.facts(it, files())
+    denied = "grep: /etc/kolla/globals.d/a.yml: Permission denied\n"
+    facts.hosts["deploy01"]["deployer.later"] = {"code": 2, "out": "", "err": denied}
+    with pytest.raises(BadInput, match="Permission denied"):
+        deployer.plan(it, facts)
+
+
+def test_no_fingerprint_and_no_lost_letter_is_written_back():
+    item = "cinder_ceph_backends:\n-   name: rbd\n    {}\n"
+    for line in ("api_key: hunter2", "x: caf\ufffd"):
+        with pytest.raises(BadInput, match="as they are") as caught:
+            planned(site("2025.1"), {"globals.yml": f"{GLOBALS}{item.format(line)}"})
+        assert "hunter2" not in str(caught.value)
+
+
+def test_a_keyring_that_is_encrypted_is_not_overwritten():
+    path = "config/nova/ceph.client.volumes.keyring"
+    texts = {path: "$ANSIBLE_VAULT;1.1;AES256\n6162\n"}
+    it = site("zed")
+    found = made(it, texts)
+    assert found[path] == texts[path]
+    notes = deployer.notes(it, deployed.facts(it, found), [])
+    assert [path in note and "Ansible Vault" in note for note in notes] == [True]
 
 
 # The rest of the house

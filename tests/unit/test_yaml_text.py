@@ -20,6 +20,9 @@ VALUES = [
     ("q: |\n  two\n  lines\n\n# z\nz: 1\n", 'q: "1"\n\n# z\nz: 1\n'),
     ("q: [1, 2] # c\nz: 1\n", 'q: "1"\nz: 1\n'),
     ("q: !vault |\n  $ANSIBLE_VAULT\n  616263\nz: 1\n", 'q: "1"\nz: 1\n'),
+    ("q: 0 # why\r\nz: 1\r\n", 'q: "1" # why\r\nz: 1\r\n'),
+    ("\ufeffq: 0\nz: 1\n", '\ufeffq: "1"\nz: 1\n'),
+    ("'q': 0\nz: 1\n", "'q': \"1\"\nz: 1\n"),
     ("s: !vault |\n  $ANSIBLE_VAULT\n", 's: !vault |\n  $ANSIBLE_VAULT\nq: "1"\n'),
     ("a: &x {b: 1}\nc: *x\n", 'a: &x {b: 1}\nc: *x\nq: "1"\n'),
 ]
@@ -68,6 +71,18 @@ REFUSED = [
     ("l:\n-\n  name: a\n", "expected '- '"),
     ("a: " + "[" * 5000, "nested deeper than 32"),
     ("x" * (1 << 20) + "y", "more than"),
+    ("a: &x 1\nb: 2\nq: *x\nz: 1\n", r"line 3: q is an alias"),
+    ("a: &x [1]\nb: 2\nq: *x\nz: 1\n", r"line 3: q is an alias"),
+    ("a: &x [1]\nb: 2\nl: *x # c\nz: 1\n", r"line 3: l is an alias"),
+    ("a: &x {q: 2}\n<<: *x\n", "line 2: '<<'"),
+    ("a: &x {q: 2}\nb: 1\n<<: [*x]\n", "line 3: '<<'"),
+    ("# x\x85\nq: [1, 2]\n# kept\nz: 1\n", "line 1: ends with"),
+    ("# x\nb: 1 # \u2028\nq: [1, 2]\n# kept\n", "line 2: ends with"),
+    ("# x\u2029\nq: |\n  two\n# kept\nz: 1\n", "line 1: ends with"),
+    ("a: 1\rq: [1]\r# kept\r", "line 1: ends with"),
+    ('a: "\\UFFFFFFFF"\n', "a letter that there is not"),
+    ('a: "\\U7fffffff"\n', "chr|letter"),
+    ('l:\n- name: a\n  d: "\\UFFFFFFFF"\n', "a letter that there is not"),
     ("a: &a [1]\n" + "".join(f"b{n}: *a\n" for n in range(21)), "more than 20 aliases"),
 ]
 
