@@ -23,6 +23,7 @@ from fabfile.resources import (
     leaving,
     pool_contents,
     pools,
+    rotation,
     volume_hosts,
     volume_storage,
 )
@@ -228,7 +229,8 @@ def _copied(rest: Site, one: Store, image: str) -> str:
 
 
 def _clients(part: Site, rest: Site, facts: Facts) -> Iterator[InUse]:
-    """Clients that are asked for by name, and by which something logs in."""
+    """Clients by which something logs in, or that take the place of one that is there."""
+    yield from _in_the_middle(part, rest, facts)
     for name in (one for one in part.clients if one not in rest.clients):
         what = f"client.{name}"
         users = [use for use in rest.uses() if use.client == name]
@@ -245,6 +247,48 @@ def _clients(part: Site, rest: Site, facts: Facts) -> Iterator[InUse]:
             way = "stop those instances, or attach their volumes anew, first"
             yield InUse(what, f"{len(used)} log in by it: {named(used)}", way)
         yield from _named_in_files(part, mine, name)
+        if name in of_others(part, rest.whole):
+            yield from _logged_in(part, mine, name)
+
+
+def of_others(part: Site, rest: Site) -> list[str]:
+    """A cluster's clients that go and that no service of the site has: who does, monitors tell.
+
+    rest: the whole of it.  The cluster's own users never go.
+    """
+    if part.is_supplied:
+        return []
+    going, used = leaving.clients(part, rest.counterpart(part.label)), part.used_clients()
+    return [n for n in going if n not in used and not re.fullmatch(advice.CEPHS_OWN, n)]
+
+
+def _logged_in(part: Site, facts: Facts, client: str) -> Iterator[InUse]:
+    if f"client.{client}" not in cluster.seen(part, facts).users:
+        return
+    at, what = rotation.logged_in(part, facts, client), f"client.{client}"
+    if at is None:
+        look = advice.shown(typed("ceph", "daemon", "mon.ID", "sessions"))
+        yield InUse(
+            what,
+            "the monitors do not say who is logged in (Octopus or later do)",
+            f"look on each monitor's host ({look}), and take the user away by hand",
+        )
+    elif at:
+        yield InUse(what, f"it is logged in from {named(at)}", "end what that is")
+
+
+def _in_the_middle(part: Site, rest: Site, facts: Facts) -> Iterator[InUse]:
+    """A client that goes while the one whose place it takes is there: nobody would retire that."""
+    users = cluster.users_seen(by_cluster.facts_of(part, facts), part.admin.name)
+    for new in leaving.clients(part, rest):
+        old = part.replaced.get(new)
+        if old and (f"client.{old}" in users if users is not None else not part.is_supplied):
+            yield InUse(
+                f"client.{new}",
+                f"it takes the place of client.{old}, which is there still",
+                f"end that first: {advice.shown(typed('inv', 'ceph.rotate'))}, until client.{old} "
+                "is gone",
+            )
 
 
 def _named_in_files(part: Site, facts: Facts, client: str) -> Iterator[InUse]:
@@ -254,7 +298,7 @@ def _named_in_files(part: Site, facts: Facts, client: str) -> Iterator[InUse]:
         for service in ("cinder", "glance", "nova", "cinder.backup"):
             if not seen.get(f"{service}.conf"):
                 continue
-            options = in_force.options(seen, service)
+            options = rotation.with_default_users(in_force.options(seen, service))
             for (section, key), value in options.items():
                 if value == client and key.endswith("_user") and section not in ours:
                     yield InUse(

@@ -26,6 +26,7 @@ from fabfile.resources import (
     leaving,
     pool_contents,
     restarts,
+    rotation,
     volume_storage,
 )
 from fabfile.resources.resource import Resource, Stays
@@ -162,6 +163,8 @@ class Removal:
             yield cluster.df(part)
             argv = part.cluster.ceph("config", "get", "mon", "mon_allow_pool_delete")
             yield Read(in_use.POOL_DELETE, "argv", {"argv": argv, "ok": [0, 1, 2, 22]})
+        if host == part.admin and in_use.of_others(part, part.whole.without(wanted)):
+            yield rotation.sessions(part)
         if services.on(host):
             for client in leaving.clients(part, part.whole.without(wanted).counterpart(part.label)):
                 yield keyrings.read_of(client, part.platform_of(host).keyring(client))
@@ -179,23 +182,34 @@ class Removal:
         found = [one for stage in _STAGES for one in stage.leaving(site, rest, facts)]
         changes = [one for one in found if isinstance(one, Change)]
         changes += restarts.plan(site, facts, changes)
-        kept, waiting = self._in_order(sorted(changes, key=_place))
+        kept, waiting = self._in_order(site, facts, sorted(changes, key=_place))
         stays = [one for one in found if isinstance(one, Stays)]
         return [*kept, *stays, *(Stays(c.host, c.thing, _WAITS) for c in waiting)]
 
-    def _in_order(self, changes: Sequence[Change]) -> tuple[list[Change], list[Change]]:
-        """(what may be done, what waits until all before it is done on hosts beyond --limit)."""
+    def _in_order(
+        self, site: Site, facts: Facts, changes: Sequence[Change]
+    ) -> tuple[list[Change], list[Change]]:
+        """(what may be done, what waits until all before it is done on hosts beyond --limit).
+
+        Of a host that was not looked at nobody knows whether it is done there.  With --limit
+        nothing is done through the cloud's API: behind a service that is open, all waits.
+        """
         kept: list[Change] = []
         waiting: list[Change] = []
-        open_before = False
+        may = {CLOUD, *self.limited}
+        open_before = any(services.on(h) and h.name not in facts.hosts for h in site.all_hosts())
+        is_open = self._is_limited(site) and any(c.kind == "service" for c in changes)
         for wave in Leaving:
             mine = [change for change in changes if change.wave == wave]
-            if wave >= Leaving.ROWS and open_before:
+            if (wave >= Leaving.ROWS and open_before) or (wave > Leaving.API and is_open):
                 waiting += mine
                 continue
             kept += mine
-            open_before |= any(c.host not in {CLOUD, *self.limited} for c in mine)
+            open_before |= any(c.host not in may for c in mine)
         return kept, waiting
+
+    def _is_limited(self, site: Site) -> bool:
+        return bool(set(site.hosts) - set(self.limited))
 
     def notes(self, site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
         """What stays and why; what to take out of the site file afterwards."""
@@ -207,7 +221,7 @@ class Removal:
         wanted = gone(site, self.asked)
         rest = site.without(wanted)
         found += restarts.notes(site, facts, changes)
-        if set(site.hosts) - set(self.limited):
+        if self._is_limited(site):
             found.append(f"with --limit, nothing is done through the cloud's API: {_WAITS}")
         found += _pools_stay(site, rest, facts)
         found += _defaults(site, rest)

@@ -22,6 +22,7 @@ from fabfile.resources import by_cluster, client_limits, cluster, domains, in_fo
 SESSIONS = "ceph.sessions"
 _USER_OPTIONS = ("rbd_user", "rbd_store_user", "backup_ceph_user")
 """The options by which Cinder, Nova, Glance and cinder-backup name their client."""
+_BACKUP_USER = ("DEFAULT", "backup_ceph_user")
 _ENTITY = r'"entity_name":\s*"([^"]*)"'
 _ADDRESS = r'"socket_addr":\s*\{\s*"type":\s*"[^"]*",\s*"addr":\s*"([^"]+):\d+"'
 
@@ -75,9 +76,19 @@ def named_by(site: Site, facts: Facts, client: str) -> list[str]:
 def _named(site: Site, now: in_force.Options, client: str) -> Iterator[tuple[str, str]]:
     """The options of one service that name the client, and are not another cluster's."""
     others = {in_force.same(use.section) for part in site.siblings for use in part.uses()}
-    for (section, key), value in now.items():
+    for (section, key), value in with_default_users(now).items():
         if key in _USER_OPTIONS and value == client and section not in others:
             yield section, key
+
+
+def with_default_users(now: in_force.Options) -> in_force.Options:
+    """The options with the client by which cinder-backup logs in where nobody names one.
+
+    Source: backup_ceph_user in cinder/backup/drivers/ceph.py: "cinder".
+    """
+    if "drivers.ceph" not in now.get(("DEFAULT", "backup_driver"), ""):
+        return now
+    return {_BACKUP_USER: "cinder", **now}
 
 
 def open_disks(

@@ -25,6 +25,7 @@ from fabfile.resources import (
     keyrings,
     leaving,
     removal,
+    rotation,
     secret_uuid,
     service_config,
 )
@@ -33,6 +34,7 @@ from fabfile.resources.rollback import Undone
 from . import clouds, test_clusters
 from .states import (
     FSID,
+    HOSTS,
     KEY,
     OTHER,
     THIRD,
@@ -54,6 +56,7 @@ FAST, QUICK_KEY = OTHER, "sha256:" + "c" * 64
 STORES = {"stores": {"rbd": {"pool": "images"}, "more": {"pool": "more", "client": "more"}}}
 POOLS = {"volumes": {}, "fast": {}, "images": {}, "more": {}}
 CLIENTS = {"volumes": {}, "fast": {}, "images": {}, "more": {}, "old": {"rwx": ["fast"]}}
+CLIENTS["cinder"] = {"rwx": ["volumes"]}
 KEYS = {"volumes": KEY, "fast": QUICK_KEY, "images": KEY, "more": KEY, "old": THIRD}
 
 
@@ -65,7 +68,8 @@ def here(**more):
     }
     cinder = {"backends": backends, **more.pop("cinder", {})}
     given = {"pools": POOLS, "clients": CLIENTS, "glance": STORES, "cinder": cinder, "cloud": "c"}
-    return site(**{**given, **more})
+    hosts = {name: table for name, table in HOSTS.items() if name != "n2"}
+    return site(**{"hosts": hosts, **given, **more})
 
 
 def integrated(where):
@@ -95,6 +99,7 @@ def integrated(where):
         seen["ceph01"][f"ceph.namespaces.{pool}"] = said("[]")
     df = [{"name": pool, "stats": {"stored": 0, "objects": 3}} for pool in where.pools]
     seen["ceph01"] |= {"ceph.df": answer({"pools": df}), in_use.POOL_DELETE: said("true")}
+    seen["ceph01"][rotation.SESSIONS] = sessions("client.admin", "client.volumes")
     rows = [{"host": f"ctl@{name}", "up": True, "enabled": True} for name in ("rbd", "fast")]
     types = {"rbd": {"volume_backend_name": "rbd"}, "quick": {"volume_backend_name": "fast"}}
     seen[CLOUD] = {
@@ -106,6 +111,13 @@ def integrated(where):
         "glance.images": [],
     }
     return seen
+
+
+def sessions(*names, code=0):
+    there = [
+        {"entity_name": n, "socket_addr": {"type": "any", "addr": "10.0.0.9:0"}} for n in names
+    ]
+    return {"mon.a": {"sessions": said(json.dumps(there), code)}}
 
 
 def said(text, code=0):
@@ -259,6 +271,10 @@ def users(seen):
     seen["ceph01"]["ceph.users"] = answer({"auth_dump": there})
 
 
+def logged_in(*names, code=0):
+    return lambda seen: seen["ceph01"].update({rotation.SESSIONS: sessions(*names, code=code)})
+
+
 def df(count):
     stats = [{"name": "fast", "stats": {"objects": count}}]
     return lambda seen: seen["ceph01"].update({"ceph.df": answer({"pools": stats})})
@@ -301,6 +317,16 @@ P = {**B, "and_pool": "fast"}
         (guest, C, f"client.old: 1 log in by it: guest {clouds.INSTANCE} on n1"),
         (attached("old", ""), C, f"attachment of volume {ID.format(1)}"),
         (lines("lvm", rbd_user="old"), C, "ctl: [lvm] rbd_user = old; name another there first"),
+        (
+            lines("DEFAULT", backup_driver="cinder.backup.drivers.ceph.CephBackupDriver"),
+            {"client": "cinder"},
+            "ctl: [DEFAULT] backup_ceph_user = cinder; name another there first",
+        ),
+        # Somebody that the site file does not name.
+        (logged_in("client.admin", "client.old"), C, "client.old: it is logged in from 10.0.0.9;"),
+        (logged_in("client.admin", code=22), C, "the monitors do not say who is logged in"),
+        (logged_in(), C, "the monitors do not say who is logged in"),
+        (lambda seen: seen["ceph01"].pop(rotation.SESSIONS), C, "ceph daemon mon.ID sessions"),
         (lambda seen: None, {"client": "volumes"}, "the site file has it for cinder-volume"),
         (images("fast", "mine"), P, "pool fast: it is not empty: 1 images"),
         (
@@ -552,19 +578,70 @@ def test_broken_off_anywhere_the_same_command_does_the_rest(asked):
 # --limit
 
 
+def closed(seen):
+    next(row for row in seen[CLOUD]["volume_services"] if row["host"] == "ctl@fast")["enabled"] = (
+        False
+    )
+
+
 @pytest.mark.parametrize(
     "limited, kept, users",
     [
         # The compute's secret is beyond the limit: the user waits for it.
-        ({"ctl"}, BACKEND[:7], "user client.fast stays: it goes when the hosts beyond --limit"),
+        ({"ctl"}, BACKEND[1:7], "user client.fast stays: it goes when the hosts beyond --limit"),
         # The backend still runs on the controller: its secret stays on the compute too.
-        ({"n1"}, BACKEND[:4], f"libvirt secret {FAST} stays: it goes when the hosts beyond"),
-        ({"ctl", "n1"}, BACKEND, "with --limit, nothing is done through the cloud's API"),
+        ({"n1"}, BACKEND[1:4], f"libvirt secret {FAST} stays: it goes when the hosts beyond"),
+        ({"ctl", "n1"}, BACKEND[1:], "with --limit, nothing is done through the cloud's API"),
     ],
 )
 def test_what_stands_on_hosts_beyond_the_limit_waits(limited, kept, users):
-    assert words(plan(backend="fast", limited=limited)) == kept
-    assert users in notes(backend="fast", limited=limited)
+    assert words(plan(closed, backend="fast", limited=limited)) == kept
+    assert users in notes(closed, backend="fast", limited=limited)
+
+
+@pytest.mark.parametrize("limited", [{"ctl"}, {"n1"}, {"ctl", "n1"}, {"ctl", "ceph01"}])
+def test_with_a_limit_a_backend_that_is_open_is_not_begun_with(limited):
+    """Its service is closed through the cloud's API alone: a volume could come while it goes."""
+    assert words(plan(backend="fast", limited=limited)) == BACKEND[:2]  # that no limit lets through
+    assert f"{CONF} stays: it goes when" in notes(backend="fast", limited=limited)
+
+
+@pytest.mark.parametrize(
+    "asked, kept",
+    [({"backend": "fast"}, BACKEND[1:4]), (S, STORE[:2]), (C, []), (P, BACKEND[1:4])],
+)
+def test_of_a_host_that_was_not_looked_at_nothing_is_known_to_be_done(asked, kept):
+    """With --limit the others are not even read: guests and secrets of n1 are not seen."""
+
+    def unread(seen):
+        closed(seen)
+        del seen["n1"]
+
+    limited = {"ctl", "ceph01"}
+    assert words(plan(unread, **asked, limited=limited)) == kept
+    assert "stays: it goes when the hosts beyond --limit" in notes(unread, **asked, limited=limited)
+
+
+# In the middle of a rotation
+
+
+@pytest.mark.parametrize(
+    "there, refused",
+    [(["fast", "quickly"], True), (["fast"], False), (["fast", "old"], False)],
+)
+def test_a_client_that_takes_anothers_place_goes_after_that_one(there, refused):
+    where = here(clients={**CLIENTS, "fast": {"replaces": "quickly"}})
+
+    def change(seen):
+        seen["ceph01"]["ceph.users"] = answer({"auth_dump": [user(n, KEY, {}) for n in there]})
+
+    if not refused:
+        assert ("ceph01", "-", "user client.fast", "USERS") in words(
+            plan(change, where, backend="fast")
+        )
+        return
+    with pytest.raises(Refused, match="takes the place of client.quickly, .*inv ceph.rotate"):
+        plan(change, where, backend="fast")
 
 
 # The cloud's API

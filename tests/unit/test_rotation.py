@@ -474,6 +474,29 @@ def test_a_keyring_with_others_keys_stays():
     assert read.args["mask"] and read.args["text"]
 
 
+@pytest.mark.parametrize(
+    "driver, user_, held",
+    [
+        ("cinder.backup.drivers.ceph", None, True),
+        ("cinder.backup.drivers.ceph.CephBackupDriver", None, True),
+        ("cinder.backup.drivers.ceph.CephBackupDriver", "cinder-2", False),
+        ("cinder.backup.drivers.nfs.NFSBackupDriver", None, False),
+        (None, None, False),
+    ],
+)
+def test_cinder_backup_logs_in_as_cinder_where_nobody_says_otherwise(driver, user_, held):
+    here = site(
+        cloud="c",
+        hosts=WITH_ROWS,
+        cinder={"client": "cinder-2"},
+        clients={"cinder-2": {"replaces": "cinder"}, "images": {}},
+    )
+    now = [("DEFAULT", "backup_driver", driver), ("DEFAULT", "backup_ceph_user", user_)]
+    seen = facts(**{"cinder.conf": conf(*(one for one in now if one[2]))})
+    named = rotation.named_by(here, seen, "cinder")
+    assert named == (["ctl: [DEFAULT] backup_ceph_user"] if held else [])
+
+
 def test_without_the_databases_nobody_is_retired():
     seen, stage = facts(secrets=OLD_SECRET), old_clients.OldClients("")
     assert stage.plan(HERE, seen) == []
