@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from fabfile.core import journal, own_files
 from fabfile.core.contract import CLOUD, BadInput, Json
@@ -11,6 +11,7 @@ from fabfile.core.text import table
 from fabfile.flow.terminal.screen import Screen
 from fabfile.model.site import Site
 from fabfile.report.shapes import Told
+from fabfile.resources import rotation
 from fabfile.resources.rollback import Undone
 
 _OUTCOMES = {
@@ -156,4 +157,16 @@ def undone(run: str, site: Site, limited: Collection[str]) -> Undone:
     types = [change for change in done if change["verb"] in _OF_THE_CLOUD]
     worked = {str(e.get("host")) for e in events if e["event"] in ("begin", "done", "unknown")}
     strangers = sorted(worked - {CLOUD, *site.hosts}) if whole else []
-    return Undone(run, types, limited, strangers)
+    return Undone(run, types, limited, strangers, _named(changes))
+
+
+def _named(changes: Sequence[dict[str, Json]]) -> set[str]:
+    """The cephx clients that a run's edits made services name; its record may be damaged."""
+    shape = {"edits": [[(None, LINE)]]}
+    edits = [
+        edit
+        for one in changes
+        if one["verb"] == "edit" and not misfit({"edits": one["args"].get("edits")}, shape)
+        for edit in one["args"]["edits"]
+    ]
+    return {e[2] for e in edits if len(e) == 3 and e[1] in rotation.USER_OPTIONS and e[2]}  # noqa: PLR2004

@@ -16,8 +16,12 @@ from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
 from fabfile.resources import (
     by_cluster,
+    cluster,
     domains,
+    in_force,
+    leaving,
     pool_contents,
+    rotation,
     volume_hosts,
     volume_qos,
     volume_storage,
@@ -26,6 +30,7 @@ from fabfile.resources.resource import Resource
 
 _FILES = ("write", "remove")
 _MOST_GUESTS = 1000
+_OLD, _ENOENT = "ceph.old.{}", 2
 _SIGNS = {"+": "-", "-": "+", "~": "~", "!": "!"}
 
 
@@ -34,13 +39,14 @@ class Undone:
     """A run to take back: its id, and what it did through the cloud's API (its changes).
 
     limited: the hosts that may be touched, where not all; strangers: hosts of the run that the
-    site file does not name.
+    site file does not name; named: the clients that its edits made services name.
     """
 
     run: str
     cloud: Sequence[dict[str, Json]] = ()
     limited: Collection[str] | None = None
     strangers: Sequence[str] = ()
+    named: Collection[str] = ()
 
     @property
     def resource(self) -> Resource:
@@ -54,13 +60,16 @@ class Undone:
             found = [Read("volume_types", "volume_types")] if self.cloud else []
             found += [volume_qos.READ] if done & {"qos", "no_qos"} else []
             rows = Read("volume_services", "volume_services")
-            return [*found, *([rows] if "close_backend" in done else [])]
+            found += [rows] if "close_backend" in done else []
+            rotates = site.cloud and any(part.replaced for part in site.parts)
+            return [*found, *([leaving.ATTACHMENTS] if rotates else [])]
         found = [
             Read("run", "run", {"run": self.run}),
             Read("pending_restarts", "pending_restarts"),
         ]
         if NOVA_COMPUTE in services.on(host):
             found.append(domains.read(site.platform_of(host), _MOST_GUESTS))
+        found += by_cluster.reads(site, host, _of_a_rotation)
         return found + by_cluster.reads(site, host, pool_contents.reads)
 
     def follow_up_reads(self, site: Site, facts: Facts) -> list[Read]:
@@ -91,7 +100,40 @@ class Undone:
                 + "\n  ".join(stale)
                 + "\nput it as that run left it, or mend it by hand"
             )
+        for part in site.parts:
+            with by_cluster.saying_which(part):
+                self._refuse_in_use(part, by_cluster.facts_of(part, facts), changes)
         return sorted(changes, key=lambda change: change.wave)
+
+    def _refuse_in_use(self, part: Site, facts: Facts, changes: Sequence[Change]) -> None:
+        """Raises BadInput where a rotation went on since: its stages are taken back backwards.
+
+        A compute alone (--limit, a batch that a gate did not pass) may lose its secret again.
+        """
+        files = {(change.host, change.thing) for change in changes}
+        whole = self.limited is None or set(self.limited) >= set(part.whole.hosts)
+        hosts = {h.name for h in part.all_hosts() if whole or set(h.roles) != {NOVA_COMPUTE.role}}
+        for new, old in part.replaced.items():
+            goes = {new, *rotation.uuids(facts, new)}
+            used = rotation.uses(part, facts, new, files)
+            gone = [one for one in changes if one.sign == "-" and one.subject in goes]
+            if used and any(one.host in hosts for one in gone):
+                raise BadInput(
+                    subject=f"undo: client.{new}",
+                    expected="one that nobody has: its keys would go",
+                    found=", ".join([*used[:3], *[f"{len(used) - 3} more"] * (len(used) > 3)]),
+                    advice=f"take the later run back first ({INV} history has it); where guests or "
+                    f"attachments have it, name client.{old} again, with replaces = {new!r}, and "
+                    f"{INV} ceph.rotate (docs/rotation.md)",
+                )
+            told = facts.hosts.get(part.admin.name, {}).get(_OLD.format(old))
+            if new in self.named and told and told["code"] and changes:
+                raise BadInput(
+                    subject=f"undo: client.{old}",
+                    expected="it to be there: services would log in as it again",
+                    found="a cluster that does not have it any more",
+                    advice=f"take back first the run that took it away ({INV} history)",
+                )
 
     def notes(self, site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
         """What stays."""
@@ -166,6 +208,19 @@ class Undone:
                 )
             )
         return changes
+
+
+def _of_a_rotation(part: Site, host: Host) -> list[Read]:
+    """Who has the clients that take others' places, and whether those are there."""
+    if not part.replaced:
+        return []
+    found = [read for one in services.on(host) for read in in_force.reads(part, host, one)]
+    if host == part.admin:
+        for old in part.replaced.values():
+            ask = cluster.ceph(part, "auth", "get", f"client.{old}")
+            args = {"argv": ask, "ok": [0, _ENOENT], "mask": [cluster.KEYS]}
+            found.append(Read(_OLD.format(old), "argv", args))
+    return found
 
 
 def _qos(facts: Facts, done: dict[str, Json]) -> list[Change]:

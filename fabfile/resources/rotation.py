@@ -12,15 +12,23 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from fabfile.core.contract import INV, BadInput, Facts, Host, Json, Read
+from fabfile.core.contract import CLOUD, INV, BadInput, Facts, Host, Json, Read
 from fabfile.model import services
 from fabfile.model.deployment import Binding
 from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
-from fabfile.resources import by_cluster, client_limits, cluster, domains, in_force, secret_uuid
+from fabfile.resources import (
+    by_cluster,
+    client_limits,
+    cluster,
+    domains,
+    in_force,
+    leaving,
+    secret_uuid,
+)
 
 SESSIONS = "ceph.sessions"
-_USER_OPTIONS = ("rbd_user", "rbd_store_user", "backup_ceph_user")
+USER_OPTIONS = ("rbd_user", "rbd_store_user", "backup_ceph_user")
 """The options by which Cinder, Nova, Glance and cinder-backup name their client."""
 _BACKUP_USER = ("DEFAULT", "backup_ceph_user")
 _ENTITY = r'"entity_name":\s*"([^"]*)"'
@@ -61,12 +69,18 @@ def logged_in(site: Site, facts: Facts, client: str) -> list[str] | None:
     return sorted(address or "somewhere" for name, address in found if name == f"client.{client}")
 
 
-def named_by(site: Site, facts: Facts, client: str) -> list[str]:
-    """Places in services' options that name a client of a part's cluster: 'ctl: [rbd] rbd_user'."""
+def named_by(
+    site: Site, facts: Facts, client: str, without: Collection[tuple[str, str]] = ()
+) -> list[str]:
+    """Places in services' options that name a client of a part's cluster: 'ctl: [rbd] rbd_user'.
+
+    without: (host, file) that are not looked at.
+    """
     return [
         f"{host.name}: [{section}] {key}"
         for host in site.all_hosts()
         for service in services.on(host)
+        if (host.name, site.platform_of(host).file(service)) not in without
         for section, key in _named(
             site, in_force.options(facts.hosts.get(host.name, {}), service.key), client
         )
@@ -77,7 +91,7 @@ def _named(site: Site, now: in_force.Options, client: str) -> Iterator[tuple[str
     """The options of one service that name the client, and are not another cluster's."""
     others = {in_force.same(use.section) for part in site.siblings for use in part.uses()}
     for (section, key), value in with_default_users(now).items():
-        if key in _USER_OPTIONS and value == client and section not in others:
+        if key in USER_OPTIONS and value == client and section not in others:
             yield section, key
 
 
@@ -119,6 +133,36 @@ def is_of(
     if not named or not now or named & set(now):
         return True
     return elsewhere is not None and not named & set(elsewhere)
+
+
+def uses(
+    site: Site, facts: Facts, client: str, without: Collection[tuple[str, str]] = ()
+) -> list[str]:
+    """Services, running guests and attachments that have a client of that name, in words.
+
+    The monitors do not count: what has another cluster's of that name is named too.
+    """
+    guests = [
+        f"guest {domain} on {host}"
+        for host, domain, disk in domains.running(facts.hosts)
+        if disk.user == client
+    ]
+    attached = facts.hosts.get(CLOUD, {}).get(leaving.ATTACHMENTS.id) or ()
+    volumes = [f"attachment of volume {one['volume']}" for one in attached if one["user"] == client]
+    return list(dict.fromkeys([*named_by(site, facts, client, without), *guests, *volumes]))
+
+
+def uuids(facts: Facts, client: str) -> set[str]:
+    """The secrets by which services, guests and attachments have a client of that name."""
+    found = {disk.uuid for _, _, disk in domains.running(facts.hosts) if disk.user == client}
+    attached = facts.hosts.get(CLOUD, {}).get(leaving.ATTACHMENTS.id) or ()
+    found |= {one["uuid"] for one in attached if one["user"] == client}
+    for seen in facts.hosts.values():
+        for service in services.SERVICES:
+            now = in_force.options(seen, service.key)
+            mine = {s for (s, key), v in now.items() if key in USER_OPTIONS and v == client}
+            found |= {now.get((section, "rbd_secret_uuid"), "").lower() for section in mine}
+    return found - {""}
 
 
 # The kind of the key

@@ -8,9 +8,10 @@ import pytest
 from fabfile.audit import old_clients
 from fabfile.audit.database_rows import Schemas
 from fabfile.audit.frozen_monitors import CONNECTOR
-from fabfile.core.contract import BadInput, Facts
+from fabfile.core.contract import CLOUD, BadInput, Facts, Host
 from fabfile.doctor import rotation as in_doctor
 from fabfile.doctor.observation import Looked
+from fabfile.flow import history
 from fabfile.resources import auth, client_limits, rotation, secret_uuid, service_config
 from fabfile.resources.domains import READ as DOMAINS
 from fabfile.resources.rollback import Undone
@@ -610,3 +611,100 @@ def test_an_undo_takes_no_secret_away_from_a_guest(uuid, stays):
     assert bool(undone.plan(site(), here)) != stays
     notes = undone.notes(site(), here, [])
     assert [A in note for note in notes] == [True] * stays
+
+
+# Stages are taken back backwards
+
+KEYRING = "/etc/ceph/ceph.client.volumes-2.keyring"
+CONF = "/etc/cinder/cinder.conf"
+
+
+def step_of(kind, subject, thing, sign="+", verb="remove", **args):
+    return {
+        "step": 1, "state": "done", "verb_was": "write", "verb": verb, "sign": sign, "wave": 2,
+        "thing": thing, "sentence": "x", "kind": kind, "subject": subject,
+        "args": {"path": thing, **args}, "was": None, "is": "aa", "now": "aa",
+    }  # fmt: skip
+
+
+FIRST = {
+    "ceph01": [step_of("user", "volumes-2", "user client.volumes-2", verb="run", argv=["ceph"])],
+    "ctl": [step_of("keyring", "volumes-2", KEYRING)],
+    "n1": [step_of("secret", OTHER, f"libvirt secret {OTHER}", verb="run", argv=["virsh"])],
+}
+SECOND = {"ctl": [step_of("options", "cinder", CONF, "~", "write")]}
+BOTH = {**FIRST, "ctl": [*FIRST["ctl"], *SECOND["ctl"]]}
+ATTACHED = {"volume": V, "instance": A, "user": "volumes-2", "uuid": OTHER, "monitors": []}
+
+
+def taken_back(run, guest="", attached=(), old=0, limited=None, named=(), **ctl):
+    seen = facts(guest=guest, **ctl)
+    for host in seen.hosts:
+        seen.hosts[host] |= {"run": run.get(host, []), "pending_restarts": []}
+    seen.hosts["ceph01"]["ceph.old.volumes"] = {"code": old, "out": "", "err": ""}
+    seen.hosts[CLOUD] = {"attachments": list(attached)}
+    return Undone("r", (), limited, (), named).plan(HERE, seen)
+
+
+BACK = {"cinder.conf": in_cinder("volumes", FSID)}
+"""What services have once the second stage was taken back."""
+
+
+@pytest.mark.parametrize(
+    "run, more, words",
+    [
+        (FIRST, {}, "expected one that nobody has.*found ctl: .rbd. rbd_user"),
+        (FIRST, {"guest": "volumes-2", **BACK}, f"guest {A} on n1.*replaces = 'volumes-2'"),
+        (FIRST, {"attached": [ATTACHED], **BACK}, f"attachment of volume {V}"),
+        ({"ctl": FIRST["ctl"]}, {}, "take the later run back first"),
+        ({"n1": FIRST["n1"]}, {}, "take the later run back first"),
+        (FIRST, {"limited": {"ctl"}}, "take the later run back first"),
+        (FIRST, BACK, None),
+        # What one run did, one undo takes back.
+        (BOTH, {}, None),
+        (BOTH, {"guest": "volumes-2"}, "guest"),
+        # A batch whose gate did not pass.
+        ({"n1": FIRST["n1"]}, {"limited": {"n1"}}, None),
+        ({"ceph01": [step_of("pool", "x", "pool x")]}, {}, None),
+        # The services' stage, once the end has been.
+        (SECOND, {"named": {"volumes-2"}, "old": 2}, "the run that took it away"),
+        (SECOND, {"named": {"volumes-2"}}, None),
+        (SECOND, {"named": {"images"}, "old": 2}, None),
+        ({}, {"named": {"volumes-2"}, "old": 2, **BACK}, "no host knows"),
+    ],
+)
+def test_stages_are_taken_back_backwards(run, more, words):
+    if words is None:
+        assert taken_back(run, **more)
+        return
+    with pytest.raises(BadInput, match=words):
+        taken_back(run, **more)
+
+
+def test_what_an_undo_asks_in_a_rotation_and_only_then():
+    def asked(where, host):
+        return {read.id for read in Undone("r").reads(where, host)}
+
+    old = "ceph.old.volumes"
+    (read,) = [one for one in Undone("r").reads(HERE, HERE.host("ceph01")) if one.id == old]
+    assert read.args["mask"] and read.args["argv"][-2:] == ["get", "client.volumes"]
+    assert "cinder.conf" in asked(HERE, HERE.host("ctl"))
+    assert "attachments" in asked(HERE, Host(CLOUD, ()))
+    plain = site(cloud="c")
+    assert not {old, "cinder.conf", "attachments"} & set().union(
+        *(asked(plain, host) for host in (*plain.all_hosts(), Host(CLOUD, ())))
+    )
+
+
+@pytest.mark.parametrize(
+    "edits, named",
+    [
+        ([["rbd", "rbd_user", "volumes-2"], ["rbd", "rbd_pool", "x"]], {"volumes-2"}),
+        ([["rbd", "rbd_user", None]], set()),
+        ("rbd_user", set()),
+        ([["rbd_user"], 3], set()),
+        (None, set()),
+    ],
+)
+def test_whom_a_runs_edits_named_is_read_of_its_record(edits, named):
+    assert history._named([{"verb": "edit", "args": {"edits": edits}}]) == named
