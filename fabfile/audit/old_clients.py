@@ -68,7 +68,12 @@ class Kept:
 
 
 def question(found: Schemas) -> str:
-    """The rows that matter: of what may hold a key, the client's name and the monitors alone."""
+    """The rows that matter: of what may hold a key, the client's name and the monitors alone.
+
+    '' where Nova's database is not there: Cinder's alone does not tell who has what.
+    """
+    if not found.nova:
+        return ""
     return "".join(f"{statement};\n" for statement in _statements(found))
 
 
@@ -310,7 +315,9 @@ class OldClients:
         elif at and not said and not done:
             said.append(f"client.{old} is logged in from {', '.join(at)}: end what that is")
         if not self.sql:
-            said.append("attachments were not looked at: no host has the role 'database'")
+            said.append(
+                "attachments were not looked at: no host of the role 'database' has Nova's database"
+            )
         return said
 
     def _kept(self, site: Site, facts: Facts) -> Kept:

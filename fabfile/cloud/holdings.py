@@ -71,6 +71,7 @@ class StoredImage(TypedDict):
     """An image; stores: those that Glance says it is in, by names; none where it does not say."""
 
     id: str
+    status: str
     stores: list[str]
 
 
@@ -147,8 +148,9 @@ def images(connection: Cloud) -> list[StoredImage]:
     with _understood("glance: images"):
         for hidden in (False, True):
             for image in connection.image.images(is_hidden=hidden, visibility="all"):
-                found.append({"id": str(image.id), "stores": stores_of(image)})
-    refuse_other(found, [{"id": LINE, "stores": [LINE]}])
+                status = str(image.status or "")
+                found.append({"id": str(image.id), "status": status, "stores": stores_of(image)})
+    refuse_other(found, [{"id": LINE, "status": LINE, "stores": [LINE]}])
     return found
 
 

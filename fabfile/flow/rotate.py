@@ -123,6 +123,11 @@ def _old_clients(session: Session, move: str, only: tuple[str, ...]) -> old_clie
     sql = old_clients.question(schemas)
     if not move:
         return old_clients.OldClients(sql)
+    if not sql:
+        raise BadInput(
+            f"{site.database_host.name}: expected Nova's database, by which instances are moved, "
+            "found none there; give the role 'database' to the host that holds it"
+        )
     found = old_clients.kept(move_monitors.lines(session, sql))
     if missing := [name for name in only if name not in found.instances]:
         raise BadInput(

@@ -7,10 +7,10 @@ options.  What could not be seen is in use.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from fabfile.core.contract import CLOUD, INV, BadInput, Facts, Read, Refused, typed
+from fabfile.core.contract import CLOUD, INV, BadInput, Facts, Json, Read, Refused, typed
 from fabfile.model import advice
 from fabfile.model.deployment import Backend, Store
 from fabfile.model.services import CINDER_VOLUME
@@ -31,6 +31,8 @@ from fabfile.resources.leaving import named
 
 IMAGES = Read("glance.images", "images")
 """Every image of Glance's, with the stores that it says they are in."""
+_WITHOUT_DATA = ("queued", "killed", "deleted")
+"""Statuses of images that have nothing in any store."""
 POOL_DELETE = "ceph.pool.delete"
 _MOST_OBJECTS = 32
 """Objects by which RBD keeps an empty pool: its directories, and what it says of itself."""
@@ -207,9 +209,24 @@ def _store(site: Site, rest: Site, facts: Facts, one: Store) -> Iterator[InUse]:
         if held:
             found = f"{len(held)} images in pool {one.pool}: {named(held)}"
             yield InUse(what, found, _copied(rest, one, held[0]))
-    elif told is None:
+    elif told is not None:
+        yield from _untold(what, told)
+    else:
         unseen = f"whether images are in it cannot be seen (pool {one.pool} has others' too)"
         yield InUse(what, unseen, "name the cloud in the site file")
+
+
+def _untold(what: str, told: Sequence[Mapping[str, Json]]) -> Iterator[InUse]:
+    """Images that have data, or are about to, in a store that Glance does not tell (yet)."""
+    found = [i for i in told if not i["stores"] and i["status"] not in _WITHOUT_DATA]
+    if found:
+        ids = [f"{one['id']} ({one['status']})" for one in found]
+        show = advice.shown(typed("openstack", "image", "show", found[0]["id"]))
+        yield InUse(
+            what,
+            f"{len(ids)} images of which Glance does not say in which store they are: {named(ids)}",
+            f"wait for those that are being made; of others see their stores ({show})",
+        )
 
 
 def _copied(rest: Site, one: Store, image: str) -> str:

@@ -784,7 +784,7 @@ def _type_of(
 
 
 def _type_leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
-    """The types of backends that go; one that names another backend now stays."""
+    """The types of backends that go; one that names another backend, or one beside it, stays."""
     types = facts.hosts.get(CLOUD, {}).get("volume_types", {})
     kept = {backend.volume_type for backend in rest.cinder.all}
     found: list[Change | Stays] = []
@@ -793,9 +793,8 @@ def _type_leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
         if name is None or name in kept or name not in types:
             continue
         specs, thing = dict(types[name]), f"volume type {name}"
-        bound = specs.get(volume_hosts.BOUND)
-        if bound not in (volume_hosts.bound_name(site, facts, one), one.name):
-            found.append(Stays(CLOUD, thing, f"it names backend {bound or '(none)'} now"))
+        if why := volume_hosts.type_stays(site, rest, facts, one):
+            found.append(Stays(CLOUD, thing, why))
             continue
         args = {"name": name, "made": True, "was": specs}
         lines = tuple(f"- {key} = {value}" for key, value in specs.items())

@@ -382,6 +382,37 @@ def bound_name(site: Site, facts: Facts, backend: Backend) -> str:
     return backend.name
 
 
+def type_stays(site: Site, rest: Site, facts: Facts, backend: Backend) -> str:
+    """Why the volume type of a backend that goes stays, with its limits; '' where it goes.
+
+    It may name another backend by now, or one that others bear too: volumes are made there then.
+    """
+    specs = facts.hosts.get(CLOUD, {}).get("volume_types", {}).get(str(backend.volume_type))
+    if specs is None:
+        return ""
+    bound = specs.get(BOUND)
+    if bound not in (bound_name(site, facts, backend), backend.name):
+        return f"it names backend {bound or '(none)'} now"
+    others = _bearers(site, rest, facts, bound)
+    return f"it names backend {bound}, which {', '.join(others)} is too ({BOUND})" if others else ""
+
+
+def _bearers(site: Site, rest: Site, facts: Facts, name: str) -> list[str]:
+    """The enabled backends that bear a volume_backend_name, without those that are not of the rest.
+
+    As 'ctl: [section]'.
+    """
+    kept = {same(one.name) for one in rest.cinder.all}
+    gone = {same(one.name) for one in site.cinder.all} - kept
+    return [
+        f"{host.name}: [{section}]"
+        for host in _hosts(site, facts)
+        if (options := options_of(facts.hosts[host.name]))
+        for section in volume_storage.enabled(options)
+        if same(section) not in gone and options.get((same(section), BOUND)) == name
+    ]
+
+
 def _file(site: Site, host: str) -> str:
     return site.platform_of(site.host(host)).file(CINDER_VOLUME)
 

@@ -14,6 +14,7 @@ from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Re
 from fabfile.model.deployment import Backend
 from fabfile.model.phases import Leaving, Phase
 from fabfile.model.site import Site
+from fabfile.resources import volume_hosts
 from fabfile.resources.resource import Leaves, Resource, Stays
 
 READ = Read("qos_specs", "qos_specs")
@@ -106,12 +107,15 @@ def _of(backend: Backend, name: str, there: Mapping[str, Json]) -> Change | None
 
 
 def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
-    """The specs of types that go; those that another type has too stay."""
+    """The specs of types that go; those of one that stays, or that another has too, stay."""
     there, kept = facts.hosts.get(CLOUD, {}).get(READ.id, {}), asked(rest)
     found: list[Change | Stays] = []
     for one in (one for one in asked(site) if one not in kept):
         name = str(one.volume_type)
         if (told := there.get(name)) is None:
+            continue
+        if why := volume_hosts.type_stays(site, rest, facts, one):
+            found.append(Stays(CLOUD, f"QoS {name}", f"its type stays: {why}"))
             continue
         if others := [other for other in told["types"] if other != name]:
             why = f"type {', '.join(others)} has it too"

@@ -280,6 +280,10 @@ def df(count):
     return lambda seen: seen["ceph01"].update({"ceph.df": answer({"pools": stats})})
 
 
+def told(image, status, *stores):
+    return cloud(**{"glance.images": [{"id": image, "status": status, "stores": list(stores)}]})
+
+
 RETYPE = f"openstack volume set --type rbd --retype-policy on-demand {ID.format(0)}"
 COPY = f"glance image-import --import-method copy-image --stores rbd {ID.format(3)}"
 B, S, C = {"backend": "fast"}, {"store": "more"}, {"client": "old"}
@@ -310,7 +314,7 @@ P = {**B, "and_pool": "fast"}
         (images("more", ID.format(3)), S, COPY),
         (images("more", ID.format(3)), S, "take it out of more (glance stores-delete)"),
         (
-            cloud(**{"glance.images": [{"id": ID.format(3), "stores": ["rbd", "more"]}]}),
+            told(ID.format(3), "active", "rbd", "more"),
             S,
             f"store more: 1 images: {ID.format(3)}",
         ),
@@ -355,6 +359,33 @@ def test_what_is_in_use_is_refused_with_the_way_on(change, asked, said_):
     with pytest.raises(Refused) as caught:
         plan(change, **asked)
     assert said_.format(0) in str(caught.value)
+
+
+POOL_OF_TWO = {"stores": {"rbd": {"pool": "images"}, "more": {"pool": "images", "client": "more"}}}
+
+
+@pytest.mark.parametrize(
+    "status, stores, held",
+    [
+        ("active", ["more"], True),
+        ("active", ["rbd"], False),
+        # Of before there were stores; of one that is on its way.
+        ("active", [], True),
+        ("deactivated", [], True),
+        ("saving", [], True),
+        ("importing", [], True),
+        ("queued", [], False),
+        ("killed", [], False),
+    ],
+)
+def test_an_image_that_glance_tells_no_store_of_may_be_in_a_pool_of_two(status, stores, held):
+    where = here(glance=POOL_OF_TWO, pools={k: v for k, v in POOLS.items() if k != "more"})
+    change = told(ID.format(3), status, *stores)
+    if not held:
+        assert plan(change, where, store="more")
+        return
+    with pytest.raises(Refused, match=f"store more: 1 images.*{ID.format(3)}"):
+        plan(change, where, store="more")
 
 
 def test_a_list_that_another_file_has_is_named():
@@ -452,6 +483,16 @@ def specs(name, types):
     return cloud(qos_specs={name: {"specs": {"consumer": "front-end"}, "types": types}})
 
 
+def more_lines(*given):
+    def change(seen):
+        active = seen["ctl"]["cinder.conf"]["active"]
+        said_anew = {line[:2] for line in given}
+        left = [one for one in active if (one[0], one[1]) not in said_anew]
+        seen["ctl"]["cinder.conf"]["active"] = [*left, *map(list, given)]
+
+    return change
+
+
 QOS = {"fast": {"pool": "fast", "client": "fast", "volume_type": "quick", "qos": {"a_sec": "1"}}}
 LIMITED = {"cinder": {"backends": {"rbd": {"pool": "volumes"}, **QOS}}}
 SHARED = {
@@ -491,6 +532,21 @@ SHARED = {
             "volume type",
             "volume type quick stays: it names backend slow now",
         ),
+        (
+            more_lines(
+                ("DEFAULT", "enabled_backends", "rbd,fast,lvm"),
+                ("lvm", "volume_backend_name", "fast"),
+            ),
+            {},
+            "volume type",
+            "volume type quick stays: it names backend fast, which ctl: [lvm] is too",
+        ),
+        (
+            more_lines(("rbd", "volume_backend_name", "fast")),
+            {},
+            "volume type",
+            "volume type quick stays: it names backend fast, which ctl: [rbd] is too",
+        ),
         (specs("quick", ["quick", "x"]), LIMITED, "QoS", "QoS quick stays: type x has it too"),
     ],
 )
@@ -523,6 +579,23 @@ def test_limits_go_before_their_type_and_come_back_after_it():
     }
     facts = Facts({"ceph01": {"run": []}, CLOUD: there}, {}, ZED)
     assert Undone("r", done).plan(where, facts) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        cloud(volume_types={"quick": {"volume_backend_name": "slow"}}),
+        more_lines(("rbd", "volume_backend_name", "fast")),
+    ],
+)
+def test_the_limits_of_a_type_that_stays_stay(change):
+    def both(seen):
+        specs("quick", ["quick"])(seen)
+        change(seen)
+
+    where = here(**copy.deepcopy(LIMITED))
+    assert [c.kind for c in plan(both, where, backend="fast") if c.host == CLOUD] == ["service"]
+    assert "QoS quick stays: its type stays: it names backend" in notes(both, where, backend="fast")
 
 
 # The same command goes on
@@ -823,10 +896,11 @@ def test_images_are_told_with_their_stores_hidden_ones_too(image, stores):
     def images_(is_hidden, visibility):
         assert visibility == "all"
         asked.append(is_hidden)
-        return [Thing(id=ID.format(1), **image)] if is_hidden else []
+        return [Thing(id=ID.format(1), status="active", **image)] if is_hidden else []
 
     found = holdings.images(Thing(image=Thing(images=images_)))
-    assert found == [{"id": ID.format(1), "stores": stores}] and asked == [False, True]
+    assert found == [{"id": ID.format(1), "status": "active", "stores": stores}]
+    assert asked == [False, True]
 
 
 def test_what_is_recorded_of_it_is_believed():

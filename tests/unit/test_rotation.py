@@ -574,6 +574,12 @@ def test_the_question_reads_the_clients_name_and_no_key():
     assert sql.count("auth_username") == 4 and "secret" not in sql and sql.count("SELECT") == 3
 
 
+def test_cinders_database_without_novas_is_no_look_at_attachments():
+    columns = {("cinder", "volume_attachment", "connection_info")}
+    alone = Schemas(nova=(), cinder="cinder", glance="glance", columns=columns)
+    assert old_clients.question(alone) == ""
+
+
 # What doctor says, and what an undo leaves
 
 
