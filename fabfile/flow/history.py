@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from fabfile.core import journal, own_files
-from fabfile.core.contract import CLOUD, BadInput, Json
+from fabfile.core.contract import CLOUD, INV, BadInput, Json
 from fabfile.core.shapes import LINE, misfit
 from fabfile.core.text import table
 from fabfile.flow.terminal.screen import Screen
@@ -156,6 +156,12 @@ def undone(run: str, site: Site, limited: Collection[str]) -> Undone:
     done = [changes[number] for number in numbers]
     types = [change for change in done if change["verb"] in _OF_THE_CLOUD]
     worked = {str(e.get("host")) for e in events if e["event"] in ("begin", "done", "unknown")}
+    if cloud and not types and worked == {CLOUD}:
+        raise BadInput(
+            f"undo: run {run} did nothing that is taken back: {done[0]['thing']} "
+            f"({done[0]['sentence']}) stays: {done[0].get('stays') or 'it is as it is now'}; name "
+            f"another one by --run ({INV} history)"
+        )
     strangers = sorted(worked - {CLOUD, *site.hosts}) if whole else []
     return Undone(run, types, limited, strangers, _named(changes))
 

@@ -239,6 +239,32 @@ def test_a_plan_that_is_damaged_is_named_where_it_is_needed(home, plan):
     assert history.undone("r1", site(name="lab"), {"n1"}).cloud == []
 
 
+@pytest.mark.parametrize(
+    "more, hosts, words",
+    [
+        (
+            {"stays": "a guest keeps the new client"},
+            ["cloud"],
+            r"\(x\) stays: a guest keeps the new",
+        ),
+        ({}, ["cloud"], "name another one by --run"),
+        ({}, ["cloud", "ctl"], None),  # what it did on a host is taken back, or told there
+        ({"verb": "volume_type", "args": {"name": "a", "backend_name": "b"}}, ["cloud"], None),
+    ],
+)
+def test_a_run_that_moved_guests_alone_says_why_nothing_is_taken_back(home, more, hosts, words):
+    moved = {"verb": "server_migrate", "args": {"instance": "i"}, **more}
+    done = "".join(
+        json.dumps({"time": 2.0, "event": "done", "host": host, "step": 0}) + "\n" for host in hosts
+    )
+    keep("r1", GOOD + done.encode(), change_of(**moved))
+    if words is None:
+        assert history.undone("", site(name="lab"), set(HOSTS)).run == "r1"
+        return
+    with pytest.raises(BadInput, match=words):
+        history.undone("", site(name="lab"), set(HOSTS))
+
+
 def test_hosts_that_are_gone_from_the_site_are_told_to_undo(home):
     keep("r1", GOOD + b'{"time": 2.0, "event": "done", "host": "n9", "step": 0}\n', b"[]")
     assert history.undone("", site(name="lab"), set(HOSTS)).strangers == ["n9"]
