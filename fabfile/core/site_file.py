@@ -67,8 +67,10 @@ def parsed(text: str, where: str) -> dict[str, Json]:
 def _parsed(path: Path, read: Callable[[], bytes]) -> dict[str, Json]:
     import tomli  # noqa: PLC0415 (start-up time)
 
+    text = ""
     try:
-        return tomli.loads(read().decode("utf-8"))
+        text = read().decode("utf-8")
+        return tomli.loads(text)
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file; `{INV} init` writes a start") from None
     except UnicodeDecodeError as error:
@@ -76,7 +78,7 @@ def _parsed(path: Path, read: Callable[[], bytes]) -> dict[str, Json]:
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        hint = "; it begins with a byte order mark" if "line 1, column 1" in str(error) else ""
+        hint = "; it begins with a byte order mark" if text.startswith("\ufeff") else ""
         raise BadInput(f"{path}: not TOML: {error}{hint}") from None
 
 

@@ -18,6 +18,12 @@ DEFAULT, OF_SERVICES = "default", "what its services use"
 _LOGIN = re.compile(r"://[^/\s@]*@")
 _COMMANDS = ("sudo_password_command", "supplied_keyring", "supplied_conf")
 """What may be commands: their words can hold a secret, or say where one is."""
+_NAMED = (
+    r"[\w-]*(?:passw|passphrase|secret(?!_uuid)|token|credential|authorization|key(?!ring|file))"
+)
+_GIVEN = re.compile(rf"(?i)((?:^|[\s\"';])-*{_NAMED}[\w-]*\s*[=:]\s*)\S.*", re.DOTALL)
+_FLAG = re.compile(rf"(?i)--?{_NAMED}[\w-]*")
+_HIDDEN = "(not shown)"
 Path = tuple[str, ...]
 
 
@@ -43,18 +49,18 @@ def of_site(site: Site, said: Mapping[Path, int], file: str) -> list[Effective]:
 
 def of_release(site: Site, table: Mapping[str, Json], release: str) -> Iterator[Effective]:
     """What a release's table sets beside that, in the services' files."""
-    for service, parts in _parts(site).items():
+    for (service, disks), parts in _parts(site).items():
         backs_up = service == services.CINDER_BACKUP.key
         data = table.get("cinder", {}).get("backup", {}) if backs_up else table.get(service, {})
-        advised = "recommended_ephemeral" if service == "nova" and site.nova.ephemeral else ""
-        kinds = [("options", "as the site says"), ("ephemeral", "as the site says")]
-        kinds += [(advised or "recommended", "recommended")] if site.recommended else []
+        kinds = [("options", "as the site says")]
+        kinds += [("ephemeral", "as the site says")] if disks else []
+        advised = "recommended_ephemeral" if disks else "recommended"
+        kinds += [(advised, "recommended")] if site.recommended else []
+        some = f", on {', '.join(parts[0].hosts)}" if (service, not disks) in _parts(site) else ""
         for kind, why in kinds:
-            if kind == "ephemeral" and not advised:
-                continue
             for section, options in data.get(kind, {}).items():
-                for words in parts if "{" in section else parts[:1]:
-                    yield from _filled(section, options, words, f"{release}, {why}")
+                for one in parts if "{" in section else parts[:1]:
+                    yield from _filled(section, options, one.words, f"{release}, {why}{some}")
 
 
 def dotted(path: Iterable[str]) -> str:
@@ -80,7 +86,21 @@ def _origin(path: Path, said: Mapping[Path, int], file: str) -> str:
 def _shown(path: Path, value: Json) -> str:
     if path[-1] in _COMMANDS and isinstance(value, list):
         return f"(a command of {len(value)} words, not shown)"
+    value = _without_secrets(value)
     return _LOGIN.sub("://(a login, not shown)@", as_toml(value))
+
+
+def _without_secrets(value: Json) -> Json:
+    """Words of commands without what is given as a secret: TOKEN=x, --password x, Key: x."""
+    if isinstance(value, str):
+        return _GIVEN.sub(rf"\1{_HIDDEN}", value)
+    if not isinstance(value, list):
+        return value
+    found, hides = [], False
+    for word in value:
+        found.append(_HIDDEN if hides else _without_secrets(word))
+        hides = isinstance(word, str) and bool(_FLAG.fullmatch(word)) and not hides
+    return found
 
 
 class _Open(dict[str, str]):
@@ -90,11 +110,21 @@ class _Open(dict[str, str]):
         return f"<{name}: from the hosts>"
 
 
-def _parts(site: Site) -> dict[str, list[_Open]]:
-    """{service: the words of each of its stores or backends}."""
-    found: dict[str, list[_Open]] = {}
+@dataclass(frozen=True)
+class _Part:
+    """One store or backend, and the hosts that have it."""
+
+    words: _Open
+    hosts: list[str]
+
+
+def _parts(site: Site) -> dict[tuple[str, bool], list[_Part]]:
+    """{(service, whether Nova keeps its own disks on RBD): what is written into its file}."""
+    found: dict[tuple[str, bool], list[_Part]] = {}
     for host in site.all_hosts():
         for one in site.bindings_of(host):
+            if not one.section:
+                continue
             words = _Open(
                 file=one.file,
                 pool=one.pool,
@@ -107,8 +137,13 @@ def _parts(site: Site) -> dict[str, list[_Open]]:
                 direct_url=str(site.glance.show_image_direct_url),
             )
             words |= {"uuid": one.secret_uuid} if one.secret_uuid else {}
-            kept = found.setdefault(one.service.key, [])
-            kept += [words] if words not in kept else []
+            disks = one.service == services.NOVA_COMPUTE and one.keyring
+            kept = found.setdefault((one.service.key, disks), [])
+            same = next((part for part in kept if part.words == words), None)
+            if same:
+                same.hosts.append(host.name)
+            else:
+                kept.append(_Part(words, [host.name]))
     return found
 
 

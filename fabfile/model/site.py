@@ -27,6 +27,7 @@ from fabfile.model.deployers import Deployer
 from fabfile.model.deployment import OWN, Binding, Cluster, Use
 from fabfile.model.platforms import Platform
 from fabfile.model.site_tables import (
+    KINDS,
     ROLES,
     Backup,
     Cinder,
@@ -883,23 +884,24 @@ def _same_files(site: Site) -> Iterator[str]:
 
 
 def _fault(error: Any, raw: dict[str, Json]) -> list[str]:
-    path = [str(part) for part in error["loc"] if part != "[key]"]
+    place = [part for part in error["loc"] if part not in _TAGS]
+    path = [str(part) for part in place]
     key = ".".join(part if part.isprintable() else repr(part) for part in path)
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return [f"{key}: no such setting{_nearest(path)}"]
-    if _PLACE.fullmatch(str(path[-1] if path else "")) or _PLACE.fullmatch(
-        _said(raw, error["loc"])
-    ):
+    if _PLACE.fullmatch(str(path[-1] if path else "")) or _PLACE.fullmatch(_said(raw, place)):
         return [f"{key}: fill this in: it is as the start has it"]
     if kind == "missing":
         return [f"{key}: expected a value, found none"]
     if kind == "value_error":
         return [f"{key}: {line}" if key else line for line in str(context["error"]).split("\n")]
     expected = re.sub(r"^(Input|String|List|Value) should ", "expected to ", error["msg"])
-    return [f"{key}: {expected}{_found(raw, error['loc'])}"]
+    return [f"{key}: {expected}{_found(raw, place)}"]
 
 
+_TAGS = {"[key]", *KINDS.values()}
+"""Pydantic's own, beside a file's keys."""
 _PLACE = re.compile(r"<[^<>]+>")
 """What `init` leaves to be filled in."""
 

@@ -14,12 +14,14 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PrivateAttr,
     StrictBool,
     StrictInt,
+    Tag,
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
@@ -572,7 +574,32 @@ OptionItem = Annotated[OptionText, Field(pattern=r"^[^,]*$")]
 OptionName = Annotated[
     str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,127}$"), AfterValidator(_carries_none)
 ]
-OptionValue = StrictBool | StrictInt | OptionText | list[StrictInt | OptionItem]
+KINDS = {bool: "[bool]", int: "[int]", str: "[text]", list: "[list]"}
+"""How a kind of value is called in a fault's place, where a value may be of several."""
+
+
+def _one_of(*kinds: type) -> Discriminator:
+    """Faults of the kind of value that is there alone; of another kind, one that names all."""
+    words = {bool: "true, false", int: "a whole number", str: "text", list: "a list of these"}
+    *some, last = [words[kind] for kind in kinds]
+    return Discriminator(
+        lambda value: KINDS[type(value)] if type(value) in kinds else None,
+        custom_error_type="kind",
+        custom_error_message=f"expected {', '.join(some)} or {last}",
+    )
+
+
+OptionWord = Annotated[
+    Annotated[StrictInt, Tag(KINDS[int])] | Annotated[OptionItem, Tag(KINDS[str])],
+    _one_of(int, str),
+]
+OptionValue = Annotated[
+    Annotated[StrictBool, Tag(KINDS[bool])]
+    | Annotated[StrictInt, Tag(KINDS[int])]
+    | Annotated[OptionText, Tag(KINDS[str])]
+    | Annotated[list[OptionWord], Tag(KINDS[list])],
+    _one_of(bool, int, str, list),
+]
 Options = dict[Literal["glance", "cinder", "nova"], dict[Name, dict[OptionName, OptionValue]]]
 """[options.SERVICE.SECTION]: options that are passed through as they stand."""
 

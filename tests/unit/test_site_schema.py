@@ -10,10 +10,10 @@ import tomli
 from pydantic import BaseModel
 
 from fabfile.core import site_file
-from fabfile.core.contract import BadInput
+from fabfile.core.contract import BadInput, Facts
 from fabfile.flow.inspect import effective as showing
 from fabfile.flow.session import Options
-from fabfile.model import effective, site_schema, site_tables
+from fabfile.model import effective, releases, site_schema, site_tables
 from fabfile.model import site as sites
 from fabfile.model.site_words import WORDS
 
@@ -293,3 +293,114 @@ def test_an_unknown_release_ends_no_look(tmp_path, capsys):
     path.chmod(0o600)
     assert showing.show(Options(site=str(path))) == 0
     assert "zebra" in capsys.readouterr().out
+
+
+COMMAND = ["podman", "exec", "-e", "TOKEN=hunter2", "--password", "hunter2", "c", "ceph"]
+
+
+@pytest.mark.parametrize(
+    "words, shown",
+    [
+        (COMMAND, ["podman", "exec", "-e", "TOKEN=", "--password", "", "c", "ceph"]),
+        (["x", "--api-key=hunter2", "-it"], ["x", "--api-key=", "-it"]),
+        (["x", "Authorization: Bearer hunter2"], ["x", "Authorization: "]),
+        (["sh", "-c", "A=1 CEPH_SECRET='hunter2 hunter2' ceph"], ["sh", "-c", "A=1 CEPH_SECRET="]),
+        (["x", "--keyring", "/k", "--keyfile=/k", "--secret_uuid", "u"], None),
+        (["ceph", "--conf", "/etc/ceph/ceph.conf", "/opt/token/x", "keys"], None),
+        (["--token"], None),
+    ],
+)
+@pytest.mark.parametrize("table", ["[clusters.ceph]", "[platform_changes.ways]"])
+def test_what_commands_are_given_as_a_secret_is_not_shown(words, shown, table):
+    nested = "ways" in table
+    text = f"{SITE}{table}\nceph = {[words] if nested else words}\n"
+    text += "" if nested else 'rbd = ["x", "rbd"]\n'
+    key = "platform_changes.ways.ceph" if nested else "clusters.ceph.ceph"
+    found = of(text)[0][key][0]
+    hidden = [f"{word}(not shown)" if word in ("", *_BEGUN) else word for word in shown or words]
+    assert found == site_schema.as_toml([hidden] if nested else hidden)
+    assert "hunter2" not in found
+
+
+_BEGUN = ("TOKEN=", "--api-key=", "Authorization: ", "A=1 CEPH_SECRET=")
+GROUPS = """
+name = "s"
+release = "zed"
+[hosts]
+ceph01 = { roles = ["ceph"] }
+c0 = { roles = ["glance", "cinder"] }
+n1 = { roles = ["compute"] }
+n2 = { roles = ["compute"] }
+[pools]
+volumes = {}
+images = {}
+vms = {}
+[clients]
+volumes = {}
+images = {}
+vms = {}
+[nova]
+ephemeral = true
+"""
+
+
+@pytest.mark.parametrize(
+    "hosts, pool, users",
+    [
+        ("", "", {"vms": ""}),
+        ('hosts = ["n1", "n2"]', "", {"vms": ""}),
+        ('hosts = ["n2"]', ", on n2", {"volumes": ", on n1", "vms": ", on n2"}),
+        ('hosts = ["n1"]', ", on n1", {"vms": ", on n1", "volumes": ", on n2"}),
+    ],
+)
+def test_novas_own_disks_are_shown_as_they_are_written(hosts, pool, users):
+    raw = tomli.loads(GROUPS + hosts)
+    site = sites.check(raw, "site.toml", site_file.platforms())
+    table = releases.choose(site, Facts({}, {}, {}), site_file.releases()).table
+    found = [one for one in effective.of_release(site, table, "zed") if "nova" in one.key]
+    (disks,) = [one for one in found if one.key.endswith("images_rbd_pool")]
+    assert (disks.shown, disks.origin) == ("vms", f"zed, as the site says{pool}")
+    named = {one.shown: one.origin for one in found if one.key.endswith(" rbd_user")}
+    assert {user: origin.partition(", on ")[1:] for user, origin in named.items()} == {
+        user: where.partition(", on ")[1:] for user, where in users.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "said, fault",
+    [
+        ("a = 1.5", "a: expected true, false, a whole number, text or a list of these, found 1.5"),
+        ("a = { d = 1 }", "a: expected true, false, a whole number, text or a list of these, "),
+        ("a = 2020-01-01", "a: expected true, false, a whole number, text or a list of these, "),
+        ("a = ['x', 1.5]", "a.1: expected a whole number or text, found 1.5"),
+        ("a = [true]", "a.0: expected a whole number or text, found True"),
+        ("a = [['x']]", "a.0: expected a whole number or text, found ['x']"),
+        ("a = ['x,y']", "a.0: expected to match pattern '^[^,]*$', found 'x,y'"),
+        ("a = 'https://u:hunter2@h'", "a: expected a value without a login, found a URL with one"),
+        ('a = "x\\ny"', "a: expected to be one line of plain text, found 'x\\ny'"),
+        ("'[int]' = 1", "'^[A-Za-z][A-Za-z0-9_]{0,127}$'"),
+    ],
+)
+def test_an_option_of_another_kind_has_one_fault_in_plain_words(said, fault):
+    with pytest.raises(BadInput) as caught:
+        of(SITE.replace("rbd_max_clone_depth = 10", said.replace("\n", "\\n")))
+    assert fault in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert "hunter2" not in str(caught.value) and "function" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data, hinted",
+    [
+        (b"\xef\xbb\xbfname = 1\n", True),
+        (b"\0", False),
+        (b"name = 1\rx = 2\n", False),
+        (b"name == 1\n", False),
+    ],
+)
+def test_a_byte_order_mark_is_named_where_one_is(tmp_path, data, hinted):
+    path = tmp_path / "site.toml"
+    path.write_bytes(data)
+    with pytest.raises(BadInput, match="not TOML") as caught:
+        site_file.load(path)
+    assert ("byte order mark" in str(caught.value)) is hinted
