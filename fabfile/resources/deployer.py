@@ -41,6 +41,7 @@ from fabfile.resources.service_config import ServiceConfig
 
 KIND = "deployer"
 _GLOBALS, _PASSWORDS, _LATER = "deployer.globals", "deployer.passwords", "deployer.later"
+_IN_INVENTORY = "deployer.inventory"
 _CREDENTIALS = [
     r"(?i)^[ \t]*-?[ \t]*(?!(?:cinder_)?rbd_secret_uuid)[\w.-]*"
     r"(?:passw|secret|token|key(?!ring)|credential)[\w.-]*[ \t]*:[ \t]*((?![|>!&*{\[])\S.*)$"
@@ -84,6 +85,7 @@ def reads(site: Site, host: Host) -> list[Read]:
     text = {"text": True}
     names = "|".join([*sorted(_variables(own)), _OTHER_BACKENDS])
     later = rf"^({_BOM})?[[:space:]{{]*[\"']?({names})[\"']?[[:space:]]*:|^\{_VAULT}"
+    said = rf"^([^#;]*[[:space:]{{])?[\"']?({names})[\"']?[[:space:]]*[:=]"
     uuids = "|".join(own.uuids.values())
     not_ours = rf"^(?![\ufeff \t]*[\"']?(?:{uuids})[\"']?[ \t]*:|\{_VAULT})[\ufeff \t]*[#{{]?(.*\S)"
     found += [
@@ -91,14 +93,8 @@ def reads(site: Site, host: Host) -> list[Read]:
             _GLOBALS, "file", {"path": f"{base}/{own.globals}", **text, "mask": list(_CREDENTIALS)}
         ),
         Read(_PASSWORDS, "file", {"path": f"{base}/{own.passwords}", **text, "mask": [not_ours]}),
-        Read(
-            _LATER,
-            "argv",
-            {
-                "argv": ["grep", "-RhoE", later, "--include=*.yml", f"{base}/{own.later}"],
-                "ok": [0, 1, 2],
-            },
-        ),
+        _search(_LATER, later, ["--include=*.yml", f"{base}/{own.later}"]),
+        _search(_IN_INVENTORY, said, _inventories(site)),
     ]
     for path in _folders(site, own):
         found.append(Read(path, "file", {"path": path, "kind": "directory"}))
@@ -112,6 +108,22 @@ def reads(site: Site, host: Host) -> list[Read]:
                 _read_of(base, _keyring(own, one), "file", {**text, "mask": list(keyrings.MASK)})
             )
     return found
+
+
+def _search(name: str, pattern: str, where: Sequence[str]) -> Read:
+    """What matches in files and folders, links too; 2 is where one is not there.
+
+    What stands before a name may be another one's password, and stays there.
+    """
+    before = r"^(.*\S)[ \t{]+[\"']?\w+[\"']?[ \t]*[:=]$"
+    argv = ["grep", "-RIhoE", pattern, *where]
+    return Read(name, "argv", {"argv": argv, "ok": [0, 1, 2], "mask": [before]})
+
+
+def _inventories(site: Site) -> list[str]:
+    """The inventory, and where Ansible looks for variables beside it."""
+    beside = _inventory(site).rpartition("/")[0]
+    return [_inventory(site), f"{beside}/group_vars", f"{beside}/host_vars"]
 
 
 def _read_of(base: str, path: str, verb: str, args: Mapping[str, Json]) -> Read:
@@ -200,13 +212,18 @@ class _Told:
     def _uuid(self, key: str, one: Binding, new: str) -> str:
         name, path = self.own.uuids[key], self.path(self.own.passwords)
         there = _uuid_in(self.seen[_PASSWORDS]["text"], name, self.host, path)
-        for place, names in ((self.own.globals, self.globals), (self.own.later, self.later)):
+        places = {
+            self.path(self.own.globals): self.globals,
+            self.path(self.own.later): self.later,
+            _inventory(self.site): self.in_inventory,
+        }
+        for place, names in places.items():
             if not there and name in names:
                 raise Refused(
                     host=self.host,
                     subject=path,
                     expected=f"{name}: the UUID that is in use",
-                    found=f"it in {self.path(place)}",
+                    found=f"it in {place}",
                     why="a UUID in use is never replaced",
                     advice="move it here, as it is",
                 )
@@ -272,24 +289,35 @@ class _Told:
     @cached_property
     def later(self) -> set[str]:
         """The variables in files that count more.  Raises Refused where one cannot be read."""
-        seen, where = self.seen[_LATER], self.path(self.own.later)
-        missing = "No such file or directory"
-        errors = [line for line in seen["err"].splitlines() if missing not in line]
-        found = names_in(seen["out"])
-        if errors or _VAULT in found:
+        where = self.path(self.own.later)
+        found = self._names(_LATER, where)
+        if _VAULT in found:
             raise Refused(
                 host=self.host,
                 subject=where,
-                expected="files that can be read"
-                if errors
-                else "none that Ansible Vault has encrypted",
-                found=errors[0][:200] if errors else "one",
+                expected="none that Ansible Vault has encrypted",
+                found="one",
                 why=f"what is there counts more than {self.own.globals}",
-                advice="keep secrets alone encrypted, each as a value (!vault)"
-                if not errors
-                else "mend that",
+                advice="keep secrets alone encrypted, each as a value (!vault)",
             )
         return found
+
+    @cached_property
+    def in_inventory(self) -> set[str]:
+        """The variables that the inventory says.  Raises Refused where it cannot be read."""
+        return self._names(_IN_INVENTORY, _inventory(self.site))
+
+    def _names(self, read: str, where: str) -> set[str]:
+        seen, missing = self.seen[read], "No such file or directory"
+        if errors := [line for line in seen["err"].splitlines() if missing not in line]:
+            raise Refused(
+                host=self.host,
+                subject=where,
+                expected="files that can be read",
+                found=errors[0][:200],
+                advice="mend that: what is not seen there may be in force",
+            )
+        return names_in(seen["out"])
 
     def _unreadable(self, why: str) -> Refused:
         return Refused(
@@ -343,6 +371,7 @@ def plan(site: Site, facts: Facts) -> list[Change]:
     if not told:
         return []
     _refuse_unclear(told)
+    _refuse_later(told)
     _refuse(told)
     return [*_made_folders(told), *_globals(told), *_passwords(told), *_below_config(told)]
 
@@ -405,7 +434,6 @@ def _refuse(told: _Told) -> None:
         )
     if not site.cinder.backup:
         _refuse_backups(told)
-    _refuse_later(told)
 
 
 def _refuse_unclear(told: _Told) -> None:
@@ -522,8 +550,17 @@ def _refuse_backups(told: _Told) -> None:
 
 
 def _refuse_later(told: _Told) -> None:
-    """Variables of ours in a file that counts more than globals.yml."""
+    """Variables of ours in a file that counts more than globals.yml, or in one that counts less."""
     ours = _variables(told.own) - {*told.own.uuids.values()}
+    if named := sorted(ours & told.in_inventory - {*told.globals}):
+        raise Refused(
+            host=told.host,
+            subject=_inventory(told.site),
+            expected=f"no {', '.join(named)} there, or in group_vars and host_vars beside it",
+            found="a file that has it",
+            why=f"{told.own.globals} counts more: what is in use by it would be set aside unseen",
+            advice=f"move it to {told.own.globals}, as it is",
+        )
     named = sorted(ours & told.later)
     if named:
         raise Refused(
@@ -822,7 +859,7 @@ def _refuse_other_backends(told: _Told, lacking: Mapping[Any, Any], now: Mapping
     on = [name for name in told.globals if _is(told.has(name), "yes")]
     others = [
         name
-        for name in (*on, *told.later)
+        for name in (*on, *told.later, *(told.in_inventory - {*told.globals}))
         if re.fullmatch(_OTHER_BACKENDS, name) and name != told.own.switches["cinder"][0]
     ]
     path = told.own.overrides["cinder"][-1]

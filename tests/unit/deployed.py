@@ -64,7 +64,7 @@ def _answer(read, texts):
             "out": "",
             "err": "grep: /etc/kolla/globals.d: No such file or directory",
         }
-        return {**folder, "out": texts.get("globals.d", "")}
+        return {**folder, "out": texts.get(read.id.replace("deployer.later", "globals.d"), "")}
     if read.args.get("kind") == "directory":
         there = name == "" or any(one.startswith(f"{name}/") for one in texts)
         return (

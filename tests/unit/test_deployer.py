@@ -324,6 +324,24 @@ REFUSED = {
         {"globals.d": "$ANSIBLE_VAULT\n"},
         "expected none that Ansible Vault has encrypted",
     ),
+    "a pool that the inventory says": (
+        "zed",
+        {},
+        {"deployer.inventory": "  ceph_cinder_pool_name:\ncinder_backend_ceph=\n"},
+        "expected no ceph_cinder_pool_name, cinder_backend_ceph there",
+    ),
+    "a UUID kept in the inventory": (
+        "zed",
+        {},
+        {"deployer.inventory": "cinder_rbd_secret_uuid:\n", "passwords.yml": "a: b\n"},
+        "found it in /etc/kolla/multinode",
+    ),
+    "other backends beside, in the inventory": (
+        "zed",
+        {**FAST, "cinder": {"backends": BACKENDS}},
+        {"deployer.inventory": "x enable_cinder_backend_lvm=\n"},
+        "the whole list",
+    ),
     "another UUID": ("zed", UUID, {}, "a UUID in use is never replaced"),
     "a store of another name": ("zed", {"glance": {"store": "ceph"}}, {}, "called rbd"),
     "a pool in use": (
@@ -506,6 +524,38 @@ def test_what_is_in_globals_d_is_seen(tmp_path, name, text, named, linked):
     argv = [word.replace("/etc/kolla", str(tmp_path)) for word in read.args["argv"]]
     out = reads.argv(argv, read.args["ok"])["out"]
     assert deployer.names_in(out) == ({named} if named else set())
+
+
+@pytest.mark.parametrize(
+    "name, text, named",
+    [
+        ("multinode", "[cinder:vars]\nceph_cinder_pool_name = vols\n", "ceph_cinder_pool_name"),
+        (
+            "multinode",
+            "n1 ansible_password=hunter2 a='b hunter2' ceph_nova_user=x\n",
+            "ceph_nova_user",
+        ),
+        ("group_vars/all.yml", "ceph_cinder_pool_name: vols\n", "ceph_cinder_pool_name"),
+        ("group_vars/all/ceph", "'nova_backend_ceph': yes\n", "nova_backend_ceph"),
+        ("host_vars/n1.yml", "---\nenable_cinder_backend_lvm: 1\n", "enable_cinder_backend_lvm"),
+        ("multinode", "all:\n  vars:\n    ceph_cinder_user: x\n", "ceph_cinder_user"),
+        ("multinode", "# n1 ceph_nova_user=x\n; ceph_nova_user=x\nmy_ceph_nova_user=x\n", ""),
+        ("group_vars/all.yml", "a: '{{ ceph_nova_user }}'\nceph_nova_user_x: 1\n", ""),
+        ("group_vars/vault.yml", "$ANSIBLE_VAULT;1.1;AES256\n61\n", ""),
+        ("other_vars/all.yml", "ceph_cinder_pool_name: vols\n", ""),
+    ],
+)
+def test_what_is_in_the_inventory_is_seen(tmp_path, name, text, named):
+    (tmp_path / "multinode").write_text("[control]\n")
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text(text)
+    it = site("zed")
+    (read,) = [r for r in deployer.reads(it, it.host("deploy01")) if r.id == "deployer.inventory"]
+    argv = [word.replace("/etc/kolla", str(tmp_path)) for word in read.args["argv"]]
+    out = reads.argv(argv, read.args["ok"], read.args["mask"])["out"]
+    found = deployer.names_in(out)
+    assert "hunter2" not in out
+    assert named in found if named else not {n for n in found if "ceph_nova" in n or "$" in n}
 
 
 def test_a_folder_that_cannot_be_read_is_not_one_without_files():
