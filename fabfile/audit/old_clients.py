@@ -264,10 +264,11 @@ class OldClients:
                 for old in part.replaced.values():
                     if self.move:
                         wanted = needs(part, mine, found, old, others)
-                        changes += self._moves(site, facts, wanted)
+                        changes += self._moves(site, facts, wanted, found.instances)
                     elif not unseen and not self.in_use(part, mine, found, old, others):
                         changes += retirement(part, mine, old)
-        return changes
+        # One instance may have several old clients: it is stopped and started once.
+        return list({(one.host, one.thing, one.verb): one for one in changes}.values())
 
     def notes(self, site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
         """Who still has an old client, and what moves it; what an operator does in the end."""
@@ -303,9 +304,13 @@ class OldClients:
             if need.what != "nothing" and need.instance.id not in done
         ]
         said += [f"{place} names client.{old}" for place in rotation.named_by(site, facts, old)]
-        at = rotation.logged_in(site, facts, old)
+        if not self.sql:
+            said.append(
+                "attachments were not looked at: no host of the role 'database' has Nova's database"
+            )
         if site.is_supplied:
             return said
+        at = rotation.logged_in(site, facts, old)
         if at is None:
             where = advice.shown(typed("ceph", "daemon", "mon.ID", "sessions"))
             said.append(
@@ -314,28 +319,32 @@ class OldClients:
             )
         elif at and not said and not done:
             said.append(f"client.{old} is logged in from {', '.join(at)}: end what that is")
-        if not self.sql:
-            said.append(
-                "attachments were not looked at: no host of the role 'database' has Nova's database"
-            )
         return said
 
     def _kept(self, site: Site, facts: Facts) -> Kept:
         hosts = site.with_role("database")
         return kept(line for h in hosts for line in facts.hosts.get(h.name, {}).get(ROWS, ()))
 
-    def _moves(self, site: Site, facts: Facts, wanted: Sequence[Need]) -> list[Change]:
+    def _moves(
+        self, site: Site, facts: Facts, wanted: Sequence[Need], there: Mapping[str, Instance]
+    ) -> list[Change]:
+        """What is asked for; one that --move reboot names runs then, also where a run ended
+        between its stop and its start."""
         known = {need.instance.id: need for need in wanted}
         changes: list[Change] = []
         for name in self.only or tuple(known):
             need = known.get(name)
-            if need is None or need.what == "nothing":
-                continue  # moved already
+            state = there[name].state if name in there else ""
+            asleep = self.move == "reboot" and name in self.only and state == "stopped"
+            if need is None or need.what == "nothing":  # moved already
+                changes += [_started(name)] if asleep else []
+                continue
             if need.instance.locked and need.what in ("migrate", "hard reboot"):
                 unlock = advice.shown(typed("openstack", "server", "unlock", name))
                 raise BadInput(f"instance {name} is locked: {unlock}")
             if self.only or need.what != "rest":
                 changes += self._moved(site, facts, need)
+                changes += [_started(name)] if asleep else []
         return changes
 
     def _moved(self, site: Site, facts: Facts, need: Need) -> list[Change]:
@@ -357,8 +366,11 @@ class OldClients:
         ]
         if need.what == "refresh":
             return anew
-        start = replace(server(name, "start", _START), sentence="start, as the new client")
-        return [server(name, "stop", _STOP), *anew, start]
+        return [server(name, "stop", _STOP), *anew, _started(name)]
+
+
+def _started(name: str) -> Change:
+    return replace(server(name, "start", _START), sentence="start, as the new client")
 
 
 def _migrated(instance: str) -> Change:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fabfile.core.contract import CLOUD, INV, BadInput, Facts, Host, Json, Read
 from fabfile.model import services
 from fabfile.model.deployment import Binding
-from fabfile.model.services import NOVA_COMPUTE
+from fabfile.model.services import NOVA_COMPUTE, Service
 from fabfile.model.site import Site
 from fabfile.resources import (
     by_cluster,
@@ -82,14 +82,17 @@ def named_by(
         for service in services.on(host)
         if (host.name, site.platform_of(host).file(service)) not in without
         for section, key in _named(
-            site, in_force.options(facts.hosts.get(host.name, {}), service.key), client
+            site, service, in_force.options(facts.hosts.get(host.name, {}), service.key), client
         )
     ]
 
 
-def _named(site: Site, now: in_force.Options, client: str) -> Iterator[tuple[str, str]]:
+def _named(
+    site: Site, service: Service, now: in_force.Options, client: str
+) -> Iterator[tuple[str, str]]:
     """The options of one service that name the client, and are not another cluster's."""
-    others = {in_force.same(use.section) for part in site.siblings for use in part.uses()}
+    uses = (use for part in site.siblings for use in part.uses())
+    others = {in_force.same(use.section) for use in uses if use.service.key == service.key}
     for (section, key), value in with_default_users(now).items():
         if key in USER_OPTIONS and value == client and section not in others:
             yield section, key
@@ -240,7 +243,7 @@ def refuse_unready(
     for binding in bindings:
         part = site.part(binding.cluster.label)
         old = part.replaced.get(binding.client, "")
-        if not old or not [*_named(part, now, old)]:
+        if not old or not [*_named(part, binding.service, now, old)]:
             continue
         if left := unready(part, by_cluster.facts_of(part, facts), binding.client):
             more = f", and {len(left) - 1} computes more" if len(left) > 1 else ""

@@ -388,6 +388,12 @@ ASLEEP = rows(("nova", V, "volumes"), state="stopped")
         ("migrate", ON_OLD, "volumes", (B,), []),
         ("migrate", ON_OLD, "volumes", (A,), ["server_migrate"]),
         ("migrate", rows(("nova", V, "volumes"), state="paused"), "", (), []),
+        # A run that ended between stop and start is gone on with, by its name.
+        ("reboot", ASLEEP, "", (A,), ["run", "server_start"]),
+        ("reboot", rows(("nova", V, "volumes-2"), state="stopped"), "", (A,), ["server_start"]),
+        ("reboot", rows(("nova", V, "volumes-2"), state="stopped"), "", (), []),
+        ("migrate", ASLEEP, "", (A,), ["run"]),
+        ("reboot", rows(("nova", V, "volumes-2"), state="paused"), "", (A,), []),
         # What was moved already is not moved again.
         ("migrate", rows(("nova", V, "volumes-2")), "volumes-2", (A,), []),
     ],
@@ -397,6 +403,25 @@ def test_how_it_is_moved(move, lines, guest, only, expected):
     changes = stage.plan(HERE, facts(lines, guest))
     assert [change.verb for change in changes] == expected
     assert [change.wave for change in changes] == sorted(change.wave for change in changes)
+
+
+def test_an_instance_of_two_old_clients_is_stopped_and_started_once():
+    here = site(
+        cloud="c",
+        hosts=WITH_ROWS,
+        cinder={"client": "volumes-2"},
+        glance={"client": "images-2"},
+        clients={"volumes-2": {"replaces": "volumes"}, "images-2": {"replaces": "images"}},
+    )
+    stage = old_clients.OldClients("q", "reboot", (), frozenset({"n1"}))
+    changes = stage.plan(here, facts(rows(("nova", V, "volumes"), ("nova", W, "images"))))
+    verbs = [change.verb for change in changes]
+    assert sorted(verbs) == ["run", "run", "server_start", "server_stop"]
+    asleep = old_clients.OldClients("q", "reboot", (A,), frozenset({"n1"}))
+    changes = asleep.plan(here, facts(rows(("nova", V, "volumes"), state="stopped")))
+    assert [change.verb for change in changes] == ["run", "server_start"]
+    # It was deleted since it was named.
+    assert asleep.plan(here, facts([])) == []
 
 
 @pytest.mark.parametrize(
@@ -572,6 +597,37 @@ def test_the_question_reads_the_clients_name_and_no_key():
     )
     sql = old_clients.question(schemas)
     assert sql.count("auth_username") == 4 and "secret" not in sql and sql.count("SELECT") == 3
+
+
+def test_of_another_teams_cluster_the_databases_are_looked_at_too():
+    supplied = {"access": "supplied", "supplied_conf": "/x", "supplied_keyring": "/{client}"}
+    here = site(
+        clusters={"west": {**supplied, "pools": {"volumes": {}},
+                           "clients": {"volumes-2": {"replaces": "volumes"}}}},
+        cinder={"client": "volumes-2", "cluster": "west"},
+        clients={"images": {}},
+    )  # fmt: skip
+    part = here.part("west")
+    seen = Facts({part.admin.name: {"ceph.supplied": test_supplied.answer()}})
+    none = old_clients.kept([])
+    assert old_clients.OldClients("q").in_use(part, seen, none, "volumes") == []
+    (why,) = old_clients.OldClients("").in_use(part, seen, none, "volumes")
+    assert "attachments were not looked at" in why
+
+
+def test_a_section_of_another_service_is_not_another_clusters():
+    west = {"access": "supplied", "supplied_conf": "/x", "supplied_keyring": "/{client}"}
+    here = site(
+        clusters={"west": {**west, "pools": {"volumes": {}}, "clients": {"volumes": {}}}},
+        cinder={"backend": "rbd", "cluster": "west"},
+        glance={"client": "images-2"},
+        clients={"images-2": {"replaces": "images"}},
+    )
+    own = next(part for part in here.parts if part.replaced)
+    line = ("rbd", "rbd_store_user", "images")
+    seen = {"glance.conf": conf(line), "glance.sources": sources("glance")}
+    seen |= {"cinder.conf": in_cinder("images", FSID), "cinder.sources": sources("cinder")}
+    assert rotation.named_by(own, Facts({"ctl": seen}), "images") == ["ctl: [rbd] rbd_store_user"]
 
 
 def test_cinders_database_without_novas_is_no_look_at_attachments():
