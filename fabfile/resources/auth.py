@@ -52,6 +52,9 @@ wanted_caps, widened = caps.wanted, caps.widened
 DATA_POOL = ceph_conf.DATA_POOL
 _WHOLE = {"allow *", "allow all", "allow rwx", "profile rbd"}
 """Grants by which every pool may be written."""
+_ALL = _WHOLE - {"profile rbd"}
+_CHILDREN = "allow class-read object_prefix rbd_children"
+"""What RBD's own clients had beside their pools before there were profiles."""
 
 
 def clients(site: Site, seen: cluster.Cluster, release: Mapping[str, Json]) -> dict[str, Client]:
@@ -262,7 +265,22 @@ def _needed(site: Site, facts: Facts, name: str, wanted: Client, has: caps.Caps)
             f"it has caps on pool {', '.join(more)}, which the site file does not give it: "
             "somebody else may log in by it"
         )
+    if other := list(_of_other_kinds(has)):
+        return (
+            f"it has {', '.join(other)}, which the site file does not give it: somebody else may "
+            "log in by it"
+        )
     return ""
+
+
+def _of_other_kinds(has: caps.Caps) -> Iterator[str]:
+    """Grants that are on no whole pool: of a namespace, a tag, a metadata server, the cluster."""
+    for daemon, text in sorted(has.items()):
+        for grant in caps.grants(text):
+            on_pool = daemon == "osd" and (caps.on_pools(grant) or grant == _CHILDREN)
+            harmless = daemon in ("mon", "mgr") and grant not in _ALL
+            if not on_pool and not harmless:
+                yield f"{daemon} {grant!r}"
 
 
 def _delete(site: Site, name: str, user: dict[str, Json]) -> Change:

@@ -208,6 +208,12 @@ def on_pools(text: str) -> dict[str, str]:
     return {pool: "".join(sorted(rights, key="rwx".index)) for pool, rights in found.items()}
 
 
+def names_pool(text: str, pool: str) -> bool:
+    """Whether a grant of an OSD's capability is on a pool, or on a part of it (a namespace)."""
+    named = rf"\bpool(?:\s*=\s*|\s+)[\"']?{re.escape(pool)}(?![\w.:+-])"
+    return pool in on_pools(text) or any(re.search(named, grant) for grant in grants(text))
+
+
 def cloned_into(source: str, users: Iterable[Caps]) -> list[str]:
     """The pools into which some user may clone images of the source pool, by their names.
 

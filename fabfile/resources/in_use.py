@@ -355,7 +355,7 @@ def _pool(part: Site, rest: Site, facts: Facts, pool: str) -> Iterator[InUse]:
     users = sorted(
         entity
         for entity, user in seen.users.items()
-        if entity not in ours and pool in caps.on_pools(user.get("caps", {}).get("osd", ""))
+        if entity not in ours and caps.names_pool(user.get("caps", {}).get("osd", ""), pool)
     )
     if users:
         yield InUse(what, f"{named(users)} may use it", "leave it, or ask who that is")

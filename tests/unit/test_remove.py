@@ -266,9 +266,9 @@ def pool(**more):
     return change
 
 
-def users(seen):
-    there = [user("other", KEY, {"osd": "profile rbd pool=fast"})]
-    seen["ceph01"]["ceph.users"] = answer({"auth_dump": there})
+def users(osd):
+    there = [user("other", KEY, {"osd": osd})]
+    return lambda seen: seen["ceph01"].update({"ceph.users": answer({"auth_dump": there})})
 
 
 def logged_in(*names, code=0):
@@ -347,7 +347,9 @@ P = {**B, "and_pool": "fast"}
         (df(4000), P, "it is not empty: 4000 objects"),
         (lambda seen: seen["ceph01"].pop("ceph.df"), P, "whether it holds objects was not seen"),
         (pool(application_metadata={"rgw": {}}), P, "it is for rgw"),
-        (users, P, "client.other may use it"),
+        (users("profile rbd pool=fast"), P, "client.other may use it"),
+        (users("profile rbd pool=fast namespace=t"), P, "client.other may use it"),
+        (users("allow rwx pool 'fast' object_prefix x"), P, "client.other may use it"),
         (
             lambda seen: seen["ceph01"].update({in_use.POOL_DELETE: said("false\n")}),
             P,
@@ -471,9 +473,9 @@ def notes(*given, **asked):
     return "\n".join(one.notes(where, facts, one.plan(where, facts)))
 
 
-def caps(text):
+def caps(text, **more):
     def change(seen):
-        there = [user("fast", QUICK_KEY, {"osd": text}), user("volumes"), user("images")]
+        there = [user("fast", QUICK_KEY, {"osd": text, **more}), user("volumes"), user("images")]
         seen["ceph01"]["ceph.users"] = answer({"auth_dump": there})
 
     return change
@@ -518,6 +520,15 @@ SHARED = {
         (attached("fast", THIRD), {}, "user", "user client.fast stays: attachment of volume"),
         (caps("profile rbd pool=fast, profile rbd pool=x"), {}, "user", "it has caps on pool x"),
         (caps("allow rwx"), {}, "user", "it may use every pool"),
+        (
+            caps("profile rbd pool=fast, allow rw pool=x namespace=y"),
+            {},
+            "user",
+            "it has osd 'allow rw pool=x namespace=y', which the site file does not give it",
+        ),
+        (caps("allow rw tag cephfs data=home"), {}, "user", "it has osd 'allow rw tag cephfs"),
+        (caps("profile rbd pool=fast", mds="allow rw"), {}, "user", "it has mds 'allow rw'"),
+        (caps("profile rbd pool=fast", mon="allow *"), {}, "user", "it has mon 'allow *'"),
         (
             lambda seen: seen["ctl"].update(
                 {"keyring.fast": file("[client.fast]\nkey = a\n[client.b]\nkey = b\n", "cinder")}
@@ -596,6 +607,20 @@ def test_the_limits_of_a_type_that_stays_stay(change):
     where = here(**copy.deepcopy(LIMITED))
     assert [c.kind for c in plan(both, where, backend="fast") if c.host == CLOUD] == ["service"]
     assert "QoS quick stays: its type stays: it names backend" in notes(both, where, backend="fast")
+
+
+@pytest.mark.parametrize(
+    "osd",
+    ["allow class-read object_prefix rbd_children, allow rwx pool=fast", "profile rbd pool=fast"],
+)
+def test_a_user_with_what_the_site_gives_it_goes(osd):
+    mon = 'allow r, allow command "osd blacklist"'
+    assert "user" in [c.kind for c in plan(caps(osd, mon=mon), backend="fast")]
+
+
+@pytest.mark.parametrize("osd", ["profile rbd pool=fast-2", "profile rbd pool=fast.x namespace=t"])
+def test_a_pool_of_a_longer_name_is_another(osd):
+    assert "pool" in [c.kind for c in plan(users(osd), **P)]
 
 
 # The same command goes on
