@@ -22,6 +22,7 @@ from fabfile.model import advice, services
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
 from fabfile.resources import (
+    auth,
     by_cluster,
     cluster,
     domains,
@@ -280,6 +281,8 @@ class OldClients:
             for new, old in part.replaced.items():
                 left = self.in_use(part, mine, found, old, others, done)
                 said += [*left, *_with_others(part, mine, old)]
+                if any(one.kind == "user" and one.subject == old for one in changes):
+                    said += _granted_more(part, mine, new, old)
                 if not unseen and not left and not retirement(part, mine, old) and not self.move:
                     table = part.said_of_client(new)
                     said.append(f"client.{old} is gone: take {table}.replaces out of the site file")
@@ -456,6 +459,17 @@ def _with_others(site: Site, facts: Facts, old: str) -> Iterator[str]:
             seen = facts.hosts.get(host.name, {}).get(f"keyring.{name}")
             if name == old and seen and (others := _others_in(seen, old)):
                 yield f"{host.name}: {path} stays: it has {', '.join(others)} too"
+
+
+def _granted_more(site: Site, facts: Facts, new: str, old: str) -> Iterator[str]:
+    """That the old client may be somebody else's too, who has no session while he is idle."""
+    seen = cluster.seen(site, facts)
+    wanted = auth.clients(site, seen, facts.release)[new]
+    if more := auth.beyond(wanted, seen.users.get(f"client.{old}", {}).get("caps", {})):
+        yield (
+            f"client.{old} has {more}, which the site file does not give client.{new}: see that "
+            "nobody else logs in by its key; one who is idle has no session"
+        )
 
 
 def _without_keyring(host: Host, path: str, old: str, digest: str) -> Change:

@@ -259,18 +259,18 @@ def _needed(site: Site, facts: Facts, name: str, wanted: Client, has: caps.Caps)
         return named(used)
     if _WHOLE & set(caps.grants(has.get("osd", ""))):
         return "it may use every pool: somebody else may log in by it"
-    more = sorted(set(caps.on_pools(has.get("osd", ""))) - {*wanted.rwx, *wanted.rx})
-    if more:
+    if more := beyond(wanted, has):
         return (
-            f"it has caps on pool {', '.join(more)}, which the site file does not give it: "
-            "somebody else may log in by it"
-        )
-    if other := list(_of_other_kinds(has)):
-        return (
-            f"it has {', '.join(other)}, which the site file does not give it: somebody else may "
-            "log in by it"
+            f"it has {more}, which the site file does not give it: somebody else may log in by it"
         )
     return ""
+
+
+def beyond(wanted: Client, has: caps.Caps) -> str:
+    """What a user has beside the site's pools, in words; '' for nothing."""
+    pools = sorted(set(caps.on_pools(has.get("osd", ""))) - {*wanted.rwx, *wanted.rx})
+    more = [f"caps on pool {', '.join(pools)}"] if pools else []
+    return ", ".join([*more, *_of_other_kinds(has)])
 
 
 def _of_other_kinds(has: caps.Caps) -> Iterator[str]:

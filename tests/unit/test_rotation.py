@@ -523,6 +523,29 @@ def test_cinder_backup_logs_in_as_cinder_where_nobody_says_otherwise(driver, use
     assert named == (["ctl: [DEFAULT] backup_ceph_user"] if held else [])
 
 
+@pytest.mark.parametrize(
+    "osd, words",
+    [
+        ("profile rbd pool=volumes, profile rbd pool=manila", "caps on pool manila"),
+        (
+            "profile rbd pool=volumes, allow rw tag cephfs data=x",
+            "osd 'allow rw tag cephfs data=x'",
+        ),
+        ("profile rbd pool=volumes, profile rbd-read-only pool=images", None),
+    ],
+)
+def test_caps_beyond_the_sites_are_told_at_the_end(osd, words):
+    seen, stage = facts(**{"keyring.volumes": None}), old_clients.OldClients("q")
+    users = [user("volumes", KEY, {"osd": osd}), user("volumes-2", NEW_KEY)]
+    seen.hosts["ceph01"] |= cluster(users=users)
+    changes = stage.plan(HERE, seen)
+    assert [one.kind for one in changes] == ["user"]
+    notes = stage.notes(HERE, seen, changes)
+    assert [f"client.volumes has {words}, which" in note for note in notes] == (
+        [True] if words else []
+    )
+
+
 def test_without_the_databases_nobody_is_retired():
     seen, stage = facts(secrets=OLD_SECRET), old_clients.OldClients("")
     assert stage.plan(HERE, seen) == []
