@@ -38,12 +38,16 @@ def locate(option: str) -> Path:
         return expanded(option or os.environ["STACKRBD_SITE"], "--site")
     if INV != STACKRBD:
         return PROJECT / "config" / "site.toml"
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise BadInput("there is no folder here any more: cd to another one") from None
     found = [name for name in HERE if os.path.lexists(name)]
     if len(found) == 1:
-        return Path.cwd() / found[0]
+        return here / found[0]
     seen = " and ".join(found) or "none"
     raise BadInput(
-        f"{Path.cwd()}: expected one site file here ({', '.join(HERE)}), found {seen}: "
+        f"{here}: expected one site file here ({', '.join(HERE)}), found {seen}: "
         + ("" if found else f"{INV} init writes a start, ")
         + "--site or STACKRBD_SITE names one"
     )

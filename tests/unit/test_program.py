@@ -125,6 +125,18 @@ def test_none_and_two_are_refused(here, there, expected):
         site_file.locate("")
 
 
+@pytest.mark.parametrize("option", ["", "site.toml", "sub/site.toml"])
+def test_a_folder_that_is_gone_is_said(here, option):
+    (here / "gone").mkdir()
+    os.chdir(here / "gone")
+    (here / "gone").rmdir()
+    try:
+        with pytest.raises(BadInput, match="there is no folder here any more|no such file"):
+            site_file.load_own(site_file.locate(option))
+    finally:
+        os.chdir(here)
+
+
 def test_the_environment_names_one_before_the_folder(here, monkeypatch):
     (here / "site.toml").touch()
     monkeypatch.setenv("STACKRBD_SITE", "/x/y.toml")

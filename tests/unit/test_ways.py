@@ -55,6 +55,16 @@ def test_the_first_way_that_is_there(path, there, expected):
     assert " ".join(processes.begun(["ceph", "-s"])) == expected.format(path)
 
 
+def test_what_is_no_file_is_no_way(path):
+    mine = f"var/lib/ceph/{FSID}"
+    put(path, "bin/python3")
+    put(path, f"{mine}/cephadm.a1")
+    (path / mine / "cephadm.z").symlink_to("gone")
+    (path / mine / "cephadm.d").mkdir()
+    (path / f"var/lib/ceph/{OTHER}/cephadm.d").mkdir(parents=True)
+    assert processes.begun(["ceph"])[1] == f"{path}/{mine}/cephadm.a1"
+
+
 ABSENT = [
     [],
     ["bin/python3"],

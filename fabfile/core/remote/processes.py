@@ -225,7 +225,8 @@ def _newest(word):
     """A word, or the file that it stands for; None where there is none, or of several folders."""
     if "*" not in word:
         return word
-    found = [from_bytes(path) for path in glob.glob(as_bytes(word))]
+    there = glob.glob(as_bytes(word))  # a link to nothing too
+    found = [from_bytes(path) for path in there if os.path.isfile(path)]
     if len({os.path.dirname(path) for path in found}) != 1:
         return None
     return max(found, key=lambda path: os.stat(as_bytes(path)).st_mtime)
