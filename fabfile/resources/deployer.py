@@ -193,6 +193,11 @@ class _Told:
         """Those with a section; of Nova's, only where its own disks are on RBD."""
         return [one for one in self.of(key) if one.section]
 
+    def default_first(self, key: str) -> list[Binding]:
+        """As written(), Glance's default store before the others."""
+        default = self.site.glance.default.name if key == services.GLANCE_API.key else ""
+        return sorted(self.written(key), key=lambda one: bool(default) and one.section != default)
+
     @cached_property
     def uuids(self) -> dict[str, str]:
         """{the variable: its UUID}: the one that is there, the site file's, or a new one."""
@@ -487,11 +492,11 @@ def _refuse_nova(told: _Told) -> None:
 
 
 def _refuse_pools(told: _Told) -> None:
-    """A pool that is in use for volumes or disks is another one's place, never replaced."""
+    """A pool that is in use is another one's place, never replaced."""
     for key, (switch, variable) in told.own.switches.items():
         on = option_values.equal(BOOLEAN, told.has(switch), "yes")
         name = told.form.globals[key].get("cinder_backend_ceph_name")
-        mine = told.written(key)
+        mine = told.default_first(key)
         same_place = not name or told.has("cinder_backend_ceph_name") in ("", mine[0].section)
         same_place = same_place and not _own_pool(told, mine)
         if on and mine and same_place and told.has(variable) != mine[0].pool:
@@ -647,9 +652,7 @@ def _wanted_values(told: _Told) -> dict[str, str]:
     """Of each service, what its first binding says; Nova's where its own disks are on RBD."""
     found: dict[str, str] = {}
     for key, table in told.form.globals.items():
-        mine = told.written(key)
-        if key == "glance":
-            mine = [one for one in mine if one.section == told.site.glance.default.name]
+        mine = told.default_first(key)
         if mine and (key != "nova" or told.site.nova.ephemeral):
             found |= {name: text.format(**told.words(mine[0])) for name, text in table.items()}
     return found | dict.fromkeys(_kept(told), "yes")
@@ -668,9 +671,7 @@ def _wanted_lists(told: _Told) -> dict[str, list[dict[str, Json]]]:
     """The default store first: that is Kolla's own rule for a new list."""
     found = {}
     for name, table in told.form.lists.items():
-        mine = told.written(table["service"])
-        if table["service"] == "glance":
-            mine.sort(key=lambda one: one.section != told.site.glance.default.name)
+        mine = told.default_first(table["service"])
         found[name] = [
             {
                 key: value.format(**told.words(one)) if isinstance(value, str) else value

@@ -350,6 +350,21 @@ REFUSED = {
         {"globals.yml": f"{NO_BACKUPS}cinder_backend_ceph: yes\nceph_cinder_pool_name: vols\n"},
         "expected ceph_cinder_pool_name: volumes, found vols",
     ),
+    "images in use": (
+        "zed",
+        {},
+        {"globals.yml": f"{GLOBALS}glance_backend_ceph: yes\nceph_glance_pool_name: pics\n"},
+        "expected ceph_glance_pool_name: images, found pics",
+    ),
+    "images in use, of a list's items": (
+        "2025.1",
+        {},
+        {
+            "globals.yml": f"{GLOBALS}glance_backend_ceph: yes\nceph_glance_pool_name: pics\n"
+            "glance_ceph_backends: [{name: rbd, type: rbd}]\n"
+        },
+        "expected ceph_glance_pool_name: images, found pics",
+    ),
     "disks in use": (
         "zed",
         VMS,
