@@ -683,7 +683,9 @@ def _wanted_lists(told: _Told) -> dict[str, list[dict[str, Json]]]:
 
 
 def _items(found: Json) -> list[Mapping[str, Json]]:
-    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+    """The items of a list that are known by a name."""
+    items = found if isinstance(found, list) else []
+    return [one for one in items if isinstance(one, Mapping) and isinstance(one.get("name"), str)]
 
 
 def _has_all(found: Mapping[str, Json], wanted: Mapping[str, Json]) -> bool:

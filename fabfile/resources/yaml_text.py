@@ -196,7 +196,7 @@ def _joined(kept: Sequence[Json], items: Iterable[Mapping[str, Json]]) -> list[J
 
 
 def _named(item: Json) -> bool:
-    return isinstance(item, Mapping) and "name" in item
+    return isinstance(item, Mapping) and isinstance(item.get("name"), str)
 
 
 def _with_item(text: str, name: str, item: Mapping[str, Json]) -> str:

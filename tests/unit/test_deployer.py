@@ -84,6 +84,14 @@ def test_other_backends_of_a_list_stay(release):
     assert "  - name: rbd\n    cluster: ceph\n" in found
 
 
+@pytest.mark.parametrize(
+    "items", ["[x, [y], {name: [z]}]", "[{name: {a: b}}]", "{name: rbd}", "x", "[]", "\n- y\n- {}"]
+)
+def test_items_of_another_form_end_no_look(items):
+    texts = {"globals.yml": f"{GLOBALS}cinder_ceph_backends: {items}\n"}
+    assert "name: rbd\n" in made(site("2025.1"), texts)["globals.yml"]
+
+
 def test_a_second_backend_is_an_override_where_the_release_has_one_alone():
     one = site("zed", cinder={"backends": BACKENDS}, **FAST)
     found = made(one)[OVERRIDE]

@@ -47,6 +47,11 @@ LISTS = [
     ("l:\n- name: b", "l:\n- name: b\n- name: a\n  x: '2'\n  enabled: true\n"),
     ("l:\n- name: b\n\n# end\n", "l:\n- name: b\n- name: a\n  x: '2'\n  enabled: true\n\n# end\n"),
     (
+        "l: [x, [y], {name: [z]}, {b: 1}]\n",
+        "l:\n  - x\n  - - y\n  - name:\n    - z\n  - b: 1\n"
+        "  - name: a\n    x: '2'\n    enabled: true\n",
+    ),
+    (
         "l: [{name: b}, {name: a, y: 1}]\nz: 1\n",
         "l:\n  - name: b\n  - name: a\n    y: 1\n    x: '2'\n    enabled: true\nz: 1\n",
     ),
