@@ -11,11 +11,11 @@ Source: nova/cmd/manage.py and nova/virt/block_device.py (Zed); nova LP#1741364.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from fabfile.audit import database_rows
+from fabfile.audit import attachments
+from fabfile.audit.attachments import Instance, Kept
 from fabfile.audit.database_rows import Schemas
 from fabfile.core import strict_json
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Read, typed
@@ -42,32 +42,6 @@ _STOP, _REFRESHED, _START = 1, 2, 3
 """The waves of the three."""
 
 
-class Instance(NamedTuple):
-    """One instance: its vm_state, the nova-compute that has it, and whether it is locked."""
-
-    id: str
-    state: str
-    host: str
-    locked: bool
-
-
-class Attachment(NamedTuple):
-    """The monitors that one side keeps of one attached volume; side: 'nova' or 'cinder'."""
-
-    side: str
-    instance: str
-    volume: str
-    monitors: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What the databases keep: {id: instance}, and the attachments of RBD volumes."""
-
-    instances: Mapping[str, Instance]
-    attachments: tuple[Attachment, ...]
-
-
 @dataclass(frozen=True)
 class Need:
     """What one instance needs for its monitor lists, and in words why.
@@ -88,79 +62,24 @@ class Need:
 
 def question(found: Schemas) -> str:
     """The rows that matter: of what may hold a key, the monitors alone are read."""
-
-    def has(schema: str, table: str, column: str) -> bool:
-        return (schema, table, column) in found.columns
-
-    return "".join(f"{statement};\n" for statement in _statements(found, has))
-
-
-def _statements(found: Schemas, has: Callable[[str, str, str], bool]) -> Iterator[str]:
-    for schema in found.nova:
-        n = database_rows.quoted(schema)
-        locked = "i.locked" if has(schema, "instances", "locked") else "0"
-        yield database_rows.select(
-            "instance",
-            f"{n}.instances i",
-            "i.deleted = 0",
-            "i.uuid",
-            "i.vm_state",
-            "i.host",
-            locked,
-        )
-        yield database_rows.select(
-            "nova",
-            f"{n}.block_device_mapping b",
-            "b.deleted = 0 AND b.volume_id IS NOT NULL AND " + of_rbd("b"),
-            "b.instance_uuid",
-            "b.volume_id",
-            _hosts("b"),
-        )
-    if has(found.cinder, "volume_attachment", "connection_info"):
-        c = database_rows.quoted(found.cinder)
-        yield database_rows.select(
-            "cinder",
-            f"{c}.volume_attachment a",
-            "a.deleted = 0 AND " + of_rbd("a"),
-            "a.instance_uuid",
-            "a.volume_id",
-            _hosts("a"),
-        )
-
-
-def of_rbd(table: str) -> str:
-    kind = f"JSON_EXTRACT({table}.connection_info, '$.driver_volume_type')"
-    return f"JSON_UNQUOTE({kind}) = 'rbd'"
+    return "".join(f"{one};\n" for one in attachments.statements(found, _hosts))
 
 
 def _hosts(table: str) -> str:
-    """Nova nests them in 'data'; Cinder does not, in some releases."""
-    asked = [f"JSON_EXTRACT({table}.connection_info, '$.{at}')" for at in ("data.hosts", "hosts")]
-    return f"COALESCE({', '.join(asked)})"
+    return attachments.told_at(table, "hosts")
 
 
 def kept(lines: Iterable[str]) -> Kept:
     """The answers to question()."""
-    instances: dict[str, Instance] = {}
-    attachments: list[Attachment] = []
-    for line in lines:
-        match database_rows.cells(line):
-            case "instance", name, state, host, locked:
-                instances[name] = Instance(name, state, host, locked not in ("0", ""))
-            case "nova" | "cinder" as side, instance, volume, told:
-                attachments.append(Attachment(side, instance, volume, _addresses(told)))
-            case _:
-                raise database_rows.odd(line)
-    return Kept(instances, tuple(attachments))
+    return attachments.kept(lines, _monitors)
 
 
-def _addresses(told: str) -> frozenset[str]:
+def _monitors(told: str) -> tuple[frozenset[str], str]:
     try:
         found = strict_json.loads(told or "[]")
     except ValueError:
-        return frozenset()
-    hosts = found if isinstance(found, list) else []
-    return frozenset(str(host).strip("[]") for host in hosts)
+        return frozenset(), ""
+    return attachments.addresses(found), ""
 
 
 # What is out of date
@@ -313,12 +232,7 @@ class Frozen:
         return any(ROWS in facts.hosts.get(h.name, {}) for h in site.with_role("database"))
 
     def _kept(self, site: Site, facts: Facts) -> Kept:
-        lines = [
-            line
-            for host in site.with_role("database")
-            for line in facts.hosts.get(host.name, {}).get(ROWS, ())
-        ]
-        return kept(lines)
+        return kept(attachments.lines(site, facts, ROWS))
 
     def _for(self, site: Site, facts: Facts, need: Need) -> list[Change]:
         name = need.instance.id

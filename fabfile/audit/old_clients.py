@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
-from fabfile.audit import database_rows, frozen_monitors
+from fabfile.audit import attachments, frozen_monitors
+from fabfile.audit.attachments import Instance, Kept
 from fabfile.audit.database_rows import Schemas
-from fabfile.audit.frozen_monitors import Instance, Need, server
+from fabfile.audit.frozen_monitors import Need, server
 from fabfile.core import strict_json
 from fabfile.core.contract import CLOUD, INV, BadInput, Change, Facts, Host, Json, Read, typed
 from fabfile.model import advice, services
@@ -50,24 +50,6 @@ _MOVED = (
 )
 
 
-class Attachment(NamedTuple):
-    """Which client one side names for one attached volume; side: 'nova' or 'cinder'."""
-
-    side: str
-    instance: str
-    volume: str
-    client: str
-    monitors: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What the databases keep: {id: instance}, and the attachments of RBD volumes."""
-
-    instances: Mapping[str, Instance]
-    attachments: tuple[Attachment, ...]
-
-
 def question(found: Schemas) -> str:
     """The rows that matter: of what may hold a key, the client's name and the monitors alone.
 
@@ -75,58 +57,26 @@ def question(found: Schemas) -> str:
     """
     if not found.nova:
         return ""
-    return "".join(f"{statement};\n" for statement in _statements(found))
-
-
-def _statements(found: Schemas) -> Iterator[str]:
-    for schema in found.nova:
-        n = database_rows.quoted(schema)
-        locked = "i.locked" if (schema, "instances", "locked") in found.columns else "0"
-        what = ("i.uuid", "i.vm_state", "i.host", locked)
-        yield database_rows.select("instance", f"{n}.instances i", "i.deleted = 0", *what)
-        where = "b.deleted = 0 AND b.volume_id IS NOT NULL AND " + frozen_monitors.of_rbd("b")
-        told = ("b.instance_uuid", "b.volume_id", _told("b"))
-        yield database_rows.select("nova", f"{n}.block_device_mapping b", where, *told)
-    if (found.cinder, "volume_attachment", "connection_info") in found.columns:
-        c = database_rows.quoted(found.cinder)
-        where = "a.deleted = 0 AND " + frozen_monitors.of_rbd("a")
-        told = ("a.instance_uuid", "a.volume_id", _told("a"))
-        yield database_rows.select("cinder", f"{c}.volume_attachment a", where, *told)
+    return "".join(f"{one};\n" for one in attachments.statements(found, _told))
 
 
 def _told(table: str) -> str:
-    """[client, monitors] as JSON; Nova nests them in 'data', Cinder does not in some releases."""
-
-    def at(name: str) -> str:
-        nested = f"JSON_EXTRACT({table}.connection_info, '$.data.{name}')"
-        return f"COALESCE({nested}, JSON_EXTRACT({table}.connection_info, '$.{name}'))"
-
-    return f"JSON_ARRAY({at('auth_username')}, {at('hosts')})"
+    """[client, monitors] as JSON."""
+    names = (attachments.told_at(table, name) for name in ("auth_username", "hosts"))
+    return f"JSON_ARRAY({', '.join(names)})"
 
 
 def kept(lines: Iterable[str]) -> Kept:
     """The answers to question()."""
-    instances: dict[str, Instance] = {}
-    attachments: list[Attachment] = []
-    for line in lines:
-        match database_rows.cells(line):
-            case "instance", name, state, host, locked:
-                instances[name] = Instance(name, state, host, locked not in ("0", ""))
-            case "nova" | "cinder" as side, instance, volume, told:
-                attachments.append(Attachment(side, instance, volume, *_client_of(told)))
-            case _:
-                raise database_rows.odd(line)
-    return Kept(instances, tuple(attachments))
+    return attachments.kept(lines, _client_of)
 
 
-def _client_of(told: str) -> tuple[str, frozenset[str]]:
+def _client_of(told: str) -> tuple[frozenset[str], str]:
     try:
-        found = strict_json.loads(told)
-        client, hosts = found
+        client, hosts = strict_json.loads(told)
     except (ValueError, TypeError):
-        return "", frozenset()
-    names = hosts if isinstance(hosts, list) else []
-    return str(client or ""), frozenset(str(one).strip("[]") for one in names)
+        return frozenset(), ""
+    return attachments.addresses(hosts), str(client or "")
 
 
 # Who still has it
@@ -325,8 +275,7 @@ class OldClients:
         return said
 
     def _kept(self, site: Site, facts: Facts) -> Kept:
-        hosts = site.with_role("database")
-        return kept(line for h in hosts for line in facts.hosts.get(h.name, {}).get(ROWS, ()))
+        return kept(attachments.lines(site, facts, ROWS))
 
     def _moves(
         self, site: Site, facts: Facts, wanted: Sequence[Need], there: Mapping[str, Instance]
