@@ -37,15 +37,16 @@ exec < /dev/null > /dev/ttyS0 2>&1
 for file in /modules/*.ko; do insmod $file; done
 echo "stackrbd-guest: up"
 
+mib=16  # four of Ceph's objects: an emulated processor takes a second for some five MiB
 write() {
     # To the disk itself: synced, caches dropped, read back from it.
-    wrote=$(dd if=/dev/urandom bs=1M count=64 2> /dev/null | tee /dev/$1 | sha256sum)
+    wrote=$(dd if=/dev/urandom bs=1M count=$mib 2> /dev/null | tee /dev/$1 | sha256sum)
     sync
     blockdev --flushbufs /dev/$1
     echo 3 > /proc/sys/vm/drop_caches
-    read=$(dd if=/dev/$1 bs=1M count=64 2> /dev/null | sha256sum)
+    read=$(dd if=/dev/$1 bs=1M count=$mib 2> /dev/null | sha256sum)
     if [ "$wrote" = "$read" ]; then
-        echo "stackrbd-guest: wrote 67108864 bytes sha256 ${wrote%% *}, read back equal"
+        echo "stackrbd-guest: wrote $((mib << 20)) bytes sha256 ${wrote%% *}, read back equal"
     else
         echo "stackrbd-guest: $1: wrote ${wrote%% *}, read back ${read%% *}: DIFFERENT"
     fi

@@ -16,9 +16,9 @@ from lab.errors import LabError
 from lab.topology import LabHost, Topology
 
 _PROPAGATE = Path("/run/systemd/nspawn/propagate")
-# A state that is kept must have been shut down; one that is dropped need not.
+# Seconds. A state that is kept must have been shut down; one that is dropped need not.
 CLEANLY = 90.0
-_BRIEFLY = 6.0
+_BRIEFLY, _AT_ONCE = 6.0, 0.0
 _KILL_SECONDS = 10
 # systemd's own signal for "power off".
 _POWER_OFF = signal.SIGRTMIN + 4
@@ -82,8 +82,8 @@ def started() -> list[str]:
 
 
 def drop(names: list[str]) -> None:
-    """Stop hosts and remove what they wrote."""
-    stop(names)
+    """End hosts and remove what they wrote."""
+    stop(names, patience=_AT_ONCE)
     for name in names:
         remove(name)
 

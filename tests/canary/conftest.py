@@ -3,6 +3,7 @@
 from tests.lab.conftest import (  # noqa: F401 (fixtures)
     integrated,
     lab,
+    leaves,
     no_key_is_shown,
     watcher,
 )

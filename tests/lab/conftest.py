@@ -116,16 +116,39 @@ def fresh_lab():
     """The unconnected cloud, brought up anew."""
     if os.geteuid() != 0:
         pytest.fail("the lab tests need root on Debian 12; unit tests alone: make unit")
+    LEFT.clear()
     if os.environ.get("STACKRBD_LAB") != "running":  # it is: a developer says so
         inv("lab.down", timeout=300)
         inv("lab.up", timeout=2400)
     return on
 
 
+LEFT = {}
+"""{state: what a test of that state gets} of the cloud as the last file of tests left it.
+
+A file that leaves it as it found it, or resets it, says so: LEAVES = UNCONNECTED or INTEGRATED.
+"""
+UNCONNECTED, INTEGRATED = "unconnected", "integrated"
+
+
 @pytest.fixture(scope="module")
-def lab():
+def leaves(request):
+    """A function of (state, what was got): the next file may have it too, if nothing failed."""
+    failed = request.session.testsfailed
+    noted = {}
+    yield noted.__setitem__
+    LEFT.clear()
+    state = getattr(request.module, "LEAVES", None)
+    if state in noted and request.session.testsfailed == failed:
+        LEFT[state] = noted[state]
+
+
+@pytest.fixture(scope="module")
+def lab(leaves):
     """The unconnected cloud; each file of tests begins with it."""
-    return fresh_lab()
+    got = LEFT.pop(UNCONNECTED, None) or fresh_lab()
+    leaves(UNCONNECTED, got)
+    return got
 
 
 @pytest.fixture(scope="session")
@@ -192,9 +215,20 @@ def site(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def integrated(lab):
+def integrated(request, leaves):
     """The cloud after one `inv integrate --yes`; its JSON."""
-    return result(inv("integrate", "--yes", "--json"))
+    from .holdings import held  # noqa: PLC0415 - which needs this module
+
+    if INTEGRATED in LEFT:
+        said, was = LEFT.pop(INTEGRATED)
+        inv("integrate", "--check")
+        assert held() == was
+    else:
+        request.getfixturevalue("lab")
+        said = result(inv("integrate", "--yes", "--json"))
+        was = held()
+    leaves(INTEGRATED, (said, was))
+    return said
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .conftest import inv
+from .conftest import UNCONNECTED, inv
 
 ORDER = (
     "hosts.sudoers",
@@ -19,6 +19,7 @@ ORDER = (
     "services.restart",
 )
 pytestmark = pytest.mark.lab
+LEAVES = UNCONNECTED
 
 
 def test_each_task_alone_ends_where_the_chain_does(lab):

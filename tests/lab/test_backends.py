@@ -4,9 +4,10 @@ import pytest
 
 from fabfile.cloud import connection
 
-from .conftest import ACCESS, inv, on, result
+from .conftest import ACCESS, INTEGRATED, inv, on, result
 
 pytestmark = pytest.mark.lab
+LEAVES = INTEGRATED
 CONTROLLER = "controller01"
 OLD, NEW = "controller01@rbd", "controller01@ceph"
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ACCESS, INV, PROJECT, inv, on
+from .conftest import ACCESS, INTEGRATED, INV, PROJECT, inv, on
 
 pytestmark = pytest.mark.lab
+LEAVES = INTEGRATED
 NAME = "two"
 
 
@@ -26,7 +27,7 @@ def beside(*words, expect=0):
 
 
 @pytest.fixture
-def second(lab):
+def second(integrated):
     """Another lab, without its computes; taken away in any case."""
     try:
         beside(INV, "lab.up", "--without", "compute01,compute02")
@@ -53,7 +54,7 @@ def test_a_second_lab_runs_beside_the_first(second):
     assert "lab.down" in beside("--end", expect=1)
 
 
-def test_the_second_leaves_nothing_and_the_first_runs_on(lab):
+def test_the_second_leaves_nothing_and_the_first_runs_on(integrated):
     left = [*Path("/var/lib").glob(f"stackrbd-*-{NAME}"), *Path("/run").glob(f"stackrbd-*-{NAME}*")]
     assert left == []
     assert f"-{NAME}" not in Path("/proc/self/mounts").read_text()

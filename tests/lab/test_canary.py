@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from .conftest import inv, result
+from .conftest import INTEGRATED, inv, result
 from .holdings import COMPUTES, held
 
 pytestmark = pytest.mark.lab
+LEAVES = INTEGRATED
 STEPS = [
     "a volume from the image is its clone",
     "an instance boots from it here",

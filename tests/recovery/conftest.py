@@ -4,6 +4,7 @@ from tests.lab.conftest import (  # noqa: F401 (fixtures)
     integrated,
     kept,
     lab,
+    leaves,
     no_key_is_shown,
     watcher,
 )
