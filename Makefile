@@ -91,10 +91,11 @@ pictures: install $(BROWSER)/.brought ## the README's pictures, of a real plan, 
 $(BROWSER)/.brought:
 	@tests/unpacked.sh $(BROWSER) chromium-headless-shell
 
-test: install dask lint $(BROWSER)/.brought $(DOCS_VENV)/.installed ## style, types and the tests, the lab's included (root, Debian 12)
+test: install dask lint $(BROWSER)/.brought $(DOCS_VENV)/.installed ## style, types and the tests, the lab's included, and the main job on another generation (root, Debian 12)
 	$(VENV)/bin/pytest -q -n 2 tests/unit tests/contract
 	$(VENV)/bin/pytest -q tests/browser tests/bench tests/package
-	$(VENV)/bin/pytest -q -x --timeout 1800 --durations 10 tests/lab
+	$(VENV)/bin/pytest -q -x --timeout 1800 --durations 20 tests/lab
+	$(VENV)/bin/python -m tests.generations --today --main
 
 faults: install ## every fault of docs/faults.md, on the lab (most of an hour)
 	$(VENV)/bin/python -m pytest -q --timeout 600 tests/faults
@@ -146,8 +147,8 @@ $(APART)/.brought:
 recovery: install ## a lost controller, and 10 GiB of databases, on the lab (hours)
 	$(VENV)/bin/python -m pytest -q --timeout 10800 tests/recovery
 
-mons: install ## three monitors move while an instance runs, on the larger lab (half an hour)
-	STACKRBD_MONS=1 $(VENV)/bin/python -m pytest -q -x --timeout 2400 tests/lab/test_mons.py
+mons: install ## attachments that keep monitors of the past, and three that move while an instance runs, on the lab (half an hour)
+	STACKRBD_MONS=1 $(VENV)/bin/python -m pytest -q -x --timeout 2400 tests/lab/test_frozen.py tests/lab/test_mons.py
 
 several: install ## several backends, stores, clusters, pools of other kinds and cinder-backup, on the lab (two hours)
 	STACKRBD_SEVERAL=1 $(VENV)/bin/python -m pytest -q --timeout 3600 \

@@ -1,7 +1,9 @@
 """Attachments that keep monitors which are gone: named, and made anew where it is asked.
 
-What is kept is put there by hand; monitors that really move: test_mons.py.
+What is kept is put there by hand; monitors that really move: test_mons.py. Both: `make mons`.
 """
+
+import os
 
 import pytest
 
@@ -11,7 +13,10 @@ from . import guests
 from .conftest import ACCESS, inv, on, result
 from .guests import CONTROL, give_nova_manage_an_account, kept, notes
 
-pytestmark = pytest.mark.lab
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif("STACKRBD_MONS" not in os.environ, reason="minutes: make mons"),
+]
 GONE = {"198.18.53.91", "198.18.53.92"}
 LIVE = {"198.18.53.11"}
 PAST = "".join(
