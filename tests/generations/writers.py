@@ -13,7 +13,14 @@ from tests.lab.conftest import on
 
 SECONDS = 600  # of patience with a turn: an emulated guest beside a cloud that starts
 _LOOP = """
-now() { cut -d. -f1 /proc/uptime; }
+# In hundredths of a second.
+now() { read up idle < /proc/uptime; echo ${up%.*}${up#*.}; }
+timed() {
+    since=$(now)
+    "$@"
+    lasted=$(($(now) - since))
+    [ $lasted -le $pause ] || pause=$lasted
+}
 reads() {
     # From the disk itself, and not from memory.
     blockdev --flushbufs /dev/$1
@@ -30,7 +37,7 @@ writes() {
         cat /tmp/said
     }
 }
-turn=0 wrong=0 failed=0 longest=0
+turn=0 wrong=0 failed=0 longest=0 pause=0
 while :; do
     began=$(now)
     place=$((256 + turn % 24))
@@ -40,33 +47,39 @@ while :; do
         disk=${path##*/}
         disks="$disks,$disk"
         # Of the last lap: two dozen turns ago.
-        [ ! -f /tmp/$disk-$place ] || reads $disk $place
-        writes $disk $place
-        reads $disk $place
+        [ ! -f /tmp/$disk-$place ] || timed reads $disk $place
+        timed writes $disk $place
+        timed reads $disk $place
     done
-    took=$(($(now) - began))
+    took=$((($(now) - began) / 100))
     [ $took -le $longest ] || longest=$took
     turn=$((turn + 1))
-    told="$wrong wrong, $failed failed, longest $longest s"
+    told="$wrong wrong, $failed failed, longest $longest s, pause ${pause}0 ms"
     echo "stackrbd-writer: turn $turn on ${disks#,}: $told"
     sleep 1
 done
 """
 _TURN = re.compile(
-    r"stackrbd-writer: turn (\d+) on (\S+): (\d+) wrong, (\d+) failed, longest (\d+) s"
+    r"stackrbd-writer: turn (\d+) on (\S+): (\d+) wrong, (\d+) failed, "
+    r"longest (\d+) s, pause (\d+) ms"
 )
 _KERNEL = re.compile(r"I/O error|Buffer I/O|EXT4-fs error|Remounting|Kernel panic")
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What a guest said last; wrong: reads that did not give what was written."""
+    """What a guest said last; wrong: reads that did not give what was written.
+
+    longest: the turn that took most, in seconds; pause: the one write or read that did, in
+    milliseconds, by the guest's own clock, which stands while QEMU has it stopped.
+    """
 
     number: int
     disks: tuple[str, ...]
     wrong: int
     failed: int
     longest: int
+    pause: int
 
 
 def initrd(folder: Path) -> Path:

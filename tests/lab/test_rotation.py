@@ -1,6 +1,8 @@
 """Keys that are rotated under two guests that write and read all the time: `make rotation`.
 
-Tickets live for a minute, so that each guest and service has to ask for new ones on the way.
+Tickets live for a minute, so that each guest and service has to ask for new ones on the way. On a
+generation whose Ceph makes keys of the new kind (STACKRBD_LAB_GENERATION=sid) clients begin with
+keys of the old one, and the rotation is one to aes256k.
 """
 
 import os
@@ -13,6 +15,7 @@ import pytest
 
 from fabfile.cloud import connection
 from fabfile.core.contract import Secret
+from lab import generation
 from tests.generations import writers
 
 from . import guests
@@ -23,6 +26,9 @@ pytestmark = [
     pytest.mark.skipif("STACKRBD_ROTATION" not in os.environ, reason="half an hour: make rotation"),
 ]
 TICKETS = 60
+PAUSE = 5000
+"""Milliseconds for which a guest may wait for a disk, or be stopped by QEMU."""
+NEW_KIND = ("--to", "aes256k") if generation.default() == "sid" else ()
 COMPUTES = ("compute01", "compute02")
 CLIENTS = 'volumes = { rwx = ["volumes"], rx = ["images"] }\nimages = { rwx = ["images"] }\n'
 KILLS = 12
@@ -33,6 +39,8 @@ KILLS = 12
 def turned(tmp_path_factory):
     """Integrated, its tickets short, with two guests: one booted from a volume, one with one."""
     fresh_lab()
+    if NEW_KIND:
+        on("ceph01", "ceph", "mon", "set", "auth_preferred_cipher", "aes")
     inv("integrate", "--yes")
     for option in ("auth_service_ticket_ttl", "auth_mon_ticket_ttl"):
         on("ceph01", "ceph", "config", "set", "global", option, str(TICKETS))
@@ -51,7 +59,7 @@ class Turned:
 
     def __init__(self, api, pair, folder):
         self.api, self.pair, self.folder = api, pair, folder
-        self.turns = {}
+        self.turns, self.pauses, self.stops = {}, {}, []
 
     def site(self, number, replaces=True):
         """The --site words of a site file whose clients are of that number."""
@@ -81,8 +89,29 @@ class Turned:
                 time.sleep(2)  # a migration that goes on without us
             where = server.hypervisor_hostname.split(".")[0]
             turn = replace(one, compute=where).turn(self.api, self.turns.get(one.name, 0) + 1)
-            self.turns[one.name] = turn.number
-            print(f"{one.name} on {where}: turn {turn.number}, the longest {turn.longest} s")
+            self.turns[one.name], self.pauses[one.name] = turn.number, turn.pause
+            self.stops += stopped(one, where)
+            print(
+                f"{one.name} on {where}: turn {turn.number}, the longest {turn.longest} s; waited "
+                f"for its disk {turn.pause} ms at most; stopped by QEMU so far: {self.stops} ms",
+                flush=True,
+            )
+
+    def migrated(self, one):
+        """Moved live to the other compute, as any user of Nova does."""
+        was = self.api.compute.get_server(one.id).hypervisor_hostname
+        self.api.compute.live_migrate_server(one.id, host=None, block_migration="auto")
+        until = time.monotonic() + 600
+        while (now := self.api.compute.get_server(one.id)).hypervisor_hostname == was:
+            assert time.monotonic() < until and now.status != "ERROR", now
+            time.sleep(2)
+
+    def no_pause(self, migrations, what):
+        """No disk let a guest wait for longer than it may, and no migration stopped one so long."""
+        longest, stops = max(self.pauses.values()), self.stops
+        print(f"{what}: waited for a disk {longest} ms at most; stopped by QEMU {stops} ms")
+        assert len(stops) == migrations
+        assert max(longest, *stops) <= PAUSE
 
     def number(self, one):
         """Of the last turn that a guest has done."""
@@ -96,6 +125,15 @@ class Turned:
             xml = on(host, script=f"virsh dumpxml {one.id} 2> /dev/null | grep username= || true")
             found |= set(re.findall(r"<auth username='([^']+)'", xml))
         return found
+
+
+def stopped(one, host):
+    """[milliseconds] for which QEMU had a guest stopped, where it came there by a migration.
+
+    libvirt tells it once.
+    """
+    told = on(host, "virsh", "domjobinfo", one.id, "--completed")
+    return [int(found) for found in re.findall(r"Total downtime:\s+(\d+)\s+ms", told)]
 
 
 def key_of(client):
@@ -130,15 +168,24 @@ def test_each_service_and_guest_goes_over_and_the_old_key_is_dead(turned):
     site, old = turned.site(2), key_of("volumes")
     assert logs_in("volumes", old)
     turned.at_work()
+    for one in turned.pair:
+        turned.migrated(one)
+    turned.at_work()
+    turned.no_pause(2, "migrated without a rotation")
+    if NEW_KIND:
+        to_the_new_kind(site)
     # The naive order is refused: computes could attach nothing as the new client.
     said = inv("integrate", "--yes", *site, expect=3, also_errors=True)
     assert "inv ceph.rotate does it in its order" in said
     said = inv("ceph.rotate", "--move", "migrate", "--yes", *site, expect=3, also_errors=True)
     assert "which is still due" in said and users() == {"volumes", "images"}
 
-    inv("ceph.rotate", "--yes", *site)  # the users, keyrings and secrets
+    inv("ceph.rotate", "--yes", *NEW_KIND, *site)  # the users, keyrings and secrets
     assert users() == {"volumes", "images", "volumes-2", "images-2"}
+    assert {kind(name) for name in ("volumes-2", "images-2")} == {"Ag" if NEW_KIND else "AQ"}
     attached(turned, "volumes")
+    turned.migrated(turned.pair[1])
+    assert turned.users_of(turned.pair[1]) == {"volumes"}
     turned.at_work()
     inv("ceph.rotate", "--yes", *site)  # the services
     attached(turned, "volumes-2")
@@ -158,15 +205,33 @@ def test_each_service_and_guest_goes_over_and_the_old_key_is_dead(turned):
     turned.at_work()
     inv("ceph.rotate", "--yes", "--move", "migrate", *site)
     assert turned.users_of(turned.pair[1]) == {"volumes-2"}
+    turned.at_work()
     inv("ceph.rotate", "--yes", *site)
     assert users() == {"volumes-2", "images-2"} and not logs_in("volumes", old)
+    assert logs_in("volumes-2", key_of("volumes-2"))
     notes = planned(site=site, expect=0)["notes"]
     assert any("take clients.volumes-2.replaces out" in note for note in notes)
 
+    turned.migrated(turned.pair[1])
     time.sleep(2 * TICKETS)
+    turned.at_work()
+    turned.no_pause(6, "a whole rotation, tickets run out")
     on("ceph01", "systemctl", "restart", "ceph-osd@0")  # everyone logs in to it anew
     turned.at_work()
     inv("integrate", "--check", *turned.site(2, replaces=False))
+
+
+def to_the_new_kind(site):
+    """Keys are of the old kind; it is refused to go on until the cluster makes the new one."""
+    assert {kind(client) for client in users()} == {"AQ"}
+    said = inv("ceph.rotate", *NEW_KIND, "--yes", *site, expect=3, also_errors=True)
+    assert "auth_preferred_cipher aes256k" in said and users() == {"volumes", "images"}
+    on("ceph01", "ceph", "mon", "set", "auth_preferred_cipher", "aes256k")
+
+
+def kind(client):
+    """How a key begins: AQ is aes, Ag is aes256k."""
+    return key_of(client).reveal()[:2]
 
 
 def attached(turned, client):

@@ -204,7 +204,7 @@ def test_a_host_that_does_not_fit_stops_before_any_is_stopped(lab, monkeypatch):
     assert cloud.running().generations == "bookworm"
 
 
-GOOD = "stackrbd-writer: turn 7 on vda,vdb: 0 wrong, 0 failed, longest 41 s\n"
+GOOD = "stackrbd-writer: turn 7 on vda,vdb: 0 wrong, 0 failed, longest 41 s, pause 1250 ms\n"
 
 
 @pytest.mark.parametrize(
@@ -212,12 +212,15 @@ GOOD = "stackrbd-writer: turn 7 on vda,vdb: 0 wrong, 0 failed, longest 41 s\n"
     [
         ("", None),
         ("stackrbd-guest: up\n", None),
-        (GOOD, writers.Turn(7, ("vda", "vdb"), 0, 0, 41)),
+        (GOOD, writers.Turn(7, ("vda", "vdb"), 0, 0, 41, 1250)),
         (
             GOOD + GOOD.replace("turn 7", "turn 8").replace("0 wrong", "2 wrong"),
-            writers.Turn(8, ("vda", "vdb"), 2, 0, 41),
+            writers.Turn(8, ("vda", "vdb"), 2, 0, 41, 1250),
         ),
-        (GOOD + "stackrbd-writer: turn 8 on vda,vd", writers.Turn(7, ("vda", "vdb"), 0, 0, 41)),
+        (
+            GOOD + "stackrbd-writer: turn 8 on vda,vd",
+            writers.Turn(7, ("vda", "vdb"), 0, 0, 41, 1250),
+        ),
     ],
 )
 def test_the_last_whole_line_of_a_guest_counts(told, turn):
