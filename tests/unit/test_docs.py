@@ -45,6 +45,14 @@ def test_a_file_that_is_missing_would_be_noticed(tmp_path):
     assert {path.name for path in named_in(page) if not path.exists()} == {"none.py", "b.md"}
 
 
+def test_every_make_that_a_page_or_phony_names_is_a_target():
+    makefile = (ROOT / "Makefile").read_text()
+    named = {name for page in PAGES for name in re.findall(r"`make ([\w-]+)", page.read_text())}
+    named |= set(re.findall(r"^\.PHONY: (.+)$", makefile, re.M)[0].split())
+    assert "rotation" in named
+    assert named - set(re.findall(r"^([\w-]+):", makefile, re.M)) == set()
+
+
 def test_every_fault_has_its_row():
     assert [int(number) for number, *_ in ROWS] == list(range(1, 77))
 
