@@ -29,10 +29,11 @@ READING = (
     "reads",
     "agent",
 )
-WRITING = ("folders", "steps")
+WRITING = ("steps",)
+EXCHANGING = ("folders",)
 DATABASE = ("database",)
-"""The agent's modules: those of every agent, and those that are sent before steps alone, or
-before questions to a database, for to compile them takes a host's time."""
+"""The agent's modules: those of every agent, and those that are sent before steps alone, before
+the exchange of a folder, or before questions to a database: to load them takes a host's time."""
 BACKUP = (
     "transfer",
     "digests",
@@ -44,7 +45,7 @@ BACKUP = (
     "backup_restore",
     "backup_work",
 )
-EVERY = (*READING, *WRITING, *DATABASE, *BACKUP)
+EVERY = (*READING, *WRITING, *EXCHANGING, *DATABASE, *BACKUP)
 _REMOTE = Path(__file__).parent / "remote"
 OTHER_PYTHON = 77
 """The exit code of a host whose Python cannot run what was compiled here."""
@@ -103,6 +104,8 @@ def needed_for(work: Mapping[str, Json]) -> tuple[tuple[str, ...], ...]:
     needed: list[tuple[str, ...]] = [READING]
     if "steps" in work:
         needed.append(WRITING)
+    if any(step["verb"] == "exchange" for step in work.get("steps", ())):
+        needed.append(EXCHANGING)
     if "rows" in asked or "transfer" in work:
         needed.append(DATABASE)
     if "transfer" in work:

@@ -624,3 +624,32 @@ def test_a_state_folder_that_others_may_write_is_refused_in_words(agent, tmp_pat
     for work in ({"steps": [step(0, "run", **sh("true"))]}, {"hold": True}):
         (said,) = agent(**work).all()
         assert said["t"] == "refused" and "expected a folder of root's alone" in said["why"]
+
+
+def test_what_is_known_does_not_wait_for_the_slowest_answer(agent):
+    """Answers go together, and half a second later at the most."""
+    slow = {"argv": ["sh", "-c", "sleep 20"]}
+    running = agent(
+        reads=[
+            {"id": "slow", "verb": "argv", "args": slow},
+            *({"id": f"quick{n}", "verb": "exists", "args": {"paths": ["/"]}} for n in range(9)),
+        ]
+    )
+    started = time.monotonic()
+    assert {running.hear("read")["id"] for _ in range(9)} == {f"quick{n}" for n in range(9)}
+    assert time.monotonic() - started < 10
+    running.end()
+
+
+@pytest.mark.parametrize(
+    "work, expected",
+    [
+        ({"reads": []}, ["READING"]),
+        ({"steps": [{"verb": "write"}]}, ["READING", "WRITING"]),
+        ({"steps": [{"verb": "exchange"}]}, ["READING", "WRITING", "EXCHANGING"]),
+        ({"reads": [{"verb": "rows"}]}, ["READING", "DATABASE"]),
+        ({"transfer": "create"}, ["READING", "DATABASE", "BACKUP"]),
+    ],
+)
+def test_an_agent_gets_the_modules_that_its_work_needs(work, expected):
+    assert agent_program.needed_for(work) == tuple(getattr(agent_program, n) for n in expected)

@@ -2,6 +2,7 @@
 
 import errno
 import grp
+import hashlib
 import os
 import pwd
 import stat
@@ -271,3 +272,19 @@ def test_a_folder_that_cannot_come_leaves_the_other_where_it_is(tmp_path):
     with pytest.raises(OSError):
         folders.exchange(str(live), str(tmp_path / "none"), str(tmp_path / "before"))
     assert (live / "a").read_text() == "old"
+
+
+SIZES = [0, 1, files._SHORT, files._SHORT + 1, 350_000, files._LONG, files._LONG + 1]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_digest_is_that_of_these_bytes_whatever_was_hashed_before(size):
+    contents = [bytes([n]) * size for n in range(6)] + [b"\0" * max(0, size - 1) + b"\1"]
+    for data in [*contents, *reversed(contents), bytes(bytearray(contents[0]))]:
+        assert files.sha256(data) == hashlib.sha256(data).hexdigest()
+    assert len(files._hashed) <= files._FEW
+    changing = bytearray(contents[0])
+    files.sha256(changing)
+    changing[:1] = b"\7"[: len(changing)]
+    assert files.sha256(changing) == hashlib.sha256(changing).hexdigest()
+    assert files.sha256(contents[0]) == hashlib.sha256(contents[0]).hexdigest()

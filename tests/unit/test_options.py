@@ -73,6 +73,79 @@ def test_any_document_any_edit(text, wanted):
     assert comment_lines(text) == comment_lines(result)
 
 
+def by_every_line(text):
+    """As active(), or what it raises, by the way that looks at each line."""
+    try:
+        found = options._scanned(options._lines(text))[1]
+    except options.ParseError as error:
+        return str(error)
+    return [(o.section, o.key, "\n".join(o.values)) for o in found]
+
+
+def fast(text):
+    try:
+        return options.active(text)
+    except options.ParseError as error:
+        return str(error)
+
+
+AT_ENDS = [
+    "",
+    "\n",
+    "x",
+    "#",
+    "[x]",
+    "[x]\na",
+    "[x]\na=1",
+    "\n[x]\na=1\n",
+    "# a\n[x]\na=1",
+    "[x]\na = 1\n more",
+    "[x]\na = 1\n# between\n more",
+    "[x]\na = 1\n\n more",
+    "[x]\na = 1\n   \n more",
+    "[x]\na = 1\n more\n\tand more\nb = 2\n",
+    " [x]\na = 1\n",
+    "[x]\n;a = 1\n#b = 2\nc = 3\n",
+    "\ufeff[x]\na = 1\n",
+    "#\n\ufeff[x]\na = 1\n",
+    "\n\ufeffa = 1\n",
+    "[x]\na = 1\u2028b = 2\x85c = 3\x0bd\x0ce\x1cf\n",
+    "[x]\n\x0b= 1\na = \x0c\n",
+    "[x]\na = \0\n\udcffb = \udcff\n",
+    "[x]\r\na = 1\r\n more\r\n",
+    "[x]\ra = 1\r more\r\rb = 2",
+    "[x]\na = 1\r\n\r\n more\n",
+    "[x]\n" + "#c\n" * 300 + "a\n",
+    "#c\n" * 300 + "a = 1\n",
+    "[x\n",
+    "[]\n",
+    "[x]\n= 1\n",
+]
+
+
+@pytest.mark.parametrize("text", AT_ENDS)
+def test_the_fast_way_is_the_one_by_every_line(text):
+    """What it finds, and which line it refuses."""
+    assert fast(text) == by_every_line(text)
+
+
+pieces = st.sampled_from(
+    ["\n", "\n", "\r", "\r\n", " ", "\t", "#", ";", "[x]", "[", "]", "=", ":", "a", "b = 1", '"']
+    + ["\ufeff", "\x85", "\u2028", "\x0b", "\x0c", "\x1c", "\0", "\udcff", "ü"]
+)
+
+
+@settings(max_examples=3000, deadline=None)
+@given(st.lists(pieces, max_size=40).map("".join) | documents)
+def test_the_fast_way_is_the_one_by_every_line_whatever_stands_there(text):
+    assert fast(text) == by_every_line(text)
+
+
+def test_lines_end_where_oslo_ends_them():
+    text = "a\nb\r\nc\rd\x0be\x85f\u2028g\r\r\n\n"
+    assert options._lines(text) == ["a\n", "b\r\n", "c\r", "d\x0be\x85f\u2028g\r", "\r\n", "\n"]
+
+
 def comment_lines(text):
     return [line.rstrip() for line in text.splitlines() if line[:1] in "#;" and line]
 

@@ -340,3 +340,58 @@ def test_only_the_named_source_list_is_refreshed(programs):
     update, install = programs[0]
     assert "Dir::Etc::sourcelist=/etc/apt/sources.list.d/a.list" in update
     assert install[-3:] == ["install", "--", "ceph-common"]
+
+
+class Dpkg:
+    """dpkg's record in a folder, and how often it was asked what it holds."""
+
+    def __init__(self, top, monkeypatch):
+        self.status, self.updates, self.asked = top / "status", top / "updates", 0
+        self.updates.mkdir()
+        self.status.write_text("a")
+        monkeypatch.setattr(packages, "_STATUS", str(self.status))
+        monkeypatch.setattr(packages, "_UPDATES", str(self.updates))
+        monkeypatch.setattr(packages, "_known", {})
+        monkeypatch.setattr(packages, "expect", self._expect)
+
+    def _expect(self, argv, ok=(0,)):
+        self.asked += 1
+        return 0, "".join(f"ii  {name} {self.asked}\n" for name in argv[5:]), ""
+
+
+def replaced(dpkg):
+    new = dpkg.status.with_name("status-new")
+    new.write_text("b")
+    new.rename(dpkg.status)
+
+
+@pytest.mark.parametrize(
+    "happens, asked",
+    [
+        (lambda dpkg: None, 1),
+        (replaced, 2),
+        (lambda dpkg: (dpkg.updates / "0001").write_text("unpacked"), 2),
+        (lambda dpkg: dpkg.status.write_text("a"), 2),
+        (lambda dpkg: dpkg.status.write_text("ab"), 2),
+        (lambda dpkg: dpkg.status.unlink(), 2),
+        (lambda dpkg: dpkg.updates.rmdir(), 2),
+    ],
+)
+def test_packages_are_asked_for_again_where_dpkg_changed_something(
+    tmp_path, monkeypatch, happens, asked
+):
+    dpkg = Dpkg(tmp_path, monkeypatch)
+    assert packages.versions(["a", "b"]) == {"a": "1", "b": "1"}
+    packages.versions(["a", "b"])["a"] = "not what is kept"
+    happens(dpkg)
+    assert packages.versions(["a", "b"]) == {"a": str(asked), "b": str(asked)}
+    assert dpkg.asked == asked
+
+
+def test_other_packages_are_asked_for(tmp_path, monkeypatch):
+    dpkg = Dpkg(tmp_path, monkeypatch)
+    assert packages.versions(["a"]) == {"a": "1"}
+    assert packages.versions(["b"]) == {"b": "2"}
+    assert packages.versions(["a"]) == {"a": "1"}
+    dpkg.status.unlink()
+    assert [packages.versions(["a"])["a"] for _ in range(2)] == ["3", "4"]

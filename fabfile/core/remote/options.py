@@ -9,9 +9,10 @@ Does not know any option's name or meaning, nor where the files are.
 Pure, and Python 3.6: the same module runs on the hosts.
 """
 
+import io
 import re
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|\Z)")
+_TELLS = re.compile("\n[^#;\n][^\n]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
@@ -33,7 +34,27 @@ def same_section(name):
 
 
 def _lines(text):
-    return [line for line in _LINE.findall(text) if line]
+    """The lines with their ends: \\n, \\r\\n or \\r, and no other that splitlines() knows."""
+    return io.StringIO(text, newline="").readlines()
+
+
+def _telling(lines):
+    """(index, line) of those that are no comment and not empty: a sample file is all comments."""
+    return [(index, raw) for index, raw in enumerate(lines) if raw[0] not in "#;\n"]
+
+
+def _found_telling(text):
+    """As _telling() of a text without \\r, in a tenth of its time: no other line is looked at.
+
+    The indexes are not the lines' own: they say which lines stand below each other, and which is
+    the first.
+    """
+    index, end, told = 0, 0, []
+    for found in _TELLS.finditer("\n" + text):
+        index += 1 if found.start() == end else 2
+        end = found.end()
+        told.append((index - 1, found.group()[1:]))
+    return told
 
 
 def _bare(line):
@@ -58,13 +79,13 @@ def _section_name(line, number):
     return line[1:-1]
 
 
-def _scan(lines):
-    """All sections, as [name, first line, end], and all options of a file."""
-    sections, options, current = [], [], None
-    for index, raw in enumerate(lines):
-        if raw[0] in "#;":
-            current = None  # most lines of a sample file
-            continue
+def _scan(telling, end):
+    """All sections, as [name, first line, end], and all options of what tells in a file."""
+    sections, options, current, before = [], [], None, -1
+    for index, raw in telling:
+        if index != before + 1:
+            current = None  # a comment or an empty line is between them
+        before = index
         line, number = _bare(raw), index + 1
         if index == 0 and line.startswith("\ufeff"):
             raise ParseError("line 1: starts with a byte order mark")
@@ -80,7 +101,7 @@ def _scan(lines):
             if line[0] == "[":
                 if sections:
                     sections[-1][2] = index
-                sections.append([_section_name(line, number), index, len(lines)])
+                sections.append([_section_name(line, number), index, end])
             else:
                 key, value = _split(line, number)
                 if not sections:
@@ -90,13 +111,25 @@ def _scan(lines):
     return sections, options
 
 
+def _scanned(lines):
+    return _scan(_telling(lines), len(lines))
+
+
+def _options_of(text):
+    if "\r" not in text:
+        try:
+            return _scan(_found_telling(text), 0)[1]
+        except ParseError:
+            pass  # which line it is, the way by all lines says
+    return _scanned(_lines(text))[1]
+
+
 def active(text):
     """Every assignment of a file, in order, as (section, key, value).
 
     Raises ParseError where oslo.config would refuse the file.
     """
-    options = _scan(_lines(text))[1]
-    return [(o.section, o.key, "\n".join(o.values)) for o in options]
+    return [(o.section, o.key, "\n".join(o.values)) for o in _options_of(text)]
 
 
 def effective(text):
@@ -212,7 +245,7 @@ def edit(text, edits):
     oslo.config would refuse, ValueError for a name or value it could not hold.
     """
     lines = _lines(text)
-    found = _scan(lines)
+    found = _scanned(lines)
     for section, key, value in edits:
         if key is None:
             _drop(lines, found[0], section)
@@ -222,7 +255,7 @@ def edit(text, edits):
             _unset(lines, found[1], section, key)
         else:
             _set(lines, found, section, key, value)
-        found = _scan(lines)
+        found = _scanned(lines)
     return "".join(lines)
 
 

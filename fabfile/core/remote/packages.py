@@ -4,7 +4,6 @@ The one module of the agent that knows the package manager.
 Python 3.6, standard library alone.
 """
 
-import glob
 import os
 import re
 
@@ -19,8 +18,35 @@ _OFF = ("no", "false", "without", "off", "disable", "0")
 """What apt's StringToBool takes for no."""
 
 
+_STATUS, _UPDATES = "/var/lib/dpkg/status", "/var/lib/dpkg/updates"
+_known = {}  # type: ignore[var-annotated]
+
+
+def _edition():
+    """What is another with each change that dpkg makes; None where its record is not seen.
+
+    It puts a new status file in the old one's place, and until then a file in the folder beside.
+    """
+    try:
+        seen, beside = os.stat(_STATUS), sorted(os.listdir(_UPDATES))
+    except OSError:
+        return None
+    return (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns) + tuple(beside)
+
+
 def versions(names):
-    """{package: version, or None where it is not installed}."""
+    """{package: version, or None where it is not installed}.
+
+    Asked again where dpkg changed something since: the second look of a run that installs nothing
+    spares the host the reading of all that is installed.
+    """
+    about, edition = tuple(names), _edition()
+    if edition is None or _known.get(about, ((), None))[0] != edition:
+        _known[about] = (edition, _asked(names))
+    return dict(_known[about][1])
+
+
+def _asked(names):
     form = "${db:Status-Abbrev} ${Package} ${Version}\n"
     out = expect(["dpkg-query", "-W", "-f", form, "--"] + list(names), (0, 1))[1]
     found = dict.fromkeys(names)
@@ -51,6 +77,8 @@ def repository(line, path):
     list, 'entries': those of the same repository, 'arch': this host's, 'refused': what apt says,
     or ''}.  An entry: {'file', 'type', 'components', 'options': {name: value}}.
     """
+    import glob  # noqa: PLC0415 (slow to load, seldom needed)
+
     own = [dict(entry, file=path) for entry in _of_list(line)]
     places = [entry.pop("place") for entry in own]
     entries = []

@@ -7,7 +7,6 @@ any program is for.  Python 3.6, standard library alone.
 import binascii
 import contextlib
 import fcntl
-import glob
 import os
 import re
 import select
@@ -112,6 +111,9 @@ def said(words, most=600):
     return shown[-most:] if len(words) <= _MOST_READ or len(shown) > most else "***"
 
 
+_MOMENT = 0.05
+
+
 class Guard:
     """A process of its own that ends programs: past their deadline, or when this one is gone.
 
@@ -149,7 +151,8 @@ class Guard:
             nearest = min(until.values()) - now if until else None
             if not select.select([handle], [], [], nearest)[0]:
                 continue
-            data = os.read(handle, 4096)
+            time.sleep(_MOMENT)  # programs begin and end in a row: one look at all of them
+            data = os.read(handle, 65536)
             if not data:
                 break
             *lines, rest = (rest + data).split(b"\n")
@@ -225,6 +228,8 @@ def _newest(word):
     """A word, or the file that it stands for; None where there is none, or of several folders."""
     if "*" not in word:
         return word
+    import glob  # noqa: PLC0415 (slow to load, seldom needed)
+
     there = glob.glob(as_bytes(word))  # a link to nothing too
     found = [from_bytes(path) for path in there if os.path.isfile(path)]
     if len({os.path.dirname(path) for path in found}) != 1:

@@ -5,7 +5,6 @@ Python 3.6, standard library alone.
 """
 
 import binascii
-import hashlib
 import os
 import re
 import sys
@@ -104,6 +103,8 @@ def lines(argv, timeout=600):
 
 def digest(argv, timeout=600):
     """The SHA-256 of a command's output, and its bytes: for what is too much to be sent."""
+    import hashlib  # noqa: PLC0415 (slow to load, and fast for what is much)
+
     found, size = hashlib.sha256(), 0
     with processes.Program(argv, timeout) as program:
         for data in iter(lambda: os.read(program.process.stdout.fileno(), processes.PAGE), b""):
@@ -240,31 +241,43 @@ def _in_parts(name, pages, talk):
     return count
 
 
+_AT_ONCE = 4
+"""Reads: most of them wait for a program."""
+
+
 def answer(asked, talk, gone):
-    """Answers every read, four at a time: most of them wait for a program.
+    """Answers every read, so many at a time.
 
     gone: a callable that says whether the asker has left.
     """
-    places = threading.Semaphore(4)
+    waiting = list(reversed(asked))
 
-    def one(read):
-        with places:
-            if gone():
-                return
+    def some():
+        while waiting and not gone():
             try:
-                value = READS[read["verb"]](**read["args"])
-                if hasattr(value, "__next__"):
-                    value = _in_parts(read["id"], value, talk)
-                talk.say(t="read", id=read["id"], value=value)
-            except (Failed, files.Refused, OSError, ValueError) as error:
-                talk.say(t="read", id=read["id"], error=str(error), **getattr(error, "about", {}))
+                read = waiting.pop()
+            except IndexError:
+                return  # another one was faster
+            _one(read, talk)
 
-    threads = [threading.Thread(target=one, args=(read,)) for read in asked]
+    threads = [threading.Thread(target=some) for _ in asked[:_AT_ONCE]]
     for thread in threads:
         thread.daemon = True
         thread.start()
     for thread in threads:
         while thread.is_alive() and not gone():
             thread.join(0.5)
+            talk.flush()  # what is known now does not wait for the slowest
     if gone():
         processes.guard().end_all()
+
+
+def _one(read, talk):
+    """Answers one read."""
+    try:
+        value = READS[read["verb"]](**read["args"])
+        if hasattr(value, "__next__"):
+            value = _in_parts(read["id"], value, talk)
+        talk.say_soon(t="read", id=read["id"], value=value)
+    except (Failed, files.Refused, OSError, ValueError) as error:
+        talk.say_soon(t="read", id=read["id"], error=str(error), **getattr(error, "about", {}))

@@ -17,7 +17,7 @@ import re
 import time
 from subprocess import SubprocessError
 
-from . import configuration, files, folders, options, processes, reads, state
+from . import configuration, files, options, processes, reads, state
 from . import packages as packages_of_host
 from . import units as units_of_host
 from .places import as_bytes
@@ -148,6 +148,8 @@ def exchange(run, path, new, old, unit):
 
     What was there is kept under a third name.
     """
+    from . import folders  # noqa: PLC0415 (sent with this kind of step alone)
+
     if not os.path.isdir(as_bytes(new)) or os.path.lexists(as_bytes(old)):
         raise Failed("%s: expected a folder, and nothing at %s" % (new, old))
     args = {"path": path, "new": old, "old": new, "unit": unit}
@@ -371,7 +373,7 @@ def carry_out(work, talk, gone):
                     why += "; %s" % full
                 talk.say(t="failed", step=step["id"], why=why)
                 return False
-            talk.say(t="done", step=step["id"])
+            talk.say_soon(t="done", step=step["id"])
         return True
     finally:
         os.close(lock)

@@ -7,7 +7,6 @@ Python 3.6, standard library alone.
 Source: sudoers(5), 'SUDOERS OPTIONS' and 'Tag_Spec'; display_privs of sudo's parse.c.
 """
 
-import fnmatch
 import os
 import re
 import sys
@@ -183,6 +182,8 @@ def _fits(command, program):
     if command.endswith("/"):
         same = os.path.dirname(program) + "/" == command
     else:
+        import fnmatch  # noqa: PLC0415 (seldom needed)
+
         same = fnmatch.fnmatchcase(program, command) and command.count("/") == program.count("/")
         same = same or _is_one(command, program)
     return None if same and arguments else same

@@ -7,7 +7,6 @@ Python 3.6, standard library alone.
 import os
 import pwd
 import re
-import shlex
 
 from . import files, processes
 from .places import as_bytes, from_bytes, native
@@ -144,6 +143,8 @@ def _environment(shown):
 
 
 def _assignments(text):
+    import shlex  # noqa: PLC0415 (seldom needed)
+
     try:
         words = shlex.split(text)
     except ValueError:
