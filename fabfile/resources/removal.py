@@ -24,6 +24,7 @@ from fabfile.resources import (
     in_use,
     keyrings,
     leaving,
+    operator_sudo,
     pool_contents,
     restarts,
     rotation,
@@ -149,6 +150,8 @@ class Removal:
             more = more if wanted.stores else more[:2]
             return [*found, *more] if site.cloud else []
         found += restarts.RESOURCE.reads(site, host)
+        if host.name in _hosts_leaving(site, site.without(gone(site, self.asked))):
+            found += operator_sudo.reads(site, host)
         found += by_cluster.reads(site, host, self._of_a_cluster)
         if NOVA_COMPUTE.role in host.roles:
             found.append(_domains(site, host))
@@ -225,6 +228,7 @@ class Removal:
             found.append(f"with --limit, nothing is done through the cloud's API: {_WAITS}")
         found += _pools_stay(site, rest, facts)
         found += _defaults(site, rest)
+        found += _sudoers_stay(site, rest, facts)
         lines = list(dict.fromkeys(_lines(site, rest, wanted)))
         when = "when it is done, take out of" if changes else "take out of"
         return [*found, f"{when} the site file: {', '.join(lines)}"]
@@ -267,6 +271,24 @@ def _defaults(site: Site, rest: Site) -> Iterator[str]:
         )
 
 
+def _hosts_leaving(site: Site, rest: Site) -> list[str]:
+    """The hosts of a cluster that goes as a whole: nobody logs in to them any more."""
+    labels = {part.label for part in site.parts if _goes(part, rest)}
+    return [name for name, table in site.hosts.items() if table.cluster in labels]
+
+
+def _goes(part: Site, rest: Site) -> bool:
+    return part.label != OWN and not rest.counterpart(part.label).uses()
+
+
+def _sudoers_stay(site: Site, rest: Site, facts: Facts) -> Iterator[str]:
+    """The operator's sudoers file on those hosts: this very run got in by it."""
+    hosts = [n for n in _hosts_leaving(site, rest) if facts.hosts.get(n, {}).get("sudoers")]
+    if hosts and site.sudoers:
+        path = operator_sudo.path_of(site.sudoers.user)
+        yield f"{', '.join(hosts)}: {path} stays, as this run got in by it: take it away by hand"
+
+
 def _lines(site: Site, rest: Site, wanted: Gone) -> Iterator[str]:
     """The tables and lines of the site file that are of what goes."""
     yield from (f"[{one.said}]" for one in site.cinder.all if one.name in wanted.backends)
@@ -275,7 +297,7 @@ def _lines(site: Site, rest: Site, wanted: Gone) -> Iterator[str]:
         yield "default_store of [glance], where it is said"
     for part in site.parts:
         left = rest.counterpart(part.label)
-        if part.label != OWN and not left.uses():
+        if _goes(part, rest):
             yield f"[clusters.{part.label}]"
             for name, table in site.hosts.items():
                 if table.cluster == part.label:

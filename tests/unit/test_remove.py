@@ -803,6 +803,30 @@ def test_a_cluster_goes_with_its_backends_and_file_and_no_pool_unasked():
     ]
     told = "\n".join(one.notes(where, facts, one.plan(where, facts)))
     assert "[cinder.backends.west], [glance.stores.west], [clusters.west]" in told
+    assert "sudoers" not in told
+
+
+@pytest.mark.parametrize(
+    "asked, there, said_",
+    [
+        ({"cluster": "west"}, True, "west01: /etc/sudoers.d/90-stackrbd-ops stays, as this run"),
+        ({"cluster": "west"}, False, ""),
+        ({"backend": "west"}, True, ""),  # its store needs the cluster still
+        ({"backend": "rbd"}, True, ""),
+    ],
+)
+def test_the_operators_way_in_to_the_hosts_of_a_cluster_that_goes_is_said_to_stay(
+    asked, there, said_
+):
+    where, seen = test_clusters.two(sudoers={"user": "ops"}), test_clusters.integrated()
+    west = where.part("west").admin
+    one = removal.Removal(removal.Asked(**asked), set(where.hosts))
+    rest = where.without(removal.gone(where, one.asked))
+    read = "sudoers" in [read.id for read in one.reads(where, west)]
+    assert read == (asked == {"cluster": "west"})
+    seen[west.name]["sudoers"] = file("x") if there and read else None
+    found = "\n".join(removal._sudoers_stay(where, rest, Facts(seen)))
+    assert found.startswith(said_) and bool(found) == bool(said_)
 
 
 # What each resource makes, it takes away
