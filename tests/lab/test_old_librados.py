@@ -9,7 +9,7 @@ import os
 import pytest
 
 from .conftest import inv, on
-from .test_rotation import Turned, key_of, logs_in, users
+from .test_rotation import Turned, key_of, logs_in, make_old_keys, users
 from .test_several import COMPUTES, CONTROLLER, secrets, sums
 
 pytestmark = [
@@ -24,7 +24,7 @@ def old_clients():
     if os.environ.get("STACKRBD_LAB") != "running":
         inv("lab.down", timeout=300)
         inv("lab.up", "--ceph-generation", "sid", timeout=2400)
-    on("ceph01", "ceph", "mon", "set", "auth_preferred_cipher", "aes")
+    make_old_keys()
     inv("integrate", "--yes")
     on("ceph01", "ceph", "mon", "set", "auth_preferred_cipher", "aes256k")
     yield

@@ -40,7 +40,7 @@ def turned(tmp_path_factory):
     """Integrated, its tickets short, with two guests: one booted from a volume, one with one."""
     fresh_lab()
     if NEW_KIND:
-        on("ceph01", "ceph", "mon", "set", "auth_preferred_cipher", "aes")
+        make_old_keys()
     inv("integrate", "--yes")
     for option in ("auth_service_ticket_ttl", "auth_mon_ticket_ttl"):
         on("ceph01", "ceph", "config", "set", "global", option, str(TICKETS))
@@ -52,6 +52,13 @@ def turned(tmp_path_factory):
         yield Turned(api, pair, folder)
     if os.environ.get("STACKRBD_LAB") != "running":
         inv("lab.down", timeout=300)
+
+
+def make_old_keys():
+    """The cluster makes keys of the old kind and takes them, as one of an older release does."""
+    on("ceph01", "ceph", "mon", "set", "auth_allowed_ciphers", "aes,aes256k")
+    on("ceph01", "ceph", "mon", "set", "auth_preferred_cipher", "aes")
+    on("ceph01", "ceph", "config", "set", "mon", "mon_auth_allow_insecure_key", "true")
 
 
 class Turned:
