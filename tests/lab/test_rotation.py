@@ -41,6 +41,7 @@ def turned(tmp_path_factory):
     fresh_lab()
     if NEW_KIND:
         make_old_keys()
+        computes_end_soon()
     inv("integrate", "--yes")
     for option in ("auth_service_ticket_ttl", "auth_mon_ticket_ttl"):
         on("ceph01", "ceph", "config", "set", "global", option, str(TICKETS))
@@ -59,6 +60,17 @@ def make_old_keys():
     on("ceph01", "ceph", "mon", "set", "auth_allowed_ciphers", "aes,aes256k")
     on("ceph01", "ceph", "mon", "set", "auth_preferred_cipher", "aes")
     on("ceph01", "ceph", "config", "set", "mon", "mon_auth_allow_insecure_key", "true")
+
+
+def computes_end_soon():
+    """2026's nova-compute waits for minutes before it ends (manager_shutdown_timeout: 160 s)."""
+    options = "manager_shutdown_timeout = 10\\ngraceful_shutdown_timeout = 20"
+    for host in COMPUTES:
+        on(
+            host,
+            script=f"sed -i '/^\\[DEFAULT\\]/a {options}' /etc/nova/nova-compute.conf\n"
+            "systemctl kill -s SIGKILL nova-compute; systemctl restart nova-compute",
+        )
 
 
 class Turned:
