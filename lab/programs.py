@@ -5,12 +5,14 @@ Secrets go in by standard input only: arguments are for all to read.
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab.errors import LabError
 
 _LAST_LINES = 15
+# Of temporary files: Debian 11's dbconfig-common is not configured where it is missing.
+_FOLDERS = ("TMPDIR", "TMP", "TEMP")
 
 
 def run(
@@ -35,7 +37,7 @@ def run(
             stdin=subprocess.DEVNULL if stdin is None else None,
             stdout=sink or subprocess.PIPE,
             stderr=sink or subprocess.PIPE,
-            env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+            env=environment(words, env or {}),
             timeout=timeout,
             check=False,
         )
@@ -51,6 +53,15 @@ def run(
         where = f" (all of it: {log})" if log else ""
         raise LabError(f"{' '.join(words)}: exit {done.returncode}{where}\n{said}")
     return "" if sink else done.stdout.decode(errors="replace")
+
+
+def environment(words: Sequence[str], more: Mapping[str, str]) -> dict[str, str]:
+    """Ours and more; what runs in a chroot finds no folder there that is named for this machine."""
+    ours = {**os.environ, "LC_ALL": "C.UTF-8", **more}
+    if "chroot" in words:
+        for name in _FOLDERS:
+            ours.pop(name, None)
+    return ours
 
 
 def succeeds(argv: Sequence[str | Path]) -> bool:
