@@ -38,13 +38,21 @@ for file in /modules/*.ko; do insmod $file; done
 echo "stackrbd-guest: up"
 
 mib=16  # four of Ceph's objects: an emulated processor takes a second for some five MiB
+# Of its input, and how far it is: who waits for a slow host sees that it works.
+parts() {
+    for n in $(seq 2 2 $mib); do
+        dd bs=1M count=2 2> /dev/null
+        echo "stackrbd-guest: $1 $n of $mib MiB" >&2
+    done
+}
+
 write() {
     # To the disk itself: synced, caches dropped, read back from it.
-    wrote=$(dd if=/dev/urandom bs=1M count=$mib 2> /dev/null | tee /dev/$1 | sha256sum)
+    wrote=$(parts "$1: wrote" < /dev/urandom | tee /dev/$1 | sha256sum)
     sync
     blockdev --flushbufs /dev/$1
     echo 3 > /proc/sys/vm/drop_caches
-    read=$(dd if=/dev/$1 bs=1M count=$mib 2> /dev/null | sha256sum)
+    read=$(parts "$1: read" < /dev/$1 | sha256sum)
     if [ "$wrote" = "$read" ]; then
         echo "stackrbd-guest: wrote $((mib << 20)) bytes sha256 ${wrote%% *}, read back equal"
     else

@@ -36,6 +36,8 @@ T = TypeVar("T")
 _GIB = 1024**3
 _SEED = 1024**2
 _CONSOLE_LINES = 60
+GUEST = "stackrbd-guest:"
+"""How a line begins that our guest prints on its console."""
 HEARD = 90
 """Seconds after which Nova hears a nova-compute that lives: it tells so every 10."""
 
@@ -49,7 +51,7 @@ class ProofSettings:
     computes: names of hypervisors (or of nova-compute's hosts).
     store: Glance's store; None: its default, which must not be files.  stores: more of them, into
     which an image is put and cloned from.
-    timeout: seconds that any single wait may take.
+    timeout: seconds that any single wait may take with nothing that moves.
     about: the backend that is proved, where there are several; '' otherwise.  clones: whether a
     volume is a clone of its image; of another cluster's, Cinder makes a copy.
     backups: the pool into which cinder-backup writes; '' proves no backup.
@@ -108,6 +110,7 @@ class User:
         seconds: float | None = None,
         fatal: tuple[str, ...] = (),
         why: Callable[[T], str] = lambda now: "",
+        progress: Callable[[T], str] = lambda now: "",
         end: str = "",
     ) -> T:
         """waiting.until, for as long as the settings say where nothing else is said."""
@@ -120,6 +123,7 @@ class User:
             seconds=seconds,
             fatal=fatal,
             why=why,
+            progress=progress,
             end=end,
             raise_if_stopped=self._raise_if_stopped,
         )
@@ -437,7 +441,7 @@ class User:
             why=lambda now: (now.fault or {}).get("message", ""),
         )
         if self._settings.guest:
-            self.console(server, "stackrbd-guest: up")
+            self.console(server, f"{GUEST} up")
         return server
 
     def attach(self, server: Server, volume: Volume, where: str) -> None:
@@ -521,6 +525,7 @@ class User:
     def console(self, server: Server, wanted: str, bad: str = "\0", but: str = "\0") -> str:
         """The console's line with the wanted words; Unproved at the bad ones.
 
+        A guest that says how far it is has more time; a kernel's complaints give it none.
         but: a line that was there before, and does not count.
         """
 
@@ -533,7 +538,12 @@ class User:
             return found[-1] if found else ""
 
         where = f"nova: console of server {server.name} ({server.id})"
-        lines = self.until(f"{where}: {wanted!r}", tail, told)
+        lines = self.until(
+            f"{where}: {wanted!r}",
+            tail,
+            told,
+            progress=lambda lines: next((x for x in reversed(lines) if GUEST in x), ""),
+        )
         if bad in told(lines):
             raise Unproved(f"{where}: expected {wanted!r}, found {told(lines)!r}")
         return told(lines)

@@ -15,6 +15,8 @@ from fabfile.core.contract import Stop, Unproved
 T = TypeVar("T")
 RaiseIfStopped = Callable[[], None]
 _PAUSE_SECONDS = 1.0
+MOST = 4
+"""So many times its seconds a wait takes at most, however its end comes nearer."""
 
 
 def until(  # noqa: PLR0913 - one loop for all waits
@@ -25,27 +27,35 @@ def until(  # noqa: PLR0913 - one loop for all waits
     seconds: float,
     fatal: tuple[str, ...] = (),
     why: Callable[[T], str] = lambda now: "",
+    progress: Callable[[T], str] = lambda now: "",
     end: str = "",
     raise_if_stopped: RaiseIfStopped = lambda: None,
 ) -> T:
     """Ask until it is done; Unproved, with the last answer, after so many seconds.
 
+    progress: of an answer, how far it is, '' where it does not say; the seconds begin anew with
+    each change, since a host at its limit is slow and not broken.  In all no more than MOST times
+    the seconds.
     raise_if_stopped: raises Interrupted where it is to wait no more.
     """
-    deadline = time.monotonic() + seconds
+    began = moved = time.monotonic()
+    far = ""
     while True:
         raise_if_stopped()
         asked = _asked(ask)
         if asked[1] is None:
             if done(asked[0]):
                 return asked[0]
+            if (told := progress(asked[0])) not in {"", far}:
+                far, moved = told, time.monotonic()
             state = _status(asked[0])
             if any(word in fatal for word in state.split(", ")):
                 raise Unproved(f"{what}: {_because(state, why, asked[0])}")
         else:
             state = asked[1]
-        if time.monotonic() > deadline:
-            late = f"not there after {seconds:.0f} s; last: "
+        now = time.monotonic()
+        if now > min(moved + seconds, began + MOST * seconds):
+            late = f"not there after {now - began:.0f} s; last: "
             found = f"{late}{_because(state, why, asked[0])}"
             raise Unproved("; ".join(filter(None, (f"{what}: {found}", end))))
         time.sleep(_PAUSE_SECONDS)
