@@ -43,6 +43,7 @@ class Generation:
     unwanted: Mapping[str, Words]
     nspawn_options: Words
     nspawn_environment: Mapping[str, str]
+    nspawn_resolv_conf: str
     guest_mbr_signature: bool
     charset: str
     settings: Mapping[str, Options]
@@ -133,6 +134,7 @@ def _generation(name: str, data: dict[str, Any]) -> Generation:
         unwanted=_lists(data["unwanted"]),
         nspawn_options=tuple(data["nspawn"]["options"]),
         nspawn_environment=data["nspawn"]["environment"],
+        nspawn_resolv_conf=data["nspawn"]["resolv_conf"],
         guest_mbr_signature=data["guest"]["mbr_signature"],
         charset=data["database"]["charset"],
         settings=data["settings"],

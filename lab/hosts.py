@@ -45,6 +45,8 @@ def mount(host: LabHost, lower: list[Path]) -> Path:
 def start(host: LabHost, topology: Topology) -> None:
     """Boot a mounted host; returns at once."""
     network.remove_link(host.name)
+    if text := host.generation.nspawn_resolv_conf:
+        (root(host.name) / "etc/resolv.conf").write_text(text)
     argv = ["systemd-nspawn", "-q", "-D", str(root(host.name))]
     argv += ["-M", network.machine_of(host.name), f"--hostname={host.name}"]
     argv += ["--register=no", "--keep-unit", "--boot", "--capability=all"]

@@ -226,13 +226,19 @@ def test_a_host_is_started_as_its_generation_asks(monkeypatch, tmp_path):
     monkeypatch.setattr(hosts.subprocess, "Popen", popen)
     monkeypatch.setattr(hosts.network, "remove_link", lambda _: None)
     monkeypatch.setattr(hosts, "folder", lambda _: tmp_path)
+    resolver = tmp_path / "root/etc/resolv.conf"
+    resolver.parent.mkdir(parents=True)
     small = topology.load(SMALL, "sid")
     hosts.start(small.host("ceph01"), small)
+    assert not resolver.exists()
     assert started["env"]["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] == "1"
     assert started["env"]["PATH"] == os.environ["PATH"]
     small = topology.load(SMALL, "bookworm")
     hosts.start(small.host("ceph01"), small)
     assert "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY" not in started["env"]
+    small = topology.load(SMALL, "bullseye")
+    hosts.start(small.host("ceph01"), small)
+    assert resolver.read_text() == "nameserver 127.0.0.1\n"
 
 
 def test_an_image_keeps_no_way_out_and_nothing_in_tmp(tmp_path):
