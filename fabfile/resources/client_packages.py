@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read, Refused, Seen
 from fabfile.model import ceph_releases, services
@@ -89,13 +90,14 @@ def reads(site: Site, host: Host) -> list[Read]:
 
 
 def source_reads(site: Site, host: Host) -> list[Read]:
-    """The two files of the site's own source, if the site has one, and who else lists it."""
+    """The two files of the site's own source, their folders, and who else lists it."""
     listed = source_list(site, host)
     if not listed:
         return []
     return [
         Read("apt.source", "file", {"path": listed}),
         Read("apt.key", "file", {"path": key_path(site)}),
+        Read("apt.folders", "exists", {"paths": _folders(site)}),
         Read("apt.repository", "repository", {"line": site.packages.source, "path": listed}),
     ]
 
@@ -108,6 +110,12 @@ def key_path(site: Site) -> str:
             subject="packages.source", expected="[signed-by=/path/to/key]", found="no path"
         )
     return found.group(1)
+
+
+def _folders(site: Site) -> list[str]:
+    """The folders that the key is in, from the top; Debian 11 and Ubuntu 20.04 (apt before 2.4)
+    have no /etc/apt/keyrings."""
+    return [str(folder) for folder in reversed(PurePosixPath(key_path(site)).parents)][1:]
 
 
 def supported(platform: Platform, host: str, seen: Seen) -> None:
@@ -266,7 +274,21 @@ def _source(  # noqa: PLR0913, PLR0917 (what is written, and where)
         key_path(site): ("apt.key", facts.known["apt.key"]),
         listed: ("apt.source", f"{site.packages.source}\n"),
     }
-    changes = []
+    changes = [
+        Change(
+            host.name,
+            path,
+            "the folder of the source's key",
+            "+",
+            "folder",
+            {"path": path, "mode": "0755", "owner": "root", "group": "root"},
+            phase,
+            kind="source",
+            subject=path,
+        )
+        for path in _folders(site)
+        if seen.get("apt.folders", {}).get(path) is False
+    ]
     for path, (read, text) in texts.items():
         old = seen[read]["sha256"] if seen[read] else None
         args = {"path": path, "content": [text], "mode": "0644", "owner": "root", "group": "root"}

@@ -13,6 +13,7 @@ from .states import DIGEST, HOSTS, site
 
 ALL_THERE = {"ceph-common": "16.2.15", "python3-rbd": "16.2.15", "qemu-block-extra": "1:7.2"}
 SOURCE = "deb [arch=amd64 signed-by=/etc/apt/keyrings/ceph.asc] https://mirror/ceph bookworm main"
+KEY = "/etc/apt/keyrings/ceph.asc"
 SIGNED = {"packages": {"source": SOURCE, "key": "release.asc"}}
 UNLISTED = {"own": [], "entries": [], "arch": "amd64", "refused": ""}
 NOT_YET = {"apt.key": None, "apt.source": None, "apt.repository": UNLISTED}
@@ -86,6 +87,34 @@ def test_key_and_source_come_before_the_packages():
     for change in (key, source):
         assert (change.verb, change.sign, change.args["before"]) == ("write", "+", None)
         assert (change.args["mode"], change.args["owner"]) == ("0644", "root")
+
+
+@pytest.mark.parametrize(
+    ("signed_by", "there", "made"),
+    [
+        ("/etc/apt/keyrings/c.asc", ("/etc", "/etc/apt"), ["/etc/apt/keyrings"]),
+        ("/etc/apt/keyrings/c.asc", ("/etc", "/etc/apt", "/etc/apt/keyrings"), []),
+        ("/usr/share/keyrings/c.asc", ("/usr", "/usr/share", "/usr/share/keyrings"), []),
+        ("/opt/keys/of/c.asc", ("/opt",), ["/opt/keys", "/opt/keys/of"]),
+        ("/c.asc", (), []),
+    ],
+)
+def test_folders_that_a_host_does_not_have_come_before_the_key(signed_by, there, made):
+    """Debian 11 and Ubuntu 20.04 have no /etc/apt/keyrings."""
+    more = {"packages": {**SIGNED["packages"], "source": SOURCE.replace(KEY, signed_by)}}
+    (asked,) = [
+        read.args["paths"]
+        for read in client_packages.reads(site(**more), site().host("n1"))
+        if read.id == "apt.folders"
+    ]
+    seen = {**NOT_YET, "apt.folders": {path: path in there for path in asked}}
+    changes = plan(["ceph-common"], seen=seen, **more)
+    assert [change.subject for change in changes[:-2]] == [*made, signed_by]
+    for change in changes[: len(made)]:
+        assert (change.verb, change.kind, change.args["mode"]) == ("folder", "source", "0755")
+    before = plan(["ceph-common"], "ctl", seen=seen, **more)
+    assert [change.verb for change in tools(seen, before, **more)[0]] == ["install"]
+    assert len(tools(seen, **more)[0]) == len(made) + 3
 
 
 def test_an_older_key_and_source_are_replaced_as_seen():
