@@ -39,8 +39,10 @@ def members(name: str) -> set[int]:
     """The processes in the group and below it."""
     found: set[int] = set()
     for root in _roots():
-        for file in (root / LAB / name).rglob("cgroup.procs"):
+        # Groups go while their processes end: Path.rglob raises for one that it just saw.
+        for folder, _, _ in os.walk(root / LAB / name):
             with contextlib.suppress(OSError):
+                file = Path(folder, "cgroup.procs")
                 found.update(int(word) for word in file.read_text().split())
     return found
 
