@@ -1,4 +1,4 @@
-"""Every value that counts for a site, and where it comes from; nothing of what hosts say.
+"""Every value that a site file says or leaves to its default, and where it comes from.
 
 Pure.  What could be a secret is shown as that alone: `inv config` is pasted into tickets.
 """
@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from pydantic import BaseModel
+
 from fabfile.core.contract import Json
-from fabfile.model import services
 from fabfile.model.site import Site
 from fabfile.model.site_schema import as_toml
 
@@ -47,20 +48,18 @@ def of_site(site: Site, said: Mapping[Path, int], file: str) -> list[Effective]:
     ]
 
 
-def of_release(site: Site, table: Mapping[str, Json], release: str) -> Iterator[Effective]:
-    """What a release's table sets beside that, in the services' files."""
-    for (service, disks), parts in _parts(site).items():
-        backs_up = service == services.CINDER_BACKUP.key
-        data = table.get("cinder", {}).get("backup", {}) if backs_up else table.get(service, {})
-        kinds = [("options", "as the site says")]
-        kinds += [("ephemeral", "as the site says")] if disks else []
-        advised = "recommended_ephemeral" if disks else "recommended"
-        kinds += [(advised, "recommended")] if site.recommended else []
-        some = f", on {', '.join(parts[0].hosts)}" if (service, not disks) in _parts(site) else ""
-        for kind, why in kinds:
-            for section, options in data.get(kind, {}).items():
-                for one in parts if "{" in section else parts[:1]:
-                    yield from _filled(section, options, one.words, f"{release}, {why}{some}")
+def not_said(table: BaseModel, at: str = "") -> Iterator[str]:
+    """The settings that nobody says and that have no default; NAME where the site's word stands."""
+    for name in type(table).model_fields:
+        value = getattr(table, name)
+        if value is None:
+            yield at + name
+        elif isinstance(value, BaseModel):
+            yield from not_said(value, f"{at}{name}.")
+        elif isinstance(value, dict):
+            for one in value.values():
+                if isinstance(one, BaseModel):
+                    yield from not_said(one, f"{at}{name}.NAME.")
 
 
 def dotted(path: Iterable[str]) -> str:
@@ -101,56 +100,3 @@ def _without_secrets(value: Json) -> Json:
         found.append(_HIDDEN if hides else _without_secrets(word))
         hides = isinstance(word, str) and bool(_FLAG.fullmatch(word)) and not hides
     return found
-
-
-class _Open(dict[str, str]):
-    """What a release's templates leave open; what only the hosts know stays open."""
-
-    def __missing__(self, name: str) -> str:
-        return f"<{name}: from the hosts>"
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One store or backend, and the hosts that have it."""
-
-    words: _Open
-    hosts: list[str]
-
-
-def _parts(site: Site) -> dict[tuple[str, bool], list[_Part]]:
-    """{(service, whether Nova keeps its own disks on RBD): what is written into its file}."""
-    found: dict[tuple[str, bool], list[_Part]] = {}
-    for host in site.all_hosts():
-        for one in site.bindings_of(host):
-            if not one.section:
-                continue
-            words = _Open(
-                file=one.file,
-                pool=one.pool,
-                client=one.client,
-                conf=one.conf,
-                cluster=one.cluster.name,
-                store=one.section,
-                backend=one.section,
-                default_store=site.glance.default.name,
-                direct_url=str(site.glance.show_image_direct_url),
-            )
-            words |= {"uuid": one.secret_uuid} if one.secret_uuid else {}
-            disks = one.service == services.NOVA_COMPUTE and one.keyring
-            kept = found.setdefault((one.service.key, disks), [])
-            same = next((part for part in kept if part.words == words), None)
-            if same:
-                same.hosts.append(host.name)
-            else:
-                kept.append(_Part(words, [host.name]))
-    return found
-
-
-def _filled(
-    section: str, options: Mapping[str, Json], words: _Open, origin: str
-) -> Iterator[Effective]:
-    for key, entry in options.items():
-        template = entry["value"] if isinstance(entry, Mapping) else entry
-        path = f"{words['file']} [{section.format_map(words)}] {key}"
-        yield Effective(path, str(template).format_map(words), origin)

@@ -37,6 +37,10 @@ from fabfile.resources.resource import Leaves, Resource, Stays
 OLD_DATADIR = "/var/lib/glance/images"
 OLD_STORES = "file,http"
 _AS_NEW = {"old_datadir": OLD_DATADIR, "old_stores": OLD_STORES}
+_OPEN = {
+    name: f"<{name} from the hosts>"
+    for name in ("uuid", "default_conf", "old_datadir", "old_stores")
+}
 _DEFAULT_TYPE = "default_volume_type"
 _DEFAULT_STORE = ("default_backend", "default_store")
 _NAMED = "DEFAULT.enabled_backends"
@@ -227,9 +231,7 @@ class ServiceConfig:
             listed = volume_hosts.enabled(site, answers, f"{host}: {file}")
             have = {**now, ("DEFAULT", "enabled_backends"): listed} if listed else now
         parts = [
-            wanted_options.Part(
-                {**_words(site, facts, one), **old}, self._tables(site, one, data, now)
-            )
+            self._part(site, one, data, now, {**_words(site, facts, one), **old})
             for one in bindings
         ]
         made_of = wanted_options.File(
@@ -245,35 +247,63 @@ class ServiceConfig:
         now: what that file is going to have by itself.  Raises BadInput as plan() does.
         """
         data = facts.release[self.service.project]
-        _refuse_several(site, self.service.project, data)
-        if self.service == CINDER_BACKUP:
-            data, tables = data["backup"], volume_backups.table(site, data)
-            parts = [wanted_options.Part(_words(site, facts, one), tables) for one in bindings]
-        else:
-            parts = [
-                wanted_options.Part(
-                    {**_words(site, facts, one), **_AS_NEW, "default_conf": one.conf},
-                    self._tables(site, one, data, now),
-                )
-                for one in bindings
-            ]
-        made_of = wanted_options.File(site, self.service.project, data, parts, now)
+        parts_of = [(one, _words(site, facts, one)) for one in bindings]
+        made_of = self._made_of(site, parts_of, data, now)
         found = _compared(bindings[0], made_of, now).options
         return found if self.service != CINDER_BACKUP else _without_backends(site, found)
+
+    def as_said(
+        self, site: Site, bindings: Sequence[Binding], release: Json
+    ) -> Mapping[wanted_options.At, wanted_options.Option]:
+        """All that the bindings of one service are to have in a file where nothing stands yet.
+
+        release: the whole table; what only hosts know stays open in words.  Raises BadInput.
+        """
+        parts_of = [(one, _words_of_site(site, one) | _OPEN | _named_uuid(one)) for one in bindings]
+        data = release[self.service.project]
+        made_of = self._made_of(site, parts_of, data, {})
+        disks = site.keeps_disks(bindings[0].host)
+        wanted = wanted_options.wanted(replace(made_of, disks=disks))
+        return wanted if self.service != CINDER_BACKUP else _without_backends(site, wanted)
+
+    def _made_of(
+        self,
+        site: Site,
+        parts_of: Sequence[tuple[Binding, Mapping[str, str]]],
+        data: Json,
+        now: in_force.Options,
+    ) -> wanted_options.File:
+        """A file that is written apart from what else its host has; parts_of: the words of each."""
+        _refuse_several(site, self.service.project, data)
+        if self.service == CINDER_BACKUP:
+            tables = volume_backups.table(site, data)  # refuses a release that has none
+            data = data["backup"]
+            parts = [wanted_options.Part(words, tables) for _, words in parts_of]
+        else:
+            parts = [
+                self._part(site, one, data, now, {**_AS_NEW, "default_conf": one.conf, **said})
+                for one, said in parts_of
+            ]
+        return wanted_options.File(site, self.service.project, data, parts, now)
+
+    def _part(
+        self,
+        site: Site,
+        binding: Binding,
+        data: Json,
+        now: in_force.Options,
+        words: Mapping[str, str],
+    ) -> wanted_options.Part:
+        """What the file is to have of one binding."""
+        tables = self._tables(site, binding, data, now)
+        return wanted_options.Part(words, tables, self._at_first(site, data, now))
 
     def _tables(
         self, site: Site, binding: Binding, data: Json, now: in_force.Options
     ) -> list[Json]:
         """The tables of options that are written of a binding, the weakest first."""
-        absent = data.get("when_absent", {}).items()
-        tables = [extra for name, extra in absent if not now.get(_place(name))]
-        if self.name == "glance" and _NAMED in dict(absent) and not now.get(_place(_NAMED)):
-            tables.append(glance_stores.moved(now))
-            if site.glance.keep_default:
-                default = glance_stores.default(site.glance.all, now)
-                tables.append({"glance_store": {"default_backend": default}})
         own = data.get("options", {})
-        tables.append(_without_default(own) if site.glance.keep_default else own)
+        tables: list[Json] = [_without_default(own) if site.glance.keep_default else own]
         if self.name == "nova" and binding.keyring:
             if "ephemeral" not in data:
                 raise BadInput(
@@ -283,6 +313,17 @@ class ServiceConfig:
         if self.name == "cinder":
             tables += _of_backend(site, binding.section, data, now)
             tables += [data["cluster"]] if binding.cluster.name != OWN and "cluster" in data else []
+        return tables
+
+    def _at_first(self, site: Site, data: Json, now: in_force.Options) -> list[Json]:
+        """What is written where the file does not name such things yet, the weakest first."""
+        absent = data.get("when_absent", {}).items()
+        tables: list[Json] = [extra for name, extra in absent if not now.get(_place(name))]
+        if self.name == "glance" and _NAMED in dict(absent) and not now.get(_place(_NAMED)):
+            tables.append(glance_stores.moved(now))
+            if site.glance.keep_default:
+                default = glance_stores.default(site.glance.all, now)
+                tables.append({"glance_store": {"default_backend": default}})
         return tables
 
 
@@ -578,11 +619,15 @@ def _place(name: str) -> tuple[str, str]:
 
 def _words(site: Site, facts: Facts, binding: Binding) -> dict[str, str]:
     """What a release's tables leave open, filled in."""
+    return {**_words_of_site(site, binding), "uuid": secret_uuid.known_of(facts, binding)}
+
+
+def _words_of_site(site: Site, binding: Binding) -> dict[str, str]:
+    """The same, without what only hosts know."""
     return {
         "pool": binding.pool,
         "client": binding.client,
         "conf": binding.conf,
-        "uuid": secret_uuid.known_of(facts, binding),
         "cluster": binding.cluster.name,
         "store": binding.section,
         "default_store": site.glance.default.name,
@@ -590,6 +635,11 @@ def _words(site: Site, facts: Facts, binding: Binding) -> dict[str, str]:
         "zone": next((b.zone for b in site.cinder.all if b.name == binding.section), ""),
         "direct_url": str(site.glance.show_image_direct_url),
     }
+
+
+def _named_uuid(binding: Binding) -> dict[str, str]:
+    """The word of its secret's UUID, where the site file names that."""
+    return {"uuid": binding.secret_uuid} if binding.secret_uuid else {}
 
 
 def _diff(section: str, key: str, old: str | None, new: str) -> Iterator[str]:

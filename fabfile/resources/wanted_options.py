@@ -8,7 +8,7 @@ Recommended: where nobody says anything; what an operator chose stays.  Asked fo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fabfile.core.contract import BadInput, Json
 from fabfile.model import option_values
@@ -20,15 +20,22 @@ from fabfile.resources.in_force import Options, same
 Value = bool | int | str | list[int | str]
 At = tuple[str, str]
 """(section, option)."""
+OF_SITE, ADVISED = "as the site says", "recommended, where nobody says it"
+AT_FIRST, ASKED = "where nobody names stores yet", "as [options] says"
+"""Why an option is wanted."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """What an option is to be: its value, and the type as which it is compared."""
+    """What an option is to be: its value, and the type as which it is compared.
+
+    said: what the tables have of it, each with its reason; '+x' adds x to a list.
+    """
 
     value: str
     kind: str
     recommended: bool = False
+    said: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     def equals(self, found: str | None) -> bool:
         """Whether a value that is in force means the same."""
@@ -39,11 +46,13 @@ class Option:
 class Part:
     """What a file has of one binding, as a backend's section.
 
-    words: what the release's templates leave open; tables: of identity, the weakest first.
+    words: what the release's templates leave open; tables: of identity, the weakest first;
+    at_first: weaker still, of a file that does not name such a thing yet.
     """
 
     words: Mapping[str, str]
     tables: Sequence[Json]
+    at_first: Sequence[Json] = ()
 
 
 @dataclass(frozen=True)
@@ -71,8 +80,10 @@ def wanted(file: File) -> dict[At, Option]:
     for part in file.parts:
         found |= _recommended(file, part.words)
     for part in file.parts:
+        for table in part.at_first:
+            found |= _filled(file, part.words, table, found, AT_FIRST)
         for table in part.tables:
-            found |= _filled(file, part.words, table, found)
+            found |= _filled(file, part.words, table, found, OF_SITE)
     for at, option in _asked(file):
         decided = found.get(at)
         if decided and not decided.recommended and not option.equals(decided.value):
@@ -102,7 +113,8 @@ def _recommended(file: File, words: Mapping[str, str]) -> Iterator[tuple[At, Opt
             absent = (same(at[0]), key) not in file.now
             if named or (advised and (absent or entry.get("identity"))):
                 value = template.format(**words)
-                yield at, Option(value, option_values.kind_of(template), absent)
+                kind = option_values.kind_of(template)
+                yield at, Option(value, kind, absent, ((value, OF_SITE if named else ADVISED),))
 
 
 def _of_advice(file: File) -> Json:
@@ -119,20 +131,29 @@ def _names_url(site: Site) -> bool:
 
 
 def _filled(
-    file: File, words: Mapping[str, str], table: Json, found: Mapping[At, Option]
+    file: File, words: Mapping[str, str], table: Json, found: Mapping[At, Option], why: str
 ) -> dict[At, Option]:
     filled = {}
     for section, options in table.items():
         for key, template in options.items():
             at = (section.format(**words), key)
             value = template.format(**words)
+            said: tuple[tuple[str, str], ...] = ((value, why),)
             if value.startswith("+"):
                 have = found[at].value if at in found else file.now.get((same(at[0]), key), "")
+                said = (*(found[at].said if at in found else ()), *_added(value, have, why))
                 for item in option_values.items(value[1:]):
                     have = option_values.with_item(have, item)
                 value = have
-            filled[at] = Option(value, option_values.kind_of(template))
+            filled[at] = Option(value, option_values.kind_of(template), said=said)
     return filled
+
+
+def _added(template: str, have: str, why: str) -> Iterator[tuple[str, str]]:
+    """What '+a,b' adds to a list that has something."""
+    there = option_values.items(have)
+    if new := [one for one in option_values.items(template[1:]) if one not in there]:
+        yield "+" + ",".join(new), why
 
 
 def _asked(file: File) -> Iterator[tuple[At, Option]]:
@@ -144,7 +165,7 @@ def _asked(file: File) -> Iterator[tuple[At, Option]]:
             there = file.now.get((same(section), key))
             if there is not None and there == in_force.filled(file.now, section, text):
                 text = there
-            yield (section, key), Option(text, kind)
+            yield (section, key), Option(text, kind, said=((text, ASKED),))
 
 
 def _as_text(value: Value) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from fabfile.flow.session import Options
 from fabfile.model import effective, releases, site_schema, site_tables
 from fabfile.model import site as sites
 from fabfile.model.site_words import WORDS
+from fabfile.resources import shown_config
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = site_schema.schema()
@@ -279,7 +280,7 @@ def test_the_releases_options_are_told_where_the_site_file_names_it(tmp_path, ca
         r"cinder.conf \[rbd\] rbd_pool += volumes  # zed, as the site says",
         r"cinder.conf \[rbd\] report_discard_supported += true  # zed, recommended",
         r"/etc/glance/glance-api.conf \[rbd\] rbd_store_user += images  # zed, as the site says",
-        r"nova.conf \[libvirt\] rbd_secret_uuid += <uuid: from the hosts>  # zed, recommended",
+        r"nova.conf \[libvirt\] rbd_secret_uuid += <uuid from the hosts>  # zed, recommended",
     ):
         assert re.search(line, said), line
     assert showing.show(Options(site=str(path), json=True)) == 0
@@ -357,7 +358,7 @@ def test_novas_own_disks_are_shown_as_they_are_written(hosts, pool, users):
     raw = tomli.loads(GROUPS + hosts)
     site = sites.check(raw, "site.toml", site_file.platforms())
     table = releases.choose(site, Facts({}, {}, {}), site_file.releases()).table
-    found = [one for one in effective.of_release(site, table, "zed") if "nova" in one.key]
+    found = [one for one in shown_config.of_release(site, table, "zed") if "nova" in one.key]
     (disks,) = [one for one in found if one.key.endswith("images_rbd_pool")]
     assert (disks.shown, disks.origin) == ("vms", f"zed, as the site says{pool}")
     named = {one.shown: one.origin for one in found if one.key.endswith(" rbd_user")}

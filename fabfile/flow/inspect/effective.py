@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from fabfile.core import own_files, site_file
-from fabfile.core.contract import BadInput, Facts
+from fabfile.core.contract import INV, BadInput, Facts
+from fabfile.core.text import hung
 from fabfile.flow.session import Options
 from fabfile.flow.terminal.screen import Screen
 from fabfile.model import effective, releases, site_schema
 from fabfile.model import site as sites
 from fabfile.model.effective import Effective
 from fabfile.model.site import Site
+from fabfile.resources import shown_config
 
 _WIDEST = 44
 """Of the keys: one that is longer pushes its own line alone."""
@@ -30,10 +32,14 @@ def show(options: Options) -> int:
     wanted, why = _of_release(site)
     screen = Screen(options.json)
     screen.say(f"{path} ({_named_by(options.site)})")
-    for line in (*_aligned(found), "", why, *_aligned(wanted)):
-        screen.say(line)
+    open_ = sorted(set(effective.not_said(site)))
+    keys = max((len(one.key) for one in found if len(one.key) <= _WIDEST), default=0)
+    screen.say_all(_lines(found, keys, screen.columns))
+    screen.say_all(hung("Not said, and without a default: ", ", ".join(open_), screen.columns))
+    screen.say_all(("", *hung("", why, screen.columns), *_lines(wanted, 0, screen.columns)))
     told = [asdict(one) for one in (*found, *wanted)]
-    screen.json({"site_file": str(path), "release": site.release, "values": told})
+    whole = {"release": site.release, "values": told, "not_said": open_}
+    screen.json({"site_file": str(path), **whole})
     return 0
 
 
@@ -63,18 +69,24 @@ def _named_by(option: str) -> str:
 def _of_release(site: Site) -> tuple[list[Effective], str]:
     """What the release's table adds, and the line before it."""
     if site.release == "auto":
-        return (
-            [],
-            "release = \"auto\": what the services' files get besides, the hosts' packages say",
+        return [], (
+            "release = \"auto\": what the services' files get besides, the hosts' packages say. "
+            f"Name the release in the site file to see it here; {INV} plan shows it of the hosts"
         )
     try:
         chosen = releases.choose(site, Facts({}, {}, {}), site_file.releases())
+        found = list(shown_config.of_release(site, chosen.table, chosen.name))
     except BadInput as stop:
         return [], str(stop)
-    found = list(effective.of_release(site, chosen.table, chosen.name))
     return found, f"What OpenStack {chosen.name} gets in the services' files:"
 
 
-def _aligned(found: Sequence[Effective]) -> list[str]:
-    keys = max((len(one.key) for one in found if len(one.key) <= _WIDEST), default=0)
-    return [f"{one.key:<{keys}} = {one.shown}  # {one.origin}" for one in found]
+def _lines(found: Sequence[Effective], keys: int, columns: int) -> Iterator[str]:
+    """A line a value; in a window that is too narrow for both, its origin hangs below it."""
+    for one in found:
+        value, origin = f"{one.key:<{keys}} = {one.shown}", f"# {one.origin}"
+        if columns and len(value) + 2 + len(origin) > columns:
+            yield value
+            yield from hung("    ", origin, columns)
+        else:
+            yield f"{value}  {origin}"
