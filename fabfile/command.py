@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from invoke import Context, Exit, Task, task
+from invoke import Argument, Context, Exit, Task, task
 
 from fabfile.core.contract import INV, STACKRBD
 
@@ -48,8 +48,39 @@ FLAGS: Mapping[str, tuple[str | bool, str]] = {
 """The flags that tasks have in common: {name: (default, help)}; fields of Options."""
 ALSO: Mapping[str, tuple[str, str]] = {"dry_run": ("check", "the same as --check")}
 """{a flag as users of other tools know it: (which flag it is, help)}, beside that one."""
+SHORT: Mapping[str, str] = {
+    "site": "s",
+    "limit": "l",
+    "check": "c",
+    "diff": "d",
+    "yes": "y",
+    "json": "j",
+    "forks": "f",
+    "max_fail": "m",
+    "out": "o",
+    "run": "r",
+}
+"""{a flag: its letter}, the same for every task; -h is help everywhere, and others have none."""
 _GIVEN = ("context", "options")
 """The parameters of a task's function that are no flags."""
+
+
+class Lettered(Task[Any]):
+    """A task whose flags have the letters of SHORT: Invoke would give each task others."""
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Invoke's own, as often as it is asked: that takes the help away at the first time."""
+        kept = dict(self.help)
+        try:
+            return super().get_arguments(ignore_unknown_help)
+        finally:
+            self.help = kept
+
+    def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
+        """Invoke's own, with the one letter that a flag has everywhere, or none."""
+        found: dict[str, Any] = super().arg_opts(name, default, taken_names)
+        found["names"] = [*found["names"][:1], *filter(None, [SHORT.get(name)])]
+        return found
 
 
 def guarded(action: Callable[[], int]) -> None:
@@ -85,6 +116,7 @@ def command(
     *,
     flags: Sequence[str] = (),
     texts: Mapping[str, str] | None = None,
+    older: Mapping[str, str] | None = None,
     local: bool = False,
     **more: Any,
 ) -> Callable[[Callable[..., Any]], Task[Any]]: ...
@@ -93,6 +125,7 @@ def command(
     *,
     flags: Sequence[str] = (),
     texts: Mapping[str, str] | None = None,
+    older: Mapping[str, str] | None = None,
     local: bool = False,
     **more: Any,
 ) -> Any:
@@ -100,15 +133,18 @@ def command(
 
     flags: then the function does the work itself, by (context, options, own parameters), and
     returns the exit code; the common flags named here are its options.  Where own ones are
-    among them, they stand there, else first: Invoke gives short names in this order.
-    texts: of own flags, or in place of the common ones'.  local: it asks no host, so that
-    --dry is harmless.  more: goes to Invoke's task.
+    among them, they stand there, else first: help shows them in this order.
+    texts: of own flags, or in place of the common ones'.  older: {a name of before: the own flag
+    that it is now}.  local: it asks no host, so that --dry is harmless.  more: goes to Invoke's
+    task.
     """
     if body is None:
-        return functools.partial(command, flags=flags, texts=texts, local=local, **more)
-    act = body if flags else _converging(body)
+        given = {"flags": flags, "texts": texts, "older": older, "local": local}
+        return functools.partial(command, **given, **more)
+    act, before = body if flags else _converging(body), dict(older or {})
     own = [p for p in inspect.signature(body).parameters.values() if p.name not in _GIVEN]
     parameters = _signature(own, flags or tuple(FLAGS))
+    parameters = [*parameters, *(_renamed(own, old, new) for old, new in before.items())]
 
     @functools.wraps(body)
     def run(context: Context, **given: Any) -> None:
@@ -116,6 +152,8 @@ def command(
 
         if not local:
             refuse_dry(context)
+        for old, new in before.items():
+            given[new] = given.pop(old) or given[new]
         common = {n: given.pop(n) for n in list(given) if n not in {p.name for p in own}}
         for other, (name, _) in ALSO.items():
             common |= {name: common.pop(other) or common[name]} if other in common else {}
@@ -125,8 +163,9 @@ def command(
     run.__signature__ = inspect.Signature([first, *parameters])  # type: ignore[attr-defined]
     del run.__wrapped__
     known = {name: text for name, (_, text) in (*FLAGS.items(), *ALSO.items())}
+    known |= {old: f"the same as --{new}, by its older name" for old, new in before.items()}
     shown = {p.name: known[p.name] for p in parameters if p.name in known} | dict(texts or {})
-    return task(help=shown, **more)(run)
+    return task(help=shown, klass=Lettered, **more)(run)
 
 
 def _converging(body: Callable[..., Sequence[Resource]]) -> Callable[..., int]:
@@ -153,6 +192,12 @@ def _signature(
             )
         )
     return [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in found]
+
+
+def _renamed(own: Sequence[inspect.Parameter], old: str, new: str) -> inspect.Parameter:
+    """A flag under its older name."""
+    (named,) = (p for p in own if p.name == new)
+    return named.replace(name=old, kind=inspect.Parameter.KEYWORD_ONLY)
 
 
 # What --engine and --canary ask for

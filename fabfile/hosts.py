@@ -53,7 +53,7 @@ def trust(context: Context, options: Options) -> int:
     return host_keys.trust(context, options)
 
 
-@command(flags=("site",), local=True)
+@command(flags=("site", "limit", "json"), texts={"limit": "hosts to look at"}, local=True)
 def check(context: Context, options: Options) -> int:
     """Check that each host has what the agent needs (python3, sudo, systemd)."""
     from fabfile.flow.inspect import preflight  # noqa: PLC0415 (start-up time)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from fabfile.flow.session import Options
     from fabfile.resources.resource import Resource
 
-_RECORD = {"record": f"a backup's name in {INV} backup.list (default: the last one)"}
+_BACKUP = {"backup": f"its name in {INV} backup.list (default: the last one)"}
+_OLDER = {"record": "backup"}
+"""What --backup was called before a record was a run's alone."""
 _FORGED = {
     "even_if_forged": "take a backup that nobody signed: whoever could write where it lay may "
     "have made it, with databases, users and files of their choice"
@@ -73,28 +75,28 @@ def list_(context: Context, options: Options) -> int:
     return backup_create.show(backup_key.site_of(options.site), options.json)
 
 
-@command(flags=("site", "json"), texts={**_RECORD, **_FORGED})
+@command(flags=("site", "json"), texts={**_BACKUP, **_FORGED}, older=_OLDER)
 def verify(
-    context: Context, options: Options, record: str = "", even_if_forged: bool = False
+    context: Context, options: Options, backup: str = "", even_if_forged: bool = False
 ) -> int:
     """Restore a backup into a throwaway server on its host, and compare table by table."""
     from fabfile.flow.backup import create as backup_create  # noqa: PLC0415 (start-up time)
 
-    return backup_create.verify(context, options, record, even_if_forged)
+    return backup_create.verify(context, options, backup, even_if_forged)
 
 
-@command(flags=("site", "check", "json"), texts={**_RECORD, **_CLOUD, **_FORGED})
+@command(flags=("site", "check", "json"), texts={**_BACKUP, **_CLOUD, **_FORGED}, older=_OLDER)
 def restore(
     context: Context,
     options: Options,
-    record: str = "",
+    backup: str = "",
     cloud: str = "",
     even_if_forged: bool = False,
 ) -> int:
     """Put a backup in the place of the live databases and files; what is live is kept."""
     from fabfile.flow.backup import restore as backup_restore  # noqa: PLC0415 (start-up time)
 
-    return backup_restore.restore(context, options, record, cloud, even_if_forged)
+    return backup_restore.restore(context, options, backup, cloud, even_if_forged)
 
 
 @command(flags=("site", "check", "yes", "json"))
@@ -105,15 +107,15 @@ def settle(context: Context, options: Options) -> int:
     return backup_restore.settle(context, options)
 
 
-@command(flags=("site", "check", "json"), texts={**_RECORD, **_CLOUD, **_FORGED})
+@command(flags=("site", "check", "json"), texts={**_BACKUP, **_CLOUD, **_FORGED}, older=_OLDER)
 def recover(
     context: Context,
     options: Options,
-    record: str = "",
+    backup: str = "",
     cloud: str = "",
     even_if_forged: bool = False,
 ) -> int:
     """Bring back a lost controller: restore onto a bare host, integrate, reconcile, verify."""
     from fabfile.flow.backup import restore as backup_restore  # noqa: PLC0415 (start-up time)
 
-    return backup_restore.recover(context, options, record, cloud, even_if_forged)
+    return backup_restore.recover(context, options, backup, cloud, even_if_forged)

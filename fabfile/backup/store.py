@@ -248,14 +248,14 @@ class Store:
         if _NAME.fullmatch(name) and not name.endswith(_PART) and (self.path / name).is_dir():
             return name
         if name:
-            raise BadInput(f"--record: no backup {name!r} in {self.path}; see {INV} backup.list")
+            raise BadInput(f"--backup: no backup {name!r} in {self.path}; see {INV} backup.list")
         found = list(self.all())
         whole = [name for name, about in found if "broken" not in about]
         newest = self.newest()
         if newest and newest[0] != whole[0]:
             raise BadInput(
                 f"{self.path / whole[0]}: is dated after now: this clock is wrong, or was then; "
-                f"which one is the last is not known: name it, as by --record {newest[0]}"
+                f"which one is the last is not known: name it, as by --backup {newest[0]}"
             )
         if whole:
             return whole[0]

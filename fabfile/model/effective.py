@@ -30,11 +30,16 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Effective:
-    """One value.  key: dotted; shown: as TOML; origin: 'site.toml:12', 'default', or a release."""
+    """One value.
+
+    key: dotted; shown: as TOML; origin: 'site.toml:12', 'default', or a release.
+    hosts: where it counts, if not wherever the service is.
+    """
 
     key: str
     shown: str
     origin: str
+    hosts: tuple[str, ...] = ()
 
 
 def of_site(site: Site, said: Mapping[Path, int], file: str) -> list[Effective]:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fabfile.core.contract import Json
-from fabfile.core.text import named
 from fabfile.model import services
 from fabfile.model.deployment import Binding
 from fabfile.model.effective import Effective
@@ -44,8 +43,8 @@ def of_release(site: Site, release: Mapping[str, Json], name: str) -> Iterator[E
             for line in _lines(site, service, mine, release):
                 hosts.setdefault(line, []).append(host)
         for line, found in hosts.items():
-            some = f", on {named(found)}" if len(found) < len(bindings) else ""
-            one = Effective(line.key, line.value, f"{name}, {line.why}{some}")
+            some = tuple(found) if len(found) < len(bindings) else ()
+            one = Effective(line.key, line.value, f"{name}, {line.why}", some)
             if one not in told:  # two services of one file, asked the same
                 yield one
             told.add(one)

@@ -81,7 +81,7 @@ def test_a_record_is_listed_and_holds_what_is_needed(hosts, record, untouched):
 
 
 def test_a_drill(hosts, record, untouched):
-    assert "561 tables restored and equal" in hosts.inv("backup.verify", "--record", record)
+    assert "561 tables restored and equal" in hosts.inv("backup.verify", "--backup", record)
     assert records(hosts)[0]["verified"]["tables"] == 561
 
 
@@ -189,7 +189,7 @@ def other_tables(path):
 )
 def test_a_record_that_does_not_fit_is_refused(hosts, copied, untouched, harm, code, cause):
     harm(copied)
-    said = hosts.inv("backup.restore", "--record", "copy", "--cloud", "apart", expect=code)
+    said = hosts.inv("backup.restore", "--backup", "copy", "--cloud", "apart", expect=code)
     assert cause in said
 
 
@@ -284,7 +284,7 @@ def test_no_key_or_password_is_shown_or_left(hosts, record):
     own = (hosts.at / "record.key").read_text().split()[-1]
     with Looking("AGE-SECRET-KEY-1", password, fernet, own) as looking:
         said = hosts.inv("backup.create") + hosts.inv("backup.list")
-        said += hosts.inv("backup.verify", "--record", record)
+        said += hosts.inv("backup.verify", "--backup", record)
     assert looking.found == set()
     for secret in (fernet, password, own, "AGE-SECRET-KEY-1"):
         assert secret not in said
@@ -305,7 +305,7 @@ def test_restored_then_undone_then_restored_and_settled(hosts, record):
     hosts.on("controller01", "rm -rf /etc/keystone/fernet-keys; echo >> /etc/nova/nova.conf")
     hosts.on("controller01", "echo '{}' > /srv/definitions.json")
     units = hosts.on("controller01", "systemctl list-units")
-    said = hosts.inv("backup.restore", "--record", record, "--cloud", "apart")
+    said = hosts.inv("backup.restore", "--backup", record, "--cloud", "apart")
     assert hosts.sql(CONTENT) == before
     assert hosts.sql("SHOW TABLES FROM nova LIKE 'stray'") == ""
     assert hosts.on("controller01", KEYS) == keys
@@ -316,7 +316,7 @@ def test_restored_then_undone_then_restored_and_settled(hosts, record):
     run = said.split("To go back: inv undo --run ")[1].split(";")[0]
     hosts.inv("undo", "--run", run, "--yes")
     assert hosts.sql("SHOW TABLES FROM nova LIKE 'stray'") == "stray\n"
-    hosts.inv("backup.restore", "--record", record, "--cloud", "apart")
+    hosts.inv("backup.restore", "--backup", record, "--cloud", "apart")
     assert hosts.sql(CONTENT) == before
     assert "before-" in hosts.on("controller01", "ls /var/lib")
     hosts.inv("backup.settle", "--yes")
@@ -325,7 +325,7 @@ def test_restored_then_undone_then_restored_and_settled(hosts, record):
 
 
 def test_the_oldest_are_pruned_and_a_verified_one_is_spared(hosts, record):
-    hosts.inv("backup.verify", "--record", record)
+    hosts.inv("backup.verify", "--backup", record)
     text = (hosts.at / "site.toml").read_text()
     (hosts.at / "site.toml").write_text(text.replace("[backup]", "[backup]\nkeep = 1"))
     hosts.inv("backup.create")
@@ -341,7 +341,7 @@ def test_a_lost_controller_comes_back_from_its_packages(hosts, record):
     hosts.stop("controller01")
     hosts.start("controller01", state=False)
     assert "inv recover" in hosts.inv("backup.restore", "--cloud", "apart", expect=1)
-    said = hosts.inv("recover", "--record", record, "--cloud", "apart", expect=(1, 3, 4, 6))
+    said = hosts.inv("recover", "--backup", record, "--cloud", "apart", expect=(1, 3, 4, 6))
     assert "recover: restored after" in said
     assert hosts.sql(CONTENT) == before
     assert hosts.on("controller01", KEYS) == keys

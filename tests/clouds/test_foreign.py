@@ -78,7 +78,7 @@ def test_a_forged_backup_is_not_restored(backup, kept, untouched, forge, said): 
     shutil.copytree(backup, copy)
     try:
         forge(copy)
-        words = ("--record", "forged", "--cloud", "stackrbd-lab", *kept)
+        words = ("--backup", "forged", "--cloud", "stackrbd-lab", *kept)
         assert said in refused("backup.restore", *words)
     finally:
         shutil.rmtree(copy)

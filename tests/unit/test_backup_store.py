@@ -290,7 +290,7 @@ def test_which_one_is_the_last_is_not_guessed_where_a_clock_is_wrong(store, keep
     keep(store, "ahead", time=NOW + 86400)
     assert store.named("") == "ahead"  # nothing else is there
     keep(store, "r", time=NOW)
-    with pytest.raises(BadInput, match="dated after now.*--record r"):
+    with pytest.raises(BadInput, match="dated after now.*--backup r"):
         store.named("")
     assert store.named("ahead") == "ahead"
 

@@ -24,6 +24,61 @@ def test_a_stop_is_said_without_control_characters(monkeypatch):
     assert (caught.value.code, caught.value.message) == (3, "stackrbd: n1: found ?[2J\nand?more")
 
 
+TASKS = {name: fabfile.ns[name] for name in fabfile.ns.task_names}
+"""{as an operator types it: the task}."""
+FLAGS = [(name, flag) for name, one in TASKS.items() for flag in one.get_arguments()]
+
+
+def test_a_letter_is_one_flag_everywhere_and_h_is_help():
+    """Invoke's own choice gave -h to --check, --schema and --hard-reboot, and -r to five flags."""
+    letters = {(flag.name, short) for _, flag in FLAGS for short in flag.names if len(short) == 1}
+    assert letters == {(name, s) for name, s in command.SHORT.items()}
+    assert len({short for _, short in letters}) == len(letters)
+    assert not {"h", "e", "n", "p", "w", "T", "F", "V"} & {short for _, short in letters}
+
+
+def test_a_flag_that_takes_a_value_takes_one_everywhere():
+    kinds = {}
+    for name, flag in FLAGS:
+        kinds.setdefault(flag.name, {}).setdefault(flag.kind, []).append(name)
+    assert {name: found for name, found in kinds.items() if len(found) > 1} == {}
+
+
+def test_what_reaches_hosts_says_which_ones_and_in_json():
+    """Where one of several flags is, its companions are."""
+    local = {"history", "show", "now", "config", "init", "backup.key", "backup.list", "hosts.trust"}
+    for name, one in TASKS.items():
+        has = {flag.name for flag in one.get_arguments()}
+        assert ("check" in has) == ("dry_run" in has), name
+        assert "json" in has or name in local, name
+        assert "site" in has or name in {"apply", "history", "show", "init"}, name
+        assert "limit" in has or "forks" not in has or name == "apply", name
+
+
+@pytest.mark.parametrize("words", [["init", "-h"], ["recover", "-h"], ["ceph.mons", "-h"]])
+def test_h_after_a_task_is_help_and_does_nothing(words, tmp_path):
+    argv = [sys.executable, "-m", "invoke", *words]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=PROJECT)
+    assert done.returncode == 0 and "Docstring:" in done.stdout, done.stderr
+    assert not (PROJECT / "site.schema.json").exists()
+
+
+def test_a_flag_is_understood_by_its_older_name():
+    """--record was a backup's name; a record is a run's alone (docs/architecture.md)."""
+    given = []
+
+    @command.command(flags=("site",), older={"record": "backup"}, local=True)
+    def one(context, options, backup=""):
+        given.append(backup)
+        return 0
+
+    one(MockContext(), record="a", backup="", site="")
+    one(MockContext(), record="", backup="b", site="")
+    assert given == ["a", "b"]
+    for name in ("recover", "backup.verify", "backup.restore"):
+        assert {"backup", "record"} <= {flag.name for flag in TASKS[name].get_arguments()}
+
+
 IGNORING = """
 import signal, sys
 from fabfile.flow import interrupts

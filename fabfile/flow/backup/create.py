@@ -53,7 +53,7 @@ def create(context: Context, options: Options) -> int:
         session.screen.say(
             f"Backup {name}: {told(manifest)}" + (f"; pruned {len(gone)}" if gone else "")
         )
-        session.screen.say(f"Try it: {INV} backup.verify --record {name}")
+        session.screen.say(f"Try it: {INV} backup.verify --backup {name}")
         session.screen.json(
             {
                 "site": session.site.name,

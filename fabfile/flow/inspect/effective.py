@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fabfile.core import own_files, site_file
 from fabfile.core.contract import INV, BadInput, Facts
-from fabfile.core.text import hung
+from fabfile.core.text import hung, named
 from fabfile.flow.session import Options
 from fabfile.flow.terminal.screen import Screen
 from fabfile.model import effective, releases, site_schema
@@ -84,7 +84,8 @@ def _of_release(site: Site) -> tuple[list[Effective], str]:
 def _lines(found: Sequence[Effective], keys: int, columns: int) -> Iterator[str]:
     """A line a value; in a window that is too narrow for both, its origin hangs below it."""
     for one in found:
-        value, origin = f"{one.key:<{keys}} = {one.shown}", f"# {one.origin}"
+        value = f"{one.key:<{keys}} = {one.shown}"
+        origin = f"# {one.origin}" + (f", on {named(one.hosts)}" if one.hosts else "")
         if columns and len(value) + 2 + len(origin) > columns:
             yield value
             yield from hung("    ", origin, columns)
