@@ -653,3 +653,29 @@ def test_what_is_known_does_not_wait_for_the_slowest_answer(agent):
 )
 def test_an_agent_gets_the_modules_that_its_work_needs(work, expected):
     assert agent_program.needed_for(work) == tuple(getattr(agent_program, n) for n in expected)
+
+
+def code_in(code):
+    yield code
+    for one in code.co_consts:
+        if hasattr(one, "co_consts"):
+            yield from code_in(one)
+
+
+FAR = "def f(x):\n    x = (x +" + "\n#" * 2000 + "\n    1)\n    return [\n\nx, 1 / 0]\n"
+
+
+@pytest.mark.parametrize("name, text", [*agent_program.sources(agent_program.EVERY), ("far", FAR)])
+def test_code_without_columns_has_the_same_lines(name, text):
+    def by_line(code):
+        return [
+            (start, line) for start, end, line in code.co_lines() for start in range(start, end)
+        ]
+
+    before = list(code_in(compile(text, name, "exec", optimize=2)))
+    after = list(code_in(agent_program.without_columns(compile(text, name, "exec", optimize=2))))
+    assert [by_line(code) for code in after] == [by_line(code) for code in before]
+    assert [code.co_code for code in after] == [code.co_code for code in before]
+    assert sys.version_info < (3, 11) or {
+        (column, end) for code in after for _, _, column, end in code.co_positions()
+    } == {(None, None)}

@@ -75,6 +75,8 @@ class Asker:
         while not self._ended:
             line = self._stream.readline()
             piece = self._stream.read(int(line[6:])) if line.startswith(b"bytes:") else None
+            if line.startswith(b"stackrbd:"):
+                line += self._stream.read(int(line.split(b":")[2]))
             with self._news:
                 self._heard = time.monotonic()
                 self._ended = self._ended or not line
