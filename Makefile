@@ -3,7 +3,7 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations generation-of-today upgrades apart recovery mons rotation rotation-aes256k several fault-loop fuzz plan undo doctor status report bench bench-scale docs pictures lab-up lab-down
+.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations generation-of-today upgrades apart recovery mons rotation rotation-aes256k several fault-loop fuzz plan undo doctor status report bench bench-costs bench-scale docs pictures lab-up lab-down
 
 VENV := .venv
 BROWSER := .browser
@@ -176,6 +176,9 @@ fault-loop: install ## stop integrate at each of its steps, both ways; hours; ca
 bench: install ## cost beside its peers on N simulated hosts (root, Debian 12; DOCS=1 writes docs/speed.*)
 	$(VENV)/bin/python -m bench $(if $(N),--hosts $(N)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	  $(if $(WAYS),--ways $(WAYS)) $(if $(DOCS),--docs)
+
+bench-costs: install ## what one host's processor time goes into, cold and converged (root, Debian 12)
+	$(VENV)/bin/python -m bench --show costs --hosts $(or $(N),8) --forks 1
 
 bench-scale: install dask ## memory, dead hosts, dask workers and doctor, on N simulated hosts each (root, Debian 12; an hour)
 	$(VENV)/bin/python -m bench --show scale --hosts $(or $(N),1000)

@@ -29,6 +29,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--forks", type=int, default=32, help="hosts at a time (default: 32)")
     parser.add_argument("--rounds", type=int, default=3, help="of all ways (default: 3)")
     parser.add_argument("--ways", default=",".join(ways.WAYS), help="some of: %(default)s")
+    parser.add_argument(
+        "--against", default="", metavar="FOLDER", help="another checkout, as one more way: before"
+    )
     parser.add_argument("--docs", action="store_true", help="write docs/speed.md and .svg")
     parser.add_argument(
         "--show",
@@ -118,6 +121,8 @@ def inside(options: argparse.Namespace) -> int:
         with hosts.up():
             return subprocess.run(["sh", "-c", options.within], check=False).returncode  # noqa: S602
     chosen = [way(options.forks) for name, way in ways.WAYS.items() if name in _names(options)]
+    if options.against:
+        chosen.append(ways.before(Path(options.against)))
     rounds = [_round(hosts, chosen, number) for number in range(1, options.rounds + 1)]
     document = {"hosts": options.hosts, "forks": options.forks, "rounds": rounds}
     (CACHE / "results.json").write_text(json.dumps(document, indent=1))

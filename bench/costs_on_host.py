@@ -7,7 +7,6 @@ What it found is added to OUT when the agent ends: a JSON document a line.
 import json
 import os
 import resource
-import sys
 import threading
 import time
 
@@ -100,5 +99,4 @@ def _wrap():
     )(work, *more)
 
 
-if sys.argv[0] != "pytest":
-    _wrap()
+_wrap()

@@ -225,6 +225,45 @@ def _loop(hosts: fleet.Fleet, way: ways.Way) -> measured.Cost:
     return measured.run(way.argv, way.env, way.cwd, RUN / "loop.log", hosts.counts)
 
 
+# What a host's time goes into
+
+
+def costs(computes: int, forks: int) -> None:
+    """Markdown: what an agent spends on a host, cold and converged, largest first.
+
+    Medians of all computes; each piece's own time, without those that are counted within it.
+    """
+    hosts = _fleet(computes, forks)
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    with hosts.up():
+        for phase in ("cold", "converged"):
+            argv = _task()
+            argv.insert(argv.index("--"), "--costs")
+            total = _cost(hosts, argv, phase)[0].host_cpu * 1e3 / computes
+            each = [_counted(host) for host in hosts.computes]
+            names = {name for one in each for name in one}
+            found[phase] = {
+                name: (
+                    median(one.get(name, (0, 0.0))[0] for one in each),
+                    median(one.get(name, (0, 0.0))[1] for one in each) * 1e3,
+                )
+                for name in names
+            }
+            found[phase]["all of the host, with sshd"] = (1, total)
+    _say("| piece | cold: times | ms | converged: times | ms |\n|---|---|---|---|---|")
+    none = (0, 0.0)
+    for name in sorted(found["cold"], key=lambda name: -found["cold"][name][1]):
+        (times, cold), (again, warm) = (found[p].get(name, none) for p in ("cold", "converged"))
+        _say(f"| {name} | {times:.0f} | {cold:.1f} | {again:.0f} | {warm:.1f} |")
+
+
+def _counted(host: fleet.Simulated) -> dict[str, tuple[float, float]]:
+    """{piece: (times, seconds)} of the newest agent there."""
+    lines = (host.at / "upper/var/lib/bench/costs").read_text().splitlines()
+    counted: dict[str, tuple[float, float]] = json.loads(lines[-1])
+    return counted
+
+
 # Dead hosts, frozen ones, and some without sudo
 
 
@@ -431,4 +470,5 @@ POINTS: dict[str, Callable[[int, int], None]] = {
     "faulty": faulty,
     "dask": dask,
     "doctor": doctor,
+    "costs": costs,
 }

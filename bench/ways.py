@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import prepared, wanted
@@ -100,6 +100,11 @@ def stackrbd(forks: int) -> Way:
     """The product's own task, from its own checkout."""
     inv = str(Path(sys.executable).parent / "inv")
     return Way("stackrbd", [inv, "integrate", "--yes", "--site", str(SITE)], PROJECT, environment())
+
+
+def before(checkout: Path) -> Way:
+    """The same task of another checkout, such as one of the commit before a change."""
+    return replace(stackrbd(0), name="before", cwd=checkout)
 
 
 def openssh(forks: int) -> Way:

@@ -1,9 +1,10 @@
 """Runs inv in a process of its own, and says what is left in it when the task has ended.
 
-    python -m bench.within OUT [--kept N] -- integrate --yes ...
+    python -m bench.within OUT [--kept N] [--costs] -- integrate --yes ...
 
 OUT gets JSON: the names of threads besides the first, and the number of sockets.
---kept: hosts up to which connections are kept, to measure both ways.
+--kept: hosts up to which connections are kept, to measure both ways.  --costs: each agent notes
+on its host what its processor time goes into (bench/costs_on_host.py).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
@@ -35,6 +36,19 @@ def _is_socket(handle: str) -> bool:
         return False
 
 
+def _send_costs_too() -> None:
+    """Has agents count, by one more module behind their own."""
+    from fabfile.core import agent_program  # noqa: PLC0415
+
+    own, counter = agent_program.sources, Path(__file__).with_name("costs_on_host.py").read_text()
+
+    def sources(names: Iterable[str]) -> list[tuple[str, str]]:
+        more = [("costs", counter)] if names == agent_program.READING else []
+        return own(names) + more
+
+    agent_program.sources = sources
+
+
 def main(argv: Sequence[str]) -> int:
     """The task's exit code."""
     from invoke.main import program  # noqa: PLC0415
@@ -44,6 +58,8 @@ def main(argv: Sequence[str]) -> int:
         from fabfile.core import ssh  # noqa: PLC0415
 
         ssh._MOST_KEPT = int(own[own.index("--kept") + 1])
+    if "--costs" in own:
+        _send_costs_too()
     code = 0
     try:
         program.run(["inv", *task])
