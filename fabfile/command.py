@@ -153,7 +153,8 @@ def command(
         if not local:
             refuse_dry(context)
         for old, new in before.items():
-            given[new] = given.pop(old) or given[new]
+            if said := given.pop(old, None):
+                given[new] = said
         common = {n: given.pop(n) for n in list(given) if n not in {p.name for p in own}}
         for other, (name, _) in ALSO.items():
             common |= {name: common.pop(other) or common[name]} if other in common else {}

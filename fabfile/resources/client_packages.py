@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from fabfile.core.contract import BadInput, Change, Facts, Host, Json, Read, Refused, Seen
 from fabfile.model import ceph_releases, services
@@ -115,7 +114,8 @@ def key_path(site: Site) -> str:
 def _folders(site: Site) -> list[str]:
     """The folders that the key is in, from the top; Debian 11 and Ubuntu 20.04 (apt before 2.4)
     have no /etc/apt/keyrings."""
-    return [str(folder) for folder in reversed(PurePosixPath(key_path(site)).parents)][1:]
+    names = key_path(site).split("/")
+    return ["/".join(names[:depth]) for depth in range(2, len(names))]
 
 
 def supported(platform: Platform, host: str, seen: Seen) -> None:
