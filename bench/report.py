@@ -49,22 +49,19 @@ def table(document: Any) -> str:
 
 
 _AIMS = (
-    ("wall", "openssh, python", "stackrbd's wall time, of {}'s", "at most", (2.2, 1.25)),
-    ("wall", "pyinfra", "{}'s wall time, of stackrbd's", "at least", (4, 2.5)),
-    ("wall", "ansible", "{}'s wall time, of stackrbd's", "at least", (30, 30)),
-    ("control_cpu", "pyinfra", "{}'s control CPU, of stackrbd's", "at least", (7, 7)),
-    ("control_cpu", "ansible", "{}'s control CPU, of stackrbd's", "at least", (45, 45)),
+    ("wall", "openssh, python", "stackrbd's wall time, of {}'s", "at most", (1.6, 1.05)),
+    ("host_cpu", "openssh, python", "stackrbd's host CPU, of {}'s", "at most", (1.4, 1.0)),
+    ("control_cpu", "openssh, python", "stackrbd's control CPU, of {}'s", "at most", (0.85, 0.55)),
+    ("wall", "pyinfra", "{}'s wall time, of stackrbd's", "at least", (2.2, 1.6)),
+    ("wall", "ansible", "{}'s wall time, of stackrbd's", "at least", (35, 35)),
+    ("control_cpu", "pyinfra", "{}'s control CPU, of stackrbd's", "at least", (7.5, 5)),
 )
 """figure, peer, what is compared, whether its limit is a most or a least, (cold, converged)."""
-_MOST_CPU = (12, 8)
-"""ms a host of stackrbd's own: cold, converged."""
 
 
 def aims(document: Any) -> str:
     """Markdown: what is aimed at, and what was reached."""
     lines = ["| aim | cold | reached | converged | reached |", "|---|---|---|---|---|"]
-    own = [_median(document, "stackrbd", phase, "control_cpu") for phase in PHASES]
-    lines.append(_aim("stackrbd's control CPU, ms a host", "at most", _MOST_CPU, own))
     for figure, peer, what, kind, limits in _AIMS:
         if peer in document["rounds"][0]:
             found = [_ratio(document, peer, phase, figure) for phase in PHASES]
@@ -99,6 +96,24 @@ Bold: not reached. {floor}The wall time that is missing is the hosts' own CPU, h
 cores, and the watching: see below.
 
 {aims}
+
+## What one host's time goes into
+{costs}## What was tried, and did not pay
+- **The agent's modules kept on the host**, by digest, in root's state folder. A trip sent 99 kB of
+  them: the control side spends 0.5 ms on that, the host 0.6 (40 trips of each size in turn) and
+  1.0 to unpack. It sends 50 kB now. A kept file, which has to be opened, looked at and
+  hashed before it is believed, would spare less than a millisecond, and be one that root's
+  interpreter loads.
+- **`-X frozen_modules`, `-E`**: an installed Python does the first anyway; the second is in `-I`.
+- **OpenSSL's SHA-256**, four times as fast as the interpreter's own: 2.6 ms to load, for 1.7 ms of
+  two hashes of 350 kB.
+- **One virsh for several questions** (`virsh 'list; secret-list'`): its exit code is the last one's
+  alone, and what could not be looked at would seem absent.
+- **dpkg's status read as a file**: dpkg-query merges it with a journal of updates. What is spared
+  is the second question, where neither has changed.
+- **No guard process** (it ends programs when an agent is killed): 1.5 ms, and nothing in its place.
+- **Fewer of Fabric's layers**: at 200 hosts a quarter of the control side's time is the program's
+  start, and most of the rest paramiko's connection (4.4 ms a host on a quiet machine).
 
 ## How to read it
 - **Control CPU per host** is what carries over to a real fleet, whose hosts work in parallel; wall
@@ -137,9 +152,19 @@ def write(document: Any, folder: Path) -> None:
         table=table(document),
         aims=aims(document),
         floor=_floor(document),
+        costs=costs(folder / "speed.md"),
     )
     (folder / "speed.md").write_text(page)
     (folder / "speed.svg").write_text(plot(document))
+
+
+_BEGINS, _ENDS = "## What one host's time goes into\n", "## What was tried"
+
+
+def costs(page: Path) -> str:
+    """The page's own words on one host: they come from another command, and stay."""
+    text = page.read_text() if page.exists() else ""
+    return text.partition(_BEGINS)[2].partition(_ENDS)[0]
 
 
 def _floor(document: Any) -> str:
