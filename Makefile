@@ -26,6 +26,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(VENV)/bin/pip install --quiet --no-deps --require-hashes -r requirements.lock
 	$(VENV)/bin/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
+	@echo 'Installed. Put it on your PATH: export PATH="$$PWD/$(VENV)/bin:$$PATH"; then `inv` says what to do now.'
 
 dask: $(VENV)/.dask ## put what --engine dask needs into .venv too (docs/scale.md)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Collection, Iterator, Sequence
 
@@ -35,17 +36,29 @@ def table(rows: Sequence[Sequence[str]], columns: int = 0) -> list[str]:
     ]
     if not columns or max(map(len, whole)) <= columns:
         return whole
-    return [line for row in rows for line in _narrow(row, columns)]
+    kept = _padded(rows, widths, columns)
+    return [line for row in rows for line in _narrow(row, widths[:kept], columns)]
 
 
-def _narrow(row: Sequence[str], columns: int) -> list[str]:
-    lines = [row[0]]
-    for cell in filter(None, row[1:]):
+def _padded(rows: Sequence[Sequence[str]], widths: Sequence[int], columns: int) -> int:
+    """How many of the first columns stay below each other: what follows them has to have room."""
+    for kept in range(len(widths) - 1, 0, -1):
+        longest = max(len(cell) for row in rows for cell in row[kept:])
+        if sum(widths[:kept]) + 2 * kept + longest <= columns:
+            return kept
+    return 0
+
+
+def _narrow(row: Sequence[str], widths: Sequence[int], columns: int) -> list[str]:
+    """A row's lines; widths: of the first cells, which stay below those of other rows."""
+    first = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
+    lines, rest = ["  ".join(first or row[:1])], row[max(len(first), 1) :]
+    for cell in filter(None, rest):
         if len(lines[-1]) + 2 + len(cell) <= columns:
             lines[-1] += f"  {cell}"
         else:
             lines += hung(_HANGING, cell, columns)
-    return lines
+    return [line.rstrip() for line in lines]
 
 
 def hung(label: str, text: str, columns: int = 0) -> Iterator[str]:
@@ -61,6 +74,31 @@ def hung(label: str, text: str, columns: int = 0) -> Iterator[str]:
     )
     for number, line in enumerate(lines or [""]):
         yield (" " * len(label) if number else label) + line
+
+
+_OWN = re.compile(
+    r"(?<![\w.:\[\]-])[\w.:\[\]-]+:\d+(?!\w)|SHA256:[\w+/=]+|(?<!\S)\S+(?= is not in known_hosts)"
+)
+"""An address, mostly with its port, and a key's fingerprint: each host has another."""
+
+
+def without_own(host: str, text: str) -> str:
+    """What is said, without what is each host's own."""
+    text = _OWN.sub("it", text)
+    if host in text:
+        text = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "it", text)
+    return re.sub(r"(^|; )it:? ", r"\1", text)
+
+
+def fitted(text: str, columns: int) -> Iterator[str]:
+    """Each line of a sentence, folded at words where it would run over; columns: as for table."""
+    for line in text.split("\n"):
+        if not columns or len(line) <= columns:
+            yield line
+        else:
+            blanks = line[: len(line) - len(line.lstrip())]
+            first, *rest = hung(f"{blanks}  ", line.lstrip(), columns)
+            yield from (f"{blanks}{first.lstrip()}", *rest)
 
 
 def few(names: Sequence[str], most: int = 2, spare: int = 1) -> str:

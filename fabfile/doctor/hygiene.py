@@ -41,8 +41,9 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     for host in site.all_hosts():
         if "ceph" not in host.roles:
             yield from _keyrings(site, looked, host, set(users))
+    needed = _needed(looked)
     for host in site.with_role("compute"):
-        yield from _secrets(site, looked, host.name, set(users))
+        yield from _secrets(site, looked, host.name, set(users), needed)
 
 
 def _unused(site: Site, looked: Looked, users: set[str]) -> Iterator[Finding]:
@@ -166,9 +167,13 @@ def _is_this_cluster(site: Site, looked: Looked, seen: Seen) -> bool:
     return any(one.key == "fsid" and one.value.lower() == fsid for one in librados.lines(text))
 
 
-def _secrets(site: Site, looked: Looked, host: str, users: set[str]) -> Iterator[Finding]:
-    """libvirt's secrets with a usage name of ours, whose user no cluster of the site has."""
-    needed = _needed(looked)
+def _secrets(
+    site: Site, looked: Looked, host: str, users: set[str], needed: set[str]
+) -> Iterator[Finding]:
+    """libvirt's secrets with a usage name of ours, whose user no cluster of the site has.
+
+    needed: UUIDs that something names, as _needed tells.
+    """
     for uuid, answers in (looked.seen(host, secret_uuid.SECRETS) or {}).items():
         usage = usage_of(answers["xml"]["out"]) or ""
         begin = re.escape(f"{site.label} " if site.cluster.tag else "")

@@ -249,9 +249,10 @@ class Converger:
         task, run = self.session.task, self.session.id
         self.screen.say(
             f"Done: {sum(work.done.values())} changes, at most "
-            f"{max(self.session.fleet.trips.values())} round trips a host. "
-            + ("" if task == "undo" else f"To take them back: {INV} undo --run {run}")
+            f"{max(self.session.fleet.trips.values())} round trips a host."
         )
+        if task != "undo":
+            self.screen.say(f"To take them back: {INV} undo --run {run}", whole=True)
 
     def take_back(self, hosts: Collection[str]) -> Plan:
         """What this run did on these hosts, undone as inv undo does it, by a run of its own.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from fabfile.core import journal, own_files
 from fabfile.core.contract import CLOUD, INV, BadInput, Json
 from fabfile.core.shapes import LINE, misfit
-from fabfile.core.text import table
+from fabfile.core.text import hung, named, table
 from fabfile.flow.terminal.screen import Screen
 from fabfile.model.site import Site
 from fabfile.report.shapes import Told
@@ -76,18 +76,30 @@ def show(run: str, as_json: bool) -> int:
     events, changes = journal.read(run)
     entry = summary(run, events)
     for name, value in entry.items():
-        screen.say(f"{name:<8} {value}")
+        screen.say_all(hung(f"{name:<8} ", str(value), screen.columns))
     done = {(e["host"], e.get("step")) for e in events if e["event"] == "done" and "host" in e}
-    for number, change in enumerate(changes):
-        state = "done" if (change["host"], number) in done else "-"
-        screen.say(
-            f"  {state:<5} {change['host']:<14} {change['sign']} {change['thing']}: "
-            f"{change['sentence']}"
-        )
+    planned(screen, changes, done)
     if events[-1].get("why"):
         screen.say(str(events[-1]["why"]))
     screen.json({**entry, "plan": changes, "events": events})
     return 0
+
+
+def planned(
+    screen: Screen, changes: Sequence[Mapping[str, Json]], done: Collection[tuple[str, int]]
+) -> None:
+    """A run's changes, those alike of several hosts together.  done: (host, number of the step)."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for number, change in enumerate(changes):
+        state = "done" if (change["host"], number) in done else "-"
+        sentence = f"{change['sign']} {change['thing']}: {change['sentence']}"
+        alike.setdefault((state, sentence), []).append(change["host"])
+    for (state, sentence), hosts in alike.items():
+        label = f"  {state:<5} {hosts[0]:<14} "
+        if len(hosts) > 1:
+            label = " " * 8
+            screen.say_all(hung(f"  {state:<5} ", named(hosts), screen.columns))
+        screen.say_all(hung(label, sentence, screen.columns))
 
 
 _OF_A_TYPE = {

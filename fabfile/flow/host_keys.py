@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from invoke import Context
 
 from fabfile.core import known_hosts
-from fabfile.core.contract import LoginRefused, UnknownHostKey, Unreachable
+from fabfile.core.contract import LoginRefused, Stop, UnknownHostKey, Unreachable
+from fabfile.core.text import table
 from fabfile.flow.session import Options, Session, open_session
+from fabfile.flow.terminal import outcomes
+from fabfile.flow.terminal.screen import Screen
 
 _ROUNDS = 4
 """A bastion's key comes first, then those of the hosts behind it."""
@@ -34,20 +38,19 @@ def trust(context: Context, options: Options) -> int:
 
 def _look(session: Session) -> tuple[list[UnknownHostKey], list[str]]:
     unknown: dict[str, UnknownHostKey] = {}
-    others: list[str] = []
-    for fault in session.fleet.group(sorted(session.limited))._do("reach").values():
+    others: dict[str, str] = {}
+    group = session.fleet.group(sorted(session.limited))
+    for connection, fault in group._do("reach").items():
         if isinstance(fault, UnknownHostKey):
             unknown[fault.line] = fault
         elif isinstance(fault, Exception) and not isinstance(fault, LoginRefused):
-            others.append(str(fault))
-    return list(unknown.values()), others
+            name = connection.host_name
+            others[name] = outcomes.cause(name, fault) if isinstance(fault, Stop) else str(fault)
+    return list(unknown.values()), outcomes.told(others)
 
 
 def _take(session: Session, unknown: list[UnknownHostKey]) -> None:
-    for fault in unknown:
-        name, kind, _ = fault.line.split(" ", 2)
-        session.screen.say(f"  {name:<24} {kind:<20} {fault.fingerprint}")
-    session.screen.say("Compare with each host's own: ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub")
+    to_compare(session.screen, unknown)
     session.confirm(
         "Are these the hosts' keys?",
         "nobody is there to compare them: give --yes if that was done",
@@ -55,3 +58,13 @@ def _take(session: Session, unknown: list[UnknownHostKey]) -> None:
     for file in {fault.file for fault in unknown}:
         known_hosts.add(Path(file), [f.line for f in unknown if f.file == file])
         session.screen.say(f"{file}: {sum(f.file == file for f in unknown)} lines added")
+
+
+def to_compare(screen: Screen, unknown: Sequence[UnknownHostKey]) -> None:
+    """Shows hosts' keys, and how to compare them."""
+    keys = [(*fault.line.split(" ", 2)[:2], fault.fingerprint) for fault in unknown]
+    rows = [(f"  {name}", kind, fingerprint) for name, kind, fingerprint in keys]
+    screen.say_all(table(rows, screen.columns))
+    screen.say(
+        "Compare with each host's own: ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub", whole=True
+    )

@@ -74,7 +74,8 @@ def save(out: str, session: Session, plan: Plan) -> None:
     except OSError as error:
         path.unlink()
         raise BadInput(f"--out: {path}: {error.strerror}; nothing was kept") from None
-    session.screen.say(f"The plan is in {path}. To do it: {INV} apply {shlex.quote(str(path))}")
+    session.screen.say(f"The plan is in {path}. To do it:")
+    session.screen.say(f"  {INV} apply {shlex.quote(str(path))}", whole=True)
 
 
 def load(name: str) -> dict[str, Json]:

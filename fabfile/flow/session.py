@@ -372,7 +372,7 @@ def _ask_before_running(site: Site, options: Options, screen: Screen) -> None:
         return
     screen.say(f"The plan {options.plan} is of the site file {options.site}, which runs here:")
     for name, command in found:
-        screen.say(f"  {name}: {command}")
+        screen.say(f"  {name}: {command}", whole=True)
     confirmed(options, "Run that?", "nobody is there to ask: give --yes if that may be run")
 
 

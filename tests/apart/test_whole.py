@@ -313,7 +313,7 @@ def test_restored_then_undone_then_restored_and_settled(hosts, record):
     assert hosts.on("controller01", "systemctl list-units") == units
     login = "mariadb -NB -unova -h127.0.0.1 -p$(sed -n 's/^connection.*nova:\\(.*\\)@.*nova$/\\1/p'"
     assert hosts.on("controller01", f"{login} /etc/nova/nova.conf) -e 'SELECT 1' nova") == "1\n"
-    run = said.split("To go back: inv undo --run ")[1].split(";")[0]
+    run = said.split("To go back: inv undo --run ")[1].split()[0]
     hosts.inv("undo", "--run", run, "--yes")
     assert hosts.sql("SHOW TABLES FROM nova LIKE 'stray'") == "stray\n"
     hosts.inv("backup.restore", "--backup", record, "--cloud", "apart")

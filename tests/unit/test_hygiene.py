@@ -4,8 +4,9 @@ import base64
 
 import pytest
 
-from fabfile.doctor import checks
+from fabfile.doctor import checks, hygiene
 from fabfile.doctor.finding import NOTE, commands
+from fabfile.resources import secret_uuid
 
 from . import clouds
 from .clouds import CLOUD, VOLUME, found, looked, said
@@ -225,3 +226,13 @@ INPUTS = [
     for row in test_what_was_left_behind_is_a_note_with_the_way_to_settle_it.pytestmark[0].args[1]
 ]
 """For the walk over every finding."""
+
+
+def test_the_work_grows_with_the_hosts_and_not_with_their_square(monkeypatch):
+    """Every host's options are gone through once, not once for each compute."""
+    asked = []
+    real = secret_uuid.named
+    monkeypatch.setattr(secret_uuid, "named", lambda *given: asked.append(1) or real(*given))
+    seen = looked()
+    list(hygiene.findings(site(), seen))
+    assert len(asked) == 2 * len(seen.facts.hosts)

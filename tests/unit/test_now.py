@@ -42,6 +42,19 @@ def test_what_is_next_follows_from_the_runs(runs, expected):
     assert not runs or (runs[0]["task"] in said and runs[0]["outcome"] in said)
 
 
+def test_a_fresh_checkout_is_told_of_the_lab_and_of_a_cloud_of_ones_own(
+    tmp_path, monkeypatch, capsys
+):
+    """Its site file is the lab's: to trust and plan hosts that are not there leads nowhere."""
+    monkeypatch.setattr(journal, "folder", lambda: tmp_path / "runs")
+    monkeypatch.delenv("STACKRBD_SITE", raising=False)
+    assert now.show(Options()) == 0
+    said = capsys.readouterr().out
+    assert "is the lab's site file" in said
+    for words in ("make demo", "inv init --cloud NAME --ceph HOST", "inv plan"):
+        assert f"\n  {words} " in said
+
+
 @pytest.fixture
 def shown(tmp_path, monkeypatch, capsys):
     """A function that runs it on a site file's text, and gives back what it prints."""

@@ -11,7 +11,7 @@ import pytest
 
 from fabfile.core.contract import Change, Plan
 from fabfile.core.site_file import PROJECT
-from fabfile.core.text import hung, table
+from fabfile.core.text import fitted, hung, table
 from fabfile.doctor import checks, secret_holders
 from fabfile.doctor.finding import ERROR, Finding, here, task, words
 from fabfile.doctor.summary import summary
@@ -19,6 +19,7 @@ from fabfile.flow.terminal.screen import Screen
 from fabfile.model.phases import Phase
 from fabfile.report import text
 
+from .. import screens
 from .clouds import looked
 from .reports import a_thousand, broken
 from .states import site
@@ -32,8 +33,9 @@ MANY = tuple(f"compute{n:04d}.example.org" for n in range(1000))
     [
         (0, ["a     bb  c", "aaaa  b   ccc"]),
         (13, ["a     bb  c", "aaaa  b   ccc"]),
-        (12, ["a  bb  c", "aaaa  b  ccc"]),
-        (9, ["a  bb  c", "aaaa  b", "    ccc"]),
+        (12, ["a     bb  c", "aaaa  b  ccc"]),
+        (9, ["a     bb", "    c", "aaaa  b", "    ccc"]),
+        (8, ["a  bb  c", "aaaa  b", "    ccc"]),
     ],
 )
 def test_a_table_is_as_wide_as_what_is_in_it(columns, expected):
@@ -61,6 +63,32 @@ def too_wide(lines, columns):
     """Lines that run over, but for one word or command that is to be copied whole."""
     whole = re.compile(r" +(mend +)?(\(on .*\) )?(inv|stackrbd|ceph|virsh|sed|chmod) |^ *\S+$")
     return [line for line in lines if len(line) > columns and not whole.match(line)]
+
+
+@sizes
+@pytest.mark.parametrize("hosts", [4, 1000])
+@pytest.mark.parametrize("name", screens.SCREENS)
+def test_a_tasks_screen(name, hosts, columns, monkeypatch, capsys):
+    monkeypatch.setattr(Screen, "columns", columns)
+    screens.SCREENS[name](Screen(False), hosts)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines and too_wide(lines, columns) == []
+    if name != "hosts.trust":  # each key is to be compared
+        assert len(lines) < 80
+
+
+@pytest.mark.parametrize(
+    "text, columns, expected",
+    [
+        ("  one two three", 0, ["  one two three"]),
+        ("  one two three four five", 25, ["  one two three four five"]),
+        ("  one two three four five six", 25, ["  one two three four", "    five six"]),
+        ("a\nb", 80, ["a", "b"]),
+        ("", 80, [""]),
+    ],
+)
+def test_a_sentence_is_folded_below_its_own_beginning(text, columns, expected):
+    assert list(fitted(text, columns)) == expected
 
 
 def states(change):
@@ -119,7 +147,7 @@ def seen_in_a_window(argv, columns, tmp_path):
 @pytest.mark.parametrize(
     "argv, code, holds",
     [
-        ([], 0, "inv integrate"),
+        ([], 0, "make demo"),
         (["history"], 0, "no runs are recorded"),
         (["show", "--run", "x"], 3, "inv history"),
         (["plan", "--site", "/none/site.toml"], 3, "inv init"),

@@ -245,9 +245,8 @@ class Restoring:
         ]
         for line in kept:
             screen.say(f"Kept, the databases from before: {line}")
-        screen.say(
-            f"To go back: {INV} undo --run {run}; to take them away for good: {INV} backup.settle"
-        )
+        screen.say(f"To go back: {INV} undo --run {run}", whole=True)
+        screen.say(f"To take them away for good: {INV} backup.settle", whole=True)
         screen.json(
             {"site": self._session.site.name, "record": self.name, "run": run, "kept": kept}
         )

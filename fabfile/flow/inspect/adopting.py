@@ -265,9 +265,9 @@ def _report(session: Session, path: Path, done: settled.Settled, took: float) ->
     hosts = draft.raw["hosts"]
     screen.say(
         f"{path}: written in {took:.1f} s, of {counted_hosts(hosts)}; {len(doubts)} doubts, "
-        f"{len(draft.left_out)} hosts left out. Read it, then: {INV} plan --site "
-        f"{shlex.quote(str(path))}"
+        f"{len(draft.left_out)} hosts left out. Read it, then:"
     )
+    screen.say(f"  {INV} plan --site {shlex.quote(str(path))}", whole=True)
     screen.json(
         {
             "site": draft.raw["name"],

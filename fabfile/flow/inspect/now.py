@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from fabfile.core import journal, site_file
 from fabfile.core.contract import INV, BadInput
@@ -35,12 +36,16 @@ class Next:
 def show(options: Options) -> int:
     """Prints where things stand, and the next commands."""
     stands, found = _found(options)
-    screen = Screen(options.json)
+    tell(Screen(options.json), stands, found)
+    return 0
+
+
+def tell(screen: Screen, stands: str, found: Sequence[Next]) -> None:
+    """Says where things stand, and the next commands."""
     screen.say(stands)
     screen.say_all(table([(f"  {one.run}", one.why) for one in found], screen.columns))
     screen.say(f"All tasks: {INV} --list; one of them: {INV} --help TASK")
     screen.json({"stands": stands, "next": [asdict(one) for one in found]})
-    return 0
 
 
 def _found(options: Options) -> tuple[str, list[Next]]:
@@ -59,6 +64,8 @@ def _found(options: Options) -> tuple[str, list[Next]]:
     runs = (history.summary(run, events) for run, events in journal.runs())
     mine = [one for one in itertools.islice(runs, _RUNS) if one["site"] == site.name]
     stands, found = after(mine)
+    if not mine and _is_the_labs(path):
+        return f"{path} is the lab's site file, and no run is recorded here.", _of_a_checkout()
     return f"{site.name} ({path}): {stands}", [*_with(found, words), *_with(_backups(site), words)]
 
 
@@ -72,6 +79,21 @@ def _with(found: Sequence[Next], words: str) -> Iterator[Next]:
     for one in found:
         known = not one.run.startswith((f"{INV} show", f"{INV} history"))
         yield Next(one.run + (words if known else ""), one.why)
+
+
+def _is_the_labs(path: Path) -> bool:
+    """Whether it is a checkout's own file, as it came."""
+    own = site_file.PROJECT / "config" / "site.toml"
+    return path == own and (site_file.PROJECT / "lab").is_dir()
+
+
+def _of_a_checkout() -> list[Next]:
+    return [
+        Next("make demo", "start the lab here (root, Debian 12), integrate it and prove it"),
+        Next(f"{INV} plan", "where the lab is up: all that would be done; changes nothing"),
+        Next(f"{INV} init --cloud NAME --ceph HOST", "or: describe a cloud of your own that runs"),
+        Next(f"{INV} init", "or: a commented start for one, to fill in"),
+    ]
 
 
 def _start() -> list[Next]:

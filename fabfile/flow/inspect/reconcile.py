@@ -219,7 +219,10 @@ def _report(session: Session, looks: Sequence[tuple[Look, list[Finding]]]) -> No
             session.screen.say(f"{one.kind:<9} {one.thing:<9} {where}")
             if one.name and one.row not in one.name:
                 session.screen.say(f"          row {one.row}")
-            session.screen.say(f"          {one.sentence}; {_settles(one)}")
+            session.screen.say(f"          {one.sentence}")
+            if settles := _settles(one):
+                command = one.as_data()["command"]
+                session.screen.say(f"          {settles}", whole=bool(command))
     for note in notes:
         session.screen.say(f"Note: {note}")
     rows = max((look.counts["rows"] for look, _ in looks), default=0)

@@ -21,6 +21,7 @@ from fabfile.cloud.user import ProofSettings
 from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Facts, Failed, Interrupted, Json, Read, Stop, Unproved
 from fabfile.core.journal import Journal
+from fabfile.core.text import hung
 from fabfile.flow import gather, interrupts
 from fabfile.flow import limit as limits
 from fabfile.flow.proof import guest, parents
@@ -68,7 +69,9 @@ def _report(session: Session, record: Journal, found: Sequence[Check]) -> None:
     for check in found:
         record.event("proof", **asdict(check))
         word = "ok" if check.ok else "NOT"
-        session.screen.say(f"  {word:<4}{check.seconds:6.1f} s  {check.name}: {check.detail}")
+        label = f"  {word:<4}{check.seconds:6.1f} s  "
+        columns = session.screen.columns
+        session.screen.say_all(hung(label, f"{check.name}: {check.detail}", columns))
     session.screen.json({"site": session.site.name, "checks": [asdict(c) for c in found]})
     if not all(check.ok for check in found):
         raise Unproved("the proof failed; see the lines above that begin with NOT")

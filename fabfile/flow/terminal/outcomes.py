@@ -6,7 +6,6 @@ in one line.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 
 from fabfile.core import text as texts
@@ -14,10 +13,6 @@ from fabfile.core.contract import Stop, Unreachable
 
 FEW, MOST = 3, 160
 """Hosts with a line each; letters of a cause in a recap."""
-_OWN = re.compile(
-    r"(?<![\w.:\[\]-])[\w.:\[\]-]+:\d+(?!\w)|SHA256:[\w+/=]+|(?<!\S)\S+(?= is not in known_hosts)"
-)
-"""An address, mostly with its port, and a key's fingerprint: each host has another."""
 named = texts.named
 
 
@@ -25,7 +20,7 @@ def told(said: Mapping[str, str]) -> list[str]:
     """Lines of {host: what is said of it}; more than a few with the same are folded."""
     alike: dict[str, list[str]] = {}
     for host, text in said.items():
-        alike.setdefault(_alike(host, text), []).append(host)
+        alike.setdefault(texts.without_own(host, text), []).append(host)
     lines = []
     for text, hosts in alike.items():
         if len(hosts) <= FEW:
@@ -33,14 +28,6 @@ def told(said: Mapping[str, str]) -> list[str]:
         else:
             lines.append(f"{len(hosts)} hosts: {text}: {named(hosts)}")
     return lines
-
-
-def _alike(host: str, text: str) -> str:
-    """What is said, without what is each host's own."""
-    text = _OWN.sub("it", text)
-    if host in text:
-        text = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "it", text)
-    return re.sub(r"(^|; )it:? ", r"\1", text)
 
 
 def cause(host: str, fault: Stop) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fabfile.core.contract import Change, Json, Plan
-from fabfile.core.text import clean, counted_hosts, hung
+from fabfile.core.text import clean, counted_hosts, fitted, hung
 from fabfile.flow.terminal import outcomes
 from fabfile.flow.terminal.progress import MANY, Progress
 
@@ -89,8 +89,13 @@ class Screen:
         """The window's width; 0 where what is said goes to no window."""
         return shutil.get_terminal_size().columns if self._out.isatty() else 0
 
-    def say(self, text: str = "") -> None:
-        """One or more lines for people, without control characters."""
+    def say(self, text: str = "", whole: bool = False) -> None:
+        """One or more lines for people, without control characters; folded to the window.
+
+        whole: it holds a command, a path or a value that is copied: the terminal may break it.
+        """
+        if not whole:
+            text = "\n".join(fitted(text, self.columns))
         with self._lock:
             if self._rows:
                 with _listened_to(self._out):
@@ -99,9 +104,9 @@ class Screen:
                 self._print(clean(text), self._out)
 
     def say_all(self, lines: Iterable[str]) -> None:
-        """Each line as say has it."""
+        """Lines that are laid out already, and commands: each as it is."""
         for line in lines:
-            self.say(line)
+            self.say(line, whole=True)
 
     @staticmethod
     def _print(text: str, out: TextIO, end: str = "\n") -> None:
@@ -110,7 +115,10 @@ class Screen:
 
     def step(self, host: str, text: str) -> None:
         """One line of progress."""
-        self.say(f"{time.strftime('%H:%M:%S')} {host:<14} {text}")
+        label = f"{time.strftime('%H:%M:%S')} {host:<14} "
+        lines = text.split("\n")
+        for number, line in enumerate(lines):
+            self.say_all(hung(" " * len(label) if number else label, line, self.columns))
 
     def done(self, host: str, text: str) -> None:
         """A line for a step that was done, unless there are many hosts with such lines."""
@@ -218,7 +226,7 @@ class Screen:
                 self._print(f"  {self._sign(sign)} ", self._out, "")
                 self.say_all([first[4:], *rest])
                 for line in detail if diff else ():
-                    self.say(f"      {line}")
+                    self.say(f"      {line}", whole=True)
         signs = [c.sign for c in plan.changes]
         self.say(
             f"Plan: {signs.count('+')} to add, {signs.count('~')} to change, "
