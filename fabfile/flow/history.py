@@ -86,7 +86,7 @@ def show(run: str, as_json: bool) -> int:
 
 
 def planned(
-    screen: Screen, changes: Sequence[Mapping[str, Json]], done: Collection[tuple[str, int]]
+    screen: Screen, changes: Sequence[Mapping[str, Json]], done: Collection[tuple[Json, Json]]
 ) -> None:
     """A run's changes, those alike of several hosts together.  done: (host, number of the step)."""
     alike: dict[tuple[str, str], list[str]] = {}
