@@ -41,9 +41,13 @@ def table(rows: Sequence[Sequence[str]], columns: int = 0) -> list[str]:
 
 
 def _padded(rows: Sequence[Sequence[str]], widths: Sequence[int], columns: int) -> int:
-    """How many of the first columns stay below each other: what follows them has to have room."""
+    """How many of the first columns stay below each other: what follows them has to have room.
+
+    A cell of more than half a window hangs in any case.
+    """
     for kept in range(len(widths) - 1, 0, -1):
-        longest = max(len(cell) for row in rows for cell in row[kept:])
+        sizes = [len(cell) for row in rows for cell in row[kept:]]
+        longest = max((one for one in sizes if one <= columns // 2), default=0)
         if sum(widths[:kept]) + 2 * kept + longest <= columns:
             return kept
     return 0
@@ -51,7 +55,11 @@ def _padded(rows: Sequence[Sequence[str]], widths: Sequence[int], columns: int) 
 
 def _narrow(row: Sequence[str], widths: Sequence[int], columns: int) -> list[str]:
     """A row's lines; widths: of the first cells, which stay below those of other rows."""
-    first = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
+    first = []
+    for cell, width in zip(row, widths, strict=False):
+        if len(cell) > width:
+            break
+        first.append(f"{cell:<{width}}")
     lines, rest = ["  ".join(first or row[:1])], row[max(len(first), 1) :]
     for cell in filter(None, rest):
         if len(lines[-1]) + 2 + len(cell) <= columns:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from fabfile.core.contract import (
@@ -21,7 +20,6 @@ from fabfile.core.contract import (
     WrongHostKey,
     typed,
 )
-from fabfile.core.text import without_own
 from fabfile.doctor import daemons, services
 from fabfile.doctor.finding import ERROR, RESTART_ALL, Finding, Step, root, task, words
 from fabfile.doctor.observation import CEPH_PROGRAMS, PROGRAMS, Looked
@@ -93,20 +91,10 @@ _SILENT = (
 )
 
 
-_FEW = 3
-"""Hosts that are told apart by their own addresses; more of the same are one finding."""
-
-
 def _reach(looked: Looked) -> Iterator[Finding]:
-    said = {
-        host: "; ".join(filter(None, (stop.found, stop.advice))) or str(stop)
-        for host, stop in looked.unreachable.items()
-    }
-    alike = {host: without_own(host, found) for host, found in said.items()}
-    many = {text for text, number in Counter(alike.values()).items() if number > _FEW}
     for host, stop in looked.unreachable.items():
         code, cause, mend = _FAULTS.get(type(stop), _SILENT)
-        found = alike[host] if alike[host] in many else said[host]
+        found = "; ".join(filter(None, (stop.found, stop.advice))) or str(stop)
         yield Finding(ERROR, code, (host,), "reach", found, "an agent that answers", cause, mend)
 
 

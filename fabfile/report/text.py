@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from fabfile.core.contract import INV, Json
-from fabfile.core.text import hung, named, table
+from fabfile.core.text import hung, named, table, without_own
 from fabfile.doctor.diagnosis import short
 from fabfile.doctor.finding import Finding, commands, label
 from fabfile.model.site import Site
@@ -20,7 +21,7 @@ def findings(
 
     columns: the window's, to which sentences are folded; a command stays one line, to be copied.
     """
-    for one in found:
+    for one in _alike(found):
         where = named(one.hosts) or "the site"
         yield from hung(f"{one.severity.upper():<8} ", f"{where}: {one.thing}", columns)
         for what, text in (("found", one.found), ("expected", one.expected), ("why", one.cause)):
@@ -33,6 +34,24 @@ def findings(
             head, said = f"         {how if how != before else '':<9}", f"{place}{command['run']}"
             yield from hung(head, said, columns if command["kind"] == "words" else 0)
             before = how
+
+
+_FEW = 3
+"""Hosts that are told apart by their own addresses; more of the same are told once."""
+
+
+def _alike(found: Sequence[Finding]) -> list[Finding]:
+    """Those of which the same was found, but for each host's own address, as one."""
+    groups: dict[Finding, list[Finding]] = {}
+    for one in found:
+        own = one.hosts[0] if len(one.hosts) == 1 else ""
+        same = replace(one, hosts=(), found=without_own(own, one.found)) if own else one
+        groups.setdefault(same, []).append(one)
+    told: list[Finding] = []
+    for same, ones in groups.items():
+        many = len(ones) > _FEW
+        told += [replace(same, hosts=tuple(one.hosts[0] for one in ones))] if many else ones
+    return told
 
 
 def places(rows: Sequence[Mapping[str, Json]], columns: int = 0) -> list[str]:

@@ -1,6 +1,8 @@
 """The wheel and its own requirements, alone in an environment, as pipx installs it."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import venv
@@ -39,7 +41,12 @@ def empty(tmp_path_factory):
         (["--version"], 0, rf"^stackrbd {re.escape(__version__)}$"),
         (["--list"], 0, r"^  integrate  +Put this site's OpenStack onto its Ceph"),
         (["doctor"], 3, r"found none: stackrbd init writes a start"),
+        (["now"], 0, r"^  stackrbd init --cloud NAME --ceph HOST"),
+        (["init", "-h"], 0, r"^Usage: stackrbd .* init"),
         (["init"], 0, r"^mysite.toml: written"),
+        (["init", "--schema"], 0, r"^site.schema.json: written"),
+        (["now"], 0, r"mysite.toml: name: fill this in"),
+        (["config"], 3, r"mysite.toml: name: fill this in"),
         (["hosts.check"], 3, r"mysite.toml: name: "),
         (["report"], 3, r"mysite.toml: name: "),
         (["backup.key", "--out", "k.key"], 0, r"^recipients = \[\"age1"),
@@ -55,3 +62,44 @@ def test_it_starts_with_nothing_around_it(bare, empty, words, code, said):
     assert done.returncode == code, done.stderr
     assert re.search(said, done.stdout + done.stderr, re.M)
     assert "Traceback" not in done.stderr
+
+
+SITE = """
+name = "mine"
+release = "zed"
+[hosts]
+n1 = { roles = ["ceph", "glance", "cinder", "compute"] }
+[pools]
+volumes = {}
+images = {}
+[clients]
+volumes = {}
+images = {}
+"""
+
+
+def test_the_tables_of_the_releases_are_in_it(bare, tmp_path):
+    """`config` of a site file that is filled in needs platforms and releases of the wheel."""
+    (tmp_path / "site.toml").write_text(SITE)
+    (tmp_path / "site.toml").chmod(0o600)
+    env = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+    done = subprocess.run(
+        [bare / "stackrbd", "config"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=env,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "[rbd] rbd_pool = volumes  # zed, as the site says" in done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("pipx"), reason="no pipx here: pip install pipx")
+def test_pipx_installs_it(tmp_path):
+    folders = {name: str(tmp_path / name) for name in ("PIPX_HOME", "PIPX_BIN_DIR", "PIPX_MAN_DIR")}
+    env = {**os.environ, **folders}
+    subprocess.run(["pipx", "install", PROJECT], check=True, env=env, cwd=tmp_path)
+    argv = [tmp_path / "PIPX_BIN_DIR" / "stackrbd", "--version"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == f"stackrbd {__version__}\n"

@@ -27,7 +27,7 @@ from fabfile.core.contract import (
     WrongHostKey,
 )
 from fabfile.core.remote import reads
-from fabfile.doctor import backends, checks, diagnosis, reachability
+from fabfile.doctor import backends, checks, diagnosis
 from fabfile.doctor import hosts as machines
 from fabfile.doctor.finding import ERROR, NOTE, WARNING, commands, folded, healthy
 from fabfile.flow import gather
@@ -875,15 +875,6 @@ def test_a_host_that_does_not_answer_is_a_finding_and_the_rest_is_looked_at():
     silent = {"n2": Unreachable(host="n2", found="10.0.0.9:22 does not answer within 10 s")}
     codes = {(one.code, one.hosts) for one in found(change, unreachable=silent)}
     assert codes == {("host.unreachable", ("n2",)), ("libvirt.missing", ("n1",))}
-
-
-@pytest.mark.parametrize("number, findings", [(3, 3), (4, 1), (1000, 1)])
-def test_many_hosts_that_are_down_are_one_finding_whatever_their_addresses(number, findings):
-    names = [f"n{n}" for n in range(number)]
-    silent = {n: Unreachable(host=n, found=f"10.0.0.{n[1:]}:22 is deaf") for n in names}
-    down = [one for one in reachability.findings(site(), looked(unreachable=silent)) if one.hosts]
-    assert len(folded(down)) == findings
-    assert {host for one in down for host in one.hosts} == set(names)
 
 
 FAULTS = (

@@ -23,7 +23,7 @@ def run(tmp_path):
     path = tmp_path / "site.toml"
     path.write_text("name = 'x'\n")
     said = []
-    screen = SimpleNamespace(say=said.append)
+    screen = SimpleNamespace(say=lambda line, whole=False: said.append(line))
     return SimpleNamespace(path=path, options=Options(limit="n*"), screen=screen, said=said)
 
 

@@ -119,6 +119,20 @@ def test_a_thousand_hosts(columns):
     assert too_wide(lines, columns) == []
 
 
+@pytest.mark.parametrize("number, told", [(3, 3), (4, 1), (1000, 1)])
+def test_hosts_that_are_down_are_told_once_whatever_their_addresses(number, told):
+    down = [
+        Finding(
+            ERROR, "x", (f"n{n}",), "reach", f"10.0.0.{n}:22 is deaf", "an answer", "it is down"
+        )
+        for n in range(number)
+    ]
+    lines = list(text.findings(down, site(), "", 80))
+    heads = [line for line in lines if line.startswith("ERROR")]
+    assert len(heads) == told and ("n0, n1, n2, n3" in heads[0]) == (told == 1)
+    assert sum("10.0.0" in line for line in lines) == (told if told > 1 else 0)
+
+
 def seen_in_a_window(argv, columns, tmp_path):
     """The lines that a command writes into a window, and its exit code."""
     ours, theirs = pty.openpty()
