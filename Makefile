@@ -3,7 +3,7 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations generation-of-today upgrades apart recovery mons rotation rotation-aes256k several fault-loop fuzz plan undo doctor status report bench bench-costs bench-scale docs pictures lab-up lab-down
+.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations generation-of-today upgrades apart recovery mons rotation several fault-loop fuzz plan undo doctor status report bench bench-costs bench-scale docs pictures lab-up lab-down
 
 VENV := .venv
 BROWSER := .browser
@@ -15,7 +15,7 @@ INV := $(VENV)/bin/inv
 FLAGS := $(if $(SITE),--site $(SITE)) $(if $(LIMIT),--limit $(LIMIT))
 
 help: ## this text
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 install: $(VENV)/.installed ## put everything that is needed into .venv
 
@@ -151,12 +151,9 @@ recovery: install ## a lost controller, and 10 GiB of databases, on the lab (hou
 mons: install ## attachments that keep monitors of the past, and three that move while an instance runs, on the lab (half an hour)
 	STACKRBD_MONS=1 $(VENV)/bin/python -m pytest -q -x --timeout 2400 tests/lab/test_frozen.py tests/lab/test_mons.py
 
-rotation: install ## keys that are rotated under two guests at work, killed, undone, on the lab (half an hour)
-	STACKRBD_ROTATION=1 $(VENV)/bin/python -m pytest -q -x -s --timeout 7200 tests/lab/test_rotation.py
-
-rotation-aes256k: install ## the same from aes to aes256k on sid's Ceph, and with a librados that is too old (half an hour)
-	STACKRBD_ROTATION=1 STACKRBD_LAB_GENERATION=sid $(VENV)/bin/python -m pytest -q -x -s --timeout 7200 \
-	    tests/lab/test_rotation.py -k goes_over
+rotation: install ## keys that are rotated, to aes256k, under two guests at work, killed and undone, on the lab (an hour; GEN=name, sid)
+	STACKRBD_ROTATION=1 STACKRBD_LAB_GENERATION=$(or $(GEN),sid) \
+	    $(VENV)/bin/python -m pytest -q -x -s --timeout 7200 tests/lab/test_rotation.py
 	STACKRBD_ROTATION=1 $(VENV)/bin/python -m pytest -q -x -s --timeout 3600 tests/lab/test_old_librados.py
 
 several: install ## several backends, stores, clusters, pools of other kinds and cinder-backup, on the lab (two hours)

@@ -1,7 +1,7 @@
 """Before a rotation to keys of the new kind, clients that cannot read them are found.
 
 A Ceph that makes such keys (sid's) under an OpenStack whose librados is older: minutes, and a lab
-of its own (`make rotation-aes256k`).
+of its own (`make rotation`).
 """
 
 import os
@@ -14,7 +14,7 @@ from .test_several import COMPUTES, CONTROLLER, secrets, sums
 
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.skipif("STACKRBD_ROTATION" not in os.environ, reason="make rotation-aes256k"),
+    pytest.mark.skipif("STACKRBD_ROTATION" not in os.environ, reason="make rotation"),
 ]
 
 
