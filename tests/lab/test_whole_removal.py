@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PROJECT, inv, on, result
+from .conftest import PROJECT, inv, on
 from .test_remove import glance_answers, services, stored, wait_for
 from .test_whole_site import BACKENDS, CEPH, CONTROLLER, SITE, api, state, whole
 
@@ -152,4 +152,5 @@ def refused_while_in_use(api, words):
         api.block_storage.delete_volume(volume)
     for volume in volumes.values():
         api.block_storage.wait_for_delete(api.block_storage.get_volume(volume), 2, 120)
-    assert result(inv("reconcile", "--json", *words))["findings"] == []
+    said = inv("reconcile", *words)
+    assert "cluster ceph: 0 findings" in said and "cluster west: 0 findings" in said
