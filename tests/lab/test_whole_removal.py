@@ -23,7 +23,10 @@ BIG = ("[cinder.backends.big]", "[clusters.west.pools] big", "[clusters.west.cli
 BIG += ("[clusters.west.pools] data",)
 STORE = ("[glance.stores.west]", "[clusters.west.pools] images", "[clusters.west.clients] images")
 WEST = ("[cinder.backends.west]", "[clusters.west.", "[hosts] west")
-RBD, RBD_STORE = ("[cinder.backends.rbd]",), ("[glance.stores.rbd]", "[clients] images")
+RBD, RBD_STORE = (
+    ("[cinder.backends.rbd]", "[clients] volumes"),
+    ("[glance.stores.rbd]", "[clients] images"),
+)
 BACKUPS = "[cinder.backup]"
 
 
@@ -31,15 +34,14 @@ BACKUPS = "[cinder.backup]"
 def site(tmp_path):
     """Writes the site file without some of it; its --site words."""
 
-    def write(*without, backups="volumes"):
+    def write(*without, backups="saved"):
         text = (PROJECT / SITE[1]).read_text()
         # Cinder lets nobody delete its default type.
         text = text.replace('default_volume_type = "rbd"\n', "")
         text = text.replace(BACKUPS, f'{BACKUPS}\nclient = "{backups}"')
         if RBD_STORE[0] in without:
             text = text.replace('default_store = "rbd"', 'default_store = "west"')
-        if backups != "backups":
-            without += ("[clients] backups",)
+        text = text.replace("backups = {}\n", f"{backups} = {{}}\n")
         kept = [less(one, without) for one in text.split("\n\n") if not one.startswith(without)]
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.toml"
         path.write_text("\n\n".join(kept))
@@ -120,10 +122,10 @@ def backups_by_another(site):
     """The site file in which the client is still there, and cinder-backup has another one."""
     words = site(backups="backups")
     path, text = Path(words[1]), Path(words[1]).read_text()
-    text = text.replace('client = "backups"', 'client = "volumes"')
+    text = text.replace('client = "backups"', 'client = "saved"')
     # As much as it has: a user that may do more is somebody else's too, and stays.
     caps = '{ rwx = ["backups"], rx = ["volumes"] }'
-    path.write_text(text.replace("backups = {}", f"backups = {caps}"))
+    path.write_text(text.replace("backups = {}", f"saved = {{}}\nbackups = {caps}"))
     return words
 
 
