@@ -62,7 +62,7 @@ def clients(site: Site, seen: cluster.Cluster, release: Mapping[str, Json]) -> d
 
     Where Glance looks for the clones of an image before it deletes it, its client reads the
     pools that they may be in, of other backends too: every pool into which a user of the
-    cluster may clone.
+    cluster may clone, or may when this is done.
     """
     found = dict(site.clients)
     if not release.get("glance", {}).get("reads_clones"):
@@ -71,16 +71,21 @@ def clients(site: Site, seen: cluster.Cluster, release: Mapping[str, Json]) -> d
         users = (user.get("caps", {}) for user in seen.users.values())
         no_clones = (GLANCE_API, CINDER_BACKUP)  # a backup is a copy
         pools = [use.pool for use in site.uses() if use.service not in no_clones]
-        pools += [p for p in caps.cloned_into(glance.pool, users) if _holds_heads(seen, p)]
+        into = caps.cloned_into(glance.pool, users)
+        for one in site.clients.values():  # as they will be, so that a second look sees no more
+            into += one.rwx if glance.pool in (*one.rx, *one.rwx) else []
+        pools += [pool for pool in into if _holds_heads(site, seen, pool)]
         mine = found[glance.client]
         more = [p for p in dict.fromkeys(pools) if p not in (*mine.rwx, *mine.rx)]
         found[glance.client] = mine.model_copy(update={"rx": [*mine.rx, *more]})
     return found
 
 
-def _holds_heads(seen: cluster.Cluster, pool: str) -> bool:
-    """Whether it is there and may hold images, and not only the data of others."""
-    return pool in seen.pools and not is_erasure_coded(seen.pools[pool])
+def _holds_heads(site: Site, seen: cluster.Cluster, pool: str) -> bool:
+    """Whether it is there, or will be, and may hold images and not only the data of others."""
+    if pool in seen.pools:
+        return not is_erasure_coded(seen.pools[pool])
+    return pool in site.pools and not site.pools[pool].erasure
 
 
 def plan(site: Site, facts: Facts) -> list[Change]:

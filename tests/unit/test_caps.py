@@ -214,6 +214,59 @@ def test_pools_of_clones_are_those_of_every_backend():
     assert disks == f"{READS}, profile rbd-read-only pool=vms"
 
 
+BESIDE = {"pools": {"volumes": {}, "images": {}, "more": {}}}
+BOTH = {"clients": {"images": {}, "volumes": {"rwx": ["volumes", "more"], "rx": ["images"]}}}
+EC = {"k": 2, "m": 1}
+
+
+@pytest.mark.parametrize(
+    "more, pools",
+    [
+        # A client of several pools: the first look has to see what the second one will.
+        ({**BESIDE, **BOTH}, ["volumes", "more"]),
+        (
+            {
+                "pools": {**BESIDE["pools"], "more": {"erasure": EC}},
+                **BOTH,
+            },
+            ["volumes"],
+        ),
+        # cinder-backup as the client of a backend.
+        (
+            {
+                **BESIDE,
+                "clients": {"images": {}, "volumes": {}},
+                "cinder": {"backup": {"pool": "more", "client": "volumes"}},
+            },
+            ["volumes", "more"],
+        ),
+        # As a client of its own: who reads no image clones none.
+        (
+            {
+                **BESIDE,
+                "clients": {"images": {}, "volumes": {}, "saved": {}},
+                "cinder": {"backup": {"pool": "more", "client": "saved"}},
+            },
+            ["volumes"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("made", [False, True])
+def test_pools_of_clones_are_the_same_before_and_after_the_users_are_made(more, pools, made):
+    here = site(**more)
+    listed = [
+        {"pool_name": name, "type": 3 if pool.erasure else 1} for name, pool in here.pools.items()
+    ]
+    users = [
+        {"entity": f"client.{name}", "caps": auth.wanted_caps(client, 16)}
+        for name, client in here.clients.items()
+    ]
+    seen = cluster(pools=listed * made, users=users * made)
+    facts = Facts({"ceph01": seen}, {}, states.release("zed"))
+    found = auth.clients(here, resources_cluster.seen(here, facts), facts.release)
+    assert found["images"].rx == pools
+
+
 def test_a_pool_of_data_alone_has_no_clones_to_look_for():
     pool = {"pool_name": "data", "type": 3, "application_metadata": {"rbd": {}}}
     them = {"osd": "profile rbd pool=volumes, profile rbd pool=data, profile rbd pool=images"}
