@@ -134,14 +134,14 @@ def refused_while_in_use(api, words):
     volumes = {}
     for kind in BACKENDS:
         volume = api.block_storage.create_volume(name=kind, size=1, volume_type=kind)
-        volumes[kind] = api.block_storage.wait_for_status(volume, "available", ["error"], 2, 120).id
+        volumes[kind] = api.block_storage.wait_for_status(volume, "available", ["error"], 2, 120)
     images = {store: stored(api, store) for store in ("rbd", "west")}
     before = left(api)
     in_use = (
-        *((("--backend", kind), {one}) for kind, one in volumes.items()),
+        *((("--backend", kind), {one.id}) for kind, one in volumes.items()),
         *((("--store", store), {one}) for store, one in images.items()),
         (("--client", "backups"), {"the site file has it for cinder-backup (backups)"}),
-        (("--cluster", "west"), {volumes["west"], volumes["big"], images["west"]}),
+        (("--cluster", "west"), {volumes["west"].id, volumes["big"].id, images["west"]}),
     )
     for what, expected in in_use:
         said = inv("remove", *what, "--yes", *words, expect=3, also_errors=True)
@@ -153,6 +153,6 @@ def refused_while_in_use(api, words):
     for volume in volumes.values():
         api.block_storage.delete_volume(volume)
     for volume in volumes.values():
-        api.block_storage.wait_for_delete(api.block_storage.get_volume(volume), 2, 120)
+        api.block_storage.wait_for_delete(volume, 2, 120)
     said = inv("reconcile", *words)
     assert "cluster ceph: 0 findings" in said and "cluster west: 0 findings" in said
