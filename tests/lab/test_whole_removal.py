@@ -89,12 +89,12 @@ def gone(api, words, *what, rest):
 
 
 def test_each_of_them_is_refused_while_in_use_and_leaves_nothing_when_free(api, site):
-    first, with_west, with_store = site(*BIG, *STORE, *WEST), site(*BIG, *STORE), site(*BIG)
-    with_big, all_of_it = site(), site(backups="backups")
+    first, with_west, with_big = site(*BIG, *STORE, *WEST), site(*BIG, *STORE), site(*STORE)
+    with_store, all_of_it = site(), site(backups="backups")
     was_first = came(api, first, "rbd")
     was_west = came(api, with_west, "west")
-    was_store = came(api, with_store)
     was_big = came(api, with_big, "big")
+    was_store = came(api, with_store)
     came(api, all_of_it)
 
     refused_while_in_use(api, all_of_it)
@@ -102,20 +102,22 @@ def test_each_of_them_is_refused_while_in_use_and_leaves_nothing_when_free(api, 
     # The client of cinder-backup, for which another one comes.
     between = backups_by_another(site)
     inv("integrate", "--yes", *between)
-    assert gone(api, between, "--client", "backups", rest=with_big) == was_big
-    assert gone(api, with_big, "--backend", "big", rest=with_store) == was_store
-    assert gone(api, with_store, "--store", "west", rest=with_west) == was_west
+    assert gone(api, between, "--client", "backups", rest=with_store) == was_store
+    # A store's user reads the pools of all backends: one that goes before it would leave it there.
+    assert gone(api, with_store, "--store", "west", rest=with_big) == was_big
+    assert gone(api, with_big, "--backend", "big", rest=with_west) == was_west
     assert gone(api, with_west, "--cluster", "west", rest=first) == was_first
 
-    # The first backend and the first store, which come to a site that has others.
-    came(api, with_store, "west")
-    without, without_both = site(*BIG, *RBD), site(*BIG, *RBD, *RBD_STORE)
-    before = gone(api, with_store, "--backend", "rbd", rest=without)
-    came(api, with_store, "rbd")
-    assert gone(api, with_store, "--backend", "rbd", rest=without) == before
-    before = gone(api, without, "--store", "rbd", rest=without_both)
-    came(api, without)
-    assert gone(api, without, "--store", "rbd", rest=without_both) == before
+    # The first store and the first backend, which come to a site that has others.
+    both = site(*BIG)
+    without, without_both = site(*BIG, *RBD_STORE), site(*BIG, *RBD_STORE, *RBD)
+    came(api, both, "west")
+    before = gone(api, both, "--store", "rbd", rest=without)
+    came(api, both)
+    assert gone(api, both, "--store", "rbd", rest=without) == before
+    before = gone(api, without, "--backend", "rbd", rest=without_both)
+    came(api, without, "rbd")
+    assert gone(api, without, "--backend", "rbd", rest=without_both) == before
 
 
 def backups_by_another(site):
