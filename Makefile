@@ -3,7 +3,7 @@
 # SITE=file, LIMIT=hosts: passed on to every task.
 
 .DEFAULT_GOAL := help
-.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations generation-of-today upgrades apart recovery mons rotation several fault-loop fuzz plan undo doctor status report bench bench-costs bench-scale docs pictures lab-up lab-down
+.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations generation-of-today upgrades apart recovery mons rotation several fault-loop fuzz plan undo doctor status report bench bench-costs bench-latency bench-scale docs pictures lab-up lab-down
 
 VENV := .venv
 BROWSER := .browser
@@ -177,6 +177,9 @@ bench: install ## cost beside its peers on N simulated hosts (root, Debian 12; D
 
 bench-costs: install ## what one host's processor time goes into, cold and converged (root, Debian 12)
 	$(VENV)/bin/python -m bench --show costs --hosts $(or $(N),8) --forks 1
+
+bench-latency: install ## wall time beside its critical path, N hosts that take time and no processor (root, Debian 12)
+	$(VENV)/bin/python -m bench --show latency --hosts $(or $(N),1000)
 
 bench-scale: install dask ## memory, dead hosts, dask workers and doctor, on N simulated hosts each (root, Debian 12; an hour)
 	$(VENV)/bin/python -m bench --show scale --hosts $(or $(N),1000)

@@ -57,7 +57,8 @@ def main() -> int:
     prepared.require()
     lock = _alone()
     peers = not options.show and bool({"pyinfra", "ansible"} & _names(options))
-    prepared.everything(max(options.hosts, points.SMALL) + 1, peers)
+    real = 1 if options.show == "latency" else max(options.hosts, points.SMALL)
+    prepared.everything(real + 1, peers)
     measured.make_groups()
     # Each of the two ends what it started when it dies itself, in whatever way.
     shut = [

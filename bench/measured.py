@@ -89,6 +89,14 @@ def _cpu(name: str) -> float:
     raise SystemExit("bench: cpu.stat says no usage_usec")
 
 
+def starved() -> float:
+    """Seconds in which something of the control side waited for a processor so far."""
+    for line in (_root() / CONTROL / "cpu.pressure").read_text().splitlines():
+        if line.startswith("some "):
+            return int(line.rpartition("total=")[2]) / 1e6
+    raise SystemExit("bench: cpu.pressure says no 'some'")
+
+
 def _members(name: str) -> list[int]:
     return [int(pid) for pid in (_root() / name / "cgroup.procs").read_text().split() if pid != "0"]
 

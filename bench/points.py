@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import fleet, measured, wanted, ways
+from bench import critical_path, fleet, measured, wanted, ways
 from bench.places import PROJECT, RUN
 
 SMALL = 200
@@ -223,6 +223,88 @@ def _looked(hosts: fleet.Fleet, code: int) -> tuple[measured.Cost, dict[str, Any
 def _loop(hosts: fleet.Fleet, way: ways.Way) -> measured.Cost:
     """What a loop of one script a host over ssh costs, where nothing is to be done."""
     return measured.run(way.argv, way.env, way.cwd, RUN / "loop.log", hosts.counts)
+
+
+# Hosts that take time and no processor
+
+
+FORKS, MOST_ROUNDS = (32, 100, 200), 64
+"""Hosts at a time at which a fleet with latency is looked at, unless it takes more rounds."""
+
+
+def waits(computes: int, forks: int) -> None:
+    """Markdown: a run's wall time beside its critical path, where hosts take time and no CPU.
+
+    One simulated host says what all of them then say (bench/latency.py).
+    """
+    said = _recorded(forks)
+    small = min(SMALL, computes)
+    each: dict[tuple[int, int, bool], float] = {}
+    _say(f"| {' | '.join(_WAITS)} |\n{'|---' * len(_WAITS)}|")
+    for number in (*([small] if small < computes else []), computes):
+        for at_a_time in (forks for forks in FORKS if number <= MOST_ROUNDS * forks):
+            for cold in (True, False):
+                before = measured.starved()
+                cost = _waited(said, number, at_a_time, cold)
+                path = critical_path.Path(number, at_a_time, cold)
+                each[number, at_a_time, cold] = cost.control_cpu / number * 1e3
+                of_small = each[number, at_a_time, cold] / each[small, at_a_time, cold]
+                _say(_row(path, cost, measured.starved() - before, of_small))
+
+
+_WAITS = (
+    "hosts",
+    "forks",
+    "",
+    "wall s",
+    "of it, short of a processor s",
+    "critical path s",
+    "wall : path",
+    "one after the other s",
+    "control CPU ms/host",
+    f"of {SMALL} hosts'",
+    "peak MB",
+)
+
+
+def _row(path: critical_path.Path, cost: measured.Cost, starved: float, of_small: float) -> str:
+    least = path.overlapped()
+    return (
+        f"| {path.hosts:,} | {path.forks} | {'cold' if path.cold else 'converged'} "
+        f"| {cost.wall:.1f} | {starved:.1f} | {least:.1f} | {cost.wall / least:.2f} "
+        f"| {path.one_after_the_other():.0f} | {cost.control_cpu / path.hosts * 1e3:.1f} "
+        f"| {of_small:.2f} | {cost.peak:.0f} |"
+    )
+
+
+def _recorded(forks: int) -> Path:
+    """What one real agent says in a cold and in a converged run."""
+    hosts, both = _fleet(1, forks), {}
+    with hosts.up():
+        for phase in ("cold", "converged"):
+            at = RUN / f"{phase}.json"
+            _cost(hosts, _with(_task(), "--record", str(at)), phase)
+            both[phase] = json.loads(at.read_text())
+    said = RUN / "said.json"
+    said.write_text(json.dumps(both))
+    return said
+
+
+def _with(task: list[str], *more: str) -> list[str]:
+    """The same with more of bench.within's own words."""
+    at = task.index("--")
+    return [*task[:at], *more, *task[at:]]
+
+
+def _waited(said: Path, computes: int, forks: int, cold: bool) -> measured.Cost:
+    """One run on hosts that begin pristine, or converged."""
+    hosts = fleet.Fleet(computes, measured.enter(measured.HOSTS))  # its names: none of it is up
+    ways.write_site(hosts.hosts, forks)
+    task = _with(_task(), "--replay" if cold else "--replay-done", str(said))
+    cost, told = _cost(hosts, task, f"{computes}-{forks}-{cold}")
+    if ("Nothing to do" in told) == cold:
+        raise SystemExit(f"bench: {computes} hosts with latency: {told[-2000:]}")
+    return cost
 
 
 # What a host's time goes into
@@ -471,4 +553,5 @@ POINTS: dict[str, Callable[[int, int], None]] = {
     "dask": dask,
     "doctor": doctor,
     "costs": costs,
+    "latency": waits,
 }

@@ -162,7 +162,7 @@ _BEGINS, _ENDS = "## What one host's time goes into\n", "## What was tried"
 
 
 def costs(page: Path) -> str:
-    """The page's own words on one host: they come from another command, and stay."""
+    """The page's own words on one host, and on hosts with latency: other commands', they stay."""
     text = page.read_text() if page.exists() else ""
     return text.partition(_BEGINS)[2].partition(_ENDS)[0]
 

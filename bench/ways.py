@@ -48,8 +48,7 @@ def write_files(hosts: Sequence[Simulated], forks: int, more: str = "") -> None:
     known.write_text(
         "".join(f"{h.address} {prepared.public(f'host{h.number:05d}')}\n" for h in hosts)
     )
-    SSH_CONFIG.write_text(_SSH_CONFIG.format(key=KEYS / "client", known=known))
-    SITE.write_text(_site(hosts, forks) + more)
+    write_site(hosts, forks, more)
     WANTED.write_text(json.dumps(wanted.as_data()))
     addresses = [h.address for h in hosts[1:]]
     (RUN / "addresses").write_text("\n".join(addresses) + "\n")
@@ -62,6 +61,13 @@ def write_files(hosts: Sequence[Simulated], forks: int, more: str = "") -> None:
     (RUN / "script.sh").write_text(_script())
     python = f"W = {wanted.as_data()!r}\n" + (HERE / "peers/script.py").read_text()
     (RUN / "script.py").write_text(python)
+
+
+def write_site(hosts: Sequence[Simulated], forks: int, more: str = "") -> None:
+    """The site file, and how its hosts are reached."""
+    known = RUN / "known_hosts"
+    SSH_CONFIG.write_text(_SSH_CONFIG.format(key=KEYS / "client", known=known))
+    SITE.write_text(_site(hosts, forks) + more)
 
 
 def _site(hosts: Sequence[Simulated], forks: int) -> str:

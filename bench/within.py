@@ -1,10 +1,12 @@
 """Runs inv in a process of its own, and says what is left in it when the task has ended.
 
-    python -m bench.within OUT [--kept N] [--costs] -- integrate --yes ...
+    python -m bench.within OUT [--kept N] [--costs] [--record FILE] -- integrate --yes ...
 
 OUT gets JSON: the names of threads besides the first, and the number of sockets.
 --kept: hosts up to which connections are kept, to measure both ways.  --costs: each agent notes
-on its host what its processor time goes into (bench/costs_on_host.py).
+on its host what its processor time goes into (bench/costs_on_host.py).  --record: FILE gets what
+the hosts said; --replay, --replay-done: hosts that say it again, pristine or converged
+(bench/latency.py).
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from bench import latency
 
 
 def left_over(patience: float = 1.0) -> dict[str, object]:
@@ -60,12 +64,19 @@ def main(argv: Sequence[str]) -> int:
         ssh._MOST_KEPT = int(own[own.index("--kept") + 1])
     if "--costs" in own:
         _send_costs_too()
+    recorder = latency.Recorder() if "--record" in own else None
+    for flag in ("--replay", "--replay-done"):
+        if flag in own:
+            said = Path(own[own.index(flag) + 1])
+            latency.stand_in(latency.Script.load(said, flag == "--replay-done"))
     code = 0
     try:
         program.run(["inv", *task])
     except SystemExit as ended:
         code = int(ended.code or 0)
     Path(own[0]).write_text(json.dumps(left_over()))
+    if recorder:
+        Path(own[own.index("--record") + 1]).write_text(json.dumps(recorder.found()))
     return code
 
 

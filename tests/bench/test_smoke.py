@@ -73,6 +73,13 @@ def test_a_run_and_its_undo():
     assert "  NOT " not in bench("--hosts", "4", "--show", "undo")
 
 
+def test_hosts_that_take_time_and_no_processor():
+    rows = [
+        line for line in bench("--hosts", "5", "--show", "latency").splitlines() if "| 5 |" in line
+    ]
+    assert [row.split(" | ")[2] for row in rows] == ["cold", "converged"] * 3
+
+
 def test_one_that_is_ended_half_way_takes_its_hosts_along():
     process = start("--hosts", "4", "--rounds", "1", "--ways", "stackrbd")
     try:

@@ -7,14 +7,16 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import xml.etree.ElementTree as ET
 
 import pytest
 
-from bench import points, report, wanted, ways, within
+from bench import critical_path, latency, points, report, wanted, ways, within
 from bench.places import PROJECT
 from fabfile.core import site_file
-from fabfile.core.contract import Facts
+from fabfile.core.contract import Facts, Host
+from fabfile.core.ssh import Fleet, connecting
 from fabfile.doctor import checks
 from fabfile.model import site as sites
 from fabfile.resources import auth, ceph_conf, cluster, libvirt_secret, pools
@@ -93,12 +95,14 @@ def test_what_another_command_measured_stays_in_the_page(tmp_path):
     page = tmp_path / "speed.md"
     assert report.costs(page) == ""
     page.write_text(
-        "# Speed\n\n## What one host's time goes into\n\n| a |\n\n## What was tried, and\n"
+        "# Speed\n\n## What one host's time goes into\n\n| a |\n\n## Hosts\n\n| b |\n\n"
+        "## What was tried, and\n"
     )
-    assert report.costs(page) == "\n| a |\n\n"
+    kept = "\n| a |\n\n## Hosts\n\n| b |\n\n"
+    assert report.costs(page) == kept
     report.write(document(2), tmp_path)
-    assert "\n| a |\n\n## What was tried" in page.read_text()
-    assert report.costs(page) == "\n| a |\n\n"
+    assert f"{kept}## What was tried" in page.read_text()
+    assert report.costs(page) == kept
 
 
 def test_another_checkout_is_one_more_way(tmp_path):
@@ -164,3 +168,101 @@ def test_the_ceph_stand_in_knows_all_that_is_asked_of_it():
         if read.verb == "argv" and read.args["argv"][0] == "ceph"
     }
     assert asked and {words for words in asked if f'*" {words}")' not in known} == set()
+
+
+# Hosts that answer with latency
+
+
+STEPS = [
+    {"id": 7, "verb": "write", "thing": "/etc/a", "sentence": "write"},
+    {"id": 9, "verb": "restart", "thing": "nova-compute", "sentence": "restart"},
+]
+READS = [{"id": "host", "verb": "host", "args": {}}]
+IS = {"os": "debian", "machine_id": "0" * 32, "time": 1.0}
+
+
+def script(done=False):
+    """What one host said, as a recorder notes it."""
+
+    def read(os):
+        return {"host": [{"t": "read", "id": "host", "value": {**IS, "os": os}}]}
+
+    steps = {
+        latency._named(step): [{"t": kind, "step": number} for kind in ("begin", "done")]
+        for number, step in enumerate(STEPS)
+    }
+    steps[latency._named(STEPS[1])][0]["waits"] = True
+    host = "compute00001"
+    cold = {"reads": {host: read("cold")}, "then": {host: read("after")}, "steps": {host: steps}}
+    return latency.Script(cold, {"reads": {host: read("converged")}, "steps": {}}, done)
+
+
+@pytest.mark.parametrize(
+    ("size", "round_trips"),
+    [(0, 1), (14480, 1), (14481, 2), (43440, 2), (43441, 3), (50_000, 3), (101_361, 4)],
+)
+def test_what_is_long_takes_more_round_trips(size, round_trips):
+    assert latency.flights(size) == round_trips
+
+
+def five(monkeypatch, work, said):
+    """({host: its messages}, faults, seconds) of five hosts with latency, two at a time."""
+    monkeypatch.setattr(latency, "ROUND_TRIP", 0.002)
+    monkeypatch.setattr(latency, "RESTART", 0.1)
+    monkeypatch.setattr(latency, "WATCHING", 0.2)
+    monkeypatch.setattr(latency.Client, "script", said, raising=False)
+    monkeypatch.setattr(connecting, "Client", latency.Client)
+    hosts = [Host(f"c{n}", ("compute",), f"127.1.0.{n + 2}", "root") for n in range(5)]
+    heard, start = {host.name: [] for host in hosts}, time.monotonic()
+    fleet = Fleet(hosts, forks=2)
+    works = {host.name: {"deadline": 60, **work} for host in hosts}
+    faults = fleet.work(works, lambda host, message: heard[host].append(message))
+    fleet.close()
+    return heard, faults, time.monotonic() - start
+
+
+@pytest.mark.parametrize(("done", "answer"), [(False, "cold"), (True, "converged")])
+def test_five_hosts_answer_as_the_one_did_each_with_its_own_identity(monkeypatch, done, answer):
+    heard, faults, _ = five(monkeypatch, {"reads": READS}, script(done))
+    assert faults == {}
+    values = [message["value"] for said in heard.values() for message in said]
+    assert [value["os"] for value in values] == [answer] * 5
+    assert len({value["machine_id"] for value in values}) == 5
+    assert all(abs(value["time"] - time.time()) < 60 for value in values)
+
+
+def test_five_hosts_do_their_steps_and_wait_beside_each_other(monkeypatch):
+    heard, faults, took = five(monkeypatch, {"steps": STEPS, "then": READS}, script())
+    assert faults == {}
+    for said in heard.values():
+        told = [(message["t"], message.get("step")) for message in said]
+        assert told == [("begin", 7), ("done", 7), ("begin", 9), ("done", 9), ("read", None)]
+        assert said[-1]["value"]["os"] == "converged"
+    assert 0.3 <= took < 5 * 0.3
+
+
+def test_a_host_that_holds_a_lock_lives_until_it_is_let_go(monkeypatch):
+    monkeypatch.setattr(latency, "ROUND_TRIP", 0.002)
+    channel = latency.Channel(script(), "127.1.0.1")
+    channel.settimeout(0.02)
+    channel.sendall(b'{"hold": true, "nonce": "n"}\n')
+    assert b'"held"' in channel.recv(65536)
+    assert b'"beat"' in channel.recv(65536)
+    channel.shutdown_write()
+    assert b'"end"' in channel.recv(65536)
+    assert channel.recv(65536) == b""
+
+
+@pytest.mark.parametrize(
+    ("hosts", "forks", "cold", "seconds"),
+    [
+        # By hand: the lock and the cluster's look take 15 trips; a look takes 10, in rounds of
+        # `forks`; the key's is one, the work another; then 2 + 4 s stand, 8 times forks at once.
+        (5, 32, False, 15 * 0.02 + 10 * 0.02),
+        (64, 32, False, 15 * 0.02 + 2 * 10 * 0.02),
+        (5, 32, True, 15 * 0.02 + 10 * 0.02 + 0.02 + 0.02 + 6),
+        (512, 32, True, 15 * 0.02 + 16 * 10 * 0.02 + 0.02 + 2 * 6.02),
+    ],
+)
+def test_the_critical_path_is_as_by_hand(hosts, forks, cold, seconds):
+    assert critical_path.Path(hosts, forks, cold).overlapped() == pytest.approx(seconds)
