@@ -216,17 +216,23 @@ def test_a_command_that_hangs_is_no_answer(behind):
         behind(server).ask(lambda c: c.run("which x", hide=True, warn=True))
 
 
+CUT = "Authentication failed: transport shut down or saw EOF"
+"""Paramiko 3 and 4, auth_handler.wait_for_response."""
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "said"),
     [
         (paramiko.AuthenticationException("Authentication timeout."), NoSession, "within 15 s"),
         (paramiko.AuthenticationException("Authentication failed."), LoginRefused, "refuses user"),
+        (paramiko.AuthenticationException(CUT), LoginRefused, "ends the connection at the login"),
         (TimeoutError(), Unreachable, "does not answer within 10 s"),
     ],
 )
 def test_why_a_login_fails(behind, error, kind, said):
     why = connecting.fault("n1", error, behind(Sshd()))
     assert type(why) is kind and said in why.found
+    assert ("a host at its limit" in why.advice) == ("ends the connection" in said)
 
 
 @pytest.mark.parametrize(

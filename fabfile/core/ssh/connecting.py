@@ -195,6 +195,15 @@ _SLOW_LOGIN = (
 )
 
 
+_MANY_KEYS = (
+    "an agent with many keys needs IdentityFile and IdentitiesOnly in the SSH configuration"
+)
+_OR_BUSY = (
+    "; a host at its limit ends logins too (LoginGraceTime): its sshd's journal says which it was, "
+    "and fewer --forks load it less"
+)
+
+
 def no_session(name: str, error: Exception | None, connection: Connection) -> NoSession:
     """Why no command runs on a host whose login worked; error: None where it took too long."""
     where, who = f"{connection.host}:{connection.port}", connection.user
@@ -256,15 +265,16 @@ def fault(name: str, error: Exception, connection: Connection) -> Unreachable:
     if isinstance(error, paramiko.AuthenticationException) and "timeout" in str(error).lower():
         said = f"{where} does not answer the login of user {connection.user} within {LOGIN} s"
         return NoSession(host=name, found=said, advice=_SLOW_LOGIN)
-    ended_at_login = spoke and "No existing session" in str(error)
-    if isinstance(error, paramiko.AuthenticationException) or ended_at_login:
+    # Paramiko's words for a connection that ended while it asked, whatever ended it.
+    cut = any(words in str(error) for words in ("No existing session", "transport shut down"))
+    if isinstance(error, paramiko.AuthenticationException) or (spoke and cut):
         keys = client.keys.values() if isinstance(client, Client) else ()
         left = sorted({f"; not used: {key}" for key in keys if isinstance(key, OpenKey)})
+        refuses = "ends the connection at the login of" if cut else "refuses"
         return LoginRefused(
             host=name,
-            found=f"{where} refuses user {connection.user}: check the key{''.join(left)}",
-            advice="an agent with many keys needs IdentityFile and IdentitiesOnly in the SSH "
-            "configuration",
+            found=f"{where} {refuses} user {connection.user}: check the key{''.join(left)}",
+            advice=_MANY_KEYS + (_OR_BUSY if cut else ""),
         )
     return Unreachable(host=name, found=_cause(error, where))
 
