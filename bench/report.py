@@ -116,7 +116,7 @@ spare was reckoned: none was built as a whole.
   is the second question, where neither has changed.
 - **No guard process** (it ends programs when an agent is killed): 1.5 ms, and nothing in its place.
 - **Fewer of Fabric's layers**: at 200 hosts some quarter of the control side's time is the start of
-  the program, and most of the rest paramiko's connection (its floor, measured before: 4.4 ms a host).
+  the program, and most of the rest paramiko's connection (its floor, measured: 4.4 ms a host).
 
 ## How to read it
 - **Control CPU per host** is what carries over to a real fleet, whose hosts work in parallel; wall
