@@ -199,7 +199,20 @@ def _in_use(site: Site, facts: Facts, client: str) -> list[tuple[str, set[str]]]
         for name in ("cinder", "nova"):
             places[f"{name}.conf"] |= _configured(site, host, seen, name, client)
         places["libvirt"] |= {one for one, ours in _by_name(site, facts, seen, client) if ours}
+    # Nova's one section has the next backend's, of another cluster, where the first one left.
+    places["nova.conf"] -= _of_siblings(site, facts) - places["cinder.conf"]
     return list(places.items())
+
+
+def _of_siblings(site: Site, facts: Facts) -> set[str]:
+    """The UUIDs that cinder.conf has for the clients of the site's other clusters."""
+    return {
+        one
+        for part in site.siblings
+        for host, seen in facts.hosts.items()
+        for client in part.secret_clients()
+        for one in _configured(part, host, seen, "cinder", client)
+    }
 
 
 def _by_name(site: Site, facts: Facts, seen: Seen, client: str) -> Iterator[tuple[str, bool]]:

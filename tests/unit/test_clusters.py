@@ -393,6 +393,21 @@ def test_one_uuid_for_both_clusters_is_refused():
         secret_uuid.resolve(two(), Facts(seen))
 
 
+def test_of_a_backend_that_left_nova_has_the_next_ones_uuid():
+    """The site file still names the first one: what nova.conf has now is not its secret."""
+    seen = integrated()
+    for key in ("rbd_secret_uuid", "rbd_user", "volume_driver"):
+        option("rbd", key, "")(seen)
+    option("DEFAULT", "enabled_backends", "west")(seen)
+    for host in ("n1", "n2"):
+        file = seen[host]["nova.conf"]
+        assert ["libvirt", "rbd_secret_uuid", FSID] in file["active"]
+        file["active"] = [[*a[:2], OTHER if a[2] == FSID else a[2]] for a in file["active"]]
+        del seen[host][secret_uuid.SECRETS][FSID]
+    known = secret_uuid.resolve(two(), Facts(seen))
+    assert known == {"uuid.volumes": FSID, "west/uuid.volumes": OTHER}
+
+
 # The site file
 
 FAULTS = [
