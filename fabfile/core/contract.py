@@ -10,6 +10,7 @@ nothing of Ceph, OpenStack or SSH.
     |- Unreachable   4   a host did not answer, or sudo is not allowed there
     |  |- UnknownHostKey     its key is in no known_hosts
     |  |- WrongHostKey       its key is another than known_hosts has
+    |  |- UnknownName        its name leads to no address here
     |  |- LoginRefused       it takes no key of this user
     |  |- NoSession          its login works, or is slow, and no session opens
     |  |- NeedsPassword      sudo asks for a password there
@@ -173,6 +174,10 @@ class UnknownHostKey(Unreachable):
 
 class WrongHostKey(Unreachable):
     """Its key is another than known_hosts has, or is marked as revoked there."""
+
+
+class UnknownName(Unreachable):
+    """Its name leads to no address on this machine."""
 
 
 class LoginRefused(Unreachable):

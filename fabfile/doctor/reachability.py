@@ -17,6 +17,7 @@ from fabfile.core.contract import (
     SudoRefused,
     Unbelieved,
     UnknownHostKey,
+    UnknownName,
     WrongHostKey,
     typed,
 )
@@ -58,6 +59,16 @@ _FAULTS: dict[type[Stop], tuple[str, str, tuple[Step, ...]]] = {
         "host.unreachable",
         "no key of yours is in its authorized_keys",
         (words("ssh-copy-id there, or name IdentityFile in the SSH configuration"),),
+    ),
+    UnknownName: (
+        "host.unreachable",
+        "this machine finds no address for its name",
+        (
+            words(
+                "write its `address` into the site file, or a Host block with HostName into the "
+                "SSH configuration; then look again"
+            ),
+        ),
     ),
     NoSession: (
         "host.session",

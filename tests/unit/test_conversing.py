@@ -1,5 +1,6 @@
 """Which agent gets a host's work, by what became of the one before."""
 
+import errno
 import socket
 import threading
 import time
@@ -9,7 +10,14 @@ import paramiko
 import pytest
 
 from fabfile.core import agent_program, known_hosts
-from fabfile.core.contract import LoginRefused, NoAgent, NoPython, NoSession, Unreachable
+from fabfile.core.contract import (
+    LoginRefused,
+    NoAgent,
+    NoPython,
+    NoSession,
+    UnknownName,
+    Unreachable,
+)
 from fabfile.core.ssh import connecting, conversing
 
 OTHER = agent_program.OTHER_PYTHON
@@ -233,6 +241,114 @@ def test_why_a_login_fails(behind, error, kind, said):
     why = connecting.fault("n1", error, behind(Sshd()))
     assert type(why) is kind and said in why.found
     assert ("a host at its limit" in why.advice) == ("ends the connection" in said)
+
+
+def at_connecting(error, host="10.0.0.9", gateway=None):
+    """What is said of an error before the host spoke."""
+    one = conversing.HostConnection(host, user="op", gateway=gateway)
+    one.prepare("n1", known_hosts.KnownHosts(), None, conversing.Shared())
+    return connecting.fault("n1", error, one)
+
+
+def no_banner(why):
+    """Paramiko's, whose text does not tell what it is about (Transport._check_banner)."""
+    error = paramiko.SSHException(f"Error reading SSH protocol banner{why}")
+    error.__context__ = why
+    return error
+
+
+def of_each(*codes):
+    """Paramiko's of a host with several addresses."""
+    found = {(f"10.0.0.{n}", 22): OSError(code, "x") for n, code in enumerate(codes)}
+    return paramiko.ssh_exception.NoValidConnectionsError(found)
+
+
+REFUSED, NO_ROUTE = errno.ECONNREFUSED, errno.EHOSTUNREACH
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (of_each(REFUSED), "refuses connections"),
+        (of_each(REFUSED, REFUSED), "refuses connections"),
+        (of_each(NO_ROUTE), "a firewall turns connections away (No route to host)"),
+        (of_each(NO_ROUTE, REFUSED), "(No route to host); 10.0.0.9:22 refuses connections"),
+        (OSError(errno.ENETUNREACH, "x"), "no route leads from here (Network is unreachable)"),
+        (OSError(errno.EHOSTDOWN, "x"), "is down"),
+        (PermissionError(errno.EACCES, "x"), "forbids the connection (Permission denied)"),
+        (PermissionError(errno.EPERM, "x"), "forbids the connection (Operation not permitted)"),
+        (ConnectionResetError(errno.ECONNRESET, "x"), "ends them before a login"),
+        (BrokenPipeError(errno.EPIPE, "x"), "ends them before a login"),
+        (EOFError(), "ends them before a login"),
+        (no_banner(EOFError()), "ends them before a login"),
+        (no_banner(ConnectionResetError(errno.ECONNRESET, "Reset")), "ends them before a login"),
+        (no_banner(TimeoutError()), "says nothing within 15 s: is its sshd frozen"),
+        (paramiko.SSHException("No existing session"), "nothing within 10 s: is its sshd frozen"),
+        (no_banner(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no")), "but not in SSH"),
+        (paramiko.SSHException('Indecipherable protocol version "HTTP/1.1"'), "but not in SSH"),
+        (paramiko.SSHException("Invalid SSH banner"), "but not in SSH"),
+        (TimeoutError(), "does not answer within 10 s"),
+        (TimeoutError(errno.ETIMEDOUT, "x"), "does not answer within 10 s"),
+        (OSError(errno.EMFILE, "Too many open files"), "10.0.0.9:22: Too many open files"),
+        (paramiko.SSHException("no kex that both know"), "10.0.0.9:22: no kex that both know"),
+    ],
+)
+def test_why_nothing_is_reached_is_said_as_it_was_seen(error, said):
+    why = at_connecting(error)
+    assert type(why) is Unreachable and said in why.found
+    assert "Errno" not in str(why) and ("frozen" in str(why)) == ("frozen" in said)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (paramiko.SSHException("No existing session"), "nothing comes through its ProxyCommand"),
+        (no_banner(TimeoutError()), "nothing comes through its ProxyCommand"),
+        (paramiko.ProxyCommandFailure("nc x", "Broken pipe"), "ProxyCommand ended (Broken pipe)"),
+    ],
+)
+def test_what_comes_through_a_command_is_said_of_the_command(error, said):
+    assert said in at_connecting(error, gateway="nc %h %p").found
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "x"), "the name ceph01 is not known"),
+        (socket.gaierror(socket.EAI_NODATA, "x"), "the name ceph01 is not known"),
+        (socket.gaierror(socket.EAI_ADDRFAMILY, "x"), "the name ceph01 is not known"),
+        (socket.gaierror(socket.EAI_AGAIN, "x"), "no name server answers for the name ceph01"),
+        (socket.gaierror(socket.EAI_FAIL, "x"), "the name server fails at the name ceph01"),
+        (UnicodeError("label too long"), "the name ceph01 is not known"),
+    ],
+)
+def test_a_name_that_is_not_found_says_where_names_come_from(error, said):
+    why = at_connecting(error, "ceph01")
+    assert type(why) is UnknownName and why.code == Unreachable.code and why.found == said
+    for source in ("~/.ssh/config", "--ssh-config FILE", "[ssh]", "DNS", "/etc/hosts"):
+        assert source in str(why)
+    assert "Errno" not in str(why)
+
+
+def test_an_sshd_that_ends_connections_is_never_said_to_be_slow():
+    """As Paramiko raises it in truth."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def end():
+            while True:
+                try:
+                    server.accept()[0].close()
+                except OSError:
+                    return
+
+        threading.Thread(target=end, daemon=True).start()
+        one = conversing.HostConnection(
+            "127.0.0.1", user="op", port=server.getsockname()[1], connect_timeout=10
+        )
+        one.prepare("n1", known_hosts.KnownHosts(), None, conversing.Shared())
+        with pytest.raises(Unreachable, match="ends them before a login"):
+            one.reach()
+        server.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from fabfile.core.contract import (
     SudoRefused,
     Unbelieved,
     UnknownHostKey,
+    UnknownName,
     Unreachable,
     WrongHostKey,
 )
@@ -878,7 +879,15 @@ def test_a_host_that_does_not_answer_is_a_finding_and_the_rest_is_looked_at():
 
 
 FAULTS = (
-    *(UnknownHostKey, NeedsPassword, LoginRefused, NoPython, SudoRefused, WrongHostKey),
+    *(
+        UnknownHostKey,
+        NeedsPassword,
+        LoginRefused,
+        UnknownName,
+        NoPython,
+        SudoRefused,
+        WrongHostKey,
+    ),
     *(NoSession, NoAgent, Unbelieved),
 )
 
@@ -889,6 +898,7 @@ FAULTS = (
         (UnknownHostKey, "is not in known_hosts", "host.key", "hosts.trust --limit n2"),
         (NeedsPassword, "sudo asks", "host.sudo", "inv hosts.sudoers --limit n2"),
         (LoginRefused, "x refuses user y", "host.unreachable", "ssh-copy-id"),
+        (UnknownName, "the name n2 is not known", "host.unreachable", "`address`"),
         (NoPython, "python3 or sudo is missing", "host.unreachable", "inv hosts.check"),
         (SudoRefused, "sudo wants a terminal", "host.unreachable", "inv hosts.check"),
         (WrongHostKey, "it is another", "host.unreachable", "ssh-keygen -lf"),

@@ -249,7 +249,7 @@ class Fleet:
             if why := connecting.open_key(Path(path)):
                 raise BadInput(f"{name}: its SSH configuration: IdentityFile: {why}")
         arguments = {
-            "banner_timeout": 15,
+            "banner_timeout": connecting.BANNER,
             "auth_timeout": connecting.LOGIN,
             "channel_timeout": connecting.SESSION,
         }
@@ -264,7 +264,7 @@ class Fleet:
             gateway=self._gateway(looked_up),
             config=self._config.clone(),
             forward_agent=False,
-            connect_timeout=10,
+            connect_timeout=connecting.CONNECT,
             connect_kwargs=arguments,
         )
         if not connection.user:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import logging
 import os
 import socket
@@ -26,6 +27,7 @@ from fabfile.core.contract import (
     LoginRefused,
     NoSession,
     UnknownHostKey,
+    UnknownName,
     Unreachable,
     WrongHostKey,
 )
@@ -38,6 +40,8 @@ SESSION = 20
 """Seconds in which a session is to open after a login, and a command to begin in it."""
 LOGIN = 15
 """Seconds in which a login is to be answered."""
+CONNECT, BANNER = 10, 15
+"""Seconds in which a connection is to stand and speak SSH, and its first line is to come."""
 _HEAD = 256
 """Bytes of a file that say whether it is a private key."""
 IDLE = 30.0
@@ -265,6 +269,10 @@ def fault(name: str, error: Exception, connection: Connection) -> Unreachable:
     if isinstance(error, paramiko.AuthenticationException) and "timeout" in str(error).lower():
         said = f"{where} does not answer the login of user {connection.user} within {LOGIN} s"
         return NoSession(host=name, found=said, advice=_SLOW_LOGIN)
+    if isinstance(error, (socket.gaierror, UnicodeError)) and not spoke:
+        code = error.errno if isinstance(error, OSError) else None
+        found = _OF_NAMES.get(code or 0, _NO_NAME).format(connection.host)
+        return UnknownName(host=name, found=found, advice=_NAMES)
     # Paramiko's words for a connection that ended while it asked, whatever ended it.
     cut = any(words in str(error) for words in ("No existing session", "transport shut down"))
     if isinstance(error, paramiko.AuthenticationException) or (spoke and cut):
@@ -276,12 +284,69 @@ def fault(name: str, error: Exception, connection: Connection) -> Unreachable:
             found=f"{where} {refuses} user {connection.user}: check the key{''.join(left)}",
             advice=_MANY_KEYS + (_OR_BUSY if cut else ""),
         )
-    return Unreachable(host=name, found=_cause(error, where))
+    through = isinstance(connection.gateway, str)
+    return Unreachable(host=name, found=_cause(error, where, through))
 
 
-def _cause(error: Exception, where: str) -> str:
-    if "No existing session" in str(error) or "protocol banner" in str(error):
-        return f"{where} takes connections but does not speak SSH within 15 s: is sshd frozen?"
-    if isinstance(error, (TimeoutError, socket.timeout)):
-        return f"{where} does not answer within 10 s"
-    return f"{where}: {error or type(error).__name__}"
+_NO_NAME = "the name {} is not known"
+_OF_NAMES = {
+    socket.EAI_AGAIN: "no name server answers for the name {}",
+    socket.EAI_FAIL: "the name server fails at the name {}",
+}
+"""What an error of getaddrinfo(3) means."""
+_NAMES = (
+    "names come from HostName in ~/.ssh/config (another one: [ssh] config in the site file, or "
+    "--ssh-config FILE at init), from DNS and /etc/hosts"
+)
+_ENDS = (
+    "takes connections and ends them before a login: is its sshd too busy (MaxStartups) or none?"
+)
+_DOWN = "is not reached: it is down, or a firewall turns connections away"
+_FORBIDDEN = "is not tried: a firewall or a policy of this machine forbids the connection"
+_OF_THE_NETWORK = {
+    errno.ECONNREFUSED: "refuses connections: is its sshd down, or at another port?",
+    errno.EHOSTUNREACH: _DOWN,
+    errno.EHOSTDOWN: _DOWN,
+    errno.ENETUNREACH: "is in a network to which no route leads from here",
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.ECONNRESET: _ENDS,
+    errno.EPIPE: _ENDS,
+}
+"""What an error of connect(2), and of the connection before a login, means."""
+
+
+_NO_SSH = "answers, but not in SSH: is that the port of its sshd?"
+
+
+def _cause(error: BaseException, where: str, through: bool) -> str:
+    """through: whether a ProxyCommand makes the connection."""
+    # Paramiko's text of a first line that it could not read does not say why.
+    of_banner = error.__context__ if "protocol banner" in str(error) else None
+    if isinstance(of_banner, TimeoutError) or "No existing session" in str(error):
+        seconds = BANNER if of_banner else CONNECT
+        if through:
+            return f"{where}: nothing comes through its ProxyCommand within {seconds} s"
+        return (
+            f"{where} takes connections, and says nothing within {seconds} s: is its sshd frozen?"
+        )
+    if isinstance(error, paramiko.ssh_exception.NoValidConnectionsError):
+        each = (_cause(one, where, through) for one in error.errors.values())
+        return "; ".join(dict.fromkeys(each))
+    return _seen(of_banner or error, where)
+
+
+def _seen(error: BaseException, where: str) -> str:
+    if isinstance(error, TimeoutError):
+        return f"{where} does not answer within {CONNECT} s"
+    if isinstance(error, paramiko.ProxyCommandFailure):
+        return f"{where}: its ProxyCommand ended ({error.error})"
+    if isinstance(error, EOFError) or "transport shut down" in str(error):
+        return f"{where} {_ENDS}"
+    if isinstance(error, OSError) and error.errno in _OF_THE_NETWORK:
+        return f"{where} {_OF_THE_NETWORK[error.errno]} ({os.strerror(error.errno)})"
+    odd = "Indecipherable" in str(error) or "Invalid SSH banner" in str(error)
+    if odd or isinstance(error, UnicodeError):
+        return f"{where} {_NO_SSH}"
+    said = error.strerror if isinstance(error, OSError) else ""
+    return f"{where}: {said or error or type(error).__name__}"
