@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -42,7 +43,17 @@ class Cloud(Protocol):
         """Glance."""
 
 
-def connect(cloud_name: str, clouds_yaml: str | os.PathLike[str] | None = None) -> Cloud:
+@dataclass(frozen=True)
+class Named:
+    """How the operator says which cloud it is, and another file: for what is said of both."""
+
+    cloud: str = "the name in the site file"
+    file: str = "clouds_yaml in the site file"
+
+
+def connect(
+    cloud_name: str, clouds_yaml: str | os.PathLike[str] | None = None, named: Named = Named()
+) -> Cloud:
     """An openstack.connection.Connection that has a token.
 
     clouds_yaml: a path; None: the operator's usual places (and OS_* variables).
@@ -53,13 +64,13 @@ def connect(cloud_name: str, clouds_yaml: str | os.PathLike[str] | None = None) 
 
     # Else each retry is a warning on the operator's screen.
     logging.getLogger("keystoneauth").setLevel(logging.ERROR)
-    connection = Connection(config=_region(cloud_name, clouds_yaml))
+    connection = Connection(config=_region(cloud_name, clouds_yaml, named))
     _authorize(connection, cloud_name)
     # openstacksdk's own type leaves open which version of Cinder's and Glance's API it is.
     return cast(Cloud, connection)
 
 
-def _region(name: str, file: str | os.PathLike[str] | None) -> CloudRegion:
+def _region(name: str, file: str | os.PathLike[str] | None, named: Named = Named()) -> CloudRegion:
     from openstack.config import OpenStackConfig  # noqa: PLC0415 (slow to load)
 
     where = str(file) if file else "clouds.yaml"
@@ -67,9 +78,9 @@ def _region(name: str, file: str | os.PathLike[str] | None) -> CloudRegion:
         raise BadInput(f"{where}: expected a clouds.yaml, there is no such file")
     try:
         config = _config(OpenStackConfig, file)
-        known = config.get_cloud_names()
+        known = _clouds(config)
         if name not in known:
-            raise BadInput(_no_cloud(where, name, known))
+            raise BadInput(_no_cloud(config.config_filename, name, known, named))
         return config.get_one(name, **_defaults(config, name))
     except BadInput:
         raise
@@ -99,7 +110,7 @@ def _refuse_others(file: str | os.PathLike[str] | None) -> None:
     """
     from openstack.config import loader  # noqa: PLC0415 (slow to load)
 
-    named = [str(file)] if file else [os.environ.get("OS_CLIENT_CONFIG_FILE"), *loader.CONFIG_FILES]
+    named = [str(file)] if file else _usual()
     secure = [None if file else os.environ.get("OS_CLIENT_SECURE_FILE"), *loader.SECURE_FILES]
     for names in (named, secure, loader.VENDOR_FILES):
         there = next((name for name in names if name and Path(name).exists()), None)
@@ -114,11 +125,32 @@ def _defaults(config: OpenStackConfig, name: str) -> dict[str, Json]:
     return {key: value for key, value in wanted.items() if key not in own}
 
 
-def _no_cloud(where: str, name: str, known: list[str]) -> str:
+def _usual() -> list[str]:
+    """Where openstacksdk looks for a clouds.yaml, the first place first."""
+    from openstack.config import loader  # noqa: PLC0415 (slow to load)
+
+    said = os.environ.get("OS_CLIENT_CONFIG_FILE")
+    return [*([said] if said else []), *loader.CONFIG_FILES]
+
+
+def _clouds(config: OpenStackConfig) -> list[str]:
+    """The operator's clouds: without the one that openstacksdk makes where there is none."""
+    made = {"defaults": config.defaults}
+    return [] if config.cloud_config["clouds"] == made else config.get_cloud_names()
+
+
+def _no_cloud(where: str | None, name: str, known: list[str], named: Named) -> str:
+    """where: the file that was read; None: there is none."""
+    if not (where or known):
+        *others, last = dict.fromkeys(str(Path(file).parent) for file in _usual())
+        return (
+            f"clouds.yaml: expected one with the cloud {name!r}, found none in "
+            f"{', '.join(others)} or {last}; name one by {named.file}"
+        )
     names = ", ".join(sorted(known)) or "none"
     return (
-        f"{where}: no cloud {name!r}; expected one of: {names}; "
-        "correct the name in the site file, or name the right clouds.yaml"
+        f"{where or 'clouds.yaml'}: no cloud {name!r}; expected one of: {names}; "
+        f"correct {named.cloud}, or name another file by {named.file}"
     )
 
 

@@ -63,7 +63,7 @@ class Fleet:
 def run(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(connection, "connect", lambda name, file=None: None)
+    monkeypatch.setattr(connection, "connect", lambda *_: None)
     monkeypatch.setattr(machines, "read", lambda cloud: a.API)
     monkeypatch.setattr(volume_types, "read", lambda cloud: a.TYPES["volume_types"])
     monkeypatch.setattr(qos, "read", lambda cloud: {})

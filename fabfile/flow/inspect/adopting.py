@@ -31,6 +31,7 @@ from fabfile.model import site as sites
 from fabfile.model import site_tables
 from fabfile.resources import cluster
 
+_NAMED = connection.Named("--cloud", "--clouds-yaml FILE")
 _MOST_SHOWN = 40
 """Lines of what the plan would still do, in the file and on the screen."""
 
@@ -115,7 +116,7 @@ def _cloud(asked: Asked, screen: Screen) -> tuple[Json, Json]:
         return None, None
     file = asked.head.get("clouds_yaml")
     screen.step("-", f"asking the API of {asked.cloud}")
-    opened = connection.connect(asked.cloud, file)
+    opened = connection.connect(asked.cloud, file, _NAMED)
     return machines.read(opened), machines.typed(opened)
 
 
