@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -145,11 +146,14 @@ def hazards() -> list[dict[str, Json]]:
 
 
 def start(out: str) -> int:
-    """Writes a commented start to a new file.  Raises BadInput where one is already."""
+    """Writes a commented start to a new file; it names the command that was typed.
+
+    Raises BadInput where one is already.
+    """
     path = expanded(out, "--out")
     try:
         with path.open("x", encoding="utf-8") as stream:
-            stream.write((CONFIG / "start.toml").read_text("utf-8"))
+            stream.write(re.sub(r"\binv\b", INV, (CONFIG / "start.toml").read_text("utf-8")))
     except FileExistsError:
         raise BadInput(f"{path}: is there already; name another file by --out") from None
     except OSError as error:

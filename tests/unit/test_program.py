@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import tomli
 
 from fabfile import namespace
 from fabfile.core import contract, site_file
@@ -147,6 +148,17 @@ def test_inv_takes_the_checkouts_wherever_it_is_called(here, monkeypatch):
     monkeypatch.setattr(site_file, "INV", "inv")
     (here / "site.toml").touch()
     assert site_file.locate("") == PROJECT / "config" / "site.toml"
+
+
+@pytest.mark.parametrize("typed", ["inv", "stackrbd", "fab"])
+def test_the_start_names_the_command_that_was_typed(here, monkeypatch, typed):
+    monkeypatch.setattr(site_file, "INV", typed)
+    site_file.start("new.toml")
+    said = (here / "new.toml").read_text()
+    plain = (site_file.CONFIG / "start.toml").read_text()
+    assert set(re.findall(r"\b(?:inv|stackrbd|fab)\b(?= )", said)) == {typed}
+    assert tomli.loads(said) == tomli.loads(plain)
+    assert len(said.splitlines()) == len(plain.splitlines())
 
 
 # The wheel, with this environment's packages: tests/package has one that stands alone.
