@@ -17,6 +17,7 @@ from fabfile.resources.rollback import Undone
 _OUTCOMES = {
     0: "done",
     1: "failed",
+    3: "refused",
     4: "unreachable",
     5: "locked",
     6: "unproved",

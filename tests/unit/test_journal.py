@@ -13,6 +13,7 @@ import pytest
 from fabfile.core import journal, strict_json
 from fabfile.core.contract import BadInput, Change, Plan, Ref, Secret
 from fabfile.flow import history, limit
+from manual import reference
 
 from .states import HOSTS, site
 
@@ -184,6 +185,12 @@ def test_a_line_that_is_no_event_is_passed_over(home, odd):
     assert [run for run, _ in journal.runs()] == ["r1", "r0"]
     assert history.history(False) == history.show("r1", False) == 0
     assert history.last("lab")["run"] == "r1"
+
+
+@pytest.mark.parametrize("code", sorted(reference.codes().keys() - {reference.PENDING}))
+def test_how_a_run_ended_is_a_word(home, code):
+    keep("r1", GOOD + b'{"time": 2, "event": "ended", "code": %d}\n' % code)
+    assert not history.last("lab")["outcome"].isdigit()
 
 
 ODD_CHANGES = (

@@ -249,6 +249,17 @@ def test_computes_that_disagree_and_nothing_that_says_who_is_right(inspected):
     assert "secret_uuid" in doubt["mend"][0]["run"]
 
 
+@pytest.mark.parametrize("gone", [("n1",), tuple(HOSTS)])
+def test_status_ends_with_4_where_a_host_is_gone(inspected, gone):
+    code, told = inspected(survey.status, gone=gone)
+    assert (code, told["healthy"]) == (4, False)
+
+
+def test_status_ends_with_0_whatever_is_wrong_with_hosts_that_answer(inspected):
+    code, told = inspected(survey.status, lambda c: c["n2"].update({"libvirt.secrets": {}}))
+    assert (code, told["healthy"]) == (0, False)
+
+
 def test_status_as_json(inspected):
     code, told = inspected(survey.status)
     assert (code, told["drift"]["changes"], told["healthy"]) == (0, 0, True)

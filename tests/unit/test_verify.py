@@ -8,7 +8,7 @@ import pytest
 
 from fabfile.cloud.checks import Check
 from fabfile.core import journal
-from fabfile.core.contract import BadInput, Interrupted, Stop, Unreachable
+from fabfile.core.contract import BadInput, Interrupted, Stop, Unproved, Unreachable
 from fabfile.flow.proof import verify
 from fabfile.flow.session import Options
 
@@ -132,6 +132,41 @@ def test_with_json_the_last_document_is_the_result(flown, capsys):
     *streamed, result = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [event["event"] for event in streamed] == ["proof", "ended"]
     assert [one["name"] for one in result["checks"]] == ["n1: it is attached"]
+
+
+def test_a_canary_that_lives_ends_with_a_verdict(flown, capsys):
+    flown.checks = [check("it is attached", "n1"), check("it is attached", "n2")]
+    canary(flown)
+    assert capsys.readouterr().out.splitlines()[-1] == "Proved: 2 of 2 checks"
+
+
+@pytest.fixture
+def proved(flown, monkeypatch):
+    """What verify finds without --canary: the fleet's checks."""
+    monkeypatch.setattr("fabfile.cloud.proof.prove", lambda *_: flown.checks)
+    monkeypatch.setattr("fabfile.flow.session.Session.connection", lambda _: None)
+
+    def run(**flags):
+        return verify.prove({}, Options(site=flown.site, **flags))
+
+    return run
+
+
+def test_what_is_proved_ends_with_a_verdict(flown, proved, capsys):
+    flown.checks = [check("an image in Glance"), check("it is attached", "n1")]
+    assert proved() == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "Proved: 2 of 2 checks"
+    assert proved(json=True) == 0
+    *_, result = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["name"] for one in result["checks"]] == ["an image in Glance", "n1: it is attached"]
+
+
+def test_what_is_not_proved_says_how_much(flown, proved, capsys):
+    flown.checks = [check("an image in Glance"), check("it is attached", "n1", False)]
+    with pytest.raises(Unproved, match="1 of 2 checks failed; see the lines .* begin with NOT"):
+        proved()
+    said = capsys.readouterr().out
+    assert "  NOT " in said and "Proved" not in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -244,7 +244,10 @@ def _last_run(session: Session) -> Told | None:
 
 
 def status(context: Any, options: Options) -> int:
-    """Shows the site: roles, versions, pools, drift, the last run, and who holds which secret."""
+    """Shows the site: roles, versions, pools, drift, the last run, and who holds which secret.
+
+    0 whatever it shows, 4 hosts unreachable: for what is wrong there is doctor.
+    """
     with open_session(context, options, "status") as session:
         seen = look(session)
         found, plan = checks.findings(session.site, seen)
@@ -264,4 +267,4 @@ def status(context: Any, options: Options) -> int:
                 "healthy": healthy(found) and not seen.unreachable,
             }
         )
-    return 0
+    return Unreachable.code if seen.unreachable else 0

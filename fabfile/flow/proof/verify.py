@@ -73,8 +73,16 @@ def _report(session: Session, record: Journal, found: Sequence[Check]) -> None:
         columns = session.screen.columns
         session.screen.say_all(hung(label, f"{check.name}: {check.detail}", columns))
     session.screen.json({"site": session.site.name, "checks": [asdict(c) for c in found]})
-    if not all(check.ok for check in found):
-        raise Unproved("the proof failed; see the lines above that begin with NOT")
+    if died := sum(not check.ok for check in found):
+        raise Unproved(
+            f"{died} of {len(found)} checks failed; see the lines above that begin with NOT"
+        )
+    _say_proved(session, found)
+
+
+def _say_proved(session: Session, found: Sequence[Check]) -> None:
+    """The verdict where all passed; a Stop is that of what failed."""
+    session.screen.say(f"Proved: {len(found)} of {len(found)} checks")
 
 
 # The canary
@@ -217,6 +225,7 @@ def _recap(session: Session, found: Sequence[Check]) -> None:
     died = failures(found)
     if died:
         raise Unproved(f"the canary died:\n  {died}")
+    _say_proved(session, found)
 
 
 def failures(found: Sequence[Check]) -> str:
