@@ -281,6 +281,7 @@ REFUSED, NO_ROUTE = errno.ECONNREFUSED, errno.EHOSTUNREACH
         (BrokenPipeError(errno.EPIPE, "x"), "ends them before a login"),
         (EOFError(), "ends them before a login"),
         (no_banner(EOFError()), "ends them before a login"),
+        (paramiko.SSHException("transport shut down or saw EOF"), "ends them before a login"),
         (no_banner(ConnectionResetError(errno.ECONNRESET, "Reset")), "ends them before a login"),
         (no_banner(TimeoutError()), "says nothing within 15 s: is its sshd frozen"),
         (paramiko.SSHException("No existing session"), "nothing within 10 s: is its sshd frozen"),
