@@ -216,8 +216,9 @@ def converging(context: Any, options: Options, name: str) -> Iterator[Converger]
 
     with open_session(context, options, name, {"dask": _dask}) as session:
         if options.canary:
-            verify.refuse_without_means(session.site, "--canary")
+            verify.refuse_without_means(session, "--canary")
             verify.refuse_kernel(session)
+            verify.refuse_absent(session, "--canary")
         yield Converger(session, gate.CanaryGate if options.canary else None)
 
 

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from fabfile.adopt import guest
 from fabfile.adopt.clusters import At
 from fabfile.adopt.draft import Draft, Remark
 from fabfile.adopt.forms import remark
@@ -24,9 +25,13 @@ _APART = (
 DOUBTFUL = "# Doubtful: "
 
 
-def written(draft: Draft, head: Sequence[str]) -> str:
-    """The whole file.  head: lines of what was looked at, and when."""
-    return "\n".join([*map(_comment, head), *_Text(draft).lines(), ""])
+def written(draft: Draft, head: Sequence[str], offered: Json = None) -> str:
+    """The whole file.
+
+    head: lines of what was looked at, and when; offered: as fabfile.cloud.offered has it, None
+    where that is not known.
+    """
+    return "\n".join([*map(_comment, head), *_Text(draft).lines(), *_guest(offered), ""])
 
 
 def quoted(text: str) -> str:
@@ -90,7 +95,6 @@ class _Text:
             yield from self._pair((name,), raw[name])
         for name in (n for n in _TABLES if n in raw):
             yield from self._table((name,), raw[name])
-        yield from _LAST
 
     def _table(self, at: At, table: Mapping[str, Json]) -> Iterator[str]:
         below = {n: t for n, t in table.items() if _is_apart((*at, n))}
@@ -124,13 +128,21 @@ class _Text:
             yield f"#{key(name)} = {value(table)}"
 
 
-_LAST = (
-    "",
-    f"#[verify]                        # the guest by which {INV} verify proves it",
-    '#flavor = "m1.tiny"',
-    '#image = "an image\'s name"',
-)
-"""What nobody can find, for the operator to say."""
+_MOST_IMAGES = 5
+
+
+def _guest(offered: Json) -> Iterator[str]:
+    """What nobody can find, for the operator to say; names are of what is there."""
+    told = offered or {"flavors": [], "images": []}
+    flavors, images = guest.flavors(told), guest.images(told)[:_MOST_IMAGES]
+    yield from ("", f"# {INV} verify needs this filled in: only you know which guest may prove it.")
+    yield from ("# An image, or a folder with a guest of your own: docs/verify.md.", "#[verify]")
+    smallest = "  # the smallest there is" if flavors else ""
+    yield f"#flavor = {quoted((flavors or ['<a flavor that is there>'])[0])}{smallest}"
+    yield from (f"#image = {quoted(name)}" for name in images or ["<an image that is there>"])
+    yield '#guest = "<folder>"'
+
+
 _HEAD = ("name", "fsid", "release", "cloud", "clouds_yaml", "platform", "clone_v2", "recommended")
 _TABLES = (
     *("ssh", "hosts", "pools", "clients", "clusters", "glance", "cinder", "nova"),

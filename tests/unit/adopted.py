@@ -74,6 +74,13 @@ API = {
     "services": SERVICES,
     "hypervisors": [{"host": "n1", "address": "10.0.0.31"}, {"host": "n2", "address": "10.0.0.32"}],
 }
+OFFERED = {
+    "flavors": [
+        {"name": "big", "ram": 4096, "disk": 20},
+        {"name": "lab.tiny", "ram": 192, "disk": 1},
+    ],
+    "images": [{"name": "cirros", "status": "active", "disk_format": "raw"}],
+}
 HEAD = {"name": "prod", "cloud": "prod"}
 RELEASES = site_file.releases()
 

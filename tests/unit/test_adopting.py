@@ -3,12 +3,14 @@
 import json
 import stat
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import tomli
 
-from fabfile.cloud import connection, holdings, machines, qos, volume_types
+from fabfile.adopt import settled
+from fabfile.cloud import connection, holdings, machines, offered, qos, volume_types
 from fabfile.core.contract import BadInput, Failed, Unreachable
 from fabfile.flow import engine
 from fabfile.flow.inspect import adopting
@@ -67,6 +69,7 @@ def run(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(machines, "read", lambda cloud: a.API)
     monkeypatch.setattr(volume_types, "read", lambda cloud: a.TYPES["volume_types"])
     monkeypatch.setattr(qos, "read", lambda cloud: {})
+    monkeypatch.setattr(offered, "read", lambda cloud: a.OFFERED)
     monkeypatch.setattr(holdings, "read", lambda cloud: a.VOLUMES)
 
     def act(seen=None, gone=(), **flags):
@@ -91,7 +94,53 @@ def test_two_trips_to_each_host_and_a_file_of_ones_own(run, tmp_path):
     site = sites.check(tomli.loads(file.read_text()), "new.toml", PLATFORMS)
     assert [one.name for one in site.cinder.all] == [a.BACKEND]
     assert "Its plan was empty when it was written." in file.read_text()
-    assert "written in " in shown and "inv plan --site new.toml" in shown
+    assert "written in " in shown
+
+
+def test_the_guest_is_proposed_of_what_is_there_and_fits_the_site_file(run, tmp_path):
+    run()
+    text = (tmp_path / "new.toml").read_text()
+    lines = text[text.index("#[verify]") :].splitlines()
+    assert lines == [
+        "#[verify]",
+        '#flavor = "lab.tiny"  # the smallest there is',
+        '#image = "cirros"',
+        '#guest = "<folder>"',
+    ]
+    raw = tomli.loads(text + "\n".join(line.removeprefix("#") for line in lines[:3]))
+    assert sites.check(raw, "new.toml", PLATFORMS).verify.image == "cirros"
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_the_last_lines_send_to_what_is_left_to_do(run, monkeypatch, empty):
+    made = settled.settled
+    refused = () if empty else ("ctl: it is another pool's",)
+    monkeypatch.setattr(settled, "settled", lambda *said: replace(made(*said), refused=refused))
+    *_, shown = run()
+    last = shown[shown.index("written in ") :]
+    assert ("inv plan --site new.toml" in last) != empty
+    assert "inv doctor --site new.toml" in last
+    said = " ".join(last.split())
+    assert "inv verify needs [verify] of that file filled in, and only you know which" in said
+    assert last.rstrip().endswith("inv verify --site new.toml")
+
+
+def test_without_a_cloud_verify_needs_that_too(run, tmp_path):
+    (tmp_path / "hosts").write_text("[control]\nctl\n[compute]\nn1\nn2\n")
+    *_, shown = run(cloud="", inventory=str(tmp_path / "hosts"))
+    assert "inv verify needs `cloud` and [verify]" in " ".join(shown.split())
+
+
+def test_a_cloud_that_does_not_say_what_it_offers_is_described_all_the_same(
+    run, tmp_path, monkeypatch
+):
+    def refused(cloud):
+        raise Failed("glance-api is down")
+
+    monkeypatch.setattr(offered, "read", refused)
+    code, _, _, shown = run()
+    assert code == 0 and "None is proposed for [verify]: glance-api is down" in shown
+    assert '#flavor = "<a flavor that is there>"\n' in (tmp_path / "new.toml").read_text()
 
 
 @pytest.mark.parametrize("named", ["ceph01,west01", ""], ids=["named", "by their admin keyrings"])

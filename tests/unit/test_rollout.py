@@ -411,6 +411,8 @@ def canary(fleet, monkeypatch):
         return [SimpleNamespace(name=f"{name}: it is attached", ok=name is None, detail="no key")]
 
     monkeypatch.setattr("fabfile.flow.proof.verify.run_canary", fly)
+    monkeypatch.setattr(session.Session, "connection", lambda self: None)
+    monkeypatch.setattr("fabfile.cloud.offered.lacking", lambda cloud, flavor, image: {})
     return flown
 
 

@@ -12,6 +12,7 @@ from fabfile.core.contract import BadInput, Interrupted, Stop, Unproved, Unreach
 from fabfile.flow.proof import verify
 from fabfile.flow.session import Options
 
+from . import test_offered
 from .test_rollout import GATED, fleet  # noqa: F401 (a fixture)
 
 
@@ -33,6 +34,8 @@ def flown(fleet, monkeypatch):  # noqa: F811
         return fleet.checks
 
     monkeypatch.setattr("fabfile.cloud.canary.prove", prove)
+    fleet.cloud = test_offered.cloud(["m1.tiny", "m1.small"], ["cirros"])
+    monkeypatch.setattr("fabfile.cloud.connection.connect", lambda *_: fleet.cloud)
     return fleet
 
 
@@ -144,7 +147,6 @@ def test_a_canary_that_lives_ends_with_a_verdict(flown, capsys):
 def proved(flown, monkeypatch):
     """What verify finds without --canary: the fleet's checks."""
     monkeypatch.setattr("fabfile.cloud.proof.prove", lambda *_: flown.checks)
-    monkeypatch.setattr("fabfile.flow.session.Session.connection", lambda _: None)
 
     def run(**flags):
         return verify.prove({}, Options(site=flown.site, **flags))
@@ -195,6 +197,61 @@ def test_a_cloud_that_does_not_answer_is_recorded(flown):
 def test_without_means_it_says_what_is_missing(fleet):  # noqa: F811
     with pytest.raises(BadInput, match="verify --canary: expected `cloud`"):
         canary(fleet)
+
+
+@pytest.mark.parametrize("task", ["verify", "verify --canary"])
+def test_without_a_guest_it_says_where_and_all_that_is_needed(fleet, task):  # noqa: F811
+    with open(fleet.site, "a") as site:
+        site.write('cloud = "x"\n')
+    with pytest.raises(BadInput) as stopped:
+        begin(fleet, task)
+    said = str(stopped.value)
+    assert said.startswith(f"{task}: expected in [verify] of {fleet.site} an `image`")
+    for word in ("`guest`", "`flavor`", "m1.tiny", "docs/verify.md"):
+        assert word in said
+
+
+MANY = [f"f{number:02}" for number in range(12)]
+
+
+@pytest.mark.parametrize("task", ["verify", "verify --canary"])
+@pytest.mark.parametrize(
+    "lines, flavors, images, said",
+    [
+        ("", ["a", "b"], [], ["verify.flavor: 'm1.tiny': there is none", "one of: a, b"]),
+        ("", [], [], ["verify.flavor: 'm1.tiny'", "expected one of: none is there"]),
+        ("", MANY, [], [f"one of: {', '.join(MANY[:10])} and 2 more"]),
+        ('verify.image = "x"\n', ["m1.tiny"], ["y"], ["verify.image: 'x': there", "one of: y"]),
+        ('verify.image = "x"\n', ["m1.tiny"], ["x", "x"], ["verify.image: 'x': several"]),
+        (
+            'verify.image = "x"\nverify.flavor = "f"\n',
+            ["a"],
+            ["y"],
+            ["verify.flavor: 'f'", "one of: a\n", "verify.image: 'x'", "one of: y"],
+        ),
+    ],
+)
+def test_what_is_not_there_is_refused_before_anything_is_made(  # noqa: PLR0913, PLR0917
+    flown, monkeypatch, task, lines, flavors, images, said
+):
+    def made(*_):
+        raise AssertionError("something is made")
+
+    monkeypatch.setattr("fabfile.cloud.proof.prove", made)
+    with open(flown.site, "a") as site:
+        site.write(lines)
+    flown.cloud = test_offered.cloud(flavors, images)
+    with pytest.raises(BadInput) as stopped:
+        begin(flown, task)
+    assert flown.flights == [] and stopped.value.code == 3
+    assert f"{task}: {flown.site}: " in str(stopped.value)
+    for word in said:
+        assert word in str(stopped.value)
+    assert events()[-1]["code"] == 3
+
+
+def begin(fleet, task):  # noqa: F811
+    return canary(fleet) if "canary" in task else verify.prove({}, Options(site=fleet.site))
 
 
 TWO = """

@@ -17,9 +17,9 @@ from invoke import Context
 from fabfile.adopt import candidates, found, inventory, look, settled, site_text
 from fabfile.adopt.draft import Draft, Heard, Remark, drafted
 from fabfile.adopt.forms import fits
-from fabfile.cloud import connection, machines
+from fabfile.cloud import connection, machines, offered
 from fabfile.core import own_files, site_file
-from fabfile.core.contract import INV, BadInput, Json, Stop, Unreachable
+from fabfile.core.contract import INV, BadInput, Failed, Json, Stop, Unreachable
 from fabfile.core.text import counted_hosts, few
 from fabfile.doctor.observation import Looked
 from fabfile.flow.inspect import survey
@@ -84,7 +84,7 @@ def adopt(context: Context, options: Options, asked: Asked) -> int:
     path = site_file.expanded(asked.out, "--out")
     site_file.refuse_existing(path)
     screen = Screen(options.json)
-    api, types = _cloud(asked, screen)
+    api, types, offers = _cloud(asked, screen)
     ceph = [word.strip() for word in asked.ceph.split(",") if word.strip()]
     chosen = candidates.chosen(ceph, _listed(asked), api)
     if not chosen.candidates:
@@ -102,7 +102,7 @@ def adopt(context: Context, options: Options, asked: Asked) -> int:
         draft = settled.loadable(drafted(heard, looking.site), tables)
         done = settled.settled(draft, _look_again(looking, draft), tables)
         took = time.monotonic() - began
-        text = site_text.written(done.draft, _head(done, asked, took))
+        text = site_text.written(done.draft, _head(done, asked, took), offers)
         sites.check(site_file.parsed(text, str(path)), str(path), tables)
         site_file.write_new(path, text)
         _report(session, path, done, took)
@@ -110,14 +110,23 @@ def adopt(context: Context, options: Options, asked: Asked) -> int:
     return Unreachable.code if gone else 0
 
 
-def _cloud(asked: Asked, screen: Screen) -> tuple[Json, Json]:
-    """(machines, types and QoS) as the API has them; (None, None) without a cloud."""
+def _cloud(asked: Asked, screen: Screen) -> tuple[Json, Json, Json]:
+    """(machines, types and QoS, flavors and images) as the API has them; None without a cloud."""
     if not asked.cloud:
-        return None, None
+        return None, None, None
     file = asked.head.get("clouds_yaml")
     screen.step("-", f"asking the API of {asked.cloud}")
     opened = connection.connect(asked.cloud, file, _NAMED)
-    return machines.read(opened), machines.typed(opened)
+    return machines.read(opened), machines.typed(opened), _offered(opened, screen)
+
+
+def _offered(opened: connection.Cloud, screen: Screen) -> Json:
+    """The flavors and images; None, and why, where they are not to be had: they only help."""
+    try:
+        return offered.read(opened)
+    except Failed as stop:
+        screen.say(f"None is proposed for [verify]: {stop}")
+        return None
 
 
 def _listed(asked: Asked) -> list[inventory.Listed]:
@@ -268,7 +277,16 @@ def _report(session: Session, path: Path, done: settled.Settled, took: float) ->
         f"{path}: written in {took:.1f} s, of {counted_hosts(hosts)}; {len(doubts)} doubts, "
         f"{len(draft.left_out)} hosts left out. Read it, then:"
     )
-    screen.say(f"  {INV} plan --site {shlex.quote(str(path))}", whole=True)
+    site = f"--site {shlex.quote(str(path))}"
+    if done.changes or done.refused:
+        screen.say(f"  {INV} plan {site}", whole=True)
+    screen.say(f"  {INV} doctor {site}", whole=True)
+    lacks = "[verify]" if "cloud" in draft.raw else "`cloud` and [verify]"
+    screen.say(
+        f"{INV} verify needs {lacks} of that file filled in, and only you know which guest may "
+        "prove it: a flavor, and an image or a folder (docs/verify.md). Then:"
+    )
+    screen.say(f"  {INV} verify {site}", whole=True)
     screen.json(
         {
             "site": draft.raw["name"],

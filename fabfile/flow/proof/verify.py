@@ -13,15 +13,16 @@ from functools import partial
 
 from invoke import Context
 
+from fabfile.adopt import guest as means
 from fabfile.cloud import canary as flights
-from fabfile.cloud import proof, rbd
+from fabfile.cloud import offered, proof, rbd
 from fabfile.cloud.checks import Check
 from fabfile.cloud.dependents import Expected
 from fabfile.cloud.user import ProofSettings
 from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Facts, Failed, Interrupted, Json, Read, Stop, Unproved
 from fabfile.core.journal import Journal
-from fabfile.core.text import hung
+from fabfile.core.text import few, hung
 from fabfile.flow import gather, interrupts
 from fabfile.flow import limit as limits
 from fabfile.flow.proof import guest, parents
@@ -43,9 +44,10 @@ def prove(context: Context, options: Options) -> int:
     with open_session(context, options, "verify") as session:
         record = Journal(session.id, site=session.site.name, task="verify")
         try:
-            refuse_without_means(session.site, "verify")
+            refuse_without_means(session, "verify")
             # The lock: what it finds of another proof is then dead, and may be removed.
             with session.locked():
+                refuse_absent(session, "verify")
                 found = [
                     check
                     for backend in proved(session.site)
@@ -91,7 +93,7 @@ def _say_proved(session: Session, found: Sequence[Check]) -> None:
 def canary(context: Context, options: Options, sample: str, at_once: str) -> int:
     """Flies the canary on the computes of --limit, or some of them, under the site's lock."""
     with open_session(context, options, "verify") as session:
-        refuse_without_means(session.site, "verify --canary")
+        refuse_without_means(session, "verify --canary")
         refuse_kernel(session)
         here = _computes(session)
         computes = limits.sampled(here, sample, session.id)
@@ -100,6 +102,7 @@ def canary(context: Context, options: Options, sample: str, at_once: str) -> int
             record = Journal(session.id, site=session.site.name, task="verify", limit=options.limit)
             record.on_event = session.screen.on_event
             try:
+                refuse_absent(session, "verify --canary")
                 found = run_canary(
                     session, record, computes, here, number, expected=dependents(session)
                 )
@@ -245,6 +248,8 @@ def _computes(session: Session) -> list[str]:
 
 # What both need
 
+_MOST_NAMED = 10
+"""Flavors, or images, that a refusal names."""
 _CONTENT_SECONDS = 900
 """All bytes of a volume of 1 GiB, of a cluster that is slow."""
 
@@ -254,14 +259,37 @@ def proved(site: Site) -> list[Backend]:
     return [one for one in site.cinder.all if one.volume_type]
 
 
-def refuse_without_means(site: Site, what: str) -> None:
+def refuse_without_means(session: Session, what: str) -> None:
     """Raises BadInput where the site file does not say with what to prove anything."""
+    site = session.site
     if not site.cloud or not proved(site):
-        raise BadInput(f"{what}: expected `cloud` and cinder.volume_type in the site file")
+        raise BadInput(f"{what}: expected `cloud` and cinder.volume_type in {session.path}")
     if not site.verify.guest and not site.verify.image:
         raise BadInput(
-            f"{what}: expected verify.image (an image's name) or verify.guest (a folder)"
+            f"{what}: expected in [verify] of {session.path} an `image` (its name) or a `guest` (a "
+            f"folder), and a `flavor` that the cloud has ({site.verify.flavor} where none is "
+            "said), found neither image nor guest; see docs/verify.md"
         )
+
+
+def refuse_absent(session: Session, what: str) -> None:
+    """Raises BadInput where the cloud has not the flavor or image that the site file names."""
+    wanted, cloud = session.site.verify, session.connection()
+    lacking = offered.lacking(cloud, wanted.flavor, wanted.image)
+    if not lacking:
+        return
+    try:
+        there = offered.read(cloud)
+    except Failed:  # what is lacking is known already
+        there = {"flavors": [], "images": []}
+    names = {"flavor": means.flavors(there), "image": means.images(there)}
+    raise BadInput(
+        "\n".join(
+            f"{what}: {session.path}: verify.{kind}: {getattr(wanted, kind)!r}: {fault}; expected "
+            f"one of: {few(names[kind], _MOST_NAMED, spare=0) or 'none is there'}"
+            for kind, fault in lacking.items()
+        )
+    )
 
 
 def _settings(session: Session, backend: Backend, computes: Sequence[str]) -> ProofSettings:

@@ -1,0 +1,81 @@
+"""What the cloud offers to who makes a guest: its flavors and images.
+
+Knows the APIs' own fields; which of them is chosen is not known here.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from fabfile.cloud.connection import Cloud
+from fabfile.cloud.volume_types import vars_of
+from fabfile.core.contract import Failed, Json
+from fabfile.core.shapes import LINE, Shape, misfit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MOST = 1000
+"""Flavors and images that are looked at."""
+_SHAPE: Shape = {
+    "flavors": [{"name": LINE, "ram": int, "disk": int}],
+    # Of an image Glance wants neither a name nor a format.
+    "images": [{"name": (None, LINE), "status": LINE, "disk_format": (None, LINE)}],
+}
+
+
+def read(connection: Cloud) -> dict[str, Json]:
+    """{'flavors': [{'name', 'ram' (MiB), 'disk' (GiB)}], 'images': [{'name', 'status',
+    'disk_format'}]}, as the account sees them.  Raises Failed.
+    """
+    from keystoneauth1.exceptions import ClientException  # noqa: PLC0415 (slow to load)
+    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
+
+    try:
+        flavors = list(islice(connection.compute.flavors(), MOST))
+        images = list(islice(connection.image.images(), MOST))
+    except (SDKException, ClientException) as error:
+        raise Failed(
+            f"the cloud's flavors and images cannot be read: {error}; see that nova-api and "
+            "glance-api are up"
+        ) from error
+    found: dict[str, Json] = {
+        "flavors": [vars_of(one, "name", "ram", "disk") for one in flavors],
+        "images": [vars_of(one, "name", "status", "disk_format") for one in images],
+    }
+    if said := misfit(found, _SHAPE):
+        raise Failed(
+            f"the cloud's flavors and images: {said}; expected what the API's reference has: see "
+            "that the catalog's addresses lead to nova-api and glance-api themselves"
+        )
+    return found
+
+
+def lacking(connection: Cloud, flavor: str, image: str | None) -> dict[str, str]:
+    """{'flavor' or 'image': what is wrong with the one of that name or id}; {} where all is right.
+
+    An API that does not answer lacks nothing: who makes the guest waits for it, and says so.
+    """
+    found = {"flavor": _fault(lambda: connection.compute.find_flavor(flavor, ignore_missing=True))}
+    if image is not None:
+        found["image"] = _fault(
+            lambda: connection.image.find_image(image, ignore_missing=True), status="active"
+        )
+    return {kind: fault for kind, fault in found.items() if fault}
+
+
+def _fault(find: Callable[[], object], status: str = "") -> str:
+    from keystoneauth1.exceptions import ClientException  # noqa: PLC0415 (slow to load)
+    from openstack.exceptions import DuplicateResource, SDKException  # noqa: PLC0415 (slow)
+
+    try:
+        found = find()
+    except DuplicateResource:
+        return "several have that name: give the id of one"
+    except (SDKException, ClientException):
+        return ""
+    if found is None:
+        return "there is none of that name"
+    now = getattr(found, "status", None)
+    return f"it is {str(now)[:40]!r}, not active" if status and now != status else ""
