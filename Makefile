@@ -2,6 +2,9 @@
 # make answers 2 for every failure; a runbook that needs the exit code calls inv.
 # SITE=file, LIMIT=hosts: passed on to every task.
 
+# Where it is set, each start compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations generation-of-today upgrades apart recovery mons rotation several fault-loop fuzz plan undo doctor status report bench bench-costs bench-latency bench-scale docs pictures lab-up lab-down
 
