@@ -5,14 +5,16 @@ Knows where credentials are looked up and how Keystone fails; makes no object.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from fabfile.core import own_files
-from fabfile.core.contract import BadInput, Json, Unreachable
+from fabfile.core.contract import BadInput, Failed, Json, Unreachable
 
 if TYPE_CHECKING:
     from openstack.block_storage.v3._proxy import Proxy as BlockStorage
@@ -68,6 +70,18 @@ def connect(
     _authorize(connection, cloud_name)
     # openstacksdk's own type leaves open which version of Cinder's and Glance's API it is.
     return cast(Cloud, connection)
+
+
+@contextlib.contextmanager
+def reading(what: str, see: str) -> Iterator[None]:
+    """An API that refuses the block, or does not answer, is a Failed: what cannot be read."""
+    from keystoneauth1.exceptions import ClientException  # noqa: PLC0415 (slow to load)
+    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
+
+    try:
+        yield
+    except (SDKException, ClientException) as error:
+        raise Failed(f"{what} cannot be read: {error}; see that {see}") from error
 
 
 def _region(name: str, file: str | os.PathLike[str] | None, named: Named = Named()) -> CloudRegion:

@@ -6,9 +6,9 @@ Knows the API's own fields; what a host is for is not known here.
 from __future__ import annotations
 
 from fabfile.cloud import qos, volume_types
-from fabfile.cloud.connection import Cloud
+from fabfile.cloud.connection import Cloud, reading
 from fabfile.cloud.volume_types import refuse_other
-from fabfile.core.contract import Failed, Json
+from fabfile.core.contract import Json
 from fabfile.core.shapes import LINE, Shape
 
 _SHAPE: Shape = {
@@ -23,17 +23,10 @@ def read(connection: Cloud) -> dict[str, Json]:
     host: as the service calls itself, with @BACKEND of a cinder-volume; address: '' for none.
     Raises Failed.
     """
-    from keystoneauth1.exceptions import ClientException  # noqa: PLC0415 (slow to load)
-    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
-
-    try:
+    up = "nova-api and cinder-api are up, and that the account is an admin"
+    with reading("the cloud's services", up):
         told = [*connection.compute.services(), *connection.block_storage.services()]
         hypervisors = list(connection.compute.hypervisors(details=True))
-    except (SDKException, ClientException) as error:
-        raise Failed(
-            f"the cloud's services cannot be read: {error}; see that nova-api and cinder-api are "
-            "up, and that the account is an admin"
-        ) from error
     found: dict[str, Json] = {
         "services": [
             {"binary": one.binary, "host": one.host, "up": one.state == "up"} for one in told

@@ -8,10 +8,10 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from fabfile.cloud.connection import Cloud
-from fabfile.cloud.volume_types import vars_of
-from fabfile.core.contract import Failed, Json
-from fabfile.core.shapes import LINE, Shape, misfit
+from fabfile.cloud.connection import Cloud, reading
+from fabfile.cloud.volume_types import refuse_other, vars_of
+from fabfile.core.contract import Json
+from fabfile.core.shapes import LINE, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,26 +29,15 @@ def read(connection: Cloud) -> dict[str, Json]:
     """{'flavors': [{'name', 'ram' (MiB), 'disk' (GiB)}], 'images': [{'name', 'status',
     'disk_format'}]}, as the account sees them.  Raises Failed.
     """
-    from keystoneauth1.exceptions import ClientException  # noqa: PLC0415 (slow to load)
-    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
-
-    try:
+    with reading("the cloud's flavors and images", "nova-api and glance-api are up"):
         flavors = list(islice(connection.compute.flavors(), MOST))
         images = list(islice(connection.image.images(), MOST))
-    except (SDKException, ClientException) as error:
-        raise Failed(
-            f"the cloud's flavors and images cannot be read: {error}; see that nova-api and "
-            "glance-api are up"
-        ) from error
     found: dict[str, Json] = {
         "flavors": [vars_of(one, "name", "ram", "disk") for one in flavors],
         "images": [vars_of(one, "name", "status", "disk_format") for one in images],
     }
-    if said := misfit(found, _SHAPE):
-        raise Failed(
-            f"the cloud's flavors and images: {said}; expected what the API's reference has: see "
-            "that the catalog's addresses lead to nova-api and glance-api themselves"
-        )
+    leads = "addresses lead to nova-api and glance-api themselves"
+    refuse_other(found, _SHAPE, "the cloud's flavors and images", leads)
     return found
 
 

@@ -31,12 +31,16 @@ def vars_of(told: object, *names: str) -> dict[str, Json]:
     return {name: getattr(told, name) for name in names}
 
 
-def refuse_other(found: Json, shape: Shape) -> None:
-    """Raises Failed where Cinder's API says something of another kind than its documents have."""
+def refuse_other(
+    found: Json,
+    shape: Shape,
+    what: str = "cinder",
+    leads: str = "address leads to cinder-api itself",
+) -> None:
+    """Raises Failed where an API says something of another kind than its documents have."""
     if said := misfit(found, shape):
         raise Failed(
-            f"cinder: {said}; expected what the API's reference has: see that the catalog's "
-            "address leads to cinder-api itself"
+            f"{what}: {said}; expected what the API's reference has: see that the catalog's {leads}"
         )
 
 

@@ -16,13 +16,12 @@ import stat
 from . import places
 from .places import Refused, as_bytes, native, same
 
+# hashlib loads OpenSSL for it, a tenth of an agent's start.
 try:
     from _sha256 import sha256 as sha256_of
-except (
-    ImportError
-):  # its name since 3.12; hashlib loads OpenSSL for it, a tenth of an agent's start
+except ImportError:
     try:
-        from _sha2 import sha256 as sha256_of
+        from _sha2 import sha256 as sha256_of  # its name since 3.12
     except ImportError:
         from hashlib import sha256 as sha256_of
 
