@@ -48,13 +48,18 @@ def counted(what, function):
     return wrapped
 
 
-def _started(argv, **how):
-    process = _real_started(argv, **how)
-    _names[process.pid] = os.path.basename(argv[0])
-    return process
+def _naming(start):
+    """What starts a program, counted; its own time is told by its name when it ends."""
+
+    def started(argv, *args, **how):
+        process = start(argv, *args, **how)
+        _names[process.pid] = os.path.basename(argv[0])
+        return process
+
+    return counted("to start programs", started)
 
 
-_real_started, _real_waitpid, _real_exit = processes._started, os.waitpid, os._exit
+_real_exit = os._exit
 
 
 def _waitpid(pid, flags):
@@ -79,7 +84,8 @@ def _wrap():
     own = resource.getrusage(resource.RUSAGE_SELF)
     _add("interpreter, and the agent's modules", own.ru_utime + own.ru_stime)
     os.waitpid, os._exit = _waitpid, _ended
-    processes._started = counted("to start programs", _started)
+    processes._started = _naming(processes._started)
+    processes._Spawned = _naming(processes._Spawned)
     processes._communicate = counted("to hear programs", processes._communicate)
     processes.masked = counted("to mask", processes.masked)
     files.sha256 = counted("SHA-256", files.sha256)

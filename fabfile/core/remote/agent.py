@@ -193,6 +193,7 @@ def main(load):
     load: takes in more of the agent's modules, as they come over the wire.
     """
     os.umask(0o077)
+    os.chdir("/")  # where programs are begun
     processes.guard()
     asker = Asker(sys.stdin.buffer)
     signal.signal(signal.SIGALRM, _past_deadline)

@@ -15,8 +15,8 @@ CREDENTIAL = re.compile(
     r"password|passwd|key|secret|token|connection|transport_url|credential", re.I
 )
 URL_LOGIN = re.compile(r"://[^/\s@]*:[^/\s@]*@")
-_VARIABLE = re.compile(r"OS_(.+)__(.+)\Z")
-_WSGI = re.compile(r"uwsgi|wsgi|apache2|httpd|gunicorn", re.I)
+_VARIABLE = r"OS_(.+)__(.+)\Z"
+_WSGI = r"(?i)uwsgi|wsgi|apache2|httpd|gunicorn"
 _GIVEN_KEY = r"--[\w-]*(?:password|passwd|secret|token|key(?!ring|file))[=\s]+(\S+)"
 _MOST_FILES, _MOST_NAMED = 256, 32
 
@@ -108,7 +108,7 @@ def _told(environment, plain, variables):
     found = {}
     for name, value in environment.items():
         name, value = as_text(as_bytes(name)), as_text(as_bytes(value))
-        match = _VARIABLE.match(name)
+        match = re.match(_VARIABLE, name)
         if match:
             secret = hidden(match.group(2).lower(), value, plain)
             found[name] = processes.fingerprint(value) if secret else value
@@ -125,7 +125,7 @@ def _order(process, project, main, wsgi):
     """
     words, own = list(process["words"]), False
     program = _program(words)
-    if words and _WSGI.search(program):
+    if words and re.search(_WSGI, program):
         own = bool(wsgi)
         words = [program] if own else [program] + _handed_over(words)
     elif project not in program:

@@ -71,15 +71,18 @@ def _run(argv, owner=None):
         os.setgid(owner.st_gid)
         os.setuid(owner.st_uid)
 
-    done = subprocess.run(
-        [as_bytes(word) for word in argv],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=processes.ENVIRONMENT,
-        cwd="/",
-        preexec_fn=drop if drops else None,
-    )
+    try:
+        done = subprocess.run(
+            [as_bytes(word) for word in argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=processes.ENVIRONMENT,
+            cwd="/",
+            preexec_fn=drop if drops else None,
+        )
+    except subprocess.SubprocessError as error:
+        raise Refused("%s: %s" % (argv[0], error))
     if done.returncode:
         raise Refused("%s: %s" % (argv[0], processes.said(processes.text(done.stderr), 300)))
     return processes.text(done.stdout)

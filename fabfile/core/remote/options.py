@@ -13,7 +13,7 @@ import io
 import re
 
 _TELLS = re.compile("\n[^#;\n][^\n]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+_CONTROL = r"[\x00-\x1f\x7f\x85\u2028\u2029]"
 
 
 class ParseError(ValueError):
@@ -138,7 +138,7 @@ def effective(text):
 
 
 def _checked(kind, text):
-    if _CONTROL.search(text):
+    if re.search(_CONTROL, text):
         raise ValueError("%s %r holds a control character" % (kind, text))
     return text
 

@@ -11,9 +11,9 @@ from . import files
 from .processes import call, expect, said, text
 
 _SOURCES, _PARTS = "/etc/apt/sources.list", "/etc/apt/sources.list.d"
-_LINE = re.compile(r"\s*(deb|deb-src)\s+(?:\[([^\]]*)\]\s*)?(\S+)\s+(\S+)([^#]*)")
+_LINE = r"\s*(deb|deb-src)\s+(?:\[([^\]]*)\]\s*)?(\S+)\s+(\S+)([^#]*)"
 # What apt takes into account of the folder: it looks at no other name (ceph.list.save).
-_NAMES = re.compile(r"/[A-Za-z0-9_:-][A-Za-z0-9_.:-]*\.(?:list|sources)$")
+_NAMES = r"/[A-Za-z0-9_:-][A-Za-z0-9_.:-]*\.(?:list|sources)$"
 _OFF = ("no", "false", "without", "off", "disable", "0")
 """What apt's StringToBool takes for no."""
 
@@ -83,7 +83,7 @@ def repository(line, path):
     places = [entry.pop("place") for entry in own]
     entries = []
     for name in [_SOURCES] + sorted(glob.glob(_PARTS + "/*")):
-        asked = _NAMES.search(name) and name != path and os.path.isfile(name)
+        asked = re.search(_NAMES, name) and name != path and os.path.isfile(name)
         data = files.read(name) if asked else None
         of = _of_stanzas if name.endswith(".sources") else _of_list
         for entry in of(text(data or b"")):
@@ -115,7 +115,7 @@ def _unquoted(word):
 def _of_list(content):
     """The entries of a file of the one-line form."""
     for line in content.splitlines():
-        found = _LINE.match(line)
+        found = re.match(_LINE, line)
         if found:
             kind, options, uri, suite, components = found.groups()
             options = (word.partition("=") for word in (options or "").split())

@@ -22,7 +22,7 @@ from .places import as_bytes, as_text
 
 STATE = "/var/lib/stackrbd"
 MOST_RUNS, MOST_DAYS = 20, 90
-RUN = re.compile(r"^[A-Za-z0-9_.-]{1,80}$")
+RUN = r"^[A-Za-z0-9_.-]{1,80}$"
 
 
 class Busy(Exception):
@@ -183,7 +183,7 @@ def _pending():
 
 
 def _run(run):
-    if not RUN.match(run):
+    if not re.match(RUN, run):
         raise files.Refused("not the name of a run: %r" % run)
     return os.path.join(STATE, "runs", run)
 
@@ -191,7 +191,7 @@ def _run(run):
 def begin(run, prunes):
     """A run's folder; prunes: older ones go, by number and age (an undo needs what they kept)."""
     folder = _folder("runs", os.path.basename(_run(run)))
-    others = sorted(n for n in os.listdir(os.path.dirname(folder)) if n != run and RUN.match(n))
+    others = sorted(n for n in os.listdir(os.path.dirname(folder)) if n != run and re.match(RUN, n))
     for number, name in enumerate(reversed(others if prunes else ()), 2):
         path = _run(name)
         age = (time.time() - os.stat(path).st_mtime) / 86400

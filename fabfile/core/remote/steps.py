@@ -15,7 +15,6 @@ import errno
 import os
 import re
 import time
-from subprocess import SubprocessError
 
 from . import configuration, files, options, processes, reads, state
 from . import packages as packages_of_host
@@ -365,7 +364,7 @@ def carry_out(work, talk, gone):
             try:
                 _hush(step)
                 _one(name, step)
-            except (Failed, files.Refused, OSError, ValueError, SubprocessError) as error:
+            except (Failed, files.Refused, OSError, ValueError) as error:
                 why = hushed(str(error))
                 try:
                     state.note(name, step=step["id"], state="failed", why=why)

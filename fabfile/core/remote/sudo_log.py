@@ -23,8 +23,8 @@ FLAGS = {
 """Options, and which of the two logs they are about; a terminal's own do not count, as there is
 none."""
 _FLAG = re.compile(r"(!?)\b(log_(?:input|output|stdin|stdout))\b")
-_TAG = re.compile(r"(NO)?LOG_(INPUT|OUTPUT):")
-_BOUND = re.compile(r"Defaults([>!@:])[ \t]*")
+_TAG = r"(NO)?LOG_(INPUT|OUTPUT):"
+_BOUND = r"Defaults([>!@:])[ \t]*"
 _HEADS = (
     ("matching", re.compile(r"^Matching Defaults entries for [^\n]*:[ \t]*$", re.M)),
     ("bound", re.compile(r"^Runas and Command-specific defaults for [^\n]*:[ \t]*$", re.M)),
@@ -91,7 +91,7 @@ def _parts(text):
 
 
 def _bound(text, kind):
-    pieces = _BOUND.split(text)
+    pieces = re.split(_BOUND, text) if text else []
     return [body for mark, body in zip(pieces[1::2], pieces[2::2]) if mark == kind]
 
 
@@ -137,7 +137,7 @@ def _by_rules(logs, text, program):
                 said = re.match(r"([A-Z_]+):\s*|[A-Z_]+=\S+\s+", rest)
                 if not said:
                     break
-                tag = _TAG.match(said.group(0))
+                tag = re.match(_TAG, said.group(0))
                 if tag:
                     tags["log_" + tag.group(2).lower()] = "" if tag.group(1) else tag.group(0)
                 rest = rest[said.end() :]
