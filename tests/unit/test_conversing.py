@@ -176,7 +176,7 @@ def behind(monkeypatch):
         transport = connecting.Transport(ours)
         transport.start_client(timeout=10)
         transport.auth_none("op")
-        one = conversing.HostConnection("10.0.0.9", user="op")
+        one = conversing.HostConnection("10.0.0.9", user="op", config=connecting.SharingConfig())
         one.prepare("n1", known_hosts.KnownHosts(), None, conversing.Shared())
         one.transport = one.client._transport = transport
         made.append((server, one))

@@ -101,11 +101,27 @@ class SSHConfig(paramiko.SSHConfig):
         return paramiko.SSHConfigDict(copy.deepcopy(self._read.lookup(hostname)))
 
 
-class SharingConfig(Config):
+class PlainNames:
+    """Before Invoke's classes, which list all names of an object at each assignment."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in vars(self) or hasattr(type(self), name):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+
+class SharingConfig(PlainNames, Config):
     """Fabric's, whose copies share the parsed SSH configuration.
 
     Fabric's own reads the files anew for each copy, and adds them to what it has.
     """
+
+    @staticmethod
+    def global_defaults() -> dict[str, Json]:
+        """Fabric's; but what is typed here is no command's there."""
+        known = Config.global_defaults()
+        return {**known, "run": {**known["run"], "in_stream": False}}
 
     def _clone_init_kwargs(self, *args: object, **kwargs: object) -> dict[str, Json]:
         # Not Fabric's, which copies all stanzas; Invoke's, which it extends.

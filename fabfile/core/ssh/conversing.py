@@ -170,11 +170,13 @@ class _Agent:
         return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-class HostConnection(Connection):
+class HostConnection(connecting.PlainNames, Connection):
     """A Fabric connection that checks host keys and can talk to an agent."""
 
     # Named here, or Invoke would put the assigned values into its configuration.
     host_name: str = ""
+    _alias: str = ""
+    inline_ssh_env: bool = True
     _trusted: known_hosts.KnownHosts = None  # type: ignore[assignment]
     _password: Secret | None = None
     _shared: Shared = None  # type: ignore[assignment]
@@ -194,7 +196,6 @@ class HostConnection(Connection):
         """Sets what Fabric's constructor has no parameter for; alias: HostKeyAlias."""
         self.host_name, self._trusted, self._password = name, trusted, password
         self._shared, self._opening = shared, threading.Lock()
-        self.config.run.in_stream = False  # what is typed here is no command's there
         self.client = connecting.Client()
         self.client.keys = shared.keys
         self._alias = alias
