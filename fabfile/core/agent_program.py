@@ -82,7 +82,7 @@ def _packed(kind: str, data: bytes) -> bytes:
 
     They are most of what a trip sends.
     """
-    small = zlib.compress(data, 9)
+    small = zlib.compress(data)
     return f"stackrbd:{kind}:{len(small)}:\n".encode() + small
 
 

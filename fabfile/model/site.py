@@ -57,6 +57,7 @@ from fabfile.model.site_tables import (
 )
 
 T = TypeVar("T")
+_NO_TABLE = ClusterTable()
 _LIBVIRT, _BACKUP = "libvirt", "DEFAULT"
 """The sections of nova.conf and cinder.conf that have all of Nova's, and of cinder-backup's."""
 
@@ -329,7 +330,7 @@ class Site(Table):
     @property
     def table(self) -> ClusterTable:
         """What [clusters.NAME] says of a part's cluster."""
-        return self.clusters.get(self.label, ClusterTable())
+        return self.clusters.get(self.label, _NO_TABLE)
 
     @property
     def is_supplied(self) -> bool:
@@ -346,7 +347,7 @@ class Site(Table):
         return self._label or (self.labels or (OWN,))[0]
 
     def _part(self, label: str) -> Site:
-        table = self.clusters.get(label, ClusterTable())
+        table = self.clusters.get(label, _NO_TABLE)
         own = self if label == OWN else table
         uses = [use for use in self.uses() if use.cluster == label]
         hosts = {}
@@ -738,7 +739,7 @@ class Site(Table):
         Of a part of a site, with its cluster's ceph.conf and keyrings, and how `ceph` is begun.
         """
         base = self._platforms[self.platform]
-        table = self.clusters.get(self.label, ClusterTable())
+        table = self.clusters.get(self.label, _NO_TABLE)
         if self._whole is None and (len(self.parts) > 1 or not table.model_fields_set):
             return base
         its_own = "ceph" in host.roles and (self.hosts[host.name].cluster or OWN) == self.label

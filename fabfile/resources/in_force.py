@@ -129,7 +129,9 @@ def options(
                 mine.setdefault(_split(new), value)
         found |= mine
     references = _References(found)
-    whole = {place: references.at(place) for place in found}
+    whole = {
+        place: references.at(place) if "$" in value else value for place, value in found.items()
+    }
     return _with_defaults(whole, set(map(same, own))) if name == CINDER_VOLUME.key else whole
 
 
