@@ -45,6 +45,11 @@ def secrets_of(site: Site, host: Host) -> Read:
                 "peel": True,
             },
         },
+        # libvirt's client takes several commands, and takes long to start.
+        "at_once": {
+            "argv": virsh("virsh", "secret-dumpxml {}; secret-get-value {}"),
+            "ends": "</secret>",
+        },
     }
     return Read(SECRETS, "each", args)
 

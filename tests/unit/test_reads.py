@@ -43,7 +43,7 @@ def test_what_a_value_is_in_base64_comes_as_a_fingerprint_too(stored, peeled):
 def test_our_secret_is_found_among_those_of_many_encrypted_volumes():
     uuids = [f"00000000-0000-4000-8000-{number:012d}" for number in range(200)]
     lines = "".join(f" {uuid}   volume /dev/{uuid}\n" for uuid in uuids)
-    known = {"argv": ["printf", lines], "then": {"xml": {"argv": ["true", "{}"]}}}
+    known = {"argv": ["printf", lines], "then": {"xml": {"argv": ["true", "{}"]}}, "at_once": None}
     assert list(reads.each(**{**SECRETS.args, **known})) == uuids
 
 
@@ -61,6 +61,51 @@ def test_a_masked_read_that_fails_shows_nothing_of_it(tmp_path, read, more):
     script.write_text(f"""echo '"key": "{KEY}"'; exit 139""")
     with pytest.raises(processes.Failed, match="exit code 139") as caught:
         read(["sh", str(script)], **more)
+    assert KEY not in str(caught.value)
+
+
+XML = "<secret ephemeral='no' private='no'>\n  <uuid>%s</uuid>\n</secret>"
+
+
+def _of_secret(folder, words):
+    """What a look says of one secret, where virsh says these words."""
+    script = folder / "virsh"
+    script.write_text(
+        f"""[ "$*" = "secret-dumpxml {OTHER}; secret-get-value {OTHER}" ] || exit 9\n{words}"""
+    )
+    at_once = SECRETS.args["at_once"]
+    asked = dict(at_once, argv=["sh", str(script), at_once["argv"][-1]])
+    return reads.each(**{**SECRETS.args, "argv": ["echo", OTHER], "at_once": asked})[OTHER]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "value"),
+    [
+        (f"echo '{KEY}'", 0, KEY),
+        ('echo "error: secret does not have a value" >&2; exit 1', 1, ""),
+    ],
+)
+def test_a_secrets_xml_and_its_value_are_asked_for_at_once(tmp_path, words, code, value):
+    xml = XML % OTHER
+    found = _of_secret(tmp_path, f'echo "{xml}"; echo; {words}')
+    assert (found["xml"]["code"], found["xml"]["out"]) == (0, xml)
+    assert found["value"]["code"] == code
+    assert found["value"]["out"].strip() == (value and processes.fingerprint(value))
+    assert ("value" in found["value"]["err"]) == (not value)
+    assert "peeled" in found["value"] and KEY not in str(found)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"echo 'error: Cannot recv data' >&2; echo '{KEY}'",  # the second one alone answers
+        "echo 'error: no secret with matching uuid' >&2; exit 1",
+        f"echo '{KEY}'; exit 3",
+    ],
+)
+def test_a_secret_of_which_not_all_was_seen_is_a_failure(tmp_path, words):
+    with pytest.raises(processes.Failed) as caught:
+        _of_secret(tmp_path, words)
     assert KEY not in str(caught.value)
 
 

@@ -77,7 +77,10 @@ def argv(argv, ok=(0,), mask=(), timeout=30, only=None, peel=False):
 
     peel: also the fingerprint of what the output is in base64 ('peeled').
     """
-    code, out, err = expect(argv, ok, quiet=bool(mask), timeout=timeout)
+    return _answer(*expect(argv, ok, quiet=bool(mask), timeout=timeout), mask, only, peel)
+
+
+def _answer(code, out, err, mask=(), only=None, peel=False):
     answer = {"code": code, "err": processes.said(err)}
     if peel:
         answer["peeled"] = _peeled(out)
@@ -126,29 +129,55 @@ def secret(argv, timeout=30):
     return expect(argv, quiet=True, timeout=timeout)[1].strip()
 
 
-def each(argv, match, then, timeout=30, most=64, all=False):
+def each(argv, match, then, timeout=30, most=64, all=False, at_once=None):
     """Asks further for every name that a first command lists, or for the first so many.
 
     then: {what: a question as for argv, with '{}' for the name}.  all: more names than most
-    are a Failed, as what is not asked for would look absent.
+    are a Failed, as what is not asked for would look absent.  at_once: {'argv': what answers two
+    questions, one behind the other, 'ends': the end of what it says to the first one}.
     """
     out = expect(argv, timeout=timeout)[1]
     names = re.findall(match, out)
     if all and len(names) > most:
         raise Failed("%s: names %d things, more than %d" % (" ".join(argv[:3]), len(names), most))
     names = names[:most]
+    if at_once:
+        return {
+            name: _both(_about(name, at_once["argv"]), at_once["ends"], then, timeout)
+            for name in names
+        }
     return {
         name: {
             what: READS["argv"](
-                **dict(
-                    question,
-                    argv=[name if word == "{}" else word for word in question["argv"]],
-                    timeout=timeout,
-                )
+                **dict(question, argv=_about(name, question["argv"]), timeout=timeout)
             )
             for what, question in then.items()
         }
         for name in names
+    }
+
+
+def _about(name, argv):
+    return [word.replace("{}", name) for word in argv]
+
+
+def _both(argv, ends, then, timeout):
+    """Two answers of one program, whose exit code is that of the second one.
+
+    The end of the first one is the proof that there was one.
+    """
+    (first, one), (second, other) = [
+        (what, {name: question[name] for name in ("mask", "only", "peel") if name in question})
+        for what, question in then.items()
+    ]
+    ok = then[second].get("ok", (0,))
+    code, out, err = expect(argv, ok, quiet=True, timeout=timeout)
+    told, end, rest = out.partition(ends)
+    if not end:
+        raise Failed("%s: no %s: %s" % (" ".join(argv), ends, processes.said(err)))
+    return {
+        first: _answer(0, told + end, "", **one),
+        second: _answer(code, rest, err, **other),
     }
 
 
