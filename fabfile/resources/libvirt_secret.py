@@ -35,7 +35,7 @@ def reads(site: Site, host: Host) -> list[Read]:
     found = secret_uuid.reads(site, host)
     if NOVA_COMPUTE.role in host.roles:
         argv = site.platform_of(host).command("virsh", "help", "secret-set-value")
-        found.append(Read(OPTIONS, "argv", {"argv": argv, "ok": [0, 1]}))
+        found.append(Read(OPTIONS, "argv", {"argv": argv, "ok": [0, 1], "once": True}))
     return found
 
 

@@ -64,6 +64,12 @@ def test_a_masked_read_that_fails_shows_nothing_of_it(tmp_path, read, more):
     assert KEY not in str(caught.value)
 
 
+def test_what_a_program_says_of_itself_is_asked_once(tmp_path):
+    counting = ["sh", "-c", f"echo >> {tmp_path}/times; wc -l < {tmp_path}/times"]
+    told = [reads.argv(counting, once=once)["out"].strip() for once in (True, True, False)]
+    assert told == ["1", "1", "2"]
+
+
 XML = "<secret ephemeral='no' private='no'>\n  <uuid>%s</uuid>\n</secret>"
 
 

@@ -72,12 +72,21 @@ def option_file(path, plain=()):
     return seen
 
 
-def argv(argv, ok=(0,), mask=(), timeout=30, only=None, peel=False):
+_told_once = {}  # type: ignore[var-annotated]
+
+
+def argv(argv, ok=(0,), mask=(), timeout=30, only=None, peel=False, once=False):
     """A command's answer: exit code and output; only keeps what fits a pattern.
 
     peel: also the fingerprint of what the output is in base64 ('peeled').
+    once: what a program says of itself, which stays as it is while this agent is here.
     """
-    return _answer(*expect(argv, ok, quiet=bool(mask), timeout=timeout), mask, only, peel)
+    if once and tuple(argv) in _told_once:
+        return _told_once[tuple(argv)]
+    told = _answer(*expect(argv, ok, quiet=bool(mask), timeout=timeout), mask, only, peel)
+    if once:
+        _told_once[tuple(argv)] = told
+    return told
 
 
 def _answer(code, out, err, mask=(), only=None, peel=False):
