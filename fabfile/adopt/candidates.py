@@ -31,7 +31,10 @@ _ROLES_OF = {"nova-compute": "compute", "cinder-volume": "cinder"}
 
 @dataclass(frozen=True)
 class Candidate:
-    """A machine that is asked.  roles: what it is said to be for; said: by whom it is named."""
+    """A machine that is asked.  roles: what it is said to be for; said: by whom it is named.
+
+    platform: what it runs, where that is another than a site's that names none.
+    """
 
     name: str
     roles: tuple[str, ...] = ()
@@ -39,6 +42,13 @@ class Candidate:
     user: str | None = None
     port: int | None = None
     said: tuple[str, ...] = ()
+    platform: str | None = None
+
+    @property
+    def row(self) -> dict[str, Json]:
+        """What a site file says of it, beside its roles."""
+        said = {key: getattr(self, key) for key in ("platform", "address", "user", "port")}
+        return {key: value for key, value in said.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,11 @@ class Chosen:
             replace(one, roles=("ceph", *one.roles)) if one.name in names else one
             for one in self.candidates
         )
+        return replace(self, candidates=tuple(found))
+
+    def on_platforms(self, names: Mapping[str, str]) -> Chosen:
+        """The same, where it turned out what these run: {host: its platform}."""
+        found = (replace(one, platform=names.get(one.name)) for one in self.candidates)
         return replace(self, candidates=tuple(found))
 
 

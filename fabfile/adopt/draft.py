@@ -229,7 +229,7 @@ class _Drafting:
 
     def _runs(self, one: Candidate, seen: Seen) -> list[str]:
         units, there = seen.get(look.UNITS) or {}, seen.get(look.THERE) or {}
-        platform = self._site.platform_of(self._site.all_hosts()[0])
+        platform = self._site.platform_of(self._site.host(one.name))
         roles = ["ceph"] if "ceph" in one.roles else []
         for service in found.SERVICES:
             unit = platform.unit(service)
@@ -597,7 +597,7 @@ class _Drafting:
                 self._remark((), f"services name several ceph.conf{which}: {', '.join(confs)}")
             moved = [conf for conf in confs if conf != usual and fits(site_tables.HostPath, conf)]
             if label == OWN and len(confs) == 1 and moved:
-                self._raw["platform_changes"] = {"ceph": {"conf": moved[0]}}
+                self._raw["platform_changes"] = self._of_platforms({"ceph": {"conf": moved[0]}})
 
     def _release(self) -> None:
         by_release = releases.of_packages(self._facts, self._heard.tables)
@@ -691,14 +691,17 @@ class _Drafting:
                 table = {"roles": [r for r in site_tables.ROLES if r in roles]}
                 if "ceph" in roles and one.name in cluster_of:
                     table["cluster"] = cluster_of[one.name]
-                for key in ("address", "user", "port"):
-                    if (value := getattr(one, key)) is not None:
-                        table[key] = value
-                hosts[one.name] = table
+                hosts[one.name] = {**table, **one.row}
         self._raw["hosts"] = hosts
         for role in ("glance", "cinder", "compute"):
             if not self._with(role):
                 self._remark(("hosts",), f"no host with the role {role!r} was found")
+
+    def _of_platforms(self, changes: dict[str, Json]) -> dict[str, Json]:
+        """The same for each platform that a host of the site has."""
+        there = (self._site.platform_of(self._site.host(name)).name for name in self._roles)
+        others = {name: changes for name in there if name != self._site.platform}
+        return {**changes, **others}
 
     def _own_conf(self, label: str, used: Used) -> dict[str, Json]:
         """Its ceph.conf on the hosts that use it, where that is not called by its label."""

@@ -28,16 +28,29 @@ def provisional(chosen: Chosen, ssh: Json) -> dict[str, Json]:
 
     ssh: its [ssh].  Where nobody is said to be Ceph's, the first one is.
     """
-    hosts = {}
-    for one in chosen.candidates:
-        table: dict[str, Json] = {"roles": list(one.roles) or ["database"]}
-        for key in ("address", "user", "port"):
-            if (value := getattr(one, key)) is not None:
-                table[key] = value
-        hosts[one.name] = table
+    hosts = {
+        one.name: {"roles": list(one.roles) or ["database"], **one.row} for one in chosen.candidates
+    }
     if not chosen.with_role("ceph"):
         next(iter(hosts.values()))["roles"].append("ceph")
     return {"name": "adopted", "hosts": hosts, "ssh": ssh}
+
+
+def of_other_platforms(
+    site: Site, answers: Mapping[str, Seen], tables: Sequence[Mapping[str, Json]]
+) -> dict[str, str]:
+    """{host: the platform that it is of}, of hosts that are of another than they were asked as.
+
+    tables: config/platforms.  A system that none of these knows stays what it was taken for.
+    """
+    found = {}
+    for name, seen in answers.items():
+        told = seen.get("host") or {}
+        system = {told.get("os", ""), *told.get("like", ())}
+        fit = [str(table["name"]) for table in tables if system & set(table["systems"])]
+        if fit and site.platform_of(site.host(name)).name not in fit:
+            found[name] = fit[0]
+    return found
 
 
 def admin_key(site: Site, host: Host) -> str:

@@ -96,8 +96,10 @@ class Local:
             return
         work = next(iter(works.values()))
         answers = gather.FactCollector(asked)
-        lock = {name: work[name] for name in (*_LOCK, "ways") if name in work}
-        wanting = answers.wanting(self.fleet.work(gather.works(asked, lock), answers.on_message))
+        lock = {name: work[name] for name in _LOCK if name in work}
+        platform_of = {one.admin: one.platform for one in self._clusters}.__getitem__
+        questions = gather.works(asked, lock, platform_of)
+        wanting = answers.wanting(self.fleet.work(questions, answers.on_message))
         self.fleet.conversations.raise_if_stopped()
         if wanting:
             raise outcomes.worst(wanting)

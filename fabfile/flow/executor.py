@@ -98,7 +98,6 @@ class Executor:
             "who": f"run {record.id} of {journal.who()}",
             "patience": PATIENCE,
             "deadline": DEADLINE,
-            "ways": session.site.ways,
             "log": True,
             "prunes": session.task != "undo",
         }
@@ -147,6 +146,7 @@ class Executor:
         works = {
             host: {
                 **self._common,
+                "ways": self._session.site.platform_of(self._session.site.host(host)).ways,
                 "steps": [as_step(i, c) for i, c in changes],
                 "then": gather.as_data(self._then[host]) if host in ready else [],
             }

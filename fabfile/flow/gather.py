@@ -5,7 +5,7 @@ Knows reads and their shapes; does not know how a host is reached.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from fabfile.core.answers import IN_PARTS, unasked, wrong
 from fabfile.core.contract import (
@@ -21,6 +21,7 @@ from fabfile.core.contract import (
     Unbelieved,
 )
 from fabfile.flow.terminal import outcomes
+from fabfile.model.platforms import Platform
 from fabfile.model.site import Site
 from fabfile.resources.resource import HOST, Resource
 
@@ -46,11 +47,19 @@ def questions(site: Site, stages: Sequence[Resource], host: Host) -> list[Read]:
 
 
 def works(
-    asked: Mapping[Host, Sequence[Read]], under_lock: Mapping[str, Json], deadline: int = DEADLINE
+    asked: Mapping[Host, Sequence[Read]],
+    under_lock: Mapping[str, Json],
+    platform_of: Callable[[Host], Platform],
+    deadline: int = DEADLINE,
 ) -> dict[str, dict[str, Json]]:
     """{host: its work}: questions as an engine takes them."""
     return {
-        host.name: {**under_lock, "reads": as_data(reads), "deadline": deadline}
+        host.name: {
+            "ways": platform_of(host).ways,
+            **under_lock,
+            "reads": as_data(reads),
+            "deadline": deadline,
+        }
         for host, reads in asked.items()
     }
 

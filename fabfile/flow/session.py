@@ -188,7 +188,7 @@ class Session:
 
         Raises Interrupted.  quietly: does not ask for a password.
         """
-        works = gather.works(asked, {"ways": self.site.ways, **self.under_lock}, deadline)
+        works = gather.works(asked, self.under_lock, self.site.platform_of, deadline)
         with self.finishing():
             cut = self._probe(works, facts)
             needy = [n for n, fault in cut.items() if isinstance(fault, NeedsPassword)]

@@ -46,9 +46,9 @@ from fabfile.model.site_tables import (
     Options,
     Packages,
     PlainText,
+    PlatformChanges,
     Pool,
     Rollout,
-    Row,
     Ssh,
     Sudoers,
     Table,
@@ -93,7 +93,8 @@ class Site(Table):
 
     clone_v2: whether RBD's clones are to be of v2; None: where all who use the cluster read them.
     recommended: whether options are set that are recommended, and no part of who uses which pool.
-    platform_changes: what the site's hosts have otherwise than their platform's file says.
+    platform: of the hosts that name none.
+    platform_changes: what its hosts have otherwise than its file says; {another one's name: its}.
     deployer: whose the services' configuration is, a file of config/deployers; deploy: its host's.
     """
 
@@ -103,9 +104,7 @@ class Site(Table):
     clone_v2: bool | None = None
     recommended: bool = True
     platform: Name = "debian"
-    platform_changes: dict[
-        Name, Row | list[Row] | dict[Name, Row | list[Row] | list[list[Row]]]
-    ] = {}
+    platform_changes: PlatformChanges = {}
     deployer: Name | None = None
     deploy: Deploy | None = None
     hosts: dict[Name, HostTable] = Field(min_length=1)
@@ -599,11 +598,6 @@ class Site(Table):
         return tuple(self.host(part.admin.name) for part in self.parts)
 
     @property
-    def ways(self) -> Mapping[str, Sequence[Sequence[str]]]:
-        """Other ways of beginning programs, as hosts are told them with their work."""
-        return self._platforms[self.platform].ways
-
-    @property
     def written_by(self) -> Deployer | None:
         """Whose the services' configuration is; None where it is ours."""
         return self._deployers[self.deployer] if self.deployer else None
@@ -721,30 +715,34 @@ class Site(Table):
         """The Ceph cluster that a part's services use; of several, the first."""
         one = self.parts[0]
         platform = one.platform_of(one.admin)
-        name = platforms.librados_name(one._conf or platform.ceph["conf"])
+        conf = one._conf(one._base(one.admin)) or platform.ceph["conf"]
+        name = platforms.librados_name(conf)
         return Cluster(name, one.fsid, one.admin, platform, one.label)
 
-    @property
-    def _conf(self) -> str:
+    def _conf(self, base: Platform) -> str:
         """The cluster's ceph.conf on hosts that use it; '' for the platform's own."""
         table = self.clusters.get(self.label)
         if table and table.conf:
             return table.conf
-        folder = self._platforms[self.platform].ceph["folder"] if self._platforms else "/etc/ceph"
-        return "" if self.label == OWN else f"{folder}/{self.label}.conf"
+        return "" if self.label == OWN else f"{base.ceph['folder']}/{self.label}.conf"
+
+    def _base(self, host: Host) -> Platform:
+        """A host's platform as the site file has it: the host's own word, or the site's."""
+        table = self.whole.hosts[host.name]
+        return self._platforms[table.platform or self.platform]
 
     def platform_of(self, host: Host) -> Platform:
         """How a host's services are configured, run and installed: what the site file names.
 
         Of a part of a site, with its cluster's ceph.conf and keyrings, and how `ceph` is begun.
         """
-        base = self._platforms[self.platform]
+        base = self._base(host)
         table = self.clusters.get(self.label, _NO_TABLE)
         if self._whole is None and (len(self.parts) > 1 or not table.model_fields_set):
             return base
         its_own = "ceph" in host.roles and (self.hosts[host.name].cluster or OWN) == self.label
         client = self._client_on(host) if self.is_supplied else ""
-        known = its_own, client
+        known = base.name, its_own, client
         if known not in self._altered_platforms:
             self._altered_platforms[known] = self._altered_platform(base, table, its_own, client)
         return self._altered_platforms[known]
@@ -755,7 +753,7 @@ class Site(Table):
         return next((use.client for use in here if use.keyring), "")
 
     @cached_property
-    def _altered_platforms(self) -> dict[tuple[bool, str], Platform]:
+    def _altered_platforms(self) -> dict[tuple[str, bool, str], Platform]:
         return {}
 
     def _altered_platform(
@@ -765,7 +763,7 @@ class Site(Table):
 
         client: as whom it is asked where there is no admin.
         """
-        conf = (table.own_conf if its_own else self._conf) or base.ceph["conf"]
+        conf = (table.own_conf if its_own else self._conf(base)) or base.ceph["conf"]
         name = platforms.librados_name(conf)
         folder = base.ceph["folder"]
         ceph = {**base.ceph, "conf": conf}
@@ -843,20 +841,44 @@ def check(
         raise BadInput("\n".join(lines)) from None
     found = [platforms.made_of(table) for table in tables]
     site._platforms = {platform.name: platform for platform in found}
-    if site.platform not in site._platforms:
-        known = ", ".join(sorted(site._platforms))
-        raise BadInput(f"{where}: platform: expected one of {known}, found {site.platform!r}")
+    if unknown := list(_unknown_platforms(site)):
+        raise BadInput("\n".join(f"{where}: {fault}" for fault in unknown))
     site._deployers = {one.name: one for one in map(deployers.made_of, deploying)}
     if site.deployer and site.deployer not in site._deployers:
         known = ", ".join(sorted(site._deployers))
         raise BadInput(f"{where}: deployer: expected one of {known}, found {site.deployer!r}")
-    if site.platform_changes:
-        base = next(table for table in tables if table["name"] == site.platform)
-        changed = platforms.altered(base, site.platform_changes, f"{where}: platform_changes")
-        site._platforms[site.platform] = platforms.made_of(changed)
+    for table in tables:
+        changes, said = _changes_of(site, table["name"], f"{where}: platform_changes")
+        if changes:
+            made = platforms.made_of(platforms.altered(table, changes, said))
+            site._platforms[made.name] = made
     if faults := list(dict.fromkeys(_same_files(site))):
         raise BadInput("\n".join(f"{where}: {fault}" for fault in faults))
     return site
+
+
+def _unknown_platforms(site: Site) -> Iterator[str]:
+    """Platforms that are named and have no file."""
+    of_hosts = {f"hosts.{n}.platform": one.platform for n, one in site.hosts.items()}
+    for where, name in {"platform": site.platform, **of_hosts}.items():
+        if name and name not in site._platforms:
+            known = ", ".join(sorted(site._platforms))
+            yield f"{where}: expected one of {known}, found {name!r}"
+
+
+def _changes_of(site: Site, name: str, where: str) -> tuple[Mapping[str, Json], str]:
+    """(what a platform's hosts have otherwise, where the site file says it).
+
+    The site's own platform needs no name: there, what is below other platforms' names is not meant.
+    """
+    said = site.platform_changes
+    named = said.get(name, {})
+    if not isinstance(named, Mapping):
+        raise BadInput(f"{where}.{name}: expected a table, found another form")
+    if name != site.platform or not named:
+        own = {key: value for key, value in said.items() if key not in site._platforms}
+        return (own, where) if name == site.platform else (named, f"{where}.{name}")
+    raise BadInput(f"{where}.{name}: expected it without {name}, which is the site's own platform")
 
 
 def _same_files(site: Site) -> Iterator[str]:

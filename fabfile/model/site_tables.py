@@ -112,10 +112,11 @@ class Table(BaseModel):
 
 
 class HostTable(Table):
-    """[hosts.NAME].  cluster: of a Ceph host, which one it is of."""
+    """[hosts.NAME].  cluster: of a Ceph host, which one it is of; platform: unless the site's."""
 
     roles: list[Role] = Field(min_length=1)
     cluster: Name | None = None
+    platform: Name | None = None
     address: Address | None = None
     user: Name | None = None
     port: int | None = Field(None, ge=1, le=65535)
@@ -606,6 +607,9 @@ Options = dict[Literal["glance", "cinder", "nova"], dict[Name, dict[OptionName, 
 
 Row = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=1000)]
 """What a row of a platform may say: a unit's name, a path, a word of an argument list."""
+_Rows = Row | list[Row] | list[list[Row]]
+PlatformChanges = dict[Name, Row | list[Row] | dict[Name, _Rows | dict[Name, _Rows]]]
+"""[platform_changes]: tables of the site's platform, and below another one's name, tables of it."""
 
 
 class Packages(Table):

@@ -15,7 +15,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "clone_v2": "whether RBD's clones are of v2; unset: where nobody is shut out by it",
         "recommended": "whether options are set that are recommended, where nobody says anything",
         "platform": "how the hosts run and configure services: a file of config/platforms",
-        "platform_changes": "what these hosts have otherwise than the platform's file",
+        "platform_changes": "what these hosts have otherwise than the platform's file; below the "
+        "name of another platform, what its hosts have",
         "deployer": "who writes the services' configuration instead: a file of config/deployers",
         "deploy": "where that deployer has its files, on the host of the role deploy",
         "hosts": "the machines, each with its roles",
@@ -40,6 +41,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "HostTable": {
         "roles": "what the host is for",
         "cluster": "of a Ceph host, the cluster that it is of; unset: the site's own",
+        "platform": "how it runs and configures services; unset: as the site's platform says",
         "address": "where it is reached; unset: as its name or ~/.ssh/config say",
         "user": "as whom to log in; unset: as ~/.ssh/config says",
         "port": "SSH's port; unset: as ~/.ssh/config says",

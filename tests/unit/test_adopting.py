@@ -11,6 +11,7 @@ import tomli
 
 from fabfile.adopt import settled
 from fabfile.cloud import connection, holdings, machines, offered, qos, volume_types
+from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Failed, Unreachable
 from fabfile.flow import engine
 from fabfile.flow.inspect import adopting
@@ -20,7 +21,7 @@ from fabfile.model import site as sites
 from . import adopted as a
 from . import clouds
 from . import test_adopt_clusters as two_clusters
-from .states import PLATFORMS
+from .states import DEBIAN, PLATFORMS
 
 
 class Fleet:
@@ -95,6 +96,23 @@ def test_two_trips_to_each_host_and_a_file_of_ones_own(run, tmp_path):
     assert [one.name for one in site.cinder.all] == [a.BACKEND]
     assert "Its plan was empty when it was written." in file.read_text()
     assert "written in " in shown
+
+
+def test_hosts_of_another_platform_are_asked_again_as_that_one(run, tmp_path, monkeypatch):
+    arch = {**DEBIAN, "name": "arch", "systems": ["arch"]}
+    monkeypatch.setattr(site_file, "platforms", lambda: [*PLATFORMS, arch])
+    seen = a.hosts()
+    seen["n2"]["host"]["os"] = "arch"
+    code, told, fleet, _ = run(seen)
+    assert code == 0 and told["connected"]
+    assert fleet.trips == {"ceph01": 2, "ctl": 2, "n1": 2, "n2": 3}
+    raw = tomli.loads((tmp_path / "new.toml").read_text())
+    assert {name: host.get("platform") for name, host in raw["hosts"].items()} == {
+        "ceph01": None,
+        "ctl": None,
+        "n1": None,
+        "n2": "arch",
+    }
 
 
 def test_the_guest_is_proposed_of_what_is_there_and_fits_the_site_file(run, tmp_path):

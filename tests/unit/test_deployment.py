@@ -1,14 +1,27 @@
 """Bindings: which service uses which pool as which client, on which host."""
 
+import re
+
 import pytest
 
-from fabfile.core.contract import BadInput
+from fabfile.core.contract import BadInput, Facts
+from fabfile.flow import gather
 from fabfile.model import platforms, services
 from fabfile.model import site as sites
 from fabfile.model.services import SERVICES, Service
-from fabfile.resources import cluster
+from fabfile.resources import cluster, service_config
 
-from .states import DEBIAN, EPHEMERAL, HOSTS, OTHER, PLATFORMS, site
+from .states import (
+    DEBIAN,
+    EPHEMERAL,
+    FSID,
+    HOSTS,
+    OTHER,
+    PLATFORMS,
+    ZED,
+    conf,
+    site,
+)
 
 NOVA_VOLUMES = ("nova-compute", "volumes", "volumes", "libvirt", False, True)
 
@@ -111,6 +124,92 @@ def test_a_platform_that_nobody_wrote_is_an_error():
     with pytest.raises(BadInput) as caught:
         _site_with(ARCH, DEBIAN, platform="plan9")
     assert str(caught.value) == ("site.toml: platform: expected one of arch, debian, found 'plan9'")
+
+
+MIXED = {**HOSTS, "n2": {"roles": ["compute"], "platform": "arch"}}
+
+
+@pytest.mark.parametrize(
+    "more, expected",
+    [
+        ({}, {"ctl": "debian", "n1": "debian", "n2": "arch"}),
+        ({"platform": "arch"}, {"ctl": "arch", "n1": "arch", "n2": "arch"}),
+        ({"clusters": {"ceph": {"conf": "/srv/c.conf"}}}, {"n1": "debian", "n2": "arch"}),
+    ],
+)
+def test_a_host_has_a_platform_of_its_own(more, expected):
+    it = _site_with(ARCH, DEBIAN, **{"hosts": MIXED, **more})
+    assert {name: it.platform_of(it.host(name)).name for name in expected} == expected
+
+
+def test_one_plan_has_hosts_of_different_platforms():
+    nova = {"units": {"nova-compute": "n-cpu"}, "files": {"nova-compute": "/srv/nova.conf"}}
+    changes = {"units": {"glance-api": "apache2"}, "arch": nova}
+    it = _site_with(ARCH, DEBIAN, hosts=MIXED, platform_changes=changes)
+    seen = Facts(dict.fromkeys(("n1", "n2"), {"nova.conf": conf()}), {"uuid.volumes": FSID}, ZED)
+    plan = service_config.nova.plan(it, seen)
+    written = {change.host: (change.args["path"], change.restarts) for change in plan}
+    assert written == {
+        "n1": ("/etc/nova/nova.conf", ("nova-compute",)),
+        "n2": ("/srv/nova.conf", ("n-cpu",)),
+    }
+    assert it.platform_of(it.host("ctl")).unit(services.GLANCE_API) == "apache2"
+    assert it.platform_of(it.host("n2")).unit(services.GLANCE_API) == "openstack-glance"
+
+
+def test_each_host_is_told_its_own_platforms_ways():
+    ways = {"ceph": [["podman", "exec", "toolbox", "ceph"]]}
+    it = _site_with(ARCH, DEBIAN, hosts=MIXED, platform_changes={"arch": {"ways": ways}})
+    works = gather.works({it.host("n1"): [], it.host("n2"): []}, {}, it.platform_of)
+    assert works["n1"]["ways"] == DEBIAN["ways"]
+    assert works["n2"]["ways"] == {**DEBIAN["ways"], **ways}
+
+
+def test_hosts_of_two_platforms_in_a_site_of_two_clusters():
+    elsewhere = {**ARCH, "ceph": {**ARCH["ceph"], "folder": "/srv/ceph"}}
+    hosts = {**MIXED, "west01": {"roles": ["ceph"], "cluster": "west"}}
+    backends = {
+        "rbd": {"client": "volumes", "pool": "volumes"},
+        "west": {"cluster": "west", "client": "volumes", "pool": "volumes"},
+    }
+    west = {"pools": {"volumes": {}}, "clients": {"volumes": {"rwx": ["volumes"]}}}
+    clients = {"volumes": {"rwx": ["volumes"]}, "images": {"rwx": ["images"]}}
+    more = {"cinder": {"backends": backends}, "clusters": {"west": west}, "clients": clients}
+    it = _site_with(elsewhere, DEBIAN, hosts=hosts, **more)
+    confs = {
+        name: {b.cluster.label: b.conf for b in it.bindings_of(it.host(name))}
+        for name in ("n1", "n2")
+    }
+    assert confs["n1"] == {"ceph": "/etc/ceph/ceph.conf", "west": "/etc/ceph/west.conf"}
+    assert confs["n2"] == {"ceph": "/etc/ceph/ceph.conf", "west": "/srv/ceph/west.conf"}
+
+
+@pytest.mark.parametrize(
+    "more, said",
+    [
+        (
+            {"hosts": {**HOSTS, "n2": {"roles": ["compute"], "platform": "plan9"}}},
+            "site.toml: hosts.n2.platform: expected one of arch, debian, found 'plan9'",
+        ),
+        (
+            {"platform_changes": {"debian": {"units": {"glance-api": "x"}}}},
+            "platform_changes.debian: expected it without debian, which is the site's own platform",
+        ),
+        (
+            {"platform_changes": {"arch": {"unit": {"glance-api": "x"}}}},
+            "platform_changes.arch: expected one of backup",
+        ),
+        (
+            {"platform_changes": {"arch": {"units": {"glance-api": ["x"]}}}},
+            "platform_changes.arch.units.glance-api: expected a text, found a list of texts",
+        ),
+        ({"platform_changes": {"arch": "x"}}, "platform_changes.arch: expected a table"),
+        ({"platform_changes": {"plan9": {}}}, "platform_changes: expected one of backup"),
+    ],
+)
+def test_what_is_said_of_another_platform_is_checked(more, said):
+    with pytest.raises(BadInput, match=re.escape(said)):
+        _site_with(ARCH, DEBIAN, **more)
 
 
 @pytest.mark.parametrize("change", [{"more": {}}, {"units": None}])

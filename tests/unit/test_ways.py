@@ -106,15 +106,15 @@ def test_an_agent_is_told_with_its_work_and_forgets_it_after(agent, tmp_path):  
 
 def test_every_work_of_a_session_says_the_platforms_ways():
     it = site()
-    assert it.ways == DEBIAN["ways"]
-    works = gather.works({it.host("ceph01"): []}, {"ways": it.ways})
+    works = gather.works({it.host("ceph01"): []}, {}, it.platform_of)
     assert works["ceph01"]["ways"] == DEBIAN["ways"]
 
 
 def test_a_site_file_has_other_ways():
     own = [["podman", "exec", "-i", "toolbox", "ceph"]]
     it = site(platform_changes={"ways": {"ceph": own}})
-    assert it.ways["ceph"] == own and it.ways["rbd"] == DEBIAN["ways"]["rbd"]
+    ways = it.platform_of(it.host("ceph01")).ways
+    assert ways["ceph"] == own and ways["rbd"] == DEBIAN["ways"]["rbd"]
 
 
 def test_rbd_has_the_same_ways_as_ceph():

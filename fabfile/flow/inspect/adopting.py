@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from fabfile.adopt.draft import Draft, Heard, Remark, drafted
 from fabfile.adopt.forms import fits
 from fabfile.cloud import connection, machines, offered
 from fabfile.core import own_files, site_file
-from fabfile.core.contract import INV, BadInput, Failed, Json, Stop, Unreachable
+from fabfile.core.contract import INV, BadInput, Failed, Json, Seen, Stop, Unreachable
 from fabfile.core.text import counted_hosts, few
 from fabfile.doctor.observation import Looked
 from fabfile.flow.inspect import survey
@@ -156,22 +156,60 @@ def _look(session: Session, heard: Heard) -> tuple[Heard, Session]:
     asked = {host: look.reads(site, host, known and host == site.admin) for host in hosts}
     collected = TimedCollector(asked)
     faults = outcomes.unreached(session.dispatch(asked, collected))
-    answers = {name: seen for name, seen in collected.values.items() if seen}
+    answers: dict[str, Seen] = {n: seen for n, seen in collected.values.items() if seen}
     gone = {name: stop for name, stop in faults.items() if name not in answers}
     if known and site.admin.name in gone:
         raise gone[site.admin.name]
     if not answers:
         raise outcomes.worst(gone)
+    errors: dict[tuple[str, str], Stop] = dict(collected.errors)
+    others = look.of_other_platforms(site, answers, site_file.platforms())
+    if others:
+        heard, session = _on_platforms(session, heard, others)
+        answers, errors = _asked_again(session, known, others, answers, errors)
     heard = replace(
         heard,
         answers=answers,
         unreachable={name: str(stop) for name, stop in gone.items()},
-        errors={at: str(stop) for at, stop in collected.errors.items()},
+        errors={at: str(stop) for at, stop in errors.items()},
     )
     if not known:
         heard, session = _find_admin(session, heard)
-    _refuse_without_cluster(session, collected.errors)
+    _refuse_without_cluster(session, errors)
     return _look_further(session, heard), session
+
+
+def _on_platforms(
+    session: Session, heard: Heard, others: Mapping[str, str]
+) -> tuple[Heard, Session]:
+    """The same, where hosts turned out to be of other platforms: {host: its own}."""
+    chosen = heard.chosen.on_platforms(others)
+    raw = look.provisional(chosen, heard.head.get("ssh", {}))
+    site = sites.check(raw, "the hosts that are named", site_file.platforms())
+    return replace(heard, chosen=chosen), replace(session, site=site)
+
+
+def _asked_again(
+    session: Session,
+    known: bool,
+    others: Collection[str],
+    answers: Mapping[str, Seen],
+    errors: Mapping[tuple[str, str], Stop],
+) -> tuple[dict[str, Seen], dict[tuple[str, str], Stop]]:
+    """The answers and errors, those of these hosts by their own platforms' names and programs."""
+    site = session.site
+    asked = {
+        host: look.reads(site, host, known and host == site.admin)
+        for host in map(site.host, others)
+    }
+    collected = TimedCollector(asked)
+    faults = outcomes.unreached(session.dispatch(asked, collected))
+    for name, stop in faults.items():
+        if not collected.values[name]:
+            raise stop
+    own = {name: seen for name, seen in collected.values.items() if seen}
+    rest = {at: stop for at, stop in errors.items() if at[0] not in own}
+    return {**answers, **own}, {**rest, **collected.errors}
 
 
 def _look_further(session: Session, heard: Heard) -> Heard:

@@ -117,7 +117,7 @@ def _do(session: Session, part: Site, name: str, deeds: Sequence[Words]) -> None
         **session.under_lock,
         "run": _RUN,
         "deadline": DEADLINE,
-        "ways": session.site.ways,
+        "ways": part.cluster.platform.ways,
         "log": True,
         "prunes": False,
         "steps": steps,
