@@ -6,13 +6,14 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest generations generation-of-today upgrades apart recovery mons rotation several fault-loop fuzz plan undo doctor status report bench bench-costs bench-latency bench-scale docs pictures lab-up lab-down
+.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest el generations generation-of-today upgrades apart recovery mons rotation several fault-loop fuzz plan undo doctor status report bench bench-costs bench-latency bench-scale docs pictures lab-up lab-down
 
 VENV := .venv
 BROWSER := .browser
 TEMPEST := .tempest
 DOCS_VENV := .docs
 APART := .apart
+EL := .el
 HANDOVER := .handover
 INV := $(VENV)/bin/inv
 FLAGS := $(if $(SITE),--site $(SITE)) $(if $(LIMIT),--limit $(LIMIT))
@@ -133,6 +134,14 @@ apart: install $(APART)/.brought ## backups and recovery on hosts apart, on the 
 	@$(VENV)/bin/python -m tests.apart.chroots || { $(INV) lab.up && $(INV) lab.down; }
 	STACKRBD_APART=1 unshare --net --mount sh -c 'ip link set lo up; \
 	  exec $(VENV)/bin/python -m pytest -q --timeout 900 tests/apart'
+
+el: install $(EL)/.brought ## packages and their source by real dnf and rpm, on a host of the EL family in a namespace (root)
+	STACKRBD_EL=1 unshare --net --mount --pid --fork --kill-child --mount-proc sh -c 'ip link set lo up; \
+	  $(VENV)/bin/python -m pytest -q --timeout 600 tests/el $(if $(ONLY),-k "$(ONLY)"); exit $$?'
+
+$(EL)/.brought:
+	@tests/unpacked.sh $(EL) dnf rpm createrepo-c openssh-server sudo
+	@mkdir -p $(EL)/root
 
 .PHONY: handover
 handover: install $(HANDOVER)/15.6.0/.installed $(HANDOVER)/22.2.0/.installed ## what we write for Kolla-Ansible, rendered by its own genconfig (half an hour)

@@ -358,7 +358,7 @@ def control(site: Site, facts: Facts) -> str:
         options = in_force.options(seen, CONTROL)
         if ("api_database", "connection") not in options:
             continue
-        _refuse_older(host.name, seen[releases.READ.id]["nova-common"])
+        _refuse_older(host.name, releases.nova_package(seen[releases.READ.id]))
         if not {("cinder", "auth_type"), ("cinder", "auth_section")} & set(options):
             raise BadInput(
                 f"{host.name}: {site.platform_of(host).file(NOVA_COMPUTE)}: [cinder] auth_type: "
@@ -381,5 +381,5 @@ def _refuse_older(host: str, version: str | None) -> None:
     if not major or int(major.group(1)) < XENA:
         raise BadInput(
             f"{host}: expected Nova {XENA} (Xena) or later, whose nova-manage can refresh an "
-            f"attachment, found {version or 'no nova-common'}; {WITHOUT}"
+            f"attachment, found {version or 'no package of it'}; {WITHOUT}"
         )

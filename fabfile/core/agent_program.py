@@ -24,6 +24,8 @@ READING = (
     "processes",
     "units",
     "state",
+    "apt",
+    "dnf",
     "packages",
     "configuration",
     "sudo_log",

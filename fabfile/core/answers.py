@@ -44,6 +44,14 @@ _STEP = {
     "holds?": [LINE],
 }
 _SOURCE = {"file": LINE, "type": LINE, "components": [LINE], "options": {"*": str}}
+_REPOSITORY = {"id": LINE, "file": LINE, "gpgcheck": bool}
+_VERSION = Text(r"[A-Za-z0-9.+:~^_-]{1,200}", "a version")
+_DONE_BY_DNF = {
+    "does": Text("install|upgrade|reinstall|downgrade|remove", "what is done"),
+    "name": Text(r"[A-Za-z0-9.+_-]{1,200}", "a package's name"),
+    "version": _VERSION,
+    "repository": Text("[!-~]{1,200}", "a repository's name"),
+}
 _NOT_BEGUN = {"step": int, "state": Text("failed", "a step that failed"), "why?": str}
 _BACK = {"verb": LINE, "args": {}}
 _RESTART = {"verb": LINE, "args": {"units": [LINE]}}
@@ -74,8 +82,13 @@ _SHAPES: dict[str, Shape] = {
     "rows": [str],
     "secret": Text("[!-~]{1,1024}", "one word of printable letters"),
     "each": {"*": {"*": _ARGV}},
-    "packages": {"*": (None, Text(r"[A-Za-z0-9.+:~^_-]{1,200}", "a version"))},
+    "packages": {"*": (None, _VERSION)},
     "repository": {"own": [_SOURCE], "entries": [_SOURCE], "arch": LINE, "refused": str},
+    "repositories": {
+        "enabled": [_REPOSITORY],
+        "held": {"*": LINE},
+        "would": (None, [_DONE_BY_DNF]),
+    },
     "units": {"*": {"*": str}},
     "running_units": [LINE],
     "pending_restarts": [LINE],

@@ -307,8 +307,8 @@ class Read:
     most: int = 64 * 1024 * 1024
 
     def together(self, other: Read) -> Read:
-        """One question for two of the same id: for packages, the names of both."""
-        if self.verb != "packages":
+        """One question for two of the same id: where it names packages, the names of both."""
+        if self.verb not in ("packages", "repositories"):
             return self
         names = sorted({*self.args["names"], *other.args["names"]})
         return Read(self.id, self.verb, {"names": names})

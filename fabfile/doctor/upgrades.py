@@ -203,7 +203,7 @@ def _clients(site: Site, looked: Looked) -> Iterator[Finding]:
 
 
 def _major(looked: Looked, host: str) -> int | None:
-    text = looked.facts.hosts.get(host, {}).get(releases.READ.id, {}).get("nova-common")
+    text = releases.nova_package(looked.facts.hosts.get(host, {}).get(releases.READ.id, {}))
     number = releases.number(text or "")
     return int(number) if number and "." not in number else None
 

@@ -43,7 +43,7 @@ class Doubts:
 
 @dataclass
 class Settled:
-    """known: {'uuid.CLIENT', 'apt.key'} as far as it is beyond doubt; the release and its data.
+    """known: {'uuid.CLIENT', 'packages.key'} as far as it is beyond doubt; the release, its data.
 
     other: that the hosts have another release than the one that counts.
     """
@@ -63,7 +63,7 @@ def settle(site: Site, facts: Facts, about: About = strictly) -> Settled:
     with about("hosts.one"):
         limit.refuse_one_host_under_two_names(facts.hosts)
     with about("here.key"):
-        found.known |= {"apt.key": text_of(site.packages.key)} if site.packages.key else {}
+        found.known |= {"packages.key": text_of(site.packages.key)} if site.packages.key else {}
     with about("identity"):
         found.known |= secret_uuid.resolve(site, facts, _answered(site, facts))
     with about("release"):

@@ -11,11 +11,15 @@ from dataclasses import dataclass, fields
 from fabfile.core.contract import BadInput, Command, Json
 from fabfile.model.services import Service
 
+MANAGERS = {"apt": "packages.source", "dnf": "packages.baseurl"}
+"""{package manager: the site file's key that names its source}."""
+
 
 @dataclass(frozen=True)
 class Platform:
     """One file of config/platforms/.
 
+    manager: the package manager, a key of MANAGERS.
     units, files, owners, upstart, environment: {a service's name: what it is here}.
     daemons: {what: the units that do it}; backup: what is taken of every host.
     needed: programs without which no work is done there.
@@ -25,6 +29,7 @@ class Platform:
     """
 
     name: str
+    manager: str
     systems: Sequence[str]
     units: Mapping[str, str]
     files: Mapping[str, str]
@@ -89,6 +94,11 @@ def made_of(table: Mapping[str, Json]) -> Platform:
     if set(table) != names:
         odd = ", ".join(sorted(names ^ set(table)))
         raise BadInput(f"platform {table.get('name', '?')}: missing, or not known: {odd}")
+    if table["manager"] not in MANAGERS:
+        raise BadInput(
+            f"platform {table['name']}: manager: expected one of {', '.join(MANAGERS)}, found "
+            f"{table['manager']!r}"
+        )
     return Platform(**table)
 
 

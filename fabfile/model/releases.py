@@ -15,9 +15,13 @@ from fabfile.core.contract import BadInput, Facts, Json, Read
 from fabfile.model.option_values import whole
 
 Table = Mapping[str, Json]
-PACKAGES = {"nova-common": 0, "glance-common": 1, "cinder-common": 5}
-"""Package: how far its major version is behind Nova's (since Liberty)."""
+PACKAGES = {
+    **{"nova-common": 0, "glance-common": 1, "cinder-common": 5},
+    **{"openstack-nova-common": 0, "openstack-glance": 1, "openstack-cinder": 5},
+}
+"""Package: how far its major version is behind Nova's (since Liberty); Debian's names, RDO's."""
 READ = Read("packages", "packages", {"names": sorted(PACKAGES)})
+_NOVAS = [name for name, behind in PACKAGES.items() if behind == 0]
 _NUMBER = re.compile(r"(?:\d+:)?v?(20\d\d\.\d|\d{1,4})(?=[.~+-]|$)")
 """Of a package's version: year and half, as up to Kilo, or its major number.
 
@@ -47,6 +51,11 @@ class Chosen:
     name: str
     table: Table
     other: Other | None = None
+
+
+def nova_package(seen: Mapping[str, str | None]) -> str | None:
+    """The version of Nova's package on a host that was asked READ; None where none is there."""
+    return next((seen[name] for name in _NOVAS if seen.get(name)), None)
 
 
 def asked(facts: Facts) -> bool:

@@ -726,6 +726,11 @@ class Site(Table):
             return table.conf
         return "" if self.label == OWN else f"{base.ceph['folder']}/{self.label}.conf"
 
+    @property
+    def platforms(self) -> Collection[Platform]:
+        """All that there are, whether a host is of them or not."""
+        return self._platforms.values()
+
     def _base(self, host: Host) -> Platform:
         """A host's platform as the site file has it: the host's own word, or the site's."""
         table = self.whole.hosts[host.name]
@@ -852,7 +857,7 @@ def check(
         if changes:
             made = platforms.made_of(platforms.altered(table, changes, said))
             site._platforms[made.name] = made
-    if faults := list(dict.fromkeys(_same_files(site))):
+    if faults := list(dict.fromkeys([*_unused_sources(site), *_same_files(site)])):
         raise BadInput("\n".join(f"{where}: {fault}" for fault in faults))
     return site
 
@@ -879,6 +884,14 @@ def _changes_of(site: Site, name: str, where: str) -> tuple[Mapping[str, Json], 
         own = {key: value for key, value in said.items() if key not in site._platforms}
         return (own, where) if name == site.platform else (named, f"{where}.{name}")
     raise BadInput(f"{where}.{name}: expected it without {name}, which is the site's own platform")
+
+
+def _unused_sources(site: Site) -> Iterator[str]:
+    """Sources of packages for a package manager that no host has."""
+    managers = {site.platform_of(host).manager for host in site.all_hosts()}
+    for manager, said in platforms.MANAGERS.items():
+        if getattr(site.packages, said.partition(".")[2]) and manager not in managers:
+            yield f"{said}: expected a host whose package manager is {manager}, found none"
 
 
 def _same_files(site: Site) -> Iterator[str]:

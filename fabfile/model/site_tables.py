@@ -612,15 +612,34 @@ PlatformChanges = dict[Name, Row | list[Row] | dict[Name, _Rows | dict[Name, _Ro
 """[platform_changes]: tables of the site's platform, and below another one's name, tables of it."""
 
 
+BaseUrl = Annotated[
+    str,
+    _Form(
+        r"(https?://[!-.0-?A-~]{1,253}|file://)(/[!-~]{0,600})?",
+        "a URL without a login (https://mirror/rpm/el9/x86_64)",
+    ),
+]
+"""As dnf has it, $releasever and $basearch too; no login, since the file is for all to read."""
+
+
 class Packages(Table):
-    """[packages]: where the Ceph client comes from, if not from the system's sources."""
+    """[packages]: where the Ceph client comes from, if not from the system's sources.
+
+    source: for apt; baseurl, repo_gpgcheck: for dnf; key: signed both.
+    """
 
     install: bool = True
     source: PlainText | None = None
+    baseurl: BaseUrl | None = None
+    repo_gpgcheck: bool = False
     key: PlainText | None = None
 
     @model_validator(mode="after")
     def _source_is_signed(self) -> Packages:
+        if self.baseurl and not self.key:
+            raise ValueError("baseurl needs a key file: packages are installed only as signed")
+        if self.repo_gpgcheck and not self.baseurl:
+            raise ValueError("repo_gpgcheck needs baseurl beside it")
         if self.source and not (self.key and "signed-by=" in self.source):
             raise ValueError("a source needs [signed-by=...] and a key file")
         return self

@@ -145,6 +145,9 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "Packages": {
         "install": "whether packages of the Ceph client are installed",
         "source": "an APT source line with signed-by; unset: the hosts' own sources",
+        "baseurl": "where dnf finds the Ceph client, such as https://.../el9/x86_64; unset: the "
+        "hosts' own repositories",
+        "repo_gpgcheck": "whether that repository's metadata has to be signed too",
         "key": "the local file of the key that signed that source",
     },
     "Sudoers": {

@@ -45,7 +45,7 @@ def reads(site: Site, host: Host) -> list[Read]:
     """Whether they are installed, if the site has backups sealed for anybody, and from where."""
     if not site.backup.recipients or host not in hosts(site):
         return []
-    return [INSTALLED, *client_packages.source_reads(site, host)]
+    return [INSTALLED, *client_packages.source_reads(site, host, TOOLS)]
 
 
 def plan(site: Site, facts: Facts, before: Sequence[Change] = ()) -> list[Change]:
@@ -61,7 +61,7 @@ def plan(site: Site, facts: Facts, before: Sequence[Change] = ()) -> list[Change
     for host in hosts(site):
         missing = _missing(facts, host)
         if missing and site.packages.install:
-            source, files = client_packages.source_of(site, facts, host, Phase.CONTROL)
+            source, files = client_packages.source_of(site, facts, host, Phase.CONTROL, missing)
             changes += [one for one in files if (one.host, one.subject) not in written]
             args = {"packages": missing, "source": source}
             words = "install " + " ".join(missing)

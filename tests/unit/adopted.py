@@ -10,6 +10,7 @@ from fabfile.adopt.draft import Heard, drafted
 from fabfile.core import site_file
 from fabfile.core.contract import CLOUD, Facts
 from fabfile.flow.settle import Doubts, settle
+from fabfile.model import releases
 from fabfile.model import site as sites
 
 from . import clouds
@@ -170,7 +171,12 @@ def hosts(caps=None, pools=None, **more):
         "steps": [{"op": "take", "item_name": "d"}],
     }
     ceph = clouds.hosts()["ceph01"]
-    openstack = {"nova-common": None, "glance-common": "2:25.1.0-2", "cinder-common": "2:21.3.1-1"}
+    openstack = {
+        **dict.fromkeys(releases.PACKAGES),
+        "nova-common": None,
+        "glance-common": "2:25.1.0-2",
+        "cinder-common": "2:21.3.1-1",
+    }
     found = {
         "ceph01": {
             **ceph,

@@ -172,7 +172,12 @@ def hosts():
     ]
     pools = [pool("volumes"), pool("images")]
     ceph = cluster(pools=pools, users=users, mons=(f"{MONITOR}:6789/0",))
-    openstack = {"nova-common": None, "glance-common": "2:25.1.0-2", "cinder-common": "2:21.3.1-1"}
+    openstack = {
+        **dict.fromkeys(releases.PACKAGES),
+        "nova-common": None,
+        "glance-common": "2:25.1.0-2",
+        "cinder-common": "2:21.3.1-1",
+    }
     made = {
         "ceph01": {
             **ceph,

@@ -6,6 +6,7 @@ from fabfile.command import converging
 from fabfile.core import journal
 from fabfile.core.contract import Read, Stop
 from fabfile.flow.session import Options
+from fabfile.model import releases
 
 
 class StandIn:
@@ -25,7 +26,12 @@ class StandIn:
 
     def answer(self, host, read, say):
         known = {"os": "debian", "name": "Debian", "machine_id": host, "boot_id": "b"}
-        versions = {"nova-common": "2:26.2.2-1", "glance-common": None, "cinder-common": None}
+        versions = {
+            **dict.fromkeys(releases.PACKAGES),
+            "nova-common": "2:26.2.2-1",
+            "glance-common": None,
+            "cinder-common": None,
+        }
         known |= {"like": [], "version": "12", "codename": "bookworm"}
         values = {"host": {**known, "hostname": host}, "packages": versions, **self.values(host)}
         say(t="read", id=read["id"], value=values[read["verb"]])

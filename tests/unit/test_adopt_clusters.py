@@ -6,6 +6,7 @@ import pytest
 
 from fabfile.adopt import found, look
 from fabfile.core.contract import CLOUD
+from fabfile.model import releases
 
 from . import adopted as a
 from . import clouds
@@ -24,7 +25,12 @@ TYPES = {
     },
     "qos_specs": {},
 }
-OPENSTACK = {"nova-common": None, "glance-common": "2:25.1.0-2", "cinder-common": "2:21.3.1-1"}
+OPENSTACK = {
+    **dict.fromkeys(releases.PACKAGES),
+    "nova-common": None,
+    "glance-common": "2:25.1.0-2",
+    "cinder-common": "2:21.3.1-1",
+}
 NOVA = {**dict.fromkeys(OPENSTACK), "nova-common": "2:26.2.2-1"}
 UP = {
     "ceph01": (),

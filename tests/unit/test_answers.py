@@ -11,6 +11,8 @@ from .states import FSID, answer, cluster, site
 
 FILE = {"kind": "file", "mode": "0644", "owner": "root", "group": "root", "sha256": "aa"}
 TOLD = {"code": 0, "out": "", "err": ""}
+REPOSITORY = {"id": "baseos", "file": "/etc/yum.repos.d/x.repo", "gpgcheck": True}
+WOULD = {"does": "install", "name": "a+b", "version": "2:1-1.el9", "repository": "baseos"}
 SOURCES = {"main": "/m", "running": True, "files": [], "environment": {}}
 STEP = {"step": 0, "state": "done", "thing": "a", "sentence": "b", "sign": "+", "wave": 1}
 STEP["verb_was"] = "edit"
@@ -49,6 +51,8 @@ def test_every_read_has_its_shape():
         ("argv", TOLD),
         ("each", {"uuid": {"xml": TOLD}}),
         ("packages", {"a": None, "b": "1"}),
+        ("repositories", {"enabled": [], "held": {}, "would": None}),
+        ("repositories", {"enabled": [REPOSITORY], "held": {"a": "x: a*"}, "would": [WOULD]}),
         ("pending_restarts", ["nova-compute"]),
         ("exists", {"/x": True}),
         ("secret", "x"),
@@ -83,6 +87,11 @@ def test_what_the_agent_says(verb, value):
         ("argv", None),
         ("each", {"uuid": TOLD}),
         ("packages", {"a": 1}),
+        ("repositories", {"enabled": [], "held": {}}),
+        ("repositories", {"enabled": [], "held": {"a": "x\ny"}, "would": None}),
+        ("repositories", {"enabled": [], "held": {}, "would": [{**WOULD, "name": "a b"}]}),
+        ("repositories", {"enabled": [], "held": {}, "would": [{**WOULD, "does": "burn"}]}),
+        ("repositories", {"enabled": [{**REPOSITORY, "gpgcheck": 1}], "held": {}, "would": None}),
         ("pending_restarts", [1]),
         ("exists", {"/x": "yes"}),
         ("secret", {"x": 1}),

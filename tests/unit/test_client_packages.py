@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from fabfile.core.contract import BadInput, Facts, Refused
-from fabfile.core.remote import packages
+from fabfile.core.remote import apt
 from fabfile.resources import backup_tools, client_packages
 
 from .states import DIGEST, HOSTS, site
@@ -16,7 +16,7 @@ SOURCE = "deb [arch=amd64 signed-by=/etc/apt/keyrings/ceph.asc] https://mirror/c
 KEY = "/etc/apt/keyrings/ceph.asc"
 SIGNED = {"packages": {"source": SOURCE, "key": "release.asc"}}
 UNLISTED = {"own": [], "entries": [], "arch": "amd64", "refused": ""}
-NOT_YET = {"apt.key": None, "apt.source": None, "apt.repository": UNLISTED}
+NOT_YET = {"packages.key": None, "packages.source": None, "apt.repository": UNLISTED}
 
 
 def system(os="debian", like=(), name="Debian 12"):
@@ -33,7 +33,7 @@ def plan(missing=(), host="n1", seen=NOT_YET, kolla=False, system=DEBIAN, **more
         "packages": {**ALL_THERE, **dict.fromkeys(missing)},
         **seen,
     }
-    return client_packages.plan(site(**more), Facts({host: answers}, {"apt.key": "KEY\n"}))
+    return client_packages.plan(site(**more), Facts({host: answers}, {"packages.key": "KEY\n"}))
 
 
 @pytest.mark.parametrize("more", [{}, SIGNED])
@@ -105,9 +105,9 @@ def test_folders_that_a_host_does_not_have_come_before_the_key(signed_by, there,
     (asked,) = [
         read.args["paths"]
         for read in client_packages.reads(site(**more), site().host("n1"))
-        if read.id == "apt.folders"
+        if read.id == "packages.folders"
     ]
-    seen = {**NOT_YET, "apt.folders": {path: path in there for path in asked}}
+    seen = {**NOT_YET, "packages.folders": {path: path in there for path in asked}}
     changes = plan(["ceph-common"], seen=seen, **more)
     assert [change.subject for change in changes[:-2]] == [*made, signed_by]
     for change in changes[: len(made)]:
@@ -119,7 +119,7 @@ def test_folders_that_a_host_does_not_have_come_before_the_key(signed_by, there,
 
 def test_an_older_key_and_source_are_replaced_as_seen():
     old = {"sha256": DIGEST}
-    key, source, _ = plan(["ceph-common"], seen={**NOT_YET, "apt.key": old}, **SIGNED)
+    key, source, _ = plan(["ceph-common"], seen={**NOT_YET, "packages.key": old}, **SIGNED)
     assert (key.sign, key.args["before"]) == ("~", DIGEST)
     assert (source.sign, source.args["before"]) == ("+", None)
 
@@ -160,8 +160,8 @@ def test_only_clients_are_asked():
     }
     assert [name for name, reads in asked.items() if reads] == ["ctl", "n1", "n2"]
     assert asked["n1"]["packages"] == {"names": list(ALL_THERE)}
-    assert asked["n1"]["apt.key"] == {"path": "/etc/apt/keyrings/ceph.asc"}
-    assert "apt.key" not in {r.id for r in client_packages.reads(site(), site().host("n1"))}
+    assert asked["n1"]["packages.key"] == {"path": "/etc/apt/keyrings/ceph.asc"}
+    assert "packages.key" not in {r.id for r in client_packages.reads(site(), site().host("n1"))}
 
 
 # The same repository in another file of the host.
@@ -235,16 +235,16 @@ TWICE = [
 def listed(tmp_path, monkeypatch):
     """Another file of the host, and what the agent then says; apt's own word is left out."""
     (tmp_path / "sources.list.d").mkdir()
-    monkeypatch.setattr(packages, "_SOURCES", str(tmp_path / "sources.list"))
-    monkeypatch.setattr(packages, "_PARTS", str(tmp_path / "sources.list.d"))
-    monkeypatch.setattr(packages, "call", lambda argv, **how: (0, "", ""))
-    monkeypatch.setattr(packages, "expect", lambda argv, *ok, **how: (0, "amd64\n", ""))
+    monkeypatch.setattr(apt, "_SOURCES", str(tmp_path / "sources.list"))
+    monkeypatch.setattr(apt, "_PARTS", str(tmp_path / "sources.list.d"))
+    monkeypatch.setattr(apt, "call", lambda argv, **how: (0, "", ""))
+    monkeypatch.setattr(apt, "expect", lambda argv, *ok, **how: (0, "amd64\n", ""))
 
     def seen(name, text):
         there = tmp_path / ("sources.list" if name == "sources.list" else f"sources.list.d/{name}")
         there.write_text(text + "\n")
         own = str(tmp_path / "sources.list.d" / "stackrbd-ceph.list")
-        found = packages.repository(SOURCE, own)
+        found = apt.repository(SOURCE, own)
         for entry in [*found["own"], *found["entries"]]:
             entry["file"] = entry["file"].replace(str(tmp_path), "/etc/apt")
         return found
@@ -307,7 +307,7 @@ def test_a_source_of_ours_beside_another_is_no_way_on(listed):
     """Neither is taken away by itself."""
     found = listed("a.list", f"deb [signed-by={X}] https://mirror/ceph bookworm main")
     with pytest.raises(Refused, match="one way of listing"):
-        seen = {**NOT_YET, "apt.source": {"sha256": DIGEST}, "apt.repository": found}
+        seen = {**NOT_YET, "packages.source": {"sha256": DIGEST}, "apt.repository": found}
         plan(["ceph-common"], seen=seen, **SIGNED)
 
 
@@ -337,7 +337,9 @@ def tools(seen=NOT_YET, before=(), installed=None, **more):
     answers = {backup_tools.INSTALLED.id: {"age": installed, "zstd": installed}, **seen}
     here = site(**{**BACKED, **more})
     asked = {read.id for read in backup_tools.reads(here, here.host("ctl"))}
-    facts = Facts({"ctl": {k: v for k, v in answers.items() if k in asked}}, {"apt.key": "KEY\n"})
+    facts = Facts(
+        {"ctl": {k: v for k, v in answers.items() if k in asked}}, {"packages.key": "KEY\n"}
+    )
     changes = backup_tools.RESOURCE.planned(here, facts, before)
     return changes, backup_tools.RESOURCE.notes(here, facts, changes)
 
@@ -373,7 +375,7 @@ def test_the_source_that_the_client_brings_is_brought_once():
 
 
 def test_an_older_source_is_replaced_as_seen_and_nothing_is_written_for_nothing():
-    (key, source, _), _ = tools({**NOT_YET, "apt.source": {"sha256": DIGEST}})
+    (key, source, _), _ = tools({**NOT_YET, "packages.source": {"sha256": DIGEST}})
     assert (key.sign, source.sign, source.args["before"]) == ("+", "~", DIGEST)
     assert tools(installed="1.0") == ([], [])
     assert tools(packages={**SIGNED["packages"], "install": False}) == ([], [])

@@ -186,7 +186,11 @@ def test_the_connector_of_the_instances_own_compute_goes_by_standard_input():
             {"refresh": True},
             r"ctl: expected Nova 24 .Xena.*found 2:22.0.1-2; shelve and unshelve",
         ),
-        (facts(STOPPED, packages={**NOVA, "nova-common": None}), {"refresh": True}, "no nova-comm"),
+        (
+            facts(STOPPED, packages={**NOVA, "nova-common": None}),
+            {"refresh": True},
+            "found no package of it",
+        ),
         (
             facts(STOPPED, control=conf(("api_database", "connection", "x"))),
             {"refresh": True},

@@ -42,6 +42,8 @@ PROGRAMS = {
     "systemctl": SYSTEMCTL,
     "dpkg-query": "#!/bin/sh\necho 'ii  {name} 1.0'\n",
     "dpkg": "#!/bin/sh\necho amd64\n",
+    "rpm": "#!/bin/sh\necho 'package a is not installed'; exit 1\n",
+    "dnf": "#!/bin/sh\necho \"$*\" >> '{top}/dnf.log'; echo 'Nothing to do.'\n",
     "apt-get": "#!/bin/sh\necho \"$*\" >> '{top}/apt.log'\n",
     "mariadb": '#!/bin/sh\ncat "${{1#--defaults-extra-file=}}"\n',
     "age": "#!/bin/sh\nexec cat\n",
@@ -180,6 +182,7 @@ def questions(tmp_path):
         "secret": {"argv": ["echo", NAME]},
         "each": {"argv": ["echo", NAME], "match": "\\S+", "then": {"x": {"argv": ["echo", "{}"]}}},
         "packages": {"names": [NAME]},
+        "repositories": {"names": ["a"]},
         "repository": {"line": "deb http://ü.example/ü stable main", "path": plain},
         "units": {"names": [NAME]},
         "running_units": {},
@@ -214,6 +217,7 @@ def test_what_is_read_is_bytes_whatever_the_locale(host, questions):
     assert found["each"][NAME]["x"]["out"].strip() == NAME
     assert found["packages"] == {NAME: "1.0"}
     assert [entry["file"] for entry in found["repository"]["own"]] == [plain]
+    assert found["repositories"]["would"] == [] and "-C" in (host.top / "dnf.log").read_text()
     assert list(found["exists"].values()) == [True, True, False]
     assert found["disk"][str(host.folder)][1] > 0
     assert found["units"][NAME]["LoadState"] == "loaded"

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from fabfile.core.remote import packages, processes, steps, units
+from fabfile.core.remote import apt, processes, steps, units
 
 SHOWN = """Id=glance-api.service
 LoadState=loaded
@@ -43,7 +43,7 @@ def programs(monkeypatch):
             raise processes.Failed(f"exit code {code}")
         return code, out, err
 
-    for module in (units, packages):
+    for module in (units, apt):
         monkeypatch.setattr(module, "expect", expect)
     monkeypatch.setattr(units, "call", call)
     return called, answers
@@ -331,12 +331,12 @@ def test_all_are_at_work_when_each_is(programs, states, expected):
 
 def test_packages_that_are_removed_but_configured_are_not_installed(programs):
     programs[1]["-W"] = (1, "ii  ceph-common 17.2.7\nrc  python3-rbd 16.2\n", "")
-    found = packages.versions(["ceph-common", "python3-rbd", "absent"])
+    found = apt.versions(["ceph-common", "python3-rbd", "absent"])
     assert found == {"ceph-common": "17.2.7", "python3-rbd": None, "absent": None}
 
 
 def test_only_the_named_source_list_is_refreshed(programs):
-    packages.install(["ceph-common"], "/etc/apt/sources.list.d/a.list")
+    apt.install(["ceph-common"], "/etc/apt/sources.list.d/a.list")
     update, install = programs[0]
     assert "Dir::Etc::sourcelist=/etc/apt/sources.list.d/a.list" in update
     assert install[-3:] == ["install", "--", "ceph-common"]
@@ -349,10 +349,10 @@ class Dpkg:
         self.status, self.updates, self.asked = top / "status", top / "updates", 0
         self.updates.mkdir()
         self.status.write_text("a")
-        monkeypatch.setattr(packages, "_STATUS", str(self.status))
-        monkeypatch.setattr(packages, "_UPDATES", str(self.updates))
-        monkeypatch.setattr(packages, "_known", {})
-        monkeypatch.setattr(packages, "expect", self._expect)
+        monkeypatch.setattr(apt, "STATUS", str(self.status))
+        monkeypatch.setattr(apt, "_UPDATES", str(self.updates))
+        monkeypatch.setattr(apt, "_known", {})
+        monkeypatch.setattr(apt, "expect", self._expect)
 
     def _expect(self, argv, ok=(0,)):
         self.asked += 1
@@ -381,17 +381,17 @@ def test_packages_are_asked_for_again_where_dpkg_changed_something(
     tmp_path, monkeypatch, happens, asked
 ):
     dpkg = Dpkg(tmp_path, monkeypatch)
-    assert packages.versions(["a", "b"]) == {"a": "1", "b": "1"}
-    packages.versions(["a", "b"])["a"] = "not what is kept"
+    assert apt.versions(["a", "b"]) == {"a": "1", "b": "1"}
+    apt.versions(["a", "b"])["a"] = "not what is kept"
     happens(dpkg)
-    assert packages.versions(["a", "b"]) == {"a": str(asked), "b": str(asked)}
+    assert apt.versions(["a", "b"]) == {"a": str(asked), "b": str(asked)}
     assert dpkg.asked == asked
 
 
 def test_other_packages_are_asked_for(tmp_path, monkeypatch):
     dpkg = Dpkg(tmp_path, monkeypatch)
-    assert packages.versions(["a"]) == {"a": "1"}
-    assert packages.versions(["b"]) == {"b": "2"}
-    assert packages.versions(["a"]) == {"a": "1"}
+    assert apt.versions(["a"]) == {"a": "1"}
+    assert apt.versions(["b"]) == {"b": "2"}
+    assert apt.versions(["a"]) == {"a": "1"}
     dpkg.status.unlink()
-    assert [packages.versions(["a"])["a"] for _ in range(2)] == ["3", "4"]
+    assert [apt.versions(["a"])["a"] for _ in range(2)] == ["3", "4"]

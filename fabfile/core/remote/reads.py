@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from . import configuration, files, packages, processes, state, sudo_log, units
+from . import apt, configuration, dnf, files, packages, processes, state, sudo_log, units
 from .places import as_bytes, as_text, from_bytes
 from .processes import Failed, expect, fingerprint, masked
 
@@ -259,7 +259,8 @@ READS = {
     "secret": secret,
     "each": each,
     "packages": packages.versions,
-    "repository": packages.repository,
+    "repository": apt.repository,
+    "repositories": dnf.repositories,
     "units": units.show,
     "running_units": units.running,
     "pending_restarts": state.pending_restarts,

@@ -6,10 +6,11 @@ import os
 from unittest import mock
 
 from fabfile.core.remote import (
+    apt,
     configuration,
     database,
+    dnf,
     options,
-    packages,
     processes,
     state,
     sudo_log,
@@ -17,6 +18,7 @@ from fabfile.core.remote import (
 )
 
 from ...unit import test_sudo_log
+from ...unit.test_dnf import TABLE
 from .case import AGENTS, Target, as_data, as_text
 
 
@@ -27,7 +29,7 @@ def _agent(read):
         said = processes.text(text) if isinstance(text, bytes) else text
         answer = (case.rng.choice((0, 0, 0, 1)), said, "err")
         with contextlib.ExitStack() as stack:
-            for module in (units, packages, processes):
+            for module in (units, apt, dnf, processes):
                 for name in ("expect", "call"):
                     if hasattr(module, name):
                         stack.enter_context(
@@ -129,7 +131,21 @@ TARGETS = {
         "dpkg",
         lambda: [DPKG],
         as_text,
-        _agent(lambda c, t: packages.versions(["age", "zstd"])),
+        _agent(lambda c, t: apt.versions(["age", "zstd"])),
+        AGENTS,
+    ),
+    "rpm": Target(
+        "rpm -q",
+        lambda: ["age 1.1-1.el9\npackage zstd is not installed\n"],
+        as_text,
+        _agent(lambda c, t: dnf.versions(["age", "zstd"])),
+        AGENTS,
+    ),
+    "dnf": Target(
+        "dnf --assumeno",
+        lambda: [TABLE],
+        as_text,
+        _agent(lambda c, t: dnf.transaction(t)),
         AGENTS,
     ),
     "options": Target("services' files", lambda: [OPTIONS], as_text, _agent(_options), AGENTS),
