@@ -29,6 +29,7 @@ READING = (
     "packages",
     "configuration",
     "sudo_log",
+    "confinement",
     "reads",
     "agent",
 )

@@ -52,6 +52,12 @@ _DONE_BY_DNF = {
     "version": _VERSION,
     "repository": Text("[!-~]{1,200}", "a repository's name"),
 }
+_DENIAL = {
+    "by": Text("selinux|apparmor", "who denied"),
+    **dict.fromkeys(("does", "who", "what", "kind", "comm"), LINE),
+    "permitted": bool,
+    "last": float,
+}
 _NOT_BEGUN = {"step": int, "state": Text("failed", "a step that failed"), "why?": str}
 _BACK = {"verb": LINE, "args": {}}
 _RESTART = {"verb": LINE, "args": {"units": [LINE]}}
@@ -94,6 +100,11 @@ _SHAPES: dict[str, Shape] = {
     "pending_restarts": [LINE],
     "disk": {"*": Row((int, int, int, int))},
     "exists": {"*": bool},
+    "confinement": {
+        "selinux": Text("enforcing|permissive|off", "a mode"),
+        "labels": [dict.fromkeys(("path", "is", "should"), LINE)],
+        "denials": [_DENIAL],
+    },
     "run": [{}],
     "runs": [LINE],
 }

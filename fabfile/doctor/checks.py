@@ -9,6 +9,7 @@ from fabfile.doctor import (
     ceph,
     client_side,
     clones,
+    confinement,
     default_type,
     files,
     hosts,
@@ -32,7 +33,7 @@ from fabfile.resources import chain
 
 STAGES = (*chain.RESOURCES, observation.RESOURCE)
 """All that asks: the resources, and a doctor's own further questions."""
-ROOMS = (hosts, options, backends, backups, default_type, left_behind)
+ROOMS = (hosts, confinement, options, backends, backups, default_type, left_behind)
 OF_A_CLUSTER = (
     reachability,
     services,

@@ -21,6 +21,7 @@ DISKS = ("/", "/etc", "/var", "/var/log", "/var/lib/nova", "/var/lib/stackrbd")
 UNITS, ORCHESTRATOR = "ceph.daemons", "ceph.orchestrator"
 """Reads: Ceph's units on its hosts; who orchestrates the cluster."""
 PROGRAMS = "programs"
+CONFINEMENT = "confinement"
 """Read: which of the programs by which `ceph` is begun are there, outside of PATH too."""
 CEPH_PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "/snap/bin/ceph": ("/snap/bin/ceph",),
@@ -88,7 +89,17 @@ def reads(site: Site, host: Host) -> list[Read]:
         found.append(Read("cinder.defaults", "argv", {"argv": argv, "ok": [0, 1, 2]}))
     if "compute" in host.roles:
         found += _of_a_compute(site, host)
-    return found
+    return [*found, _confined(site, host)]
+
+
+def _confined(site: Site, host: Host) -> Read:
+    """What SELinux and AppArmor denied within a day, and the labels of what is written there."""
+    bindings = site.bindings_of(host)
+    paths = {site.platform_of(host).ceph["folder"], *(one.conf for one in bindings)}
+    paths |= {one.keyring_path for one in bindings if one.keyring}
+    paths |= {one.file for one in bindings}
+    args = {"paths": sorted(paths), "seconds": 24 * 3600}
+    return Read(CONFINEMENT, "confinement", args)
 
 
 def _of_a_cluster(site: Site, host: Host) -> Iterator[Read]:

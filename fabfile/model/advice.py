@@ -127,6 +127,8 @@ RULES: dict[str, Rule] = {
         "enable-now UNIT",
         "start UNIT",
         "upgrade NAME...",
+        "restorecon -v PATH",
+        "setsebool -P NAME on",
         "ceph mon enable-msgr2",
         "ceph auth add USER DAEMON TEXT",
         "ceph auth add USER DAEMON TEXT DAEMON TEXT",

@@ -143,6 +143,7 @@ def service_host(number, **more):
         "pending_restarts": [],
         "disk": DISK,
         "ceph.keyrings": said(),
+        "confinement": {"selinux": "off", "labels": [], "denials": []},
         **more,
     }
 

@@ -12,6 +12,11 @@ from .states import FSID, answer, cluster, site
 FILE = {"kind": "file", "mode": "0644", "owner": "root", "group": "root", "sha256": "aa"}
 TOLD = {"code": 0, "out": "", "err": ""}
 REPOSITORY = {"id": "baseos", "file": "/etc/yum.repos.d/x.repo", "gpgcheck": True}
+LABEL = {"path": "/x", "is": "a", "should": "b"}
+DENIAL = {
+    **{"by": "selinux", "does": "read", "who": "a_t", "what": "x", "kind": "file", "comm": "y"},
+    **{"permitted": False, "last": 1.0},
+}
 WOULD = {"does": "install", "name": "a+b", "version": "2:1-1.el9", "repository": "baseos"}
 SOURCES = {"main": "/m", "running": True, "files": [], "environment": {}}
 STEP = {"step": 0, "state": "done", "thing": "a", "sentence": "b", "sign": "+", "wave": 1}
@@ -51,6 +56,8 @@ def test_every_read_has_its_shape():
         ("argv", TOLD),
         ("each", {"uuid": {"xml": TOLD}}),
         ("packages", {"a": None, "b": "1"}),
+        ("confinement", {"selinux": "off", "labels": [], "denials": []}),
+        ("confinement", {"selinux": "permissive", "labels": [LABEL], "denials": [DENIAL]}),
         ("repositories", {"enabled": [], "held": {}, "would": None}),
         ("repositories", {"enabled": [REPOSITORY], "held": {"a": "x: a*"}, "would": [WOULD]}),
         ("pending_restarts", ["nova-compute"]),
@@ -87,6 +94,9 @@ def test_what_the_agent_says(verb, value):
         ("argv", None),
         ("each", {"uuid": TOLD}),
         ("packages", {"a": 1}),
+        ("confinement", {"selinux": "on", "labels": [], "denials": []}),
+        ("confinement", {"selinux": "off", "labels": [{**LABEL, "is": "\x1b[31m"}], "denials": []}),
+        ("confinement", {"selinux": "off", "labels": [], "denials": [{**DENIAL, "by": "me"}]}),
         ("repositories", {"enabled": [], "held": {}}),
         ("repositories", {"enabled": [], "held": {"a": "x\ny"}, "would": None}),
         ("repositories", {"enabled": [], "held": {}, "would": [{**WOULD, "name": "a b"}]}),

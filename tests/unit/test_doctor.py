@@ -157,6 +157,13 @@ def capless(cloud):
     altered(cloud, "ceph01", "ceph.users", lambda document: document["auth_dump"][0].pop("caps"))
 
 
+def confined(**of):
+    """A denial on the controller."""
+    one = {"by": "selinux", "does": "read", "who": "glance_api_t", "kind": "file", "comm": "x"}
+    row = {**one, "permitted": False, "last": 1.0, **of}
+    return lambda c: c["ctl"]["confinement"].update(selinux="enforcing", denials=[row])
+
+
 def ceph_conf(text=clouds.CEPH_CONF, mode="0644", host="n1"):
     return lambda cloud: cloud[host].update({"ceph.conf": file(text, mode=mode)})
 
@@ -554,6 +561,28 @@ def no_file_store(cloud):
         (lambda c: c["n1"]["host"].update(sudo_keeps=["log_output"]), ERROR, "sudo.log", "!log"),
         (ceph_conf(clouds.CEPH_CONF.replace("fsid", "\tfsid")), NOTE, "ceph.conf.tabs", "sed -i"),
         (
+            confined(what="6789", kind="tcp_socket", does="name_connect"),
+            ERROR,
+            "selinux.denied",
+            "setsebool -P glance_api_can_network on",
+        ),
+        (confined(what="ceph.conf", who="svirt_t"), ERROR, "selinux.denied", "audit2why"),
+        (confined(what="/run/ceph", permitted=True), NOTE, "selinux.denied", "openstack-selinux"),
+        (
+            confined(by="apparmor", who=f"libvirt-{OTHER}", what="/run/ceph/a.asok", does="wr"),
+            WARNING,
+            "apparmor.denied",
+            "/run/ceph/** wr,' to /etc/apparmor.d/local/abstractions/libvirt-qemu",
+        ),
+        (
+            lambda c: c["ctl"]["confinement"].update(
+                labels=[{"path": "/etc/ceph/ceph.conf", "is": "u:o:tmp_t", "should": "u:o:etc_t"}]
+            ),
+            WARNING,
+            "selinux.label",
+            "restorecon -v /etc/ceph/ceph.conf",
+        ),
+        (
             ceph_conf(f"{clouds.CEPH_CONF}[client.volumes]\nkey = {KEY}\n", host="ctl"),
             WARNING,
             "ceph.conf.key",
@@ -701,6 +730,11 @@ def test_images_that_are_not_raw_are_a_fault_with_disks_on_rbd():
         lambda c: c["n1"]["libvirt.secrets"].update(secret(OTHER, "somebody else's", "x")),
         lambda c: c["n1"]["libvirt.secrets"].update(secret(OTHER)),
         lambda c: c["ctl"].update({"cinder.defaults": said("1:#CEPH_ARGS=x\n")}),
+        confined(what="/etc/shadow"),
+        confined(what="ceph.conf", who="sshd_t"),
+        confined(what="3306", kind="tcp_socket", does="name_connect"),
+        confined(what="6789", kind="file"),
+        confined(by="apparmor", who="/usr/sbin/tcpdump", what="/etc/ceph/ceph.conf"),
     ],
 )
 def test_what_is_no_fault_is_not_said(change):

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,8 @@ PROGRAMS = {
     "systemctl": SYSTEMCTL,
     "dpkg-query": "#!/bin/sh\necho 'ii  {name} 1.0'\n",
     "dpkg": "#!/bin/sh\necho amd64\n",
+    "journalctl": "#!/bin/sh\n",
+    "restorecon": '#!/bin/sh\n[ -z "$2" ] || echo "Would relabel $3 from a:ü to a:c"\n',
     "rpm": "#!/bin/sh\necho 'package a is not installed'; exit 1\n",
     "dnf": "#!/bin/sh\necho \"$*\" >> '{top}/dnf.log'; echo 'Nothing to do.'\n",
     "apt-get": "#!/bin/sh\necho \"$*\" >> '{top}/apt.log'\n",
@@ -49,6 +52,10 @@ PROGRAMS = {
     "age": "#!/bin/sh\nexec cat\n",
     "sudo": '#!/bin/sh\necho "no $4"; exit 1\n',
 }
+DENIED = (
+    'type=AVC msg=audit({now}.1:2): avc:  denied  {{ read }} for  pid=1 comm="ü" name="ceph.conf" '
+    "scontext=u:r:glance_api_t:s0 tcontext=u:o:tmp_t:s0 tclass=file permissive=0\n"
+)
 LATIN = "de_DE.ISO-8859-1"
 HOSTS = [(6, "POSIX"), (6, LATIN), (11, LATIN), (13, LATIN)]
 HOSTS += [(minor, "C") for minor in interpreters.MINORS]
@@ -88,6 +95,8 @@ class Host:
         self.folder.mkdir()
         self.conf = self.folder / "nova.conf"
         self.conf.write_text(CONF)
+        (top / "enforce").write_text("1")
+        (top / "audit.log").write_text(DENIED.format(now=int(time.time())))
         (top / f"{NAME}.env").write_text("OS_FILE__C=ö\n")
         (self.folder / f"{NAME}.conf").write_text("[x]\nb = é\n")
         (self.folder / os.fsdecode(ODD)).write_text("[x]\nb = odd\n")
@@ -112,6 +121,8 @@ class Host:
 
             def program(self, names, as_lines=None, silence=30.0):
                 instead = {
+                    "/sys/fs/selinux/enforce": f"{host.top}/enforce",
+                    "/var/log/audit/audit.log": f"{host.top}/audit.log",
                     "/var/lib/stackrbd": str(self.state),
                     "/usr/local/sbin:": path,
                     "SILENCE = 5.0, 30.0": "SILENCE = 5.0, 600.0",
@@ -189,6 +200,7 @@ def questions(tmp_path):
         "pending_restarts": {},
         "exists": {"paths": [conf, plain, str(folder / "ü")]},
         "disk": {"paths": [str(folder)]},
+        "confinement": {"paths": [conf], "seconds": 60},
         "run": {"run": "r1"},
         "runs": {},
     }
@@ -217,6 +229,8 @@ def test_what_is_read_is_bytes_whatever_the_locale(host, questions):
     assert found["each"][NAME]["x"]["out"].strip() == NAME
     assert found["packages"] == {NAME: "1.0"}
     assert [entry["file"] for entry in found["repository"]["own"]] == [plain]
+    assert found["confinement"]["labels"] == [{"path": conf, "is": "a:ü", "should": "a:c"}]
+    assert [one["comm"] for one in found["confinement"]["denials"]] == ["ü"]
     assert found["repositories"]["would"] == [] and "-C" in (host.top / "dnf.log").read_text()
     assert list(found["exists"].values()) == [True, True, False]
     assert found["disk"][str(host.folder)][1] > 0

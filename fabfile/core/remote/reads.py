@@ -11,7 +11,18 @@ import sys
 import threading
 import time
 
-from . import apt, configuration, dnf, files, packages, processes, state, sudo_log, units
+from . import (
+    apt,
+    configuration,
+    confinement,
+    dnf,
+    files,
+    packages,
+    processes,
+    state,
+    sudo_log,
+    units,
+)
 from .places import as_bytes, as_text, from_bytes
 from .processes import Failed, expect, fingerprint, masked
 
@@ -266,6 +277,7 @@ READS = {
     "pending_restarts": state.pending_restarts,
     "exists": exists,
     "disk": disk,
+    "confinement": confinement.confinement,
     "run": run,
     "runs": state.runs,
 }

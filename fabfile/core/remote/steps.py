@@ -16,7 +16,7 @@ import os
 import re
 import time
 
-from . import configuration, files, options, processes, reads, state
+from . import configuration, confinement, files, options, processes, reads, state
 from . import packages as packages_of_host
 from . import units as units_of_host
 from .places import as_bytes
@@ -120,6 +120,7 @@ def write(run, path, content, mode, owner, group, before, check=None):
     yield _back(run, path, data, described, new)
     checked = check and (lambda made: _validate(check, made))
     files.write(path, new, mode, owner, group, checked, before)
+    _label(path, data)
 
 
 def _validate(check, made):
@@ -140,6 +141,13 @@ def place(run, path, staged, mode, owner, group, before):
         raise Failed("%s: what was brought for %s is gone" % (staged, path))
     yield _back(run, path, data, described, new)
     files.write(path, new, mode, owner, group, before=before)
+    _label(path, data)
+
+
+def _label(path, before):
+    """Gives a file that is new the label of its place; another's label is kept with it."""
+    if before is None:
+        confinement.restore(path)
 
 
 def exchange(run, path, new, old, unit):
@@ -188,6 +196,7 @@ def folder(run, path, mode, owner, group):
         return
     yield {"guard": {"path": path}, "verb": "no_folder", "args": {"path": path}}
     files.folder(path, mode, owner, group)
+    confinement.restore(path)
 
 
 def no_folder(run, path):

@@ -8,6 +8,7 @@ from unittest import mock
 from fabfile.core.remote import (
     apt,
     configuration,
+    confinement,
     database,
     dnf,
     options,
@@ -17,7 +18,7 @@ from fabfile.core.remote import (
     units,
 )
 
-from ...unit import test_sudo_log
+from ...unit import test_confinement, test_sudo_log
 from ...unit.test_dnf import TABLE
 from .case import AGENTS, Target, as_data, as_text
 
@@ -132,6 +133,13 @@ TARGETS = {
         lambda: [DPKG],
         as_text,
         _agent(lambda c, t: apt.versions(["age", "zstd"])),
+        AGENTS,
+    ),
+    "denials": Target(
+        "the audit log",
+        lambda: [test_confinement.selinux(), test_confinement.apparmor()],
+        as_text,
+        _agent(lambda c, t: confinement.denials((1.0, line) for line in t.splitlines())),
         AGENTS,
     ),
     "rpm": Target(
