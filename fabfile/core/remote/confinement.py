@@ -12,9 +12,9 @@ from .processes import Failed, call, text
 _ENFORCE, _APPARMOR = "/sys/fs/selinux/enforce", "/sys/module/apparmor/parameters/enabled"
 _AUDIT = "/var/log/audit/audit.log"
 _LAST_BYTES, _MOST = 4 * 1024 * 1024, 200
-_FIELD = re.compile(r'(\w+)=("[^"]*"|\S+)')
-_WHEN = re.compile(r"audit\((\d+)\.|^(\d+)\.")
-_RELABEL = re.compile(r"^Would relabel (.+) from (\S+) to (\S+)$")
+_FIELD = r'(\w+)=("[^"]*"|\S+)'
+_WHEN = r"audit\((\d+)\.|^(\d+)\."
+_RELABEL = r"^Would relabel (.+) from (\S+) to (\S+)$"
 
 
 def _first(path):
@@ -61,7 +61,7 @@ def _labels(paths):
     code, out, err = call(["restorecon", "-n", "-v"] + paths)
     if code:
         raise Failed("restorecon: %s" % err.strip()[-200:])
-    rows = (_RELABEL.match(line) for line in out.splitlines())
+    rows = (re.match(_RELABEL, line) for line in out.splitlines())
     return [dict(zip(("path", "is", "should"), row.groups())) for row in rows if row]
 
 
@@ -79,7 +79,7 @@ def _lines(seconds):
     for line in _log_end().splitlines() + out.splitlines():
         if "denied" not in line and '"DENIED"' not in line:
             continue
-        when = _WHEN.search(line)
+        when = re.search(_WHEN, line)
         last = float(when.group(1) or when.group(2)) if when else 0.0
         if last >= now - seconds:
             yield last, line
@@ -113,7 +113,7 @@ def denials(lines):
 
 
 def _fields(line):
-    return {name: _plain(value.strip('"')) for name, value in _FIELD.findall(line)}
+    return {name: _plain(value.strip('"')) for name, value in re.findall(_FIELD, line)}
 
 
 def _plain(value):

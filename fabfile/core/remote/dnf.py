@@ -28,7 +28,7 @@ _DOES = {
     "Removing dependent packages": "remove",
     "Removing unused dependencies": "remove",
 }
-_REPLACES = re.compile(r"\s+replacing\s+(\S+)\.[^.\s]+\s+(\S+)$")
+_REPLACES = r"\s+replacing\s+(\S+)\.[^.\s]+\s+(\S+)$"
 _LOSES = ("downgrade", "remove")
 
 
@@ -112,7 +112,7 @@ def transaction(out):
     """
     found, does, row = [], "", []  # type: ignore[var-annotated]
     for line in out.splitlines() + [""]:
-        replaced = does and _REPLACES.match(line)
+        replaced = does and re.match(_REPLACES, line)
         deeper = line.startswith("  ") and row and not replaced
         if row and not deeper:
             if len(row) < 4:
