@@ -7,6 +7,7 @@ the same mirrors.
 
 import functools
 
+from lab import beside
 from lab.errors import LabError
 from lab.generation import Generation
 from lab.programs import run
@@ -62,7 +63,7 @@ def _rows() -> tuple[tuple[str, str, str], ...]:
     found = _targets()
     if not found:
         # A machine made from a container image has dropped its package lists.
-        run(["apt-get", "-qq", "update"])
+        run([*beside.outside(), "apt-get", "-qq", "update"])
         found = _targets()
     return found
 

@@ -64,15 +64,10 @@ def prepare() -> None:
     if not missing:
         return
     say(f"installing on this machine: {', '.join(sorted(missing))}")
-    run(["apt-get", "-qq", "update"])
-    argv = [
-        "apt-get",
-        "-qq",
-        "-y",
-        "--no-install-recommends",
-        "install",
-        *sorted(missing),
-    ]
+    # A lab beside another one has no way to a mirror from its own network.
+    apt = [*beside.outside(), "apt-get", "-qq", "-y", "--no-install-recommends"]
+    run([*apt, "update"])
+    argv = [*apt, "install", *sorted(missing)]
     try:
         run(argv, env={"DEBIAN_FRONTEND": "noninteractive"})
     except LabError as error:
