@@ -127,7 +127,7 @@ generations: install ## a user's whole way on each generation of the lab (GEN=na
 generation-of-today: install ## the main job (integrate, a second run, verify) on one more generation, which the date chooses
 	$(VENV)/bin/python -m tests.generations --today --main
 
-upgrades: install ## an integrated cloud whose Ceph goes to trixie's and then sid's while two guests write and read (FROM=name, TO=name,name; DOCS=1 writes docs/generations.md; an hour)
+upgrades: install ## an integrated cloud whose Ceph and OpenStack go to trixie's, and then Ceph to sid's, while two guests write and read (FROM=name, TO=ceph=name,openstack=name; DOCS=1 writes docs/generations.md; two hours)
 	$(VENV)/bin/python -m tests.generations.upgrade $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) $(if $(DOCS),--docs)
 
 apart: install $(APART)/.brought ## backups and recovery on hosts apart, on the lab's kept cloud (root)

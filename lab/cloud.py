@@ -14,6 +14,7 @@ from lab import (
     apt_repository,
     cgroups,
     endpoints,
+    full_upgrade,
     guest,
     hosts,
     images,
@@ -102,9 +103,10 @@ def reset() -> None:
 
 
 def upgrade(names: tuple[str, ...], to: str) -> None:
-    """Start hosts again from another generation's image, one after the other; their data stays.
+    """Start hosts again with another generation's packages, one after the other; data stays.
 
-    names: of Ceph's hosts; none: all of them. Raises LabError.
+    names: none: all of Ceph's. These start from the other image; OpenStack's hosts, on which
+    packages were installed since, are upgraded as they are. Raises LabError.
     """
     machine.require()
     with _alone():
@@ -113,27 +115,36 @@ def upgrade(names: tuple[str, ...], to: str) -> None:
             raise LabError("no whole lab is running, expected one to upgrade: inv lab.up")
         chosen = names or tuple(host.name for host in topology.hosts if host.image == "ceph")
         after = topology.with_generations(dict.fromkeys(chosen, to))
+        anew = [name for name in chosen if topology.host(name).image == "ceph"]
         with cgroups.within(_BUILDERS), _building(to):
-            images.build({kept.image_of(after.host(name)) for name in chosen})
-        for name in chosen:
+            images.build({kept.image_of(after.host(name)) for name in anew})
+        for name in anew:
             reinstall.check(topology.host(name), after.host(name), state)
         for name in chosen:
-            _reinstall(name, to, state)
+            _upgrade(topology.host(name), to, state)
 
 
-def _reinstall(name: str, to: str, state: Path) -> None:
+def _upgrade(old: LabHost, to: str, state: Path) -> None:
     there = json.loads(_UPGRADED.read_text()) if _UPGRADED.is_file() else {}
-    say(f"{name} stops, and starts again from the image of {to}")
-    hosts.stop([name], patience=hosts.CLEANLY)
+    say(f"{old.name} stops, and starts again with the packages of {to}")
+    hosts.stop([old.name], patience=hosts.CLEANLY)
     # First: a host whose new start fails is of the new generation already.
-    _UPGRADED.write_text(json.dumps({**there, name: to}))
+    _UPGRADED.write_text(json.dumps({**there, old.name: to}))
     topology = running()
     if topology is None:
         raise LabError("the lab is gone, expected it: inv lab.up")
-    host = topology.host(name)
-    reinstall.remount(host, topology, state)
+    host = topology.host(old.name)
+    if host.image == "ceph":
+        reinstall.remount(host, topology, state)
+    else:
+        with cgroups.within(_BUILDERS), _building(to):
+            full_upgrade.upgrade(hosts.root(host.name), old, host.generation)
     hosts.start(host, topology)
-    readiness.wait(topology, [host])
+    if host.image == "ceph":
+        readiness.wait(topology, [host])
+    else:
+        # Its services wait for their databases, and for computes that are new enough.
+        readiness.wait_for_ssh([host])
 
 
 def lose(name: str) -> None:
@@ -206,7 +217,7 @@ def _building(name: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("another lab builds images: waiting for its end")
+            say("another lab adds to what all share: waiting for its end")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -232,7 +243,8 @@ def _is_up(wanted: list[LabHost]) -> bool:
 
 def _bring_up(topology: Topology, wanted: list[LabHost]) -> None:
     with cgroups.within(_BUILDERS):
-        machine.prepare()
+        with _building("machine"):
+            machine.prepare()
         if not _started_from():
             with _each_building(topology):
                 _prepare(topology)

@@ -67,18 +67,34 @@ def chroot(lower: Sequence[Path], build: Path, archives: Path) -> Iterator[Path]
     way out.
     """
     root = build / "root"
-    archives.mkdir(parents=True, exist_ok=True)
     try:
         mount_overlay(lower, build / "upper", build / "work", root)
+        with open_to_packages(root, archives):
+            yield root
+    finally:
+        unmount_below(build)
+
+
+@contextlib.contextmanager
+def open_to_packages(root: Path, archives: Path) -> Iterator[None]:
+    """In a mounted root, what apt wants of a system; `archives` as above.
+
+    It looks names up as this machine does; its /etc/resolv.conf stays so.
+    """
+    archives.mkdir(parents=True, exist_ok=True)
+    store, names = root / "var/cache/apt/archives", root / "etc/nsswitch.conf"
+    store.mkdir(parents=True, exist_ok=True)
+    try:
         run(["mount", "-t", "proc", "proc", root / "proc"])
         run(["mount", "-t", "sysfs", "-o", "ro", "sysfs", root / "sys"])
         run(["mount", "--bind", "/dev", root / "dev"])
-        (root / "var/cache/apt/archives").mkdir(parents=True, exist_ok=True)
-        run(["mount", "--bind", archives, root / "var/cache/apt/archives"])
+        run(["mount", "--bind", archives, store])
+        run(["mount", "--bind", "/etc/nsswitch.conf", names])
         shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
-        yield root
+        yield
     finally:
-        unmount_below(build)
+        for place in (names, store, root / "dev", root / "sys", root / "proc"):
+            unmount_below(place)
 
 
 def keep(source: Path, target: Path) -> None:

@@ -56,12 +56,12 @@ def reset(_context: Any) -> None:
 
 @task(
     help={
-        "generation": "the one whose image they start from",
-        "hosts": "names of Ceph hosts, separated by commas (default: all of them)",
+        "generation": "the one whose packages they get",
+        "hosts": "names, separated by commas (default: all of Ceph's hosts)",
     }
 )
 def upgrade(_context: Any, generation: str, hosts: str = "") -> None:
-    """Start Ceph's hosts again with another generation's packages; their data stays."""
+    """Start hosts again with another generation's packages; their data stays."""
     from lab import cloud  # noqa: PLC0415
 
     names = tuple(name for name in hosts.split(",") if name)

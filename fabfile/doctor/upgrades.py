@@ -232,6 +232,11 @@ def _nova(site: Site, looked: Looked) -> Iterator[Finding]:
                         f"upgrade the compute to a release from {oldest} to {newest}, or take its "
                         "service out (openstack compute service delete) once it has no instances"
                     ),
+                    words(
+                        "in the middle of an upgrade over several releases: [workarounds] "
+                        f"{upgrades.NOVA_CHECK_OFF} = true in nova.conf of every host of Nova's, "
+                        "until the last compute is upgraded (docs/upgrades.md)"
+                    ),
                 ),
             )
 

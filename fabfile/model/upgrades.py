@@ -75,6 +75,10 @@ NOVA_OLDEST: Mapping[int, int] = {
 OLDEST_SUPPORTED_SERVICE_VERSION and the rule beside it in nova/objects/service.py (read in 26:
 Yoga, 31: Caracal, 34: Gazpacho); nova/service.py raises TooOldComputeService."""
 
+NOVA_CHECK_OFF = "disable_compute_service_check_for_ffu"
+"""The option of [workarounds] by which its services start all the same.  Source: nova/conf/
+workarounds.py, since 25; nova/cmd/compute.py asks too, so that it counts on computes as well."""
+
 OPENSTACK: Mapping[int, Steps] = {
     27: Steps(
         "docs.openstack.org/cinder, Using service tokens",

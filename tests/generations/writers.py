@@ -125,9 +125,12 @@ class Writer:
 
     name: str
     id: str
-    compute: str
     disk: str  # what the guest calls the volume
     volume: str
+
+    def host(self, api: Any) -> str:
+        """The compute on which it is now."""
+        return str(api.compute.get_server(self.id).hypervisor_hostname).split(".")[0]
 
     def turn(self, api: Any, after: int = 0) -> Turn:
         """Waits for a turn beyond that one, on the volume too; raises where any was wrong."""
@@ -141,7 +144,7 @@ class Writer:
                 break
             assert time.monotonic() < until, f"{self.name}: no turn after {after}: {told[-600:]}"
             time.sleep(3)
-        said = on(self.compute, "virsh", "domblkerror", self.id)
+        said = on(self.host(api), "virsh", "domblkerror", self.id)
         assert "No errors found" in said, f"{self.name}: {said}"
         return one
 
@@ -176,5 +179,4 @@ def _writer(api: Any, name: str, disk: str, volume: Any, how: dict[str, Any]) ->
     flavor = api.compute.find_flavor("lab.tiny")
     server = api.compute.create_server(name=name, flavor_id=flavor.id, networks="none", **how)
     server = api.compute.wait_for_server(server, "ACTIVE", ["ERROR"], 2, 300)
-    compute = str(api.compute.get_server(server).hypervisor_hostname).split(".")[0]
-    return Writer(name, server.id, compute, disk, volume.id)
+    return Writer(name, server.id, disk, volume.id)

@@ -102,11 +102,11 @@ def by_ssh(host, *argv):
     return ["ssh", "-F", config, "-o", "BatchMode=yes", f"root@{host}", "--", *argv]
 
 
-def on(host, *argv, script=None):
+def on(host, *argv, script=None, timeout=120):
     """Runs a command as root on a lab host; its standard output."""
     command = by_ssh(host, *(argv if script is None else ("bash", "-s")))
     done = subprocess.run(
-        command, input=script or "", capture_output=True, text=True, timeout=120, check=False
+        command, input=script or "", capture_output=True, text=True, timeout=timeout, check=False
     )
     assert done.returncode == 0, f"{host}: {argv or script}: {done.stderr}"
     return done.stdout

@@ -19,7 +19,7 @@ def image_of_a_guest(api):
         api.image.delete_image(one)
 
 
-def images_of(api, initrd):
+def images_of(api, initrd, kernel=FILES / "vmlinuz"):
     """Kernel, ramdisk and the disk that is booted with them.
 
     All raw: a Nova that inspects images migrates no instance with an 'aki' or 'ari'.
@@ -37,7 +37,7 @@ def images_of(api, initrd):
         )
 
     kernel, ramdisk = (
-        uploaded("kernel", "raw", FILES / "vmlinuz"),
+        uploaded("kernel", "raw", kernel),
         uploaded("ramdisk", "raw", initrd),
     )
     with_them = {"kernel_id": kernel.id, "ramdisk_id": ramdisk.id}

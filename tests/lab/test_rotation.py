@@ -9,7 +9,6 @@ import os
 import re
 import subprocess
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -104,10 +103,10 @@ class Turned:
     def at_work(self):
         """Both wrote and read since the last look, and no turn of any was wrong."""
         for one in self.pair:
-            while (server := self.api.compute.get_server(one.id)).task_state:
+            while self.api.compute.get_server(one.id).task_state:
                 time.sleep(2)  # a migration that goes on without us
-            where = server.hypervisor_hostname.split(".")[0]
-            turn = replace(one, compute=where).turn(self.api, self.turns.get(one.name, 0) + 1)
+            where = one.host(self.api)
+            turn = one.turn(self.api, self.turns.get(one.name, 0) + 1)
             self.turns[one.name], self.pauses[one.name] = turn.number, turn.pause
             self.stops += stopped(one, where)
             print(
@@ -159,7 +158,7 @@ def key_of(client):
     return Secret(on("ceph01", "ceph", "auth", "get-key", f"client.{client}").strip())
 
 
-def logs_in(client, key):
+def logs_in(client, key, host="compute01"):
     """Whether somebody who has the key gets in as the client."""
     script = (
         "umask 077; f=$(mktemp -p /dev/shm); "
@@ -167,7 +166,7 @@ def logs_in(client, key):
         f"timeout 30 rbd --id {client} --keyring $f ls volumes; code=$?; rm $f; exit $code"
     )
     done = subprocess.run(
-        by_ssh("compute01", "bash", "-s"), input=script, text=True, capture_output=True, check=False
+        by_ssh(host, "bash", "-s"), input=script, text=True, capture_output=True, check=False
     )
     return done.returncode == 0
 

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -246,11 +247,14 @@ class _Api:
     def __init__(self, *told):
         self.compute, self._told = self, list(told)
 
+    def get_server(self, _id):
+        return SimpleNamespace(hypervisor_hostname="compute01.lab")
+
     def get_server_console_output(self, _id):
         return {"output": self._told.pop(0) if len(self._told) > 1 else self._told[0]}
 
 
-ONE = writers.Writer("w", "id", "compute01", "vdb", "volume")
+ONE = writers.Writer("w", "id", "vdb", "volume")
 
 
 @pytest.fixture
@@ -316,9 +320,16 @@ def test_the_guests_own_start_stands_before_the_turns(monkeypatch, tmp_path):
 
 def test_each_step_of_an_upgrade_stands_behind_what_it_needs():
     seen = set()
-    for step in upgrade.walked(("trixie", "sid")):
+    way = upgrade.walked(upgrade.WAY, ("compute01", "compute02"))
+    for step in way:
         assert set(step.needs) <= seen, step.name
         seen.add(step.name)
-    assert [s.needs for s in upgrade.walked(("trixie", "sid")) if s.name == "sid: Ceph"] == [
-        ("trixie: after",)
-    ]
+    needs = {step.name: step.needs for step in way}
+    assert needs["sid: Ceph"] == ("trixie: OpenStack, computes of one age",)
+    assert needs["trixie: compute02"] == ("trixie: compute01",)
+
+
+@pytest.mark.parametrize("way", ["trixie", "nova=trixie", "ceph=", "ceph=trixie,"])
+def test_a_way_that_names_no_part_or_generation_is_refused(way):
+    with pytest.raises(LabError, match="ceph=NAME or openstack=NAME"):
+        upgrade.parsed(way)
