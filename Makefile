@@ -6,7 +6,7 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest el generations generation-of-today upgrades apart recovery mons rotation several fault-loop fuzz plan undo doctor status report bench bench-costs bench-latency bench-scale docs pictures lab-up lab-down
+.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest el kolla generations generation-of-today upgrades apart recovery mons rotation several fault-loop fuzz plan undo doctor status report bench bench-costs bench-latency bench-scale docs pictures lab-up lab-down
 
 VENV := .venv
 BROWSER := .browser
@@ -146,6 +146,9 @@ $(EL)/.brought:
 .PHONY: handover
 handover: install $(HANDOVER)/15.6.0/.installed $(HANDOVER)/22.2.0/.installed ## what we write for Kolla-Ansible, rendered by its own genconfig (half an hour)
 	$(VENV)/bin/python -m pytest -q --timeout 3600 tests/handover
+
+kolla: install ## a compute in Kolla's containers beside one of packages, integrated and undone, on the lab (half an hour)
+	STACKRBD_KOLLA=1 $(VENV)/bin/python -m pytest -q -x --timeout 3600 tests/lab/test_kolla.py
 
 $(HANDOVER)/15.6.0/.installed: ANSIBLE := ansible>=6,<7
 $(HANDOVER)/22.2.0/.installed: ANSIBLE := ansible>=12,<13

@@ -13,6 +13,7 @@ from lab import (
     access,
     apt_repository,
     cgroups,
+    containers,
     endpoints,
     full_upgrade,
     guest,
@@ -164,6 +165,16 @@ def lose(name: str) -> None:
         seed.write(root, host, topology)
         hosts.start(host, topology)
         readiness.wait_for_ssh([host])
+
+
+def into_containers(name: str) -> None:
+    """Start a host again with its services in containers, as Kolla has them. Raises LabError."""
+    machine.require()
+    with _alone():
+        topology, state = running(), _started_from()
+        if topology is None or state is None:
+            raise LabError("no whole lab is running, expected one with that host: inv lab.up")
+        containers.move(topology.host(name), topology, state)
 
 
 def status() -> None:

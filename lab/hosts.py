@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab import cgroups, layers, network, places
@@ -42,8 +43,13 @@ def mount(host: LabHost, lower: list[Path]) -> Path:
     return at
 
 
-def start(host: LabHost, topology: Topology) -> None:
-    """Boot a mounted host; returns at once."""
+def start(
+    host: LabHost,
+    topology: Topology,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Boot a mounted host; returns at once.  options, environment: of nspawn, beside the usual."""
     network.remove_link(host.name)
     if text := host.generation.nspawn_resolv_conf:
         (root(host.name) / "etc/resolv.conf").write_text(text)
@@ -52,12 +58,12 @@ def start(host: LabHost, topology: Topology) -> None:
     argv += ["--register=no", "--keep-unit", "--boot", "--capability=all"]
     argv += [f"--network-bridge={topology.bridge}", "--link-journal=no"]
     argv += ["--console=passive", "--resolv-conf=off", "--timezone=off"]
-    argv += ["--bind=/dev/fuse", *host.generation.nspawn_options]
+    argv += ["--bind=/dev/fuse", *host.generation.nspawn_options, *options]
     # One process of ours between, to enter the host's own control group first.
     with open(folder(host.name) / "console.log", "ab") as console:
         carrier = subprocess.Popen(
             argv,
-            env={**os.environ, **host.generation.nspawn_environment},
+            env={**os.environ, **host.generation.nspawn_environment, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=console,

@@ -1,0 +1,171 @@
+"""An image of OpenStack's services as Kolla has them, and podman for a host: kept in the cache.
+
+The image is made of Debian's packages; what starts a container of it is Kolla's own (start.sh,
+set_configs.py, each service's extend_start.sh, from PyPI).
+"""
+
+import contextlib
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lab import beside, cache_key, debian_sources, images, layers, places
+from lab.generation import Generation
+from lab.images import Image
+from lab.programs import run
+from lab.progress import say
+
+KOLLA = "17.9.0"
+NAME = "localhost/kolla/services"
+_ENGINE = ("podman", "runc", "conmon")
+_SERVICES = (
+    *("dumb-init", "sudo", "python3-yaml", "nova-compute", "libvirt-daemon-system"),
+    *("libvirt-clients", "qemu-system-x86", "qemu-utils", "python3-libvirt", "swtpm"),
+    *("cinder-volume", "cinder-backup", "glance-api", "nfs-common", "python3-pymysql"),
+    *("python3-rbd", "python3-rados", "ceph-common", "qemu-block-extra"),
+)
+# kolla/common/users.py
+_USERS = {"nova": 42436, "cinder": 42407, "glance": 42415}
+_GROUP = 42400
+_SHARE = "usr/local/share/kolla"
+CONTAINERS_CONF = """\
+[containers]
+pids_limit = 0
+keyring = false
+[engine]
+runtime = "runc"
+"""
+
+
+def build(generation: Generation) -> Path:
+    """Make what is missing of the engine's layer and the image; returns their folder."""
+    compute = Image(generation, "compute")
+    words = [*_ENGINE, *_SERVICES, KOLLA, images.key(compute)]
+    key = cache_key.of(words, [sys.modules[__name__]])
+    target = places.CACHE / "containers" / f"{generation.name}-{key}"
+    if target.is_dir():
+        return target
+    part = places.BUILDS / "containers"
+    layers.remove_tree(part)
+    (part / "done").mkdir(parents=True)
+    say("containers: podman, and an image of OpenStack's services")
+    with _installed(part / "engine", images.layers_of(compute), _ENGINE, compute):
+        pass
+    base = images.layers_of(compute)[-1:]
+    with _installed(part / "services", base, _SERVICES, compute) as root:
+        _bring_kolla(root, part)
+        _users(root)
+        argv: list[str | Path] = [
+            "tar",
+            "-C",
+            root,
+            "--one-file-system",
+            "--exclude=./var/cache/apt/archives/*",
+        ]
+        run([*argv, "--numeric-owner", "-cf", part / "services.tar", "."])
+    _import(part, [part / "engine/upper", *images.layers_of(compute)])
+    (part / "engine/upper").rename(part / "done/engine")
+    layers.keep(part / "done", target)
+    layers.remove_tree(part)
+    return target
+
+
+@contextlib.contextmanager
+def _installed(
+    build: Path, lower: Sequence[Path], packages: Sequence[str], image: Image
+) -> Iterator[Path]:
+    """A root with these packages, which nothing is started of."""
+    build.mkdir()
+    archives = places.DOWNLOADS / image.generation.name / f"containers-{build.name}"
+    with layers.chroot(lower, build, archives) as root:
+        sources = "\n".join(debian_sources.lines(image.generation)) + "\n"
+        (root / "etc/apt/sources.list").write_text(sources)
+        settings = root / "etc/apt/apt.conf.d/99lab"
+        settings.write_text("\n".join(debian_sources.settings()) + "\n")
+        policy = root / "usr/sbin/policy-rc.d"
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+        images.apt(root, image, "update")
+        images.apt(root, image, "install", *packages)
+        (root / "etc/apt/sources.list").write_text("# The lab's hosts have no way out.\n")
+        for file in (settings, policy, root / "etc/resolv.conf"):
+            file.unlink()
+        layers.remove_tree(root / "var/lib/apt/lists")
+        yield root
+
+
+def _bring_kolla(root: Path, part: Path) -> None:
+    """What starts a container of Kolla's, as its Dockerfiles place it."""
+    argv = [*beside.outside(), sys.executable, "-m", "pip", "-q", "download", "--no-deps"]
+    run([*argv, "--no-binary", ":none:", "-d", part / "pypi", f"kolla=={KOLLA}"])
+    (wheel,) = (part / "pypi").glob("*.whl")
+    shutil.unpack_archive(wheel, part / "pypi", "zip")
+    (docker,) = (part / "pypi").glob("*.data/data/share/kolla/docker")
+    names = {
+        "start.sh": "start",
+        "set_configs.py": "set_configs",
+        "copy_cacerts.sh": "copy_cacerts",
+    }
+    for file, name in names.items():
+        _program(root / f"usr/local/bin/kolla_{name}", (docker / "base" / file).read_text())
+    # Kolla has an image for each service; here one has the scripts of all, told by the variable.
+    (root / _SHARE).mkdir(parents=True, exist_ok=True)
+    for name in ("nova-libvirt", "nova-base", "nova-compute"):
+        shutil.copy(docker / "nova" / name / "extend_start.sh", root / _SHARE / f"{name}.sh")
+    _program(root / "usr/local/bin/kolla_extend_start", f". /{_SHARE}/$LAB_EXTEND.sh\n")
+    _program(root / "usr/local/bin/kolla_nova_extend_start", f". /{_SHARE}/nova-compute.sh\n")
+    sudoers = root / "etc/sudoers"
+    sudoers.write_text((docker / "base/sudoers").read_text())
+    sudoers.chmod(0o440)
+
+
+def _program(file: Path, text: str) -> None:
+    file.write_text(text)
+    file.chmod(0o755)
+
+
+def _users(root: Path) -> None:
+    """Kolla's numbers for the services' users, and its group."""
+    run(["chroot", root, "groupadd", "-g", str(_GROUP), "kolla"])
+    for name, number in _USERS.items():
+        had = run(["chroot", root, "id", "-u", name]).strip()
+        of = run(["chroot", root, "id", "-g", name]).strip()
+        run(["chroot", root, "groupmod", "-g", str(number), name])
+        run(["chroot", root, "usermod", "-u", str(number), "-a", "-G", "kolla", name])
+        for word, program, old in (("-uid", "chown", had), ("-gid", "chgrp", of)):
+            argv: list[str | Path] = ["find", root, "-xdev", word, old, "-exec", program, "-h"]
+            run([*argv, str(number), "{}", "+"])
+    run(["chroot", root, "usermod", "-a", "-G", "libvirt", "nova"])
+    log = root / "var/log/kolla"
+    log.mkdir()
+    run(["chroot", root, "chown", "root:kolla", "/var/log/kolla"])
+    log.chmod(0o2775)
+    # An image of Kolla's has the services' files from config.json alone.
+    for name in ("nova.conf", "nova-compute.conf"):
+        (root / "etc/nova" / name).unlink(missing_ok=True)
+
+
+def _import(part: Path, lower: Sequence[Path]) -> None:
+    """The image, into a store that hosts read."""
+    store = part / "done/store"
+    store.mkdir()
+    with layers.chroot(lower, part / "import", part / "none") as root:
+        for folder in ("srv/store", "srv/part"):
+            (root / folder).mkdir()
+        run(["mount", "--bind", store, root / "srv/store"])
+        run(["mount", "--bind", part, root / "srv/part"])
+        (root / "etc/containers/containers.conf").write_text(CONTAINERS_CONF)
+        change = 'ENTRYPOINT ["dumb-init","--single-child","--"]'
+        argv: list[str | Path] = [
+            "chroot",
+            root,
+            "podman",
+            "--root",
+            "/srv/store",
+            "--storage-driver",
+            "overlay",
+        ]
+        argv += ["import", "--change", change, "--change", 'CMD ["kolla_start"]']
+        run([*argv, "/srv/part/services.tar", NAME])
+    (part / "services.tar").unlink()
