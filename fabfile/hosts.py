@@ -24,9 +24,9 @@ def sudoers() -> list[Resource]:
 @command
 def packages() -> list[Resource]:
     """Install the Ceph client from its signed source."""
-    from fabfile.resources import client_packages  # noqa: PLC0415 (start-up time)
+    from fabfile.resources import client_packages, containers  # noqa: PLC0415 (start-up time)
 
-    return [client_packages.RESOURCE]
+    return [client_packages.RESOURCE, containers.RESOURCE]
 
 
 @command

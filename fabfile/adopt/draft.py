@@ -242,7 +242,10 @@ class _Drafting:
         if any(units.get(u, {}).get("ActiveState") in _UP for u in platform.daemons["database"]):
             roles.append("database")
         if there.get(look.KOLLA):
-            text = f"{look.KOLLA} is there: containers by Kolla are not supported, and refused"
+            text = (
+                f"{look.KOLLA} is there: hand over to Kolla-Ansible, or name the platform kolla "
+                "for a compute (docs/platforms.md); else it is refused"
+            )
             self._remark(("hosts", one.name), text)
         return roles
 

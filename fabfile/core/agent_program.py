@@ -22,6 +22,7 @@ READING = (
     "files",
     "options",
     "processes",
+    "containers",
     "units",
     "state",
     "apt",

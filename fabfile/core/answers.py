@@ -89,6 +89,9 @@ _SHAPES: dict[str, Shape] = {
     "secret": Text("[!-~]{1,1024}", "one word of printable letters"),
     "each": {"*": {"*": _ARGV}},
     "packages": {"*": (None, _VERSION)},
+    "containers": {
+        "*": (None, {"running": bool, **dict.fromkeys(("strategy", "folder", "engine"), LINE)})
+    },
     "repository": {"own": [_SOURCE], "entries": [_SOURCE], "arch": LINE, "refused": str},
     "repositories": {
         "enabled": [_REPOSITORY],
@@ -117,9 +120,9 @@ def _asked(read: Read) -> Shape:
     What else is named there has its shape too: several resources ask by the same id.
     """
     shape, args = _SHAPES[read.verb], read.args
-    if read.verb in ("packages", "exists") and args:
+    if read.verb in ("packages", "containers", "exists") and args:
         return {
-            **dict.fromkeys(args["names" if read.verb == "packages" else "paths"], shape["*"]),
+            **dict.fromkeys(args["paths" if read.verb == "exists" else "names"], shape["*"]),
             **shape,
         }
     if read.verb == "units" and args:

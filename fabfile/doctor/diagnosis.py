@@ -100,7 +100,18 @@ _LACKING = {
 }
 
 
+_COPIES = (
+    ERROR,
+    "container.copies",
+    "config.json without Ceph's files",
+    "each of them named there",
+    "the container does not copy them at its start, and the service in it has none",
+)
+
+
 def _packages(site: Site, facts: Facts, change: Change) -> Why | None:
+    if change.kind == "copies":
+        return _COPIES
     if change.verb != "install":
         return None  # the source that they come from
     missing = change.args["packages"]
@@ -300,7 +311,8 @@ def _keyrings(site: Site, facts: Facts, change: Change) -> Why:
     if change.verb == "attributes":
         owner = change.args["owner"]
         found = f"{seen['owner']}:{seen['group']} {seen['mode']}"
-        expected = f"{owner}:{owner} {keyrings.MODE}"
+        mode = site.platform_of(site.host(change.host)).ceph["keyring_mode"]
+        expected = f"{owner}:{owner} {mode}"
         if seen["owner"] != owner:
             return (
                 ERROR,
@@ -342,7 +354,19 @@ def short(value: str) -> str:
     return value[:19] if value else "(none)"
 
 
+_SECRET_FILE = (
+    ERROR,
+    "libvirt.file",
+    "no file of the secret, or another value in it",
+    "the cluster's key",
+    "libvirt's container takes its secrets from these files at its start: it has none, or another, "
+    "after its next restart",
+)
+
+
 def _secret(site: Site, facts: Facts, change: Change) -> Why | None:
+    if change.kind == "secret_file":
+        return _SECRET_FILE if change.verb == "write" else None
     uuid = change.subject
     client = next(c for c in site.secret_clients() if facts.known[secret_uuid.known_as(c)] == uuid)
     secrets = facts.of(change.host, secret_uuid.SECRETS)

@@ -126,8 +126,8 @@ def _of_a_cluster(site: Site, host: Host) -> Iterator[Read]:
 
 def client_read(binding: Binding, pool: str) -> Read:
     """Whether a client may list a pool's images, with its own keyring; a letter of them comes."""
-    rbd = ["rbd", "--cluster", binding.cluster.name, "-c", binding.conf, "--id", binding.client]
-    argv = ["timeout", "20", *rbd, "ls", "-p", pool]
+    login = ["--cluster", binding.cluster.name, "-c", binding.named_conf, "--id", binding.client]
+    argv = binding.platform.command("rbd-of-services", *login, "ls", "-p", pool)
     args = {"argv": argv, "ok": list(range(256)), "only": r"\A[^\n]"}
     return Read(f"as.{binding.client}.{pool}", "argv", args)
 

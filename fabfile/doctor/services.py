@@ -113,7 +113,8 @@ def daemons(seen: Seen) -> str:
     if "libvirt.daemons" not in seen:
         return ""
     up = _active(seen)
-    old = any(name.startswith("libvirtd.") for name in up)
+    # In a container of Kolla's it is the one daemon, too.
+    old = any(name.startswith(("libvirtd.", "kolla-nova_libvirt-")) for name in up)
     new = any(name.startswith("virtqemud.") for name in up)
     return {(1, 0): "monolithic", (0, 1): "modular", (1, 1): "both"}.get((old, new), "none")
 

@@ -144,7 +144,12 @@ class Binding:
     @property
     def confs(self) -> tuple[str, ...]:
         """What an option may name to lead to this cluster; '' where that is librados' default."""
-        return (self.conf, "") if self.cluster.name == OWN else (self.conf,)
+        return (self.named_conf, "") if self.cluster.name == OWN else (self.named_conf,)
+
+    @property
+    def named_conf(self) -> str:
+        """The cluster's ceph.conf as the service has it: what its options name."""
+        return self.platform.inside(self.conf)
 
     @property
     def keyring_path(self) -> str:

@@ -21,6 +21,8 @@ class Platform:
 
     manager: the package manager, a key of MANAGERS.
     units, files, owners, upstart, environment: {a service's name: what it is here}.
+    containers: {a container's name: its service, its folder on the host, what it takes from there
+    and for which user}; none where services run on the host itself.
     daemons: {what: the units that do it}; backup: what is taken of every host.
     needed: programs without which no work is done there.
     commands: {a program's name: the argument list that begins it}.
@@ -34,6 +36,7 @@ class Platform:
     units: Mapping[str, str]
     files: Mapping[str, str]
     owners: Mapping[str, str]
+    containers: Mapping[str, Mapping[str, str]]
     upstart: Mapping[str, str]
     environment: Mapping[str, str]
     packages: Mapping[str, Sequence[str]]
@@ -62,6 +65,14 @@ class Platform:
         """Where librados looks for a client's keyring."""
         return self.ceph["keyring"].format(client=client)
 
+    def inside(self, path: str) -> str:
+        """A path of the host's folder of Ceph's files as its services have it."""
+        return _moved(path, self.ceph["folder"], self.ceph["inside"])
+
+    def outside(self, path: str) -> str:
+        """A path of Ceph's files as services have it, as the host has it."""
+        return _moved(path, self.ceph["inside"], self.ceph["folder"])
+
     def command(self, program: str, *words: str) -> list[str]:
         """An argument list for a program of this platform.  Raises BadInput."""
         if program not in self.commands:
@@ -77,6 +88,10 @@ class Platform:
         if service.name not in table:
             raise BadInput(f"platform {self.name}: {what}: expected {service.name}, found none")
         return table[service.name]
+
+
+def _moved(path: str, old: str, new: str) -> str:
+    return new + path[len(old) :] if old and new and path.startswith(f"{old}/") else path
 
 
 def librados_name(conf: str) -> str:

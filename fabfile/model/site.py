@@ -769,6 +769,7 @@ class Site(Table):
         client: as whom it is asked where there is no admin.
         """
         conf = (table.own_conf if its_own else self._conf(base)) or base.ceph["conf"]
+        conf = base.outside(conf)
         name = platforms.librados_name(conf)
         folder = base.ceph["folder"]
         ceph = {**base.ceph, "conf": conf}
@@ -848,6 +849,8 @@ def check(
     site._platforms = {platform.name: platform for platform in found}
     if unknown := list(_unknown_platforms(site)):
         raise BadInput("\n".join(f"{where}: {fault}" for fault in unknown))
+    if unable := list(_not_run_there(site)):
+        raise BadInput("\n".join(f"{where}: {fault}" for fault in unable))
     site._deployers = {one.name: one for one in map(deployers.made_of, deploying)}
     if site.deployer and site.deployer not in site._deployers:
         known = ", ".join(sorted(site._deployers))
@@ -869,6 +872,21 @@ def _unknown_platforms(site: Site) -> Iterator[str]:
         if name and name not in site._platforms:
             known = ", ".join(sorted(site._platforms))
             yield f"{where}: expected one of {known}, found {name!r}"
+
+
+def _not_run_there(site: Site) -> Iterator[str]:
+    """Roles of hosts whose platform does not know the service."""
+    for host in site.all_hosts():
+        platform = site.platform_of(host)
+        for service in services.on(host):
+            if service.name not in platform.units:
+                known = ", ".join(
+                    one.role for one in services.SERVICES if one.name in platform.units
+                )
+                yield (
+                    f"hosts.{host.name}.roles: expected of the platform {platform.name} no service "
+                    f"but {known}, found {service.role}"
+                )
 
 
 def _changes_of(site: Site, name: str, where: str) -> tuple[Mapping[str, Json], str]:

@@ -228,12 +228,12 @@ def _file(
     path, phase, platform = path_of(site, host), services.first_phase(host), site.platform_of(host)
     text = text_of(host.name, path, found, seen, options)
     if found is not None and text == found["text"]:
-        return _mode(host.name, path, found, phase)
+        return _mode(host.name, path, found, phase, platform.ceph["mode"])
     units = tuple(platform.unit(s) for s in services.on(host) if s.reads_conf)
     args = {
         "path": path,
         "content": parts(found["text"] if found else "", text),
-        "mode": "0644",
+        "mode": platform.ceph["mode"],
         "owner": "root",
         "group": "root",
         "before": found["sha256"] if found else None,
@@ -431,11 +431,12 @@ def _replaced(text: str, seen: Monitors) -> str:
     )
 
 
-def _mode(host: str, path: str, found: Json, phase: Phase) -> list[Change]:
-    if int(found["mode"], 8) & 0o044 == 0o044:
+def _mode(host: str, path: str, found: Json, phase: Phase, mode: str) -> list[Change]:
+    readers = int(mode, 8) & 0o044
+    if int(found["mode"], 8) & readers == readers:
         return []
-    args = {"path": path, "mode": "0644", "owner": found["owner"], "group": found["group"]}
-    diff = (f"- mode {found['mode']}", "+ mode 0644")
+    args = {"path": path, "mode": mode, "owner": found["owner"], "group": found["group"]}
+    diff = (f"- mode {found['mode']}", f"+ mode {mode}")
     return [
         Change(
             host,

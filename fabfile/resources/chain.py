@@ -9,6 +9,7 @@ from fabfile.resources import (
     client_limits,
     client_packages,
     clone_format,
+    containers,
     deployer,
     keyrings,
     libvirt_secret,
@@ -23,6 +24,7 @@ from fabfile.resources import (
 RESOURCES = (
     operator_sudo.RESOURCE,
     client_packages.RESOURCE,
+    containers.RESOURCE,
     backup_tools.TOLD,
     pools.RESOURCE,
     auth.RESOURCE,
@@ -40,6 +42,7 @@ RESOURCES = (
     clone_format.RESTARTED,
     service_config.volume_type,
     volume_qos.RESOURCE,
+    containers.TOLD,
 )
 """In the procedure's order; restarts see what the others change."""
 BESIDES = (backup_tools.RESOURCE,)

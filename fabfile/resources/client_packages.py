@@ -19,6 +19,7 @@ from fabfile.resources.dnf_source import Dnf
 from fabfile.resources.package_source import PackageSource
 from fabfile.resources.resource import Resource
 
+KOLLA = "/etc/kolla"
 SOURCES: Mapping[str, PackageSource] = {"apt": Apt(), "dnf": Dnf()}
 """{a platform's package manager: how it is told a source}."""
 
@@ -72,7 +73,7 @@ def reads(site: Site, host: Host) -> list[Read]:
     return [
         Read("host", "host"),
         Read("packages", "packages", {"names": names}),
-        Read("kolla", "exists", {"paths": ["/etc/kolla"]}),
+        Read("kolla", "exists", {"paths": [KOLLA]}),
         *source_reads(site, host, names),
     ]
 
@@ -96,13 +97,23 @@ def supported(site: Site, host: Host, seen: Seen) -> None:
             found=found,
             advice=advice,
         )
-    if seen["kolla"]["/etc/kolla"]:
+    if seen["kolla"][KOLLA] and not platform.containers:
         raise BadInput(
-            f"{host.name}: /etc/kolla is there: containers by Kolla are not supported yet",
             host=host.name,
-            subject="/etc/kolla",
+            subject=KOLLA,
+            expected="none on a host of packages",
             found="it is there",
-            why="containers by Kolla are not supported yet",
+            why="services in Kolla's containers read other files",
+            advice='hand over to Kolla-Ansible (deployer = "kolla"), or, of a compute alone, say '
+            f'platform = "kolla" for {host.name} in [hosts] (docs/platforms.md)',
+        )
+    if platform.containers and not seen["kolla"][KOLLA]:
+        raise BadInput(
+            host=host.name,
+            subject=KOLLA,
+            expected=f"the files of a host of the platform {platform.name}",
+            found="no such folder",
+            advice="take platform from this host in [hosts]",
         )
 
 

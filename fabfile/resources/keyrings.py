@@ -8,7 +8,7 @@ Source: procedure step 7; nova's own keyring only where ephemeral disks are on R
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fabfile.core.contract import Change, Facts, Host, Read, Ref, Refused, Seen
 from fabfile.model import services
@@ -30,7 +30,6 @@ MASK = (
 """What is called a key, and what looks like one of cephx, wherever it stands."""
 _LISTS = r"^[ \t]*keyring[ \t]*=[ \t]*([^#;\n]*(?:;[ \t]*[/$][^#;\n]*)*)"
 _KEYFILES = r"^[ \t]*keyfile[ \t]*=[ \t]*([^#;\n]*)"
-MODE = "0640"
 _FIT_MODES = ("0640", "0600", "0440", "0400")
 
 
@@ -172,6 +171,7 @@ def held_by(binding: Binding, seen: Seen) -> Held:
     text = (seen.get("ceph.conf") or {}).get("text", "")
     source = librados.key_source(text, client, words, environment)
     read = "keyfiles" if source.option == "keyfile" else "keyrings"
+    source = replace(source, paths=tuple(map(binding.platform.outside, source.paths)))
     there = {**(seen.get(f"{read}.{client}") or {}), binding.keyring_path: _own(binding, seen)}
     path = next((p for p in source.paths if there.get(p) and _opens(binding, there[p])), "")
     text = (there.get(path) or {}).get("text", "")
@@ -214,7 +214,8 @@ def _of(binding: Binding, seen: Seen, key: str | None) -> list[Change]:
     there = found.seen if path == found.path else ours if path == binding.keyring_path else None
     if key is None or there is None or held(there.get("text", ""), binding.client) != key:
         return [_write(binding, path, there, key)]
-    fits = (there["owner"], there["group"]) == (binding.owner,) * 2 and there["mode"] in _FIT_MODES
+    modes = (*_FIT_MODES, binding.platform.ceph["keyring_mode"])
+    fits = (there["owner"], there["group"]) == (binding.owner,) * 2 and there["mode"] in modes
     return [] if fits else [_attributes(binding, path, there)]
 
 
@@ -282,7 +283,8 @@ def held(text: str, client: str) -> str | None:
 def _write(binding: Binding, path: str, seen: Seen | None, key: str | None) -> Change:
     client, owner = binding.client, binding.owner
     old = held(seen.get("text", ""), client) if seen else None
-    diff = [f"+ key {key or '(made during the run)'}", f"+ {owner}:{owner} {MODE}"]
+    mode = binding.platform.ceph["keyring_mode"]
+    diff = [f"+ key {key or '(made during the run)'}", f"+ {owner}:{owner} {mode}"]
     return Change(
         binding.host.name,
         path,
@@ -292,7 +294,7 @@ def _write(binding: Binding, path: str, seen: Seen | None, key: str | None) -> C
         {
             "path": path,
             "content": [f"[client.{client}]\n\tkey = ", Ref(key_of(binding.cluster, client)), "\n"],
-            "mode": MODE,
+            "mode": mode,
             "owner": owner,
             "group": owner,
             "before": seen["sha256"] if seen else None,
@@ -307,13 +309,13 @@ def _write(binding: Binding, path: str, seen: Seen | None, key: str | None) -> C
 
 
 def _attributes(binding: Binding, path: str, seen: Seen) -> Change:
-    owner = binding.owner
-    diff = (f"- {seen['owner']}:{seen['group']} {seen['mode']}", f"+ {owner}:{owner} {MODE}")
-    args = {"path": path, "mode": MODE, "owner": owner, "group": owner}
+    owner, mode = binding.owner, binding.platform.ceph["keyring_mode"]
+    diff = (f"- {seen['owner']}:{seen['group']} {seen['mode']}", f"+ {owner}:{owner} {mode}")
+    args = {"path": path, "mode": mode, "owner": owner, "group": owner}
     return Change(
         binding.host.name,
         path,
-        f"owner and group {owner}, mode {MODE}",
+        f"owner and group {owner}, mode {mode}",
         "~",
         "attributes",
         args,

@@ -17,7 +17,7 @@ from fabfile.model.deployment import Binding
 from fabfile.model.phases import Leaving, Phase
 from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
-from fabfile.resources import by_cluster, cluster, secret_uuid
+from fabfile.resources import by_cluster, cluster, secret_files, secret_uuid
 from fabfile.resources.auth import key_of
 from fabfile.resources.leaving import clients as clients_leaving
 from fabfile.resources.leaving import named, uses
@@ -36,6 +36,7 @@ def reads(site: Site, host: Host) -> list[Read]:
     if NOVA_COMPUTE.role in host.roles:
         argv = site.platform_of(host).command("virsh", "help", "secret-set-value")
         found.append(Read(OPTIONS, "argv", {"argv": argv, "ok": [0, 1], "once": True}))
+        found += secret_files.reads(site, host)
     return found
 
 
@@ -75,8 +76,18 @@ def plan(site: Site, facts: Facts) -> list[Change]:
             client = binding.client
             wanted = facts.known[secret_uuid.known_as(client)]
             key = users.get(f"client.{client}", {}).get("key")
-            changes += _for_client(binding, wanted, key, secrets, facts.hosts[host.name])
+            found = _for_client(binding, wanted, key, secrets, facts.hosts[host.name])
+            name = next((c.args["stdin"][0] for c in found if c.kind == "secret"), None)
+            xml = name or secrets_xml(secrets, wanted)
+            files = secret_files.plan(binding, wanted, xml, key, facts.hosts[host.name])
+            changes += [*found, *files]
     return changes
+
+
+def secrets_xml(secrets: dict[str, Json], wanted: str) -> str:
+    """The definition of a secret that libvirt has, as ours is written."""
+    mine = next(one for uuid, one in secrets.items() if uuid.lower() == wanted)
+    return _xml(wanted, usage_of(mine["xml"]["out"]) or "")
 
 
 def _for_client(
@@ -252,6 +263,7 @@ def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
                     found.append(Stays(host.name, thing, named(used)))
                     continue
                 found.append(_undefine(site, host, client, (uuid.lower(), value), seen))
+                found += secret_files.leaving(site, host, client, uuid.lower(), seen)
     return found
 
 

@@ -216,7 +216,9 @@ class ServiceConfig:
         now = in_force.options(answers, self.name, data.get("old_names"), own)
         environment = (answers.get(f"{self.name}.sources") or {}).get("environment", {})
         old = {
-            "default_conf": environment.get("CEPH_CONF", binding.platform.ceph["conf"]),
+            "default_conf": environment.get(
+                "CEPH_CONF", binding.platform.inside(binding.platform.ceph["conf"])
+            ),
             "old_datadir": now.get(("glance_store", "filesystem_store_datadir"), OLD_DATADIR),
             "old_stores": now.get(("DEFAULT", "known_stores"), OLD_STORES),
         }
@@ -627,7 +629,7 @@ def _words_of_site(site: Site, binding: Binding) -> dict[str, str]:
     return {
         "pool": binding.pool,
         "client": binding.client,
-        "conf": binding.conf,
+        "conf": binding.named_conf,
         "cluster": binding.cluster.name,
         "store": binding.section,
         "default_store": site.glance.default.name,

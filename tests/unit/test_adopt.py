@@ -264,7 +264,7 @@ DOUBTS = [
     ("a backend in [DEFAULT]", in_default, {}, "its backend is in [DEFAULT] (RBD, pool 'vol-ssd')"),
     ("no volume type", a.hosts, {"types": {"volume_types": {}, "qos_specs": {}}}, "no volume type"),
     ("several releases", lambda: older("nova-common", "3:27.0.0-1"), {}, "several releases: "),
-    ("containers", kolla, {}, "containers by Kolla are not supported"),
+    ("containers", kolla, {}, "hand over to Kolla-Ansible, or name the platform kolla"),
     ("no user", without_user, {}, "it logs in as client.admin"),
     ("disks in two pools", rbd_disks, {}, "n1 has [libvirt] pool 'vol-ssd'"),
     ("a name that is no name", bad_name, {}, "no name that a site file takes"),

@@ -8,7 +8,7 @@ from fabfile.core.contract import BadInput, Facts
 from fabfile.flow import gather
 from fabfile.model import platforms, services
 from fabfile.model import site as sites
-from fabfile.model.services import SERVICES, Service
+from fabfile.model.services import CINDER_VOLUME, SERVICES, Service
 from fabfile.resources import cluster, service_config
 
 from .states import (
@@ -91,12 +91,18 @@ def test_a_program_that_a_platform_does_not_know_is_an_error():
 
 
 @pytest.mark.parametrize("table", PLATFORMS, ids=lambda table: table["name"])
-def test_every_platform_knows_every_service_and_program(table):
+def test_every_platform_knows_its_services_and_every_program(table):
     found = platforms.made_of(table)
-    for service in SERVICES:
+    mine = [one for one in SERVICES if one.name in found.units]
+    for service in mine:
         assert found.unit(service) and found.file(service) and found.owner(service)
-    for program in ("ceph", "rbd", "virsh", "cinder-manage"):
+    assert mine == list(SERVICES) or found.containers
+    own = ("cinder-manage",) if CINDER_VOLUME in mine else ()
+    for program in ("ceph", "rbd", "virsh", "rbd-of-services", *own):
         assert found.command(program)
+    for name, row in found.containers.items():
+        assert set(row) == {"service", "folder", "takes", "user"} and row["service"] in found.units
+        assert found.command(f"client-of-{name}")[0] == name and found.ways[name]
 
 
 def _site_with(*tables, **more):

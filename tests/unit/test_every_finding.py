@@ -47,6 +47,7 @@ from . import (
     test_evidence,
     test_hygiene,
     test_instance_disks,
+    test_kolla,
     test_monitors,
     test_supplied,
     test_upgrades,
@@ -174,6 +175,14 @@ def handed(cloud):
 def data_pool(cloud):
     more = clouds.pool("data", type=3, flags_names="hashpspool")
     altered(cloud, "ceph01", "ceph.pools", lambda pools: pools.append(more))
+
+
+def contained(cloud):
+    """A compute in containers, that copy nothing of Ceph's."""
+    there = {**test_kolla.RIGHT, **test_kolla.NONE, "kolla": {"/etc/kolla": True}}
+    for name in ("compute", "libvirt"):
+        there[f"copies.nova_{name}"] = file(test_kolla.config())
+    cloud["n1"].update(there)
 
 
 DATA = site(
@@ -353,6 +362,7 @@ INPUTS = [
     ),
     (broken.an_option("cinder", "DEFAULT", "backup_ceph_user", "b", "ctl"), {}),
     (data_pool, {"site": DATA}),
+    (contained, {"site": site(hosts=test_kolla.MIXED)}),
     (handed, {"site": test_supplied.only()}),
     (test_upgrades.step({18: 3}, {16: 6}, "octopus", ctl="31.0.0", n1="2:26.2.2-1"), {}),
     (test_upgrades.step(libs={"n1": "20.2.4"}), {}),

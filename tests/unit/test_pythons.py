@@ -39,6 +39,9 @@ case "$*" in
 *) echo "$*" >> {top}/systemctl.log ;;
 esac
 """
+DOCKER = """#!/bin/sh
+echo '[{{"State": {{"Running": true}}, "Config": {{"Env": ["KOLLA_CONFIG_STRATEGY=ü"]}}}}]'
+"""
 PROGRAMS = {
     "systemctl": SYSTEMCTL,
     "dpkg-query": "#!/bin/sh\necho 'ii  {name} 1.0'\n",
@@ -49,6 +52,7 @@ PROGRAMS = {
     "dnf": "#!/bin/sh\necho \"$*\" >> '{top}/dnf.log'; echo 'Nothing to do.'\n",
     "apt-get": "#!/bin/sh\necho \"$*\" >> '{top}/apt.log'\n",
     "mariadb": '#!/bin/sh\ncat "${{1#--defaults-extra-file=}}"\n',
+    "docker": DOCKER,
     "age": "#!/bin/sh\nexec cat\n",
     "sudo": '#!/bin/sh\necho "no $4"; exit 1\n',
 }
@@ -194,6 +198,7 @@ def questions(tmp_path):
         "each": {"argv": ["echo", NAME], "match": "\\S+", "then": {"x": {"argv": ["echo", "{}"]}}},
         "packages": {"names": [NAME]},
         "repositories": {"names": ["a"]},
+        "containers": {"names": [NAME]},
         "repository": {"line": "deb http://ü.example/ü stable main", "path": plain},
         "units": {"names": [NAME]},
         "running_units": {},
@@ -228,6 +233,8 @@ def test_what_is_read_is_bytes_whatever_the_locale(host, questions):
     assert found["digest"] == told
     assert found["each"][NAME]["x"]["out"].strip() == NAME
     assert found["packages"] == {NAME: "1.0"}
+    about = {"running": True, "strategy": "ü", "folder": "", "engine": "docker"}
+    assert found["containers"] == {NAME: about}
     assert [entry["file"] for entry in found["repository"]["own"]] == [plain]
     assert found["confinement"]["labels"] == [{"path": conf, "is": "a:ü", "should": "a:c"}]
     assert [one["comm"] for one in found["confinement"]["denials"]] == ["ü"]

@@ -123,6 +123,8 @@ def _order(process, project, main, wsgi):
     Files by default come before folders by default, and both before the arguments: with
     --config-file and without --config-dir, PROJECT.conf.d is read first and counts least.
     """
+    if "copies" in process:
+        return _copied(process, main)
     words, own = list(process["words"]), False
     program = _program(words)
     if words and re.search(_WSGI, program):
@@ -142,6 +144,17 @@ def _order(process, project, main, wsgi):
     if not any(_is(word, "--config-dir") for word in words):
         order += _folders(process, project, program)
     return order + _named(words, process)
+
+
+def _copied(process, main):
+    """Of a container: what its command names, or its own file, as the host has them."""
+    copies = process["copies"]
+    folders = [
+        copies[dest] for dest in sorted(copies) if re.search(r"\.conf\.d/[^/]+\.conf$", dest)
+    ]
+    named = [copies.get(path, path) for path in _named(process["words"], process)]
+    own = [main] if main in copies.values() else []
+    return folders + (named or own)
 
 
 def _is(word, option):

@@ -6,7 +6,7 @@ alone.
 
 import os
 
-from . import apt, dnf
+from . import apt, containers, dnf, processes
 
 
 def manager():
@@ -16,6 +16,8 @@ def manager():
 
 def versions(names):
     """{package: version, or None where it is not installed}."""
+    if containers.TELLS in processes.WAYS:
+        return containers.versions(names)
     return manager().versions(names)
 
 

@@ -8,7 +8,7 @@ import os
 import pwd
 import re
 
-from . import files, processes
+from . import containers, files, processes
 from .places import as_bytes, from_bytes, native
 from .processes import Failed, call, expect
 
@@ -58,7 +58,21 @@ def show(names):
     asked = ["systemctl", "show", "--no-pager", "-p", "Id," + ",".join(PROPERTIES), "--"]
     blocks = expect(asked + _full(names))[1].split("\n\n")
     seen = [dict(line.split("=", 1) for line in b.splitlines() if "=" in line) for b in blocks]
-    return dict(zip(names, seen))
+    found = dict(zip(names, seen))
+    for name in names:
+        container = containers.of_unit(name)
+        if container and found.get(name, {}).get("LoadState") == "not-found":
+            found[name] = dict(found[name], **containers.shown(container))
+    return found
+
+
+def _by_engine(names):
+    """(units of systemd's, containers that have none): Kolla-Ansible makes them since 2023.1."""
+    asked = [name for name in names if containers.of_unit(name)]
+    argv = ["systemctl", "show", "--no-pager", "-p", "LoadState", "--"]
+    blocks = expect(argv + _full(asked))[1].split("\n\n") if asked else []
+    alone = [name for name, block in zip(asked, blocks) if "=not-found" in block]
+    return [name for name in names if name not in alone], [containers.of_unit(n) for n in alone]
 
 
 def process(name):
@@ -67,7 +81,11 @@ def process(name):
     {'running': whether one runs, 'words': its command line, 'environment': {name: value},
     'home', 'folder': of its user, and its own}.  What the unit sets counts before what the
     process was given: a restart is what makes an edit count.
+    Of a container of Kolla's: as containers.process() has it.
     """
+    container = containers.of_unit(name)
+    if container:
+        return containers.process(container)
     asked = ["systemctl", "show", "-p", "MainPID,User,ExecStart,Environment,EnvironmentFiles", "--"]
     shown = {}
     for line in expect(asked + _full([name]))[1].splitlines():
@@ -210,15 +228,24 @@ def patience(seen, starts=True):
 
 
 def begin_restart(names):
-    """Asks for a restart, and does not wait for its end."""
-    call(["systemctl", "reset-failed", "--"] + _full(names))
-    expect(["systemctl", "restart", "--no-block", "--"] + _full(names))
+    """Asks for a restart, and does not wait for its end; an engine's own restart is waited for."""
+    names, alone = _by_engine(names)
+    if names:
+        call(["systemctl", "reset-failed", "--"] + _full(names))
+        expect(["systemctl", "restart", "--no-block", "--"] + _full(names))
+    for container in alone:
+        containers.restart(container)
 
 
 def stop(names):
     """Stops units and waits, as long as they say themselves.  Raises Failed."""
     seen = there(names, ("loaded", "masked"))  # one that is masked may run still
     most, words = patience(seen, starts=False)
+    names, alone = _by_engine(names)
+    for container in alone:
+        containers.stop(container)
+    if not names:
+        return
     try:
         expect(["systemctl", "stop", "--"] + _full(names), timeout=int(most))
     except Failed as error:
@@ -236,9 +263,15 @@ def stop(names):
 def enable(names):
     """Has units start with the host.  Raises Failed."""
     there(names)
+    names, _ = _by_engine(names)  # the engine's own policy starts the others
+    if not names:
+        return
     expect(["systemctl", "enable", "-q", "--"] + _full(names), timeout=120)
 
 
 def last_lines(name):
-    """The last lines that a service wrote to the journal."""
+    """The last lines that a service wrote to the journal, or a container to its engine."""
+    container = containers.of_unit(name)
+    if container and _by_engine([name])[1]:
+        return containers.last_lines(container)
     return call(["journalctl", "-u", name, "-n", "4", "-o", "cat", "--no-pager"])[1].splitlines()
