@@ -80,7 +80,7 @@ def plan(site: Site, facts: Facts) -> list[Change]:
             name = next((c.args["stdin"][0] for c in found if c.kind == "secret"), None)
             xml = name or secrets_xml(secrets, wanted)
             files = secret_files.plan(binding, wanted, xml, key, facts.hosts[host.name])
-            changes += [*found, *files]
+            changes += [*found, *(one for one in files if one not in changes)]  # one folder
     return changes
 
 

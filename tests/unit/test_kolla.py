@@ -386,3 +386,23 @@ def test_versions_are_those_of_the_container(host, monkeypatch):
     found = packages.versions(["pytest-common", "nova-nothing"])
     assert found == {"pytest-common": None, "nova-nothing": None} or found["pytest-common"]
     assert packages.versions([]) == {}
+
+
+def test_the_files_of_a_secret_that_goes_are_taken_away():
+    mixed, seen = site(hosts=MIXED), values()
+    gone = secret_files.leaving(mixed, mixed.host("n1"), "volumes", FSID, seen)
+    assert [(one.verb, one.args["path"], one.args["before"]) for one in gone] == [
+        ("remove", f"{FOLDER}/{FSID}{end}", DIGEST) for end in (".xml", ".base64")
+    ]
+    assert secret_files.leaving(mixed, mixed.host("n1"), "volumes", FSID, NONE) == []
+    assert secret_files.leaving(mixed, mixed.host("n2"), "volumes", FSID, {}) == []
+
+
+def test_the_folder_of_several_secrets_is_made_once():
+    mixed = site(hosts=MIXED, **EPHEMERAL)
+    clients = sorted(mixed.secret_clients())
+    known = {f"uuid.{client}": FSID[:-1] + str(n) for n, client in enumerate(clients)}
+    seen = {"libvirt.secrets": {}, libvirt_secret.OPTIONS: VIRSH_READS_FILES, **NONE}
+    changes = libvirt_secret.plan(mixed, Facts({"ceph01": cluster(), "n1": seen}, known))
+    assert len(clients) == 2
+    assert [one.verb for one in changes if one.kind == "secret_file"].count("folder") == 1

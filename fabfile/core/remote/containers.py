@@ -16,6 +16,8 @@ ENGINES = ("docker", "podman")
 _UNIT = re.compile(r"kolla-([A-Za-z0-9][A-Za-z0-9_.-]*)-container(?:\.service)?\Z")
 _CONFIG = "/var/lib/kolla/config_files"
 STRATEGY = "KOLLA_CONFIG_STRATEGY"
+TELLS = "packages"
+"""The way, where there is one, of who knows versions: the Python of a container."""
 _STATES = {"running": "active", "restarting": "activating", "paused": "inactive"}
 
 
@@ -153,3 +155,45 @@ def _told(folder):
     except (ValueError, AttributeError, TypeError):
         raise Failed("%s: it is no config.json of Kolla's" % path)
     return {"command": found.get("command", ""), "config_files": told}
+
+
+_IN_CONTAINER = """
+import subprocess, sys
+names = sys.argv[1:]
+for argv in (
+    ["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package} ${Version}\\\\n", "--"],
+    ["rpm", "-q", "--qf", "ii  %{NAME} %{VERSION}-%{RELEASE}\\\\n", "--"],
+):
+    try:
+        subprocess.call(argv + names, stderr=subprocess.DEVNULL)
+    except OSError:
+        pass
+try:
+    from importlib.metadata import version
+except ImportError:
+    from pkg_resources import get_distribution
+    version = lambda name: get_distribution(name).version
+for name in names:
+    try:
+        if name.endswith("-common"):
+            print("ii  %s %s" % (name, version(name[: -len("-common")])))
+    except Exception:
+        pass
+"""
+"""Services that were built from source are known to their Python alone."""
+
+
+def versions(names):
+    """{package: version, or None where it is not installed}, by the container's Python."""
+    if not names:
+        return {}
+    code, out, err = call([TELLS, "-I", "-c", _IN_CONTAINER] + list(names), timeout=60)
+    if code and not out:
+        raise Failed("packages of a container: exit code %d: %s" % (code, processes.said(err)))
+    found = dict.fromkeys(names)
+    for line in out.splitlines():
+        status, _, rest = line.partition(" ")
+        if status == "ii":
+            name, _, version = rest.strip().partition(" ")
+            found[name] = version
+    return found
