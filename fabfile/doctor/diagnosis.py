@@ -95,6 +95,7 @@ def _sudoers(site: Site, facts: Facts, change: Change) -> Why:
 _LACKING = {
     "qemu-block-extra": "it has qemu's rbd driver, which nothing pulls in since Ubuntu Jammy: "
     "guests with disks on RBD do not start",
+    "qemu-kvm-block-rbd": "it has qemu's rbd driver: guests with disks on RBD do not start",
     "ceph-common": "cinder-volume runs the ceph program for every connection it makes",
     "python3-rbd": "Glance's and Cinder's RBD drivers import it",
 }

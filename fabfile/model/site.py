@@ -733,8 +733,8 @@ class Site(Table):
 
     def _base(self, host: Host) -> Platform:
         """A host's platform as the site file has it: the host's own word, or the site's."""
-        table = self.whole.hosts[host.name]
-        return self._platforms[table.platform or self.platform]
+        table = self.whole.hosts.get(host.name)
+        return self._platforms[(table and table.platform) or self.platform]
 
     def platform_of(self, host: Host) -> Platform:
         """How a host's services are configured, run and installed: what the site file names.

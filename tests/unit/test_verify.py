@@ -11,6 +11,7 @@ from fabfile.core import journal
 from fabfile.core.contract import BadInput, Interrupted, Stop, Unproved, Unreachable
 from fabfile.flow.proof import verify
 from fabfile.flow.session import Options
+from fabfile.model import releases
 
 from . import test_offered
 from .test_rollout import GATED, fleet  # noqa: F401 (a fixture)
@@ -78,7 +79,7 @@ def test_what_is_right_with_clones_is_that_of_the_release(flown):
 
 def test_of_a_release_that_is_not_told_nothing_is_expected(flown):
     plain = flown.values
-    untold = dict.fromkeys(("cinder-common", "glance-common", "nova-common"))
+    untold = dict.fromkeys(releases.PACKAGES)
     flown.values = lambda host: {**plain(host), "packages": untold}
     canary(flown)
     assert dict(flown.expected.answers) == {}
