@@ -42,7 +42,7 @@ RUNNING = (
     "cinder-volume",
     "rabbitmq-server",
 )
-_SSHD = """\
+SSHD = """\
 HostKey /etc/ssh/ssh_host_ed25519_key
 AuthorizedKeysFile /etc/ssh/client.pub
 StrictModes no
@@ -153,7 +153,7 @@ class Hosts:
         upper = at / "upper"
         for folder in ("etc/ssh", "usr/local/bin", "usr/bin", "srv", "run"):
             (upper / folder).mkdir(parents=True)
-        (upper / "etc/ssh/sshd_apart").write_text(_SSHD)
+        (upper / "etc/ssh/sshd_apart").write_text(SSHD)
         shutil.copy(self.at / "key.pub", upper / "etc/ssh/client.pub")
         shutil.copy(at / "host_key", upper / "etc/ssh/ssh_host_ed25519_key")
         identity = hashlib.sha256(f"{self.at}{name}".encode()).hexdigest()[:32]

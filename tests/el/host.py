@@ -13,6 +13,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from ..apart.chroots import SSHD
+
 PROJECT = Path(__file__).resolve().parents[2]
 INV = PROJECT / ".venv" / "bin" / "inv"
 BROUGHT = PROJECT / ".el"
@@ -48,16 +50,6 @@ mknod -m 666 dev/urandom c 1 9
 mknod -m 666 dev/tty c 5 0
 mkdir dev/shm dev/pts
 grep -q ^sshd: etc/passwd || echo 'sshd:x:997:65534::/run/sshd:/usr/sbin/nologin' >> etc/passwd
-"""
-_SSHD = """\
-HostKey /etc/ssh/own_key
-AuthorizedKeysFile /etc/ssh/client.pub
-StrictModes no
-UsePAM no
-UseDNS no
-PidFile none
-PermitRootLogin prohibit-password
-MaxSessions 100
 """
 _MACROS = """\
 %_dbpath /var/lib/rpm
@@ -106,7 +98,7 @@ class Host:
             "etc/machine-id": "0" * 31 + "e\n",
             "etc/rpm/macros": _MACROS,
             "etc/dnf/dnf.conf": _DNF,
-            "etc/ssh/sshd_el": _SSHD,
+            "etc/ssh/sshd_el": SSHD,
         }.items():
             (ROOT / path).unlink(missing_ok=True)
             (ROOT / path).write_text(text)
@@ -129,7 +121,7 @@ class Host:
             argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.at / name]
             self._run(argv)
         shutil.copy(self.at / "client.pub", ROOT / "etc/ssh/client.pub")
-        shutil.copy(self.at / "own_key", ROOT / "etc/ssh/own_key")
+        shutil.copy(self.at / "own_key", ROOT / "etc/ssh/ssh_host_ed25519_key")
         words = (self.at / "own_key.pub").read_text().split()[:2]
         (self.at / "known_hosts").write_text(f"el01,{ADDRESS} {' '.join(words)}\n")
         (self.at / "ssh_config").write_text(
