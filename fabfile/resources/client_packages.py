@@ -74,7 +74,7 @@ def reads(site: Site, host: Host) -> list[Read]:
         Read("host", "host"),
         Read("packages", "packages", {"names": names}),
         Read("kolla", "exists", {"paths": [KOLLA]}),
-        *source_reads(site, host, names),
+        *(source_reads(site, host, names) if names else ()),
     ]
 
 

@@ -185,6 +185,16 @@ def test_nothing_is_installed_on_a_host_of_containers(system):
     assert client_packages.plan(site(hosts=MIXED), Facts({"n1": seen})) == []
 
 
+def test_no_source_of_packages_is_asked_of_a_host_of_containers():
+    source = "deb [signed-by=/etc/apt/keyrings/x.asc] https://mirror/ceph bookworm main"
+    mixed = site(hosts=MIXED, packages={"source": source, "key": "release.asc"})
+    asked = {
+        name: {read.id for read in client_packages.reads(mixed, mixed.host(name))}
+        for name in ("n1", "n2")
+    }
+    assert asked["n1"] == {"host", "packages", "kolla"} < asked["n2"]
+
+
 def test_options_name_what_the_container_has():
     mixed = site(hosts=MIXED)
     (binding,) = mixed.bindings_of(mixed.host("n1"))

@@ -28,6 +28,7 @@ ROOMS = (
 )
 CONTRACT = "fabfile.core.contract"
 PURE = {
+    "fnmatch",
     "__future__",
     "base64",
     "collections",
