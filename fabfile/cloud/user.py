@@ -451,7 +451,7 @@ class User:
         """
         self._once(
             lambda: self._compute.create_volume_attachment(server, volume_id=volume.id),
-            lambda: volume.id in {o.volume_id for o in self._compute.volume_attachments(server)},
+            lambda: volume.id in self._attached(server),
         )
         try:
             self.volume_when(volume, "in-use", fatal=("available",))
@@ -510,12 +510,24 @@ class User:
         return now
 
     def detach(self, server: Server, volume: Volume) -> None:
-        """Detach while the instance runs."""
+        """Detach while the instance runs.
+
+        Cinder has the volume free before Nova has forgotten it, and till then nothing attaches it.
+        """
         self._once(
             lambda: self._compute.delete_volume_attachment(server, volume),
             lambda: self._storage.get_volume(volume.id).status in ("detaching", "available"),
         )
         self.volume_when(volume, "available")
+        self.until(
+            f"nova: volume {volume.id}'s leave from server {server.name} ({server.id})",
+            lambda: self._attached(server),
+            lambda there: volume.id not in there,
+        )
+
+    def _attached(self, server: Server) -> list[str]:
+        """The volumes that Nova has as attached."""
+        return [one.volume_id for one in self._compute.volume_attachments(server)]
 
     def delete_server(self, server: Server, volume: Volume) -> None:
         """Delete the instance, and wait until the volume that it had is free."""

@@ -1,11 +1,12 @@
 """The canary's course against a cloud that is played: what it asks, in which order, what stays."""
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace as Thing
 
 import pytest
 
-from fabfile.cloud import canary
+from fabfile.cloud import canary, waiting
 from fabfile.cloud.leftovers import MARK
 from fabfile.core.contract import Interrupted
 
@@ -154,6 +155,37 @@ def test_the_guest_must_write_anew_where_it_came_to(settings):  # noqa: F811
         "c2: the guest writes there too",
     }
     assert cloud.held == {}
+
+
+class Slow(Cloud):
+    """Its Nova forgets an attachment some questions after Cinder did."""
+
+    def __init__(self, **more):
+        super().__init__(**more)
+        self.leaving = {}
+
+    def delete_volume_attachment(self, server, volume):
+        self.held[volume.id].status = "available"
+        self.leaving[volume.id] = 3
+
+    def volume_attachments(self, server):
+        found = super().volume_attachments(server)
+        for one in found:
+            left = self.leaving.get(one.volume_id, 0)
+            self.leaving[one.volume_id] = left - 1
+            if left == 1:
+                self.attachments.remove(one)
+        return found
+
+    def create_volume_attachment(self, server, volume_id):
+        if self.leaving.get(volume_id, 0) > 0:
+            raise test_proof.refusal("already attached", 400)
+        super().create_volume_attachment(server, volume_id)
+
+
+def test_a_volume_comes_on_again_once_nova_has_forgotten_it(settings, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(waiting, "_PAUSE_SECONDS", 0)
+    assert failed(fly(Slow(), replace(settings, timeout=5))) == {}
 
 
 def test_a_migration_that_nova_gives_up_is_told_with_its_reason(settings):  # noqa: F811

@@ -238,6 +238,7 @@ class Cloud:
 
     def delete_volume_attachment(self, server, volume):
         self.held[volume.id].status = "available"
+        self.attachments = [one for one in self.attachments if one.volume_id != volume.id]
         if self.twice:
             raise refusal("no such attachment", 404)
 
