@@ -13,7 +13,7 @@ from . import files, processes
 from .processes import Failed, call, expect
 
 ENGINES = ("docker", "podman")
-_UNIT = re.compile(r"kolla-([A-Za-z0-9][A-Za-z0-9_.-]*)-container(?:\.service)?\Z")
+_UNIT = r"kolla-([A-Za-z0-9][A-Za-z0-9_.-]*)-container(?:\.service)?\Z"
 _CONFIG = "/var/lib/kolla/config_files"
 STRATEGY = "KOLLA_CONFIG_STRATEGY"
 TELLS = "packages"
@@ -23,7 +23,7 @@ _STATES = {"running": "active", "restarting": "activating", "paused": "inactive"
 
 def of_unit(unit):
     """The container that a unit of Kolla-Ansible's runs; None for another unit."""
-    match = _UNIT.match(unit)
+    match = re.match(_UNIT, unit)
     return match.group(1) if match else None
 
 
