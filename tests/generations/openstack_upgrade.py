@@ -32,6 +32,7 @@ rm -rf /var/lib/rabbitmq/mnesia
 # foreign keys to them ("incorrectly formed", errno 150).
 _MIGRATIONS = """\
 systemctl stop $units
+systemctl start mariadb
 mariadb -e "SET GLOBAL character_set_collations = ''"
 as keystone 'keystone-manage db_sync'
 as glance 'glance-manage db_sync'
