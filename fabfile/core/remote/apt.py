@@ -47,7 +47,11 @@ def versions(names):
 
 def _asked(names):
     form = "${db:Status-Abbrev} ${Package} ${Version}\n"
-    out = expect(["dpkg-query", "-W", "-f", form, "--"] + list(names), (0, 1))[1]
+    return listed(names, expect(["dpkg-query", "-W", "-f", form, "--"] + list(names), (0, 1))[1])
+
+
+def listed(names, out):
+    """{package: version, or None} of lines 'ii  NAME VERSION', as dpkg-query puts them here."""
     found = dict.fromkeys(names)
     for line in out.splitlines():
         status, _, rest = line.partition(" ")

@@ -29,10 +29,7 @@ def of_unit(unit):
 
 def engine():
     """The engine that is there.  Raises Failed where none is."""
-    for name in ENGINES:
-        if processes.is_there(name):
-            return name
-    raise Failed("no container engine here: neither %s" % " nor ".join(ENGINES))
+    return processes.first_of(ENGINES)
 
 
 def _inspected(name):
@@ -183,17 +180,11 @@ for name in names:
 """Services that were built from source are known to their Python alone."""
 
 
-def versions(names):
-    """{package: version, or None where it is not installed}, by the container's Python."""
+def package_lines(names):
+    """What dpkg would list of these packages, by the container's Python; see apt.listed()."""
     if not names:
-        return {}
+        return ""
     code, out, err = call([TELLS, "-I", "-c", _IN_CONTAINER] + list(names), timeout=60)
     if code and not out:
         raise Failed("packages of a container: exit code %d: %s" % (code, processes.said(err)))
-    found = dict.fromkeys(names)
-    for line in out.splitlines():
-        status, _, rest = line.partition(" ")
-        if status == "ii":
-            name, _, version = rest.strip().partition(" ")
-            found[name] = version
-    return found
+    return out

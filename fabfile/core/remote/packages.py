@@ -17,7 +17,7 @@ def manager():
 def versions(names):
     """{package: version, or None where it is not installed}."""
     if containers.TELLS in processes.WAYS:
-        return containers.versions(names)
+        return apt.listed(names, containers.package_lines(names))
     return manager().versions(names)
 
 

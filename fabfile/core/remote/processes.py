@@ -203,8 +203,7 @@ def _path_of(program):
     return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)
 
 
-def is_there(program):
-    """Whether a program is on this host."""
+def _is_there(program):
     return _path_of(program) is not None
 
 
@@ -218,12 +217,12 @@ def begun(argv):
 
     Raises Failed where none is.
     """
-    if is_there(argv[0]):
+    if _is_there(argv[0]):
         return argv
     ways = WAYS.get(argv[0], ())
     for way in ways:
         words = [_newest(word) for word in way]
-        if None not in words and is_there(words[0]):
+        if None not in words and _is_there(words[0]):
             return words + list(argv[1:])
     nor = "".join(", nor %s" % " ".join(way) for way in ways)
     raise Failed("%s: no such program here%s" % (argv[0], nor))
@@ -245,7 +244,7 @@ def _newest(word):
 def first_of(programs):
     """The first of the programs that is here.  Raises Failed where none is."""
     for program in programs:
-        if is_there(program):
+        if _is_there(program):
             return program
     raise Failed("%s: no such program here" % " or ".join(programs))
 
@@ -374,7 +373,7 @@ def lines(argv, stdin=b"", timeout=600, page=PAGE, apart=None):
 
     For what is too much to be one answer; nothing but a page is ever in memory.
     """
-    if not is_there(argv[0]):
+    if not _is_there(argv[0]):
         raise Failed("%s: no such program here" % argv[0])
     with Program(argv, timeout, stdin=PIPE, apart=apart) as program:
         with contextlib.suppress(BrokenPipeError):  # it ends unheard: its own words say why
