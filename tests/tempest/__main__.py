@@ -1,6 +1,6 @@
 """OpenStack's own acceptance tests against the integrated lab: `make tempest`.
 
-    python -m tests.tempest [--only REGEX] [--list]
+    python -m tests.tempest [--only REGEX] [--type NAME] [--list]
 
 Tempest runs in an environment of its own (.tempest). What is selected stands in selected.txt,
 what of it is left out and why in left_out.toml. Exit code 1: a test failed, or fewer than
@@ -33,6 +33,7 @@ LEFT_OUT = HERE / "left_out.toml"
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.tempest", description=__doc__)
     parser.add_argument("--only", default="", help="of the selected tests those that match")
+    parser.add_argument("--type", default="rbd", help="of volumes (%(default)s)")
     parser.add_argument("--list", action="store_true", help="name the tests, run none")
     words = parser.parse_args()
     left_out = LeftOut.read(LEFT_OUT)
@@ -45,7 +46,7 @@ def main() -> int:
         print("\n".join(running))
         return 0
     began = time.monotonic()
-    with cloud.prepared() as described:
+    with cloud.prepared(words.type) as described:
         _write_conf(described)
         outcomes = _run(running)
     shown, good = table(selected, outcomes, left_out, time.monotonic() - began)

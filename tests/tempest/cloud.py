@@ -19,34 +19,37 @@ PREFIX = "tempest-lab"
 
 
 @contextlib.contextmanager
-def prepared() -> Iterator[Cloud]:
-    """The cloud as tempest's file describes it; what is missing is made.
+def prepared(kind: str) -> Iterator[Cloud]:
+    """The cloud as tempest's file describes it, `kind` a volume type; what is missing is made.
 
-    Meanwhile the old backend takes no new volumes, and volumes of no type go to RBD: half of
-    the tests name no type or make types that name no backend, and would prove the old one.
+    Meanwhile other backends take no new volumes, and volumes of no type are of this one: half
+    of the tests name no type or make types that name no backend, and would prove another.
     """
     topology = lab.running()
     if topology is None:
         raise LabError("no lab is running, expected one that is integrated: inv lab.up")
-    remote.script(topology.home("cinder-api"), _READ_BODIES + _DEFAULT_TYPE)
+    remote.script(topology.home("cinder-api"), _READ_BODIES + _DEFAULT_TYPE.format(kind=kind))
     remote.script(topology.home("neutron"), _EVENTLET_FIRST)
     remote.script(topology.home("glance"), _DEFINITIONS)
     for item in endpoints.of(topology):
         readiness.until_answers(item)
     openstack_objects.wait_for_agents(topology, CLOUDS)
     api = connection.connect(openstack_objects.CLOUD, str(CLOUDS))
-    old = _service_of(api, openstack_objects.OLD_TYPE)
-    api.block_storage.disable_service(old)
+    storage = api.block_storage
+    others = [s for s in storage.services(binary="cinder-volume") if _backend(s) != kind]
+    for service in others:
+        storage.disable_service(service)
     try:
-        yield _described(api)
+        yield _described(api, kind)
     finally:
-        api.block_storage.enable_service(old)
+        for service in others:
+            storage.enable_service(service)
 
 
 _DEFAULT_TYPE = """\
 file=/etc/cinder/cinder.conf
-grep -q '^default_volume_type = rbd$' $file && exit 0
-sed -i 's/^default_volume_type = .*/default_volume_type = rbd/' $file
+grep -q '^default_volume_type = {kind}$' $file && exit 0
+sed -i 's/^default_volume_type = .*/default_volume_type = {kind}/' $file
 systemctl restart cinder-api cinder-scheduler cinder-volume
 """
 # Without it uwsgi closes a connection whose request was refused before its body was read, and the
@@ -72,12 +75,11 @@ fi
 _DEFINITIONS = "su -s /bin/sh glance -c 'glance-manage -d db_load_metadefs' > /dev/null 2>&1\n"
 
 
-def _service_of(api, backend: str):
-    services = api.block_storage.services()
-    return next(s for s in services if s.host.endswith(f"@{backend}"))
+def _backend(service) -> str:
+    return service.host.rpartition("@")[2]
 
 
-def _described(api) -> Cloud:
+def _described(api, kind: str) -> Cloud:
     access = yaml.safe_load(CLOUDS.read_text())["clouds"][openstack_objects.CLOUD]
     kernel = _image(api, "kernel", "aki", "vmlinuz")
     ramdisk = _image(api, "ramdisk", "ari", "initrd")
@@ -91,7 +93,9 @@ def _described(api) -> Cloud:
         larger_flavor=_flavor(api, "larger", 256),
         compute_version=_newest(api.compute),
         volume_version=_newest(api.block_storage),
-        shared_type=_shared_type(api.block_storage),
+        type=kind,
+        shared_type=_shared_type(api.block_storage, kind),
+        backups=any(api.block_storage.services(binary="cinder-backup")),
     )
 
 
@@ -118,11 +122,11 @@ def _flavor(api, name: str, ram: int) -> str:
         return api.compute.create_flavor(name=f"{PREFIX}-{name}", vcpus=1, ram=ram, disk=1).id
 
 
-def _shared_type(storage) -> str:
+def _shared_type(storage, backend: str) -> str:
     """A type whose volumes several guests may have at once."""
     name = f"{PREFIX}-shared"
     kind = storage.find_type(name) or storage.create_type(name=name)
-    storage.update_type_extra_specs(kind, volume_backend_name="rbd", multiattach="<is> True")
+    storage.update_type_extra_specs(kind, volume_backend_name=backend, multiattach="<is> True")
     return name
 
 

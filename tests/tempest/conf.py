@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Cloud:
-    """What tempest has to know: where to log in, which image, flavors and versions there are."""
+    """What tempest has to know: where to log in, images, flavors, types, versions."""
 
     auth_url: str
     password: str
@@ -18,13 +18,15 @@ class Cloud:
     larger_flavor: str
     compute_version: str
     volume_version: str
+    type: str
     shared_type: str
+    backups: bool
 
 
 def text(cloud: Cloud, folder: Path) -> str:
     """The file's text; `folder` is where tempest keeps its locks and log."""
     parser = configparser.RawConfigParser()
-    parser.read_dict({**_access(cloud, folder), **_services(cloud), **_features()})
+    parser.read_dict({**_access(cloud, folder), **_services(cloud), **_features(cloud)})
     out = io.StringIO()
     parser.write(out)
     return out.getvalue()
@@ -65,7 +67,7 @@ def _services(cloud: Cloud) -> dict[str, dict[str, str]]:
         },
         "volume": {
             "catalog_type": "volumev3",
-            "volume_type": "rbd",
+            "volume_type": cloud.type,
             "volume_type_multiattach": cloud.shared_type,
             "storage_protocol": "ceph",
             "vendor_name": "Open Source",
@@ -79,7 +81,7 @@ def _services(cloud: Cloud) -> dict[str, dict[str, str]]:
     }
 
 
-def _features() -> dict[str, dict[str, str]]:
+def _features(cloud: Cloud) -> dict[str, dict[str, str]]:
     return {
         "compute-feature-enabled": {
             "attach_encrypted_volume": "false",
@@ -95,7 +97,7 @@ def _features() -> dict[str, dict[str, str]]:
             "ide_bus": "false",
         },
         "volume-feature-enabled": {
-            "backup": "false",
+            "backup": str(cloud.backups).lower(),
             "multi_backend": "false",
             "manage_volume": "true",
             "manage_snapshot": "true",
