@@ -75,13 +75,19 @@ def connect(
 @contextlib.contextmanager
 def reading(what: str, see: str) -> Iterator[None]:
     """An API that refuses the block, or does not answer, is a Failed: what cannot be read."""
-    from keystoneauth1.exceptions import ClientException  # noqa: PLC0415 (slow to load)
-    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
-
     try:
         yield
-    except (SDKException, ClientException) as error:
+    except failures() as error:
         raise Failed(f"{what} cannot be read: {error}; see that {see}") from error
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What an API's refusal, silence or odd answer raises: the SDK, its session, its JSON."""
+    from keystoneauth1.exceptions import ClientException  # noqa: PLC0415 (slow to load)
+    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
+    from requests.exceptions import RequestException  # noqa: PLC0415 (slow to load)
+
+    return SDKException, ClientException, RequestException
 
 
 def _region(name: str, file: str | os.PathLike[str] | None, named: Named = Named()) -> CloudRegion:

@@ -6,16 +6,16 @@ a key, nothing is taken but names, UUIDs and addresses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 
 from fabfile.cloud import qos, volume_types
-from fabfile.cloud.connection import Cloud
+from fabfile.cloud.connection import Cloud, reading
 from fabfile.cloud.user import stores_of
 from fabfile.cloud.volume_types import refuse_other, vars_of
-from fabfile.core.contract import Failed, Json
+from fabfile.core.contract import Json
 from fabfile.core.shapes import LINE, Shape
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Holdings(TypedDict):
 
 def volumes(connection: Cloud) -> list[Volume]:
     """Those of all projects."""
-    with _understood():
+    with _reading():
         return [_volume(v) for v in _all_volumes(connection)]
 
 
@@ -103,7 +103,7 @@ def services(connection: Cloud) -> list[Service]:
 def _services(connection: Cloud) -> dict[str, list[Service]]:
     """Every cinder-volume and cinder-backup that Cinder has a row of."""
     found: dict[str, list[Service]] = {"cinder-volume": [], "cinder-backup": []}
-    with _understood():
+    with _reading():
         for s in connection.block_storage.services():
             row: Service = {
                 "host": s.host,
@@ -119,7 +119,7 @@ def _services(connection: Cloud) -> dict[str, list[Service]]:
 
 def backups(connection: Cloud) -> list[Backup]:
     """Those of all projects."""
-    with _understood():
+    with _reading():
         return [_backup(b) for b in _all_backups(connection)]
 
 
@@ -134,7 +134,7 @@ def attachments(connection: Cloud) -> list[Attachment]:
     """Every attachment of RBD, of all projects; none of a Cinder that keeps none (before Ocata)."""
     from openstack.exceptions import NotFoundException  # noqa: PLC0415 (slow to load)
 
-    with _understood():
+    with _reading():
         try:
             found = list(_all_attachments(connection))
         except NotFoundException:
@@ -145,7 +145,7 @@ def attachments(connection: Cloud) -> list[Attachment]:
 def images(connection: Cloud) -> list[StoredImage]:
     """Those of all projects, hidden ones too, with the stores that Glance says they are in."""
     found: list[StoredImage] = []
-    with _understood("glance: images"):
+    with _reading("glance: images"):
         for hidden in (False, True):
             for image in connection.image.images(is_hidden=hidden, visibility="all"):
                 status = str(image.status or "")
@@ -156,7 +156,7 @@ def images(connection: Cloud) -> list[StoredImage]:
 
 def read(connection: Cloud) -> Holdings:
     """All that a doctor wants besides."""
-    with _understood():
+    with _reading():
         some, more = _first(_all_volumes(connection))
         backed_up, _ = _first(_all_backups(connection))  # that there are some is what counts
         attached, more_attached = _first(_all_attachments(connection))
@@ -187,17 +187,8 @@ READS: dict[str, Callable[[Cloud], object]] = {
 """What the pseudo-host can be asked, by a Read's verb."""
 
 
-@contextmanager
-def _understood(what: str = "cinder: volumes and services") -> Iterator[None]:
-    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
-
-    try:
-        yield
-    except SDKException as error:
-        raise Failed(
-            f"{what} cannot be read: {error}; see that its API is up, and that the account is an "
-            "admin"
-        ) from error
+def _reading(what: str = "cinder: volumes and services") -> AbstractContextManager[None]:
+    return reading(what, "its API is up, and that the account is an admin")
 
 
 def _all_volumes(connection: Cloud) -> Iterable[CinderVolume]:

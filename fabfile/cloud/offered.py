@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from fabfile.cloud.connection import Cloud, reading
+from fabfile.cloud.connection import Cloud, failures, reading
 from fabfile.cloud.volume_types import refuse_other, vars_of
 from fabfile.core.contract import Json
 from fabfile.core.shapes import LINE, Shape
@@ -55,14 +55,13 @@ def lacking(connection: Cloud, flavor: str, image: str | None) -> dict[str, str]
 
 
 def _fault(find: Callable[[], object], status: str = "") -> str:
-    from keystoneauth1.exceptions import ClientException  # noqa: PLC0415 (slow to load)
-    from openstack.exceptions import DuplicateResource, SDKException  # noqa: PLC0415 (slow)
+    from openstack.exceptions import DuplicateResource  # noqa: PLC0415 (slow to load)
 
     try:
         found = find()
     except DuplicateResource:
         return "several have that name: give the id of one"
-    except (SDKException, ClientException):
+    except failures():
         return ""
     if found is None:
         return "there is none of that name"

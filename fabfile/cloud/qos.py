@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from fabfile.cloud.connection import Cloud
+from fabfile.cloud.connection import Cloud, failures
 from fabfile.cloud.volume_types import refuse_other
 from fabfile.core.contract import Failed, Json
 from fabfile.core.shapes import LINE, Shape
@@ -125,11 +125,9 @@ def _asked(reply: Any) -> Json:
 
 @contextmanager
 def _understood(what: str) -> Iterator[None]:
-    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
-
     try:
         yield
-    except (SDKException, ValueError) as error:
+    except failures() as error:
         raise Failed(
             f"cinder: QoS {what}: {error}; expected an account that may change QoS specs (admin)"
         ) from error

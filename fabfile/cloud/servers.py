@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fabfile.cloud.connection import Cloud
+from fabfile.cloud.connection import Cloud, failures
 from fabfile.core.contract import Failed
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ def hard_reboot(connection: Cloud, instance: str) -> None:
 
 def migrate(connection: Cloud, instance: str) -> None:
     """Moves it live to another compute, which Nova chooses, and waits.  Raises Failed."""
-    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
-
     compute = connection.compute
     try:
         before = compute.get_server(instance)
@@ -57,7 +55,7 @@ def migrate(connection: Cloud, instance: str) -> None:
                 )
             time.sleep(_PAUSE)
             server = compute.get_server(instance)
-    except SDKException as error:
+    except failures() as error:
         raise Failed(f"nova: instance {instance} was not migrated: {error}") from error
     stayed = server.hypervisor_hostname == before.hypervisor_hostname and not under_way
     if server.status == "ERROR" or stayed:
@@ -75,8 +73,6 @@ def _brought(
     act: Callable[[Compute], object],
     always: bool = False,
 ) -> None:
-    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
-
     compute = connection.compute
     try:
         server = compute.get_server(instance)
@@ -84,7 +80,7 @@ def _brought(
             return
         act(compute)
         compute.wait_for_server(server, state, ["ERROR"], _PAUSE, _PATIENCE)
-    except SDKException as error:
+    except failures() as error:
         raise Failed(
             f"nova: instance {instance} did not come to {state}: {error}; see its console, and "
             "openstack server event list for what Nova says"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fabfile.cloud import holdings
-from fabfile.cloud.connection import Cloud
+from fabfile.cloud.connection import Cloud, failures
 from fabfile.core.contract import Failed
 
 _BINARY = "cinder-volume"
@@ -19,11 +19,15 @@ _BINARY = "cinder-volume"
 def close(connection: Cloud, service: str) -> None:
     """No new volume is put there.  Raises Failed where one came since the plan was made."""
     _say(connection, "disable", service)
-    there = [
-        volume["id"]
-        for volume in holdings.volumes(connection)
-        if volume["host"].partition("#")[0].lower() == service.lower()
-    ]
+    try:
+        there = [
+            volume["id"]
+            for volume in holdings.volumes(connection)
+            if volume["host"].partition("#")[0].lower() == service.lower()
+        ]
+    except Failed:
+        _say(connection, "enable", service)
+        raise
     if there:
         _say(connection, "enable", service)
         raise Failed(
@@ -41,16 +45,13 @@ VERBS: dict[str, Callable[..., None]] = {"close_backend": close, "open_backend":
 
 
 def _say(connection: Cloud, deed: str, service: str) -> None:
-    from openstack.exceptions import (  # noqa: PLC0415 (slow to load)
-        SDKException,
-        raise_from_response,
-    )
+    from openstack.exceptions import raise_from_response  # noqa: PLC0415 (slow to load)
 
     body = {"binary": _BINARY, "host": service}
     try:
         reply: Any = connection.block_storage.put(f"/os-services/{deed}", json=body)
         raise_from_response(reply)
-    except SDKException as error:
+    except failures() as error:
         raise Failed(
             f"cinder: service {service} was not {deed}d: {error}; expected an account that may do "
             "that (admin)"

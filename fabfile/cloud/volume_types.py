@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from fabfile.cloud.connection import Cloud
+from fabfile.cloud.connection import Cloud, failures, reading
 from fabfile.core.contract import Failed, Json
 from fabfile.core.shapes import LINE, Shape, misfit
 
@@ -55,8 +55,6 @@ def ensure(
 
     specs: more extra specs; was: what they were, for who takes it back.
     """
-    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
-
     storage = connection.block_storage
     found = {kind.name: kind for kind in _types(connection)}
     wanted = {KEY: backend_name, **(specs or {})}
@@ -66,7 +64,7 @@ def ensure(
         missing = {key: value for key, value in wanted.items() if have.get(key) != value}
         if missing:
             storage.update_type_extra_specs(kind, **missing)
-    except SDKException as error:
+    except failures() as error:
         told = ", ".join(f"{key} = {value}" for key, value in wanted.items())
         raise Failed(
             f"cinder: volume type {name}: {told} was not set: "
@@ -83,8 +81,6 @@ def remove(
     was: what each of these was before; without it, volume_backend_name was not there.
     Raises Failed where volumes still use it.
     """
-    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
-
     storage = connection.block_storage
     kind = {kind.name: kind for kind in _types(connection)}.get(name)
     if kind is None:
@@ -98,7 +94,7 @@ def remove(
             storage.update_type_extra_specs(kind, **old)
         if new := [key for key in before if before[key] is None]:
             storage.delete_type_extra_specs(kind, new)
-    except SDKException as error:
+    except failures() as error:
         raise Failed(
             f"cinder: volume type {name} is not taken away: {error}; a type that volumes "
             "use stays: delete or retype those first"
@@ -109,12 +105,5 @@ VERBS: dict[str, Callable[..., None]] = {"volume_type": ensure, "no_volume_type"
 
 
 def _types(connection: Cloud) -> list[Type]:
-    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
-
-    try:
+    with reading("cinder: the volume types", "cinder-api is up and the catalog names it"):
         return list(connection.block_storage.types())
-    except SDKException as error:
-        raise Failed(
-            f"cinder: the volume types cannot be read: {error}; see that cinder-api "
-            "is up and the catalog names it"
-        ) from error

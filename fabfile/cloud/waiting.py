@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from fabfile.cloud.connection import failures
 from fabfile.core.contract import Stop, Unproved
 
 T = TypeVar("T")
@@ -63,10 +64,7 @@ def until(  # noqa: PLR0913 - one loop for all waits
 
 def expected() -> tuple[type[Exception], ...]:
     """What says that the proof failed, and not that this program has a bug."""
-    from keystoneauth1.exceptions import ClientException  # noqa: PLC0415 (slow to load)
-    from openstack.exceptions import SDKException  # noqa: PLC0415 (slow to load)
-
-    return Stop, OSError, SDKException, ClientException
+    return Stop, OSError, *failures()
 
 
 def _asked(ask: Callable[[], T]) -> tuple[T, None] | tuple[None, str]:
