@@ -66,7 +66,7 @@ written=" "
 while :; do
     still=" "
     for path in /sys/block/vd[b-z]; do
-        [ -e $path ] || continue
+        [ -e "$path" ] || continue  # unquoted, it would be a pattern again
         disk=${path##*/}
         case "$written" in
             *" $disk "*) ;;
