@@ -96,6 +96,7 @@ def _described(api, kind: str) -> Cloud:
         type=kind,
         shared_type=_shared_type(api.block_storage, kind),
         backups=any(api.block_storage.services(binary="cinder-backup")),
+        formats_enforced=_enforces_formats(api.image),
     )
 
 
@@ -113,6 +114,24 @@ def _image(api, name: str, form: str, file: str, **properties: str) -> str:
             **properties,
         )
     return found.id
+
+
+def _enforces_formats(glance) -> bool:
+    """Whether Glance refuses data that is not of the format it is said to be (since 2025.1)."""
+    image = glance.create_image(
+        name=f"{PREFIX}-no-qcow2", disk_format="qcow2", container_format="bare"
+    )
+    try:
+        reply = glance.put(
+            f"/images/{image.id}/file",
+            data=bytes(1024),
+            headers={"Content-Type": "application/octet-stream"},
+        )
+    finally:
+        glance.delete_image(image)
+    if reply.status_code not in (204, 415):
+        raise LabError(f"glance: an upload: expected 204 or 415, found {reply.status_code}")
+    return reply.status_code == 415
 
 
 def _flavor(api, name: str, ram: int) -> str:

@@ -21,6 +21,7 @@ class Cloud:
     type: str
     shared_type: str
     backups: bool
+    formats_enforced: bool
 
 
 def text(cloud: Cloud, folder: Path) -> str:
@@ -106,5 +107,5 @@ def _features(cloud: Cloud) -> dict[str, dict[str, str]]:
             "volume_revert": "true",
             "concurrency_tests": "true",
         },
-        "image-feature-enabled": {"image_format_enforcement": "false"},
+        "image-feature-enabled": {"image_format_enforcement": str(cloud.formats_enforced).lower()},
     }

@@ -79,7 +79,7 @@ def test_the_data_files_are_whole():
 def test_the_password_stays_as_it_is(tmp_path):
     """oslo.config fills in dollars: a password is no template."""
     cloud = conf.Cloud(
-        "http://a:5000/v3", "p%s#x", "r", "i", "f", "g", "2.93", "3.70", "west", "s", True
+        "http://a:5000/v3", "p%s#x", "r", "i", "f", "g", "2.93", "3.70", "west", "s", True, True
     )
     parser = configparser.RawConfigParser()
     parser.read_string(conf.text(cloud, tmp_path))
@@ -87,3 +87,4 @@ def test_the_password_stays_as_it_is(tmp_path):
     assert parser["service_available"]["swift"] == "false"
     assert parser["volume"]["volume_type"] == "west"
     assert parser["volume-feature-enabled"]["backup"] == "true"
+    assert parser["image-feature-enabled"]["image_format_enforcement"] == "true"
