@@ -38,16 +38,14 @@ def main() -> int:
     words = parser.parse_args()
     left_out = LeftOut.read(LEFT_OUT)
     _workspace()
-    if unused := left_out.unused(_selected()):
-        raise LabError(f"{LEFT_OUT}: no selected test is called so: {', '.join(unused)}")
-    selected = [test for test in _selected() if re.search(words.only, test)]
-    running = [test for test in selected if not left_out.reason(test)]
     if words.list:
-        print("\n".join(running))
+        print("\n".join(_chosen(words.only, left_out)[1]))
         return 0
     began = time.monotonic()
     with cloud.prepared(words.type) as described:
+        # First: what a test is called depends on it too (its tags).
         _write_conf(described)
+        selected, running = _chosen(words.only, left_out)
         outcomes = _run(running)
     shown, good = table(selected, outcomes, left_out, time.monotonic() - began)
     print(shown)
@@ -74,6 +72,15 @@ def _write_conf(described: conf.Cloud) -> None:
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)  # it holds the admin's password
     path.write_text(conf.text(described, RUN))
+
+
+def _chosen(only: str, left_out: LeftOut) -> tuple[list[str], list[str]]:
+    """The selected tests that match, and those of them that are run.  Raises LabError."""
+    everything = _selected()
+    if unused := left_out.unused(everything):
+        raise LabError(f"{LEFT_OUT}: no selected test is called so: {', '.join(unused)}")
+    selected = [test for test in everything if re.search(only, test)]
+    return selected, [test for test in selected if not left_out.reason(test)]
 
 
 def _selected() -> list[str]:
