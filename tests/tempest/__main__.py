@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+from lab import cloud as lab
 from lab.errors import LabError
 
 from . import cloud, conf
@@ -36,7 +37,8 @@ def main() -> int:
     parser.add_argument("--type", default="rbd", help="of volumes (%(default)s)")
     parser.add_argument("--list", action="store_true", help="name the tests, run none")
     words = parser.parse_args()
-    left_out = LeftOut.read(LEFT_OUT)
+    topology = lab.running()
+    left_out = LeftOut.read(LEFT_OUT, topology.home("glance").generation.name if topology else "")
     _workspace()
     if words.list:
         print("\n".join(_chosen(words.only, left_out)[1]))

@@ -29,13 +29,15 @@ class LeftOut:
     rows: tuple[tuple[re.Pattern[str], str], ...]
 
     @classmethod
-    def read(cls, path: Path) -> "LeftOut":
-        """From the data file; ValueError where a row has no reason."""
+    def read(cls, path: Path, generation: str) -> "LeftOut":
+        """From the data file, a lab's generation's rows; ValueError where a row has no reason."""
         rows = []
         for row in tomli.loads(path.read_text()).get("left_out", []):
+            of = row.pop("generations", [generation])
             if not row.get("reason", "").strip() or set(row) != {"tests", "reason"}:
                 raise ValueError(f"{path}: expected tests and a reason: {row}")
-            rows.append((re.compile(row["tests"]), " ".join(row["reason"].split())))
+            if generation in of:
+                rows.append((re.compile(row["tests"]), " ".join(row["reason"].split())))
         return cls(tuple(rows))
 
     def reason(self, test: str) -> str | None:

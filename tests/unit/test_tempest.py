@@ -67,11 +67,18 @@ def test_a_row_without_a_reason_is_refused(row, tmp_path):
     path = tmp_path / "left_out.toml"
     path.write_text(f"[[left_out]]\n{row}\n")
     with pytest.raises((ValueError, KeyError)):
-        LeftOut.read(path)
+        LeftOut.read(path, "trixie")
 
 
 def test_the_data_files_are_whole():
-    assert LeftOut.read(HERE / "left_out.toml").rows
+    assert LeftOut.read(HERE / "left_out.toml", "trixie").rows
+
+
+def test_a_row_may_be_of_some_generations_alone(tmp_path):
+    path = tmp_path / "left_out.toml"
+    path.write_text('[[left_out]]\ntests = \'a\'\ngenerations = ["bullseye"]\nreason = "old"\n')
+    assert LeftOut.read(path, "bullseye").reason("a") == "old"
+    assert LeftOut.read(path, "trixie").reason("a") is None
     lines = (HERE / "selected.txt").read_text().splitlines()
     assert [re.compile(line) for line in lines if not line.startswith("#")]
 
