@@ -1,4 +1,4 @@
-"""An image of OpenStack's services as Kolla has them, and podman for a host: kept in the cache.
+"""An image of OpenStack's services as Kolla has them, and podman for hosts: kept in the cache.
 
 The image is made of Debian's packages; what starts a container of it is Kolla's own (start.sh,
 set_configs.py, each service's extend_start.sh, from PyPI).
@@ -23,11 +23,20 @@ _SERVICES = (
     *("dumb-init", "sudo", "python3-yaml", "nova-compute", "libvirt-daemon-system"),
     *("libvirt-clients", "qemu-system-x86", "qemu-utils", "python3-libvirt", "swtpm"),
     *("cinder-volume", "cinder-backup", "glance-api", "nfs-common", "python3-pymysql"),
+    "dmidecode",  # os-brick asks it where /sys has no DMI
     *("python3-rbd", "python3-rados", "ceph-common", "qemu-block-extra"),
 )
 # kolla/common/users.py
 _USERS = {"nova": 42436, "cinder": 42407, "glance": 42415}
 _GROUP = 42400
+_EXTEND = {
+    "nova": ("nova-libvirt", "nova-base", "nova-compute"),
+    "glance": ("glance-base", "glance-api"),
+    "cinder": ("cinder-base", "cinder-volume"),
+}
+"""{project: the images whose start has a part of its own}; the last is what the base begins."""
+KINDS = ("compute", "controller")
+"""The kinds of hosts that get an engine."""
 _SHARE = "usr/local/share/kolla"
 CONTAINERS_CONF = """\
 [containers]
@@ -39,9 +48,10 @@ runtime = "runc"
 
 
 def build(generation: Generation) -> Path:
-    """Make what is missing of the engine's layer and the image; returns their folder."""
-    compute = Image(generation, "compute")
-    words = [*_ENGINE, *_SERVICES, KOLLA, images.key(compute)]
+    """Make what is missing of the engine's layers and the image; returns their folder."""
+    of_kinds = {kind: Image(generation, kind) for kind in KINDS}
+    compute = of_kinds["compute"]
+    words = [*_ENGINE, *_SERVICES, KOLLA, *map(images.key, of_kinds.values())]
     key = cache_key.of(words, [sys.modules[__name__]])
     target = places.CACHE / "containers" / f"{generation.name}-{key}"
     if target.is_dir():
@@ -50,8 +60,9 @@ def build(generation: Generation) -> Path:
     layers.remove_tree(part)
     (part / "done").mkdir(parents=True)
     say("containers: podman, and an image of OpenStack's services")
-    with _installed(part / "engine", images.layers_of(compute), _ENGINE, compute):
-        pass
+    for kind, image in of_kinds.items():
+        with _installed(part / engine_of(kind), images.layers_of(image), _ENGINE, image):
+            pass
     base = images.layers_of(compute)[-1:]
     with _installed(part / "services", base, _SERVICES, compute) as root:
         _bring_kolla(root, part)
@@ -64,11 +75,17 @@ def build(generation: Generation) -> Path:
             "--exclude=./var/cache/apt/archives/*",
         ]
         run([*argv, "--numeric-owner", "-cf", part / "services.tar", "."])
-    _import(part, [part / "engine/upper", *images.layers_of(compute)])
-    (part / "engine/upper").rename(part / "done/engine")
+    _import(part, [part / engine_of("compute") / "upper", *images.layers_of(compute)])
+    for kind in KINDS:
+        (part / engine_of(kind) / "upper").rename(part / "done" / engine_of(kind))
     layers.keep(part / "done", target)
     layers.remove_tree(part)
     return target
+
+
+def engine_of(kind: str) -> str:
+    """Where the layer with the engine of hosts of a kind is."""
+    return f"engine-{kind}"
 
 
 @contextlib.contextmanager
@@ -111,10 +128,16 @@ def _bring_kolla(root: Path, part: Path) -> None:
         _program(root / f"usr/local/bin/kolla_{name}", (docker / "base" / file).read_text())
     # Kolla has an image for each service; here one has the scripts of all, told by the variable.
     (root / _SHARE).mkdir(parents=True, exist_ok=True)
-    for name in ("nova-libvirt", "nova-base", "nova-compute"):
-        shutil.copy(docker / "nova" / name / "extend_start.sh", root / _SHARE / f"{name}.sh")
+    for project, names in _EXTEND.items():
+        for name in names:
+            shutil.copy(docker / project / name / "extend_start.sh", root / _SHARE / f"{name}.sh")
+        begun = root / f"usr/local/bin/kolla_{project}_extend_start"
+        _program(begun, f". /{_SHARE}/{names[-1]}.sh\n")
     _program(root / "usr/local/bin/kolla_extend_start", f". /{_SHARE}/$LAB_EXTEND.sh\n")
-    _program(root / "usr/local/bin/kolla_nova_extend_start", f". /{_SHARE}/nova-compute.sh\n")
+    (root / "etc/iscsi").mkdir(exist_ok=True)
+    own = root / "etc/sudoers.d/kolla_cinder_volume_sudoers"
+    shutil.copy(docker / "cinder/cinder-volume/cinder_sudoers", own)
+    own.chmod(0o440)
     sudoers = root / "etc/sudoers"
     sudoers.write_text((docker / "base/sudoers").read_text())
     sudoers.chmod(0o440)
@@ -142,8 +165,9 @@ def _users(root: Path) -> None:
     run(["chroot", root, "chown", "root:kolla", "/var/log/kolla"])
     log.chmod(0o2775)
     # An image of Kolla's has the services' files from config.json alone.
-    for name in ("nova.conf", "nova-compute.conf"):
-        (root / "etc/nova" / name).unlink(missing_ok=True)
+    own = ("nova/nova.conf", "nova/nova-compute.conf", "cinder/cinder.conf")
+    for name in (*own, "glance/glance-api.conf"):
+        (root / "etc" / name).unlink(missing_ok=True)
 
 
 def _import(part: Path, lower: Sequence[Path]) -> None:

@@ -1,7 +1,8 @@
 """A host whose services run in containers, as Kolla deploys them.
 
 A host of the lab that runs already is moved: its services' configuration goes to /etc/kolla, and
-units like Kolla-Ansible's start the containers that have it. The image is `container_image`'s.
+units like Kolla-Ansible's start the containers that have it; what else it runs stays as it is. The
+image is `container_image`'s.
 """
 
 import json
@@ -64,7 +65,9 @@ additionalimagestores = ["{_STORE}"]
 
 @dataclass(frozen=True)
 class Container:
-    """One of Kolla's containers. files: {its own file: (where it is in the container, owner)}."""
+    """One of Kolla's containers. files: {its own file: (where it is in the container, owner)};
+    owns: whose logs and data it gives that user at its start; logs: whose logs alone.
+    """
 
     name: str
     user: str
@@ -73,6 +76,7 @@ class Container:
     more: Sequence[str]
     extend: str
     owns: Sequence[str] = ()
+    logs: Sequence[str] = ()
 
     @property
     def folder(self) -> str:
@@ -89,7 +93,44 @@ _OF_A_COMPUTE = (
     *("-v", "/lib/modules:/lib/modules:ro", "-v", "/run:/run:shared", "-v", "/dev:/dev"),
     *("-v", "libvirtd:/var/lib/libvirt", "-v", "nova_compute:/var/lib/nova"),
 )
+# The old backend's share is mounted on the host.
+_OF_CINDER = (
+    *("--privileged", "-v", "/run:/run:shared", "-v", "/dev:/dev"),
+    *("-v", "cinder:/var/lib/cinder", "-v", "/var/lib/cinder/mnt:/var/lib/cinder/mnt:rslave"),
+)
+_CINDER_CONF = {"cinder.conf": ("/etc/cinder/cinder.conf", "cinder")}
 CONTAINERS = {
+    "glance": (
+        Container(
+            "glance_api",
+            "glance",
+            "glance-api",
+            {"glance-api.conf": ("/etc/glance/glance-api.conf", "glance")},
+            ("-v", "/var/lib/glance:/var/lib/glance"),
+            "glance-base",
+            ("glance",),
+        ),
+    ),
+    "cinder-volume": (
+        Container(
+            "cinder_volume",
+            "cinder",
+            "cinder-volume --config-file /etc/cinder/cinder.conf",
+            {**_CINDER_CONF, "nfs_shares": ("/etc/cinder/nfs_shares", "cinder")},
+            ("--ipc", "host", *_OF_CINDER),
+            "cinder-base",
+            logs=("cinder",),
+        ),
+        Container(
+            "cinder_backup",
+            "cinder",
+            "cinder-backup --config-file /etc/cinder/cinder.conf",
+            _CINDER_CONF,
+            _OF_CINDER,
+            "cinder-base",
+            logs=("cinder",),
+        ),
+    ),
     "nova-compute": (
         Container(
             "nova_libvirt",
@@ -125,7 +166,8 @@ def config_json(container: Container) -> str:
         {"source": f"{_FILES}/{name}", "dest": dest, "owner": owner, "perm": "0600"}
         for name, (dest, owner) in container.files.items()
     ]
-    paths = [f"/var/{place}/{name}" for name in container.owns for place in ("log/kolla", "lib")]
+    paths = [f"/var/log/kolla/{name}" for name in (*container.owns, *container.logs)]
+    paths += [f"/var/lib/{name}" for name in container.owns]
     permissions = [
         {
             "path": path,
@@ -142,7 +184,8 @@ def config_json(container: Container) -> str:
 
 def move(host: LabHost, topology: Topology, state: Path) -> None:
     """Stop a host of packages, and start it with its services in containers. Raises LabError."""
-    if not any(name in CONTAINERS for name in host.runs):
+    moved = [name for name in host.runs if name in CONTAINERS]
+    if not moved:
         known = ", ".join(CONTAINERS)
         raise LabError(f"{host.name}: expected a host that runs {known}: {' '.join(host.runs)}")
     made = container_image.build(host.generation)
@@ -152,16 +195,23 @@ def move(host: LabHost, topology: Topology, state: Path) -> None:
     # A volatile overlay is not mounted a second time with the work folder that it had.
     layers.remove_tree(hosts.folder(host.name) / "work")
     root = hosts.mount(
-        host, [state / host.name, made / "engine", *images.layers_of(kept.image_of(host))]
+        host,
+        [
+            state / host.name,
+            made / container_image.engine_of(host.image),
+            *images.layers_of(kept.image_of(host)),
+        ],
     )
     (root / "etc/containers").mkdir(exist_ok=True)
     for name, text in (("storage", _STORAGE), ("containers", container_image.CONTAINERS_CONF)):
         (root / f"etc/containers/{name}.conf").write_text(text)
     (root / "lib/modules").mkdir(exist_ok=True)
-    some = [one for name in host.runs for one in CONTAINERS.get(name, ())]
+    some = [one for name in moved for one in CONTAINERS[name]]
     for one in some:
         _configure(root, host, one)
-    for unit in host.units:
+    for unit in (unit for name in moved for unit in host.generation.units[name]):
+        if unit.startswith("lab-"):
+            continue  # what the host does for its services, in containers or not
         full = unit if "." in unit else f"{unit}.service"
         mask = root / "etc/systemd/system" / full
         mask.unlink(missing_ok=True)
@@ -173,6 +223,7 @@ def move(host: LabHost, topology: Topology, state: Path) -> None:
     readiness.wait_for_ssh([host])
     for one in some:
         _create(host, one)
+    readiness.wait_for_apis(topology, [host])
 
 
 def _configure(root: Path, host: LabHost, one: Container) -> None:
@@ -192,6 +243,14 @@ def _configure(root: Path, host: LabHost, one: Container) -> None:
 
 def _texts(root: Path, host: LabHost, one: Container) -> dict[str, str]:
     """What Kolla-Ansible's templates would say, with the settings of this lab."""
+    project = one.user
+    if project in ("glance", "cinder"):
+        found = {
+            name: (root / dest.lstrip("/")).read_text() for name, (dest, _) in one.files.items()
+        }
+        conf = next(name for name in found if name.endswith(".conf"))
+        more = {"DEFAULT": {"log_dir": f"/var/log/kolla/{project}"}}
+        return {**found, conf: options.set_in_text(found[conf], more)}
     if one.name == "nova_compute":
         text = (root / "etc/nova/nova.conf").read_text()
         uri = f"qemu+tcp://{host.address}/system"

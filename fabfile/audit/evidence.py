@@ -176,7 +176,8 @@ def _is_our_backup(site: Site, host: Host, options: in_force.Options) -> bool:
     """Whether cinder-backup, as this file has it, keeps its backups in the site's cluster."""
     driver = options.get(("DEFAULT", "backup_driver"), "")
     conf = options.get(("DEFAULT", "backup_ceph_conf")) or volume_backups.CONF
-    return "drivers.ceph" in driver and conf == site.platform_of(host).ceph["conf"]
+    platform = site.platform_of(host)
+    return "drivers.ceph" in driver and conf == platform.inside(platform.ceph["conf"])
 
 
 def _our_users(site: Site, options: Iterable[in_force.Options]) -> set[str]:

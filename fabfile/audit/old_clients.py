@@ -17,13 +17,14 @@ from fabfile.audit.attachments import Instance, Kept
 from fabfile.audit.database_rows import Schemas
 from fabfile.audit.frozen_monitors import Need, server
 from fabfile.core import strict_json
-from fabfile.core.contract import CLOUD, INV, BadInput, Change, Facts, Host, Json, Read, typed
+from fabfile.core.contract import CLOUD, INV, BadInput, Change, Facts, Host, Json, Read, Seen, typed
 from fabfile.model import advice, services
 from fabfile.model.phases import Phase
 from fabfile.model.site import Site
 from fabfile.resources import (
     auth,
     by_cluster,
+    by_place,
     cluster,
     domains,
     in_force,
@@ -366,9 +367,11 @@ def _reads_of_cluster(site: Site, host: Host) -> list[Read]:
     found = cluster.reads(site, host)
     if host == site.admin and site.replaced:
         found.append(rotation.sessions(site))
-    for old, path in _keyrings(site, host):
-        found.append(keyrings.read_of(old, path))
-    return found
+    return found + by_place.reads(
+        site,
+        host,
+        lambda place, at: (keyrings.read_of(old, path) for old, path in _keyrings(place, at)),
+    )
 
 
 def _keyrings(site: Site, host: Host) -> list[tuple[str, str]]:
@@ -381,14 +384,22 @@ def _keyrings(site: Site, host: Host) -> list[tuple[str, str]]:
     return list(dict.fromkeys(found))
 
 
+def _keyrings_of(site: Site, facts: Facts, host: Host, old: str) -> Iterator[tuple[str, Seen]]:
+    """(path, what was seen there) of a client's keyrings on a host, in each of its places."""
+    for place in site.places:
+        there = by_place.facts_of(place, facts).hosts.get(host.name, {})
+        if seen := there.get(f"keyring.{old}"):
+            paths = _keyrings(place, place.host(host.name))
+            yield from ((path, seen) for name, path in paths if name == old)
+
+
 def retirement(site: Site, facts: Facts, old: str) -> list[Change]:
     """What is left of a client that nobody has: keyrings, libvirt's secrets, and then the user."""
     user = cluster.seen(site, facts).users.get(f"client.{old}")
     changes = []
     for host in site.all_hosts():
-        for name, path in _keyrings(site, host):
-            seen = facts.hosts.get(host.name, {}).get(f"keyring.{name}")
-            if name == old and seen and not _others_in(seen, old):
+        for path, seen in _keyrings_of(site, facts, host, old):
+            if not _others_in(seen, old):
                 changes.append(_without_keyring(host, path, old, seen["sha256"]))
         changes += _without_secrets(site, facts, host, old, (user or {}).get("key", ""))
     if user and not site.is_supplied:
@@ -404,9 +415,8 @@ def _others_in(seen: Mapping[str, Json], old: str) -> list[str]:
 def _with_others(site: Site, facts: Facts, old: str) -> Iterator[str]:
     """Keyrings of the old client that stay, as others have their keys there."""
     for host in site.all_hosts():
-        for name, path in _keyrings(site, host):
-            seen = facts.hosts.get(host.name, {}).get(f"keyring.{name}")
-            if name == old and seen and (others := _others_in(seen, old)):
+        for path, seen in _keyrings_of(site, facts, host, old):
+            if others := _others_in(seen, old):
                 yield f"{host.name}: {path} stays: it has {', '.join(others)} too"
 
 

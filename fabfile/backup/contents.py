@@ -25,7 +25,8 @@ def folders(site: Site, host: Host) -> list[str]:
     """
     platform = site.platform_of(host)
     also = [posixpath.normpath("/" + path.lstrip("/")) for path in site.backup.also]
-    confs = dict.fromkeys([platform.ceph["conf"], *(b.conf for b in site.bindings_of(host))])
+    used = [one.conf for one in site.bindings_of(host)]
+    confs = dict.fromkeys(used if platform.ceph_folders else [platform.ceph["conf"], *used])
     return [*platform.backup["folders"], *confs, *also]
 
 

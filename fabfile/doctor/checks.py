@@ -40,7 +40,6 @@ OF_A_CLUSTER = (
     versions,
     upgrades,
     ceph,
-    files,
     clones,
     client_side,
     rotation,
@@ -48,6 +47,8 @@ OF_A_CLUSTER = (
     hygiene,
 )
 """Rooms that look at one cluster and at the hosts that use it."""
+OF_A_PLACE = (files,)
+"""Rooms that look at a cluster's files where a host has them, be it in several places."""
 
 
 def findings(site: Site, seen: Looked) -> tuple[list[Finding], pending_plan.Planned]:
@@ -56,8 +57,12 @@ def findings(site: Site, seen: Looked) -> tuple[list[Finding], pending_plan.Plan
     found = [_doubt(code, stop) for code, stop in seen.doubts]
     found += pending_plan.findings(site, seen, plan)
     for part in site.parts:
+        looked = parts.looked_of(part, seen)
         for room in OF_A_CLUSTER:
-            found += room.findings(part, parts.looked_of(part, seen))
+            found += room.findings(part, looked)
+        for place in part.places:
+            for room in OF_A_PLACE:
+                found += room.findings(place, parts.looked_at(place, looked))
     for room in ROOMS:
         found += room.findings(site, seen)
     return folded(found), plan

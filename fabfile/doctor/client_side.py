@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fabfile.core.contract import INV, Host, Read
+from fabfile.doctor import parts
 from fabfile.doctor.finding import ERROR, NOTE, Finding, words
 from fabfile.doctor.observation import Looked, client_read
 from fabfile.model.deployment import Binding
@@ -20,9 +21,11 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """All of them; none of a cluster whose admin key is here."""
     if not site.is_supplied:
         return
-    for host in site.all_hosts():
-        for binding in keyrings.wanted(site, host):
-            yield from _pools(site, looked, host, binding)
+    for place in site.places:
+        there = parts.looked_at(place, looked)
+        for host in place.all_hosts():
+            for binding in keyrings.wanted(place, host):
+                yield from _pools(site, there, host, binding)
     yield Finding(
         NOTE,
         "cluster.supplied",

@@ -28,6 +28,7 @@ from fabfile.model.site import Site
 from fabfile.model.site_tables import Client
 from fabfile.resources import (
     auth,
+    by_place,
     ceph_conf,
     clone_format,
     cluster,
@@ -127,9 +128,16 @@ def _tools(site: Site, facts: Facts, change: Change) -> Why | None:
     return WARNING, "packages.records", found, "installed", "no record can be made here"
 
 
+def _at(site: Site, facts: Facts, change: Change) -> tuple[Site, Facts]:
+    """A part and its facts as the place has them in which a file of Ceph's is."""
+    place = by_place.on(site, change.host, change.args["path"])
+    return place, by_place.facts_of(place, facts)
+
+
 def _conf(site: Site, facts: Facts, change: Change) -> Why | None:
     if change.verb == "folder":
         return None
+    site, facts = _at(site, facts, change)
     seen = facts.of(change.host, "ceph.conf")
     if seen is None:
         return (
@@ -296,6 +304,7 @@ def _narrow(daemon: str, have: str, site: Site, client: Client) -> list[str]:
 
 
 def _keyrings(site: Site, facts: Facts, change: Change) -> Why:
+    site, facts = _at(site, facts, change)
     client, host = change.subject, site.host(change.host)
     binding = next(one for one in keyrings.wanted(site, host) if one.client == client)
     seen = keyrings.seen_at(binding, facts.hosts[host.name], change.args["path"])

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from fabfile.core.contract import CLOUD, Host, Seen, Stop, typed
-from fabfile.doctor import keys, uses
+from fabfile.doctor import keys, parts, uses
 from fabfile.doctor.files import LISTED
 from fabfile.doctor.finding import NOTE, Finding, root, task, words
 from fabfile.doctor.observation import Looked
@@ -38,9 +38,11 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     yield from _unused(site, looked, set(users))
     yield from _ages(site, looked)
     yield from _ciphers(site, looked)
-    for host in site.all_hosts():
-        if "ceph" not in host.roles:
-            yield from _keyrings(site, looked, host, set(users))
+    for place in site.places:
+        there = parts.looked_at(place, looked)
+        for host in place.all_hosts():
+            if "ceph" not in host.roles:
+                yield from _keyrings(place, there, host, set(users))
     needed = _needed(looked)
     for host in site.with_role("compute"):
         yield from _secrets(site, looked, host.name, set(users), needed)

@@ -13,7 +13,7 @@ from fabfile.model import services
 from fabfile.model.deployment import Binding
 from fabfile.model.releases import Other
 from fabfile.model.site import Site
-from fabfile.resources import by_cluster, client_limits, cluster, domains
+from fabfile.resources import by_cluster, by_place, client_limits, cluster, domains
 from fabfile.resources.resource import Resource
 from fabfile.resources.service_config import OLD_DATADIR
 
@@ -81,7 +81,18 @@ def reads(site: Site, host: Host) -> list[Read]:
     found.append(Read("units", "units", {"names": names}))
     found.append(Read("packages", "packages", {"names": list(platform.packages["libraries"])}))
     if "glance" in host.roles:
-        argv = ["find", OLD_DATADIR, "-maxdepth", "1", "-type", "f", "-print", "-quit"]
+        container = platform.container(services.GLANCE_API)
+        argv = [
+            *([container] if container else []),
+            "find",
+            OLD_DATADIR,
+            "-maxdepth",
+            "1",
+            "-type",
+            "f",
+            "-print",
+            "-quit",
+        ]
         found.append(Read("glance.files", "argv", {"argv": argv, "ok": [0, 1]}))
     path = platform.environment.get(services.CINDER_VOLUME.name)
     if "cinder" in host.roles and path:
@@ -95,7 +106,7 @@ def reads(site: Site, host: Host) -> list[Read]:
 def _confined(site: Site, host: Host) -> Read:
     """What SELinux and AppArmor denied within a day, and the labels of what is written there."""
     bindings = site.bindings_of(host)
-    paths = {site.platform_of(host).ceph["folder"], *(one.conf for one in bindings)}
+    paths = {one.platform.ceph["folder"] for one in bindings} | {one.conf for one in bindings}
     paths |= {one.keyring_path for one in bindings if one.keyring}
     paths |= {one.file for one in bindings}
     args = {"paths": sorted(paths), "seconds": 24 * 3600}
@@ -114,6 +125,11 @@ def _of_a_cluster(site: Site, host: Host) -> Iterator[Read]:
         yield Read("ceph.ratios", "argv", ratios)
         yield client_limits.kinds(site)
         yield cluster.df(site)
+    yield from by_place.reads(site, host, _of_a_place)
+
+
+def _of_a_place(site: Site, host: Host) -> Iterator[Read]:
+    """What is asked with a service's own files of the cluster, and which of them are there."""
     if site.is_supplied:
         mine = {b.client: b for b in site.bindings_of(host) if b.keyring}
         for use in (one for one in site.uses() if one.client in mine):

@@ -24,12 +24,10 @@ SERVICES = ("glance", "cinder", "cinder.backup", "nova")
 def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     """All of them."""
     for host, seen in looked.facts.hosts.items():
-        for service in SERVICES:
-            both = service == "cinder.backup" and "cinder.conf" in seen  # one file, looked at once
-            if seen.get(f"{service}.conf") and not both:
-                found = _said(site, host, service, seen)
-                yield from _hazards(looked, services.called(service).project, found)
-                yield from _upper_case(found)
+        for service in in_force.apart(seen, SERVICES):
+            found = _said(site, host, service, seen)
+            yield from _hazards(looked, services.called(service).project, found)
+            yield from _upper_case(found)
         if seen.get("glance.conf") and (seen.get("glance.files") or {}).get("out"):
             yield from _file_store(host, _file(site, host, "glance"), _in_force(seen))
         yield from _ceph_args(site, looked, host, seen)

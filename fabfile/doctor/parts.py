@@ -9,7 +9,7 @@ from dataclasses import replace
 from fabfile.core.contract import CLOUD
 from fabfile.doctor.observation import Looked
 from fabfile.model.site import Site
-from fabfile.resources import by_cluster, cluster, secret_uuid
+from fabfile.resources import by_cluster, by_place, cluster, secret_uuid
 
 
 def looked_of(part: Site, looked: Looked) -> Looked:
@@ -27,6 +27,13 @@ def looked_of(part: Site, looked: Looked) -> Looked:
             for name in by_cluster.untagged(part, {read: why})
         },
     )
+
+
+def looked_at(place: Site, looked: Looked) -> Looked:
+    """What was seen of a part, as one of its places has it."""
+    if not place.is_place:
+        return looked
+    return replace(looked, facts=by_place.facts_of(place, looked.facts))
 
 
 def live_monitors(part: Site, looked: Looked) -> frozenset[str]:

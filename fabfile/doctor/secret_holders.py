@@ -96,15 +96,20 @@ def _odd(row: Place, uuid: str, key: str, known: bool) -> str:
 
 def _rows(site: Site, looked: Looked, client: str) -> Iterator[Place]:
     yield from _ceph(site, looked, client)
+    for place in site.places:
+        yield from _keyrings(place, parts.looked_at(place, looked), client)
+    if client in site.secret_clients():
+        yield from _configured(site, looked, client)
+        yield from _libvirt(site, looked, client)
+
+
+def _keyrings(site: Site, looked: Looked, client: str) -> Iterator[Place]:
     for host in site.all_hosts():
         for binding in keyrings.wanted(site, host):
             seen = looked.facts.hosts.get(host.name, {})
             if binding.client == client and f"keyring.{client}" in seen:
                 path, value = _keyring(binding, seen)
                 yield Place("keyring", (host.name,), path, client, value=value)
-    if client in site.secret_clients():
-        yield from _configured(site, looked, client)
-        yield from _libvirt(site, looked, client)
 
 
 def _in_use(site: Site, looked: Looked, client: str) -> Iterator[Place]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fabfile.core.contract import Host, Seen
+from fabfile.doctor import parts
 from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, Finding, root, task, words
 from fabfile.doctor.observation import Looked
 from fabfile.model import advice, services
@@ -21,8 +22,11 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     for host in site.all_hosts():
         seen = looked.facts.hosts.get(host.name, {})
         yield from _units(site.platform_of(host), host, seen)
-        yield from _newer(site, host, seen)
         yield from _daemons(site.platform_of(host), host.name, seen)
+    for place in site.places:
+        there = parts.looked_at(place, looked).facts.hosts
+        for host in place.all_hosts():
+            yield from _newer(place, host, there.get(host.name, {}))
 
 
 def _units(platform: Platform, host: Host, seen: Seen) -> Iterator[Finding]:

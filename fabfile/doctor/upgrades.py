@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from fabfile.doctor import versions
+from fabfile.doctor import parts, versions
 from fabfile.doctor.finding import ERROR, NOTE, Finding, Step, root, words
 from fabfile.doctor.observation import Looked
 from fabfile.model import ceph_releases, releases, services, upgrades
@@ -23,7 +23,8 @@ def findings(site: Site, looked: Looked) -> Iterator[Finding]:
     yield from _window(site, looked)
     yield from _clients(site, looked)
     yield from _nova(site, looked)
-    yield from _dead(site, looked)
+    for place in site.places:
+        yield from _dead(place, parts.looked_at(place, looked))
 
 
 def ahead(site: Site, looked: Looked) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from fabfile.doctor.observation import Looked
 from fabfile.model import services
 from fabfile.model.site import Site
-from fabfile.resources import auth, in_force, volume_backups
+from fabfile.resources import auth, by_place, in_force, volume_backups
 
 _CONF = {"cinder": "rbd_ceph_conf", "glance": "rbd_store_ceph_conf", "nova": "images_rbd_ceph_conf"}
 _BACKUPS_CONF = "backup_ceph_conf"
@@ -49,7 +49,8 @@ def leads_here(site: Site, host: str, path: str) -> bool:
 
     Then it is librados' own one, whichever cluster is asked about.
     """
-    return (path or volume_backups.CONF) == site.platform_of(site.host(host)).ceph["conf"]
+    platform = site.platform_of(site.host(host))
+    return (path or volume_backups.CONF) == platform.inside(platform.ceph["conf"])
 
 
 def _may_lead_here(site: Site, host: str, path: str) -> bool:
@@ -96,18 +97,23 @@ def admins(looked: Looked, host: str) -> list[str]:
 
 
 def others_of_conf(site: Site, looked: Looked, host: str, path: str) -> list[str]:
-    """The sections of a host's files, beside the site's own, that read this ceph.conf."""
+    """The sections of a host's files, beside the site's own, that read this ceph.conf.
+
+    path: on the host; a service in a container has it by another name, and reads its own alone.
+    """
+    place = by_place.on(site, host, path)
+    path = place.platform_of(place.host(host)).inside(path)
+    here = {one.project for one in services.on(place.host(host))}
     ours = {(use.service.key, in_force.same(use.section)) for use in site.uses()}
     return [
         f"{service}.conf [{name}]"
         for service, name, options in _sections(looked, host)
-        if (
+        if service in here
+        and (
             _is_rbd(service, options)
             and (service, name) not in ours
             and (options.get(_CONF[service]) or volume_backups.CONF) == path
-        )
-        or (
-            _backs_up(options)
+            or _backs_up(options)
             and not site.cinder.backup
             and (options.get(_BACKUPS_CONF) or volume_backups.CONF) == path
         )
@@ -133,11 +139,9 @@ def _backs_up(options: Mapping[str, str]) -> bool:
 
 
 def _sections(looked: Looked, host: str) -> Iterator[Section]:
-    """Of all that each service reads; cinder-backup's file is Cinder's."""
+    """Of all that each service reads; cinder-backup's file is Cinder's, or one of its own."""
     seen = looked.facts.hosts.get(host, {})
-    alone = "cinder.backup" if "cinder.conf" not in seen else "cinder"
-    for service in (alone, "glance", "nova"):
-        if f"{service}.conf" in seen:
-            found = in_force.by_section(in_force.options(seen, service))
-            for name, options in found.items():
-                yield service.partition(".")[0], name, options
+    for service in in_force.apart(seen, ("cinder", "cinder.backup", "glance", "nova")):
+        found = in_force.by_section(in_force.options(seen, service))
+        for name, options in found.items():
+            yield service.partition(".")[0], name, options

@@ -156,6 +156,11 @@ class Binding:
         """Where librados looks for the client's keyring."""
         return self.platform.keyring(self.client)
 
+    @property
+    def named_keyring(self) -> str:
+        """The same as the service has it."""
+        return self.platform.inside(self.keyring_path)
+
 
 def bindings(
     host: Host, uses: Iterable[Use], of: Callable[[str], tuple[Platform, Cluster]]
@@ -168,7 +173,8 @@ def bindings(
         Binding(
             use.service,
             host,
-            *of(use.cluster),
+            platform.at(use.service),
+            cluster,
             use.client,
             use.pool,
             use.section,
@@ -178,4 +184,5 @@ def bindings(
         )
         for use in uses
         if use.is_on(host.name, host.roles)
+        for platform, cluster in [of(use.cluster)]
     )

@@ -6,13 +6,15 @@ Knows the form of those files; which one a host is, is the site's to say.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from fabfile.core.contract import BadInput, Command, Json
 from fabfile.model.services import Service
 
 MANAGERS = {"apt": "packages.source", "dnf": "packages.baseurl"}
 """{package manager: the site file's key that names its source}."""
+RBD = "rbd-of-services"
+"""The command by which rbd is begun as a service has it."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Platform:
     units, files, owners, upstart, environment: {a service's name: what it is here}.
     containers: {a container's name: its service, its folder on the host, what it takes from there
     and for which user}; none where services run on the host itself.
+    ceph: where Ceph's files are, for all services of a host; ceph_folders: {a service's name: a
+    folder of its own}, of those that have it elsewhere.
     daemons: {what: the units that do it}; backup: what is taken of every host.
     needed: programs without which no work is done there.
     commands: {a program's name: the argument list that begins it}.
@@ -42,6 +46,7 @@ class Platform:
     packages: Mapping[str, Sequence[str]]
     source: Mapping[str, str]
     ceph: Mapping[str, str]
+    ceph_folders: Mapping[str, str]
     daemons: Mapping[str, Sequence[str]]
     backup: Mapping[str, Sequence[str]]
     needed: Sequence[str]
@@ -60,6 +65,25 @@ class Platform:
     def owner(self, service: Service) -> str:
         """The user as whom a service runs.  Raises BadInput where this platform has none."""
         return self._known("owners", self.owners, service)
+
+    def at(self, service: Service) -> Platform:
+        """As one of its services has it: Ceph's files in its folder, programs in its container."""
+        folder = self.ceph_folders.get(service.name)
+        container = self.container(service)
+        if not (folder or container):
+            return self
+        ceph, commands = dict(self.ceph), dict(self.commands)
+        if folder:
+            ceph = {name: _moved(path, ceph["folder"], folder) for name, path in ceph.items()}
+            ceph["folder"] = folder
+        commands[RBD] = [word.replace("{container}", container) for word in commands[RBD]]
+        return replace(self, ceph=ceph, ceph_folders={}, commands=commands)
+
+    def container(self, service: Service) -> str:
+        """The container in which a service runs; '' where it runs on the host itself."""
+        rows = self.containers.items()
+        own = (n for n, r in rows if r["service"] == service.name and r["takes"] == "ceph")
+        return next(own, "")
 
     def keyring(self, client: str) -> str:
         """Where librados looks for a client's keyring."""

@@ -132,6 +132,8 @@ class Site(Table):
     _deployers: dict[str, Deployer] = PrivateAttr(default_factory=dict)
     _whole: Site | None = PrivateAttr(None)
     _label: str = PrivateAttr("")
+    _of: Site | None = PrivateAttr(None)
+    _place: services.Service | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _names_meet(self) -> Site:
@@ -152,7 +154,7 @@ class Site(Table):
             raise ValueError("\n".join(faults))
         for part in self.parts:
             faults += part.part_faults()
-        faults += self._shared_secrets() + self._shared_keyrings() + self._nowhere_backed_up()
+        faults += self._shared_secrets() + self._nowhere_backed_up()
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -270,7 +272,8 @@ class Site(Table):
         A part has the pools, clients, backends, stores and hosts of its cluster; a host has in
         it the roles of those services that use the cluster.
         """
-        if self._whole is not None or self.labels == (OWN,) or not self.labels:
+        alone = self._of or self._whole or self.labels == (OWN,) or not self.labels
+        if alone:
             return (self,)
         return tuple(self._part(name) for name in self.labels)
 
@@ -281,6 +284,50 @@ class Site(Table):
     def counterpart(self, label: str) -> Site:
         """As a cluster has it, also where nothing of this site uses that one any more."""
         return next((one for one in self.parts if one.label == label), None) or self._part(label)
+
+    @cached_property
+    def places(self) -> tuple[Site, ...]:
+        """A cluster's part as each place has it where hosts have its files for services.
+
+        Itself, where every host has one place for all of its services.  A container has a folder
+        of its own: that place has the hosts where it is so, with its service's role alone; the
+        first place is all that is not apart.
+        """
+        hosts = self.all_hosts() if self._of is None else ()
+        apart = {one: None for host in hosts for one in self._apart(host)}
+        if not apart:
+            return (self,)
+        return tuple(self.at(one) for one in (None, *apart))
+
+    def at(self, service: services.Service | None) -> Site:
+        """As the place of a service has it, be there one or not; None: as that of the rest."""
+        hosts = {}
+        for host in self.all_hosts():
+            apart = {one.role for one in self._apart(host)}
+            if service:
+                roles = [service.role] if service.role in apart else []
+            else:
+                roles = [role for role in host.roles if role not in apart]
+            if roles:
+                hosts[host.name] = self.hosts[host.name].model_copy(update={"roles": roles})
+        found = self._altered(hosts=hosts)
+        found._of, found._place = self, service
+        return found
+
+    def _apart(self, host: Host) -> list[services.Service]:
+        """The services of a host that have Ceph's files in a folder of their own."""
+        folders = self._base(host).ceph_folders
+        return [one for one in services.on(host) if one.name in folders] if folders else []
+
+    @property
+    def place(self) -> services.Service | None:
+        """Whose place it is, of a part's places; None for the one of the rest."""
+        return self._place
+
+    @property
+    def is_place(self) -> bool:
+        """Whether it is one of several places of a part."""
+        return self._of is not None
 
     def without(self, gone: Gone) -> Site:
         """The same without what is to go: what is left is to be as it was."""
@@ -441,20 +488,22 @@ class Site(Table):
             if (uuid := (text or "").lower()) and first.setdefault(uuid, said) != said
         ]
 
-    def _shared_keyrings(self) -> list[str]:
-        """Clients that two services of one host would hold, each for itself alone.
+    def shared_keyrings(self) -> list[str]:
+        """Clients that two services of one host would hold in one place, each for itself alone.
 
         Refused rather than made to work: librados looks in one place, the file there has one
         owner, and a group or an ACL that lets both read it is not ours to invent.
         """
         faults: dict[tuple[str, str], str] = {}
         for host in self.all_hosts():
-            holders: dict[tuple[str, str], services.Service] = {}
+            holders: dict[tuple[str, str, str], services.Service] = {}
+            folders = self._base(host).ceph_folders
             for use in self.uses():
                 if not use.keyring or not use.is_on(host.name, host.roles):
                     continue
                 client, owner = use.client, use.service
-                first = holders.setdefault((use.cluster, client), owner)
+                place = folders.get(owner.name, "")
+                first = holders.setdefault((use.cluster, client, place), owner)
                 if first.project != owner.project:
                     faults.setdefault(
                         (client, owner.key),
@@ -559,6 +608,8 @@ class Site(Table):
 
     def _roles_of(self, table: HostTable) -> tuple[str, ...]:
         """Its roles; cinder-backup runs where cinder-volume does, unless some host has its role."""
+        if self._of is not None:
+            return tuple(table.roles)
         named = any("cinder-backup" in one.roles for one in self.hosts.values())
         more = self.cinder.backup and not named and "cinder" in table.roles
         return (*table.roles, "cinder-backup") if more else tuple(table.roles)
@@ -587,6 +638,8 @@ class Site(Table):
 
         Of a cluster that is supplied, a host that uses it.
         """
+        if self._of is not None:
+            return self._of.admin
         one = self.parts[0]
         roles = services.ROLES[1:] + services.ROLES[:1] if one.is_supplied else ("ceph",)
         first = next(host for role in roles for host in one.with_role(role))
@@ -634,6 +687,8 @@ class Site(Table):
         Nova hands Cinder's volumes to QEMU, by libvirt's secret; of its own it has disks only
         where they are asked onto RBD.
         """
+        if self._of is not None:
+            return self._of.uses()
         if self._whole is not None:
             return tuple(use for use in self._whole.uses() if use.cluster == self._label)
         glance, cinder = services.GLANCE_API, services.CINDER_VOLUME
@@ -713,6 +768,8 @@ class Site(Table):
     @cached_property
     def cluster(self) -> Cluster:
         """The Ceph cluster that a part's services use; of several, the first."""
+        if self._of is not None:
+            return self._of.cluster
         one = self.parts[0]
         platform = one.platform_of(one.admin)
         conf = one._conf(one._base(one.admin)) or platform.ceph["conf"]
@@ -739,8 +796,12 @@ class Site(Table):
     def platform_of(self, host: Host) -> Platform:
         """How a host's services are configured, run and installed: what the site file names.
 
-        Of a part of a site, with its cluster's ceph.conf and keyrings, and how `ceph` is begun.
+        Of a part of a site, with its cluster's ceph.conf and keyrings, and how `ceph` is begun; of
+        one of its places, with that one's folder.
         """
+        if self._of is not None:
+            whole = self._of.platform_of(self._of.host(host.name))
+            return whole.at(self._place) if self._place else whole
         base = self._base(host)
         table = self.clusters.get(self.label, _NO_TABLE)
         if self._whole is None and (len(self.parts) > 1 or not table.model_fields_set):
@@ -860,7 +921,8 @@ def check(
         if changes:
             made = platforms.made_of(platforms.altered(table, changes, said))
             site._platforms[made.name] = made
-    if faults := list(dict.fromkeys([*_unused_sources(site), *_same_files(site)])):
+    site_faults = (*_unused_sources(site), *_same_files(site), *site.shared_keyrings())
+    if faults := list(dict.fromkeys(site_faults)):
         raise BadInput("\n".join(f"{where}: {fault}" for fault in faults))
     return site
 

@@ -21,7 +21,7 @@ from fabfile.doctor.summary import summary
 from fabfile.model.releases import PACKAGES
 from fabfile.model.site import Site
 from fabfile.report.shapes import Client, Holder, Host, Pending, Run, Seen, State, Told
-from fabfile.resources import keyrings
+from fabfile.resources import by_place, keyrings
 
 FORMAT = 1
 Changes = Sequence[tuple[str, Change]]
@@ -133,10 +133,12 @@ def holders(site: Site, places: Iterable[Place]) -> list[Holder]:
 def _holding(site: Site) -> Iterable[tuple[str, str, str, str]]:
     """(host, role, client, by) as it should be."""
     for part in site.parts:
+        for place in part.places:
+            for host in place.all_hosts():
+                for binding in keyrings.wanted(place, host):
+                    label = secret_holders.label_of(part, binding.client)
+                    yield host.name, binding.service.role, label, "keyring"
         for host in part.all_hosts():
-            for binding in keyrings.wanted(part, host):
-                label = secret_holders.label_of(part, binding.client)
-                yield host.name, binding.service.role, label, "keyring"
             for client in part.secrets_on(host):
                 label = secret_holders.label_of(part, client)
                 yield host.name, "compute", label, "libvirt secret"
@@ -183,7 +185,8 @@ def networks(looked: Looked) -> dict[str, list[str]]:
     """{'public': [network]}: what the hosts' ceph.conf say; most say nothing."""
     found: dict[str, list[str]] = {}
     for seen in looked.facts.hosts.values():
-        text = (seen.get("ceph.conf") or {}).get("text", "")
+        files = [file for name, file in seen.items() if by_place.is_of(name, "ceph.conf")]
+        text = "\n".join(file["text"] for file in files if file)
         for kind, network in re.findall(_NETWORK, text, re.M):
             known = found.setdefault(kind, [])
             known += [network.strip()] * (network.strip() not in known)

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused
 from fabfile.model import advice, ceph_releases, releases
-from fabfile.model.deployment import Cluster
+from fabfile.model.deployment import Binding, Cluster
 from fabfile.model.phases import Leaving, Phase
 from fabfile.model.services import CINDER_BACKUP, GLANCE_API
 from fabfile.model.site import Site
 from fabfile.model.site_tables import Client
-from fabfile.resources import by_cluster, caps, ceph_conf, cluster, librados
+from fabfile.resources import by_cluster, by_place, caps, ceph_conf, cluster, librados
 from fabfile.resources.client_packages import is_client
 from fabfile.resources.leaving import clients as clients_leaving
 from fabfile.resources.leaving import named, uses
@@ -29,9 +29,12 @@ def reads(site: Site, host: Host) -> list[Read]:
     found = cluster.reads(site, host)
     if GLANCE_API.role in host.roles:
         found.append(releases.READ)
-    if is_client(host) and "ceph" not in host.roles:
-        found.append(ceph_conf.read_of(site, host))
-    return found
+    return [*found, *by_place.reads(site, host, _conf_of)]
+
+
+def _conf_of(place: Site, host: Host) -> list[Read]:
+    of_others = is_client(host) and "ceph" not in host.roles
+    return [ceph_conf.read_of(place, host)] if of_others else []
 
 
 def key_of(of: Cluster, client: str) -> str:
@@ -119,14 +122,16 @@ def _granted_before(seen: cluster.Cluster, client: Client) -> caps.Caps:
     return found
 
 
-def data_pools(site: Site, facts: Facts, client: str) -> dict[str, str]:
-    """{pool: host} in which RBD keeps a client's data, by the hosts' ceph.conf as they are read."""
-    found: dict[str, str] = {}
-    for binding in site.bindings:
-        text = (facts.hosts.get(binding.host.name, {}).get("ceph.conf") or {}).get("text", "")
-        said = librados.setting(text, client, DATA_POOL) if binding.client == client else None
-        if said and said[1]:
-            found.setdefault(said[1], binding.host.name)
+def data_pools(site: Site, facts: Facts, client: str) -> dict[str, Binding]:
+    """{pool in which RBD keeps a client's data: by whose ceph.conf}, as the hosts have them."""
+    found: dict[str, Binding] = {}
+    for place in site.places:
+        there = by_place.facts_of(place, facts).hosts
+        for binding in place.bindings:
+            text = (there.get(binding.host.name, {}).get("ceph.conf") or {}).get("text", "")
+            said = librados.setting(text, client, DATA_POOL) if binding.client == client else None
+            if said and said[1]:
+                found.setdefault(said[1], binding)
     return found
 
 
@@ -138,11 +143,11 @@ def _refuse_without_data(site: Site, facts: Facts, name: str, them: caps.Caps) -
     granted = caps.on_pools(them.get("osd", ""))
     if not site.clients[name].rwx or _WHOLE & set(caps.grants(them.get("osd", ""))):
         return
-    for pool, host in data_pools(site, facts, name).items():
+    for pool, binding in data_pools(site, facts, name).items():
         if "w" not in granted.get(pool, ""):
             raise Refused(
-                host=host,
-                subject=ceph_conf.path_of(site, site.host(host)),
+                host=binding.host.name,
+                subject=binding.conf,
                 expected=f"{DATA_POOL} that client.{name} may write",
                 found=f"{pool!r}",
                 why="RBD keeps the data of each new image there, and none could be made",

@@ -20,7 +20,7 @@ from fabfile.model.deployment import Binding
 from fabfile.model.phases import Leaving, Phase
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
-from fabfile.resources import by_cluster, client_packages, cluster, librados
+from fabfile.resources import by_cluster, by_place, client_packages, cluster, librados
 from fabfile.resources.client_packages import client_hosts, is_client
 from fabfile.resources.resource import Leaves, Resource, Stays
 
@@ -180,7 +180,7 @@ def of_clients(site: Site, bindings: Sequence[Binding]) -> list[tuple[str, str, 
     """
     found = [(client, DATA_POOL, pool) for client, pool in data_pools(site, bindings).items()]
     if site.cluster.tag:
-        found += [(b.client, KEYRING, b.keyring_path) for b in bindings if b.keyring]
+        found += [(b.client, KEYRING, b.named_keyring) for b in bindings if b.keyring]
     return list(dict.fromkeys(found))
 
 
@@ -453,7 +453,7 @@ def _mode(host: str, path: str, found: Json, phase: Phase, mode: str) -> list[Ch
     ]
 
 
-RESOURCE = by_cluster.each(Resource("hosts.conf", reads, plan, leaving=leaving))
+RESOURCE = by_cluster.each(by_place.each(Resource("hosts.conf", reads, plan, leaving=leaving)))
 of_the_cluster = by_cluster.each(Resource("ceph.mons", _own_reads, _own_plan), alters=True)
 """The cluster's own file on its own hosts: the monitors that it names, and nothing else.
 

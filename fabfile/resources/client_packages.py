@@ -104,7 +104,7 @@ def supported(site: Site, host: Host, seen: Seen) -> None:
             expected="none on a host of packages",
             found="it is there",
             why="services in Kolla's containers read other files",
-            advice='hand over to Kolla-Ansible (deployer = "kolla"), or, of a compute alone, say '
+            advice='hand over to Kolla-Ansible (deployer = "kolla"), or say '
             f'platform = "kolla" for {host.name} in [hosts] (docs/platforms.md)',
         )
     if platform.containers and not seen["kolla"][KOLLA]:

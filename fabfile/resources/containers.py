@@ -3,7 +3,7 @@
 Kolla's containers read nothing of their host but what config.json names.  Where a cloud was
 deployed without Ceph, its entries are missing, and are written beside the others; each is
 optional, so that a container starts with or without the file.
-Source: set_configs.py of Kolla; the templates of kolla-ansible's role nova-cell.
+Source: set_configs.py of Kolla; the templates of kolla-ansible's roles glance, cinder, nova-cell.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 
 from fabfile.core.contract import Change, Facts, Failed, Host, Json, Read, Refused
 from fabfile.model import services
+from fabfile.model.deployment import Binding
 from fabfile.model.site import Site
 from fabfile.resources import ceph_conf
 from fabfile.resources.client_packages import client_hosts
@@ -64,7 +65,8 @@ def _of(
 ) -> Iterator[Change]:
     seen, path = facts.hosts[host.name], f"{row['folder']}/config.json"
     _refuse(host.name, name, row, seen["containers"][name])
-    if seen[f"client.{name}"]["code"] and _needs_client(site, host, row):
+    bindings = [one for one in site.bindings_of(host) if one.service.name == row["service"]]
+    if seen[f"client.{name}"]["code"] and _needs_client(row, bindings):
         raise Refused(
             host=host.name,
             subject=name,
@@ -76,7 +78,9 @@ def _of(
     file = seen[f"copies.{name}"]
     told = _told(host.name, path, file)
     has = told["config_files"]
-    new = [one for one in _wanted(site, host, row) if not any(_covers(e, one) for e in has)]
+    wanted = _wanted(row, bindings)
+    new = [one for one in wanted if not any(_covers(e, one) for e in has)]
+    _refuse_others(host.name, name, path, has, new)
     if not new:
         return
     text = json.dumps({**told, "config_files": [*has, *new]}, indent=4) + "\n"
@@ -134,9 +138,27 @@ def _refuse(host: str, name: str, row: Mapping[str, str], seen: Json) -> None:
         )
 
 
-def _needs_client(site: Site, host: Host, row: Mapping[str, str]) -> bool:
+def _refuse_others(
+    host: str, name: str, path: str, has: Sequence[Entry], new: Sequence[Entry]
+) -> None:
+    """Raises Refused where another file of the host is copied to the place of one of ours."""
+    for one in new:
+        for other in (entry for entry in has if entry["dest"] == one["dest"]):
+            raise Refused(
+                host=host,
+                subject=path,
+                expected=f"{one['dest']} from {one['source']}",
+                found=str(other["source"]),
+                why=f"{name} would have two files in one place; up to 2023.1 Kolla-Ansible has "
+                "Ceph's files beside the others, without a folder of their own",
+                advice="name the folder of that entry in [platform_changes.kolla.ceph_folders] "
+                "(docs/platforms.md)",
+            )
+
+
+def _needs_client(row: Mapping[str, str], bindings: Sequence[Binding]) -> bool:
     """QEMU opens what is attached; nova-compute itself only its own disks."""
-    return row["takes"] != "ceph" or any(one.keyring for one in site.bindings_of(host))
+    return row["takes"] != "ceph" or any(one.keyring for one in bindings)
 
 
 def _told(host: str, path: str, file: Json) -> dict[str, Json]:
@@ -162,17 +184,16 @@ def _is_entry(one: Json) -> bool:
     return isinstance(one, dict) and all(type(one.get(key)) is str for key in ("source", "dest"))
 
 
-def _wanted(site: Site, host: Host, row: Mapping[str, str]) -> Iterator[dict[str, Json]]:
-    platform = site.platform_of(host)
+def _wanted(row: Mapping[str, str], bindings: Sequence[Binding]) -> Iterator[dict[str, Json]]:
     more: dict[str, Json] = {"owner": row["user"], "perm": "0600", "optional": True}
     if row["takes"] == "secrets":
         yield {"source": f"{SOURCES}/secrets", "dest": SECRETS, **more, "merge": True}
         return
-    bindings = [one for one in site.bindings_of(host) if one.service.name == row["service"]]
-    paths = [one.conf for one in bindings] + [b.keyring_path for b in bindings if b.keyring]
-    for path in dict.fromkeys(paths):
+    paths = {one.conf: one.named_conf for one in bindings}
+    paths |= {one.keyring_path: one.named_keyring for one in bindings if one.keyring}
+    for path, dest in paths.items():
         source = SOURCES + path.removeprefix(row["folder"])
-        yield {"source": source, "dest": platform.inside(path), **more}
+        yield {"source": source, "dest": dest, **more}
 
 
 def _covers(there: Entry, wanted: Entry) -> bool:

@@ -110,6 +110,16 @@ def is_read(seen: Mapping[str, Json], name: str) -> bool:
     return not told.get("running") or told["main"] in [path for path, _ in told["files"]]
 
 
+def apart(seen: Mapping[str, Json], names: Iterable[str]) -> list[str]:
+    """Those of the services whose own file was seen, without who reads that of one before it."""
+    found: dict[str, str] = {}
+    for name in names:
+        if seen.get(f"{name}.conf"):
+            told = seen.get(f"{name}.sources") or {}
+            found.setdefault(told.get("main") or name.partition(".")[0], name)
+    return list(found.values())
+
+
 def options(
     seen: Mapping[str, Json],
     name: str,

@@ -16,7 +16,7 @@ from fabfile.model.deployment import Binding
 from fabfile.model.phases import Leaving
 from fabfile.model.services import CINDER_BACKUP
 from fabfile.model.site import Site
-from fabfile.resources import by_cluster, ceph_conf, cluster, in_force, librados, sed
+from fabfile.resources import by_cluster, by_place, ceph_conf, cluster, in_force, librados, sed
 from fabfile.resources.auth import key_of
 from fabfile.resources.leaving import clients as clients_leaving
 from fabfile.resources.librados import KeySource
@@ -259,7 +259,7 @@ def _set_aside(binding: Binding, found: Held, seen: Seen) -> Refused:
 def _named_elsewhere(binding: Binding, found: Held, path: str) -> Refused:
     """A keyring that is not this client's alone, or that cannot be written."""
     source, client = found.source, f"client.{binding.client}"
-    own = ("", f"[{client}]", f"keyring = {binding.keyring_path}")
+    own = ("", f"[{client}]", f"keyring = {binding.named_keyring}")
     where = f"[{source.place}] keyring" if source.place != librados.VARIABLE else source.place
     return Refused(
         host=binding.host.name,
@@ -268,7 +268,7 @@ def _named_elsewhere(binding: Binding, found: Held, path: str) -> Refused:
         found="no such file" if found.seen is None else "none, or another",
         why=f"librados looks there and not in {binding.keyring_path}: {where} = {source.value}",
         advice=f"give {client} a section of its own in {binding.conf}, with keyring = "
-        f"{binding.keyring_path}",
+        f"{binding.named_keyring}",
         mend=[sed.appended(binding.conf, *own)],
     )
 
@@ -326,4 +326,4 @@ def _attributes(binding: Binding, path: str, seen: Seen) -> Change:
     )
 
 
-RESOURCE = by_cluster.each(Resource("ceph.keyrings", reads, plan, leaving=leaving))
+RESOURCE = by_cluster.each(by_place.each(Resource("ceph.keyrings", reads, plan, leaving=leaving)))

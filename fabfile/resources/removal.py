@@ -18,6 +18,7 @@ from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Gone, Site
 from fabfile.resources import (
     by_cluster,
+    by_place,
     chain,
     cluster,
     domains,
@@ -168,9 +169,15 @@ class Removal:
             yield Read(in_use.POOL_DELETE, "argv", {"argv": argv, "ok": [0, 1, 2, 22]})
         if host == part.admin and in_use.of_others(part, part.whole.without(wanted)):
             yield rotation.sessions(part)
-        if services.on(host):
-            for client in leaving.clients(part, part.whole.without(wanted).counterpart(part.label)):
-                yield keyrings.read_of(client, part.platform_of(host).keyring(client))
+        gone_clients = leaving.clients(part, part.whole.without(wanted).counterpart(part.label))
+        yield from by_place.reads(
+            part,
+            host,
+            lambda place, at: (
+                keyrings.read_of(client, place.platform_of(at).keyring(client))
+                for client in (gone_clients if services.on(at) else ())
+            ),
+        )
 
     def plan(self, site: Site, facts: Facts) -> list[Change]:
         """All that goes, the first thing first.

@@ -119,7 +119,10 @@ class ServiceConfig:
             found = [self._lacking(site, facts, bindings, data)] if bindings else []
             for binding in site.written_of(host, CINDER_BACKUP) if self.name == "cinder" else ():
                 found.append(_of_backups(site, facts, binding, data))
-            changes += _edited(self.service, facts, found, data)
+            found = [_without_others(one, found) for one in found]
+            for file in dict.fromkeys(one.binding.file for one in found):
+                read_by = [one for one in found if one.binding.file == file]
+                changes += _edited(self.service, facts, read_by, data)
             if "head" in data and bindings:
                 words, seen = _words(site, facts, bindings[0]), facts.hosts[host.name]
                 changes += _head(bindings[0], data["head"], words, seen[f"{self.name}.head"])
@@ -216,9 +219,7 @@ class ServiceConfig:
         now = in_force.options(answers, self.name, data.get("old_names"), own)
         environment = (answers.get(f"{self.name}.sources") or {}).get("environment", {})
         old = {
-            "default_conf": environment.get(
-                "CEPH_CONF", binding.platform.inside(binding.platform.ceph["conf"])
-            ),
+            "default_conf": environment.get("CEPH_CONF", binding.named_conf),
             "old_datadir": now.get(("glance_store", "filesystem_store_datadir"), OLD_DATADIR),
             "old_stores": now.get(("DEFAULT", "known_stores"), OLD_STORES),
         }
@@ -384,8 +385,7 @@ def _edited(
     service: services.Service, facts: Facts, services_of: Sequence[_Lacking], data: Json
 ) -> list[Change]:
     """One edit of a file, for all who read it; each is restarted for what is its own matter."""
-    lacking = [_without_others(one, services_of) for one in services_of]
-    lacking = [one for one in lacking if one.options]
+    lacking = [one for one in services_of if one.options]
     if not lacking:
         return []
     answers = facts.hosts[lacking[0].binding.host.name]

@@ -252,7 +252,7 @@ def test_the_platform_that_is_chosen_is_the_one_that_is_changed():
 @pytest.mark.parametrize(
     "changes, said",
     [
-        ({"comands": SNAP["commands"]}, "platform_changes: expected one of backup, ceph, commands"),
+        ({"comands": SNAP["commands"]}, "platform_changes: expected one of backup, ceph, "),
         ({"name": "mine"}, "platform_changes: expected one of"),
         ({"commands": "ceph"}, "platform_changes.commands: expected a table, found a text"),
         (

@@ -14,6 +14,7 @@ from fabfile.core.remote import containers as engine
 from fabfile.resources import chain, client_packages, containers, libvirt_secret, secret_files
 
 from .states import (
+    BACKED_UP,
     EPHEMERAL,
     FSID,
     HOSTS,
@@ -154,14 +155,80 @@ def test_what_is_no_config_json_is_refused(text):
         copies({"copies.nova_compute": file(text)})
 
 
+# A controller's: each has a folder of Ceph's files of its own
+
+CONTROL = {**HOSTS, "ctl": {"roles": ["glance", "cinder"], "platform": "kolla"}}
+NAMES = ("glance_api", "cinder_volume", "cinder_backup")
+FOLDERS = {name: name.replace("_", "-") for name in NAMES}
+NOTHING = file(config(entry("x.conf", "/etc/x.conf")), mode="0660")
+CONTROLLER = {
+    "containers": {name: container(folder) for name, folder in FOLDERS.items()},
+    **{f"copies.{name}": NOTHING for name in NAMES},
+    **{f"client.{name}": {"code": 0, "out": "", "err": ""} for name in NAMES},
+}
+
+
+def control(**seen):
+    more = {**BACKED_UP, "cinder": {"backup": {}}, "hosts": CONTROL}
+    return containers.plan(site(**more), Facts({"ctl": {**CONTROLLER, **seen}}))
+
+
+def added(change):
+    """What is written behind the one entry that is there."""
+    text = "".join(
+        "".join(NOTHING["text"].splitlines(keepends=True)[slice(*part["lines"])])
+        if isinstance(part, dict)
+        else part
+        for part in change.args["content"]
+    )
+    return json.loads(text)["config_files"][1:]
+
+
+def of_ceph(owner, *clients):
+    names = ["ceph.conf", *(f"ceph.client.{client}.keyring" for client in clients)]
+    return [entry(f"ceph/{name}", f"/etc/ceph/{name}", owner, optional=True) for name in names]
+
+
+def test_each_container_of_a_controller_copies_what_is_its_own():
+    found = {one.thing.split("/")[3]: (added(one), one.restarts) for one in control()}
+    assert found == {
+        FOLDERS[name]: (of_ceph(owner, *clients), (f"kolla-{name}-container",))
+        for name, owner, clients in (
+            ("glance_api", "glance", ["images"]),
+            ("cinder_volume", "cinder", ["volumes"]),
+            ("cinder_backup", "cinder", ["backups", "volumes"]),
+        )
+    }
+
+
+WHOLE = entry("ceph", "/etc/ceph", "cinder")
+FLAT = entry("ceph.conf", "/etc/ceph/ceph.conf", "cinder", optional=True)
+
+
+def test_the_folder_of_2023_2_is_one_entry():
+    whole = {f"copies.{name}": file(config(NOVA, WHOLE)) for name in NAMES}
+    assert control(**whole) == []
+
+
+def test_the_files_of_2023_1_are_refused_until_the_site_file_says_where():
+    seen = {"copies.cinder_volume": file(config(NOVA, FLAT))}
+    with pytest.raises(Refused, match=r"found .*/ceph.conf: .*platform_changes.kolla.ceph_folders"):
+        control(**seen)
+    flat = {"kolla": {"ceph_folders": {"cinder-volume": "/etc/kolla/cinder-volume"}}}
+    it = site(hosts=CONTROL, platform_changes=flat)
+    changes = containers.plan(it, Facts({"ctl": {**CONTROLLER, **seen}}))
+    (volume,) = (one for one in changes if "cinder-volume" in one.thing)
+    assert "ceph.client.volumes.keyring" in "".join(volume.diff)
+    assert "ceph.conf" not in "".join(volume.diff)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_controllers_image_without_the_client_is_refused(name):
+    with pytest.raises(Refused, match=f"{name}: expected the Ceph client in its image"):
+        control(**{f"client.{name}": ABSENT})
+
+
 # Which hosts
-
-
-@pytest.mark.parametrize("role", ["glance", "cinder"])
-def test_services_that_are_not_known_in_containers_are_refused(role):
-    hosts = {**HOSTS, "n1": {"roles": ["compute", role], "platform": "kolla"}}
-    with pytest.raises(BadInput, match=f"hosts.n1.roles: expected .* compute, found {role}"):
-        site(hosts=hosts)
 
 
 @pytest.mark.parametrize(
@@ -396,6 +463,28 @@ def test_versions_are_those_of_the_container(host, monkeypatch):
     found = packages.versions(["pytest-common", "nova-nothing"])
     assert found == {"pytest-common": None, "nova-nothing": None} or found["pytest-common"]
     assert packages.versions([]) == {}
+
+
+def test_versions_are_asked_of_each_container_that_is_there(host, monkeypatch):
+    """The one of the host is podman or docker; of the two named, one is not there."""
+    script = '#!/bin/sh\ncase "$*" in *inspect*nova_compute*) cat {0}/inspected;;\n'
+    script += '*inspect*) echo "Error: no such container x" >&2; exit 125;;\n'
+    script += '*exec*) echo "ii  nova-common 3:26.2";; esac\n'
+    name = next(one for one in ("docker", "podman") if (host / one).exists())
+    (host / name).write_text(script.format(host))
+    way = [[name, "exec", "-i", "nova_compute"]]
+    monkeypatch.setitem(processes.WAYS, "nova_compute", way)
+    monkeypatch.setitem(processes.WAYS, "glance_api", [[name, "exec", "-i", "glance_api"]])
+    told = [["glance_api", "python3"], ["nova_compute", "python3"]]
+    monkeypatch.setitem(processes.WAYS, "packages", told)
+    assert packages.versions(["nova-common"]) == {"nova-common": "3:26.2"}
+    monkeypatch.setitem(processes.WAYS, "packages", told[:1])
+    with pytest.raises(processes.Failed, match="glance_api: no such container here"):
+        packages.versions(["nova-common"])
+    (host / name).write_text(script.format(host).replace('echo "ii  nova-common 3:26.2"', "exit 1"))
+    monkeypatch.setitem(processes.WAYS, "packages", told)
+    with pytest.raises(processes.Failed, match="packages in nova_compute: exit code 1"):
+        packages.versions(["nova-common"])
 
 
 def test_the_files_of_a_secret_that_goes_are_taken_away():

@@ -17,7 +17,7 @@ _UNIT = r"kolla-([A-Za-z0-9][A-Za-z0-9_.-]*)-container(?:\.service)?\Z"
 _CONFIG = "/var/lib/kolla/config_files"
 STRATEGY = "KOLLA_CONFIG_STRATEGY"
 TELLS = "packages"
-"""The way, where there is one, of who knows versions: the Python of a container."""
+"""The ways, where there are some, of who knows versions: the Python of each container."""
 _STATES = {"running": "active", "restarting": "activating", "paused": "inactive"}
 
 
@@ -181,10 +181,19 @@ for name in names:
 
 
 def package_lines(names):
-    """What dpkg would list of these packages, by the container's Python; see apt.listed()."""
-    if not names:
-        return ""
-    code, out, err = call([TELLS, "-I", "-c", _IN_CONTAINER] + list(names), timeout=60)
+    """What dpkg would list of these packages, by each container's Python; see apt.listed().
+
+    A container that is not there has no services; one that is there and cannot say is an error.
+    """
+    ways = processes.WAYS[TELLS] if names else ()
+    there = [way for way in ways if way[0] not in processes.WAYS or _inspected(way[0])]
+    if names and not there:
+        raise Failed("%s: no such container here" % ", ".join(way[0] for way in ways))
+    return "".join(_listed_by(way, names) for way in there)
+
+
+def _listed_by(way, names):
+    code, out, err = call(list(way) + ["-I", "-c", _IN_CONTAINER] + list(names), timeout=60)
     if code and not out:
-        raise Failed("packages of a container: exit code %d: %s" % (code, processes.said(err)))
+        raise Failed("packages in %s: exit code %d: %s" % (way[0], code, processes.said(err)))
     return out
