@@ -128,16 +128,16 @@ def _bring_kolla(root: Path, part: Path) -> None:
         _program(root / f"usr/local/bin/kolla_{name}", (docker / "base" / file).read_text())
     # Kolla has an image for each service; here one has the scripts of all, told by the variable.
     (root / _SHARE).mkdir(parents=True, exist_ok=True)
-    for project, names in _EXTEND.items():
-        for name in names:
+    for project, parts in _EXTEND.items():
+        for name in parts:
             shutil.copy(docker / project / name / "extend_start.sh", root / _SHARE / f"{name}.sh")
         begun = root / f"usr/local/bin/kolla_{project}_extend_start"
-        _program(begun, f". /{_SHARE}/{names[-1]}.sh\n")
+        _program(begun, f". /{_SHARE}/{parts[-1]}.sh\n")
     _program(root / "usr/local/bin/kolla_extend_start", f". /{_SHARE}/$LAB_EXTEND.sh\n")
     (root / "etc/iscsi").mkdir(exist_ok=True)
-    own = root / "etc/sudoers.d/kolla_cinder_volume_sudoers"
-    shutil.copy(docker / "cinder/cinder-volume/cinder_sudoers", own)
-    own.chmod(0o440)
+    allowed = root / "etc/sudoers.d/kolla_cinder_volume_sudoers"
+    shutil.copy(docker / "cinder/cinder-volume/cinder_sudoers", allowed)
+    allowed.chmod(0o440)
     sudoers = root / "etc/sudoers"
     sudoers.write_text((docker / "base/sudoers").read_text())
     sudoers.chmod(0o440)
