@@ -147,7 +147,7 @@ $(EL)/.brought:
 handover: install $(HANDOVER)/15.6.0/.installed $(HANDOVER)/22.2.0/.installed ## what we write for Kolla-Ansible, rendered by its own genconfig (half an hour)
 	$(VENV)/bin/python -m pytest -q --timeout 3600 tests/handover
 
-kolla: install ## a compute in Kolla's containers beside one of packages, integrated and undone, on the lab (a quarter of an hour)
+kolla: install ## a compute, then Glance and Cinder too, in Kolla's containers beside packages, on the lab (half an hour)
 	STACKRBD_KOLLA=1 $(VENV)/bin/python -m pytest -q -x --timeout 3600 tests/lab/test_kolla.py
 
 $(HANDOVER)/15.6.0/.installed: ANSIBLE := ansible>=6,<7

@@ -244,7 +244,7 @@ class _Drafting:
         if there.get(look.KOLLA):
             text = (
                 f"{look.KOLLA} is there: hand over to Kolla-Ansible, or name the platform kolla "
-                "for a compute (docs/platforms.md); else it is refused"
+                "of the host (docs/platforms.md); else it is refused"
             )
             self._remark(("hosts", one.name), text)
         return roles

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from fabfile.core.contract import Change, Facts, Failed, Host, Json, Read, Refused
 from fabfile.model import services
 from fabfile.model.deployment import Binding
+from fabfile.model.phases import Leaving
 from fabfile.model.site import Site
 from fabfile.resources import ceph_conf
 from fabfile.resources.client_packages import client_hosts
-from fabfile.resources.resource import Resource
+from fabfile.resources.resource import Leaves, Resource
 
 SOURCES = "/var/lib/kolla/config_files"
 """Where a container has its folder of the host."""
@@ -65,7 +67,7 @@ def _of(
 ) -> Iterator[Change]:
     seen, path = facts.hosts[host.name], f"{row['folder']}/config.json"
     _refuse(host.name, name, row, seen["containers"][name])
-    bindings = [one for one in site.bindings_of(host) if one.service.name == row["service"]]
+    bindings = _bindings(site, host, row)
     if seen[f"client.{name}"]["code"] and _needs_client(row, bindings):
         raise Refused(
             host=host.name,
@@ -83,29 +85,53 @@ def _of(
     _refuse_others(host.name, name, path, has, new)
     if not new:
         return
-    text = json.dumps({**told, "config_files": [*has, *new]}, indent=4) + "\n"
+    service = next(one for one in services.on(host) if one.name == row["service"])
+    # libvirt gets its secrets live, and has the files at its next start.
+    unit = (site.platform_of(host).unit(service),) if row["takes"] == "ceph" else ()
+    sentence = f"{name} copies {_names(new)} at its start"
+    change = _with(host.name, path, file, {**told, "config_files": [*has, *new]}, sentence)
+    yield replace(change, wave=service.phase, restarts=unit)
+
+
+def _with(host: str, path: str, file: Json, told: Json, sentence: str) -> Change:
+    """A config.json that tells something else."""
+    text = json.dumps(told, indent=4) + "\n"
     args = {
         "path": path,
         "content": ceph_conf.parts(file["text"], text),
         **{key: file[key] for key in ("mode", "owner", "group")},
         "before": file["sha256"],
     }
-    service = next(one for one in services.on(host) if one.name == row["service"])
-    # libvirt gets its secrets live, and has the files at its next start.
-    unit = (site.platform_of(host).unit(service),) if row["takes"] == "ceph" else ()
-    yield Change(
-        host.name,
-        path,
-        f"{name} copies {', '.join(_last(one['source']) for one in new)} at its start",
-        "~",
-        "write",
-        args,
-        service.phase,
-        ceph_conf.changed(file["text"], text),
-        restarts=unit,
-        kind="copies",
-        subject=path,
+    diff = ceph_conf.changed(file["text"], text)
+    return Change(
+        host, path, sentence, "~", "write", args, Leaving.KEYS, diff, kind="copies", subject=path
     )
+
+
+def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
+    """The entries of our form whose files go; a container starts without these, too."""
+    found: list[Change] = []
+    for host in client_hosts(site):
+        seen = facts.hosts.get(host.name, {})
+        for name, row in containers_of(site, host).items():
+            file, path = seen.get(f"copies.{name}"), f"{row['folder']}/config.json"
+            kept = list(_wanted(row, _bindings(rest, rest.host(host.name), row)))
+            gone = [one for one in _wanted(row, _bindings(site, host, row)) if one not in kept]
+            told = _told(host.name, path, file) if file and gone else {"config_files": []}
+            out = [one for one in told["config_files"] if one in gone]
+            if out:
+                left = [one for one in told["config_files"] if one not in gone]
+                sentence = f"{name} copies {_names(out)} no more"
+                found.append(_with(host.name, path, file, {**told, "config_files": left}, sentence))
+    return found
+
+
+def _bindings(site: Site, host: Host, row: Mapping[str, str]) -> list[Binding]:
+    return [one for one in site.bindings_of(host) if one.service.name == row["service"]]
+
+
+def _names(entries: Sequence[Entry]) -> str:
+    return ", ".join(_last(one["source"]) for one in entries)
 
 
 def _refuse(host: str, name: str, row: Mapping[str, str], seen: Json) -> None:
@@ -225,6 +251,6 @@ def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
 
 
 _TASK = "hosts.packages"
-RESOURCE = Resource(_TASK, reads, plan)
+RESOURCE = Resource(_TASK, reads, plan, leaving=leaving)
 TOLD = Resource(_TASK, lambda _site, _host: (), notes=notes)
 """Behind all else that is planned."""

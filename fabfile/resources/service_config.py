@@ -541,10 +541,13 @@ def _new_default(site: Site, facts: Facts, change: Change) -> str:
     """That volumes of no type go elsewhere from now on, whoever makes them."""
     options = in_force.options(facts.hosts[change.host], CINDER_VOLUME.key)
     before = options.get(("DEFAULT", _DEFAULT_TYPE), "none")
+    when = "cinder-api is restarted; integrate restarts cinder-volume alone"
+    if site.platform_of(site.host(change.host)).container(CINDER_VOLUME):
+        when = "cinder-api, whose container has a file of its own, has that option too"
     return (
         f"{change.host}: {_DEFAULT_TYPE} = {site.cinder.default_volume_type} (before: {before}): a "
         "volume for which nobody names a type becomes one of that type, for all who use the cloud, "
-        "as soon as cinder-api is restarted; integrate restarts cinder-volume alone"
+        f"as soon as {when}"
     )
 
 

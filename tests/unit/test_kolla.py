@@ -11,6 +11,7 @@ import pytest
 from fabfile.core.contract import BadInput, Facts, Failed, Ref, Refused
 from fabfile.core.remote import configuration, packages, processes, units
 from fabfile.core.remote import containers as engine
+from fabfile.model.site import Gone
 from fabfile.resources import chain, client_packages, containers, libvirt_secret, secret_files
 
 from .states import (
@@ -220,6 +221,24 @@ def test_the_files_of_2023_1_are_refused_until_the_site_file_says_where():
     (volume,) = (one for one in changes if "cinder-volume" in one.thing)
     assert "ceph.client.volumes.keyring" in "".join(volume.diff)
     assert "ceph.conf" not in "".join(volume.diff)
+
+
+def test_the_entries_of_a_client_that_goes_are_taken_out():
+    """Of those that are there, ours; one of Kolla's own form stays, and the rest in its order."""
+    two = {"backends": {"rbd": {"pool": "volumes"}, "new": {"pool": "volumes", "client": "more"}}}
+    clients = {"volumes": {}, "images": {}, "more": {}}
+    it = site(hosts=CONTROL, cinder=two, clients=clients)
+    rest = it.without(Gone(backends=frozenset(["new"]), clients=frozenset([("ceph", "more")])))
+    ours = of_ceph("cinder", "volumes", "more")
+    theirs = {name: value for name, value in ours[2].items() if name != "optional"}
+    before = file(config(NOVA, *ours, theirs), mode="0660")
+    seen = {**CONTROLLER, "copies.cinder_volume": before}
+    (change,) = containers.leaving(it, rest, Facts({"ctl": seen}))
+    assert change.thing == "/etc/kolla/cinder-volume/config.json" and change.restarts == ()
+    assert [line[0] for line in change.diff].count("+") == 0
+    assert "".join(change.diff).count("ceph.client.more.keyring") == 2  # source and dest, once
+    assert containers.leaving(it, it, Facts({"ctl": seen})) == []
+    assert containers.leaving(it, rest, Facts({})) == []
 
 
 @pytest.mark.parametrize("name", NAMES)

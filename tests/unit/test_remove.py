@@ -839,6 +839,7 @@ def test_every_resource_that_makes_something_of_a_client_or_backend_takes_it_awa
         "ceph.auth",
         "ceph.keyrings",
         "hosts.conf",
+        "hosts.packages",
         "compute.secret",
         "controller.glance",
         "controller.cinder",
