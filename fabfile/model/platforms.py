@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 from fabfile.core.contract import BadInput, Command, Json
 from fabfile.model.services import Service
@@ -68,6 +69,16 @@ class Platform:
 
     def at(self, service: Service) -> Platform:
         """As one of its services has it: Ceph's files in its folder, programs in its container."""
+        if service.name not in self._of_services:
+            self._of_services[service.name] = self._made_at(service)
+        return self._of_services[service.name]
+
+    @cached_property
+    def _of_services(self) -> dict[str, Platform]:
+        """Made once: every host's bindings have one of these."""
+        return {}
+
+    def _made_at(self, service: Service) -> Platform:
         folder = self.ceph_folders.get(service.name)
         container = self.container(service)
         if not (folder or container):
