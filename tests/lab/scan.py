@@ -22,8 +22,9 @@ ALLOWED = re.compile(
     r"/etc/ceph/(ceph|west)\.client\.[a-z0-9_.-]+\.keyring"
     r"|/etc/libvirt/secrets/[0-9a-f-]+\.base64"
     r"|/etc/kolla/nova-libvirt/secrets/[0-9a-f-]+\.base64"
-    r"|/var/lib/containers/storage/overlay/[0-9a-f]+/(diff|merged)"  # of libvirt's container
-    r"/etc/libvirt/secrets/[0-9a-f-]+\.base64"
+    r"|/etc/kolla/(glance-api|cinder-volume|cinder-backup)/ceph/ceph\.client\.[a-z0-9_.-]+\.keyring"
+    r"|/var/lib/containers/storage/overlay/[0-9a-f]+/(diff|merged)"  # of the same in containers
+    r"(/etc/libvirt/secrets/[0-9a-f-]+\.base64|/etc/ceph/ceph\.client\.[a-z0-9_.-]+\.keyring)"
     r"|/var/lib/ceph/.*"
     r"|/var/lib/stackrbd/runs/[^/]+/[0-9a-f]{64}"  # 0600, root: what a keyring held before
 )
