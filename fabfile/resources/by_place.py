@@ -63,6 +63,8 @@ def facts_of(place: Site, facts: Facts) -> Facts:
 
 def reads(part: Site, host: Host, ask: Callable[[Site, Host], Iterable[Read]]) -> list[Read]:
     """What each place of a part asks of a host."""
+    if len(part.places) == 1:
+        return list(ask(part, host))
     return [
         replace(read, id=named(place, read.id))
         for place in part.places

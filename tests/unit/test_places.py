@@ -5,10 +5,12 @@ Each service there reads a folder of its own; one of packages beside it has one 
 
 import pytest
 
+from fabfile.audit import old_clients
 from fabfile.backup import contents
 from fabfile.core.contract import CLOUD, BadInput, Facts, Read
 from fabfile.doctor import checks, parts, secret_holders
 from fabfile.doctor.observation import Looked
+from fabfile.model.site import Gone
 from fabfile.resources import (
     auth,
     by_cluster,
@@ -281,6 +283,42 @@ def test_a_place_is_found_by_a_path():
     ):
         found = by_place.on(it, "ctl", path)
         assert (found.place and found.place.name) == name
+
+
+def test_a_client_whose_place_was_taken_is_looked_for_in_each_place():
+    """cinder-volume and cinder-backup both had its keyring; one of somebody else's too stays."""
+    it = site(
+        hosts=MIXED,
+        cinder={"client": "volumes-2", "backup": {}},
+        clients={"volumes-2": {"replaces": "volumes"}, "images": {}, "backups": {}},
+        pools={"volumes": {}, "images": {}, "backups": {}},
+    )
+    path = "ceph.client.volumes.keyring"
+    reads = {read.id: read.args for read in old_clients._reads_of_cluster(it, it.host("ctl"))}
+    assert {name: reads[name]["path"] for name in reads if name.startswith("keyring.")} == {
+        "keyring.volumes@cinder-volume": f"{VOLUME}/{path}",
+        "keyring.volumes@cinder-backup": f"{BACKUP}/{path}",
+    }
+    both = {f"keyring.volumes@cinder-{name}": keyring("volumes") for name in ("volume", "backup")}
+    seen = Facts({"ceph01": cluster(users=USERS), "ctl": both})
+    gone = [one.args["path"] for one in old_clients.retirement(it, seen, "volumes")[:-1]]
+    assert gone == [f"{VOLUME}/{path}", f"{BACKUP}/{path}"]
+    shared = file(f"{both['keyring.volumes@cinder-volume']['text']}[client.x]\n\tkey = a\n")
+    seen.hosts["ctl"]["keyring.volumes@cinder-backup"] = shared
+    gone = [one.args["path"] for one in old_clients.retirement(it, seen, "volumes")[:-1]]
+    assert gone == [f"{VOLUME}/{path}"]
+
+
+def test_what_leaves_is_taken_from_each_place():
+    """Of a client that goes, the keyrings of both services; ceph.conf stays, as others read it."""
+    it = backed_up()
+    rest = it.without(Gone(clients=frozenset([("ceph", "volumes")]), backends=frozenset(["rbd"])))
+    seen = facts(it)
+    gone = keyrings.RESOURCE.leaving(it, rest, seen)
+    assert [one.args["path"] for one in gone] == [
+        f"{folder}/ceph.client.volumes.keyring" for folder in (VOLUME, BACKUP)
+    ]
+    assert ceph_conf.RESOURCE.leaving(it, rest, seen) == []
 
 
 def test_backups_take_each_ceph_conf_and_no_other():
