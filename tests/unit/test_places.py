@@ -21,7 +21,7 @@ from fabfile.resources import (
     service_config,
 )
 
-from . import test_clusters
+from . import clouds, test_clusters, test_kolla
 from .states import (
     BACKED_UP,
     DEBIAN,
@@ -401,3 +401,92 @@ def test_a_file_that_two_services_read_is_looked_at_once(mains, expected):
     seen = {f"{name}.conf": conf() for name in ("glance", "cinder", "cinder.backup")}
     seen |= {f"{name}.sources": {"main": path} for name, path in mains.items()}
     assert in_force.apart(seen, ("glance", "cinder", "cinder.backup", "nova")) == expected
+
+
+# A doctor's look at all of it
+
+_UNITS = ("kolla-glance_api-container", "kolla-cinder_volume-container")
+_NAMES = {"glance_api": ("glance-api", "images"), "cinder_volume": ("cinder-volume", "volumes")}
+
+
+def contained(cloud):
+    """The healthy cloud's controller, with its services in containers."""
+    ctl = cloud["ctl"]
+    own = [name for name in ctl if name.startswith(("ceph.", "keyring", "keyfiles"))]
+    was = {name: ctl.pop(name) for name in own}
+    for service, client in _NAMES.values():
+        text = was[f"keyring.{client}"]["text"]
+        there = {
+            "ceph.folder": was["ceph.folder"],
+            "ceph.conf": {**was["ceph.conf"], "mode": "0660"},
+            "ceph.keyrings": was["ceph.keyrings"],
+            f"keyring.{client}": file(text, "root", "0660"),
+            **{f"{kind}.{client}": {} for kind in ("keyrings", "keyfiles")},
+        }
+        ctl |= {f"{name}@{service}": seen for name, seen in there.items()}
+    for service in ("glance", "cinder"):
+        name = {"glance": "glance-api", "cinder": "cinder-volume"}[service]
+        main = f"/etc/kolla/{name}/{'glance-api' if service == 'glance' else 'cinder'}.conf"
+        ctl[f"{service}.sources"] |= {"main": main, "files": [[main, []]]}
+    ctl |= {
+        "kolla": {"/etc/kolla": True},
+        "units": clouds.units(*_UNITS),
+        "containers": {name: test_kolla.container(folder) for name, (folder, _) in _NAMES.items()},
+    }
+    for name, (_, client) in _NAMES.items():
+        owner = name.partition("_")[0]
+        entries = test_kolla.of_ceph(owner, client)
+        ctl[f"copies.{name}"] = file(test_kolla.config(*entries), mode="0660")
+        ctl[f"client.{name}"] = {"code": 0, "out": "", "err": ""}
+    del ctl["cinder.head"], ctl["cinder.defaults"]
+
+
+CONTROL_ALONE = {**HOSTS, "ctl": {"roles": ["glance", "cinder"], "platform": "kolla"}}
+
+
+def spoilt(*names):
+    def change(cloud):
+        contained(cloud)
+        for name in names:
+            cloud["ctl"][name] = None
+
+    return change
+
+
+def unreadable(cloud):
+    contained(cloud)
+    text = cloud["ctl"]["ceph.conf@glance-api"]["text"]
+    cloud["ctl"]["ceph.conf@glance-api"]["text"] = text.replace(clouds.MONITOR, "10.9.9.9")
+
+
+def admins(cloud):
+    contained(cloud)
+    listed = "ceph.client.admin.keyring 0600 root root\n"
+    cloud["ctl"]["ceph.keyrings@cinder-volume"] = clouds.said(listed)
+
+
+FOUND = [
+    ("healthy", contained, []),
+    (
+        "no ceph.conf",
+        spoilt("ceph.conf@glance-api"),
+        [("ceph.conf.missing", f"{GLANCE}/ceph.conf")],
+    ),
+    (
+        "no keyring",
+        spoilt("keyring.volumes@cinder-volume"),
+        [("keyring.missing", f"{VOLUME}/ceph.client.volumes.keyring")],
+    ),
+    ("monitors of old", unreadable, [("ceph.conf.monitors", f"{GLANCE}/ceph.conf")]),
+    ("the admin's key", admins, [("keyring.admin", f"{VOLUME}/ceph.client.admin.keyring")]),
+]
+
+
+@pytest.mark.parametrize("said, change, expected", FOUND, ids=[row[0] for row in FOUND])
+def test_doctor_finds_it_in_its_place(said, change, expected):
+    before = {(one.code, one.thing) for one in clouds.found()}
+    it = site(hosts=CONTROL_ALONE)
+    now = {(one.code, one.thing) for one in clouds.found(change, it)}
+    assert now - before == set(expected)
+    gone = {code for code, _ in before - now}
+    assert gone <= {"keyring.admin"}
