@@ -102,13 +102,14 @@ def others_of_conf(site: Site, looked: Looked, host: str, path: str) -> list[str
     path: on the host; a service in a container has it by another name, and reads its own alone.
     """
     place = by_place.on(site, host, path)
-    path = place.platform_of(place.host(host)).inside(path)
-    here = {one.project for one in services.on(place.host(host))}
+    if host in place.hosts:
+        path = place.platform_of(place.host(host)).inside(path)
+    here = place.place.project if place.place else ""
     ours = {(use.service.key, in_force.same(use.section)) for use in site.uses()}
     return [
         f"{service}.conf [{name}]"
         for service, name, options in _sections(looked, host)
-        if service in here
+        if here in ("", service)
         and (
             _is_rbd(service, options)
             and (service, name) not in ours

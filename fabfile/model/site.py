@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 
@@ -136,7 +137,7 @@ class Site(Table):
     _place: services.Service | None = PrivateAttr(None)
 
     @model_validator(mode="after")
-    def _names_meet(self) -> Site:
+    def _names_meet(self, info: ValidationInfo) -> Site:
         faults = [
             f"hosts.{name}: expected another name: {name!r} is {what} here"
             for name, what in self._taken_names().items()
@@ -154,7 +155,9 @@ class Site(Table):
             raise ValueError("\n".join(faults))
         for part in self.parts:
             faults += part.part_faults()
-        faults += self._shared_secrets() + self._nowhere_backed_up()
+        folders = info.context or {}
+        faults += self._shared_secrets() + self._shared_keyrings(folders)
+        faults += self._nowhere_backed_up()
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -488,16 +491,17 @@ class Site(Table):
             if (uuid := (text or "").lower()) and first.setdefault(uuid, said) != said
         ]
 
-    def shared_keyrings(self) -> list[str]:
+    def _shared_keyrings(self, apart: Mapping[str, Mapping[str, str]]) -> list[str]:
         """Clients that two services of one host would hold in one place, each for itself alone.
 
         Refused rather than made to work: librados looks in one place, the file there has one
         owner, and a group or an ACL that lets both read it is not ours to invent.
+        apart: {a platform: its ceph_folders}, as the platforms are not here yet.
         """
         faults: dict[tuple[str, str], str] = {}
         for host in self.all_hosts():
             holders: dict[tuple[str, str, str], services.Service] = {}
-            folders = self._base(host).ceph_folders
+            folders = apart.get(self.hosts[host.name].platform or self.platform, {})
             for use in self.uses():
                 if not use.keyring or not use.is_on(host.name, host.roles):
                     continue
@@ -902,7 +906,8 @@ def check(
     expected, what was found, and the nearest name for one that is not known.
     """
     try:
-        site = Site.model_validate(raw).with_caps()
+        apart = {table.get("name"): table.get("ceph_folders", {}) for table in tables}
+        site = Site.model_validate(raw, context=apart).with_caps()
     except ValidationError as error:
         lines = [f"{where}: {line}" for e in error.errors() for line in _fault(e, raw)]
         raise BadInput("\n".join(lines)) from None
@@ -921,8 +926,7 @@ def check(
         if changes:
             made = platforms.made_of(platforms.altered(table, changes, said))
             site._platforms[made.name] = made
-    site_faults = (*_unused_sources(site), *_same_files(site), *site.shared_keyrings())
-    if faults := list(dict.fromkeys(site_faults)):
+    if faults := list(dict.fromkeys([*_unused_sources(site), *_same_files(site)])):
         raise BadInput("\n".join(f"{where}: {fault}" for fault in faults))
     return site
 

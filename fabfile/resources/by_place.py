@@ -35,11 +35,11 @@ def is_of(name: str, thing: str) -> bool:
 
 
 def on(part: Site, host: str, path: str) -> Site:
-    """The place of a host that has a path in its folder; the first where none has."""
+    """The place of a host that has a path in its folder; the first of all where none has."""
     there = [place for place in part.places if host in place.hosts]
     folders = {place.platform_of(place.host(host)).ceph["folder"]: place for place in there}
     within = [folder for folder in folders if path.startswith(f"{folder}/") or path == folder]
-    return folders[max(within, key=len)] if within else there[0]
+    return folders[max(within, key=len)] if within else (*there, part)[0]
 
 
 def plain(place: Site, things: Mapping[str, Any]) -> dict[str, Any]:
