@@ -39,11 +39,15 @@ class Form:
 class Deployer:
     """One file of config/deployers/.
 
-    globals, passwords, later: its files, by their names in its folder; config: the variable that
-    names another folder than config/.  answers: what else is yes or no, and has to be known.
-    uuids: {service: the variable of its secret's UUID}; keyrings, confs, overrides: by service,
-    below config/.  switches: {service: what puts it onto Ceph, and its pool}; defaults: variables'
-    own values.
+    globals, passwords: its files, by their names in its folder; later: those that count more, and
+    how grep finds them (later_in); beside: its inventory and what else may have variables.
+    readable: where a UUID may be that the encryption of its secrets would hide.
+    below: the folder of what it hands on; config: the variable that names another one.
+    known: other variables that matter; watched: patterns of more; answers: what else is yes or no,
+    and has to be known.  uuids: {service: the variable of its secret's UUID}; keyrings, confs,
+    overrides: by service, below that folder; tables: {service: the variable that overrides its
+    file}.  switches: {service: what puts it onto Ceph, and its pool}; defaults: variables' own
+    values.
     keeps: {variable: that of Ceph's which would turn it off, and with it what is stored there}.
     """
 
@@ -52,16 +56,28 @@ class Deployer:
     globals: str
     passwords: str
     later: str
+    later_in: Sequence[str]
+    beside: Sequence[str]
+    readable: str
+    below: str
     config: str
+    known: Sequence[str]
+    watched: Sequence[str]
     answers: Sequence[str]
     uuids: Mapping[str, str]
     keyrings: Mapping[str, str]
     confs: Mapping[str, str]
     overrides: Mapping[str, Sequence[str]]
+    tables: Mapping[str, str]
     switches: Mapping[str, Sequence[str]]
     defaults: Mapping[str, str]
     keeps: Mapping[str, str]
     forms: Mapping[str, Form]
+
+    @property
+    def needs_inventory(self) -> bool:
+        """Whether its inventory has to be named."""
+        return any("{inventory}" in place for place in self.beside)
 
     def form(self, release: str) -> Form:
         """What it is told of that OpenStack release.  Raises BadInput for one it is not known."""

@@ -174,8 +174,6 @@ class Site(Table):
             return
         if len(hosts) != 1:
             yield f"hosts: expected one host of the role 'deploy', found {len(hosts)}"
-        if not self.deploy:
-            yield "deploy: expected a table with inventory, the deployer's own, found none"
         if self.release == "auto":
             yield "release: expected the one that is deployed, by name (zed), found 'auto'"
         for host in self.with_role(*services.ROLES):
@@ -921,6 +919,14 @@ def check(
     if site.deployer and site.deployer not in site._deployers:
         known = ", ".join(sorted(site._deployers))
         raise BadInput(f"{where}: deployer: expected one of {known}, found {site.deployer!r}")
+    if (
+        site.written_by
+        and site.written_by.needs_inventory
+        and not (site.deploy and site.deploy.inventory)
+    ):
+        raise BadInput(
+            f"{where}: deploy: expected a table with inventory, the deployer's own, found none"
+        )
     for table in tables:
         changes, said = _changes_of(site, table["name"], f"{where}: platform_changes")
         if changes:

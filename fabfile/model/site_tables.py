@@ -655,11 +655,12 @@ class Sudoers(Table):
 class Deploy(Table):
     """[deploy]: where the deployer has its files on the host of the role 'deploy'.
 
-    folder: its own; None for its usual one.  inventory: for the command that applies them.
+    folder: its own; None for its usual one.  inventory: for the command that applies them, where
+    the deployer makes none itself.
     """
 
     folder: HostPath | None = None
-    inventory: HostPath
+    inventory: HostPath | None = None
 
 
 class Verify(Table):

@@ -26,6 +26,9 @@ _OPENING = (
     yaml.BlockMappingStartToken,
 )
 _CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
+NAMES = ("name", "client_name")
+"""By which of its keys an item of a list is known: the first that it has."""
+_NO_TEXT = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
 _LINE = re.compile("[^\n]*\n|[^\n]+")
 _ODD_BREAK = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
 """What YAML alone counts as the end of a line."""
@@ -40,21 +43,34 @@ def read(text: str) -> dict[str, Json]:
     return {} if node is None else _made(lambda: yaml.BaseLoader("").construct_document(node))
 
 
-def altered(text: str, values: Mapping[str, Json], lists: Mapping[str, Sequence[Json]]) -> str:
+def altered(
+    text: str,
+    values: Mapping[str, Json],
+    lists: Mapping[str, Sequence[Json]],
+    tables: Mapping[tuple[str, ...], str] | None = None,
+) -> str:
     """The text with these variables.
 
     values: what each is to be; lists: items by their name, which replace or join those that are
-    there.  Raises ValueError where that cannot be done by exchanging their own lines alone.
+    there; tables: {(variable, key, ...): its value}, with other keys as they are.  Raises
+    ValueError where that cannot be done by exchanging their own lines alone.
     """
-    found = text
+    found, tables = text, tables or {}
     for name, value in values.items():
         found = _with(found, name, _line(name, value))
     for name, items in lists.items():
         found = _with_items(found, name, items)
-    named = ", ".join(sorted({*values, *lists}))
+    for path, value in tables.items():
+        found = _with_key(found, path, value)
+    ours = {*values, *lists, *(path[0] for path in tables)}
+    named = ", ".join(sorted(ours))
     before, after = read(text), read(found)
-    if any(before.get(k) != after.get(k) for k in {*before, *after} - {*values, *lists}):
+    if any(before.get(k) != after.get(k) for k in {*before, *after} - ours):
         raise ValueError(f"an edit of {named} would alter more")
+    for name in {path[0] for path in tables}:
+        keys = {path[1:]: value for path, value in tables.items() if path[0] == name}
+        if after.get(name) != _laid_over(before.get(name), keys):
+            raise ValueError(f"an edit of {name} would not be what counts, or would alter more")
     if any(after.get(k) != v for k, v in values.items() if isinstance(v, str)):
         raise ValueError(f"an edit of {named} would not be what counts")
     return found
@@ -164,8 +180,17 @@ def _reads(candidate: str, text: str, name: str) -> bool:
     return name in found and {k: v for k, v in found.items() if k != name} == read(text)
 
 
+def _laid_over(found: Json, keys: Mapping[tuple[str, ...], str]) -> Json:
+    """A table with these values in it, as it is read."""
+    made: dict[str, Json] = dict(found) if isinstance(found, Mapping) else {}
+    for path, value in keys.items():
+        below = made.get(path[0])
+        made[path[0]] = _laid_over(below, {path[1:]: value}) if path[1:] else value
+    return made
+
+
 def _line(name: str, value: Json) -> str:
-    if isinstance(value, str):
+    if isinstance(value, (str, bool)):
         return f"{name}: {json.dumps(value)}\n"
     return f"{name}:\n{_dumped(value, '  ')}"
 
@@ -176,7 +201,82 @@ def _dumped(value: Json, indent: str) -> str:
     return "".join(f"{indent}{line}\n" for line in text.splitlines())
 
 
-def _with_items(text: str, name: str, items: Iterable[Mapping[str, Json]]) -> str:
+def _nested(path: Sequence[str], value: str, indent: str, step: str) -> str:
+    """The lines of a key in tables in each other."""
+    lines = [f"{indent}{step * n}{_key(name)}:\n" for n, name in enumerate(path[:-1])]
+    last = len(path) - 1
+    return "".join([*lines, f"{indent}{step * last}{_line(_key(path[-1]), value)}"])
+
+
+def _key(name: str) -> str:
+    """A key as it is written: those of an option's or a backend's usual form need no quotes."""
+    plain = re.fullmatch(r"[A-Za-z_][\w.-]*", name)
+    return name if plain and name.lower() not in _NO_TEXT else json.dumps(name)
+
+
+def _with_key(text: str, path: Sequence[str], value: str) -> str:
+    """The text with a key of a table at its top, or of one in it, however deep."""
+    node, rest = _top(text), list(path)
+    key: yaml.Node | None = None
+    while isinstance(node, yaml.MappingNode) and rest:
+        pairs = [(k, v) for k, v in node.value if k.value == rest[0]]
+        if not pairs:
+            break
+        key, below = pairs[-1]
+        if below.start_mark.index < key.end_mark.index:
+            line = key.start_mark.line + 1
+            raise ValueError(f"line {line}: {rest[0]} is an alias (*), expected its value itself")
+        if isinstance(below, yaml.MappingNode) and below.flow_style and rest[1:]:
+            return _unfolded(text, key, below, rest[1:], value)
+        node, rest = below, rest[1:]
+    if key is None:
+        ended = text if not text or text.endswith("\n") else f"{text}\n"
+        return f"{ended}{_nested(path, value, '', '  ')}"
+    lines = _LINE.findall(text)
+    if not rest:
+        if whole := _spliced(text, node, _line("", value)):
+            return whole
+        raise ValueError(f"line {key.start_mark.line + 1}: expected {path[-1]}: VALUE, on one line")
+    if isinstance(node, yaml.MappingNode):
+        column, end = node.start_mark.column, _end(text, node)
+        return _inserted(lines, end, _nested(rest, value, " " * column, "  "))
+    if isinstance(node, yaml.ScalarNode) and node.value.lower() in ("", "null", "~"):
+        line, column = key.start_mark.line, key.start_mark.column + 2
+        if not node.value and not node.style:
+            return _inserted(lines, line + 1, _nested(rest, value, " " * column, "  "))
+    raise ValueError(f"line {key.start_mark.line + 1}: expected keys and values, each on a line")
+
+
+def _inserted(lines: Sequence[str], at: int, new: str) -> str:
+    before = [*lines[: at - 1], _ended(lines[at - 1])]
+    return "".join([*before, new, *lines[at:]])
+
+
+def _ended(line: str) -> str:
+    return line if line.endswith("\n") else f"{line}\n"
+
+
+def _unfolded(text: str, key: yaml.Node, node: yaml.Node, rest: Sequence[str], value: str) -> str:
+    """The text with a table in braces on lines of its own, and a key in it."""
+    found = _plain(text, node)
+    last = found
+    for name in rest[:-1]:
+        last = last.setdefault(name, {})
+        if not isinstance(last, dict):
+            raise ValueError(f"line {key.start_mark.line + 1}: {name}: expected keys and values")
+    last[rest[-1]] = value
+    lines, line = _LINE.findall(text), key.start_mark.line
+    behind = lines[node.end_mark.line][node.end_mark.column :]
+    if behind.strip() and not behind.strip().startswith("#"):
+        raise ValueError(f"line {line + 1}: expected {rest[0]} in a table on lines of its own")
+    head = text[: node.start_mark.index].rstrip(" ")
+    indent = " " * (key.start_mark.column + 2)
+    return f"{head}{behind.rstrip()}\n{_dumped(found, indent)}" + "".join(
+        lines[node.end_mark.line + 1 :]
+    )
+
+
+def _with_items(text: str, name: str, items: Iterable[Json]) -> str:
     """The text with a list that has these items, each known by its name; others stay."""
     place = _place(text, name)
     if place is None or not isinstance(place[0], yaml.SequenceNode) or not place[0].value:
@@ -189,25 +289,31 @@ def _with_items(text: str, name: str, items: Iterable[Mapping[str, Json]]) -> st
     return text
 
 
-def _joined(kept: Sequence[Json], items: Iterable[Mapping[str, Json]]) -> list[Json]:
-    new = {item["name"]: item for item in items}
-    found = [{**one, **new.pop(one["name"], {})} if _named(one) else one for one in kept]
-    return [*found, *new.values()]
+def _joined(kept: Sequence[Json], items: Iterable[Json]) -> list[Json]:
+    new = {known_as(item) or item: item for item in items}
+    found = [
+        {**one, **new.pop(name, {})} if (name := known_as(one)) else one  # type: ignore[dict-item]
+        for one in kept
+    ]
+    return [*found, *(item for name, item in new.items() if name not in kept)]
 
 
-def _named(item: Json) -> bool:
-    return isinstance(item, Mapping) and isinstance(item.get("name"), str)
+def known_as(item: Json) -> str:
+    """By what an item of a list is known; '' for one that has no name."""
+    if not isinstance(item, Mapping):
+        return ""
+    found = next((item[key] for key in NAMES if isinstance(item.get(key), str)), "")
+    return str(found)
 
 
-def _with_item(text: str, name: str, item: Mapping[str, Json]) -> str:
+def _with_item(text: str, name: str, item: Json) -> str:
     node, _, end = _place(text, name)  # type: ignore[misc]  # the list was there
     lines = _LINE.findall(text)
     begins = [_dash(lines, one) for one in node.value]
     indent = re.match(r"\s*", lines[begins[0]]).group()  # type: ignore[union-attr]
-    mine = [n for n, one in enumerate(node.value) if _name_of(one) == item["name"]]
+    mine = [n for n, one in enumerate(node.value) if _name_of(one) == (known_as(item) or item)]
     if not mine:
-        ended = lines[end - 1] if lines[end - 1].endswith("\n") else f"{lines[end - 1]}\n"
-        return "".join([*lines[: end - 1], ended, _dumped([dict(item)], indent), *lines[end:]])
+        return _inserted(lines, end, _dumped([item], indent))
     kept = {**_plain(text, node.value[mine[-1]]), **item}
     begin, last = begins[mine[-1]], _end(text, node.value[mine[-1]])
     return "".join([*lines[:begin], _dumped([kept], indent), *lines[last:]])
@@ -222,8 +328,11 @@ def _dash(lines: Sequence[str], node: yaml.Node) -> int:
 
 
 def _name_of(node: yaml.Node) -> str | None:
+    if isinstance(node, yaml.ScalarNode):
+        return str(node.value)
     pairs = node.value if isinstance(node, yaml.MappingNode) else ()
-    return next((v.value for k, v in pairs if k.value == "name"), None)
+    found = {k.value: v.value for k, v in pairs if isinstance(v, yaml.ScalarNode)}
+    return known_as(found) or None
 
 
 def _plain(text: str, node: yaml.Node) -> Any:

@@ -9,12 +9,12 @@ from fabfile.core.contract import BadInput
 from fabfile.core.remote import reads, steps
 from fabfile.core.remote.processes import masked
 from fabfile.model import deployers, services
-from fabfile.resources import ceph_conf, chain, deployer
+from fabfile.resources import ceph_conf, chain, deployer, deployer_files
 
 from . import deployed, states
 from .deployed import CINDER, GLOBALS, NOVA, PASSWORDS, carried_out, files, planned, site
 
-KOLLA = deployers.made_of(site_file.deployers()[0])
+(KOLLA,) = [deployers.made_of(one) for one in site_file.deployers() if one["name"] == "kolla"]
 RELEASES = [name for form in KOLLA.forms.values() for name in form.releases]
 LISTS = [name for name in RELEASES if KOLLA.form(name).lists]
 VMS = {"nova": {"ephemeral": True, "client": "vms", "pool": "vms"}}
@@ -432,7 +432,7 @@ def test_what_it_cannot_carry_out_is_refused_with_a_way_on(release, tables, text
 @pytest.mark.parametrize(
     "tables, said",
     [
-        ({"deployer": "kolla"}, "deploy: expected a table with inventory"),
+        ({"deployer": "kolla", "release": "zed"}, "deploy: expected a table with inventory"),
         (
             {"deployer": "kolla", "hosts": {"c": {"roles": ["ceph"]}}},
             "one host of the role 'deploy'",
@@ -445,7 +445,7 @@ def test_what_it_cannot_carry_out_is_refused_with_a_way_on(release, tables, text
         ),
         (
             {"deployer": "kola", "release": "zed", "deploy": {"inventory": "/i"}},
-            "deployer: expected one of kolla, found 'kola'",
+            "deployer: expected one of kolla, openstack-ansible, found 'kola'",
         ),
         (
             {"deployer": "kolla", "hosts": {**deployed.HOSTS, "n1": {"roles": ["compute"]}}},
@@ -546,7 +546,7 @@ def test_what_is_in_globals_d_is_seen(tmp_path, name, text, named, linked):
     (read,) = [r for r in deployer.reads(it, it.host("deploy01")) if r.id == "deployer.later"]
     argv = [word.replace("/etc/kolla", str(tmp_path)) for word in read.args["argv"]]
     out = reads.argv(argv, read.args["ok"])["out"]
-    assert deployer.names_in(out) == ({named} if named else set())
+    assert deployer_files.names_in(out) == ({named} if named else set())
 
 
 @pytest.mark.parametrize(
@@ -576,7 +576,7 @@ def test_what_is_in_the_inventory_is_seen(tmp_path, name, text, named):
     (read,) = [r for r in deployer.reads(it, it.host("deploy01")) if r.id == "deployer.inventory"]
     argv = [word.replace("/etc/kolla", str(tmp_path)) for word in read.args["argv"]]
     out = reads.argv(argv, read.args["ok"], read.args["mask"])["out"]
-    found = deployer.names_in(out)
+    found = deployer_files.names_in(out)
     assert "hunter2" not in out
     assert named in found if named else not {n for n in found if "ceph_nova" in n or "$" in n}
 
@@ -618,7 +618,7 @@ def test_no_other_resource_plans_for_the_deployers_hosts():
         change for one in chain.RESOURCES if not one.sees_changes for change in one.plan(it, facts)
     ]
     assert {c.host for c in found} == {"ceph01", "deploy01"}
-    assert {c.kind for c in found if c.host == "deploy01"} == {deployer.KIND}
+    assert {c.kind for c in found if c.host == "deploy01"} == {deployer_files.KIND}
 
 
 def test_the_plan_says_the_deployers_own_command():
