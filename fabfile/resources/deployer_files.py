@@ -37,9 +37,10 @@ from fabfile.resources.service_config import ServiceConfig
 KIND = "deployer"
 GLOBALS, PASSWORDS, LATER = "deployer.globals", "deployer.passwords", "deployer.later"
 IN_INVENTORY = "deployer.inventory"
+_HIDDEN = r"[\w.-]*(?:passw|secret(?!_uuid)|token|key(?!ring)|credential)[\w.-]*"
 CREDENTIALS = [
-    r"(?i)^[ \t]*-?[ \t]*(?!(?:cinder_)?rbd_secret_uuid)[\w.-]*"
-    r"(?:passw|secret|token|key(?!ring)|credential)[\w.-]*[ \t]*:[ \t]*((?![|>!&*{\[])\S.*)$"
+    rf"(?i)^[ \t]*-?[ \t]*[\"']?{_HIDDEN}[\"']?[ \t]*:[ \t]*((?![|>!&*{{\[])\S.*)$",
+    rf"(?i)[{{,][ \t]*[\"']?{_HIDDEN}[\"']?[ \t]*:[ \t]*(\"[^\"\n]*\"|'[^'\n]*'|[^\s,}}][^,}}\n]*)",
 ]
 """Values of variables that stay on their host: some keep passwords there."""
 _KEYRING_MODE, CONF_MODE = "0640", "0644"

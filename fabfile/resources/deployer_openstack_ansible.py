@@ -109,15 +109,19 @@ class OpenStackAnsible(Told):
 
     @property
     def backends(self) -> Mapping[str, Mapping[str, str]]:
-        """{backend: {option: value}}.  Raises Refused for another form."""
+        """{backend: {option: value}}."""
+        return {
+            name: {key: self.resolved(value) for key, value in options.items()}
+            for name, options in self._backends().items()
+        }
+
+    def _backends(self) -> Mapping[str, Mapping[str, Json]]:
+        """As they are written.  Raises Refused for another form."""
         found = self._table(BACKENDS)
         for name, options in found.items():
             if not isinstance(options, Mapping):
                 raise unclear(self, f"{BACKENDS}.{name}: options, each on a line", str(options))
-        return {
-            name: {key: self.resolved(value) for key, value in options.items()}
-            for name, options in found.items()
-        }
+        return found
 
     def _table(self, name: str) -> Mapping[str, Json]:
         found = self.globals.get(name) or {}
@@ -273,7 +277,8 @@ class OpenStackAnsible(Told):
         name = self.own.uuids["nova"]
         if self.nova and self.nova.client != self.cinder.client:
             return
-        found = self.uuid_there("nova")
+        said = self.globals.get(name)
+        found = self.uuid_there("nova") if said is None else self.resolved(said)
         if found and found != self.uuids[self.own.uuids["cinder"]]:
             raise Refused(
                 host=self.host,
@@ -365,13 +370,18 @@ class OpenStackAnsible(Told):
         if key == "glance":
             found["DEFAULT", "enabled_backends"] = self._enabled_stores(mine)
         if key == "cinder":
-            names = sorted({*self.backends, *(one.section for one in mine)})
+            names = sorted({*self._backends(), *(one.section for one in mine)})
             found["DEFAULT", "enabled_backends"] = ",".join(names)
-            for section, options in self.backends.items():
-                found |= {(same(section), name): value for name, value in options.items()}
+            for section, options in self._backends().items():
+                found |= {(same(section), name): self._then(v) for name, v in options.items()}
         for section, options in self._table(self.own.tables[key]).items():
-            found |= {(same(section), name): self.resolved(v) for name, v in options.items()}
+            found |= {(same(section), name): self._then(v) for name, v in options.items()}
         return found
+
+    def _then(self, found: Json) -> str:
+        """A value of another variable's name, as that one is going to be."""
+        values = wanted_values(self)
+        return str(values.get(str(found).strip("{} "), "")) or self.resolved(found)
 
     def _enabled_stores(self, mine: Sequence[Binding]) -> str:
         default = self.default_first("glance")[0].section

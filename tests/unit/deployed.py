@@ -1,4 +1,4 @@
-"""A site whose services Kolla writes: what its deploy host answers, and what a plan makes of it."""
+"""A site whose services a deployer writes: what its host answers, what a plan makes of it."""
 
 import hashlib
 
@@ -23,8 +23,14 @@ PASSWORDS = (
 SECRET = "AQDkeyOfATestAndOfNothingElse0000000000=="
 
 
+VARIABLES = "---\n# mine\ndebug: false\n"
+SECRETS = "---\nadmin_password: hunter2\ncinder_ceph_client_uuid:\nz_password: hunter2\n"
+
+
 def site(release="zed", **more):
     table = {"deployer": "kolla", "deploy": {"inventory": "/etc/kolla/multinode"}}
+    if more.get("deployer") == "openstack-ansible":
+        table = {"deployer": more.pop("deployer")}
     return states.site(hosts=more.pop("hosts", HOSTS), release=release, **table, **more)
 
 
@@ -55,9 +61,18 @@ def files(texts=None):
     return {"globals.yml": GLOBALS, "passwords.yml": PASSWORDS, **(texts or {})}
 
 
+def of_osa(texts=None):
+    """As files(), of OpenStack-Ansible's deploy host."""
+    return {"user_variables.yml": VARIABLES, "user_secrets.yml": SECRETS, **(texts or {})}
+
+
+def _below(path):
+    return path.removeprefix("/etc/kolla/").removeprefix("/etc/openstack_deploy/")
+
+
 def _answer(read, texts):
     path = read.args.get("path", "")
-    name = path.removeprefix("/etc/kolla/")
+    name = _below(path)
     if read.verb == "argv":
         folder = {
             "code": 2,
@@ -85,7 +100,7 @@ def _answer(read, texts):
 
 
 def _client(name):
-    return name.rpartition(".client.")[2].removesuffix(".keyring")
+    return name.removesuffix(".keyring").rpartition("/")[2].rpartition(".")[2]
 
 
 def facts(site_, texts, told=None):
@@ -99,14 +114,15 @@ def facts(site_, texts, told=None):
 
 
 def planned(site_, texts=None, **more):
-    return deployer.plan(site_, facts(site_, files(texts), **more))
+    before = of_osa(texts) if site_.deployer == "openstack-ansible" else files(texts)
+    return deployer.plan(site_, facts(site_, before, **more))
 
 
 def carried_out(changes, texts):
     """The texts after these changes, made by the agent's own code."""
     found = dict(texts)
     for change in changes:
-        name, args = change.args["path"].removeprefix("/etc/kolla/"), change.args
+        name, args = _below(change.args["path"]), change.args
         old = found.get(name, "")
         if change.verb == "edit":
             found[name] = options.edit(old, args["edits"])
