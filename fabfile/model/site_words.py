@@ -155,8 +155,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "until": "until when: yyyymmddHHMMSSZ",
     },
     "Deploy": {
-        "folder": "its globals.yml, passwords.yml and config/; unset: its usual folder",
-        "inventory": "its inventory, for the command that is printed",
+        "folder": "where its variables, passwords and what it hands on are; unset: its usual folder",
+        "inventory": "its inventory, where it makes none itself, for the command that is printed",
     },
     "Verify": {
         "flavor": "the guest's flavor",

@@ -8,14 +8,13 @@ import re
 
 import pytest
 
-from fabfile.core.contract import Facts
 from fabfile.core.remote import options
 from fabfile.model import option_values, services
-from fabfile.resources import service_config
 from fabfile.resources.in_force import same
 
 from ..unit import deployed, states
 from . import kolla
+from .packages import lacking
 
 VERSIONS = {
     version: release
@@ -55,18 +54,6 @@ CASES = [
     for version in VERSIONS
     for name, tables in {"two": TWO, **(OF_TWO if version > "17" else {}), "one": ONE}.items()
 ]
-
-
-def lacking(release, uuids, service, now, **tables):
-    """What a host with packages would still be given, had its service this file."""
-    hosts = dict(states.HOSTS)
-    if "clusters" in tables:
-        hosts["west01"] = {"roles": ["ceph"], "cluster": "west"}
-    site = states.site(release=release, hosts=hosts, **tables)
-    facts = Facts({}, uuids, states.release(release))
-    mine = [b for b in site.bindings if b.service == service and b.section]
-    on_first = [b for b in mine if b.host == mine[0].host]
-    return service_config.ServiceConfig(service).beside(site, facts, on_first, now)
 
 
 PLACES = {
