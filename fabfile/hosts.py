@@ -39,7 +39,7 @@ def conf() -> list[Resource]:
 
 @command
 def deployer() -> list[Resource]:
-    """Write what the deployer (Kolla, OpenStack-Ansible) is told of Ceph, into its own files on its deploy host."""
+    """Write what the deployer (Kolla, OpenStack-Ansible) is told of Ceph into its own files."""
     from fabfile.resources import deployer as resource  # noqa: PLC0415 (start-up time)
 
     return [resource.RESOURCE]

@@ -155,7 +155,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "until": "until when: yyyymmddHHMMSSZ",
     },
     "Deploy": {
-        "folder": "where its variables, passwords and what it hands on are; unset: its usual folder",
+        "folder": "where its variables and passwords are; unset: its usual folder",
         "inventory": "its inventory, where it makes none itself, for the command that is printed",
     },
     "Verify": {
