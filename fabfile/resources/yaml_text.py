@@ -291,11 +291,15 @@ def _with_items(text: str, name: str, items: Iterable[Json]) -> str:
 
 def _joined(kept: Sequence[Json], items: Iterable[Json]) -> list[Json]:
     new = {known_as(item) or item: item for item in items}
-    found = [
-        {**one, **new.pop(name, {})} if (name := known_as(one)) else one  # type: ignore[dict-item]
-        for one in kept
-    ]
+    found = [_merged(one, new.pop(name, {})) if (name := known_as(one)) else one for one in kept]
     return [*found, *(item for name, item in new.items() if name not in kept)]
+
+
+def _merged(found: Json, item: Json) -> Json:
+    """An item with what it is to have; tables in it keep their other keys."""
+    if not isinstance(found, Mapping) or not isinstance(item, Mapping):
+        return item
+    return {**found, **{key: _merged(found.get(key), value) for key, value in item.items()}}
 
 
 def known_as(item: Json) -> str:
@@ -314,7 +318,7 @@ def _with_item(text: str, name: str, item: Json) -> str:
     mine = [n for n, one in enumerate(node.value) if _name_of(one) == (known_as(item) or item)]
     if not mine:
         return _inserted(lines, end, _dumped([item], indent))
-    kept = {**_plain(text, node.value[mine[-1]]), **item}
+    kept = _merged(_plain(text, node.value[mine[-1]]), item)
     begin, last = begins[mine[-1]], _end(text, node.value[mine[-1]])
     return "".join([*lines[:begin], _dumped([kept], indent), *lines[last:]])
 

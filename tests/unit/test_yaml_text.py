@@ -96,3 +96,78 @@ REFUSED = [
 def test_what_cannot_be_edited_by_lines_is_refused(text, said):
     with pytest.raises(ValueError, match=said):
         yaml_text.altered(text, {"q": "1"}, {"l": [ITEM]})
+
+
+AT = ("t", "a", "k")
+TABLES = [
+    ("", 't:\n  a:\n    k: "1"\n'),
+    ("z: 1", 'z: 1\nt:\n  a:\n    k: "1"\n'),
+    ("t:\nz: 1\n", 't:\n  a:\n    k: "1"\nz: 1\n'),
+    ("t: # none\n", 't: # none\n  a:\n    k: "1"\n'),
+    ("t: {}  # none\nz: 1\n", "t:  # none\n  a:\n    k: '1'\nz: 1\n"),
+    ("t: {a: {x: [y]}}\n", "t:\n  a:\n    x:\n    - y\n    k: '1'\n"),
+    ("t: {a: {x: 0}, b: {}}\n", "t:\n  a:\n    x: 0\n    k: '1'\n  b: {}\n"),
+    ("t:\n  a: {x: 0} # c\n  b: 2\n", "t:\n  a: # c\n    x: 0\n    k: '1'\n  b: 2\n"),
+    ("t:\n  a:\n    k: 0  # c\n  b: 2\n", 't:\n  a:\n    k: "1"  # c\n  b: 2\n'),
+    ("t:\n  a:\n    x: 0\n\n# z\nz: 1\n", 't:\n  a:\n    x: 0\n    k: "1"\n\n# z\nz: 1\n'),
+    ("t:\n    a:\n        x: 0", 't:\n    a:\n        x: 0\n        k: "1"\n'),
+    ("t:\n  b: 2\nz: 1\n", 't:\n  b: 2\n  a:\n    k: "1"\nz: 1\n'),
+    ("t:\n  'a':\n    x: |\n      y\n", "t:\n  'a':\n    x: |\n      y\n    k: \"1\"\n"),
+    ("t:\n  a:\n    p: !vault |\n      61\n", 't:\n  a:\n    p: !vault |\n      61\n    k: "1"\n'),
+]
+
+
+@pytest.mark.parametrize("text, expected", TABLES)
+def test_a_key_of_a_table_is_set_and_other_keys_stay(text, expected):
+    found = yaml_text.altered(text, {}, {}, {AT: "1"})
+    assert found == expected
+    assert yaml_text.read(found)["t"]["a"]["k"] == "1"
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("t: 1\n", "keys and values"),
+        ("t: [1]\n", "keys and values"),
+        ("t:\n  a: x\n", "keys and values"),
+        ("t:\n  a:\n    k: {b: 1}\n", "k: VALUE, on one line"),
+        ("t:\n  a:\n    k: |\n      x\n", "k: VALUE, on one line"),
+        ("x: &x {b: 1}\nt: *x\n", "an alias"),
+        ("x: &x {b: 1}\nt:\n  a: *x\n", "an alias"),
+        ("t: {a: !x {b: 1}}\n", "a tag or an anchor"),
+        ("t: {a: 1}\n", "keys and values"),
+    ],
+)
+def test_a_table_that_cannot_be_edited_by_lines_is_refused(text, said):
+    with pytest.raises(ValueError, match=said):
+        yaml_text.altered(text, {}, {}, {AT: "1"})
+
+
+@pytest.mark.parametrize("name, text", [("k", "k:"), ("no", '"no":'), ("a b", '"a b":')])
+def test_a_key_that_is_no_plain_word_is_quoted(name, text):
+    assert text in yaml_text.altered("", {}, {}, {("t", name): "1"})
+
+
+@pytest.mark.parametrize(
+    "text, items, expected",
+    [
+        ("l:\n  - http\n", ["file"], "l:\n  - http\n  - file\n"),
+        ("l: [http, file]\n", ["file"], "l:\n  - http\n  - file\n"),
+        (
+            "l:\n  - client_name: c\n    x: 1\n  - d\n",
+            [{"client_name": "c", "y": "2"}],
+            "l:\n  - client_name: c\n    x: 1\n    y: '2'\n  - d\n",
+        ),
+        (
+            "l:\n  - name: c\n    config:\n      x: 1\n",
+            [{"name": "c", "config": {"y": "2"}}],
+            "l:\n  - name: c\n    config:\n      x: 1\n      y: '2'\n",
+        ),
+    ],
+)
+def test_items_are_words_or_known_by_a_clients_name(text, items, expected):
+    assert yaml_text.altered(text, {}, {"l": items}) == expected
+
+
+def test_a_flag_is_no_text():
+    assert yaml_text.altered("", {"q": True}, {}) == "q: true\n"
