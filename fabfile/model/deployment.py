@@ -17,6 +17,10 @@ OWN = "ceph"
 """The cluster whose pools and clients are the site file's own [pools] and [clients]."""
 
 
+DEFAULT = "DEFAULT"
+"""The section of a backend that has none of its own: Cinder knew such a one until Newton."""
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A Ceph cluster: admin is the host where it is asked and altered, platform that host's.
@@ -50,10 +54,10 @@ class Backend:
     """One of Cinder's backends, whichever form of the site file has it.
 
     name: its section in cinder.conf; said: its table in the site file; replaces: the backend,
-    or the service HOST@BACKEND, whose volumes it gets; specs: its volume type's extra specs
-    beside volume_backend_name; zone: its availability zone, '' for the one of [DEFAULT];
-    data_pool: where RBD keeps the data of new volumes, '' for the pool itself; qos: the QoS specs
-    of its type, with their consumer.
+    or the service HOST@BACKEND, whose volumes it gets (DEFAULT: the one that has no section);
+    specs: its volume type's extra specs beside volume_backend_name; zone: its availability zone,
+    '' for the one of [DEFAULT]; data_pool: where RBD keeps the data of new volumes, '' for the
+    pool itself; qos: the QoS specs of its type, with their consumer.
     """
 
     name: str

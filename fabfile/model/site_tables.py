@@ -28,7 +28,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from fabfile.core.contract import INV, Json
 from fabfile.model import ceph_releases
-from fabfile.model.deployment import OWN, Backend, Store
+from fabfile.model.deployment import DEFAULT, OWN, Backend, Store
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ Service = Annotated[
         "a backend's section, or HOST@SECTION",
     ),
 ]
-"""A cinder-volume by its section, or by its whole name."""
+"""A cinder-volume by its section, or by its whole name; DEFAULT is the one that has no section."""
 HostPath = Annotated[str, _Form(r"/[^\x00-\x1f\x7f]{1,200}", "a path from /")]
 MOST_FORKS = 256
 MOST_AT_ONCE = 64
@@ -443,10 +443,15 @@ class CinderBackup(Table):
 _NO_OPTION = ("client", "pool", "cluster", "replaces")
 
 
+_OF_ALL_BACKENDS = ("default_volume_type", "default_section", "backup")
+"""What [cinder] says beside a table for each."""
+
+
 class Cinder(CinderBackend):
     """[cinder]: its one backend, or a table for each in [cinder.backends.NAME].
 
-    default_volume_type: of volumes for which nobody names one, whoever makes them.
+    default_volume_type: of volumes for which nobody names one, whoever makes them; default_section:
+    what a backend of [DEFAULT] that is not the site's is called from now on.
     """
 
     pool: Name = "volumes"
@@ -454,6 +459,7 @@ class Cinder(CinderBackend):
     volume_type: Name | None = "rbd"
     backends: dict[Name, CinderBackend] = {}
     default_volume_type: Name | None = None
+    default_section: Name | None = None
     backup: CinderBackup | None = None
     _only: str | None = PrivateAttr(None)
     _gone: frozenset[str] = PrivateAttr(frozenset())
@@ -483,7 +489,7 @@ class Cinder(CinderBackend):
 
     @model_validator(mode="after")
     def _backends_meet(self) -> Cinder:
-        faults = [*_said_beside(self, "backends", "backend", "default_volume_type", "backup")]
+        faults = [*_said_beside(self, "backends", "backend", *_OF_ALL_BACKENDS)]
         faults += [*self._in_each_others_way(), *self._defaults_meet()]
         if faults:
             raise ValueError("\n".join(faults))
@@ -496,6 +502,16 @@ class Cinder(CinderBackend):
                 f"default_volume_type: expected one of {', '.join(types)}, found "
                 f"{self.default_volume_type!r}: another's goes into [options.cinder.DEFAULT]"
             )
+        if section := self.default_section:
+            ours = any(one.name.lower() == section.lower() for one in self.all)
+            if ours or _NO_BACKEND.fullmatch(section):
+                what = "one of the site's backends" if ours else "a section that is no backend's"
+                yield f"default_section: expected a new section's name, found {section!r}: {what}"
+            for one in (one for one in self.all if one.replaces == DEFAULT):
+                yield (
+                    f"default_section: expected none beside {one.said}.replaces = {DEFAULT!r}, "
+                    "found both: there is one backend in [DEFAULT]"
+                )
 
     def _in_each_others_way(self) -> Iterator[str]:
         """Backends that Cinder could not tell apart, by name, type, or whose volumes they get."""

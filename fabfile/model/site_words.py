@@ -106,7 +106,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "client": "the cephx user as which it logs in",
         "pool": "the pool of its volumes",
         "backend_host": "one name for several hosts of cinder-volume",
-        "replaces": "the backend, or the service HOST@BACKEND, whose volumes it gets",
+        "replaces": "the backend, or the service HOST@BACKEND, whose volumes it gets; DEFAULT: "
+        "the one in [DEFAULT]",
         "volume_type": "the volume type that is bound to it",
         "without_type": "whether it has no volume type",
         "extra_specs": "more extra specs of its volume type",
@@ -121,6 +122,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "volume_type": "the volume type that is bound to it",
         "backends": "several backends, a table each (docs/several.md)",
         "default_volume_type": "the type of volumes for which nobody names one",
+        "default_section": "the section into which a backend of [DEFAULT] goes that is not the "
+        "site's, with its volumes",
         "backup": "cinder-backup, with Cinder's driver for Ceph",
     },
     "CinderBackup": {

@@ -18,6 +18,7 @@ from fabfile.model.site import Site
 from fabfile.resources import (
     by_cluster,
     cluster,
+    default_backend,
     glance_stores,
     in_force,
     instance_disks,
@@ -231,7 +232,9 @@ class ServiceConfig:
             glance_stores.refuse(bindings, _NAMED in data.get("when_absent", {}), now, lines_of)
         have = now
         if self.name == "cinder":
-            listed = volume_hosts.enabled(site, answers, f"{host}: {file}")
+            if default_backend.section(site, data, now):
+                default_backend.refuse(site, now, host, file)
+            listed = volume_hosts.enabled(site, data, answers, f"{host}: {file}")
             have = {**now, ("DEFAULT", "enabled_backends"): listed} if listed else now
         parts = [
             self._part(site, one, data, now, {**_words(site, facts, one), **old})
@@ -299,7 +302,10 @@ class ServiceConfig:
     ) -> wanted_options.Part:
         """What the file is to have of one binding."""
         tables = self._tables(site, binding, data, now)
-        return wanted_options.Part(words, tables, self._at_first(site, data, now))
+        at_first = self._at_first(site, data, now)
+        if self.name == "cinder" and "{backend}" in data["options"]:
+            at_first += _taken_along(site, binding, data, now)
+        return wanted_options.Part(words, tables, at_first)
 
     def _tables(
         self, site: Site, binding: Binding, data: Json, now: in_force.Options
@@ -537,6 +543,14 @@ def _of_backend(site: Site, section: str, data: Json, now: in_force.Options) -> 
     return tables
 
 
+def _taken_along(site: Site, binding: Binding, data: Json, now: in_force.Options) -> Iterator[Json]:
+    """What sections that come have of those whose place they take, [DEFAULT] among them."""
+    if theirs := default_backend.section(site, data, now):
+        yield default_backend.as_table(theirs, default_backend.carried(now))
+    backend = site.cinder.of_section(binding.section)
+    yield default_backend.as_table(binding.section, default_backend.along(backend, now))
+
+
 def _new_default(site: Site, facts: Facts, change: Change) -> str:
     """That volumes of no type go elsewhere from now on, whoever makes them."""
     options = in_force.options(facts.hosts[change.host], CINDER_VOLUME.key)
@@ -559,6 +573,8 @@ def _unbound(site: Site, facts: Facts, host: str) -> Iterator[str]:
     """Whose volumes may be put on a backend that is new beside others; known by their types."""
     options = in_force.options(facts.hosts[host], CINDER_VOLUME.key)
     there = set(map(same, volume_storage.enabled(options)))
+    if theirs := default_backend.section(site, facts.release["cinder"], options):
+        there.add(same(theirs))
     new = [one for one in site.cinder.all if same(one.name) not in there]
     types = facts.hosts.get(CLOUD, {}).get("volume_types")
     default = options.get(("DEFAULT", _DEFAULT_TYPE), "")

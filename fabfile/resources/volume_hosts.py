@@ -4,7 +4,8 @@ A volume's row names its service: host@backend#pool.  `backend` is a section of 
 `host` its backend_host or the host's own name, `pool` its volume_backend_name.  When one of
 the first two changes, no service has the volumes any more until `cinder-manage volume
 update_host` was said; it is said between the edit and the restart, for a cinder-volume counts
-and resumes what is its own when it starts.  The third is never changed.
+and resumes what is its own when it starts.  The third is never changed.  Of a backend in
+[DEFAULT] the service is the host alone, and its volumes' place host#pool.
 Source: cinder/cmd/manage.py, cinder/cmd/volume.py and init_host of cinder/volume/manager.py
 (Zed).
 """
@@ -17,12 +18,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read
-from fabfile.model.deployment import Backend
+from fabfile.model.deployment import DEFAULT, Backend
 from fabfile.model.phases import Leaving, Phase
 from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
-from fabfile.resources import in_force, volume_storage
+from fabfile.resources import default_backend, in_force, volume_storage
 from fabfile.resources.in_force import Options, same
 from fabfile.resources.resource import Leaves, Resource, Stays
 from fabfile.resources.volume_storage import (
@@ -138,8 +139,12 @@ def moves(site: Site, facts: Facts) -> list[Move]:
         if heir is None:
             continue
         named, backend = heir
-        options = options_of(facts.hosts[named.host])
-        new = f"{named.then[backend.name]}#{backend_name(backend, options)}"
+        if backend:
+            options = options_of(facts.hosts[named.host])
+            new = f"{named.then[backend.name]}#{backend_name(backend, options)}"
+        else:
+            _, mark, pool = place.partition("#")
+            new = f"{named.then[str(site.cinder.default_section)]}{mark}{pool}"
         refuse_at_work(place, volumes)
         back = new.partition("#")[0] not in borne | {other.partition("#")[0] for other in places}
         found.append(Move(named.host, place, new, back))
@@ -292,29 +297,33 @@ def backend_host(backend: Backend, options: Options) -> str:
     The one of the site file, else its own, else that of the backend whose place it takes.
     """
     own = options.get((same(backend.name), "backend_host"), "")
-    taken = options.get((same(_replaced(backend)), "backend_host"), "") if backend.replaces else ""
+    old = _replaced(backend)
+    taken = options.get((same(old), "backend_host"), "") if old not in ("", DEFAULT) else ""
     return str(backend.backend_host or own or taken)
 
 
 def renamed(backend: Backend, options: Options, own: str) -> str:
     """The enabled section whose place a backend of the site takes on a host; '' for none."""
     section = _replaced(backend)
-    if section == backend.name or section not in volume_storage.enabled(options):
+    if section == backend.name or section not in volume_storage.started(options):
         return ""
     explicit = "@" in (backend.replaces or "")
     return (
         ""
-        if explicit and volume_storage.service(options, own, section) != backend.replaces
+        if explicit and volume_storage.service(options, own, section) != _service(backend)
         else section
     )
 
 
-def enabled(site: Site, seen: Mapping[str, Json], where: str) -> str:
+def enabled(site: Site, table: Mapping[str, Json], seen: Mapping[str, Json], where: str) -> str:
     """A host's enabled_backends, each of the site's in the place of the one that it replaces.
 
-    Raises BadInput where that one's volumes lie on another storage.
+    table: the release's, of Cinder.  Raises BadInput where that one's volumes lie on another
+    storage.
     """
     options = options_of(seen)
+    if theirs := default_backend.section(site, table, options):
+        return theirs
     names = volume_storage.enabled(options)
     taken = {}
     for backend in (one for one in site.cinder.all if one.replaces):
@@ -421,6 +430,11 @@ def _replaced(backend: Backend) -> str:
     return str(backend.replaces or "").rpartition("@")[2]
 
 
+def _service(backend: Backend) -> str:
+    """What a backend's `replaces` names as Cinder has it: HOST@DEFAULT is called HOST."""
+    return str(backend.replaces or "").removesuffix(f"@{DEFAULT}")
+
+
 def _hosts(site: Site, facts: Facts) -> list[Host]:
     return [h for h in site.with_role("cinder") if facts.hosts.get(h.name, {}).get("cinder.conf")]
 
@@ -436,10 +450,12 @@ def _named(site: Site, facts: Facts) -> list[_Named]:
         own = volume_storage.own_name(seen, options)
         now = {
             section: volume_storage.service(options, own, section)
-            for section in volume_storage.enabled(options)
+            for section in volume_storage.started(options)
         }
-        gone = {renamed(one, options, own) for one in site.cinder.all}
+        gone = {renamed(one, options, own) for one in site.cinder.all} | {DEFAULT}
         then = {section: name for section, name in now.items() if section not in gone}
+        if theirs := default_backend.section(site, facts.release["cinder"], options):
+            then[theirs] = f"{own}@{theirs}"
         for one in site.cinder.all:
             then[one.name] = f"{backend_host(one, options) or own}@{one.name}"
         found.append(_Named(host.name, own, now, then))
@@ -448,8 +464,8 @@ def _named(site: Site, facts: Facts) -> list[_Named]:
 
 def _concerned(site: Site, facts: Facts) -> bool:
     """Whether there may be volumes whose place is about to have another name."""
-    replaces = any(one.replaces for one in site.cinder.all) and bool(_named(site, facts))
-    return replaces or bool(_leaving(site, facts))
+    said = any(one.replaces for one in site.cinder.all) or bool(site.cinder.default_section)
+    return (said and bool(_named(site, facts))) or bool(_leaving(site, facts))
 
 
 def _leaving(site: Site, facts: Facts) -> set[str]:
@@ -461,20 +477,23 @@ def _leaving(site: Site, facts: Facts) -> set[str]:
     return {service for service in known - stay if _heir(site, facts, service)}
 
 
-def _heir(site: Site, facts: Facts, place: str) -> tuple[_Named, Backend] | None:
+def _heir(site: Site, facts: Facts, place: str) -> tuple[_Named, Backend | None] | None:
     """The host and its backend that has the volumes of a place; None where it is not ours to say.
 
+    No backend: the one of [DEFAULT] that is not the site's, in the section that it is given.
     Raises BadInput for volumes that are not known to lie in the backend's pool.
     """
     named, service = _named(site, facts), place.partition("#")[0]
     if not named or any(service in one.then.values() for one in named):
         return None
     owner, _, section = service.rpartition("@")
+    if not owner or any(service == n.own for n in named):
+        owner, section = service, DEFAULT
     backend = _named_by(site, service, section)
     if backend is None:
-        return None
+        return _given_a_section(site, facts, named, owner) if section == DEFAULT else None
     one = next((n for n in named if service in n.now.values() or owner == n.own), None)
-    if one is None and service == backend.replaces:
+    if one is None and service == _service(backend):
         _refuse_alive(site, facts, backend)
         one = named[0]
     if one and section != backend.name:
@@ -484,16 +503,28 @@ def _heir(site: Site, facts: Facts, place: str) -> tuple[_Named, Backend] | None
     return (one, backend) if one else None
 
 
+def _given_a_section(
+    site: Site, facts: Facts, named: Sequence[_Named], owner: str
+) -> tuple[_Named, None] | None:
+    """The host whose backend in [DEFAULT] gets a section, or has it since a run that broke off."""
+    one = next((n for n in named if n.own == owner), None)
+    if one is None or site.cinder.default_section not in one.then:
+        return None
+    options = options_of(facts.hosts[one.host])
+    default_backend.refuse(site, options, one.host, _file(site, one.host))
+    return one, None
+
+
 def _named_by(site: Site, service: str, section: str) -> Backend | None:
     """The backend of the site that a service is said to be, or to become."""
     backends = site.cinder.all
-    said = [one for one in backends if service == one.replaces or section == _replaced(one)]
+    said = [one for one in backends if service == _service(one) or section == _replaced(one)]
     return next(iter([*said, *(one for one in backends if section == one.name)]), None)
 
 
 def _refuse_alive(site: Site, facts: Facts, backend: Backend) -> None:
     """Raises BadInput where a host that is not of this site serves that name."""
-    service = backend.replaces
+    service = _service(backend)
     owed = any(
         site.platform_of(host).unit(CINDER_VOLUME)
         in facts.hosts.get(host.name, {}).get("pending_restarts", ())

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from fabfile.core.contract import CLOUD, BadInput, Facts, Failed, Host, Json, Read, Refused
-from fabfile.model.deployment import Backend, Binding
+from fabfile.model.deployment import DEFAULT, Backend, Binding
 from fabfile.model.option_values import items
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
@@ -24,9 +24,11 @@ DRIVERS = (DRIVER, "cinder.volume.driver.RBDDriver")
 """The RBD driver, and what it was called before Havana."""
 BY_DEFAULT = "RBD"
 """The volume_backend_name that the RBD driver reports where its section has none."""
+BESIDE = "cinder.default_section = 'NAME', and it gets that section with its volumes"
+"""What is to be typed for a backend of [DEFAULT] that is not the site's."""
 VOLUMES = Read("volumes", "volumes")
 _DEFAULTS = {"volume_driver": "cinder.volume.drivers.lvm.LVMVolumeDriver", "rbd_pool": "rbd"}
-_OF_LVM = ("lvm_", "iscsi_", "target_", "volume_group", "volumes_dir", "volume_clear", "iet_conf")
+OF_LVM = ("lvm_", "iscsi_", "target_", "volume_group", "volumes_dir", "volume_clear", "iet_conf")
 """How options begin by which a file shows that it is LVM's."""
 
 
@@ -38,6 +40,11 @@ def options_of(seen: Mapping[str, Json]) -> dict[tuple[str, str], str]:
 def enabled(options: Options) -> list[str]:
     """The sections that are started as backends; none where the backend is in [DEFAULT]."""
     return items(options.get(("DEFAULT", "enabled_backends"), ""))
+
+
+def started(options: Options) -> list[str]:
+    """As enabled(), with [DEFAULT] where nothing is listed: that is what Cinder started then."""
+    return enabled(options) or [DEFAULT]
 
 
 def own_name(seen: Mapping[str, Json], options: Options) -> str:
@@ -54,7 +61,9 @@ def own_name(seen: Mapping[str, Json], options: Options) -> str:
 
 
 def service(options: Options, own: str, section: str) -> str:
-    """The whole name of a section's service: host@section."""
+    """The whole name of a section's service, host@section; of the one in [DEFAULT] the host."""
+    if section == DEFAULT:
+        return own
     return f"{options.get((same(section), 'backend_host')) or own}@{section}"
 
 
@@ -106,7 +115,7 @@ def refuse_another_storage(
         f"{ceph_conf(site, backend)}",
         found=found,
         advice="its volumes lie elsewhere and cannot be given to this backend: take "
-        f"{backend.said}.replaces out",
+        f"{backend.said}.replaces out" + (f", and say {BESIDE}" if section == DEFAULT else ""),
     )
 
 
@@ -115,8 +124,11 @@ def refuse_another_storage(
 
 def has_sections(facts: Facts) -> bool:
     """Whether this release's backends have sections; in Grizzly's table there is [DEFAULT]."""
-    table = facts.release.get("cinder", {"options": {}})
-    return "enabled_backends" in table["options"].get("DEFAULT", {})
+    return _lists(facts.release.get("cinder", {}))
+
+
+def _lists(table: Mapping[str, Json]) -> bool:
+    return "enabled_backends" in table.get("options", {}).get("DEFAULT", {})
 
 
 def at_stake(site: Site, facts: Facts) -> bool:
@@ -152,27 +164,37 @@ def elsewhere_now(
 
 def default_backend(site: Site, facts: Facts, options: Options) -> str:
     """What shows that a file has a backend in [DEFAULT] that would be gone; '' for nothing."""
+    table = facts.release.get("cinder", {})
     if not has_sections(facts):
         named = ("DEFAULT", "volume_driver") in options
         off = elsewhere(site, site.cinder.all[0], options, "DEFAULT") if named else {}
         return _shown({key: found for key, (found, _) in off.items()}) or (
-            "" if named else _of_lvm(facts, options)
+            "" if named else _of_lvm(table, options)
         )
-    if enabled(options):
+    is_ours = any(one.replaces == DEFAULT for one in site.cinder.all)
+    return "" if is_ours else in_default(table, options)
+
+
+def in_default(table: Mapping[str, Json], options: Options) -> str:
+    """What shows that a file has its backend in [DEFAULT], whosever it is; '' for nothing.
+
+    table: the release's, of Cinder: one whose backends have sections.
+    """
+    if enabled(options) or not _lists(table):
         return ""
     driver = options.get(("DEFAULT", "volume_driver"))
-    return f"volume_driver = {driver}" if driver else _of_lvm(facts, options)
+    return f"volume_driver = {driver}" if driver else _of_lvm(table, options)
 
 
-def _of_lvm(facts: Facts, options: Options) -> str:
+def _of_lvm(table: Mapping[str, Json], options: Options) -> str:
     """The options that are LVM's, which is the driver where none is named."""
-    if not facts.release.get("cinder", {}).get("lvm_by_default"):
+    if not table.get("lvm_by_default"):
         return ""
     return _shown(
         {
             key: value
             for (section, key), value in options.items()
-            if section == "DEFAULT" and key.startswith(_OF_LVM)
+            if section == "DEFAULT" and key.startswith(OF_LVM)
         }
     )
 
@@ -187,7 +209,8 @@ def refuse_in_use(site: Site, facts: Facts, host: Host) -> None:
         if off := elsewhere_now(site, facts, backend, options):
             said = _said_by(facts.hosts[host.name], backend, off, file)
             _refuse_section(facts, host, backend, said, off)
-    if found := default_backend(site, facts, options):
+    found = default_backend(site, facts, options)
+    if found and not (site.cinder.default_section and has_sections(facts)):
         _refuse_default(site, facts, host, file, found)
 
 
@@ -257,8 +280,8 @@ def _refuse_default(site: Site, facts: Facts, host: Host, file: str, found: str)
         else "its volumes would be looked for in RBD"
     )
     ways = (
-        "move it to a section of its own first, list that in enabled_backends, and give it its "
-        "volumes (cinder-manage volume update_host)"
+        "move it to a section of its own first: if its volumes are the site's, say "
+        f"{site.cinder.all[0].said}.replaces = {DEFAULT!r}; else {BESIDE}"
         if has_sections(facts)
         else "let another host's cinder-volume have the RBD backend"
     )

@@ -141,3 +141,86 @@ def test_backend_host_is_set_and_taken_back(api, site):
     inv("undo", "--yes", "--run", done["run"], *words)
     assert host_of(api, volume) == f"{OLD}#rbd"
     deleted(api, volume)
+
+
+AS_NEWTON_LEFT_IT = r"""
+import re, sys
+path, section, bears = "/etc/cinder/cinder.conf", sys.argv[1], sys.argv[2:]
+text = re.sub(r"(?m)^enabled_backends.*\n", "", open(path).read())
+head, own, tail = re.fullmatch(rf"(?s)(.*)^\[{section}\]\n(.*?)(^\[.*|\Z)", text, re.M).groups()
+own = "".join(l for l in own.splitlines(True) if bears or not l.startswith("volume_backend_name"))
+head = head.replace("[DEFAULT]\n", "[DEFAULT]\n" + own.strip() + "\n", 1)
+open(path, "w").write(head + tail)
+"""
+
+
+def as_newton_left_it(section, pool, *bears):
+    """A backend is put into [DEFAULT], and host#pool into the rows: no cinder-volume starts."""
+    on(
+        CONTROLLER,
+        script=f"""
+        cp -a /etc/cinder/cinder.conf /root/cinder.conf.before
+        systemctl stop cinder-volume
+        python3 - {section} {" ".join(bears)} <<'END'
+{AS_NEWTON_LEFT_IT}
+END
+        run() {{ setpriv --reuid cinder --regid cinder --init-groups cinder-manage "$@"; }}
+        run volume update_host --currenthost {CONTROLLER}@{section} --newhost {CONTROLLER}#{pool}
+        run service remove cinder-volume {CONTROLLER}@{section} || true
+        systemctl reset-failed cinder-volume; systemctl start cinder-volume || true""",
+    )
+
+
+@pytest.fixture
+def in_default():
+    """Puts a backend there; afterwards the file is as before."""
+    yield as_newton_left_it
+    on(
+        CONTROLLER,
+        script="""
+        cp -a /root/cinder.conf.before /etc/cinder/cinder.conf
+        systemctl reset-failed cinder-volume; systemctl restart cinder-volume""",
+    )
+
+
+def test_a_backend_in_default_gets_a_section_with_its_volumes(api, site, in_default):
+    """As after an upgrade from Newton: integrating brings cinder-volume up again."""
+    volumes = [made(api, name, "rbd") for name in ("kept", "snapshotted", "deleted")]
+    place = f"{CONTROLLER}#RBD"
+    in_default("rbd", "RBD")
+    assert {host_of(api, one) for one in volumes} == {place}
+    said = inv("plan", "--json", expect=3, also_errors=True)
+    assert "cinder.replaces = 'DEFAULT'" in said and "3 volumes on it" in said
+    words = site(('backend = "rbd"', 'backend = "rbd"\nreplaces = "DEFAULT"'))
+    assert (CONTROLLER, f"volumes on {place}") in things(inv("plan", "--json", *words))
+
+    done = result(inv("integrate", "--yes", "--json", *words))
+    inv("integrate", "--check", *words)
+    assert {host_of(api, one) for one in volumes} == {f"{OLD}#RBD"}
+    is_worked_on(api, volumes[1])
+    deleted(api, volumes[2])
+    inv("verify", *words)
+
+    # As it was: here nothing starts a backend in [DEFAULT], and undo says so.
+    inv("undo", "--yes", "--run", done["run"], *words, expect=(0, 2, 6))
+    assert {host_of(api, one) for one in volumes[:2]} == {place}
+    assert "enabled_backends" not in on(CONTROLLER, "cat", "/etc/cinder/cinder.conf")
+    inv("integrate", "--yes", *words)
+    assert {host_of(api, one) for one in volumes[:2]} == {f"{OLD}#RBD"}
+    deleted(api, *volumes[:2])
+
+
+def test_another_backend_in_default_gets_a_section_beside_ours(api, site, in_default):
+    volume = made(api, "on-nfs", "nfs")
+    in_default("nfs", "nfs", "it bears its name")
+    assert host_of(api, volume) == f"{CONTROLLER}#nfs"
+    words = site(('backend = "rbd"', 'backend = "rbd"\ndefault_section = "old"'))
+    done = result(inv("integrate", "--yes", "--json", *words))
+    inv("integrate", "--check", *words)
+    assert host_of(api, volume) == f"{CONTROLLER}@old#nfs"
+    is_worked_on(api, volume)
+    inv("verify", *words)
+    inv("undo", "--yes", "--run", done["run"], *words, expect=(0, 2, 6))
+    assert host_of(api, volume) == f"{CONTROLLER}#nfs"
+    inv("integrate", "--yes", *words)
+    deleted(api, volume)
