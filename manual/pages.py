@@ -18,6 +18,7 @@ NAV: Mapping[str, tuple[str, ...]] = {
         "docs/pools.md",
         "docs/clones.md",
         "docs/volume-backups.md",
+        "docs/replication.md",
         "docs/monitors.md",
         "docs/rotation.md",
         "docs/remove.md",

@@ -143,7 +143,7 @@ def places(site: Site, fsid: str, options: Mapping[str, str]) -> Places:
     return Places(
         site.cluster,
         fsid,
-        {use.section: use.pool for use in uses if use.service == CINDER_VOLUME},
+        {use.section: use.pool for use in uses if use.service == CINDER_VOLUME and use.section},
         frozenset(use.pool for use in uses if use.service == GLANCE_API),
         disks[0] if disks else None,
         named.get("volume_name_template", "volume-%s"),

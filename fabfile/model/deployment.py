@@ -57,7 +57,9 @@ class Backend:
     or the service HOST@BACKEND, whose volumes it gets (DEFAULT: the one that has no section);
     specs: its volume type's extra specs beside volume_backend_name; zone: its availability zone,
     '' for the one of [DEFAULT]; data_pool: where RBD keeps the data of new volumes, '' for the
-    pool itself; qos: the QoS specs of its type, with their consumer.
+    pool itself; qos: the QoS specs of its type, with their consumer; replicates_to: the cluster,
+    by its name in the site file, into which its pool is mirrored, '' for none; replicates_as: the
+    client there.
     """
 
     name: str
@@ -72,6 +74,8 @@ class Backend:
     data_pool: str = ""
     qos: Mapping[str, str] = field(default_factory=dict)
     cluster: str = OWN
+    replicates_to: str = ""
+    replicates_as: str = ""
 
 
 @dataclass(frozen=True)

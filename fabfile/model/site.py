@@ -25,7 +25,7 @@ from fabfile.core.contract import CLOUD, BadInput, Host, Json
 from fabfile.model import deployers, deployment, platforms, services
 from fabfile.model.advice import CEPHS_OWN
 from fabfile.model.deployers import Deployer
-from fabfile.model.deployment import OWN, Binding, Cluster, Use
+from fabfile.model.deployment import OWN, Backend, Binding, Cluster, Use
 from fabfile.model.platforms import Platform
 from fabfile.model.site_tables import (
     KINDS,
@@ -56,11 +56,10 @@ from fabfile.model.site_tables import (
     Uuid,
     Verify,
 )
+from fabfile.model.site_uses import Uses
 
 T = TypeVar("T")
 _NO_TABLE = ClusterTable()
-_LIBVIRT, _BACKUP = "libvirt", "DEFAULT"
-"""The sections of nova.conf and cinder.conf that have all of Nova's, and of cinder-backup's."""
 
 
 def _not_written(client: Client | None, name: str, said: str, pools: Sequence[str]) -> list[str]:
@@ -176,6 +175,11 @@ class Site(Table):
             yield f"hosts: expected one host of the role 'deploy', found {len(hosts)}"
         if self.release == "auto":
             yield "release: expected the one that is deployed, by name (zed), found 'auto'"
+        for one in (one for one in self.cinder.all if one.replicates_to):
+            yield (
+                f"{one.said}.replicates_to: expected none beside deployer: {self.deployer} writes "
+                "no replication_device; give it to its own input by hand"
+            )
         for host in self.with_role(*services.ROLES):
             yield (
                 f"hosts.{host.name}.roles: expected none of {', '.join(services.ROLES)}: what runs "
@@ -230,12 +234,12 @@ class Site(Table):
         """Clusters that are named and not there, or in each other's way."""
         known = {OWN, *self.clusters}
         named = self._named_clusters()
-        named |= {f"hosts.{n}": host.cluster for n, host in self.hosts.items() if host.cluster}
+        named |= {
+            f"hosts.{n}.cluster": host.cluster for n, host in self.hosts.items() if host.cluster
+        }
         for where, name in named.items():
             if name not in known:
-                yield (
-                    f"{where}.cluster: expected one of {', '.join(sorted(known))}, found {name!r}"
-                )
+                yield (f"{where}: expected one of {', '.join(sorted(known))}, found {name!r}")
         for name, host in self.hosts.items():
             if host.cluster and "ceph" not in host.roles:
                 yield (
@@ -253,11 +257,16 @@ class Site(Table):
                 )
 
     def _named_clusters(self) -> dict[str, str]:
-        """{table of the site file: the cluster that it uses}."""
-        found = {one.said: one.cluster for one in self.glance.all}
-        found |= {one.said: one.cluster for one in self.cinder.all}
-        found |= {"cinder.backup": self.cinder.backup.cluster} if self.cinder.backup else {}
-        return {**found, **({"nova": self.nova.cluster} if self.nova.ephemeral else {})}
+        """{key of the site file: the cluster that it names}."""
+        found = {f"{one.said}.cluster": one.cluster for one in self.glance.all}
+        found |= {f"{one.said}.cluster": one.cluster for one in self.cinder.all}
+        found |= {
+            f"{one.said}.replicates_to": one.replicates_to
+            for one in self.cinder.all
+            if one.replicates_to
+        }
+        found |= {"cinder.backup.cluster": self.cinder.backup.cluster} if self.cinder.backup else {}
+        return {**found, **({"nova.cluster": self.nova.cluster} if self.nova.ephemeral else {})}
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -453,6 +462,9 @@ class Site(Table):
             found.append((f"{one.said}.client", one.client, self.clients))
             if one.data_pool:
                 found.append((f"{one.said}.data_pool", one.data_pool, self.pools))
+        for one in self._replicated_here():
+            found.append((f"{one.said}.pool (replicates_to)", one.pool, self.pools))
+            found.append((f"{one.said}.replicates_as", one.replicates_as, self.clients))
         if backup := self.cinder.backup:
             found.append(("cinder.backup.pool", backup.pool, self.pools))
             found.append(("cinder.backup.client", backup.client, self.clients))
@@ -464,6 +476,10 @@ class Site(Table):
                 where = f"{self._said}clients.{name}.{kind}"
                 found += [(where, pool, self.pools) for pool in pools]
         return found
+
+    def _replicated_here(self) -> list[Backend]:
+        """The backends of other clusters that are mirrored into a part's."""
+        return [one for one in self.whole.cinder.all if one.replicates_to == self.label]
 
     def _taken_names(self) -> dict[str, str]:
         """{a name that no host can have: what it means}."""
@@ -531,6 +547,9 @@ class Site(Table):
             client = self.clients.get(one.client)
             written = [one.pool] * bool(self.cinder.backends) + [one.data_pool]
             faults += _not_written(client, self.said_of_client(one.client), one.said, written)
+        for one in self._replicated_here():
+            client, said = self.clients.get(one.replicates_as), f"{one.said}.replicates_to"
+            faults += _not_written(client, self.said_of_client(one.replicates_as), said, [one.pool])
         if backup := self.cinder.backup:
             client = self.clients.get(backup.client)
             faults += _not_written(
@@ -684,74 +703,13 @@ class Site(Table):
 
     @cached_property
     def _uses(self) -> tuple[Use, ...]:
-        """Made once: each host's bindings and secrets are made of them.
-
-        Nova hands Cinder's volumes to QEMU, by libvirt's secret; of its own it has disks only
-        where they are asked onto RBD.
-        """
+        """Made once: each host's bindings and secrets are made of them."""
         if self._of is not None:
             return self._of.uses()
         if self._whole is not None:
             return tuple(use for use in self._whole.uses() if use.cluster == self._label)
-        glance, cinder = services.GLANCE_API, services.CINDER_VOLUME
-        found = [
-            Use(glance, one.client, one.pool, one.name, cluster=one.cluster)
-            for one in self.glance.all
-        ]
-        for one in self.cinder.all:
-            uuid = self._secret_uuid(one.cluster, one.client)
-            used = one.client, one.pool, one.name
-            found.append(Use(cinder, *used, secret_uuid=uuid, cluster=one.cluster))
-        return (*found, *self._backups_uses(), *self._novas_uses())
-
-    def _backups_uses(self) -> Iterator[Use]:
-        """Its own pool; and each volume as the client of its backend.
-
-        It opens a volume as that client, by the keyring in its usual place (os_brick/initiator/
-        connectors/rbd.py), makes a snapshot of it, and hands both users to rbd export-diff and
-        import-diff (cinder/backup/drivers/ceph.py).
-        """
-        own, service = self.cinder.backup, services.CINDER_BACKUP
-        if own is None:
-            return
-        yield Use(service, own.client, own.pool, _BACKUP, cluster=own.cluster)
-        clients: dict[tuple[str, str], str] = {}
-        for one in self.cinder.all:
-            clients.setdefault((one.cluster, one.client), one.pool)
-        for (cluster, client), pool in clients.items():
-            if (cluster, client) != (own.cluster, own.client):
-                yield Use(service, client, pool, "", cluster=cluster)
-
-    def _novas_uses(self) -> Iterator[Use]:
-        """Of all computes; or, where some have their own disks on RBD, of these and of the rest."""
-        named = frozenset(self.nova.hosts)
-        rest = frozenset(host.name for host in self.with_role("compute")) - named
-        if not (named and rest):
-            yield from self._novas_uses_on(None, self.nova.ephemeral)
-            return
-        yield from self._novas_uses_on(named, True)
-        yield from self._novas_uses_on(rest, False)
-
-    def _novas_uses_on(self, hosts: frozenset[str] | None, own: bool) -> Iterator[Use]:
-        """A secret for each client of Cinder's; nova.conf names one user alone.
-
-        It is that of Nova's own disks where they are on RBD, else the first backend's.
-        """
-        nova, compute = self.nova, services.NOVA_COMPUTE
-        clients: dict[tuple[str, str], str] = {}
-        for one in self.cinder.all:
-            clients.setdefault((one.cluster, one.client), one.pool)
-        first = next(iter(clients), None)
-        for (cluster, client), pool in clients.items():
-            if own and (cluster, client) == (nova.cluster, nova.client):
-                continue
-            section = _LIBVIRT if not own and (cluster, client) == first else ""
-            uuid = self._secret_uuid(cluster, client)
-            yield Use(compute, client, pool, section, False, True, uuid, cluster, hosts)
-        if own:
-            uuid = self._secret_uuid(nova.cluster, nova.client)
-            disks = nova.client, nova.pool, _LIBVIRT
-            yield Use(compute, *disks, True, True, uuid, nova.cluster, hosts)
+        computes = frozenset(host.name for host in self.with_role("compute"))
+        return Uses(self.glance, self.cinder, self.nova, computes, self._secret_uuid).all()
 
     def keeps_disks(self, host: Host) -> bool:
         """Whether a compute's own disks are asked onto RBD: of these alone it has the keyring."""

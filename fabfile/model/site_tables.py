@@ -353,7 +353,8 @@ class CinderBackend(Table):
     replaces: the backend, or the service HOST@BACKEND, whose volumes it gets; extra_specs: of its
     volume type; without_type: it has none; availability_zone: of its own, beside that of [DEFAULT];
     data_pool: where RBD keeps the data of new volumes (rbd_default_data_pool of its client); qos:
-    the limits of its volume type, and their consumer.
+    the limits of its volume type, and their consumer; replicates_to: the cluster into which its
+    pool is mirrored, replicates_as: the client there.
     """
 
     client: Name = "volumes"
@@ -367,6 +368,29 @@ class CinderBackend(Table):
     data_pool: Name | None = None
     qos: dict[SpecName, SpecValue] = {}
     cluster: Name = OWN
+    replicates_to: Name | None = None
+    replicates_as: Name | None = None
+
+    @model_validator(mode="after")
+    def _replication_meets(self) -> CinderBackend:
+        if self.replicates_as and not self.replicates_to:
+            raise ValueError("replicates_as: expected replicates_to beside it, found none")
+        if self.replicates_to == self.cluster:
+            raise ValueError(
+                f"replicates_to: expected another cluster than its own ({self.cluster})"
+            )
+        asked = self.extra_specs.get(_REPLICATED) == _YES
+        if asked and not self.replicates_to:
+            raise ValueError(
+                f"extra_specs.{_REPLICATED}: expected replicates_to beside it: no volume of the "
+                "type could be made"
+            )
+        if asked and self.extra_specs.get("multiattach") == _YES:
+            raise ValueError(
+                f"extra_specs: expected {_REPLICATED} or multiattach, found both: Cinder's driver "
+                "refuses them together"
+            )
+        return self
 
     @model_validator(mode="after")
     def _qos_meets(self) -> CinderBackend:
@@ -400,9 +424,13 @@ class CinderBackend(Table):
             self.data_pool or "",
             {"consumer": _FRONT, **self.qos} if self.qos else {},
             self.cluster,
+            self.replicates_to or "",
+            (self.replicates_as or self.client) if self.replicates_to else "",
         )
 
 
+_REPLICATED, _YES = "replication_enabled", "<is> True"
+"""A type's extra spec by which Cinder's driver has each of its volumes mirrored."""
 _ZONES = "RESKEY:availability_zones"
 """A type's extra spec that says in which zones its volumes are; since Rocky (cinder's docs,
 Availability-zone types)."""

@@ -115,6 +115,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "data_pool": "where RBD keeps the data of new volumes, such as an erasure-coded pool",
         "qos": "limits of its volume type, and their consumer",
         "cluster": "the cluster of its pool",
+        "replicates_to": "the cluster into which RBD mirrors its pool (docs/replication.md)",
+        "replicates_as": "the cephx user there; unset: called as its own",
     },
     "Cinder": {
         "pool": "the pool of its volumes",

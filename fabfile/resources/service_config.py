@@ -22,6 +22,7 @@ from fabfile.resources import (
     glance_stores,
     in_force,
     instance_disks,
+    mirroring,
     removed,
     rotation,
     secret_uuid,
@@ -40,7 +41,7 @@ OLD_STORES = "file,http"
 _AS_NEW = {"old_datadir": OLD_DATADIR, "old_stores": OLD_STORES}
 _OPEN = {
     name: f"<{name} from the hosts>"
-    for name in ("uuid", "default_conf", "old_datadir", "old_stores")
+    for name in ("uuid", "replica_uuid", "default_conf", "old_datadir", "old_stores")
 }
 _DEFAULT_TYPE = "default_volume_type"
 _DEFAULT_STORE = ("default_backend", "default_store")
@@ -232,6 +233,8 @@ class ServiceConfig:
             glance_stores.refuse(bindings, _NAMED in data.get("when_absent", {}), now, lines_of)
         have = now
         if self.name == "cinder":
+            for one in bindings:
+                mirroring.refuse_others(site, facts, one)
             if default_backend.section(site, data, now):
                 default_backend.refuse(site, now, host, file)
             listed = volume_hosts.enabled(site, data, answers, f"{host}: {file}")
@@ -538,6 +541,14 @@ def _of_backend(site: Site, section: str, data: Json, now: in_force.Options) -> 
                 advice="say storage_availability_zone in [options.cinder.DEFAULT]",
             )
         tables.append(data["zone"])
+    if backend.replicates_to:
+        if "replication" not in data:
+            raise BadInput(
+                subject=f"{backend.said}.replicates_to",
+                expected="none before Ocata, whose driver for RBD is the first to replicate",
+                found=backend.replicates_to,
+            )
+        tables.append(data["replication"])
     if site.cinder.default_volume_type:
         tables.append({"DEFAULT": {_DEFAULT_TYPE: site.cinder.default_volume_type}})
     return tables
@@ -640,7 +651,9 @@ def _place(name: str) -> tuple[str, str]:
 
 def _words(site: Site, facts: Facts, binding: Binding) -> dict[str, str]:
     """What a release's tables leave open, filled in."""
-    return {**_words_of_site(site, binding), "uuid": secret_uuid.known_of(facts, binding)}
+    replica = mirroring.uuid(facts, mirroring.words(site, binding)[1])
+    own = {"uuid": secret_uuid.known_of(facts, binding)}
+    return {**_words_of_site(site, binding), **own, **replica}
 
 
 def _words_of_site(site: Site, binding: Binding) -> dict[str, str]:
@@ -655,6 +668,7 @@ def _words_of_site(site: Site, binding: Binding) -> dict[str, str]:
         "backend": binding.section,
         "zone": next((b.zone for b in site.cinder.all if b.name == binding.section), ""),
         "direct_url": str(site.glance.show_image_direct_url),
+        **mirroring.words(site, binding)[0],
     }
 
 

@@ -145,27 +145,26 @@ def test_backend_host_is_set_and_taken_back(api, site):
 
 AS_NEWTON_LEFT_IT = r"""
 import re, sys
-path, section, bears = "/etc/cinder/cinder.conf", sys.argv[1], sys.argv[2:]
+path, section = "/etc/cinder/cinder.conf", sys.argv[1]
 text = re.sub(r"(?m)^enabled_backends.*\n", "", open(path).read())
 head, own, tail = re.fullmatch(rf"(?s)(.*)^\[{section}\]\n(.*?)(^\[.*|\Z)", text, re.M).groups()
-own = "".join(l for l in own.splitlines(True) if bears or not l.startswith("volume_backend_name"))
 head = head.replace("[DEFAULT]\n", "[DEFAULT]\n" + own.strip() + "\n", 1)
 open(path, "w").write(head + tail)
 """
 
 
-def as_newton_left_it(section, pool, *bears):
+def as_newton_left_it(section):
     """A backend is put into [DEFAULT], and host#pool into the rows: no cinder-volume starts."""
     on(
         CONTROLLER,
         script=f"""
         cp -a /etc/cinder/cinder.conf /root/cinder.conf.before
         systemctl stop cinder-volume
-        python3 - {section} {" ".join(bears)} <<'END'
+        python3 - {section} <<'END'
 {AS_NEWTON_LEFT_IT}
 END
         run() {{ setpriv --reuid cinder --regid cinder --init-groups cinder-manage "$@"; }}
-        run volume update_host --currenthost {CONTROLLER}@{section} --newhost {CONTROLLER}#{pool}
+        run volume update_host --currenthost {CONTROLLER}@{section} --newhost {CONTROLLER}#{section}
         run service remove cinder-volume {CONTROLLER}@{section} || true
         systemctl reset-failed cinder-volume; systemctl start cinder-volume || true""",
     )
@@ -186,8 +185,8 @@ def in_default():
 def test_a_backend_in_default_gets_a_section_with_its_volumes(api, site, in_default):
     """As after an upgrade from Newton: integrating brings cinder-volume up again."""
     volumes = [made(api, name, "rbd") for name in ("kept", "snapshotted", "deleted")]
-    place = f"{CONTROLLER}#RBD"
-    in_default("rbd", "RBD")
+    place = f"{CONTROLLER}#rbd"
+    in_default("rbd")
     assert {host_of(api, one) for one in volumes} == {place}
     said = inv("plan", "--json", expect=3, also_errors=True)
     assert "cinder.replaces = 'DEFAULT'" in said and "3 volumes on it" in said
@@ -196,7 +195,7 @@ def test_a_backend_in_default_gets_a_section_with_its_volumes(api, site, in_defa
 
     done = result(inv("integrate", "--yes", "--json", *words))
     inv("integrate", "--check", *words)
-    assert {host_of(api, one) for one in volumes} == {f"{OLD}#RBD"}
+    assert {host_of(api, one) for one in volumes} == {f"{OLD}#rbd"}
     is_worked_on(api, volumes[1])
     deleted(api, volumes[2])
     inv("verify", *words)
@@ -206,13 +205,13 @@ def test_a_backend_in_default_gets_a_section_with_its_volumes(api, site, in_defa
     assert {host_of(api, one) for one in volumes[:2]} == {place}
     assert "enabled_backends" not in on(CONTROLLER, "cat", "/etc/cinder/cinder.conf")
     inv("integrate", "--yes", *words)
-    assert {host_of(api, one) for one in volumes[:2]} == {f"{OLD}#RBD"}
+    assert {host_of(api, one) for one in volumes[:2]} == {f"{OLD}#rbd"}
     deleted(api, *volumes[:2])
 
 
 def test_another_backend_in_default_gets_a_section_beside_ours(api, site, in_default):
     volume = made(api, "on-nfs", "nfs")
-    in_default("nfs", "nfs", "it bears its name")
+    in_default("nfs")
     assert host_of(api, volume) == f"{CONTROLLER}#nfs"
     words = site(('backend = "rbd"', 'backend = "rbd"\ndefault_section = "old"'))
     done = result(inv("integrate", "--yes", "--json", *words))

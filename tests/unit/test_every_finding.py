@@ -48,6 +48,7 @@ from . import (
     test_hygiene,
     test_instance_disks,
     test_kolla,
+    test_mirroring,
     test_monitors,
     test_supplied,
     test_upgrades,
@@ -318,6 +319,7 @@ INPUTS = [
     silent("ceph.conf", host="n1", stop=Stop(subject="/etc/ceph/ceph.conf", found="a folder")),
     (in_pool, {}),
     (broken.orphan, {}),
+    *test_mirroring.BROKEN,
     (lambda cloud: cloud[CLOUD]["volume_services"][0].update(up=False), {}),
     (
         lambda cloud: None,
