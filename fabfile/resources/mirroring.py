@@ -1,7 +1,7 @@
 """Volumes that are mirrored into another cluster: Cinder's replication_device, and RBD's mirroring.
 
 Cinder's driver enables mirroring image by image, for volumes of types that ask for it, so that both
-pools mirror images and not all of the pool ("cannot enable mirroring in the current pool mirroring
+pools mirror images and not all of the pool ("cannot enable mirroring: pool is not in image mirror
 mode").  Daemons (rbd-mirror) copy, each into its own cluster, from the peer that its pool names.
 They are the cluster's own, as the token is by which peers know each other: nothing of it is made
 here, and all of it is looked at.
@@ -26,7 +26,7 @@ from fabfile.resources.resource import Resource
 
 DEVICE = "replication_device"
 _NO_POOL, _NOT_MIRRORED = 2, 22
-_FITS, _PULLS = "image", ("rx", "rx-tx")
+_FITS, _PULLS = "image", ("rx-only", "rx-tx")
 OK = "OK"
 
 

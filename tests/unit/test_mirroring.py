@@ -11,7 +11,7 @@ from fabfile.doctor.observation import Looked
 from fabfile.model import advice
 from fabfile.resources import by_cluster, mirroring, secret_uuid
 
-from .states import OTHER, THIRD, ZED, answer, conf, release
+from .states import OTHER, THIRD, ZED, answer, conf, release, said_by
 from .test_clusters import edits, named, nothing, planned, two
 
 ONE = {"rbd": {"pool": "volumes", "replicates_to": "west"}}
@@ -20,6 +20,19 @@ TYPE = {"replication_enabled": "<is> True"}
 UUID = secret_uuid.derived("volumes", OTHER)
 """No backend has that client there."""
 DEVICE = f"backend_id:west,conf:/etc/ceph/west.conf,user:volumes,secret_uuid:{UUID}"
+
+
+RBD_16 = (
+    said_by(
+        '{"mode":"image","site_name":"west","peers":[{"uuid":"393e725e-20d6-4efd-894d-8a3c9530b568",'
+        '"direction":"rx-only","site_name":"west","mirror_uuid":"","client_name":"client.x"}]}'
+    ),
+    said_by(
+        '{"summary":{"health":"WARNING","daemon_health":"UNKNOWN","image_health":"WARNING",'
+        '"states":{"unknown":1}}}'
+    ),
+)
+"""What it says of a pool, and of its state."""
 
 
 def mirrored(backends=None, **more):
@@ -149,7 +162,7 @@ def test_other_replicas_are_not_set_aside(lines, refused):
         ),
         (
             info("pool", "rx-tx"),
-            info("image", "rx"),
+            info("image", "rx-only"),
             (None, None),
             [("ceph01", "mirror.off", ERROR)],
         ),
@@ -160,10 +173,17 @@ def test_other_replicas_are_not_set_aside(lines, refused):
             [("ceph01", "mirror.peer", WARNING), ("west01", "mirror.peer", ERROR)],
         ),
         (
-            info("image", "tx"),
-            info("image", "rx"),
+            info("image", "tx-only"),
+            info("image", "rx-only"),
             (None, None),
             [("ceph01", "mirror.peer", WARNING)],
+        ),
+        # as rbd 16.2 says it, with a peer and no daemon
+        (
+            RBD_16[0],
+            RBD_16[0],
+            (RBD_16[1], status()),
+            [("ceph01", "mirror.daemon", WARNING)],
         ),
         # Nautilus: peers without a direction, one health for all
         (
@@ -189,19 +209,19 @@ def test_other_replicas_are_not_set_aside(lines, refused):
         ({"code": 0, "out": "[]", "err": ""}, {"code": 0, "out": "{", "err": ""}, (None, None), []),
         (
             answer({"mode": ["image"], "peers": 3}),
-            info("image", "rx"),
+            info("image", "rx-only"),
             (None, None),
             [("ceph01", "mirror.off", ERROR)],
         ),
         (
             answer({"mode": "image", "peers": {"a": 1}}),
-            info("image", "rx"),
+            info("image", "rx-only"),
             (None, None),
             [("ceph01", "mirror.peer", WARNING)],
         ),
         (
-            info("image", "rx"),
-            info("image", "rx"),
+            info("image", "rx-only"),
+            info("image", "rx-only"),
             (None, answer({"summary": [], "x": 1})),
             [],
         ),
@@ -233,8 +253,10 @@ def broken(here, there, statuses=(None, None)):
 
 BROKEN = [
     broken(info("disabled"), info("pool")),
-    broken(info("image"), info("image", "rx"), (None, status("UNKNOWN"))),
-    broken(info("image", "rx"), info("image", "rx"), (None, status("OK", "ERROR", error=1))),
+    broken(info("image"), info("image", "rx-only"), (None, status("UNKNOWN"))),
+    broken(
+        info("image", "rx-only"), info("image", "rx-only"), (None, status("OK", "ERROR", error=1))
+    ),
 ]
 
 
