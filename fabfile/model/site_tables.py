@@ -471,7 +471,7 @@ class CinderBackup(Table):
 _NO_OPTION = ("client", "pool", "cluster", "replaces")
 
 
-_OF_ALL_BACKENDS = ("default_volume_type", "default_section", "backup")
+_OF_ALL_BACKENDS = ("default_volume_type", "default_section", "active_active", "backup")
 """What [cinder] says beside a table for each."""
 
 
@@ -479,7 +479,8 @@ class Cinder(CinderBackend):
     """[cinder]: its one backend, or a table for each in [cinder.backends.NAME].
 
     default_volume_type: of volumes for which nobody names one, whoever makes them; default_section:
-    what a backend of [DEFAULT] that is not the site's is called from now on.
+    what a backend of [DEFAULT] that is not the site's is called from now on; active_active: the
+    cluster of Cinder's of which all hosts of cinder-volume are.
     """
 
     pool: Name = "volumes"
@@ -488,6 +489,7 @@ class Cinder(CinderBackend):
     backends: dict[Name, CinderBackend] = {}
     default_volume_type: Name | None = None
     default_section: Name | None = None
+    active_active: Name | None = None
     backup: CinderBackup | None = None
     _only: str | None = PrivateAttr(None)
     _gone: frozenset[str] = PrivateAttr(frozenset())
@@ -530,6 +532,13 @@ class Cinder(CinderBackend):
                 f"default_volume_type: expected one of {', '.join(types)}, found "
                 f"{self.default_volume_type!r}: another's goes into [options.cinder.DEFAULT]"
             )
+        for one in (one for one in self.all if self.active_active):
+            odd = [key for key in ("backend_host", "replaces") if getattr(one, key)]
+            if odd:
+                yield (
+                    f"active_active: expected no {odd[0]} beside it, found {one.said}.{odd[0]}: "
+                    "each host of a cluster has volumes under its own name"
+                )
         if section := self.default_section:
             ours = any(one.name.lower() == section.lower() for one in self.all)
             if ours or _NO_BACKEND.fullmatch(section):

@@ -126,6 +126,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "default_volume_type": "the type of volumes for which nobody names one",
         "default_section": "the section into which a backend of [DEFAULT] goes that is not the "
         "site's, with its volumes",
+        "active_active": "the cluster of Cinder's of which all hosts of cinder-volume are",
         "backup": "cinder-backup, with Cinder's driver for Ceph",
     },
     "CinderBackup": {

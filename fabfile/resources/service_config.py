@@ -16,6 +16,7 @@ from fabfile.model.phases import Leaving, Phase
 from fabfile.model.services import CINDER_BACKUP, CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import (
+    active_active,
     by_cluster,
     cluster,
     default_backend,
@@ -233,6 +234,7 @@ class ServiceConfig:
             glance_stores.refuse(bindings, _NAMED in data.get("when_absent", {}), now, lines_of)
         have = now
         if self.name == "cinder":
+            active_active.refuse(site, facts, binding.host, data)
             for one in bindings:
                 mirroring.refuse_others(site, facts, one)
             if default_backend.section(site, data, now):

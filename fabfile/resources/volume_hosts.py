@@ -23,7 +23,7 @@ from fabfile.model.phases import Leaving, Phase
 from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
-from fabfile.resources import default_backend, in_force, volume_storage
+from fabfile.resources import active_active, default_backend, in_force, volume_storage
 from fabfile.resources.in_force import Options, same
 from fabfile.resources.resource import Leaves, Resource, Stays
 from fabfile.resources.volume_storage import (
@@ -105,7 +105,10 @@ def plan(site: Site, facts: Facts) -> list[Change]:
             found="neither",
             advice=f"{gone} would have another name, and whether volumes are on it cannot be seen",
         )
-    found = [_moved(site, facts, move) for move in moves(site, facts)]
+    planned = moves(site, facts)
+    places = {*_leaving(site, facts), *(move.old for move in planned)}
+    active_active.refuse_moves(site, facts, places)
+    found = [_moved(site, facts, move) for move in planned]
     return found + [_row_taken_away(site, host, service) for host, service in _rows(site, facts)]
 
 

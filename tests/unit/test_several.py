@@ -702,7 +702,7 @@ def test_what_is_wrong_with_the_second_one_is_said(change, expected):
 
 
 ONE_BACKEND = re.compile(
-    r"(?<!options)\.cinder\.(?!all\b|of_section\b|default_(volume_type|section)\b|backup\b)\w+"
+    r"(?<!options)\.cinder\.(?!all\b|of_section\b|default_(volume_type|section)\b|active_active\b|backup\b)\w+"
 )
 
 
