@@ -7,7 +7,7 @@ touched last, whole, and kept.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from invoke import Context
@@ -38,6 +38,8 @@ from fabfile.resources import backup_tools, by_cluster, chain, client_packages, 
 from fabfile.resources.resource import Resource
 
 _APART = ".stackrbd-"
+_GALERA = "SHOW GLOBAL VARIABLES LIKE 'wsrep_on';"
+"""A row of ON, where a server is a member of a Galera cluster."""
 
 
 def restore(
@@ -162,13 +164,16 @@ class Restoring:
         Raises Failed where that is not known, unless bare hosts are expected.
         """
         session, host = self._session, self._session.site.database_host
-        args = {"sql": database_rows.SCHEMAS, "defaults": session.site.database.defaults_file}
-        answers, faults = session.asked({host: [Read("schemas", "rows", args)]})
+        asked = {"schemas": database_rows.SCHEMAS, "galera": _GALERA}
+        defaults = session.site.database.defaults_file
+        reads = [Read(k, "rows", {"sql": sql, "defaults": defaults}) for k, sql in asked.items()]
+        answers, faults = session.asked({host: reads})
         if faults and not self._bare:
             raise Failed(
                 f"{faults[host.name]}\nno safety backup can be made of what is there; "
                 f"for a host that has lost all: {INV} recover"
             )
+        _refuse_member(host, answers[host.name].get("galera", ()))
         known = {
             s
             for held in self.manifest["hosts"].values()
@@ -249,6 +254,23 @@ class Restoring:
         screen.say(f"To take them away for good: {INV} backup.settle", whole=True)
         screen.json(
             {"site": self._session.site.name, "record": self.name, "run": run, "kept": kept}
+        )
+
+
+def _refuse_member(host: Host, rows: Sequence[str]) -> None:
+    """Raises BadInput for a server of a Galera cluster.
+
+    Beside others it takes their databases as it starts, and alone it does not start without word.
+    """
+    if any(row.split("\t")[-1].upper() == "ON" for row in rows):
+        raise BadInput(
+            host=host.name,
+            subject="MariaDB",
+            expected="a server that is no member of a Galera cluster",
+            found="wsrep_on = ON",
+            why="as it starts, the others' databases would take the place of the restored ones",
+            advice="take the cluster apart first, and put it together again afterwards "
+            "(docs/recovery.md, A Galera cluster)",
         )
 
 
