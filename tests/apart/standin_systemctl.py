@@ -11,10 +11,22 @@ import sys
 import time
 
 UNITS, ENABLED, PID = "/run/units", "/run/enabled", "/run/mysqld/apart.pid"
+OPTIONS = "/run/mysqld_opts"  # what set-environment gives to all that is started
 
 
 def active():
     return sorted(os.listdir(UNITS))
+
+
+def options(said=None):
+    """MYSQLD_OPTS of systemd's own environment; said: what it becomes."""
+    if said is not None:
+        with open(OPTIONS, "w") as stream:
+            stream.write(said)
+    if not os.path.exists(OPTIONS):
+        return []
+    with open(OPTIONS) as stream:
+        return stream.read().split()
 
 
 def answers():
@@ -27,7 +39,15 @@ def start(unit):
         os.makedirs("/run/mysqld", exist_ok=True)
         shutil.chown("/run/mysqld", "mysql")
         process = subprocess.Popen(
-            ["nice", "-n", "10", "/usr/sbin/mariadbd", "--user=mysql", "--pid-file=" + PID],
+            [
+                "nice",
+                "-n",
+                "10",
+                "/usr/sbin/mariadbd",
+                "--user=mysql",
+                "--pid-file=" + PID,
+                *options(),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -65,6 +85,8 @@ def main(words):
     elif verb == "is-active":
         print("\n".join("active" if unit in active() else "inactive" for unit in names))
         sys.exit(0 if set(names) <= set(active()) else 3)
+    elif verb in ("set-environment", "unset-environment"):
+        options(words[1].partition("MYSQLD_OPTS=")[2])
     elif verb == "enable":
         for unit in names:
             open(os.path.join(ENABLED, unit), "w").close()

@@ -11,7 +11,7 @@ CONTROLLER = "controller01"
 CONTENT = "CHECKSUM TABLE keystone.user, keystone.local_user, cinder.volumes, nova.services;"
 OPTIONS = """
 [mariadbd]
-wsrep_on = {on}
+wsrep_on = ON
 wsrep_provider = /usr/lib/galera/libgalera_smm.so
 wsrep_cluster_name = apart
 wsrep_cluster_address = gcomm://127.9.0.21,127.9.0.22
@@ -25,13 +25,6 @@ MEMBERS = {
     "--socket=/run/mysqld/2.sock --log-error=/var/log/mysql2",
 }
 FIRST, SECOND = MEMBERS
-
-
-def options(hosts, on):
-    hosts.on(
-        CONTROLLER,
-        f"cat > /etc/mysql/mariadb.conf.d/99-galera.cnf <<'END'\n{OPTIONS.format(on=on)}\nEND",
-    )
 
 
 def started(hosts, address, *more):
@@ -73,7 +66,7 @@ def together(hosts):
     assert kept_cloud().is_dir()
     hosts.with_key()
     stopped(hosts, FIRST)
-    options(hosts, "ON")
+    hosts.on(CONTROLLER, f"cat > /etc/mysql/mariadb.conf.d/99-galera.cnf <<'END'\n{OPTIONS}\nEND")
     started(hosts, FIRST, "--wsrep-new-cluster")
     hosts.on(CONTROLLER, "install -d -o mysql -m 700 /var/lib/mysql2")
     started(hosts, SECOND)
@@ -100,12 +93,13 @@ def test_a_member_is_backed_up_tried_and_restored_when_it_is_alone(together):
     assert "Galera" in hosts.inv(*words, expect=3)  # alone, and a member still
 
     # docs/recovery.md: apart, restored, together again.
-    options(hosts, "OFF")
-    hosts.on(CONTROLLER, "systemctl restart mariadb")
+    hosts.on(
+        CONTROLLER,
+        "systemctl set-environment MYSQLD_OPTS=--wsrep-on=OFF; systemctl restart mariadb",
+    )
     hosts.inv(*words, timeout=900)
     assert asked(hosts, FIRST, CONTENT) == before
-    stopped(hosts, FIRST)
-    options(hosts, "ON")
+    hosts.on(CONTROLLER, "systemctl unset-environment MYSQLD_OPTS; systemctl stop mariadb")
     started(hosts, FIRST, "--wsrep-new-cluster")
     hosts.on(CONTROLLER, "rm -rf /var/lib/mysql2/*")
     started(hosts, SECOND)
