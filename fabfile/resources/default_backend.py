@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from fabfile.core.contract import Json, Refused
+from fabfile.core.contract import BadInput, Json, Refused
 from fabfile.model.deployment import DEFAULT, Backend
 from fabfile.model.site import Site
 from fabfile.resources import volume_storage
@@ -48,7 +48,8 @@ _OF_DRIVERS = {
     r"cinder\.volume\.(drivers\.)?nfs\.NfsDriver": ("nfs_", "nas_"),
 }
 """{a driver, as a pattern: how its own options begin}."""
-_BY_HAND = ("use_chap_auth", "chap_", "replication_device", "driver_client_cert", "san_")
+_REPLICAS = "replication_device"
+_BY_HAND = ("use_chap_auth", "chap_", _REPLICAS, "driver_client_cert", "san_")
 """What begins so is read of a backend too, and holds a password, or more than one value."""
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -119,10 +120,11 @@ def refuse(site: Site, options: Options, host: str, file: str) -> None:
         )
 
 
-def along(backend: Backend, options: Options) -> dict[str, str]:
+def along(site: Site, backend: Backend, options: Options) -> dict[str, str]:
     """{option: value} that the section of the site has from the one whose place it takes.
 
-    Where it is not there itself yet; what the site says of them comes before.
+    Where it is not there itself yet; what the site says of them comes before.  Raises BadInput for
+    replicas of which the site file does not know: its volumes would be mirrored no more.
     """
     old = str(backend.replaces or "").rpartition("@")[2]
     names = volume_storage.started(options)
@@ -133,6 +135,13 @@ def along(backend: Backend, options: Options) -> dict[str, str]:
         if old == DEFAULT
         else {key: value for (section, key), value in options.items() if section == same(old)}
     )
+    asked = site.options.get("cinder", {}).get(backend.name, {})
+    if (same(old), _REPLICAS) in options and not (backend.replicates_to or _REPLICAS in asked):
+        raise BadInput(
+            subject=f"{backend.said}.replaces: [{old}]",
+            expected=f"no {_REPLICAS}, or replicates_to beside it (docs/replication.md)",
+            found=options[same(old), _REPLICAS][:120],
+        )
     return {
         key: value
         for key, value in found.items()

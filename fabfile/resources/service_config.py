@@ -561,7 +561,7 @@ def _taken_along(site: Site, binding: Binding, data: Json, now: in_force.Options
     if theirs := default_backend.section(site, data, now):
         yield default_backend.as_table(theirs, default_backend.carried(now))
     backend = site.cinder.of_section(binding.section)
-    yield default_backend.as_table(binding.section, default_backend.along(backend, now))
+    yield default_backend.as_table(binding.section, default_backend.along(site, backend, now))
 
 
 def _new_default(site: Site, facts: Facts, change: Change) -> str:

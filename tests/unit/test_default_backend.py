@@ -6,7 +6,7 @@ from fabfile.core.contract import BadInput, Refused
 from fabfile.resources import default_backend, service_config, volume_storage
 from fabfile.resources.volume_storage import DRIVER
 
-from .states import KEY, release
+from .states import KEY, release, site
 from .test_volume_hosts import controller, facts, here, moved, volume
 
 D, NEWTON = "DEFAULT", release("newton")
@@ -259,6 +259,22 @@ def test_a_renamed_section_takes_its_other_options_along_once():
     backend = where.cinder.all[0]
     begun = {(s, k): v for (s, k), v in volume_storage.options_of(ctl).items()}
     begun[D, "enabled_backends"] = "lvm,ceph"
-    assert default_backend.along(backend, begun) == {}
+    assert default_backend.along(where, backend, begun) == {}
     mine = {**begun, (D, "enabled_backends"): "rbd", ("ceph", "rbd_max_clone_depth"): "1"}
-    assert "rbd_max_clone_depth" not in default_backend.along(backend, mine)
+    assert "rbd_max_clone_depth" not in default_backend.along(where, backend, mine)
+
+
+def test_replicas_of_a_section_are_not_lost():
+    lines = [
+        *[("rbd", k, v) for k, v in OURS.items()],
+        ("rbd", "replication_device", "backend_id:x"),
+    ]
+    renamed = {"backend": "ceph", "replaces": "rbd"}
+    with pytest.raises(BadInput, match="replicates_to beside it"):
+        edits(here(**renamed), seen(controller(*lines)))
+    asked = site(
+        cloud="c",
+        cinder={**renamed, "volume_type": None},
+        options={"cinder": {"ceph": {"replication_device": "backend_id:x"}}},
+    )
+    assert edits(asked, seen(controller(*lines)))["ceph", "replication_device"] == "backend_id:x"
