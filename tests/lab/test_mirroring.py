@@ -1,6 +1,6 @@
 """Volumes of one cluster are mirrored into another one, by rbd-mirror: `make several`.
 
-The lab of two clusters, with the package rbd-mirror on a host of each: see `daemons`.
+The lab of two clusters, with the package rbd-mirror on a host of each.
 """
 
 import os
@@ -11,6 +11,8 @@ import pytest
 from fabfile.cloud import connection
 
 from .conftest import ACCESS, PROJECT, inv, on, result
+from .test_volume_backups import put
+from .test_whole_site import whole  # noqa: F401 - a fixture
 
 pytestmark = [
     pytest.mark.lab,
@@ -21,7 +23,7 @@ POOL = "volumes"
 
 
 @pytest.fixture(scope="module")
-def words(tmp_path_factory):
+def words(whole, tmp_path_factory):  # noqa: F811
     """The site of two clusters, whose first backend is mirrored into west."""
     text = (PROJECT / "config" / "site.two-clusters.toml").read_text()
     old = '[cinder.backends.rbd]\npool = "volumes"\n'
@@ -69,9 +71,10 @@ def daemons():
         "rm /root/token",
     )
     for host in SITES:
+        put(host, "ceph", "rbd-mirror")
         on(
             host,
-            script="""command -v rbd-mirror
+            script="""
             ceph auth get-or-create client.rbd-mirror.x mon 'profile rbd-mirror' \
                 osd 'profile rbd' mgr 'profile rbd' > /etc/ceph/ceph.client.rbd-mirror.x.keyring
             setsid rbd-mirror --id rbd-mirror.x --foreground </dev/null >/var/log/rbd-mirror 2>&1 &

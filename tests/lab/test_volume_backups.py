@@ -34,14 +34,18 @@ def api(lab):
         yield opened
 
 
+def put(host, kind, *names):
+    """Puts packages onto a host of that kind of image, which has them not."""
+    debs = more_packages.fetched(generation.load(generation.default()), kind, *names)
+    on(host, script="mkdir -p /root/debs")
+    copied = ["scp", "-q", "-F", str(ACCESS / "ssh_config"), *map(str, debs)]
+    subprocess.run([*copied, f"root@{host}:/root/debs/"], check=True, timeout=60)
+    on(host, script="DEBIAN_FRONTEND=noninteractive dpkg -i /root/debs/*.deb")
+
+
 def installed():
     """Puts cinder-backup onto the controller; os-brick asks dmidecode where /sys has no DMI."""
-    ours = generation.load(generation.default())
-    debs = more_packages.fetched(ours, "controller", "cinder-backup", "dmidecode")
-    on(CONTROLLER, script="mkdir -p /root/debs")
-    copied = ["scp", "-q", "-F", str(ACCESS / "ssh_config"), *map(str, debs)]
-    subprocess.run([*copied, f"root@{CONTROLLER}:/root/debs/"], check=True, timeout=60)
-    on(CONTROLLER, script="DEBIAN_FRONTEND=noninteractive dpkg -i /root/debs/*.deb")
+    put(CONTROLLER, "controller", "cinder-backup", "dmidecode")
 
 
 def sums():
