@@ -22,7 +22,6 @@ from fabfile.resources.in_force import Options, same
 
 _DEFAULT = "file://$state_path"
 """[coordination] backend_url where nobody says any: locks that another host does not see."""
-_PAGE = "docs/several.md"
 
 
 def cluster(options: Options) -> str:
@@ -84,7 +83,7 @@ def refuse(site: Site, facts: Facts, host: Host, table: Mapping[str, Json]) -> N
                 subject=file,
                 expected="no backend_host beside a cluster, where each host has its own name",
                 found=f"[{section}] backend_host = {options[same(section), 'backend_host']}",
-                advice=f"take it out on every host, and give one of them its volumes ({_PAGE})",
+                advice="take it out everywhere, and give one host its volumes (docs/several.md)",
             )
     if (found := cluster(options)) != wanted:
         raise Refused(
@@ -93,9 +92,9 @@ def refuse(site: Site, facts: Facts, host: Host, table: Mapping[str, Json]) -> N
             expected=f"[DEFAULT] cluster = {wanted}",
             found=found or "none",
             why="volumes come out of a cluster by hand alone, so it is yours to set",
-            advice=f"on one host after the other, set it and restart cinder-volume ({_PAGE})"
+            advice="on one host after the other, set it and restart cinder-volume (docs/several.md)"
             if not found
-            else f"of volumes that are in {found}: cinder-manage cluster rename ({_PAGE})",
+            else f"of volumes that are in {found}: cinder-manage cluster rename (docs/several.md)",
         )
 
 
@@ -122,7 +121,7 @@ def _refuse_differing(site: Site, facts: Facts, host: Host, url: str) -> None:
                 expected=f"another name than on {other}: each of a cluster has its own",
                 found=own,
                 advice="take `host` out, where the hosts' own names differ, once no volume has it "
-                f"({_PAGE})",
+                "(docs/several.md)",
             )
 
 
@@ -136,6 +135,6 @@ def refuse_moves(site: Site, facts: Facts, places: Collection[str]) -> None:
                 expected="no [DEFAULT] cluster, where a backend gets another name",
                 found=f"cluster = {cluster(options)}, and {', '.join(sorted(places)[:5])}",
                 why="the API asks a volume's cluster, which keeps the section's old name in it",
-                advice="rename it by hand, with every cinder-volume stopped: the section, then "
-                f"cinder-manage volume update_host and cinder-manage cluster rename ({_PAGE})",
+                advice="by hand, with every cinder-volume stopped: rename the section, then "
+                "cinder-manage volume update_host and cluster rename (docs/several.md)",
             )

@@ -88,7 +88,7 @@ def test_what_the_site_file_may_not_say(said):
 def test_no_backend_of_a_cluster_is_renamed(said):
     """Its volumes go by cluster_name, in which the old name stays."""
     told = seen(host(), PLACE, "far@rbd#rbd")
-    with pytest.raises(Refused, match="cinder-manage cluster rename"):
+    with pytest.raises(Refused, match="update_host and cluster rename"):
         volume_hosts.plan(here(**said), told)
     apart = seen(host(name=""), PLACE, "far@rbd#rbd")
     assert volume_hosts.plan(here(**said), apart)
