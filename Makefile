@@ -6,7 +6,7 @@
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest el kolla generations generation-of-today upgrades apart recovery mons rotation several fault-loop fuzz plan undo doctor status report bench bench-costs bench-latency bench-scale docs pictures lab-up lab-down
+.PHONY: help install dask demo integrate check verify restart test unit browser lint faults clouds canary tempest el kolla cephadm modular generations generation-of-today upgrades apart recovery mons rotation several fault-loop fuzz plan undo doctor status report bench bench-costs bench-latency bench-scale docs pictures lab-up lab-down
 
 VENV := .venv
 BROWSER := .browser
@@ -149,6 +149,12 @@ handover: install $(HANDOVER)/15.6.0/.installed $(HANDOVER)/22.2.0/.installed ##
 
 kolla: install ## a compute, then Glance and Cinder too, in Kolla's containers beside packages, on the lab (half an hour)
 	STACKRBD_KOLLA=1 $(VENV)/bin/python -m pytest -q -x --timeout 3600 tests/lab/test_kolla.py
+
+cephadm: install ## a cloud on a cluster that cephadm runs in containers, on the lab (a quarter of an hour)
+	STACKRBD_CEPHADM=1 $(VENV)/bin/python -m pytest -q -x --timeout 3600 tests/lab/test_cephadm.py
+
+modular: install ## a compute with libvirt in modules beside one with libvirtd, on the lab (a quarter of an hour)
+	STACKRBD_MODULAR=1 $(VENV)/bin/python -m pytest -q -x --timeout 3600 tests/lab/test_modular.py
 
 $(HANDOVER)/15.6.0/.installed: ANSIBLE := ansible>=6,<7
 $(HANDOVER)/22.2.0/.installed: ANSIBLE := ansible>=12,<13

@@ -6,12 +6,13 @@ Puts the other modules in order; knows no details of any.
 import contextlib
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lab import (
     access,
     apt_repository,
+    cephadm,
     cgroups,
     containers,
     endpoints,
@@ -22,6 +23,7 @@ from lab import (
     kept,
     layers,
     machine,
+    modular,
     network,
     openstack_bootstrap,
     places,
@@ -169,12 +171,28 @@ def lose(name: str) -> None:
 
 def into_containers(name: str) -> None:
     """Start a host again with its services in containers, as Kolla has them. Raises LabError."""
+    _move(name, containers.move)
+
+
+def into_cephadm(name: str) -> None:
+    """Make the one Ceph host anew, with a cluster that cephadm deploys. Raises LabError."""
+    _move(name, lambda host, topology, _: cephadm.move(host, topology))
+
+
+def into_modules(name: str) -> None:
+    """Switch a compute from libvirtd to libvirt's modules, as it runs. Raises LabError."""
+    _move(name, lambda host, *_: modular.move(host))
+
+
+def _move(name: str, action: Callable[[LabHost, Topology, Path], None]) -> None:
     machine.require()
     with _alone():
         topology, state = running(), _started_from()
         if topology is None or state is None:
             raise LabError("no whole lab is running, expected one with that host: inv lab.up")
-        containers.move(topology.host(name), topology, state)
+        host = topology.host(name)
+        with cgroups.within(_BUILDERS), _building(host.generation.name):
+            action(host, topology, state)
 
 
 def status() -> None:

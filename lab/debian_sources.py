@@ -6,6 +6,7 @@ the same mirrors.
 """
 
 import functools
+from pathlib import Path
 
 from lab import beside
 from lab.errors import LabError
@@ -40,6 +41,15 @@ def settings() -> list[str]:
     """The lines of `apt-config dump` on how mirrors are reached."""
     dump = run(["apt-config", "dump"]).splitlines()
     return [line for line in dump if line.startswith(_REACH) and not line.endswith('"";')]
+
+
+def write(root: Path, generation: Generation, *, source: bool = False) -> None:
+    """Write them into a root, and the ways to reach them; source: those of sources as well."""
+    some = list(lines(generation))
+    if source:
+        some += [line.replace("deb ", "deb-src ", 1) for line in some]
+    (root / "etc/apt/sources.list").write_text("\n".join(some) + "\n")
+    (root / "etc/apt/apt.conf.d/99lab").write_text("\n".join(settings()) + "\n")
 
 
 def _line(generation: Generation, uri: str, release: str, component: str) -> str | None:

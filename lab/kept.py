@@ -106,12 +106,13 @@ def _start(topology: Topology, secret: Passwords) -> None:
         seed.write(root, host, topology)
         openstack_bootstrap.configure(root, host, topology, secret)
         if "apt-repository" in host.runs:
-            _install_repository(root, topology.home("keystone").generation)
+            install_repository(root, topology.home("keystone").generation)
     for host in topology.hosts:
         hosts.start(host, topology)
 
 
-def _install_repository(root: Path, generation: Generation) -> None:
+def install_repository(root: Path, generation: Generation) -> None:
+    """The lab's own apt repository and what serves it, into a host's mounted root."""
     shutil.copytree(apt_repository.folder(generation), root / "srv/apt")
     unit = root / "etc/systemd/system" / apt_repository.UNIT
     unit.write_text(apt_repository.unit_file())

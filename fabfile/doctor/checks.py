@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fabfile.core.contract import Stop
 from fabfile.doctor import (
     backends,
@@ -27,7 +29,7 @@ from fabfile.doctor import (
     versions,
     volume_backups,
 )
-from fabfile.doctor.finding import ERROR, Finding, folded, words
+from fabfile.doctor.finding import ERROR, Finding, Step, folded, words
 from fabfile.doctor.observation import Looked
 from fabfile.model.site import Site
 from fabfile.resources import chain
@@ -67,7 +69,21 @@ def findings(site: Site, seen: Looked) -> tuple[list[Finding], pending_plan.Plan
                 found += room.findings(place, parts.looked_at(place, looked))
     for room in ROOMS:
         found += room.findings(site, seen)
-    return folded(found), plan
+    return folded(_as_there(site, seen, one) for one in found), plan
+
+
+def _as_there(site: Site, seen: Looked, finding: Finding) -> Finding:
+    """The same, with commands for root's shell as they are begun on the host where it is."""
+
+    def there(step: Step) -> Step:
+        name = step.host or next(iter(finding.hosts), "")
+        if step.kind != "root" or step.command is None or name not in site.hosts:
+            return step
+        begun = (seen.seen(name, "host") or {}).get("begun")
+        platform = site.platform_of(site.host(name))
+        return replace(step, command=platform.as_there(step.command, begun))
+
+    return replace(finding, mend=tuple(map(there, finding.mend)))
 
 
 def _doubt(code: str, stop: Stop) -> Finding:

@@ -195,13 +195,14 @@ def _stopped_monitors(site: Site, looked: Looked) -> tuple[Step, ...]:
 def _libvirt_up(site: Site, looked: Looked, host: str) -> tuple[Step, ...]:
     """Starts that one of libvirt's daemons which is installed there."""
     platform = site.platform_of(site.host(host))
-    typed, there = platform.by_hand, services.installed(looked.seen(host, "libvirt.daemons"))
-    modular = any(name.startswith("virtqemud.") for name in there)
-    if modular and any(name.startswith("libvirtd.") for name in there):
+    units = looked.seen(host, "libvirt.daemons") or {}
+    typed, there, meant = platform.by_hand, services.installed(units), services.meant(units)
+    if len(meant) > 1:
         return (words("see which of libvirtd and virtqemud serves there, and why it is down"),)
-    if modular:
-        sockets = [name for name in ("virtqemud.socket", "virtsecretd.socket") if name in there]
-        return tuple(root(typed("start", name)) for name in sockets)
+    if "virtqemud" in meant:
+        names = ("virtqemud.socket", *platform.daemons["virtsecretd"])
+        sockets = [name for name in (*names, *platform.daemons["virtproxyd"]) if name in there]
+        return tuple(step for name in sockets for step in services.begun(platform, units, name))
     socket, *_ = platform.daemons["libvirtd"]
     name = socket.removesuffix(".socket")
     start = [one for one in (socket, name) if one == name or one in there]

@@ -7,7 +7,7 @@ from typing import Any
 
 from fabfile.core.contract import Host, Seen
 from fabfile.doctor import parts
-from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, Finding, root, task, words
+from fabfile.doctor.finding import ERROR, NOTE, RESTART_ALL, Finding, Step, root, task, words
 from fabfile.doctor.observation import Looked
 from fabfile.model import advice, services
 from fabfile.model.option_values import whole
@@ -128,6 +128,33 @@ def installed(units: Mapping[str, Mapping[str, str]] | None) -> set[str]:
     return {name for name, unit in (units or {}).items() if unit.get("LoadState") != "not-found"}
 
 
+def meant(units: Mapping[str, Mapping[str, str]] | None) -> set[str]:
+    """Which of 'libvirtd' and 'virtqemud' is to serve there: of both, the one that is enabled.
+
+    Fedora and its like have both installed.
+    """
+    kinds = ("libvirtd", "virtqemud")
+    there = installed(units)
+    known = {name: unit for name, unit in (units or {}).items() if name in there}
+    some = {kind for kind in kinds if any(name.startswith(f"{kind}.") for name in known)}
+    enabled = {
+        kind
+        for kind in some
+        for name, unit in known.items()
+        if name.startswith(f"{kind}.") and unit.get("UnitFileState", "").startswith("enabled")
+    }
+    return enabled if len(some) > 1 and enabled else some
+
+
+def begun(
+    platform: Platform, units: Mapping[str, Mapping[str, str]], name: str, how: str = "start"
+) -> Iterator[Step]:
+    """What starts a unit, or 'enable-now's it; one that is masked is not started before."""
+    if units.get(name, {}).get("LoadState") == "masked":
+        yield root(platform.by_hand("unmask", name))
+    yield root(platform.by_hand(how, name))
+
+
 def _active(seen: Seen) -> set[str]:
     shown = seen["libvirt.daemons"]
     return {name for name, unit in shown.items() if unit.get("ActiveState") == "active"}
@@ -135,7 +162,8 @@ def _active(seen: Seen) -> set[str]:
 
 def _daemons(platform: Platform, host: str, seen: Seen) -> Iterator[Finding]:
     typed, units = platform.by_hand, platform.daemons
-    kind, there = daemons(seen), installed(seen.get("libvirt.daemons"))
+    shown = seen.get("libvirt.daemons") or {}
+    kind, there = daemons(seen), installed(shown)
     if kind == "both":
         yield Finding(
             ERROR,
@@ -147,11 +175,15 @@ def _daemons(platform: Platform, host: str, seen: Seen) -> Iterator[Finding]:
             "each has secrets of its own: what is set in one is not found by the other",
             (
                 *(root(typed("disable-now", name)) for name in units["libvirtd"] if name in there),
+                # libvirtd took its place, and clients of before 5.7 know no other.
+                *(root(typed("start", name)) for name in units["virtproxyd"] if name in there),
                 task("compute.secret"),
                 RESTART_ALL,
             ),
         )
     if kind == "modular" and not any(n.startswith("virtsecretd.") for n in _active(seen)):
+        keepers = [name for name in units["virtsecretd"] if name in there]
+        mend = [step for name in keepers for step in begun(platform, shown, name, "enable-now")]
         yield Finding(
             ERROR,
             "libvirt.virtsecretd",
@@ -161,7 +193,7 @@ def _daemons(platform: Platform, host: str, seen: Seen) -> Iterator[Finding]:
             "virtsecretd.socket active",
             "nobody keeps the secrets that guests' disks name",
             (
-                *(root(typed("enable-now", name)) for name in units["virtsecretd"]),
+                *(mend or [words("install virtsecretd there: libvirt-daemon-driver-secret")]),
                 task("compute.secret"),
             ),
         )

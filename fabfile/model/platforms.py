@@ -5,6 +5,7 @@ Knows the form of those files; which one a host is, is the site's to say.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -119,10 +120,33 @@ class Platform:
         begin = self.typed[deed] if deed in self.typed else self.command(deed)
         return Command((*begin, *words), (deed, *words))
 
+    def as_there(self, command: Command, begun: Json) -> Command:
+        """A command as a person types it on a host that has its program in another way alone.
+
+        begun: {a program: the words that begin it}, as the host said; other words than those of
+        `ways` count for nothing.
+        """
+        program, *rest = command.argv
+        words = begun.get(program) if isinstance(begun, Mapping) else None
+        if not isinstance(words, list) or not any(
+            _is_way(words, w) for w in self.ways.get(program, ())
+        ):
+            return command
+        return replace(command, argv=(*words, *rest))
+
     def _known(self, what: str, table: Mapping[str, str], service: Service) -> str:
         if service.name not in table:
             raise BadInput(f"platform {self.name}: {what}: expected {service.name}, found none")
         return table[service.name]
+
+
+def _is_way(words: Sequence[Json], way: Sequence[str]) -> bool:
+    """Whether these are a way's words; '*' stands for what a path's part may be."""
+    forms = [re.escape(word).replace(r"\*", "[A-Za-z0-9._-]+") for word in way]
+    return len(words) == len(forms) and all(
+        isinstance(word, str) and re.fullmatch(form, word)
+        for word, form in zip(words, forms, strict=True)
+    )
 
 
 def _moved(path: str, old: str, new: str) -> str:

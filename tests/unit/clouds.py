@@ -95,9 +95,18 @@ ABSENT = {
 
 
 def daemons(**states):
-    """What units were seen; libvirtd__socket stands for libvirtd.socket."""
+    """What units were seen; libvirtd__socket stands for libvirtd.socket.
+
+    A state is active's, with whether it is enabled where that counts, or 'masked'.
+    """
     told = {name.replace("__", "."): state for name, state in states.items()} or DAEMONS
-    return {name: {"LoadState": "loaded", "ActiveState": state} for name, state in told.items()}
+    return {name: _unit(*state.split()) for name, state in told.items()}
+
+
+def _unit(state, enabled=""):
+    if state == "masked":
+        return {"LoadState": "masked", "UnitFileState": "masked", "ActiveState": "inactive"}
+    return {"LoadState": "loaded", "UnitFileState": enabled, "ActiveState": state}
 
 
 def disk_xml(uuid=FSID, user_="volumes", monitors=(MONITOR,), image=f"volumes/volume-{VOLUME}"):

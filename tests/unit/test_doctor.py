@@ -549,7 +549,12 @@ def no_file_store(cloud):
             "libvirt.both",
             "which of the two libvirt daemons",
         ),
-        (daemons(virtqemud__socket="active"), ERROR, "libvirt.virtsecretd", "virtsecretd.socket"),
+        (
+            daemons(virtqemud__socket="active", virtsecretd__socket="inactive"),
+            ERROR,
+            "libvirt.virtsecretd",
+            "virtsecretd.socket",
+        ),
         (lambda c: c["n1"]["packages"].update(librbd1="17.2.7"), WARNING, "library.mixed", "apt"),
         (
             lambda c: c["n1"]["packages"].update(librbd1="12.2.1", librados2="12.2.1"),
@@ -1041,6 +1046,25 @@ def test_without_trouble_of_virsh_an_old_status_says_nothing():
             ["systemctl start virtqemud.socket", "systemctl start virtsecretd.socket"],
         ),
         ({"virtqemud__socket": "failed"}, ["systemctl start virtqemud.socket"]),
+        (
+            {"virtqemud__socket": "failed", "virtproxyd__socket": "masked"},
+            [
+                "systemctl start virtqemud.socket",
+                "systemctl unmask virtproxyd.socket",
+                "systemctl start virtproxyd.socket",
+            ],
+        ),
+        # Fedora and its like have both; the one that is enabled is to serve.
+        (
+            {"virtqemud__socket": "failed enabled", "libvirtd__service": "failed disabled"},
+            ["systemctl start virtqemud.socket"],
+        ),
+        (
+            {"virtqemud__socket": "failed", "libvirtd__service": "failed enabled"},
+            ["systemctl unmask libvirtd", "systemctl start libvirtd"],
+        ),
+        ({"virtqemud__socket": "failed enabled", "libvirtd__service": "failed enabled"}, []),
+        ({"virtqemud__socket": "failed", "libvirtd__service": "failed"}, []),
     ],
 )
 def test_only_units_that_are_there_are_started_each_by_itself(installed, mends):
@@ -1052,7 +1076,44 @@ def test_only_units_that_are_there_are_started_each_by_itself(installed, mends):
 
     errors = {("n1", name): Failed("virsh -q list: exit code 1: no socket") for name in ids}
     one = next(f for f in found(change, errors=errors) if f.code == "libvirt.silent")
-    assert [run for run, _ in ran(one)] == [*mends, "inv services.restart --all --limit n1"]
+    typed = [run for run, _ in ran(one) if not run.startswith("see which")]
+    assert typed == [*mends, "inv services.restart --all --limit n1"]
+
+
+@pytest.mark.parametrize(
+    ("keeper", "mends"),
+    [
+        ("inactive", ["systemctl enable --now virtsecretd.socket"]),
+        (
+            "masked",
+            [
+                "systemctl unmask virtsecretd.socket",
+                "systemctl enable --now virtsecretd.socket",
+            ],
+        ),
+        (None, ["install virtsecretd there: libvirt-daemon-driver-secret"]),
+    ],
+)
+def test_who_keeps_secrets_is_started_as_it_is_there(keeper, mends):
+    states = {"virtqemud__socket": "active", "virtsecretd__socket": keeper}
+    shown = clouds.daemons(**{name: state for name, state in states.items() if state})
+
+    def change(cloud):
+        cloud["n1"]["libvirt.daemons"] = {**clouds.ABSENT, **shown}
+
+    one = next(f for f in found(change) if f.code == "libvirt.virtsecretd")
+    assert [run for run, _ in ran(one)] == [*mends, "inv compute.secret --limit n1"]
+
+
+def test_where_libvirtd_goes_away_again_its_socket_is_virtproxyds():
+    kinds = ("libvirtd__socket", "virtqemud__socket", "virtsecretd__socket")
+    shown = clouds.daemons(**dict.fromkeys(kinds, "active"), virtproxyd__socket="inactive")
+    one = next(
+        f
+        for f in found(lambda c: c["n1"].update({"libvirt.daemons": shown}))
+        if f.code == "libvirt.both"
+    )
+    assert ("systemctl start virtproxyd.socket", ["n1"]) in ran(one)
 
 
 def test_a_cloud_that_is_full_is_still_looked_at():

@@ -6,9 +6,11 @@ import re
 import pytest
 
 from fabfile.core.remote import processes
+from fabfile.doctor.finding import commands
 from fabfile.flow import gather
 
-from .states import DEBIAN, site
+from . import clouds
+from .states import DEBIAN, answer, site
 from .test_agent import agent  # noqa: F401 (a fixture)
 
 ECHO = '#!/bin/sh\necho "$0 $@"\n'
@@ -102,6 +104,59 @@ def test_an_agent_is_told_with_its_work_and_forgets_it_after(agent, tmp_path):  
     one.give(reads=[read])
     (told,) = one.all()
     assert told["error"] == "no-such-ceph: no such program here"
+
+
+def test_lines_that_have_no_bound_come_in_another_way_too(path):
+    put(path, "snap/bin/ceph")
+    assert list(processes.lines(["ceph", "-s"])) == [[f"{path}/snap/bin/ceph -s"]]
+
+
+def test_a_host_says_what_it_begins_otherwise(path):
+    assert processes.otherwise() == {}
+    put(path, "bin/cephadm")
+    assert processes.otherwise() == {"ceph": ["cephadm", "shell", "--", "ceph"]}
+    put(path, "bin/ceph")
+    assert processes.otherwise() == {}
+
+
+SHELL = ["cephadm", "shell", "--", "ceph"]
+COPY = ["python3", f"/var/lib/ceph/{FSID}/cephadm.0b", "shell", "--", "ceph"]
+SEEN = [
+    ({"ceph": SHELL}, [*SHELL, "status"]),
+    ({"ceph": COPY}, [*COPY, "status"]),
+    ({"ceph": ["/snap/bin/ceph"]}, ["/snap/bin/ceph", "status"]),
+    # What no platform has is nobody's way, whatever a host says.
+    ({"ceph": ["rm", "-rf", "/"]}, ["ceph", "status"]),
+    (
+        {"ceph": ["python3", "/var/lib/ceph/a-b-c-d-e/x/../cephadm.1", *COPY[2:]]},
+        ["ceph", "status"],
+    ),
+    ({"ceph": [*SHELL, "-m"]}, ["ceph", "status"]),
+    ({"ceph": [1, 2, 3, 4]}, ["ceph", "status"]),
+    ({"ceph": "cephadm"}, ["ceph", "status"]),
+    ({"rbd": [*SHELL[:3], "rbd"]}, ["ceph", "status"]),
+    ({}, ["ceph", "status"]),
+    (None, ["ceph", "status"]),
+    (["ceph"], ["ceph", "status"]),
+]
+
+
+@pytest.mark.parametrize("begun, words", SEEN, ids=[str(one[0]) for one in SEEN])
+def test_what_is_shown_is_begun_as_that_host_begins_it(begun, words):
+    platform = site().platform_of(site().host("ceph01"))
+    command = platform.by_hand("ceph", "status")
+    there = platform.as_there(command, begun)
+    assert list(there.argv) == words and there.deed == command.deed
+
+
+def test_doctor_shows_it_so():
+    def change(cloud):
+        cloud["ceph01"]["host"]["begun"] = {"ceph": SHELL}
+        cloud["ceph01"]["ceph.health"] = answer({"checks": {"OSD_NEARFULL": {}}})
+
+    (one,) = (f for f in clouds.found(change) if f.code == "ceph.OSD_NEARFULL")
+    runs = [step["run"] for step in commands(one, site(), "") if step["kind"] == "root"]
+    assert runs and all(run.startswith("cephadm shell -- ceph ") for run in runs)
 
 
 def test_every_work_of_a_session_says_the_platforms_ways():

@@ -228,6 +228,15 @@ def begun(argv):
     raise Failed("%s: no such program here%s" % (argv[0], nor))
 
 
+def otherwise():
+    """{a program that is not on the path: the words that begin it here}."""
+    found = {}
+    for program in WAYS:
+        with contextlib.suppress(Failed):
+            found[program] = begun([program])
+    return {program: words for program, words in found.items() if words != [program]}
+
+
 def _newest(word):
     """A word, or the file that it stands for; None where there is none, or of several folders."""
     if "*" not in word:
@@ -373,8 +382,6 @@ def lines(argv, stdin=b"", timeout=600, page=PAGE, apart=None):
 
     For what is too much to be one answer; nothing but a page is ever in memory.
     """
-    if not _is_there(argv[0]):
-        raise Failed("%s: no such program here" % argv[0])
     with Program(argv, timeout, stdin=PIPE, apart=apart) as program:
         with contextlib.suppress(BrokenPipeError):  # it ends unheard: its own words say why
             program.process.stdin.write(stdin)

@@ -46,6 +46,7 @@ def host():
         "boot_id": processes.text(files.read("/proc/sys/kernel/random/boot_id") or b"").strip(),
         "python": "%d.%d" % sys.version_info[:2],
         "hostname": as_text(os.uname()[1]),
+        "begun": processes.otherwise(),
         **sudo_log.seen({from_bytes(k): from_bytes(v) for k, v in os.environb.items()}),
         "monotonic": time.monotonic(),
         "time": time.time(),  # the last: it is said at once

@@ -14,6 +14,7 @@ from .processes import Failed, call, expect
 
 PROPERTIES = [
     "LoadState",
+    "UnitFileState",
     "ActiveState",
     "SubState",
     "Result",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fabfile.audit import compare, evidence, rbd_images
@@ -91,19 +92,27 @@ class Look:
                 " out, and nothing is settled by them"
             )
         self._note_unseen(places, before, seen, schemas)
-        return found
+        begun = answers[self._site.admin.name]["host"].get("begun")
+        return [self._as_there(one, begun) for one in found]
+
+    def _as_there(self, finding: Finding, begun: Json) -> Finding:
+        """The same, with its commands as they are begun on the cluster's host."""
+        platform = self._site.cluster.platform
+        commands = tuple(platform.as_there(one, begun) for one in finding.commands)
+        return replace(finding, commands=commands)
 
     def _places(self) -> tuple[Places, Mapping[str, Mapping[str, Json]]]:
         """The places, and the answers that say what else may be there."""
         site = self._site
         asked = {site.admin: [*cluster.identity(site), *evidence.reads(site)]}
         for host in site.with_role("cinder"):
-            own = [Read("host", "host"), *in_force.reads(site, host, CINDER_VOLUME)]
+            own = in_force.reads(site, host, CINDER_VOLUME)
             asked[host] = [*asked.get(host, []), *own]
         for host in site.with_role("cinder-backup"):
             own = in_force.reads(site, host, CINDER_BACKUP)
             asked[host] = [*asked.get(host, []), *own]
-        answers = self._session.ask(asked)
+        # Cinder's name for a host, and how the commands are begun that are shown.
+        answers = self._session.ask({h: [Read("host", "host"), *own] for h, own in asked.items()})
         options = {
             key: value
             for seen in answers.values()
