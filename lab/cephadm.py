@@ -88,6 +88,7 @@ def move(host: LabHost, topology: Topology) -> None:
 
 def _bootstrap(host: LabHost, topology: Topology) -> str:
     return f"""\
+umask 022
 cat > /root/initial.conf <<'END'
 [global]
 osd_pool_default_size = 1
