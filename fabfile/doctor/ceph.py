@@ -180,7 +180,9 @@ def _mends(site: Site, looked: Looked, code: str, check: Mapping[str, Json]) -> 
     """What the details of a check allow to say; () where the code alone decides."""
     if code in ("OSD_DOWN", "MON_DOWN"):
         some, whole = daemons.named(code, check)
-        if some and not (code == "OSD_DOWN" and "OSD_HOST_DOWN" in _checks(site, looked)):
+        # Of a host whose OSDs are all down, units that were seen say that the host itself is up.
+        away = code == "OSD_DOWN" and "OSD_HOST_DOWN" in _checks(site, looked)
+        if some and not (away and not all(daemons.host_of(site, looked, one) for one in some)):
             return daemons.restarts(site, looked, some, whole)
     if code == "MON_CLOCK_SKEW":
         return _skewed(site, looked, check)

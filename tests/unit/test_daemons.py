@@ -8,7 +8,7 @@ from fabfile.doctor.finding import commands
 
 from . import clouds
 from .clouds import said
-from .states import HOSTS, answer, site
+from .states import HOSTS, RECORDED, answer, site
 
 CEPHS = {**HOSTS, "ceph02": {"roles": ["ceph"]}, "ceph05": {"roles": ["ceph"]}}
 FSID = "6238f9e6-0382-4cef-a3f3-795a22ddc50e"
@@ -17,6 +17,7 @@ MON = "mon.ceph05 (rank 2) addr [v2:10.0.0.3:3300/0,v1:10.0.0.3:6789/0] is down 
 SKEW = "mon.ceph05 clock skew 0.08s > max 0.05s (latency 0.0006s)"
 PACKAGES = "ceph-osd@17.service loaded failed\nceph-mon@ceph05.service loaded failed"
 CEPHADM = f"ceph-{FSID}@osd.17.service loaded failed\nceph-{FSID}@mon.ceph05.service loaded failed"
+REAL = (RECORDED / "ceph16_units.txt").read_text()
 SNAP = "snap.microceph.osd.service loaded active\nsnap.microceph.mon.service loaded failed"
 
 
@@ -94,8 +95,24 @@ def test_details_of_another_form_restart_nothing(detail):
 
 
 def test_a_host_that_is_down_is_not_mended_by_restarts():
-    shown = typed("OSD_DOWN", OSD, units=PACKAGES, more=["OSD_HOST_DOWN"])
+    shown = typed("OSD_DOWN", OSD, more=["OSD_HOST_DOWN"])
     assert shown == [("ceph health detail", ["ceph01"])]
+
+
+def test_a_host_that_answers_and_has_all_its_osds_down_is():
+    shown = typed("OSD_DOWN", OSD, units=CEPHADM, orchestrator="cephadm", more=["OSD_HOST_DOWN"])
+    assert shown == [("ceph orch daemon restart osd.17", ["ceph01"])]
+
+
+def test_units_as_a_cluster_of_cephadms_has_them():
+    """Recorded on the lab: cephadm 16.2.15, its orchestrator at work."""
+    shown = typed("OSD_DOWN", OSD.replace("osd.17", "osd.0"), units=REAL)
+    assert shown == [("ceph orch daemon restart osd.0", ["ceph01"])]
+    stopped = REAL.replace("loaded active", "loaded inactive")
+    names = {line.split()[0].removesuffix(".service") for line in REAL.splitlines()}
+    managers = {f"systemctl restart {name}" for name in names if "@mgr." in name}
+    assert len(managers) == 2
+    assert {run for run, _ in typed("MGR_DOWN", units=stopped)} == managers
 
 
 def test_several_are_restarted_each_on_its_host():
