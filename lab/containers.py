@@ -249,7 +249,10 @@ def _texts(root: Path, host: LabHost, one: Container) -> dict[str, str]:
             name: (root / dest.lstrip("/")).read_text() for name, (dest, _) in one.files.items()
         }
         conf = next(name for name in found if name.endswith(".conf"))
-        more = {"DEFAULT": {"log_dir": f"/var/log/kolla/{project}"}}
+        more = {
+            "DEFAULT": {"log_dir": f"/var/log/kolla/{project}"},
+            "oslo_concurrency": {"lock_path": f"/var/lib/{project}/locks"},
+        }
         return {**found, conf: options.set_in_text(found[conf], more)}
     if one.name == "nova_compute":
         text = (root / "etc/nova/nova.conf").read_text()

@@ -40,6 +40,11 @@ GUEST = "stackrbd-guest:"
 """How a line begins that our guest prints on its console."""
 HEARD = 90
 """Seconds after which Nova hears a nova-compute that lives: it tells so every 10."""
+_UNHEARD = "Service not found"
+"""What a backup failed of whose cinder-backup is up, and has not told the scheduler of itself yet.
+
+It does so once a minute (cinder/scheduler/manager.py and host_manager.py, since Victoria).
+"""
 
 
 @dataclass(frozen=True)
@@ -311,7 +316,18 @@ class User:
         )
 
     def backup(self, what: str, volume: Volume) -> Backup:
-        """A whole backup of a volume, which nobody uses."""
+        """A whole backup of a volume that nobody uses; anew while no service is known."""
+        until = time.monotonic() + min(HEARD, self._settings.timeout)
+        while True:
+            made = self._backed_up(what, volume)
+            reason = str(made.fail_reason or "")
+            if made.status == "available":
+                return made
+            if _UNHEARD not in reason or time.monotonic() > until:
+                raise Unproved(f"cinder: backup {made.name} ({made.id}): {made.status}: {reason}")
+            self.delete_backup(made)
+
+    def _backed_up(self, what: str, volume: Volume) -> Backup:
         made = self._storage.create_backup(
             name=self._name(what),
             volume_id=volume.id,
@@ -320,9 +336,7 @@ class User:
         return self.until(
             f"cinder: backup {made.name} ({made.id})",
             lambda: self._storage.get_backup(made.id),
-            lambda now: now.status == "available",
-            fatal=("error",),
-            why=lambda now: now.fail_reason or "",
+            lambda now: now.status in {"available", "error"},
         )
 
     def restore(self, backup: Backup, volume: Volume) -> Volume:

@@ -129,6 +129,7 @@ class Cloud:
         self.twice, self.lost = 0, False  # an answer to a second try; that the first one was lost
         self.nodes = {"c1": [UP], "c2": [UP]}
         self.backup_state, self.backup_status, self.restored = "up", "available", []
+        self.unheard = 0  # so many backups find no service
         self.compute = self.block_storage = self.image = self
 
     def _keep(self, kind, name, status, **more):
@@ -162,6 +163,10 @@ class Cloud:
 
     def create_backup(self, name, volume_id, description):
         more = {"volume_id": volume_id, "description": description, "container": "backups"}
+        if self.unheard:
+            self.unheard -= 1
+            reason = "Service not found for creating backup."
+            return self._keep("backup", name, "error", fail_reason=reason, **more)
         return self._keep("backup", name, self.backup_status, fail_reason="no pool", **more)
 
     def restore_backup(self, backup, volume):
@@ -496,6 +501,18 @@ def test_a_backup_is_made_restored_and_compared(settings, small, image, snapshot
     (made,) = [c.detail for c in found if c.name == "the volume is backed up into its pool"]
     assert f"backups/volume-{image.format(SOURCE)}" in made and how in made
     assert cloud.restored == [("id-stackrbd-proof-r1-backup", RESTORED)]
+    assert cloud.held == {}
+
+
+@pytest.mark.parametrize("seconds, passes", [(60, True), (-1, False)])
+def test_a_backup_is_asked_for_again_until_the_scheduler_hears(settings, small, seconds, passes):
+    """cinder-backup is up before the scheduler knows of it; it is not waited for for ever."""
+    cloud = Cloud()
+    cloud.unheard = 2
+    wanted = replace(settings, backups="backups", timeout=seconds)
+    found = failed(proof.prove(cloud, wanted, ceph_with_backups(cloud), lambda text: None))
+    assert (found == {}) is passes
+    assert all("Service not found" in said for said in found.values())
     assert cloud.held == {}
 
 
