@@ -50,7 +50,7 @@ class OpenStackAnsible(Told):
         return sorted(found, key=lambda one: (one.cluster.name != OWN, one.client != client))
 
     @property
-    def cinder(self) -> Binding:
+    def volumes(self) -> Binding:
         """The one whose client is cinder_ceph_client."""
         return self.default_first(services.CINDER_VOLUME.key)[0]
 
@@ -64,9 +64,9 @@ class OpenStackAnsible(Told):
     def uuids(self) -> Mapping[str, str]:
         """Cinder's; Nova's where it logs in as another client, for it is Cinder's by itself."""
         cinder, nova = self.own.uuids["cinder"], self.own.uuids["nova"]
-        new = self.fsid_of(self.cinder).lower()
-        found = {cinder: self.uuid_named("cinder", self.cinder, new)}
-        if self.nova and self.nova.client != self.cinder.client:
+        new = self.fsid_of(self.volumes).lower()
+        found = {cinder: self.uuid_named("cinder", self.volumes, new)}
+        if self.nova and self.nova.client != self.volumes.client:
             new = secret_uuid.derived(self.nova.client, self.fsid_of(self.nova))
             found[nova] = self.uuid_named("nova", self.nova, new)
         return found
@@ -82,7 +82,7 @@ class OpenStackAnsible(Told):
 
     def uuid_of(self, one: Binding) -> str:
         """Of Cinder's client, of Nova's, or of one that ceph_extra_confs has."""
-        if _login(one) == _login(self.cinder):
+        if _login(one) == _login(self.volumes):
             return self.uuids[self.own.uuids["cinder"]]
         if self.nova and _login(one) == _login(self.nova):
             return self.uuids[self.own.uuids["nova"]]
@@ -263,8 +263,8 @@ class OpenStackAnsible(Told):
         mine, client = {one.section for one in self.written("cinder")}, self.has(CINDER_CLIENT)
         others = [name for name, said in there.items() if name not in mine]
         theirs = [name for name in others if there[name].get("rbd_user") == client]
-        if theirs and client != self.cinder.client:
-            where = f"{CINDER_CLIENT}: {self.cinder.client}"
+        if theirs and client != self.volumes.client:
+            where = f"{CINDER_CLIENT}: {self.volumes.client}"
             raise in_use(self, where, f"{client}, of {', '.join(theirs)}", "backend, or client,")
 
     def _refuse_nova(self) -> None:
@@ -275,7 +275,7 @@ class OpenStackAnsible(Told):
             )
             raise in_use(self, found, pool, "pool ([nova] ephemeral = true, with client and pool)")
         name = self.own.uuids["nova"]
-        if self.nova and self.nova.client != self.cinder.client:
+        if self.nova and self.nova.client != self.volumes.client:
             return
         said = self.globals.get(name)
         found = self.uuid_there("nova") if said is None else self.resolved(said)
@@ -315,8 +315,8 @@ class OpenStackAnsible(Told):
         if default.section != STORE:
             values[DEFAULT] = filled(item, self.words(default))
             del values["glance_rbd_store_pool"], values["glance_rbd_store_user"]
-        if not self.nova and self.said(NOVA_CLIENT) not in ("", self.cinder.client):
-            values[NOVA_CLIENT] = self.cinder.client
+        if not self.nova and self.said(NOVA_CLIENT) not in ("", self.volumes.client):
+            values[NOVA_CLIENT] = self.volumes.client
         more = [filled(item, self.words(one)) for one in others] + self._kept()
         if more and MORE not in self.globals:
             more = [*self.form.lists[MORE]["defaults"], *more]
@@ -331,8 +331,8 @@ class OpenStackAnsible(Told):
 
     def _extras(self) -> list[Json]:
         """Clients of Cinder's whose keyrings or secrets no other variable brings."""
-        first = self.nova or self.cinder
-        done = {_login(self.cinder)} if _login(first) == _login(self.cinder) else set()
+        first = self.nova or self.volumes
+        done = {_login(self.volumes)} if _login(first) == _login(self.volumes) else set()
         found: list[Json] = []
         for one in self.written("cinder"):
             if _login(one) not in done:
