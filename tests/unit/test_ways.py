@@ -57,6 +57,31 @@ def test_the_first_way_that_is_there(path, there, expected):
     assert " ".join(processes.begun(["ceph", "-s"])) == expected.format(path)
 
 
+IN_A_CONTAINER = """#!/bin/sh
+# cephadm, whose container finds the folder that is mounted there; what it prints is logged.
+test "$1 $2" = "shell --mount" && folder=${3%%:*} && inside=${3#*:} && shift 4
+script=$(printf %s "$3" | sed "s#$inside#$folder#")
+test "$1 $2" = "sh -c" && shift 3 && exec sh -c "$script" "$@"
+"""
+
+
+def test_what_a_container_says_is_in_no_log(path, monkeypatch):
+    """podman has a container's output logged: it comes by a file, and nothing is left of that."""
+    monkeypatch.setattr(processes, "_SHELLS", str(path))
+    monkeypatch.setitem(processes.ENVIRONMENT, "PATH", f"{path}/bin:/usr/bin:/bin")
+    put(path, "bin/cephadm").write_text(IN_A_CONTAINER)
+    monkeypatch.setitem(processes.WAYS, "ceph", [["cephadm", "shell", "--", "sh"]])
+    script = "echo key; echo not this >&2; exit 3"
+    printed = []
+    plain = processes._called
+    monkeypatch.setattr(
+        processes, "_called", lambda *words: printed.append(plain(*words)) or printed[-1]
+    )
+    assert processes.call(["ceph", "-c", script]) == (3, "key\n", "not this\n")
+    assert printed == [(3, "", "not this\n")]
+    assert [one.name for one in path.iterdir()] == ["bin"]
+
+
 def test_what_is_no_file_is_no_way(path):
     mine = f"var/lib/ceph/{FSID}"
     put(path, "bin/python3")

@@ -263,9 +263,45 @@ def call(argv, stdin=b"", timeout=60, killable=True, fds=(), apart=None):
 
     Past the timeout its whole process group is ended and Failed raised; it is ended
     too should this agent die before it.  A command that is not killable (a package
-    manager) is waited for instead.
+    manager) is waited for instead.  What a program says in cephadm's shell comes by a file:
+    podman logs a container's output, keys too, in the journal.
     """
     argv = begun(argv)
+    at = _in_shell(argv)
+    if not at:
+        return _called(argv, stdin, timeout, killable, fds, apart)
+    import tempfile  # noqa: PLC0415 (slow to load, seldom needed)
+
+    with tempfile.TemporaryDirectory(prefix="stackrbd-", dir=_SHELLS) as folder:
+        aside = ["--mount", "%s:%s" % (folder, _WITHIN), "--", "sh", "-c", _TO_FILE, "sh"]
+        words = argv[: at - 1] + aside + argv[at:]
+        code, out, err = _called(words, stdin, timeout, killable, fds, apart)
+        return code, out + _read(os.path.join(folder, "out")), err
+
+
+_SHELLS, _WITHIN = "/run", "/mnt/stackrbd"
+_TO_FILE = 'exec "$@" > %s/out' % _WITHIN
+
+
+def _in_shell(argv):
+    """Where in a command the program begins that runs in cephadm's shell; 0 for none."""
+    at = argv.index("--") + 1 if "--" in argv else 0
+    return at if at > 1 and argv[at - 2] == "shell" else 0
+
+
+def _read(path):
+    """The text of a file of a program's output; '' where there is none.  Raises Failed."""
+    try:
+        with open(as_bytes(path), "rb") as stream:
+            data = stream.read(LARGEST + 1)
+    except FileNotFoundError:
+        return ""
+    if len(data) > LARGEST:
+        raise Failed("%s: more than %d bytes of output" % (path, LARGEST))
+    return text(data)
+
+
+def _called(argv, stdin, timeout, killable, fds, apart):
     watch = guard()
     pipes = {"stdin": PIPE if stdin else NULL, "stdout": PIPE, "stderr": PIPE}
     if fds or apart or not _SPAWNS:
