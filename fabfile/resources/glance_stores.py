@@ -18,6 +18,7 @@ from fabfile.resources.in_force import Options, same
 
 RBD = "rbd"
 BY_DEFAULT = "file,http"
+_STAGING = "os_glance_staging_store"
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "file": ("filesystem_",),
     "http": ("https_", "http_"),
@@ -93,15 +94,22 @@ def kinds(options: Options) -> list[str]:
 
 
 def moved(options: Options) -> dict[str, dict[str, str]]:
-    """{section: {option: value}} that gives every kind of the older list a name of its own."""
-    found: dict[str, dict[str, str]] = {"DEFAULT": {}}
+    """{section: {option: value}} that gives every kind of the older list a name of its own.
+
+    The folder for imports goes along: beside a list of stores, node_staging_uri is not read.
+    """
+    found: dict[str, dict[str, str]] = {}
     others = [one for one in kinds(options) if one != RBD]
-    found["DEFAULT"]["enabled_backends"] = "+" + ",".join(f"{one}:{one}" for one in others)
+    if others:
+        found["DEFAULT"] = {"enabled_backends": "+" + ",".join(f"{one}:{one}" for one in others)}
     for one in others:
         for (section, key), value in options.items():
             if section == "glance_store" and key.startswith(_OPTIONS.get(one, ())):
                 found.setdefault(one, {})[key] = value
-    return found if others else {}
+    scheme, _, staging = options.get(("DEFAULT", "node_staging_uri"), "").partition("://")
+    if scheme == "file" and staging.startswith("/"):
+        found[_STAGING] = {"filesystem_store_datadir": staging}
+    return found
 
 
 def default(uses: Sequence[Store], options: Options) -> str:

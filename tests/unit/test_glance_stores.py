@@ -51,6 +51,22 @@ def test_the_stores_that_nobody_lists_stay_with_their_options(said, default):
     assert found[G, "default_backend"] == "rbd"
 
 
+@pytest.mark.parametrize(
+    "release, said, folder",
+    [
+        ("2024.1", "file:///srv/staging", "/srv/staging"),
+        ("2026.2", "file:///srv/staging", "/srv/staging"),
+        ("2026.2", None, "/var/lib/glance/os_glance_staging_store"),
+        ("2026.2", "http://elsewhere", "/var/lib/glance/os_glance_staging_store"),
+        ("2024.1", None, None),
+    ],
+)
+def test_where_images_come_in_stays(release, said, folder):
+    """Beside a list of stores node_staging_uri is not read; since 2025.2 nothing is instead."""
+    found = stores({("DEFAULT", "node_staging_uri"): said} if said else {}, release)
+    assert found.get(("os_glance_staging_store", "filesystem_store_datadir")) == folder
+
+
 @pytest.mark.parametrize("release", ["juno", "stein", "2024.1"])
 @pytest.mark.parametrize(
     "default, listed, refused",

@@ -110,6 +110,16 @@ STORE = {
 DIRECT = {"show_image_direct_url": "True"}
 FIRST = {"default_store": "rbd", "rbd_store_user": "images", "rbd_store_pool": "images"}
 KNOWN = "glance.store.filesystem.Store,glance.store.http.Store,glance.store.rbd.Store"
+SEVERAL = {
+    "DEFAULT": {"enabled_backends": "file:file,http:http,rbd:rbd", **DIRECT},
+    "glance_store": {"default_backend": "rbd"},
+    "file": {"filesystem_store_datadir": "/var/lib/glance/images"},
+    "rbd": STORE,
+}
+OWN_STORES = {
+    name: {"filesystem_store_datadir": f"/var/lib/glance/{name}"}
+    for name in ("os_glance_staging_store", "os_glance_tasks_store")
+}
 GLANCE = spans(
     ("grizzly", "grizzly", options(DEFAULT={**FIRST, **DIRECT})),
     (
@@ -130,15 +140,11 @@ GLANCE = spans(
             glance_store={"stores": "file,http,rbd", "default_store": "rbd", **STORE},
         ),
     ),
+    ("train", "2025.1", options(**SEVERAL)),
     (
-        "train",
+        "2025.2",
         "2026.2",
-        options(
-            DEFAULT={"enabled_backends": "file:file,http:http,rbd:rbd", **DIRECT},
-            glance_store={"default_backend": "rbd"},
-            file={"filesystem_store_datadir": "/var/lib/glance/images"},
-            rbd=STORE,
-        ),
+        options(**SEVERAL, **OWN_STORES),
     ),
 )
 
