@@ -18,7 +18,9 @@ from fabfile.resources.in_force import Options, same
 
 RBD = "rbd"
 BY_DEFAULT = "file,http"
-_STAGING = "os_glance_staging_store"
+RESERVED = "os_glance_"
+"""How the names of Glance's own stores begin, of which its validator does not know."""
+_STAGING = f"{RESERVED}staging_store"
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "file": ("filesystem_",),
     "http": ("https_", "http_"),

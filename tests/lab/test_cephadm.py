@@ -78,7 +78,7 @@ def test_a_second_run_changes_nothing(integrated):
 
 
 def test_it_is_proved(integrated):
-    assert "Proved: 12 of 12 checks" in inv("verify")
+    assert "Proved: 20 of 20 checks" in inv("verify")
 
 
 def test_doctor_finds_nothing_and_rows_agree_with_images(integrated):

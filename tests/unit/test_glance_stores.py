@@ -4,7 +4,7 @@ import pytest
 
 from fabfile.core.contract import BadInput
 
-from .test_releases import written
+from .test_releases import planned, written
 
 G = "glance_store"
 HIDDEN = "sha256:" + "c" * 64
@@ -65,6 +65,13 @@ def test_where_images_come_in_stays(release, said, folder):
     """Beside a list of stores node_staging_uri is not read; since 2025.2 nothing is instead."""
     found = stores({("DEFAULT", "node_staging_uri"): said} if said else {}, release)
     assert found.get(("os_glance_staging_store", "filesystem_store_datadir")) == folder
+
+
+def test_glances_own_stores_are_not_for_its_validator():
+    """It knows the options of listed stores alone, by the store's kind."""
+    (change,) = planned("2026.2", "glance")
+    own = ["os_glance_staging_store", "os_glance_tasks_store"]
+    assert change.args["validate"]["exclude"] == [*own, "rbd"]
 
 
 @pytest.mark.parametrize("release", ["juno", "stein", "2024.1"])
