@@ -25,15 +25,14 @@ def close(connection: Cloud, service: str) -> None:
             for volume in holdings.volumes(connection)
             if volume["host"].partition("#")[0].lower() == service.lower()
         ]
+        if there:
+            raise Failed(
+                f"cinder: service {service}: {len(there)} volumes came there since the plan was "
+                f"made ({there[0]}); it is open again, and nothing was taken away: run it again"
+            )
     except Failed:
         _say(connection, "enable", service)
         raise
-    if there:
-        _say(connection, "enable", service)
-        raise Failed(
-            f"cinder: service {service}: {len(there)} volumes came there since the plan was made "
-            f"({there[0]}); it is open again, and nothing was taken away: run it again"
-        )
 
 
 def open_again(connection: Cloud, service: str) -> None:
