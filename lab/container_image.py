@@ -4,13 +4,11 @@ The image is made of Debian's packages; what starts a container of it is Kolla's
 set_configs.py, each service's extend_start.sh, from PyPI).
 """
 
-import contextlib
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lab import beside, cache_key, debian_sources, images, layers, places
+from lab import beside, cache_key, images, layers, places, podman
 from lab.generation import Generation
 from lab.images import Image
 from lab.programs import run
@@ -18,7 +16,6 @@ from lab.progress import say
 
 KOLLA = "17.9.0"
 NAME = "localhost/kolla/services"
-_ENGINE = ("podman", "runc", "conmon")
 _SERVICES = (
     *("dumb-init", "sudo", "python3-yaml", "nova-compute", "libvirt-daemon-system"),
     *("libvirt-clients", "qemu-system-x86", "qemu-utils", "python3-libvirt", "swtpm"),
@@ -38,21 +35,15 @@ _EXTEND = {
 KINDS = ("compute", "controller")
 """The kinds of hosts that get an engine."""
 _SHARE = "usr/local/share/kolla"
-CONTAINERS_CONF = """\
-[containers]
-pids_limit = 0
-keyring = false
-[engine]
-runtime = "runc"
-"""
+_BEGUN = ('ENTRYPOINT ["dumb-init","--single-child","--"]', 'CMD ["kolla_start"]')
 
 
 def build(generation: Generation) -> Path:
     """Make what is missing of the engine's layers and the image; returns their folder."""
     of_kinds = {kind: Image(generation, kind) for kind in KINDS}
     compute = of_kinds["compute"]
-    words = [*_ENGINE, *_SERVICES, KOLLA, *map(images.key, of_kinds.values())]
-    key = cache_key.of(words, [sys.modules[__name__]])
+    words = [*podman.ENGINE, *_SERVICES, KOLLA, *map(images.key, of_kinds.values())]
+    key = cache_key.of(words, [sys.modules[__name__], podman])
     target = places.CACHE / "containers" / f"{generation.name}-{key}"
     if target.is_dir():
         return target
@@ -61,21 +52,17 @@ def build(generation: Generation) -> Path:
     (part / "done").mkdir(parents=True)
     say("containers: podman, and an image of OpenStack's services")
     for kind, image in of_kinds.items():
-        with _installed(part / engine_of(kind), images.layers_of(image), _ENGINE, image):
+        with podman.installed(
+            part / engine_of(kind), images.layers_of(image), podman.ENGINE, image
+        ):
             pass
     base = images.layers_of(compute)[-1:]
-    with _installed(part / "services", base, _SERVICES, compute) as root:
+    with podman.installed(part / "services", base, _SERVICES, compute) as root:
         _bring_kolla(root, part)
         _users(root)
-        argv: list[str | Path] = [
-            "tar",
-            "-C",
-            root,
-            "--one-file-system",
-            "--exclude=./var/cache/apt/archives/*",
-        ]
-        run([*argv, "--numeric-owner", "-cf", part / "services.tar", "."])
-    _import(part, [part / engine_of("compute") / "upper", *images.layers_of(compute)])
+        podman.pack(root, part / "services.tar")
+    lower = [part / engine_of("compute") / "upper", *images.layers_of(compute)]
+    podman.bring(part, lower, part / "services.tar", NAME, _BEGUN)
     for kind in KINDS:
         (part / engine_of(kind) / "upper").rename(part / "done" / engine_of(kind))
     layers.keep(part / "done", target)
@@ -86,30 +73,6 @@ def build(generation: Generation) -> Path:
 def engine_of(kind: str) -> str:
     """Where the layer with the engine of hosts of a kind is."""
     return f"engine-{kind}"
-
-
-@contextlib.contextmanager
-def _installed(
-    build: Path, lower: Sequence[Path], packages: Sequence[str], image: Image
-) -> Iterator[Path]:
-    """A root with these packages, which nothing is started of."""
-    build.mkdir()
-    archives = places.DOWNLOADS / image.generation.name / f"containers-{build.name}"
-    with layers.chroot(lower, build, archives) as root:
-        sources = "\n".join(debian_sources.lines(image.generation)) + "\n"
-        (root / "etc/apt/sources.list").write_text(sources)
-        settings = root / "etc/apt/apt.conf.d/99lab"
-        settings.write_text("\n".join(debian_sources.settings()) + "\n")
-        policy = root / "usr/sbin/policy-rc.d"
-        policy.write_text("#!/bin/sh\nexit 101\n")
-        policy.chmod(0o755)
-        images.apt(root, image, "update")
-        images.apt(root, image, "install", *packages)
-        (root / "etc/apt/sources.list").write_text("# The lab's hosts have no way out.\n")
-        for file in (settings, policy, root / "etc/resolv.conf"):
-            file.unlink()
-        layers.remove_tree(root / "var/lib/apt/lists")
-        yield root
 
 
 def _bring_kolla(root: Path, part: Path) -> None:
@@ -152,13 +115,8 @@ def _users(root: Path) -> None:
     """Kolla's numbers for the services' users, and its group."""
     run(["chroot", root, "groupadd", "-g", str(_GROUP), "kolla"])
     for name, number in _USERS.items():
-        had = run(["chroot", root, "id", "-u", name]).strip()
-        of = run(["chroot", root, "id", "-g", name]).strip()
-        run(["chroot", root, "groupmod", "-g", str(number), name])
-        run(["chroot", root, "usermod", "-u", str(number), "-a", "-G", "kolla", name])
-        for word, program, old in (("-uid", "chown", had), ("-gid", "chgrp", of)):
-            argv: list[str | Path] = ["find", root, "-xdev", word, old, "-exec", program, "-h"]
-            run([*argv, str(number), "{}", "+"])
+        podman.renumber(root, name, number, number)
+        run(["chroot", root, "usermod", "-a", "-G", "kolla", name])
     run(["chroot", root, "usermod", "-a", "-G", "libvirt", "nova"])
     log = root / "var/log/kolla"
     log.mkdir()
@@ -168,28 +126,3 @@ def _users(root: Path) -> None:
     own = ("nova/nova.conf", "nova/nova-compute.conf", "cinder/cinder.conf")
     for name in (*own, "glance/glance-api.conf"):
         (root / "etc" / name).unlink(missing_ok=True)
-
-
-def _import(part: Path, lower: Sequence[Path]) -> None:
-    """The image, into a store that hosts read."""
-    store = part / "done/store"
-    store.mkdir()
-    with layers.chroot(lower, part / "import", part / "none") as root:
-        for folder in ("srv/store", "srv/part"):
-            (root / folder).mkdir()
-        run(["mount", "--bind", store, root / "srv/store"])
-        run(["mount", "--bind", part, root / "srv/part"])
-        (root / "etc/containers/containers.conf").write_text(CONTAINERS_CONF)
-        change = 'ENTRYPOINT ["dumb-init","--single-child","--"]'
-        argv: list[str | Path] = [
-            "chroot",
-            root,
-            "podman",
-            "--root",
-            "/srv/store",
-            "--storage-driver",
-            "overlay",
-        ]
-        argv += ["import", "--change", change, "--change", 'CMD ["kolla_start"]']
-        run([*argv, "/srv/part/services.tar", NAME])
-    (part / "services.tar").unlink()
