@@ -149,8 +149,8 @@ def _step(step: Json) -> Shape:
     verb = step["verb"]
     back = _RESTART if "restart" in (verb, step.get("verb_was")) else _BACK
     back = _OF_A_PATH if verb in ("write", "remove", "no_folder") else back
-    if "volumes" in step:
-        return {**_STEP, **back, "volumes": LINE}
+    if rows := {"volumes", "service"} & set(step):
+        return {**_STEP, **back, **dict.fromkeys(rows, LINE)}
     if step.get("verb_was") == "restart":
         return {**_STEP, **back}
     looked = dict.fromkeys(("was", "now", *(["is"] if step.get("state") == "done" else ())))

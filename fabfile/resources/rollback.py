@@ -32,6 +32,11 @@ _FILES = ("write", "remove")
 _MOST_GUESTS = 1000
 _OLD, _ENOENT = "ceph.old.{}", 2
 _SIGNS = {"+": "-", "-": "+", "~": "~", "!": "!"}
+_IN_CINDER = {
+    "volumes": volume_storage.VOLUMES,
+    "service": Read("volume_services", "volume_services"),
+}
+"""{what a step says of Cinder's rows, instead of a digest: what tells whether they are there}."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,7 @@ class Undone:
             done = {str(one.get("verb")) for one in self.cloud}
             found = [Read("volume_types", "volume_types")] if self.cloud else []
             found += [volume_qos.READ] if done & {"qos", "no_qos"} else []
-            rows = Read("volume_services", "volume_services")
-            found += [rows] if "close_backend" in done else []
+            found += [_IN_CINDER["service"]] if "close_backend" in done else []
             rotates = site.cloud and any(part.replaced for part in site.parts)
             return [*found, *([leaving.ATTACHMENTS] if rotates else [])]
         found = [
@@ -73,9 +77,9 @@ class Undone:
         return found + by_cluster.reads(site, host, pool_contents.reads)
 
     def follow_up_reads(self, site: Site, facts: Facts) -> list[Read]:
-        """The volumes, where the run moved some from one service to another."""
+        """The volumes, where the run moved some; Cinder's services, where it renamed one."""
         steps = [step for seen in facts.hosts.values() for step in seen.get("run", ())]
-        return [volume_storage.VOLUMES] if any("volumes" in step for step in steps) else []
+        return [read for key, read in _IN_CINDER.items() if any(key in step for step in steps)]
 
     def plan(self, site: Site, facts: Facts) -> list[Change]:
         """The run's steps backwards, the last wave first, each restart at its end.
@@ -363,9 +367,12 @@ def _taken_back(step: dict[str, Json]) -> bool:
 
 def _differs(facts: Facts, step: dict[str, Json]) -> bool:
     """Whether it is not as it was before the step.  Raises BadInput for volumes at work."""
+    cloud = facts.hosts.get(CLOUD, {})
+    if "service" in step:
+        return any(row["host"] == step["service"] for row in cloud.get("volume_services", ()))
     if "volumes" not in step:
         return bool(step["now"] != step["was"])
-    place, volumes = step["volumes"], facts.hosts.get(CLOUD, {}).get("volumes", ())
+    place, volumes = step["volumes"], cloud.get("volumes", ())
     volume_hosts.refuse_at_work(place, volumes)
     return any(volume["host"] == place for volume in volumes)
 
@@ -376,7 +383,7 @@ def _took_effect(step: dict[str, Json]) -> bool:
 
 
 def _as_left(step: dict[str, Json]) -> bool:
-    if "volumes" in step:
+    if _IN_CINDER.keys() & step.keys():
         return True
     if step["state"] == "done":
         return bool(step["now"] == step["is"])
@@ -389,6 +396,8 @@ def _as_left(step: dict[str, Json]) -> bool:
 def _back(host: str, step: dict[str, Json]) -> Change:
     sign = _SIGNS[step["sign"]]
     sentence = "take away what the run added" if sign == "-" else "as it was before the run"
+    # A row goes last: a process that has not been restarted yet would write it anew.
+    wave = phases.LAST if "service" in step else phases.LAST - step["wave"]
     return Change(
         host,
         step["thing"],
@@ -396,7 +405,7 @@ def _back(host: str, step: dict[str, Json]) -> Change:
         sign,
         step["verb"],
         step["args"],
-        phases.LAST - step["wave"],
+        wave,
         diff=(f"undo: {step['sentence']}",),
         kind="undo",
         subject=_what(step),

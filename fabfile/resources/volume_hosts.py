@@ -109,7 +109,7 @@ def plan(site: Site, facts: Facts) -> list[Change]:
     places = {*_leaving(site, facts), *(move.old for move in planned)}
     active_active.refuse_moves(site, facts, places)
     found = [_moved(site, facts, move) for move in planned]
-    return found + [_row_taken_away(site, host, service) for host, service in _rows(site, facts)]
+    return found + [_row_taken_away(site, *row) for row in _rows(site, facts)]
 
 
 def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
@@ -206,11 +206,17 @@ def _moved(site: Site, facts: Facts, move: Move) -> Change:
     )
 
 
-def _row_taken_away(site: Site, host: str, service: str) -> Change:
-    argv = site.platform_of(site.host(host)).command(
-        "cinder-manage", "service", "remove", CINDER_VOLUME.name, service
-    )
-    args = {"argv": argv, "ok": [0, _NOT_THERE], "timeout": 120}
+def _row_taken_away(site: Site, host: str, service: str, heir: str = "") -> Change:
+    """heir: the service that comes with its place, and whose row goes when this is undone."""
+    platform = site.platform_of(site.host(host))
+
+    def remove(row: str) -> dict[str, Json]:
+        argv = platform.command("cinder-manage", "service", "remove", CINDER_VOLUME.name, row)
+        return {"argv": argv, "ok": [0, _NOT_THERE], "timeout": 120}
+
+    args = remove(service)
+    if heir:
+        args["undo"] = {"verb": "run", "args": remove(heir), "service": heir}
     # The last wave: a process that has not been restarted yet would write it anew.
     return Change(
         host,
@@ -222,7 +228,7 @@ def _row_taken_away(site: Site, host: str, service: str) -> Change:
         Phase.API,
         kind="service_row",
         subject=service,
-        stays="a service writes its row itself when it starts",
+        stays="" if heir else "a service writes its row itself when it starts",
     )
 
 
@@ -266,11 +272,16 @@ def _closed(service: str) -> Change:
     )
 
 
-def _rows(site: Site, facts: Facts) -> list[tuple[str, str]]:
-    """(where it is said, service) of the rows whose names go."""
+def _rows(site: Site, facts: Facts) -> list[tuple[str, str, str]]:
+    """(where it is said, service, the one that comes new for it or '') of rows that go."""
     known = {service["host"] for service in facts.of(CLOUD, "volume_services")}
-    leaving = sorted(known & _leaving(site, facts))
-    return [(heir[0].host, s) for s in leaving if (heir := _heir(site, facts, s))]
+    found = []
+    for service in sorted(known & _leaving(site, facts)):
+        if heir := _heir(site, facts, service):
+            named, backend = heir
+            new = named.then[backend.name if backend else str(site.cinder.default_section)]
+            found.append((named.host, service, "" if new in known else new))
+    return found
 
 
 def _beside(site: Site, facts: Facts) -> list[str]:

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from fabfile.cloud import holdings
-from fabfile.core.contract import CLOUD, BadInput, Facts, Host
+from fabfile.core import answers
+from fabfile.core.contract import CLOUD, BadInput, Facts, Host, Read
 from fabfile.flow import gather
 from fabfile.flow.session import Session
 from fabfile.model.platforms import made_of
@@ -385,9 +386,17 @@ def step(**more):
     }
 
 
-def back(*volumes):
-    seen = {"ctl": {"run": [step()]}, "ceph01": {"run": []}, CLOUD: {"volumes": list(volumes)}}
+def back(*volumes, steps=None, rows=()):
+    cloud = {"volumes": list(volumes), "volume_services": [{"host": row} for row in rows]}
+    seen = {"ctl": {"run": steps or [step()]}, "ceph01": {"run": []}, CLOUD: cloud}
     return Undone("r1").plan(here(), Facts(seen))
+
+
+def row_step(change):
+    """What the host keeps of a row that was taken away, as the agent makes it of the change."""
+    label = {key: getattr(change, key) for key in ("thing", "sentence", "sign", "wave")}
+    done = {"step": 2, "state": "done", "verb_was": change.verb, "was": None}
+    return {**label, **done, **change.args["undo"]}
 
 
 def test_undo_moves_back_what_is_there():
@@ -398,12 +407,44 @@ def test_undo_moves_back_what_is_there():
         back(volume("ctl@ceph#rbd", "creating"))
 
 
-def test_undo_asks_for_volumes_only_where_some_were_moved():
+@pytest.mark.parametrize(
+    "known, back",
+    [(["ctl@rbd"], "ctl@ceph"), (["ctl@rbd", "ctl@ceph"], None)],
+    ids=["the run made the new row", "it was there before"],
+)
+def test_the_row_that_a_run_made_goes_with_it(known, back):
+    """Else the scheduler gives volumes to a service that nobody is, until it counts as down."""
+    *_, row = volume_hosts.plan(here(**CEPH), facts(RBD, [volume(PLACE)], known))
+    assert row.args.get("undo", {}).get("service") == back
+    assert bool(row.stays) is not bool(back)
+
+
+def test_undo_takes_that_row_away_behind_the_restart():
+    *_, row = volume_hosts.plan(here(**CEPH), facts(RBD, [volume(PLACE)], ["ctl@rbd"]))
+    kept = row_step(row)
+    run = Read("run", "run", {"run": "r1"})
+    assert answers.wrong(run, [step(), kept]) == ""
+    restart = {"verb": "restart", "verb_was": "restart", "args": {"units": ["cinder-volume"]}}
+    steps = [step(), {**step(), **restart, "thing": "cinder-volume", "sign": "!"}, kept]
+    del steps[1]["volumes"]
+    changes = back(volume("ctl@ceph#rbd"), steps=steps, rows=["ctl@ceph"])
+    last = changes[-1]
+    assert last.args["argv"][-4:] == ["service", "remove", "cinder-volume", "ctl@ceph"]
+    assert last.wave > max(change.wave for change in changes[:-1])
+    assert back(steps=steps, rows=["ctl@rbd"]) == []
+
+
+def test_undo_asks_of_cinder_only_what_the_run_changed_there():
     undone = Undone("r1")
-    assert undone.follow_up_reads(here(), Facts({"ctl": {"run": [step()]}})) == [
-        volume_storage.VOLUMES
-    ]
-    assert undone.follow_up_reads(here(), Facts({"ctl": {"run": []}})) == []
+    rows = {**step(), "service": "ctl@ceph"}
+    del rows["volumes"]
+
+    def asked(*steps):
+        return [r.id for r in undone.follow_up_reads(here(), Facts({"ctl": {"run": [*steps]}}))]
+
+    assert asked(step()) == ["volumes"]
+    assert asked(step(), rows) == ["volumes", "volume_services"]
+    assert asked() == []
 
 
 # doctor
