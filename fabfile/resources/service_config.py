@@ -389,7 +389,8 @@ def _compared(binding: Binding, made_of: wanted_options.File, now: in_force.Opti
     missing = wanted_options.missing(replace(made_of, now=now), wanted)
     words = [part.words for part in made_of.parts]
     named = {s.format(**w) for s in made_of.data.get("options", {}) if "{" in s for w in words}
-    named |= {section for section, _ in wanted if section.startswith(glance_stores.RESERVED)}
+    moved = made_of.site.cinder.default_section
+    named |= {s for s, _ in wanted if s.startswith(glance_stores.RESERVED) or s == moved}
     return _Lacking(binding, {at: wanted[at] for at in missing}, now, frozenset(named))
 
 

@@ -184,6 +184,14 @@ def test_a_backend_of_somebody_else_is_listed_before_ours():
     assert found["rbd", "volume_backend_name"] == "rbd"
 
 
+def test_the_validator_is_told_that_both_sections_are_named_by_the_site():
+    ctl = default(
+        volume_driver=NFS, nfs_shares_config="/etc/cinder/shares", volume_backend_name="nfs"
+    )
+    (change,) = service_config.cinder.plan(here(**BESIDE), seen(ctl, ["ctl#nfs"]))
+    assert change.args["validate"]["exclude"] == ["old", "rbd"]
+
+
 def test_the_driver_that_nobody_names_is_named():
     found = edits(here(**BESIDE), seen(default(volume_group="vg", iscsi_helper="lioadm")))
     assert found["old", "volume_driver"] == volume_storage.value({}, D, "volume_driver")
