@@ -1,6 +1,7 @@
 """What is taken out of a cloud again: what uses it is refused; what goes, in which order, and why
 the rest stays."""
 
+import contextlib
 import copy
 import itertools
 import json
@@ -748,12 +749,17 @@ def test_a_client_that_takes_anothers_place_goes_after_that_one(there, refused):
 class Api:
     """Cinder's API, as far as services go."""
 
-    def __init__(self, *volumes_, fails=False):
+    def __init__(self, *volumes_, fails=False, deaf=()):
+        """deaf: what it answers to, and does not do."""
         self.said, self._volumes, self._fails = [], volumes_, fails
+        self._deaf, self._status = deaf, "enabled"
         self.block_storage = self
 
     def put(self, path, json):
-        self.said.append((path.rpartition("/")[2], json["host"]))
+        deed = path.rpartition("/")[2]
+        self.said.append((deed, json["host"]))
+        if deed not in self._deaf:
+            self._status = "enabled" if deed == "enable" else "disabled"
         reply = Thing(url=path, status_code=403 if self._fails else 200, headers={}, content=b"")
         reply.json = dict
         reply.reason, reply.text, reply.request = "no", "", Thing(method="PUT", url=path)
@@ -761,6 +767,10 @@ class Api:
 
     def volumes(self, **_):
         return [Thing(id="v", name="n", host=host, status="creating") for host in self._volumes]
+
+    def services(self):
+        row = {"binary": "cinder-volume", "host": "ctl@fast", "state": "up"}
+        return [Thing(**row, status=self._status)]
 
 
 def test_a_service_is_closed_and_opened_where_a_volume_came_in_between():
@@ -771,8 +781,37 @@ def test_a_service_is_closed_and_opened_where_a_volume_came_in_between():
     with pytest.raises(Failed, match="1 volumes came there since the plan"):
         volume_services.close(api, "ctl@fast")
     assert api.said == [("disable", "ctl@fast"), ("enable", "ctl@fast")]
-    with pytest.raises(Failed, match=r"was not disabled: .*expected an account"):
+    with pytest.raises(Failed, match=r"disable: .*expected an account"):
         volume_services.close(Api(fails=True), "ctl@fast")
+
+
+OF_2026_2 = {"disable", "enable"}
+
+
+@pytest.mark.parametrize(
+    "deaf, volumes_, said, why",
+    [
+        ({}, [], ["disable"], None),
+        (OF_2026_2, [], ["disable", "disable-log-reason"], None),
+        (
+            OF_2026_2,
+            ["ctl@fast#fast"],
+            ["disable", "disable-log-reason", "enable"],
+            "as 2026.2 does: .*cinder-manage service remove cinder-volume ctl@fast",
+        ),
+        (
+            {*OF_2026_2, "disable-log-reason"},
+            [],
+            ["disable", "disable-log-reason", "enable"],
+            "its row says enabled; nothing was taken away",
+        ),
+    ],
+)
+def test_that_cinder_did_what_it_answers_is_looked_at(deaf, volumes_, said, why):
+    api = Api(*volumes_, deaf=deaf)
+    with pytest.raises(Failed, match=why) if why else contextlib.nullcontext():
+        volume_services.close(api, "ctl@fast")
+    assert [deed for deed, _ in api.said] == said
 
 
 # Of several clusters
