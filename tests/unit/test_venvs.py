@@ -14,6 +14,14 @@ from fabfile.core.remote import packages, processes
 from .states import DEBIAN, PLATFORMS
 
 SHOWN = "ExecStart={{ path={0} ; argv[]={0} ; ignore_errors=no ; start_time=[n/a] ; pid=0 }}\n"
+SYSTEMCTL = """#!/bin/sh
+echo "$*" >> {0}/../asked
+while [ "$1" != -- ]; do shift; done
+shift
+gap=
+for unit; do echo "${{gap}}Id=$unit"; cat "{0}/$unit" 2>/dev/null; gap='
+'; done
+"""
 
 
 def venv(folder, name, version, program, knows=True):
@@ -35,7 +43,7 @@ def host(tmp_path, monkeypatch):
     shown.mkdir()
     systemctl = tmp_path / "bin/systemctl"
     systemctl.parent.mkdir()
-    systemctl.write_text(f'#!/bin/sh\nfor unit; do :; done\ncat "{shown}/$unit" 2>/dev/null\n')
+    systemctl.write_text(SYSTEMCTL.format(shown))
     systemctl.chmod(0o755)
     monkeypatch.setitem(processes.ENVIRONMENT, "PATH", f"{tmp_path}/bin:/usr/bin:/bin")
     monkeypatch.setitem(processes.WAYS, packages.VENVS, DEBIAN["ways"]["venvs"])
@@ -76,7 +84,16 @@ def test_a_unit_in_uwsgis_venv_says_nothing_and_another_unit_is_asked(tmp_path, 
 def test_a_package_counts_and_no_unit_is_asked(tmp_path, host):
     there = host(nova_compute=venv(tmp_path, "nova-31.0.0", "31.0.0", "nova-compute"))
     there["nova-common"] = "3:29.0.1-0ubuntu1"
-    assert packages.versions(["nova-common"]) == {"nova-common": "3:29.0.1-0ubuntu1"}
+    found = packages.versions(["nova-common", "openstack-nova-common"])
+    assert found == {"nova-common": "3:29.0.1-0ubuntu1", "openstack-nova-common": None}
+    assert not (tmp_path / "asked").exists()
+
+
+def test_the_units_of_all_projects_are_asked_of_one_program(tmp_path, host):
+    host()
+    packages.versions(NAMES)
+    (asked,) = (tmp_path / "asked").read_text().splitlines()
+    assert asked.endswith(" ".join(unit for _, unit in DEBIAN["ways"]["venvs"]))
 
 
 def test_a_host_without_systemd_or_with_a_broken_venv_says_nothing(tmp_path, host, monkeypatch):

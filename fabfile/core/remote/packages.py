@@ -7,7 +7,7 @@ alone.
 import os
 import re
 
-from . import apt, containers, dnf, processes
+from . import apt, containers, dnf, processes, units
 
 VENVS = "venvs"
 """Among a platform's ways: [project, a unit whose program may be a venv's]."""
@@ -21,7 +21,7 @@ except ImportError:
 print(version(sys.argv[1]))
 """
 _PROJECT = re.compile(r"(?:openstack-)?(nova|cinder|glance)(?:-common)?\Z")
-_PROGRAM = re.compile(r"^ExecStart=\{ path=(/\S+)/bin/[^/\s]+ ;", re.M)
+_PROGRAM = r"\{ path=(/\S+)/bin/[^/\s]+ ;"
 
 
 def manager():
@@ -34,36 +34,43 @@ def versions(names):
     if containers.TELLS in processes.WAYS:
         return apt.listed(names, containers.package_lines(names))
     found = manager().versions(names)
-    by_project = {}
+    by_project = {}  # type: ignore[var-annotated]
     for name in names:
         project = _PROJECT.match(name)
-        if found.get(name) is None and project:
+        if project:
             by_project.setdefault(project.group(1), []).append(name)
-    for project, of_it in by_project.items():
-        if all(found.get(name) is None for name in of_it):
-            found.update(dict.fromkeys(of_it[:1], _in_venv(project)))
+    unknown = [p for p, of_it in by_project.items() if not any(map(found.get, of_it))]
+    for project, version in _in_venvs(unknown).items():
+        found[by_project[project][0]] = version
     return found
 
 
-def _in_venv(project):
-    """The version that the Python of a running service knows; None where it is of no venv.
+def _in_venvs(projects):
+    """{project: the version that the Python of a running service knows}, of those in a venv.
 
     Of several venvs, an upgrade's old ones too, a unit's own counts.
     """
-    for name, unit in processes.WAYS.get(VENVS, ()):
-        if name != project:
-            continue
-        try:
-            _, out, _ = processes.call(["systemctl", "show", "-p", "ExecStart", "--", unit])
-            for place in _PROGRAM.findall(out):
-                if os.path.exists(place + "/pyvenv.cfg"):
-                    argv = [place + "/bin/python3", "-I", "-c", _VERSIONS, project]
-                    code, version, _ = processes.call(argv)
-                    if code == 0:
-                        return version.strip() or None
-        except processes.Failed:  # no systemd, or a venv without its Python
-            continue
-    return None
+    asked = [way for way in processes.WAYS.get(VENVS, ()) if way[0] in projects]
+    found = {}  # type: ignore[var-annotated]
+    try:
+        shown = units.properties([unit for _, unit in asked], ["ExecStart"])
+    except processes.Failed:
+        return {}  # no systemd
+    for project, unit in asked:
+        for program in shown[unit].get("ExecStart", ()):
+            place = re.match(_PROGRAM, program)
+            if place and project not in found and os.path.exists(place.group(1) + "/pyvenv.cfg"):
+                found.update(_told_by(place.group(1) + "/bin/python3", project))
+    return found
+
+
+def _told_by(python, project):
+    """{project: its version}, or nothing where that Python does not know it, or is not there."""
+    try:
+        code, version, _ = processes.call([python, "-I", "-c", _VERSIONS, project])
+    except processes.Failed:
+        return {}
+    return {project: version.strip()} if code == 0 and version.strip() else {}
 
 
 def install(names, source=None):

@@ -26,6 +26,7 @@ PROPERTIES = [
     "TimeoutStartUSec",
     "TimeoutStopUSec",
 ]
+_OF_PROCESS = ["MainPID", "User", "ExecStart", "Environment", "EnvironmentFiles"]
 MOST, MOST_OF_ALL = 900.0, 3000.0
 """Seconds that are waited, at the most, for one unit to stop or to start; for several."""
 _USUAL = 90.0
@@ -54,15 +55,30 @@ def _full(names):
     return [name if name.endswith(_KINDS) else name + ".service" for name in names]
 
 
+def properties(names, wanted):
+    """{unit: {property: [its values]}}, of all units by one program.  Raises Failed."""
+    asked = ["systemctl", "show", "--no-pager", "-p", ",".join(["Id"] + wanted), "--"]
+    blocks = expect(asked + _full(names))[1].split("\n\n") if names else []
+    if len(blocks) != len(names):  # a blank line is within one of them
+        if len(names) > 1:
+            return {name: properties([name], wanted)[name] for name in names}
+        blocks = ["\n".join(blocks)]
+    found = {name: {} for name in names}
+    for name, block in zip(names, blocks):
+        for line in block.splitlines():
+            key, equals, value = line.partition("=")
+            if equals:
+                found[name].setdefault(key, []).append(value)
+    return found
+
+
 def show(names):
     """{unit: its systemd properties}; a unit that is not there has LoadState not-found."""
-    asked = ["systemctl", "show", "--no-pager", "-p", "Id," + ",".join(PROPERTIES), "--"]
-    blocks = expect(asked + _full(names))[1].split("\n\n")
-    seen = [dict(line.split("=", 1) for line in b.splitlines() if "=" in line) for b in blocks]
-    found = dict(zip(names, seen))
+    shown = properties(names, PROPERTIES)
+    found = {name: {key: values[-1] for key, values in shown[name].items()} for name in names}
     for name in names:
         container = containers.of_unit(name)
-        if container and found.get(name, {}).get("LoadState") == "not-found":
+        if container and found[name].get("LoadState") == "not-found":
             found[name] = dict(found[name], **containers.shown(container))
     return found
 
@@ -70,9 +86,8 @@ def show(names):
 def _by_engine(names):
     """(units of systemd's, containers that have none): Kolla-Ansible makes them since 2023.1."""
     asked = [name for name in names if containers.of_unit(name)]
-    argv = ["systemctl", "show", "--no-pager", "-p", "LoadState", "--"]
-    blocks = expect(argv + _full(asked))[1].split("\n\n") if asked else []
-    alone = [name for name, block in zip(asked, blocks) if "=not-found" in block]
+    shown = properties(asked, ["LoadState"])
+    alone = [name for name in asked if shown[name].get("LoadState") == ["not-found"]]
     return [name for name in names if name not in alone], [containers.of_unit(n) for n in alone]
 
 
@@ -87,11 +102,7 @@ def process(name):
     container = containers.of_unit(name)
     if container:
         return containers.process(container)
-    asked = ["systemctl", "show", "-p", "MainPID,User,ExecStart,Environment,EnvironmentFiles", "--"]
-    shown = {}
-    for line in expect(asked + _full([name]))[1].splitlines():
-        key, _, value = line.partition("=")
-        shown.setdefault(key, []).append(value)
+    shown = properties([name], _OF_PROCESS)[name]
     words, environment, folder = _looked_at((shown.get("MainPID") or ["0"])[0])
     running = bool(words)
     started = re.search(r"argv\[\]=(.*?) ; ignore_errors=", (shown.get("ExecStart") or [""])[0])
