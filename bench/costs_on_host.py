@@ -71,7 +71,7 @@ def _waitpid(pid, flags):
 
 def _ended(code):
     if os.getpid() != _agent:
-        _real_exit(code)  # the guard, a copy of this process
+        _real_exit(code)  # a copy of this process
     own = resource.getrusage(resource.RUSAGE_SELF)
     all_of_it = own.ru_utime + own.ru_stime
     _add("agent, all of its own", all_of_it)

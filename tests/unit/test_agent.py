@@ -174,6 +174,31 @@ def test_a_command_past_its_time_is_ended_with_all_that_it_started(agent, tmp_pa
     assert not (tmp_path / "late").exists()
 
 
+@pytest.mark.parametrize("verb", ["run", "lines"])
+def test_programs_end_with_an_agent_that_is_killed_and_those_before_are_left(agent, tmp_path, verb):
+    script = f"echo $$ > {tmp_path}/pid; (sleep 1.5; echo late > {tmp_path}/late) & sleep 9"
+    begun = sh(f"(sleep 1; echo stays > {tmp_path}/stays) >/dev/null 2>&1 &")
+    if verb == "run":
+        running = agent(steps=[step(0, "run", **begun), step(1, "run", **sh(script))])
+    else:
+        asked = [("first", "argv", begun), ("then", "lines", sh(script))]
+        reads = [{"id": name, "verb": verb, "args": args} for name, verb, args in asked]
+        running = agent(reads=reads)
+    until = time.monotonic() + 10
+    while not (tmp_path / "pid").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    running.process.kill()
+    time.sleep(1.6)
+    assert (tmp_path / "stays").exists() and not (tmp_path / "late").exists()
+
+
+def test_a_stream_past_its_time_is_ended(agent):
+    read = {"id": "x", "verb": "lines", "args": sh("echo a; sleep 20", timeout=1)}
+    said = agent(reads=[read]).all()
+    assert "took longer than 1 s" in said[-1]["error"]
+
+
 def test_output_without_an_end_is_cut(agent):
     read = {"id": "x", "verb": "argv", "args": {"argv": ["yes"], "timeout": 20}}
     (said,) = agent(reads=[read]).all()

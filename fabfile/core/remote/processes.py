@@ -11,6 +11,7 @@ import os
 import re
 import select
 import signal
+import threading
 import time
 
 from . import files
@@ -111,67 +112,48 @@ def said(words, most=600):
     return shown[-most:] if len(words) <= _MOST_READ or len(shown) > most else "***"
 
 
-_MOMENT = 0.05
+_WATCH = """\
+trap '' HUP INT TERM
+all=' '
+while read -r what group; do
+  case $what in
+    began) all="$all$group " ;;
+    over) all="${all%% $group *} ${all#* $group }" ;;
+  esac
+done
+for group in $all; do kill -9 "-$group"; done
+"""
+"""What ends all process groups that are begun and not over, when nobody is left to say more."""
 
 
 class Guard:
-    """A process of its own that ends programs: past their deadline, or when this one is gone.
+    """A process of its own that ends programs when this one is gone, however it went.
 
-    One for all programs: coreutils' timeout would be one more program for each.
-    To be started before any thread.
+    One for all programs, and a shell: to copy this process for it takes four times as long.
     """
 
     def __init__(self):
         self._running = set()
         read, self._write = os.pipe()
-        if os.fork() == 0:
-            try:
-                os.close(self._write)
-                self._alone()
-                self._watch(read)
-            finally:
-                os._exit(0)
-        os.close(read)
+        try:
+            if _SPAWNS:
+                ends = [(os.POSIX_SPAWN_DUP2, read, 0)]
+                ends += [(os.POSIX_SPAWN_OPEN, n, os.devnull, os.O_RDWR, 0) for n in (1, 2)]
+                _spawn("/bin/sh", ["sh", "-c", _WATCH], ends)
+            else:
+                _started(["/bin/sh", "-c", _WATCH], stdin=read, stdout=NULL, stderr=NULL)
+        finally:
+            os.close(read)
 
-    def _alone(self):
-        """Holds no pipe of the agent's, and outlives it."""
-        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
-        null = os.open(os.devnull, os.O_RDWR)
-        for handle in (0, 1, 2):
-            os.dup2(null, handle)
-
-    def _watch(self, handle):
-        until, rest = {}, b""  # type: ignore[var-annotated]
-        while True:
-            now = time.monotonic()
-            for group in [g for g, end in until.items() if end <= now]:
-                _end(group)
-                del until[group]
-            nearest = min(until.values()) - now if until else None
-            if not select.select([handle], [], [], nearest)[0]:
-                continue
-            time.sleep(_MOMENT)  # programs begin and end in a row: one look at all of them
-            data = os.read(handle, 65536)
-            if not data:
-                break
-            *lines, rest = (rest + data).split(b"\n")
-            for group, _, seconds in (line.partition(b" ") for line in lines):
-                until.pop(int(group), None)
-                if seconds:
-                    until[int(group)] = time.monotonic() + float(seconds)
-        for group in until:
-            _end(group)
-
-    def began(self, group, seconds):
-        """A program with its process group, and how long it may take."""
+    def began(self, group):
+        """A program with its process group."""
         self._running.add(group)
-        os.write(self._write, b"%d %f\n" % (group, seconds))
+        os.write(self._write, b"began %d\n" % group)
 
     def over(self, group):
         """It has ended."""
         self._running.discard(group)
-        os.write(self._write, b"%d\n" % group)
+        os.write(self._write, b"over %d\n" % group)
 
     def end_all(self):
         """Ends every program that is still running; package managers are left alone."""
@@ -310,8 +292,8 @@ def _called(argv, stdin, timeout, killable, fds, apart):
         process = _Spawned(argv, bool(stdin))
     try:
         if killable:
-            watch.began(process.pid, timeout)
-        out, err = _communicate(process, stdin)
+            watch.began(process.pid)
+        out, err = _communicate(process, stdin, timeout if killable else None)
         if killable:
             watch.over(process.pid)
     except OSError:
@@ -326,6 +308,18 @@ def _called(argv, stdin, timeout, killable, fds, apart):
 
 _SPAWNS = hasattr(os, "waitstatus_to_exitcode")
 """Since Python 3.9; posix_spawn is there since 3.8."""
+
+
+def _spawn(path, argv, actions):
+    """The number of a new process in a session of its own."""
+    return os.posix_spawn(
+        path,
+        argv,
+        ENVIRONMENT,
+        file_actions=actions,
+        setsid=True,
+        setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # which Python itself ignores
+    )
 
 
 class _Spawned:
@@ -350,14 +344,7 @@ class _Spawned:
             actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0))
         self.stdout, self.stderr = os.fdopen(out, "rb", 0), os.fdopen(err, "rb", 0)
         try:
-            self.pid = os.posix_spawn(
-                path,
-                [as_bytes(word) for word in argv],
-                ENVIRONMENT,
-                file_actions=actions,
-                setsid=True,
-                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # which Python itself ignores
-            )
+            self.pid = _spawn(path, [as_bytes(word) for word in argv], actions)
         finally:
             for handle in theirs:
                 os.close(handle)
@@ -383,8 +370,12 @@ def _started(argv, **how):
         )
 
 
-def _communicate(process, stdin):
-    """(output, errors), as Popen.communicate, but ends a program that never stops talking."""
+def _communicate(process, stdin, timeout):
+    """(output, errors), as Popen.communicate; ends a program that never stops talking.
+
+    timeout: seconds, after which it is ended too; None: it is waited for.
+    """
+    until = None if timeout is None else time.monotonic() + timeout
     out, err = bytearray(), bytearray()
     kept = {process.stdout.fileno(): (out, LARGEST + 1), process.stderr.fileno(): (err, 65536)}
     waiting = select.poll()
@@ -394,7 +385,11 @@ def _communicate(process, stdin):
         waiting.register(process.stdin, select.POLLOUT)
     left = set(kept)
     while left:
-        for handle, _ in waiting.poll():
+        rest = None if until is None else max(0.0, until - time.monotonic())
+        if rest == 0:
+            _end(process.pid)
+            rest = until = None
+        for handle, _ in waiting.poll(rest and rest * 1e3):
             if handle not in kept:
                 stdin = _fed(process, stdin, waiting)
                 continue
@@ -465,7 +460,10 @@ class Program:
         )
         for stream in (self.process.stdin, self.process.stdout):
             _widen(stream)
-        guard().began(self.process.pid, timeout)
+        guard().began(self.process.pid)
+        self._late = threading.Timer(timeout, _end, [self.process.pid])
+        self._late.daemon = True
+        self._late.start()
 
     def __enter__(self):
         return self
@@ -473,6 +471,7 @@ class Program:
     def __exit__(self, *why):
         if self.process.poll() is None:
             _end(self.process.pid)
+        self._late.cancel()
         self.process.wait()
         guard().over(self.process.pid)
         os.close(self._faults)
