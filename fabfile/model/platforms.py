@@ -115,6 +115,14 @@ class Platform:
             raise BadInput(f"platform {self.name}: commands: expected {program}, found none")
         return [*self.commands[program], *words]
 
+    def question(self, program: str, *words: str) -> dict[str, Json]:
+        """A command's part of a read, for a program that takes several commands in one word.
+
+        An agent begins it once for all that it is asked so.  Raises BadInput.
+        """
+        argv = self.command(program, *words)
+        return {"argv": argv, "program": len(argv) - len(words)}
+
     def by_hand(self, deed: str, *words: str) -> Command:
         """A command as a person types it into a shell.  Raises BadInput."""
         begin = self.typed[deed] if deed in self.typed else self.command(deed)

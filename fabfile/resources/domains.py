@@ -24,8 +24,8 @@ READ = "domains"
 def read(platform: Platform, most: int) -> Read:
     """The running domains of a compute, so many of them, by their instances' UUIDs."""
     kept = {"argv": platform.command("virsh", "dumpxml", "{}"), "ok": [0, 1], "only": _DISK}
-    listed = {"argv": platform.command("virsh", "list", "--uuid"), "match": _UUID, "most": most}
-    return Read(READ, "each", {**listed, "then": {"disks": kept}})
+    listed = platform.question("virsh", "list", "--uuid")
+    return Read(READ, "each", {**listed, "match": _UUID, "most": most, "then": {"disks": kept}})
 
 
 @dataclass(frozen=True)

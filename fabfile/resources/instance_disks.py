@@ -33,14 +33,18 @@ def reads(site: Site, host: Host) -> list[Read]:
     """All instances of a compute and their disks, where these are asked onto RBD."""
     if not site.keeps_disks(host):
         return []
-    virsh = site.platform_of(host).command
+    platform = site.platform_of(host)
     args = {
-        "argv": virsh("virsh", "list", "--all", "--uuid"),
+        **platform.question("virsh", "list", "--all", "--uuid"),
         "match": _UUID,
         "most": _MOST,
         "all": True,  # one that was not looked at would count as one that has none
         "then": {
-            "disks": {"argv": virsh("virsh", "dumpxml", "{}"), "ok": [0, 1], "only": _KEPT},
+            "disks": {
+                "argv": platform.command("virsh", "dumpxml", "{}"),
+                "ok": [0, 1],
+                "only": _KEPT,
+            },
         },
     }
     return [Read(READ, "each", args)]

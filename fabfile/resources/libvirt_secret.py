@@ -34,8 +34,8 @@ def reads(site: Site, host: Host) -> list[Read]:
     """
     found = secret_uuid.reads(site, host)
     if NOVA_COMPUTE.role in host.roles:
-        argv = site.platform_of(host).command("virsh", "help", "secret-set-value")
-        found.append(Read(OPTIONS, "argv", {"argv": argv, "ok": [0, 1], "once": True}))
+        asked = site.platform_of(host).question("virsh", "help", "secret-set-value")
+        found.append(Read(OPTIONS, "argv", {**asked, "ok": [0, 1], "once": True}))
         found += secret_files.reads(site, host)
     return found
 

@@ -24,8 +24,8 @@ def reads(site: Site, host: Host) -> list[Read]:
     """The restarts that an earlier run left owed; the guests of a compute, to be told of."""
     found = _owed(site, host)
     if NOVA_COMPUTE in services.on(host):
-        argv = site.platform_of(host).command("virsh", "list", "--name")
-        found.append(Read("guests", "argv", {"argv": argv}))
+        asked = site.platform_of(host).question("virsh", "list", "--name")
+        found.append(Read("guests", "argv", asked))
     return found
 
 

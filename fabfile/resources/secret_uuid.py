@@ -32,7 +32,7 @@ def secrets_of(site: Site, host: Host) -> Read:
     """The secrets of a compute's libvirt, their values as fingerprints."""
     virsh = site.platform_of(host).command
     args = {
-        "argv": virsh("virsh", "secret-list"),
+        **site.platform_of(host).question("virsh", "secret-list"),
         "match": rf"(?m)^\s*({_UUID})",  # an encrypted volume's usage is a UUID too
         "most": _MOST_SECRETS,
         "all": True,

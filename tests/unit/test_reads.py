@@ -115,6 +115,100 @@ def test_a_secret_of_which_not_all_was_seen_is_a_failure(tmp_path, words):
     assert KEY not in str(caught.value)
 
 
+VIRSH = """#!/bin/sh
+echo "$*" >> "$0.calls"
+one() {{
+  case "$1" in
+    list) echo guest1; {list} ;;
+    help) echo '--file <string>'; {help} ;;
+    secret-list) echo " {uuid}   ceph" ;;
+    echo) printf %s "$2" ;;
+  esac
+}}
+rest="$*; "
+while [ "$rest" ]; do one ${{rest%%; *}}; code=$?; rest=${{rest#*; }}; done
+exit $code
+"""
+
+
+class _Said(dict):
+    """{a read's id: its answer, or why there is none} of what an agent says."""
+
+    def say_soon(self, id, value=None, error=None, **more):
+        self[id] = error or value
+
+    def flush(self):
+        pass
+
+
+def _of_virsh(folder, **how):
+    """(what each read says, how often the program was begun), of three that are one program's."""
+    script = folder / "virsh"
+    script.write_text(VIRSH.format(**{"list": "", "help": "", **how}, uuid=OTHER))
+    script.chmod(0o755)
+    asked = {
+        "guests": ("argv", "list --name", {}),
+        "takes": ("argv", "help secret-set-value", {"ok": [0, 1]}),
+        "secrets": ("each", "secret-list", {"match": r"(?m)^\s*([0-9a-f-]{36})", "then": {}}),
+        "beside": ("argv", "list --all", {"program": 0}),
+    }
+    work = [
+        {
+            "id": id,
+            "verb": verb,
+            "args": {"argv": [str(script), *line.split()], "program": 1, **more},
+        }
+        for id, (verb, line, more) in asked.items()
+    ]
+    said = _Said()
+    reads.answer(work, said, lambda: False)
+    return said, len((folder / "virsh.calls").read_text().splitlines())
+
+
+def test_what_is_asked_of_one_program_is_asked_by_one_start_of_it(tmp_path):
+    said, starts = _of_virsh(tmp_path)
+    assert said == {
+        "guests": {"code": 0, "out": "guest1\n", "err": ""},
+        "takes": {"code": 0, "out": "--file <string>\n", "err": ""},
+        "secrets": {OTHER: {}},
+        "beside": {"code": 0, "out": "guest1\n", "err": ""},
+    }
+    assert starts == 2
+
+
+@pytest.mark.parametrize(
+    ("how", "guests", "takes"),
+    [
+        ({"help": "echo 'error: no such command' >&2; return 1"}, 0, 1),
+        ({"help": "echo 'a warning' >&2"}, 0, 0),
+        ({"list": "echo 'error: no domains' >&2; return 1"}, "exit code 1: error: no domains", 0),
+        ({"list": "echo 'error: no connection' >&2; exit 1"}, "exit code 1: error: no conn", 0),
+    ],
+)
+def test_each_is_asked_by_itself_where_one_of_them_may_have_failed(tmp_path, how, guests, takes):
+    said, starts = _of_virsh(tmp_path, **how)
+    assert starts == 5
+    assert said["takes"]["code"] == takes and said["secrets"] == {OTHER: {}}
+    if guests:
+        assert guests in said["guests"]
+    else:
+        assert said["guests"]["code"] == 0
+
+
+def test_a_word_that_the_program_could_read_otherwise_is_no_part_of_several(tmp_path):
+    assert processes.together(["echo"], [["list"], ["a;b"]]) is None
+    assert processes.together(["echo"], [["list"], ["$x y"]]) is None
+
+
+def test_a_program_that_is_not_there_is_said_of_each_that_asks_it(tmp_path):
+    asked = {"argv": [str(tmp_path / "none"), "a"], "program": 1}
+    said = _Said()
+    reads.answer(
+        [{"id": n, "verb": "argv", "args": dict(asked)} for n in "ab"], said, lambda: False
+    )
+    assert set(said) == {"a", "b"} and all("no such program" in why for why in said.values())
+
+
 def test_names_beyond_those_that_are_asked_for_are_a_failure_where_all_count():
     assert len(reads.each(["seq", "9"], r"\d+", {}, most=8)) == 8
     with pytest.raises(processes.Failed, match="names 9 things, more than 8"):

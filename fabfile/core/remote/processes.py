@@ -408,6 +408,25 @@ def _communicate(process, stdin, timeout):
     return bytes(out), bytes(err)
 
 
+_PLAIN = r"[\w./-]+\Z"
+
+
+def together(program, commands, timeout=30):
+    """What several commands of one program say, which takes them in one word as virsh does.
+
+    None where one of them may have failed: its exit code is the last one's alone, but what
+    fails says so on standard error.  Raises Failed.
+    """
+    end = "end-" + os.urandom(8).hex()
+    if not all(re.match(_PLAIN, word) for command in commands for word in command):
+        return None
+    line = "; ".join("%s; echo %s" % (" ".join(command), end) for command in commands)
+    code, out, err = call(program + [line], timeout=timeout)
+    told = out.split(end)
+    whole = code == 0 and not err.strip() and len(told) == len(commands) + 1
+    return told[:-1] if whole else None
+
+
 def lines(argv, stdin=b"", timeout=600, page=PAGE, apart=None):
     """A command's output as it comes: lists of whole lines, some kB each; raises as expect().
 

@@ -88,18 +88,24 @@ def option_file(path, plain=()):
 _told_once = {}  # type: ignore[var-annotated]
 
 
-def argv(argv, ok=(0,), mask=(), timeout=30, only=None, peel=False, once=False):
+def argv(
+    argv, ok=(0,), mask=(), timeout=30, only=None, peel=False, once=False, program=0, told=None
+):
     """A command's answer: exit code and output; only keeps what fits a pattern.
+
+    program: how many words begin a program that takes several commands (see _jobs); told: what
+    it said already.
 
     peel: also the fingerprint of what the output is in base64 ('peeled').
     once: what a program says of itself, which stays as it is while this agent is here.
     """
     if once and tuple(argv) in _told_once:
         return _told_once[tuple(argv)]
-    told = _answer(*expect(argv, ok, quiet=bool(mask), timeout=timeout), mask, only, peel)
+    said = expect(argv, ok, quiet=bool(mask), timeout=timeout) if told is None else (0, told, "")
+    answer = _answer(*said, mask, only, peel)
     if once:
-        _told_once[tuple(argv)] = told
-    return told
+        _told_once[tuple(argv)] = answer
+    return answer
 
 
 def _answer(code, out, err, mask=(), only=None, peel=False):
@@ -151,14 +157,15 @@ def secret(argv, timeout=30):
     return expect(argv, quiet=True, timeout=timeout)[1].strip()
 
 
-def each(argv, match, then, timeout=30, most=64, all=False, at_once=None):
+def each(argv, match, then, timeout=30, most=64, all=False, at_once=None, program=0, told=None):
     """Asks further for every name that a first command lists, or for the first so many.
 
     then: {what: a question as for argv, with '{}' for the name}.  all: more names than most
     are a Failed, as what is not asked for would look absent.  at_once: {'argv': what answers two
     questions, one behind the other, 'ends': the end of what it says to the first one}.
+    program, told: as for argv.
     """
-    out = expect(argv, timeout=timeout)[1]
+    out = expect(argv, timeout=timeout)[1] if told is None else told
     names = re.findall(match, out)
     if all and len(names) > most:
         raise Failed("%s: names %d things, more than %d" % (" ".join(argv[:3]), len(names), most))
@@ -304,15 +311,15 @@ def answer(asked, talk, gone):
 
     gone: a callable that says whether the asker has left.
     """
-    waiting = list(reversed(asked))
+    waiting = list(reversed(_jobs(asked)))
 
     def some():
         while waiting and not gone():
             try:
-                read = waiting.pop()
+                job = waiting.pop()
             except IndexError:
                 return  # another one was faster
-            _one(read, talk)
+            _answer_all(job, talk)
 
     threads = [threading.Thread(target=some) for _ in asked[:_AT_ONCE]]
     for thread in threads:
@@ -324,6 +331,38 @@ def answer(asked, talk, gone):
             talk.flush()  # what is known now does not wait for the slowest
     if gone():
         processes.guard().end_all()
+
+
+def _jobs(asked):
+    """The reads, in lists of those that one start of a program can answer.
+
+    virsh takes several commands, and a start of it takes longer than all that it is asked.
+    """
+    jobs, of_programs = [], {}  # type: ignore[var-annotated]
+    for read in asked:
+        words = read["args"].get("program", 0)
+        job = of_programs.setdefault(tuple(read["args"]["argv"][:words]), []) if words else []
+        if not job:
+            jobs.append(job)
+        job.append(read)
+    return jobs
+
+
+def _answer_all(job, talk):
+    """Answers these reads: each by a start of its own where one of them may have failed."""
+    if len(job) > 1:
+        words = job[0]["args"]["program"]
+        commands = [read["args"]["argv"] for read in job]
+        try:
+            told = processes.together(commands[0][:words], [one[words:] for one in commands])
+        except (Failed, OSError) as error:
+            for read in job:
+                talk.say_soon(t="read", id=read["id"], error=str(error))
+            return
+        for read, out in zip(job, told or ()):
+            read["args"]["told"] = out
+    for read in job:
+        _one(read, talk)
 
 
 def _one(read, talk):
