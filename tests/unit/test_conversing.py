@@ -369,3 +369,13 @@ def test_an_agent_that_does_not_start_is_no_host_that_is_down(code, kind, said):
 
     with pytest.raises(kind, match=said):
         raise conversing._no_agent("n1", Silent(code=code))
+
+
+def test_a_copy_of_the_configuration_is_as_invokes_own_copies_are():
+    known = {"run": {"warn": True}, "sudo": {"user": "op"}}
+    config = connecting.SharingConfig(overrides=known, ssh_config=paramiko.SSHConfig())
+    copy, invokes = config.clone(), super(connecting.SharingConfig, config).clone()
+    assert type(copy) is type(config) and vars(copy) == vars(invokes)
+    copy.run.warn, copy.sudo.user = False, "another"
+    assert (config.run.warn, config.sudo.user) == (True, "op")
+    assert copy.base_ssh_config is config.base_ssh_config

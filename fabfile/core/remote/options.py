@@ -245,8 +245,9 @@ def edit(text, edits):
     oslo.config would refuse, ValueError for a name or value it could not hold.
     """
     lines = _lines(text)
-    found = _scanned(lines)
+    found = _scanned(lines)  # type: ignore[var-annotated]
     for section, key, value in edits:
+        found = found or _scanned(lines)
         if key is None:
             _drop(lines, found[0], section)
         elif _in_force(found[1], section, key) == value:
@@ -255,7 +256,7 @@ def edit(text, edits):
             _unset(lines, found[1], section, key)
         else:
             _set(lines, found, section, key, value)
-        found = _scanned(lines)
+        found = None  # another line may be another one's now
     return "".join(lines)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import paramiko
 from fabric import Config, Connection
+from invoke.config import copy_dict
 
 from fabfile.core import known_hosts, own_files, ssh_config
 from fabfile.core.contract import (
@@ -122,6 +123,15 @@ class SharingConfig(PlainNames, Config):
         """Fabric's; but what is typed here is no command's there."""
         known = Config.global_defaults()
         return {**known, "run": {**known["run"], "in_stream": False}}
+
+    def clone(self, into: type[Config] | None = None) -> Config:
+        """As Invoke's, which makes one anew for each host, and merges all of its sources again."""
+        if into not in {None, type(self)}:
+            return super().clone(into)
+        made = object.__new__(type(self))
+        for name, value in vars(self).items():
+            object.__setattr__(made, name, copy_dict(value) if isinstance(value, dict) else value)
+        return made
 
     def _clone_init_kwargs(self, *args: object, **kwargs: object) -> dict[str, Json]:
         # Not Fabric's, which copies all stanzas; Invoke's, which it extends.
