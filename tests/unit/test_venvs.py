@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from fabfile.core.remote import packages, processes
+from fabfile.core.remote import packages, processes, reads
 
 from .states import DEBIAN, PLATFORMS
 
@@ -94,6 +94,24 @@ def test_the_units_of_all_projects_are_asked_of_one_program(tmp_path, host):
     packages.versions(NAMES)
     (asked,) = (tmp_path / "asked").read_text().splitlines()
     assert asked.endswith(" ".join(unit for _, unit in DEBIAN["ways"]["venvs"]))
+
+
+def test_a_look_asks_one_program_of_services_and_of_venvs(tmp_path, host):
+    venv(tmp_path, "nova-31.0.0", "31.0.0", "nova-compute")
+    host(nova_compute=tmp_path / "openstack/venvs/nova-31.0.0/bin/nova-compute")
+    main = str(tmp_path / "nova.conf")
+    sources = {"unit": "nova-compute.service", "project": "nova", "main": main}
+    asked = {"packages": {"names": NAMES}, "sources": sources}
+    said = {}
+    talk = type("", (), {"flush": lambda self: None})()
+    talk.say_soon = lambda id, value, **more: said.update({id: value})
+    for version in ("31.0.0", "32.0.0"):
+        work = [{"id": verb, "verb": verb, "args": args} for verb, args in asked.items()]
+        reads.answer(work, talk, lambda: False)
+        assert said["packages"]["nova-common"] == version and said["sources"]["main"] == main
+        newer = venv(tmp_path, "nova-32.0.0", "32.0.0", "nova-compute") if version < "32" else ""
+        host(nova_compute=newer or "/usr/bin/nova-compute")
+    assert len((tmp_path / "asked").read_text().splitlines()) == 2
 
 
 def test_a_host_without_systemd_or_with_a_broken_venv_says_nothing(tmp_path, host, monkeypatch):

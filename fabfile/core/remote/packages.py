@@ -45,6 +45,11 @@ def versions(names):
     return found
 
 
+def units_of_venvs():
+    """The units of which versions() may ask."""
+    return [unit for _, unit in processes.WAYS.get(VENVS, ())]
+
+
 def _in_venvs(projects):
     """{project: the version that the Python of a running service knows}, of those in a venv.
 
@@ -53,7 +58,7 @@ def _in_venvs(projects):
     asked = [way for way in processes.WAYS.get(VENVS, ()) if way[0] in projects]
     found = {}  # type: ignore[var-annotated]
     try:
-        shown = units.properties([unit for _, unit in asked], ["ExecStart"])
+        shown = units.of_processes([unit for _, unit in asked])
     except processes.Failed:
         return {}  # no systemd
     for project, unit in asked:

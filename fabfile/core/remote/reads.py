@@ -312,6 +312,7 @@ def answer(asked, talk, gone):
     gone: a callable that says whether the asker has left.
     """
     waiting = list(reversed(_jobs(asked)))
+    units.look_ahead(_units_of(asked))
 
     def some():
         while waiting and not gone():
@@ -329,8 +330,19 @@ def answer(asked, talk, gone):
         while thread.is_alive() and not gone():
             thread.join(0.5)
             talk.flush()  # what is known now does not wait for the slowest
+    talk.flush()
+    units.look_ahead(())
     if gone():
         processes.guard().end_all()
+
+
+def _units_of(asked):
+    """The units whose processes these reads ask of."""
+    found = [read["args"]["unit"] for read in asked if read["verb"] == "sources"]
+    venvs = any(read["verb"] == "packages" for read in asked)
+    return [unit for unit in found if not containers.of_unit(unit)] + (
+        packages.units_of_venvs() if venvs and found else []
+    )
 
 
 def _jobs(asked):

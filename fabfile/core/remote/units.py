@@ -4,6 +4,7 @@ The one module of the agent that knows the service manager and its journal.
 Python 3.6, standard library alone.
 """
 
+import _thread
 import os
 import pwd
 import re
@@ -72,6 +73,28 @@ def properties(names, wanted):
     return found
 
 
+_ahead, _lock = {}, _thread.allocate_lock()  # type: ignore[var-annotated]
+"""{unit: what was told of its process, None where it was not asked yet} of this look."""
+
+
+def look_ahead(names):
+    """Of whose processes this look is going to ask: whoever asks first asks of all of them."""
+    with _lock:
+        _ahead.clear()
+        _ahead.update(dict.fromkeys(names))
+
+
+def of_processes(names):
+    """{unit: {property: [its values]}} of how these units' processes are begun.  Raises Failed."""
+    with _lock:
+        known = {name: seen for name, seen in _ahead.items() if seen is not None}
+        if not known.keys() >= set(names):
+            asked = [name for name in dict.fromkeys([*names, *_ahead]) if name not in known]
+            known.update(properties(asked, _OF_PROCESS))
+            _ahead.update((name, known[name]) for name in _ahead)
+        return {name: known[name] for name in names}
+
+
 def show(names):
     """{unit: its systemd properties}; a unit that is not there has LoadState not-found."""
     shown = properties(names, PROPERTIES)
@@ -102,7 +125,7 @@ def process(name):
     container = containers.of_unit(name)
     if container:
         return containers.process(container)
-    shown = properties([name], _OF_PROCESS)[name]
+    shown = of_processes([name])[name]
     words, environment, folder = _looked_at((shown.get("MainPID") or ["0"])[0])
     running = bool(words)
     started = re.search(r"argv\[\]=(.*?) ; ignore_errors=", (shown.get("ExecStart") or [""])[0])
