@@ -19,6 +19,7 @@ from fabfile.core.contract import INV, STACKRBD
 if TYPE_CHECKING:
     from fabfile.flow.converge import Converger
     from fabfile.flow.engine import Engine
+    from fabfile.flow.proof.gate import CanaryGate
     from fabfile.flow.session import Options, Session
     from fabfile.resources.resource import Resource
 
@@ -211,15 +212,20 @@ def converging(context: Any, options: Options, name: str) -> Iterator[Converger]
     name: the task's.  Raises BadInput.
     """
     from fabfile.flow.converge import Converger  # noqa: PLC0415 (start-up time)
-    from fabfile.flow.proof import gate, verify  # noqa: PLC0415 (start-up time)
     from fabfile.flow.session import open_session  # noqa: PLC0415 (start-up time)
 
     with open_session(context, options, name, {"dask": _dask}) as session:
-        if options.canary:
-            verify.refuse_without_means(session, "--canary")
-            verify.refuse_kernel(session)
-            verify.refuse_absent(session, "--canary")
-        yield Converger(session, gate.CanaryGate if options.canary else None)
+        yield Converger(session, _gate(session) if options.canary else None)
+
+
+def _gate(session: Session) -> type[CanaryGate]:
+    """What proves a canary.  Raises BadInput where it cannot."""
+    from fabfile.flow.proof import gate, verify  # noqa: PLC0415 (start-up time)
+
+    verify.refuse_without_means(session, "--canary")
+    verify.refuse_kernel(session)
+    verify.refuse_absent(session, "--canary")
+    return gate.CanaryGate
 
 
 def _dask(session: Session) -> Engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from fabfile.core import journal, own_files
 from fabfile.core.contract import CLOUD, INV, BadInput, Json
@@ -10,9 +11,11 @@ from fabfile.core.shapes import LINE, misfit
 from fabfile.core.text import hung, named, table
 from fabfile.flow.terminal.screen import Screen
 from fabfile.model.site import Site
-from fabfile.report.shapes import Told
 from fabfile.resources import rotation
 from fabfile.resources.rollback import Undone
+
+if TYPE_CHECKING:  # it is slow to load, with all of doctor
+    from fabfile.report.shapes import Told
 
 _OUTCOMES = {
     0: "done",
