@@ -200,6 +200,15 @@ def test_a_word_that_the_program_could_read_otherwise_is_no_part_of_several(tmp_
     assert processes.together(["echo"], [["list"], ["$x y"]]) is None
 
 
+def test_a_program_that_does_not_answer_is_said_in_the_words_that_were_asked(tmp_path):
+    script = tmp_path / "virsh"
+    script.write_text("#!/bin/sh\nsleep 20\n")
+    script.chmod(0o755)
+    with pytest.raises(processes.Failed) as caught:
+        processes.together([str(script), "-q"], [["list", "--name"], ["help", "x"]], timeout=1)
+    assert str(caught.value) == f"{script} -q list --name; help x: no answer within 1 s"
+
+
 def test_a_program_that_is_not_there_is_said_of_each_that_asks_it(tmp_path):
     asked = {"argv": [str(tmp_path / "none"), "a"], "program": 1}
     said = _Said()

@@ -421,7 +421,10 @@ def together(program, commands, timeout=30):
     if not all(re.match(_PLAIN, word) for command in commands for word in command):
         return None
     line = "; ".join("%s; echo %s" % (" ".join(command), end) for command in commands)
-    code, out, err = call(program + [line], timeout=timeout)
+    try:
+        code, out, err = call(program + [line], timeout=timeout)
+    except Failed as error:
+        raise Failed(str(error).replace(line, "; ".join(map(" ".join, commands))))
     told = out.split(end)
     whole = code == 0 and not err.strip() and len(told) == len(commands) + 1
     return told[:-1] if whole else None
