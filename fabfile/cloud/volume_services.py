@@ -51,8 +51,8 @@ def open_again(connection: Cloud, service: str) -> None:
     if not _is_open(connection, service):
         raise Failed(
             f"cinder: service {service}: Cinder answered that it is enabled, and its row says "
-            "disabled, as 2026.2 does: no new volume comes there. On its controller: cinder-manage "
-            f"service remove {_BINARY} {service}; the service writes a new row, enabled, at once"
+            "disabled, as 2026.2 does: no new volume comes there. Remove its row by cinder-manage "
+            "service remove on its controller; the service writes a new one, enabled, at once"
         )
 
 

@@ -294,7 +294,7 @@ def test_two_at_once_and_the_second_is_told_who(agent):
 
 def test_a_newer_run_waits_for_the_older_ones_step_and_fences_it_off(agent, tmp_path):
     marks = tmp_path / "marks"
-    old = [step(0, "run", **sh(f"sleep 1; echo old0 >> {marks}"))]
+    old = [step(0, "run", **sh(f"sleep 3; echo old0 >> {marks}"))]
     old.append(step(1, "run", **sh(f"echo old1 >> {marks}")))
     first = agent(steps=old)
     first.hear()

@@ -797,7 +797,7 @@ OF_2026_2 = {"disable", "enable"}
             OF_2026_2,
             ["ctl@fast#fast"],
             ["disable", "disable-log-reason", "enable"],
-            "as 2026.2 does: .*cinder-manage service remove cinder-volume ctl@fast",
+            "service ctl@fast: .*as 2026.2 does: .*cinder-manage service remove",
         ),
         (
             {*OF_2026_2, "disable-log-reason"},
