@@ -14,7 +14,6 @@ TEMPEST := .tempest
 DOCS_VENV := .docs
 APART := .apart
 EL := .el
-HANDOVER := .handover
 INV := $(VENV)/bin/inv
 FLAGS := $(if $(SITE),--site $(SITE)) $(if $(LIMIT),--limit $(LIMIT))
 
@@ -144,8 +143,9 @@ $(EL)/.brought:
 	@mkdir -p $(EL)/root
 
 .PHONY: handover
-handover: install $(HANDOVER)/15.6.0/.installed $(HANDOVER)/22.2.0/.installed ## what we write for Kolla-Ansible, rendered by its own genconfig (half an hour)
-	$(VENV)/bin/python -m pytest -q --timeout 3600 tests/handover
+handover: install ## what we write for Kolla-Ansible, rendered by its own genconfig of eight releases (half an hour; REL=17.9.0, one of them)
+	$(VENV)/bin/python -m tests.handover.kolla $(REL)
+	$(VENV)/bin/python -m pytest -q --timeout 3600 tests/handover $(if $(REL),-k $(REL))
 
 kolla: install ## a compute, then Glance and Cinder too, in Kolla's containers beside packages, on the lab (half an hour)
 	STACKRBD_KOLLA=1 $(VENV)/bin/python -m pytest -q -x --timeout 3600 tests/lab/test_kolla.py
@@ -155,13 +155,6 @@ cephadm: install ## a cloud on a cluster that cephadm runs in containers, on the
 
 modular: install ## a compute with libvirt in modules beside one with libvirtd, on the lab (a quarter of an hour)
 	STACKRBD_MODULAR=1 $(VENV)/bin/python -m pytest -q -x --timeout 3600 tests/lab/test_modular.py
-
-$(HANDOVER)/15.6.0/.installed: ANSIBLE := ansible>=6,<7
-$(HANDOVER)/22.2.0/.installed: ANSIBLE := ansible>=12,<13
-$(HANDOVER)/%/.installed:
-	python3 -m venv $(HANDOVER)/$*
-	$(HANDOVER)/$*/bin/pip install --quiet 'kolla-ansible==$*' '$(ANSIBLE)'
-	@touch $@
 
 $(APART)/.brought:
 	@tests/unpacked.sh $(APART) age zstd mariadb-server-core mariadb-client mariadb-client-core
