@@ -20,7 +20,8 @@ class Form:
     """What a deployer of some releases is told.
 
     releases: of OpenStack.  one_client: services of which all stores or backends log in as one;
-    store, clusters: the one name that these can have, '' for any.  command: what applies it.
+    store: the one name that it can have, '' for any; clusters: {service: the one name of its
+    cluster}.  command: what applies it.
     globals: {service: {variable: template}}; lists: {variable: its service, and an item}.
     renders: {service: {section: {option: template}}} that it then writes itself.
     """
@@ -28,7 +29,7 @@ class Form:
     releases: Sequence[str]
     one_client: Sequence[str]
     store: str
-    clusters: str
+    clusters: Mapping[str, str]
     command: Sequence[str]
     globals: Tables
     lists: Tables

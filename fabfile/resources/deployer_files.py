@@ -8,7 +8,7 @@ them stays on its host.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -445,6 +445,14 @@ def refuse_logins(told: Told) -> None:
         if len(logins) > 1:
             names = ", ".join(sorted(client for _, client in logins))
             raise beyond(told, f"one client, of one cluster, for all of {key}'s pools", names)
+
+
+def refuse_clusters(told: Told, mine: Iterable[Binding]) -> None:
+    """Raises BadInput for a cluster of another name than the form has for its service."""
+    for one in mine:
+        name = told.form.clusters.get(one.service.key, one.cluster.name)
+        if one.cluster.name != name:
+            raise beyond(told, f"{one.service.key} on a cluster called {name}", one.cluster.name)
 
 
 def refuse_later(told: Told) -> None:

@@ -25,6 +25,7 @@ from fabfile.resources.deployer_files import (
     is_value,
     items_of,
     lacking_of,
+    refuse_clusters,
     refuse_logins,
     rendered,
     wanted_values,
@@ -80,10 +81,9 @@ class Kolla(Told):
 
 def _refuse(told: Told) -> None:
     """Raises BadInput for what no file of its own makes it do."""
-    site, form, own = told.site, told.form, told.own
-    for one in site.handed:
-        if form.clusters not in ("", one.cluster.name):
-            raise beyond(told, f"a cluster called {form.clusters}", one.cluster.name)
+    site, own = told.site, told.own
+    others = [one for one in site.handed if one.service != services.NOVA_COMPUTE]
+    refuse_clusters(told, [*others, *(told.written("nova") if site.nova.ephemeral else [])])
     refuse_logins(told)
     volumes = told.written("cinder")[0].cluster.label
     for key, wanted in (("nova", site.nova.ephemeral), ("cinder.backup", True)):

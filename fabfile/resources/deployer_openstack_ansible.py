@@ -22,6 +22,7 @@ from fabfile.resources.deployer_files import (
     filled,
     in_use,
     lacking_of,
+    refuse_clusters,
     refuse_logins,
     rendered,
     unclear,
@@ -171,10 +172,7 @@ class OpenStackAnsible(Told):
         volumes = [one for one in self.written("cinder") if one.cluster.name == OWN]
         others = [one for one in self.site.handed if one.service.key in ("glance", "cinder.backup")]
         others += [self.nova] if self.nova else []
-        for one in [*others, *([] if volumes else self.written("cinder"))]:
-            if one.cluster.name != self.form.clusters:
-                wanted = f"{one.service.key} on a cluster called {self.form.clusters}"
-                raise beyond(self, wanted, one.cluster.name)
+        refuse_clusters(self, [*others, *([] if volumes else self.written("cinder"))])
         mine = [*self.written("cinder"), *([self.nova] if self.nova else [])]
         logins = {_login(one) for one in mine}
         names = [client for _, client in logins]

@@ -4,7 +4,9 @@ Each release's real roles and templates, of PyPI; only the container by which a 
 be asked is stood in for.  Compared are effective values, as oslo.config and os-brick read them.
 """
 
+import json
 import re
+from pathlib import PurePath
 
 import pytest
 
@@ -16,11 +18,7 @@ from ..unit import deployed, states
 from . import kolla
 from .packages import lacking
 
-VERSIONS = {
-    version: release
-    for version, release in (("15.6.0", "zed"), ("22.2.0", "2026.1"))
-    if (kolla.VENVS / version / ".installed").exists()
-}
+VERSIONS = kolla.installed()
 pytestmark = pytest.mark.skipif(not VERSIONS, reason="make handover brings Kolla-Ansible here")
 POOLS = {"volumes": {}, "images": {}}
 ONE = {"cinder": {"backend": "rbd-1"}}
@@ -47,12 +45,21 @@ STORES = {
     },
     "clusters": {"west": {"pools": {"images": {}}, "clients": {"images": {}}}},
 }
-OF_TWO = {"clusters": {**ONE, **STORES}}
-"""Not before 2023.2."""
+
+
+def _cases(release):
+    """{name: tables of a site file} of what a release can do."""
+    found = {"two": TWO}
+    if release not in ("zed", "2023.1"):
+        found["clusters"] = {**ONE, **STORES}
+        found["elsewhere"] = deployed.elsewhere(disks=release >= "2025.1")
+    return {**found, "one": ONE}
+
+
 CASES = [
     (version, name, tables)
-    for version in VERSIONS
-    for name, tables in {"two": TWO, **(OF_TWO if version > "17" else {}), "one": ONE}.items()
+    for version, release in VERSIONS.items()
+    for name, tables in _cases(release).items()
 ]
 
 
@@ -84,7 +91,11 @@ def test_genconfig_makes_of_it_what_packages_have(version, name, tables, tmp_pat
     node = kolla.rendered(version, tmp_path, told)
 
     uuids = dict(re.findall(r"(?m)^((?:cinder_)?rbd_secret_uuid): (\S+)", told["passwords.yml"]))
-    known = {"uuid.volumes": uuids["cinder_rbd_secret_uuid"], "uuid.vms": uuids["rbd_secret_uuid"]}
+    tag = next(one for one in site.handed if one.service.key == "cinder").cluster.tag
+    known = {
+        f"{tag}uuid.volumes": uuids["cinder_rbd_secret_uuid"],
+        f"{tag}uuid.vms": uuids["rbd_secret_uuid"],
+    }
     for service in services.SERVICES:
         if not any(one.service == service and one.section for one in site.handed):
             continue
@@ -99,20 +110,30 @@ def test_genconfig_makes_of_it_what_packages_have(version, name, tables, tmp_pat
 
 
 def _keys_and_conf(node, site, uuids):
-    """ceph.conf and keyrings where the containers look, and libvirt's secrets with their keys."""
+    """ceph.conf and keyrings where each service looks, and libvirt's secrets with their keys."""
     for one in site.handed:
-        service = {"cinder": "cinder-volume", "cinder.backup": "cinder-backup"}.get(
-            one.service.key, {"glance": "glance-api", "nova": "nova-compute"}.get(one.service.key)
-        )
+        service = PLACES[one.service.key].partition("/")[0]
         if service == "nova-compute" and not site.nova.ephemeral:
             continue
-        (conf,) = node.glob(f"{service}/**/{one.cluster.name}.conf")
+        there = _copied(node / service)
         fsid = states.OTHER if one.cluster.label == "west" else states.FSID
-        assert ("global", "fsid", fsid) in options.active(conf.read_text())
+        assert ("global", "fsid", fsid) in options.active(there[one.conf].read_text())
         if one.keyring:
-            (keyring,) = node.glob(f"{service}/**/{one.cluster.name}.client.{one.client}.keyring")
-            assert deployed.SECRET in keyring.read_text()
+            assert deployed.SECRET in there[one.keyring_path].read_text()
     named = [uuids["cinder_rbd_secret_uuid"]] + [uuids["rbd_secret_uuid"]] * site.nova.ephemeral
     for uuid in named:
         value = (node / f"nova-libvirt/secrets/{uuid}.base64").read_text().strip()
         assert value == deployed.SECRET
+
+
+def _copied(folder):
+    """{a path in a container: the file that its config.json has copied there}."""
+    found = {}
+    for one in json.loads((folder / "config.json").read_text())["config_files"]:
+        sources = list(folder.glob(one["source"].removeprefix("/var/lib/kolla/config_files/")))
+        assert sources or one.get("optional"), f"{one['source']}: no such file"
+        for source in sources:
+            place = PurePath(one["dest"]) / (source.name if one["dest"].endswith("/") else "")
+            below = source.rglob("*") if source.is_dir() else [source]
+            found |= {str(place / path.relative_to(source)): path for path in below}
+    return found

@@ -34,6 +34,19 @@ def site(release="zed", **more):
     return states.site(hosts=more.pop("hosts", HOSTS), release=release, **table, **more)
 
 
+def elsewhere(disks=True):
+    """Tables of a site file: images on its own cluster; volumes, backups, disks on another."""
+    names = dict.fromkeys(["volumes", "backups", *(["vms"] if disks else [])], {})
+    found = {
+        "pools": {"images": {}},
+        "clients": {"images": {}},
+        "clusters": {"west": {"pools": names, "clients": names}},
+        "cinder": {"backend": "rbd-1", "cluster": "west", "backup": {"cluster": "west"}},
+    }
+    nova = {"ephemeral": True, "client": "vms", "pool": "vms", "cluster": "west"}
+    return {**found, "nova": nova} if disks else found
+
+
 def users(site_):
     """All clients of a part, each with a key of its own."""
     return [states.user(name, key=key_of(name)) for name in site_.clients]

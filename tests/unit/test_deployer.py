@@ -135,6 +135,21 @@ def test_stores_of_two_clusters():
     assert "  - name: far\n    type: rbd\n    cluster: west\n" in found["globals.yml"]
 
 
+@pytest.mark.parametrize("release", LISTS)
+def test_volumes_and_backups_on_a_cluster_beside_that_of_the_images(release):
+    disks = release >= "2025.1"
+    found = made(site(release, hosts=WEST_HOSTS, **deployed.elsewhere(disks)))
+    assert {name for name in found if "west.client" in name} == {
+        "config/cinder/cinder-volume/west.client.volumes.keyring",
+        "config/cinder/cinder-backup/west.client.volumes.keyring",
+        "config/cinder/cinder-backup/west.client.backups.keyring",
+        "config/nova/west.client.volumes.keyring",
+        *(["config/nova/west.client.vms.keyring"] if disks else []),
+    }
+    variable = "ceph_cluster" if disks else "nova_ceph_cluster"
+    assert f'\n{variable}: "west"\n' in found["globals.yml"]
+
+
 @pytest.mark.parametrize(
     "said, kept",
     [
@@ -413,8 +428,17 @@ REFUSED = {
         "zed",
         {"hosts": WEST_HOSTS, **VOLUMES, "cinder": {"cluster": "west"}, "clients": {"images": {}}},
         {},
-        "a cluster called ceph, found west",
+        "cinder on a cluster called ceph, found west",
     ),
+    **{
+        f"disks on another cluster, {release}": (
+            release,
+            {"hosts": WEST_HOSTS, **deployed.elsewhere()},
+            {},
+            "nova on a cluster called ceph, found west",
+        )
+        for release in ("2023.2", "2024.1", "2024.2")
+    },
 }
 
 
