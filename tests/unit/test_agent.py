@@ -166,8 +166,9 @@ def test_steps_are_announced_before_and_after(agent, tmp_path):
     assert not (tmp_path / "c").exists()
 
 
-def test_a_command_past_its_time_is_ended_with_all_that_it_started(agent, tmp_path):
-    script = f"(sleep 1.4; echo late > {tmp_path}/late) & sleep 9"
+@pytest.mark.parametrize("first", ["", "exec >&- 2>&-; "], ids=["says nothing", "has closed"])
+def test_a_command_past_its_time_is_ended_with_all_that_it_started(agent, tmp_path, first):
+    script = f"{first}(sleep 1.4; echo late > {tmp_path}/late) & sleep 9"
     (_, failed) = agent(steps=[step(0, "run", **sh(script, timeout=1))]).all()
     assert "no answer within 1 s" in failed["why"]
     time.sleep(0.6)

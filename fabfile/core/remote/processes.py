@@ -401,11 +401,24 @@ def _communicate(process, stdin, timeout):
                 waiting.unregister(handle)
         if len(out) > LARGEST:
             _end(process.pid)
+    if until is not None:
+        _end_at(until, process.pid)
     process.wait()
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream:
             stream.close()
     return bytes(out), bytes(err)
+
+
+_MOMENT = 0.002
+
+
+def _end_at(until, pid):
+    """Ends a program that has closed its output and does not end by itself."""
+    while not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        if time.monotonic() > until:
+            _end(pid)
+        time.sleep(_MOMENT)
 
 
 _PLAIN = r"[\w./-]+\Z"
