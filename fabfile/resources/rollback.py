@@ -32,10 +32,7 @@ _FILES = ("write", "remove")
 _MOST_GUESTS = 1000
 _OLD, _ENOENT = "ceph.old.{}", 2
 _SIGNS = {"+": "-", "-": "+", "~": "~", "!": "!"}
-_IN_CINDER = {
-    "volumes": volume_storage.VOLUMES,
-    "service": Read("volume_services", "volume_services"),
-}
+_IN_CINDER = {"volumes": volume_storage.VOLUMES, "service": volume_storage.SERVICES}
 """{what a step says of Cinder's rows, instead of a digest: what tells whether they are there}."""
 
 
@@ -64,7 +61,7 @@ class Undone:
             done = {str(one.get("verb")) for one in self.cloud}
             found = [Read("volume_types", "volume_types")] if self.cloud else []
             found += [volume_qos.READ] if done & {"qos", "no_qos"} else []
-            found += [_IN_CINDER["service"]] if "close_backend" in done else []
+            found += [volume_storage.SERVICES] if "close_backend" in done else []
             rotates = site.cloud and any(part.replaced for part in site.parts)
             return [*found, *([leaving.ATTACHMENTS] if rotates else [])]
         found = [

@@ -29,6 +29,7 @@ from fabfile.resources.resource import Leaves, Resource, Stays
 from fabfile.resources.volume_storage import (
     BY_DEFAULT,
     DRIVERS,
+    SERVICES,
     VOLUMES,
     options_of,
     refuse_another_storage,
@@ -71,7 +72,7 @@ class _Named:
 def reads(site: Site, host: Host) -> list[Read]:
     """The options of each cinder-volume, and the services that Cinder knows."""
     if host.name == CLOUD:
-        return [Read("volume_services", "volume_services")] if site.cloud else []
+        return [SERVICES] if site.cloud else []
     if "cinder" not in host.roles:
         return []
     asked = in_force.reads(site, host, CINDER_VOLUME)
@@ -142,12 +143,11 @@ def moves(site: Site, facts: Facts) -> list[Move]:
         if heir is None:
             continue
         named, backend = heir
+        new = _coming(site, named, backend)
         if backend:
-            options = options_of(facts.hosts[named.host])
-            new = f"{named.then[backend.name]}#{backend_name(backend, options)}"
+            new += f"#{backend_name(backend, options_of(facts.hosts[named.host]))}"
         else:
-            _, mark, pool = place.partition("#")
-            new = f"{named.then[str(site.cinder.default_section)]}{mark}{pool}"
+            new += "".join(place.partition("#")[1:])
         refuse_at_work(place, volumes)
         back = new.partition("#")[0] not in borne | {other.partition("#")[0] for other in places}
         found.append(Move(named.host, place, new, back))
@@ -278,9 +278,8 @@ def _rows(site: Site, facts: Facts) -> list[tuple[str, str, str]]:
     found = []
     for service in sorted(known & _leaving(site, facts)):
         if heir := _heir(site, facts, service):
-            named, backend = heir
-            new = named.then[backend.name if backend else str(site.cinder.default_section)]
-            found.append((named.host, service, "" if new in known else new))
+            new = _coming(site, *heir)
+            found.append((heir[0].host, service, "" if new in known else new))
     return found
 
 
@@ -515,6 +514,11 @@ def _heir(site: Site, facts: Facts, place: str) -> tuple[_Named, Backend | None]
         where = f"{one.host}: {_file(site, one.host)}"
         refuse_another_storage(site, backend, options, section, where)
     return (one, backend) if one else None
+
+
+def _coming(site: Site, named: _Named, backend: Backend | None) -> str:
+    """The service that has the volumes then; see _heir()."""
+    return named.then[backend.name if backend else str(site.cinder.default_section)]
 
 
 def _given_a_section(

@@ -27,6 +27,7 @@ BY_DEFAULT = "RBD"
 BESIDE = "cinder.default_section = 'NAME', and it gets that section with its volumes"
 """What is to be typed for a backend of [DEFAULT] that is not the site's."""
 VOLUMES = Read("volumes", "volumes")
+SERVICES = Read("volume_services", "volume_services")
 _DEFAULTS = {"volume_driver": "cinder.volume.drivers.lvm.LVMVolumeDriver", "rbd_pool": "rbd"}
 OF_LVM = ("lvm_", "iscsi_", "target_", "volume_group", "volumes_dir", "volume_clear", "iet_conf")
 """How options begin by which a file shows that it is LVM's."""
