@@ -1,8 +1,11 @@
 """A site whose services a deployer writes: what its host answers, what a plan makes of it."""
 
 import hashlib
+import re
 
-from fabfile.core.contract import Facts, Ref
+import pytest
+
+from fabfile.core.contract import BadInput, Facts, Ref
 from fabfile.core.remote import options, steps
 from fabfile.core.remote.processes import masked
 from fabfile.flow import gather
@@ -126,9 +129,22 @@ def facts(site_, texts, told=None):
     return Facts(told, settled.known, settled.table)
 
 
+def _before(site_, texts):
+    return of_osa(texts) if site_.deployer == "openstack-ansible" else files(texts)
+
+
 def planned(site_, texts=None, **more):
-    before = of_osa(texts) if site_.deployer == "openstack-ansible" else files(texts)
-    return deployer.plan(site_, facts(site_, before, **more))
+    return deployer.plan(site_, facts(site_, _before(site_, texts), **more))
+
+
+def is_refused(site_, texts, said):
+    """In these words, with a way on, and without a password; None for a file that is not there."""
+    there = {name: text for name, text in _before(site_, texts).items() if text is not None}
+    told = facts(site_, there)
+    with pytest.raises(BadInput, match=re.escape(said)) as caught:
+        deployer.plan(site_, told)
+    assert caught.value.advice or caught.value.why
+    assert "hunter2" not in str(caught.value)
 
 
 def carried_out(changes, texts):
