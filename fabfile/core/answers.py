@@ -41,6 +41,7 @@ _STEP = {
     **dict.fromkeys(("is?", "was?", "now?"), (None, str)),
     "becomes?": str,
     "names?": [LINE],
+    "begins?": [LINE],
     "holds?": [LINE],
 }
 _SOURCE = {"file": LINE, "type": LINE, "components": [LINE], "options": {"*": str}}

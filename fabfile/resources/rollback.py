@@ -34,6 +34,8 @@ _OLD, _ENOENT = "ceph.old.{}", 2
 _SIGNS = {"+": "-", "-": "+", "~": "~", "!": "!"}
 _IN_CINDER = {"volumes": volume_storage.VOLUMES, "service": volume_storage.SERVICES}
 """{what a step says of Cinder's rows, instead of a digest: what tells whether they are there}."""
+_BEGINS = "begins"
+"""What a file's edit says of the services that Cinder has by it."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,11 @@ class Undone:
         return found + by_cluster.reads(site, host, pool_contents.reads)
 
     def follow_up_reads(self, site: Site, facts: Facts) -> list[Read]:
-        """The volumes, where the run moved some; Cinder's services, where it renamed one."""
+        """The volumes, where the run moved some; Cinder's services, where it renamed or began one."""
         steps = [step for seen in facts.hosts.values() for step in seen.get("run", ())]
-        return [read for key, read in _IN_CINDER.items() if any(key in step for step in steps)]
+        begun = any(step.get(_BEGINS) for step in steps)
+        asked = _IN_CINDER.items()
+        return [read for key, read in asked if begun or any(key in step for step in steps)]
 
     def plan(self, site: Site, facts: Facts) -> list[Change]:
         """The run's steps backwards, the last wave first, each restart at its end.
@@ -305,7 +309,7 @@ def _host(
             continue
         elif step.get("verb") and not _stays(site, facts, host, step) and _differs(facts, step):
             if _as_left(step):
-                changes.append(_back(host, step))
+                changes += [_back(host, step), *_begun(site, facts, host, step)]
             else:
                 stale.append(f"{host}: {step['thing']}")
     files = any(change.verb in _FILES for change in changes)
@@ -408,6 +412,23 @@ def _back(host: str, step: dict[str, Json]) -> Change:
         subject=_what(step),
         stays="what an undo takes away is not brought back",
     )
+
+
+def _begun(site: Site, facts: Facts, host: str, step: dict[str, Json]) -> list[Change]:
+    """The rows of services that are no more with a step's file; one with volumes shows where."""
+    cloud = facts.hosts.get(CLOUD, {})
+    rows = {row["host"] for row in cloud.get("volume_services", ())}
+    used = {volume["host"].partition("#")[0] for volume in cloud.get("volumes", ())}
+    return [
+        replace(
+            volume_hosts.row_taken_away(site, host, service),
+            sentence="take away what the run added",
+            wave=phases.LAST,  # as in _back()
+            kind="undo",
+        )
+        for service in step.get(_BEGINS, ())
+        if service in rows - used
+    ]
 
 
 def _stays(site: Site, facts: Facts, host: str, step: dict[str, Json]) -> str | None:

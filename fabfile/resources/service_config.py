@@ -125,7 +125,8 @@ class ServiceConfig:
             found = [_without_others(one, found) for one in found]
             for file in dict.fromkeys(one.binding.file for one in found):
                 read_by = [one for one in found if one.binding.file == file]
-                changes += _edited(self.service, facts, read_by, data)
+                begins = volume_hosts.begins(site, facts, host) if self.name == "cinder" else ()
+                changes += _edited(self.service, facts, read_by, data, begins)
             if "head" in data and bindings:
                 words, seen = _words(site, facts, bindings[0]), facts.hosts[host.name]
                 changes += _head(bindings[0], data["head"], words, seen[f"{self.name}.head"])
@@ -395,9 +396,16 @@ def _compared(binding: Binding, made_of: wanted_options.File, now: in_force.Opti
 
 
 def _edited(
-    service: services.Service, facts: Facts, services_of: Sequence[_Lacking], data: Json
+    service: services.Service,
+    facts: Facts,
+    services_of: Sequence[_Lacking],
+    data: Json,
+    begins: Sequence[str] = (),
 ) -> list[Change]:
-    """One edit of a file, for all who read it; each is restarted for what is its own matter."""
+    """One edit of a file, for all who read it; each is restarted for what is its own matter.
+
+    begins: the services of Cinder's that there are by it, which go when it is taken back.
+    """
     lacking = [one for one in services_of if one.options]
     if not lacking:
         return []
@@ -429,6 +437,7 @@ def _edited(
                 "edits": [[*at, option.value] for at, option in options.items()],
                 "before": answers[f"{binding.service.key}.conf"]["sha256"],
                 "validate": _validation(data, sections),
+                **({"begins": [*begins]} if begins else {}),
             },
             service.phase,
             tuple(lines),

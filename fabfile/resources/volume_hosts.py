@@ -110,7 +110,7 @@ def plan(site: Site, facts: Facts) -> list[Change]:
     places = {*_leaving(site, facts), *(move.old for move in planned)}
     active_active.refuse_moves(site, facts, places)
     found = [_moved(site, facts, move) for move in planned]
-    return found + [_row_taken_away(site, *row) for row in _rows(site, facts)]
+    return found + [row_taken_away(site, *row) for row in _rows(site, facts)]
 
 
 def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
@@ -206,7 +206,7 @@ def _moved(site: Site, facts: Facts, move: Move) -> Change:
     )
 
 
-def _row_taken_away(site: Site, host: str, service: str, heir: str = "") -> Change:
+def row_taken_away(site: Site, host: str, service: str, heir: str = "") -> Change:
     """heir: the service that comes with its place, and whose row goes when this is undone."""
     platform = site.platform_of(site.host(host))
 
@@ -243,8 +243,22 @@ def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
                 continue
             if rows[service]["enabled"]:
                 found.append(_closed(service))
-            found.append(replace(_row_taken_away(site, host, service), wave=Leaving.ROWS))
+            found.append(replace(row_taken_away(site, host, service), wave=Leaving.ROWS))
     return found
+
+
+def begins(site: Site, facts: Facts, host: Host) -> list[str]:
+    """The services that a host has by the site's file, and of which Cinder has no row yet.
+
+    None where Cinder is not asked, and none that comes with another's volumes: whose row goes
+    for it, brings it back.
+    """
+    rows = facts.hosts.get(CLOUD, {}).get("volume_services")
+    if rows is None:
+        return []
+    known = {row["host"] for row in rows} | {heir for _, _, heir in _rows(site, facts)}
+    mine = (one for one in _named(site, facts) if one.host == host.name)
+    return sorted({s for one in mine for s in {*one.then.values()} - {*one.now.values()}} - known)
 
 
 def services_of(site: Site, facts: Facts, backend: Backend) -> dict[str, str]:

@@ -60,7 +60,7 @@ def api(whole):
 
 
 def state(api):
-    """All that an undo brings back: files to the byte, secrets, users, volume types."""
+    """All that an undo brings back: files to the byte, secrets, users, types, Cinder's services."""
     look = f"for f in {FILES}; do [ ! -e $f ] || {{ sha256sum $f; stat -c '%a %U %G' $f; }}; done"
     found = {host: on(host, script=look) for host in OURS}
     found |= {f"secrets of {host}": on(host, "virsh", "-q", "secret-list") for host in COMPUTES}
@@ -68,6 +68,8 @@ def state(api):
         found[f"users of {host}"] = on(host, script="ceph auth ls 2> /dev/null | grep -v key:")
         found[f"sudoers of {host}"] = on(host, script="sha256sum /etc/sudoers.d/*")
     found["types"] = {t.name: dict(t.extra_specs) for t in api.block_storage.types()}
+    rows = [s.host for s in api.block_storage.services() if s.binary == "cinder-volume"]
+    found["services"] = sorted(rows)
     return found
 
 

@@ -117,6 +117,7 @@ def test_what_the_agent_says(verb, value):
         ("run", [{**GUARDED, "now": 5}]),
         ("run", [{**GUARDED, "becomes": 5}]),
         ("run", [{**GUARDED, "holds": [{}]}]),
+        ("run", [{**GUARDED, "begins": [{}]}]),
         ("run", [{**GUARDED, "step": {}}]),
         ("run", [{**RESTARTED, "args": {"units": 5}}]),
         ("run", [{**RESTARTED, "verb": "start", "args": {}}]),

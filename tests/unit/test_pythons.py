@@ -277,6 +277,7 @@ def works(host, tmp_path):
                 "path": str(conf),
                 "edits": [["DEFAULT", "ö", "日本"]],
                 "before": hashlib.sha256(CONF.encode()).hexdigest(),
+                "begins": ["ctl@ü"],
             },
             lambda: "ö = 日本" in conf.read_text("utf-8"),
         ),
@@ -345,6 +346,7 @@ def test_what_is_changed_is_bytes_whatever_the_locale(host, works):
     assert (kept["runs"], kept["pending_restarts"]) == (["r1"], ["ü-unit"])
     (back,) = [one for one in kept["run"] if one["verb_was"] == "edit"]
     assert back["now"] == back["is"] != back["was"]
+    assert back["begins"] == ["ctl@ü"]
     agent.give(steps=[step(0, back["verb"], **back["args"])], run="r2", number=2)
     undone = agent.all()
     assert undone[-1]["t"] == "done", undone

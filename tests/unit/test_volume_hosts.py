@@ -68,6 +68,7 @@ def moved(where, seen):
 CEPH = {"backend": "ceph", "replaces": "rbd"}
 PLACE = "ctl@rbd#rbd"
 RBD = controller(*section())
+BESIDE = controller(enabled="lvm")
 
 
 @pytest.mark.parametrize(
@@ -434,6 +435,59 @@ def test_undo_takes_that_row_away_behind_the_restart():
     assert back(steps=steps, rows=["ctl@rbd"]) == []
 
 
+@pytest.mark.parametrize(
+    "more, found, rows, begun",
+    [
+        ({}, BESIDE, [], ["ctl@rbd"]),
+        ({}, BESIDE, ["ctl@lvm"], ["ctl@rbd"]),
+        ({}, BESIDE, ["ctl@rbd"], None),
+        ({"backend_host": "hub"}, BESIDE, [], ["hub@rbd"]),
+        ({}, controller(*section()[:1]), [], None),
+        (CEPH, RBD, ["ctl@rbd"], None),
+    ],
+    ids=["new", "beside", "known before", "shared", "started before", "comes with the volumes"],
+)
+def test_a_files_edit_says_which_services_begin_with_it(more, found, rows, begun):
+    seen = facts(found, [volume(PLACE)] if more is CEPH else [], rows)
+    (change,) = service_config.cinder.plan(here(**more), seen)
+    assert (change.verb, change.args.get("begins")) == ("edit", begun)
+
+
+def test_what_nobody_can_see_does_not_begin():
+    seen = facts(BESIDE)
+    del seen.hosts[CLOUD]["volume_services"]
+    (change,) = service_config.cinder.plan(here(), seen)
+    assert "begins" not in change.args
+
+
+EDITED = {
+    **step(verb="write", verb_was="edit", args={"path": "/etc/cinder/cinder.conf"}),
+    **{"wave": 1, "is": "0640 b", "now": "0640 b", "was": "0640 a", "begins": ["ctl@ceph"]},
+}
+del EDITED["volumes"]
+
+
+@pytest.mark.parametrize(
+    "more, volumes, rows, goes",
+    [
+        ({}, [], ["ctl@ceph", "ctl@rbd"], True),
+        ({}, [], ["ctl@rbd"], False),
+        ({}, ["ctl@ceph#rbd"], ["ctl@ceph"], False),
+        ({}, ["ctl@rbd#rbd", ""], ["ctl@ceph"], True),
+        ({"begins": []}, [], ["ctl@ceph"], False),
+        ({"now": "0640 a"}, [], ["ctl@ceph"], False),
+    ],
+    ids=["there", "gone", "has volumes", "others have", "said nothing", "taken back already"],
+)
+def test_undo_takes_away_the_rows_of_services_that_a_file_began(more, volumes, rows, goes):
+    edited = {**EDITED, **more}
+    assert answers.wrong(Read("run", "run", {"run": "r1"}), [edited]) == ""
+    changes = back(*map(volume, volumes), steps=[edited], rows=rows)
+    removed = [c.args["argv"][-4:] for c in changes if c.verb == "run"]
+    assert removed == [["service", "remove", "cinder-volume", "ctl@ceph"]] * goes
+    assert [c.verb for c in changes] == ["write"] * (edited["now"] != "0640 a") + ["run"] * goes
+
+
 def test_undo_asks_of_cinder_only_what_the_run_changed_there():
     undone = Undone("r1")
     rows = {**step(), "service": "ctl@ceph"}
@@ -444,6 +498,8 @@ def test_undo_asks_of_cinder_only_what_the_run_changed_there():
 
     assert asked(step()) == ["volumes"]
     assert asked(step(), rows) == ["volumes", "volume_services"]
+    assert asked(EDITED) == ["volumes", "volume_services"]
+    assert asked({**EDITED, "begins": []}) == []
     assert asked() == []
 
 

@@ -74,8 +74,11 @@ def _back(run, path, data, described, becomes=None):
     return dict(found, verb="write", args=args)
 
 
-def edit(run, path, edits, before, validate=None):
-    """Sets options.  validate: the service's namespaces, and sections not theirs."""
+def edit(run, path, edits, before, validate=None, begins=()):
+    """Sets options.  validate: the service's namespaces, and sections not theirs.
+
+    begins: Cinder's services that there are by it, kept for who takes it back.
+    """
     data, described = guarded(path, before)
     text = data.decode("utf-8", "surrogateescape")
     result = options.edit(text, edits)
@@ -83,7 +86,7 @@ def edit(run, path, edits, before, validate=None):
     if stray:
         raise Failed("%s: the edit would also change %s; nothing was written" % (path, stray))
     new = result.encode("utf-8", "surrogateescape")
-    yield _back(run, path, data, described, new)
+    yield dict(_back(run, path, data, described, new), begins=list(begins))
     files.write(
         path,
         new,
