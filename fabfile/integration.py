@@ -113,12 +113,16 @@ def remove(  # noqa: PLR0913, PLR0917 (each is a flag)
         return converger.report(converger.converge([stage.resource]))
 
 
-@command(flags=("json",), local=True)
+@command(
+    flags=("site", "json"),
+    texts={"site": "the site file whose runs are meant (default: those of all sites)"},
+    local=True,
+)
 def history(context: Context, options: Options) -> int:
     """List the runs recorded here: when, what, by whom, and how they ended."""
     from fabfile.flow import history as runs  # noqa: PLC0415 (start-up time)
 
-    return runs.history(options.json)
+    return runs.history(options.json, options.site)
 
 
 @command(flags=("json",), texts={"run": f"its name in {INV} history"}, local=True)

@@ -69,10 +69,10 @@ def create(context: Context, options: Options) -> int:
 @command(flags=("site", "json"), name="list", local=True)
 def list_(context: Context, options: Options) -> int:
     """List the backups that are kept here, and when each was last verified."""
+    from fabfile.flow import own_site  # noqa: PLC0415 (start-up time)
     from fabfile.flow.backup import create as backup_create  # noqa: PLC0415 (start-up time)
-    from fabfile.flow.backup import key as backup_key  # noqa: PLC0415 (start-up time)
 
-    return backup_create.show(backup_key.site_of(options.site), options.json)
+    return backup_create.show(own_site.named(options.site), options.json)
 
 
 @command(flags=("site", "json"), texts={**_BACKUP, **_FORGED}, older=_OLDER)

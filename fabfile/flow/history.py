@@ -9,6 +9,7 @@ from fabfile.core import journal, own_files
 from fabfile.core.contract import CLOUD, INV, BadInput, Json
 from fabfile.core.shapes import LINE, misfit
 from fabfile.core.text import hung, named, table
+from fabfile.flow import own_site
 from fabfile.flow.terminal.screen import Screen
 from fabfile.model.site import Site
 from fabfile.resources import rotation
@@ -45,10 +46,12 @@ def summary(run: str, events: list[dict[str, Json]]) -> Told:
     }
 
 
-def history(as_json: bool) -> int:
-    """A line for each run recorded here, newest first."""
+def history(as_json: bool, site: str = "") -> int:
+    """A line for each run recorded here, newest first; of one site where its file is named."""
     screen = Screen(as_json)
+    name = own_site.named(site).name if site else ""
     found = [summary(run, events) for run, events in journal.runs()]
+    found = [one for one in found if name in ("", one["site"])]
     form = [
         "{run}",
         "{site}",
@@ -61,7 +64,8 @@ def history(as_json: bool) -> int:
     rows = [[cell.format(**entry) for cell in form] for entry in found]
     screen.say_all(table(rows, screen.columns))
     if not found:
-        screen.say(f"no runs are recorded below {journal.folder()}")
+        of = f" of site {name!r}" if name else ""
+        screen.say(f"no runs{of} are recorded below {journal.folder()}")
     screen.json({"runs": found})
     return 0
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Facts, Json
+from fabfile.flow import own_site
 from fabfile.flow.session import Options
 from fabfile.flow.terminal.screen import Screen
 from fabfile.model import releases
-from fabfile.model import site as sites
 from fabfile.model.site import Site
 from fabfile.resources import request
 
@@ -15,9 +15,7 @@ from fabfile.resources import request
 def show(options: Options) -> int:
     """The page.  Raises BadInput where no cluster of the site file is another team's."""
     path = site_file.locate(options.site)
-    site = sites.check(
-        site_file.load_own(path), str(path), site_file.platforms(), site_file.deployers()
-    )
+    site = own_site.checked(path)
     parts = [part for part in site.parts if part.is_supplied]
     if not parts:
         raise BadInput(

@@ -32,12 +32,11 @@ from fabfile.core.contract import (
     Stop,
 )
 from fabfile.flow import engine as engines
-from fabfile.flow import gather, interrupts, rollout
+from fabfile.flow import gather, interrupts, own_site, rollout
 from fabfile.flow import limit as limits
 from fabfile.flow import supplied as handed
 from fabfile.flow.terminal import outcomes
 from fabfile.flow.terminal.screen import Screen, answer, attended
-from fabfile.model import site as sites
 from fabfile.model.site import Site
 from fabfile.resources import by_cluster, cluster
 
@@ -327,8 +326,7 @@ def open_session(
     others: engines beside this process's own.  Raises BadInput.
     """
     path = site_file.locate(options.site)
-    tables = site_file.platforms(), site_file.deployers()
-    site = sites.check(site_file.load_own(path), str(path), *tables)
+    site = own_site.checked(path)
     options = replace(options, limit=limits.resolved(site, options.limit))
     screen = Screen(options.json)
     _ask_before_running(site, options, screen)

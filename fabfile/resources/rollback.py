@@ -76,7 +76,7 @@ class Undone:
         return found + by_cluster.reads(site, host, pool_contents.reads)
 
     def follow_up_reads(self, site: Site, facts: Facts) -> list[Read]:
-        """The volumes, where the run moved some; Cinder's services, where it renamed or began one."""
+        """The volumes and Cinder's services, where the run moved, renamed or began some."""
         steps = [step for seen in facts.hosts.values() for step in seen.get("run", ())]
         begun = any(step.get(_BEGINS) for step in steps)
         asked = _IN_CINDER.items()

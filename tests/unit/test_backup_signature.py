@@ -11,6 +11,7 @@ import pytest
 from fabfile.backup import age, signature
 from fabfile.backup.signature import Trust
 from fabfile.core.contract import BadInput
+from fabfile.flow import own_site
 from fabfile.flow.backup import key
 
 from .backups import a_signer, a_store, keep
@@ -292,7 +293,7 @@ def test_what_it_prints_is_a_site_file(tmp_path, site, capsys):
     lines = [line for line in capsys.readouterr().out.splitlines() if " = " in line]
     with open(site, "a") as stream:
         stream.writelines(f"backup.{line}\n" for line in lines)
-    found = key.site_of(site)
+    found = own_site.named(site)
     assert key.trust(found) == Trust(frozenset(found.backup.signers))
     assert key.signer(found).public == found.backup.signers[0]
 
@@ -316,12 +317,12 @@ def test_both_go_where_it_is_said(tmp_path, site, capsys):
 
 
 def test_ones_own_key_is_believed_and_others_only_by_name(tmp_path, site, signer):
-    assert key.trust(key.site_of(site)) == Trust()
+    assert key.trust(own_site.named(site)) == Trust()
     with pytest.raises(BadInput, match="inv backup.key makes it"):
-        key.signer(key.site_of(site))
+        key.signer(own_site.named(site))
     key.make("", site)
     with open(site, "a") as stream:
         stream.write(f'backup.signers = ["{signer.public}"]\n')
-    found = key.site_of(site)
+    found = own_site.named(site)
     assert key.trust(found).signers == {signer.public, key.signer(found).public}
     assert key.trust(found, True).unsigned

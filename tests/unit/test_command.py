@@ -51,7 +51,7 @@ def test_what_reaches_hosts_says_which_ones_and_in_json():
         has = {flag.name for flag in one.get_arguments()}
         assert ("check" in has) == ("dry_run" in has), name
         assert "json" in has or name in local, name
-        assert "site" in has or name in {"apply", "history", "show", "init"}, name
+        assert "site" in has or name in {"apply", "show", "init"}, name
         assert "limit" in has or "forks" not in has or name == "apply", name
 
 

@@ -187,6 +187,21 @@ def test_a_line_that_is_no_event_is_passed_over(home, odd):
     assert history.last("lab")["run"] == "r1"
 
 
+@pytest.mark.parametrize(
+    "named, runs", [("lab", ["r2", "r1"]), ("other", ["r3"]), ("none", []), ("", ["r3", "r2", "r1"])]
+)
+def test_history_of_one_site(home, tmp_path, capsys, named, runs):
+    for run, of in (("r1", b"lab"), ("r2", b"lab"), ("r3", b"other")):
+        keep(run, GOOD.replace(b"lab", of) + ENDED)
+    path = tmp_path / "site.toml"
+    path.write_text(f'name = "{named}"\nhosts.n1.roles = ["ceph"]\n')
+    path.chmod(0o600)
+    assert history.history(False, str(path) if named else "") == 0
+    said = capsys.readouterr().out
+    assert re.findall(r"^r\d", said, re.MULTILINE) == runs
+    assert ("no runs of site 'none'" in said) is not bool(runs)
+
+
 @pytest.mark.parametrize("code", sorted(reference.codes().keys() - {reference.PENDING}))
 def test_how_a_run_ended_is_a_word(home, code):
     keep("r1", GOOD + b'{"time": 2, "event": "ended", "code": %d}\n' % code)

@@ -8,16 +8,8 @@ from fabfile.backup import age, signature
 from fabfile.backup.signature import Signer, Trust
 from fabfile.core import site_file
 from fabfile.core.contract import BadInput
-from fabfile.model import site as sites
+from fabfile.flow import own_site
 from fabfile.model.site import Site
-
-
-def site_of(option: str) -> Site:
-    """The checked site file, without a run."""
-    path = site_file.locate(option)
-    return sites.check(
-        site_file.load_own(path), str(path), site_file.platforms(), site_file.deployers()
-    )
 
 
 def make(out: str, site: str) -> int:
@@ -47,7 +39,7 @@ def _places(out: str, site: str) -> tuple[Path, Path]:
     if out:
         opens = site_file.expanded(out, "--out")
         return opens, opens.with_name(opens.name + ".sign")
-    table = site_of(site).backup
+    table = own_site.named(site).backup
     opens = site_file.expanded(table.identity, "backup.identity")
     return opens, site_file.expanded(table.signing_key, "backup.signing_key")
 

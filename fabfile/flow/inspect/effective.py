@@ -10,10 +10,10 @@ from pathlib import Path
 from fabfile.core import own_files, site_file
 from fabfile.core.contract import INV, BadInput, Facts
 from fabfile.core.text import hung, named
+from fabfile.flow import own_site
 from fabfile.flow.session import Options
 from fabfile.flow.terminal.screen import Screen
 from fabfile.model import effective, releases, site_schema
-from fabfile.model import site as sites
 from fabfile.model.effective import Effective
 from fabfile.model.site import Site
 from fabfile.resources import shown_config
@@ -25,8 +25,7 @@ _WIDEST = 44
 def show(options: Options) -> int:
     """Prints a line a value.  Raises BadInput as each task does for the site file."""
     path = site_file.locate(options.site)
-    tables = site_file.platforms(), site_file.deployers()
-    site = sites.check(site_file.load_own(path), str(path), *tables)
+    site = own_site.checked(path)
     text = own_files.read(path, "the site file").decode()
     found = effective.of_site(site, site_file.lines(text), path.name)
     wanted, why = _of_release(site)

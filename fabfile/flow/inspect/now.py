@@ -10,10 +10,9 @@ from pathlib import Path
 from fabfile.core import journal, site_file
 from fabfile.core.contract import INV, BadInput
 from fabfile.core.text import table
-from fabfile.flow import history
+from fabfile.flow import history, own_site
 from fabfile.flow.session import Options
 from fabfile.flow.terminal.screen import Screen
-from fabfile.model import site as sites
 from fabfile.model.site import Site
 from fabfile.report.shapes import Told
 
@@ -54,8 +53,7 @@ def _found(options: Options) -> tuple[str, list[Next]]:
         path = site_file.locate(options.site)
         if not path.exists():
             return f"{path}: there is no site file.", _start()
-        raw = site_file.load_own(path)
-        site = sites.check(raw, str(path), site_file.platforms(), site_file.deployers())
+        site = own_site.checked(path)
     except BadInput as stop:
         faults = str(stop).splitlines()
         if "found none" in faults[0] and len(faults) == 1:
