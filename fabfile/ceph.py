@@ -32,7 +32,7 @@ def auth() -> list[Resource]:
 
 @command
 def clones() -> list[Resource]:
-    """Have RBD make clones of v2, so that what has a clone can be deleted; restart Cinder."""
+    """Have RBD make clones of v2, so that snapshots with clones can be deleted; restart Cinder."""
     from fabfile.resources import clone_format, restarts  # noqa: PLC0415 (start-up time)
 
     return [clone_format.RESOURCE, restarts.after_clones, clone_format.RESTARTED]

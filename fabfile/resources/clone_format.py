@@ -195,8 +195,8 @@ def plan(site: Site, facts: Facts) -> list[Change]:
         Change(
             site.admin.name,
             "clones of RBD",
-            f"require clients of {_NEEDED} or later: clones are of v2, and what has one can be "
-            "deleted",
+            f"require clients of {_NEEDED} or later: clones are of v2, and a snapshot that has one "
+            "can be deleted",
             "~",
             "run",
             {"argv": raising},

@@ -92,7 +92,7 @@ def _clones(service: services.Service) -> bool:
 def _minimum(part: Site) -> Iterator[str]:
     if part.clone_v2 is False:
         return
-    yield "# 3. Clients of Mimic or later: clones are of v2 then, and what has one can be deleted."
+    yield "# 3. Clients of Mimic or later: clones are of v2 then: snapshots with one can go."
     yield "# Ceph refuses it while an older client is connected; ceph features says which one is."
     yield "ceph osd set-require-min-compat-client mimic"
     yield ""

@@ -188,7 +188,8 @@ def test_a_line_that_is_no_event_is_passed_over(home, odd):
 
 
 @pytest.mark.parametrize(
-    "named, runs", [("lab", ["r2", "r1"]), ("other", ["r3"]), ("none", []), ("", ["r3", "r2", "r1"])]
+    "named, runs",
+    [("lab", ["r2", "r1"]), ("other", ["r3"]), ("none", []), ("", ["r3", "r2", "r1"])],
 )
 def test_history_of_one_site(home, tmp_path, capsys, named, runs):
     for run, of in (("r1", b"lab"), ("r2", b"lab"), ("r3", b"other")):
