@@ -174,7 +174,7 @@ several: install ## several backends, stores, clusters, pools of other kinds and
 	STACKRBD_SEVERAL=1 $(VENV)/bin/python -m pytest -q --timeout 3600 \
 	    tests/lab/test_several.py tests/lab/test_remove.py tests/lab/test_adopt.py \
 	    tests/lab/test_volume_backups.py tests/lab/test_supplied.py tests/lab/test_whole_site.py \
-	    tests/lab/test_whole_removal.py tests/lab/test_mirroring.py \
+	    tests/lab/test_pages.py tests/lab/test_whole_removal.py tests/lab/test_mirroring.py \
 	    tests/lab/test_backends.py::test_another_backend_in_default_gets_a_section_beside_ours
 
 fuzz: install ## what comes from outside, damaged in all ways (an hour; INPUTS=number, SEED=word)
