@@ -5,7 +5,6 @@ Does not open files or reach hosts; the tables themselves are in `site_tables`.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,6 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from pydantic import (
-    BaseModel,
     Field,
     PrivateAttr,
     ValidationError,
@@ -22,25 +20,21 @@ from pydantic import (
 )
 
 from fabfile.core.contract import CLOUD, BadInput, Host, Json
-from fabfile.model import deployers, deployment, platforms, services
+from fabfile.model import deployers, deployment, platforms, services, site_faults
 from fabfile.model.advice import CEPHS_OWN
 from fabfile.model.deployers import Deployer
 from fabfile.model.deployment import OWN, Backend, Binding, Cluster, Use
 from fabfile.model.platforms import Platform
 from fabfile.model.site_tables import (
-    KINDS,
     ROLES,
     Backup,
     Cinder,
-    CinderBackend,
-    CinderBackup,
     Client,
     ClusterTable,
     Dask,
     Database,
     Deploy,
     Glance,
-    GlanceStore,
     HostTable,
     Name,
     Nova,
@@ -865,7 +859,7 @@ def check(
         apart = {table.get("name"): table.get("ceph_folders", {}) for table in tables}
         site = Site.model_validate(raw, context=apart).with_caps()
     except ValidationError as error:
-        lines = [f"{where}: {line}" for e in error.errors() for line in _fault(e, raw)]
+        lines = [f"{where}: {line}" for line in site_faults.lines(error.errors(), raw, Site)]
         raise BadInput("\n".join(lines)) from None
     found = [platforms.made_of(table) for table in tables]
     site._platforms = {platform.name: platform for platform in found}
@@ -965,85 +959,3 @@ def _same_files(site: Site) -> Iterator[str]:
                     f"{named}: expected another name than {one.conf.rpartition('/')[2]}, by which "
                     f"librados would look for the keyrings of {first.cluster.label} on {host.name}"
                 )
-
-
-def _fault(error: Any, raw: dict[str, Json]) -> list[str]:
-    place = [part for part in error["loc"] if part not in _TAGS]
-    path = [str(part) for part in place]
-    key = ".".join(part if part.isprintable() else repr(part) for part in path)
-    kind, context = error["type"], error.get("ctx", {})
-    if kind == "extra_forbidden":
-        return [f"{key}: no such setting{_nearest(path)}"]
-    if _PLACE.fullmatch(str(path[-1] if path else "")) or _PLACE.fullmatch(_said(raw, place)):
-        return [f"{key}: fill this in: it is as the start has it"]
-    if kind == "missing":
-        return [f"{key}: expected a value, found none"]
-    if kind == "value_error":
-        return [f"{key}: {line}" if key else line for line in str(context["error"]).split("\n")]
-    expected = re.sub(r"^(Input|String|List|Value) should ", "expected to ", error["msg"])
-    return [f"{key}: {expected}{_found(raw, place)}"]
-
-
-_TAGS = {"[key]", *KINDS.values()}
-"""Pydantic's own, beside a file's keys."""
-_PLACE = re.compile(r"<[^<>]+>")
-"""What `init` leaves to be filled in."""
-
-
-def _said(raw: Json, path: Any) -> str:
-    """The text that the site file has there; '' where it is none."""
-    found = _at(raw, path)
-    return found if isinstance(found, str) else ""
-
-
-def _at(raw: Json, path: Any) -> Json:
-    for part in path:
-        try:
-            raw = raw[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return raw
-
-
-def _found(raw: Json, path: Any) -> str:
-    raw = _at(raw, path)
-    if raw is None:
-        return ""
-    try:
-        return f", found {raw!r}"[:120]
-    except ValueError:
-        return ", found a number of thousands of digits"
-
-
-def _nearest(path: list[str]) -> str:
-    known: set[str] = set()
-    tables: dict[str, type[BaseModel]] = {
-        "hosts": HostTable,
-        "ssh": Ssh,
-        "rollout": Rollout,
-        "dask": Dask,
-        "pools": Pool,
-        "clients": Client,
-        "glance": Glance,
-        "cinder": Cinder,
-        "nova": Nova,
-        "packages": Packages,
-        "sudoers": Sudoers,
-        "verify": Verify,
-        "database": Database,
-        "backup": Backup,
-        "clusters": ClusterTable,
-        "deploy": Deploy,
-    }
-    model = Site if len(path) == 1 else tables.get(path[0], Site)
-    below: dict[str, type[BaseModel]] = {
-        "cinder.backends": CinderBackend,
-        "glance.stores": GlanceStore,
-    }
-    model = below.get(".".join(path[:2]), model) if len(path) > 3 else model
-    if path[0] == "clusters" and len(path) > 4:
-        model = tables.get(path[2], model)
-    model = CinderBackup if path[:2] == ["cinder", "backup"] and len(path) > 2 else model
-    known.update(model.model_fields)
-    near = difflib.get_close_matches(path[-1], known, 1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"

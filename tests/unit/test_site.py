@@ -7,7 +7,7 @@ import pytest
 from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Host
 from fabfile.model import site as sites
-from fabfile.model import site_tables
+from fabfile.model import site_faults, site_schema, site_tables
 
 from .states import EPHEMERAL, HOSTS, OTHER, THIRD, site
 
@@ -100,6 +100,18 @@ def test_a_fault_has_key_expected_and_found(more, key, found):
 )
 def test_did_you_mean(more, hint):
     assert hint in said(**more)
+
+
+ROWS = [row.key.split(".") for row in site_schema.settings()]
+TABLES = sorted({(), *(tuple(path[:-1]) for path in ROWS if path[-1] != "NAME")})
+
+
+@pytest.mark.parametrize("table", TABLES, ids=".".join)
+def test_of_each_table_its_own_keys_are_named(table):
+    mine = {path[len(table)] for path in ROWS if path[: len(table)] == [*table] != path}
+    error = {"type": "extra_forbidden", "loc": (*table, "zzzzzz")}
+    (line,) = site_faults.lines([error], {}, sites.Site)
+    assert line.partition("; known are ")[2] == ", ".join(sorted(mine))
 
 
 HOSTILE = [
