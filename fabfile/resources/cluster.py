@@ -148,9 +148,25 @@ def reads(site: Site, host: Host) -> list[Read]:
         *identity(site),
         _read("ceph.version", {"argv": ceph(site, "version")}),
         _read("ceph.versions", {"argv": ceph(site, "versions"), "ok": [0, _EINVAL]}),
-        _read("ceph.pools", {"argv": ceph(site, "osd", "pool", "ls", "detail")}),
+        _pools(site),
         _read("ceph.users", {"argv": ceph(site, "auth", "list"), "mask": [KEYS]}),
     ]
+
+
+def _pools(site: Site) -> Read:
+    return _read("ceph.pools", {"argv": ceph(site, "osd", "pool", "ls", "detail")})
+
+
+def rules_in_use(site: Site) -> list[Read]:
+    """The CRUSH rules, and the pools, which say by which rule each lies."""
+    return [*crush(site)[:1], _pools(site)]
+
+
+def pools_of_rule(site: Site, facts: Facts, rule: str) -> set[str]:
+    """The pools that lie by a rule, of the answers to rules_in_use(); none where not asked."""
+    numbers = [one.id for one in crush_rules(site, facts) if one.name == rule]
+    pools = _told(facts, site.admin.name, "ceph.pools") if numbers else ()
+    return {pool["pool_name"] for pool in pools if pool.get("crush_rule") in numbers}
 
 
 def crush(site: Site) -> list[Read]:

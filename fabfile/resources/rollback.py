@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from fabfile.core.contract import CLOUD, INV, BadInput, Change, Facts, Host, Json, Read
+from fabfile.core.contract import CLOUD, INV, BadInput, Change, Facts, Host, Json, Read, Seen
 from fabfile.model import phases, services
 from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Site
@@ -73,6 +73,7 @@ class Undone:
         if NOVA_COMPUTE in services.on(host):
             found.append(domains.read(site.platform_of(host), _MOST_GUESTS))
         found += by_cluster.reads(site, host, _of_a_rotation)
+        found += by_cluster.reads(site, host, _rules)
         return found + by_cluster.reads(site, host, pool_contents.reads)
 
     def follow_up_reads(self, site: Site, facts: Facts) -> list[Read]:
@@ -156,7 +157,7 @@ class Undone:
                     continue
                 if not step.get("verb") and _thing(step) in gone:
                     continue  # a secret's value goes with the secret
-                why = _stays(site, facts, host.name, step)
+                why = _stays(site, facts, host.name, step, changes)
                 if not why and step.get("verb") == "no_folder":
                     names = _filled(step, [c for c in changes if c.host == host.name])
                     why = "it holds " + ", ".join(names[:5]) if names else None
@@ -213,6 +214,11 @@ class Undone:
                 )
             )
         return changes
+
+
+def _rules(part: Site, host: Host) -> list[Read]:
+    makes_rules = any(pool.device_class for pool in part.pools.values())
+    return cluster.rules_in_use(part) if makes_rules and host == part.admin else []
 
 
 def _of_a_rotation(part: Site, host: Host) -> list[Read]:
@@ -307,7 +313,11 @@ def _host(
             and _filled(step, changes)
         ):
             continue
-        elif step.get("verb") and not _stays(site, facts, host, step) and _differs(facts, step):
+        elif (
+            step.get("verb")
+            and not _stays(site, facts, host, step, changes)
+            and _differs(facts, step)
+        ):
             if _as_left(step):
                 changes += [_back(host, step), *_begun(site, facts, host, step)]
             else:
@@ -431,15 +441,27 @@ def _begun(site: Site, facts: Facts, host: str, step: dict[str, Json]) -> list[C
     ]
 
 
-def _stays(site: Site, facts: Facts, host: str, step: dict[str, Json]) -> str | None:
-    """Why a step of a host is not taken back, or None."""
+def _stays(
+    site: Site, facts: Facts, host: str, step: dict[str, Json], changes: Sequence[Change]
+) -> str | None:
+    """Why a step of a host is not taken back, or None.  changes: what is, before it."""
     if not step.get("verb"):
         return str(step.get("stays") or _as_told_before(step))
     if step.get("kind") == "secret" and (guest := _guest_of(facts, host, _what(step))):
         return f"running guests have disks by it, {guest} among them"
     part = next((one for one in site.parts if one.admin.name == host), site.parts[0])
-    seen = by_cluster.facts_of(part, facts).hosts.get(part.admin.name, {})
-    for pool in step.get("holds", ()):
+    mine = by_cluster.facts_of(part, facts)
+    if step.get("kind") == "crush_rule":
+        back = [c for c in changes if c.host == host and "crush_rule" in c.args.get("argv", ())]
+        moved = {change.subject for change in back}
+        used = sorted(cluster.pools_of_rule(part, mine, _what(step)) - moved)
+        return f"pool {', '.join(used[:3])} lies by it" if used else None
+    return _holds_images(mine.hosts.get(part.admin.name, {}), step.get("holds", ()))
+
+
+def _holds_images(seen: Seen, pools: Sequence[str]) -> str | None:
+    """Why a user of pools stays: one holds images, or nobody saw whether it does."""
+    for pool in pools:
         for kind in ("images", "trash"):
             answer = seen.get(f"{kind}.{pool}")
             if answer is None:

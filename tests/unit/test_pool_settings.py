@@ -4,6 +4,7 @@ import pytest
 
 from fabfile.core.contract import BadInput, Facts, Failed
 from fabfile.resources import ceph_conf, librados, pool_settings, pools
+from fabfile.resources.rollback import Undone
 
 from .states import FSID, HOSTS, answer, cluster, file, site
 
@@ -259,6 +260,40 @@ def test_what_cannot_be_is_refused_before_anything_is_written(wanted, more, said
 def test_a_rule_that_is_none_is_an_answer_that_is_none(odd):
     with pytest.raises(Failed, match="ceph rules: expected JSON as Ceph writes it"):
         plan({"device_class": "ssd"}, pool(), rules=[{**RULES[0], **odd}])
+
+
+def kept(change):
+    """What the host keeps of a change that was done, and that nobody changed since."""
+    label = {key: getattr(change, key) for key in ("thing", "sentence", "sign", "wave", "kind")}
+    done = {"step": 0, "state": "done", "verb_was": change.verb, "was": None, "is": "b", "now": "b"}
+    named = {"subject": change.subject, "stays": change.stays}
+    return {**label, **named, **done, **change.args.get("undo", {})}
+
+
+@pytest.mark.parametrize(
+    "there, wanted, by, goes",
+    [
+        ([], {}, {"volumes"}, False),
+        ([pool()], {"manage": True}, {"volumes"}, True),
+        ([pool()], {"manage": True}, {"volumes", "theirs"}, False),
+        ([pool()], {"manage": True}, set(), True),
+    ],
+    ids=["the run's pool", "the pool goes back", "another's pool", "none"],
+)
+def test_undo_takes_a_rule_away_where_no_pool_lies_by_it_then(there, wanted, by, goes):
+    it = here(device_class="ssd", **wanted)
+    changes = pools.plan(it, facts(*there, rules=RULES[:1]))
+    ours = {"rule_id": 7, "rule_name": "replicated_ssd", "steps": RULES[1]["steps"]}
+    now = [pool(name, crush_rule=7) for name in by] + [pool("images")]
+    seen = {"run": [kept(change) for change in changes], "ceph.pools": answer(now)}
+    seen |= {"ceph.rules": answer([*RULES[:1], ours])}
+    told = Facts({"ceph01": seen, "ctl": {"run": []}})
+    undone = Undone("r1")
+    assert {"ceph.rules", "ceph.pools"} <= {read.id for read in undone.reads(it, it.admin)}
+    back = undone.plan(it, told)
+    assert ["rule rm" in words(c) for c in back].count(True) == goes
+    said = [note for note in undone.notes(it, told, back) if "CRUSH rule" in note]
+    assert len(said) == (not goes) and all("lies by it" in note for note in said)
 
 
 @pytest.mark.parametrize(
