@@ -55,10 +55,13 @@ def guest(api, image, name, **more):
 class Guest:
     """An instance with a volume."""
 
-    def __init__(self, api, image, name, **more):
+    def __init__(self, api, image, name, volume=None, **more):
+        """volume: one that is there; else one is made."""
         self.api = api
         flavor = api.compute.find_flavor("lab.tiny")
-        self.volume = api.block_storage.create_volume(name=name, size=1, volume_type="rbd")
+        self.volume = volume or api.block_storage.create_volume(
+            name=name, size=1, volume_type="rbd"
+        )
         api.block_storage.wait_for_status(self.volume, "available", ["error"], 2, 120)
         server = api.compute.create_server(
             name=name, flavor_id=flavor.id, image_id=image.id, networks="none", **more

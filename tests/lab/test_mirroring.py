@@ -10,6 +10,7 @@ import pytest
 
 from fabfile.cloud import connection
 
+from . import guests
 from .conftest import ACCESS, PROJECT, inv, on, result
 from .test_volume_backups import put
 from .test_whole_site import whole  # noqa: F401 - a fixture
@@ -105,3 +106,31 @@ def test_a_volume_is_mirrored_and_doctor_says_what_is_missed(words, api, request
     storage.delete_volume(volume)
     storage.wait_for_delete(volume, 2, 300)
     until(lambda: name not in rbd("west01", "ls"))
+
+
+def of_backend(api):
+    (found,) = [s for s in api.block_storage.services() if s.host == "controller01@rbd"]
+    return found
+
+
+def test_after_a_failover_a_guest_writes_to_the_copy(words, api, daemons):
+    storage = api.block_storage
+    volume = storage.create_volume(name="lost", size=1, volume_type="rbd")
+    storage.wait_for_status(volume, "available", ["error"], 2, 300)
+    image = f"{POOL}/volume-{volume.id}"
+    on("ceph01", "rbd", "bench", "--io-type", "write", "--io-total", "8M", image)
+    look = f"rbd export --no-progress {image} - 2> /dev/null | sha256sum"
+    until(lambda: image.partition("/")[2] in rbd("west01", "ls"))
+    until(lambda: on("west01", script=look) == on("ceph01", script=look))
+
+    storage.failover_service(of_backend(api), backend_id="west")
+    until(lambda: of_backend(api).replication_status == "failed-over")
+    assert storage.get_volume(volume).replication_status == "failed-over"
+    inv("integrate", "--check", *words)
+    assert [code for code in codes(words) if code != "mirror.images"] == []
+    with (
+        guests.image_of_a_guest(api) as of_guest,
+        guests.guest(api, of_guest, "lost", volume=volume),
+    ):
+        assert "watcher=" in on("west01", "rbd", "status", image)
+        assert "watcher=" not in on("ceph01", "rbd", "status", image)
