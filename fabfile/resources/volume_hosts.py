@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read
+from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Failed, Host, Json, Read
 from fabfile.model.deployment import DEFAULT, Backend
 from fabfile.model.phases import Leaving, Phase
 from fabfile.model.platforms import Platform
@@ -250,14 +250,17 @@ def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
 def begins(site: Site, facts: Facts, host: Host) -> list[str]:
     """The services that a host has by the site's file, and of which Cinder has no row yet.
 
-    None where Cinder is not asked, and none that comes with another's volumes: whose row goes
-    for it, brings it back.
+    None where Cinder is not asked or a host does not say its name, and none that comes with
+    another's volumes: whose row goes for it, brings it back.
     """
     rows = facts.hosts.get(CLOUD, {}).get("volume_services")
     if rows is None:
         return []
-    known = {row["host"] for row in rows} | {heir for _, _, heir in _rows(site, facts)}
-    mine = (one for one in _named(site, facts) if one.host == host.name)
+    try:
+        known = {row["host"] for row in rows} | {heir for _, _, heir in _rows(site, facts)}
+        mine = [one for one in _named(site, facts) if one.host == host.name]
+    except Failed:
+        return []
     return sorted({s for one in mine for s in {*one.then.values()} - {*one.now.values()}} - known)
 
 

@@ -82,7 +82,7 @@ PAGES = [
         "[cinder.backup]",
         CONTROLLER,
         CINDER,
-        (r"backup_ceph_pool = backups", r"backup_ceph_user = backups"),
+        (r"backup_driver = .*Ceph.*", r"backup_ceph_user = backups"),
         {"[pools]": OWN, "[clients]": OWN},
     ),
     Page(

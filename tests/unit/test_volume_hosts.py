@@ -458,6 +458,8 @@ def test_what_nobody_can_see_does_not_begin():
     del seen.hosts[CLOUD]["volume_services"]
     (change,) = service_config.cinder.plan(here(), seen)
     assert "begins" not in change.args
+    (change,) = service_config.cinder.plan(here(), facts({**BESIDE, "host": {"hostname": ""}}))
+    assert "begins" not in change.args
 
 
 EDITED = {
