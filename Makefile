@@ -110,8 +110,9 @@ clouds: install ## clouds broken on purpose that doctor names and mends, on the 
 canary: install ## killed canaries, and rollouts that a canary stops, on the lab (half an hour)
 	$(VENV)/bin/python -m pytest -q --timeout 1800 tests/canary
 
-tempest: install $(TEMPEST)/.installed ## OpenStack's own acceptance tests against the integrated lab (half an hour; ONLY=regex; TYPE=a volume type, TOPOLOGY=file and SITE=file of a lab of several)
+tempest: install $(TEMPEST)/.installed ## OpenStack's own acceptance tests against the integrated lab (half an hour; ONLY=regex; TYPE=a volume type, TOPOLOGY=file and SITE=file of a lab of several, with cinder-backup)
 	$(INV) lab.up $(if $(TOPOLOGY),--topology $(TOPOLOGY))
+	$(if $(SITE),$(VENV)/bin/python -m lab.more_packages controller01 cinder-backup dmidecode)
 	$(INV) integrate --yes $(FLAGS)
 	$(VENV)/bin/python -m tests.tempest $(if $(ONLY),--only '$(ONLY)') $(if $(TYPE),--type $(TYPE))
 

@@ -1,14 +1,31 @@
 """Packages that a test puts onto a host, which no image has and the lab's repository has not.
 
 Fetched once from Debian, as apt would fetch them for that image.
+
+    python -m lab.more_packages HOST NAME...
 """
 
+import subprocess
 import sys
 from pathlib import Path
 
-from lab import cache_key, debian_sources, images, layers, places
+from lab import access, cache_key, cloud, debian_sources, images, layers, places, remote
+from lab.errors import LabError
 from lab.generation import Generation
 from lab.images import Image
+
+
+def put(name: str, *packages: str) -> None:
+    """Puts packages, with what they need, onto a host of the lab that runs. Raises LabError."""
+    topology = cloud.running()
+    if topology is None:
+        raise LabError("no lab is running: inv lab.up")
+    host = topology.host(name)
+    debs = fetched(host.generation, host.image, *packages)
+    remote.script(host, "rm -rf /root/debs; mkdir /root/debs")
+    copy = ["scp", "-q", "-F", str(access.SSH_CONFIG), *map(str, debs), f"root@{name}:/root/debs/"]
+    subprocess.run(copy, check=True, timeout=300)
+    remote.script(host, "DEBIAN_FRONTEND=noninteractive dpkg -i /root/debs/*.deb")
 
 
 def fetched(generation: Generation, kind: str, *names: str) -> list[Path]:
@@ -40,3 +57,10 @@ def _download(image: Image, build: Path, names: tuple[str, ...]) -> Path:
         path = archives / rest
         layers.remove_tree(path) if path.is_dir() else path.unlink(missing_ok=True)
     return archives
+
+
+if __name__ == "__main__":
+    try:
+        put(*sys.argv[1:])
+    except LabError as error:
+        sys.exit(f"lab: {error}")

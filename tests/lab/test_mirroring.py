@@ -9,10 +9,10 @@ import time
 import pytest
 
 from fabfile.cloud import connection
+from lab import more_packages
 
 from . import guests
 from .conftest import ACCESS, PROJECT, inv, on, result
-from .test_volume_backups import put
 from .test_whole_site import whole  # noqa: F401 - a fixture
 
 pytestmark = [
@@ -72,7 +72,7 @@ def daemons():
         "rm /root/token",
     )
     for host in SITES:
-        put(host, "ceph", "rbd-mirror")
+        more_packages.put(host, "rbd-mirror")
         on(
             host,
             script="""

@@ -4,12 +4,11 @@ Takes a quarter of an hour: `make several`.
 """
 
 import os
-import subprocess
 
 import pytest
 
 from fabfile.cloud import connection
-from lab import generation, more_packages
+from lab import more_packages
 
 from .conftest import ACCESS, inv, on, result
 
@@ -34,18 +33,9 @@ def api(lab):
         yield opened
 
 
-def put(host, kind, *names):
-    """Puts packages onto a host of that kind of image, which has them not."""
-    debs = more_packages.fetched(generation.load(generation.default()), kind, *names)
-    on(host, script="mkdir -p /root/debs")
-    copied = ["scp", "-q", "-F", str(ACCESS / "ssh_config"), *map(str, debs)]
-    subprocess.run([*copied, f"root@{host}:/root/debs/"], check=True, timeout=60)
-    on(host, script="DEBIAN_FRONTEND=noninteractive dpkg -i /root/debs/*.deb")
-
-
 def installed():
     """Puts cinder-backup onto the controller; os-brick asks dmidecode where /sys has no DMI."""
-    put(CONTROLLER, "controller", "cinder-backup", "dmidecode")
+    more_packages.put(CONTROLLER, "cinder-backup", "dmidecode")
 
 
 def sums():
