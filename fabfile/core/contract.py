@@ -298,6 +298,7 @@ class Read:
 
     told: the shape of the JSON document that a command prints (core.shapes), where it is one.
     most: bytes of all lines of an answer that comes in parts.
+    needed: whether nothing can be planned without it; what is not, the cloud's API may fail.
     """
 
     id: str
@@ -305,6 +306,7 @@ class Read:
     args: Args = field(default_factory=dict)
     told: Any = None
     most: int = 64 * 1024 * 1024
+    needed: bool = True
 
     def together(self, other: Read) -> Read:
         """One question for two of the same id: where it names packages, the names of both."""

@@ -19,6 +19,7 @@ from fabfile.core.contract import (
     BadInput,
     Change,
     Facts,
+    Failed,
     Host,
     Json,
     Plan,
@@ -26,6 +27,7 @@ from fabfile.core.contract import (
     Seen,
     Stop,
     Unproved,
+    Unreachable,
 )
 from fabfile.core.text import counted_hosts
 from fabfile.flow import gather, history
@@ -94,8 +96,18 @@ class Converger:
         self._other_release = settled.other
         more = [read for stage in stages for read in stage.follow_up_reads(self.site, facts)]
         if more and self.site.cloud:
-            answers[CLOUD] = {**answers.get(CLOUD, {}), **self.session.ask_cloud(more)}
+            answers[CLOUD] = {**answers.get(CLOUD, {}), **self._of_cloud(more)}
         return self.facts
+
+    def _of_cloud(self, asked: Sequence[Read]) -> dict[str, Json]:
+        """As the session has it; nothing where its API fails, and no read of these is needed."""
+        try:
+            return self.session.ask_cloud(asked)
+        except (BadInput, Failed, Unreachable) as stop:
+            if any(read.needed for read in asked):
+                raise
+            self.screen.say(f"Warning: {stop}")
+            return {}
 
     def _in_scope(self, host: Host) -> bool:
         """Whether it is read: those of the session, but the ones that failed."""

@@ -7,12 +7,12 @@ images, nor a secret by which a guest has a disk; packages stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from fabfile.core.contract import CLOUD, INV, BadInput, Change, Facts, Host, Json, Read, Seen
-from fabfile.model import phases, services
-from fabfile.model.services import NOVA_COMPUTE
+from fabfile.model import advice, phases, services
+from fabfile.model.services import CINDER_VOLUME, NOVA_COMPUTE
 from fabfile.model.site import Site
 from fabfile.resources import (
     by_cluster,
@@ -77,11 +77,15 @@ class Undone:
         return found + by_cluster.reads(site, host, pool_contents.reads)
 
     def follow_up_reads(self, site: Site, facts: Facts) -> list[Read]:
-        """The volumes and Cinder's services, where the run moved, renamed or began some."""
+        """The volumes and Cinder's services, where the run moved, renamed or began some.
+
+        Of those that it began a row may stay: files go back where Cinder does not answer, too.
+        """
         steps = [step for seen in facts.hosts.values() for step in seen.get("run", ())]
         begun = any(step.get(_BEGINS) for step in steps)
+        needed = {key for key in _IN_CINDER if any(key in step for step in steps)}
         asked = _IN_CINDER.items()
-        return [read for key, read in asked if begun or any(key in step for step in steps)]
+        return [replace(r, needed=key in needed) for key, r in asked if begun or key in needed]
 
     def plan(self, site: Site, facts: Facts) -> list[Change]:
         """The run's steps backwards, the last wave first, each restart at its end.
@@ -97,6 +101,8 @@ class Undone:
             known = known or bool(steps)
             if self._may_touch(host.name):
                 changes += _host(site, facts, host.name, steps, stale)
+        shared = self._left_running(facts)
+        changes = [change for change in changes if change.subject not in shared]
         if not known and not self.cloud:
             raise BadInput(f"--run: no host knows of run {self.run!r}; see {INV} history")
         if stale:
@@ -141,6 +147,17 @@ class Undone:
                     advice=f"take back first the run that took it away ({INV} history)",
                 )
 
+    def _left_running(self, facts: Facts) -> set[str]:
+        """Services that the run began on hosts that are not touched: several may share one."""
+        return {
+            service
+            for host, seen in facts.hosts.items()
+            if not self._may_touch(host)
+            for step in seen.get("run", ())
+            if not _taken_back(step)
+            for service in step.get(_BEGINS, ())
+        }
+
     def notes(self, site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
         """What stays."""
         found = [
@@ -157,6 +174,7 @@ class Undone:
                     continue
                 if not step.get("verb") and _thing(step) in gone:
                     continue  # a secret's value goes with the secret
+                found += _rows_stay(site, facts, host, step, changes)
                 why = _stays(site, facts, host.name, step, changes)
                 if not why and step.get("verb") == "no_folder":
                     names = _filled(step, [c for c in changes if c.host == host.name])
@@ -300,6 +318,11 @@ def _host(
 ) -> list[Change]:
     changes: list[Change] = []
     restarts = []
+    owed = (
+        facts.hosts.get(host, {}).get("pending_restarts", ())
+        if any(map(_taken_back, steps))
+        else ()
+    )
     for step in reversed(steps):
         if "verb_was" not in step:
             continue  # it failed before it began
@@ -322,12 +345,10 @@ def _host(
                 changes += [_back(host, step), *_begun(site, facts, host, step)]
             else:
                 stale.append(f"{host}: {step['thing']}")
+        elif _taken_back(step):
+            # By an undo that was broken off: what it did not restart may still be up.
+            changes += _begun(site, facts, host, step, even_up=bool(owed))
     files = any(change.verb in _FILES for change in changes)
-    owed = (
-        facts.hosts.get(host, {}).get("pending_restarts", ())
-        if any(map(_taken_back, steps))
-        else ()
-    )
     units = [u for step in restarts for u in step["args"]["units"] if files or u in owed]
     if units:
         owing = tuple(sorted(set(units)))
@@ -424,11 +445,15 @@ def _back(host: str, step: dict[str, Json]) -> Change:
     )
 
 
-def _begun(site: Site, facts: Facts, host: str, step: dict[str, Json]) -> list[Change]:
+def _begun(
+    site: Site, facts: Facts, host: str, step: dict[str, Json], even_up: bool = True
+) -> list[Change]:
     """The rows of services that are no more with a step's file; one with volumes shows where."""
     cloud = facts.hosts.get(CLOUD, {})
-    rows = {row["host"] for row in cloud.get("volume_services", ())}
-    used = {volume["host"].partition("#")[0] for volume in cloud.get("volumes", ())}
+    if "volumes" not in cloud:
+        return []
+    rows = {row["host"] for row in cloud.get("volume_services", ()) if even_up or not row["up"]}
+    used = {volume["host"].partition("#")[0] for volume in cloud["volumes"]}
     return [
         replace(
             volume_hosts.row_taken_away(site, host, service),
@@ -439,6 +464,23 @@ def _begun(site: Site, facts: Facts, host: str, step: dict[str, Json]) -> list[C
         for service in step.get(_BEGINS, ())
         if service in rows - used
     ]
+
+
+def _rows_stay(
+    site: Site, facts: Facts, host: Host, step: dict[str, Json], changes: Sequence[Change]
+) -> Iterator[str]:
+    """The rows of services that are no more with a step's file, where Cinder was not asked."""
+    goes = (host.name, step["thing"]) in {(c.host, c.thing) for c in changes}
+    if not goes or "volumes" in facts.hosts.get(CLOUD, {}):
+        return
+    for service in step.get(_BEGINS, ()):
+        words = "service", "remove", CINDER_VOLUME.name, service
+        remove = site.platform_of(host).by_hand("cinder-manage", *words)
+        yield (
+            f"{host.name}: service {service} stays, as Cinder's API was not asked: volumes of no "
+            f"type may be put there until it counts as down; when it answers, and no volume is "
+            f"there: {advice.shown(remove)}"
+        )
 
 
 def _stays(

@@ -458,6 +458,29 @@ def test_the_taking_back_is_a_run_of_its_own_and_the_batch_is_left_as_failed(fle
     assert set(tasks["integrate"][-1]["failed"]) == {"both", "n1"}
 
 
+@pytest.mark.parametrize(
+    "kept, goes",
+    [({"begins": ["ctl@ceph"]}, True), ({"volumes": "ctl@ceph#rbd"}, False)],
+    ids=["rows may stay", "volumes must be seen"],
+)
+def test_files_go_back_where_cinder_does_not_answer(fleet, canary, monkeypatch, capsys, kept, goes):
+    def ask_cloud(self, reads):
+        if any(read.id == "volumes" for read in reads):
+            raise Failed("cinder: volumes and services cannot be read: 503")
+        return {}
+
+    monkeypatch.setattr(session.Session, "ask_cloud", ask_cloud)
+    canary.dies_on = {"n1"}
+    fleet.kept = {"n1": [{**WROTE, **kept}]}
+    code, _ = run(fleet, canary=True, serial="1")
+    assert code == Unproved.code
+    assert fleet.wrote == [["ctl"], ["both"], ["n1"], *([["n1"]] * goes)]
+    out = " ".join(capsys.readouterr().out.split())
+    assert ("n1: service ctl@ceph stays, as Cinder's API was not asked" in out) is goes
+    assert ("cinder-manage service remove cinder-volume ctl@ceph" in out) is goes
+    assert ("Warning: cinder: volumes and services cannot be read: 503" in out) is goes
+
+
 def test_a_step_that_fails_closes_the_gate_too(fleet, canary):
     fleet.failing.add("n1")
     fleet.kept["n1"] = [{**RESTART, "state": "failed"}]

@@ -387,10 +387,13 @@ def step(**more):
     }
 
 
-def back(*volumes, steps=None, rows=()):
-    cloud = {"volumes": list(volumes), "volume_services": [{"host": row} for row in rows]}
-    seen = {"ctl": {"run": steps or [step()]}, "ceph01": {"run": []}, CLOUD: cloud}
-    return Undone("r1").plan(here(), Facts(seen))
+def back(*volumes, steps=None, rows=(), up=True, owed=(), others=(), limited=None):
+    """others: what the run did on a second host of cinder-volume."""
+    services = [{"host": row, "up": up} for row in rows]
+    cloud = {"volumes": list(volumes), "volume_services": services}
+    mine = {"run": steps or [step()], "pending_restarts": list(owed)}
+    seen = {"ctl": mine, "ctl2": {"run": [*others]}, "ceph01": {"run": []}, CLOUD: cloud}
+    return Undone("r1", limited=limited).plan(here(two=True), Facts(seen))
 
 
 def row_step(change):
@@ -479,7 +482,7 @@ del EDITED["volumes"]
         ({"begins": []}, [], ["ctl@ceph"], False),
         ({"now": "0640 a"}, [], ["ctl@ceph"], False),
     ],
-    ids=["there", "gone", "has volumes", "others have", "said nothing", "taken back already"],
+    ids=["there", "gone", "has volumes", "others have", "said nothing", "taken back, and up"],
 )
 def test_undo_takes_away_the_rows_of_services_that_a_file_began(more, volumes, rows, goes):
     edited = {**EDITED, **more}
@@ -488,6 +491,47 @@ def test_undo_takes_away_the_rows_of_services_that_a_file_began(more, volumes, r
     removed = [c.args["argv"][-4:] for c in changes if c.verb == "run"]
     assert removed == [["service", "remove", "cinder-volume", "ctl@ceph"]] * goes
     assert [c.verb for c in changes] == ["write"] * (edited["now"] != "0640 a") + ["run"] * goes
+
+
+@pytest.mark.parametrize(
+    "up, owed, volumes, goes",
+    [
+        (False, [], [], True),
+        (False, [], ["ctl@ceph#rbd"], False),
+        (True, [], [], False),
+        (True, ["cinder-volume"], [], True),
+    ],
+    ids=["down", "has volumes", "up: somebody's", "not restarted yet"],
+)
+def test_an_undo_that_was_broken_off_takes_the_rows_away_later(up, owed, volumes, goes):
+    restart = {"verb": "restart", "verb_was": "restart", "args": {"units": ["cinder-volume"]}}
+    steps = [{**EDITED, "now": EDITED["was"]}, {**EDITED, **restart}]
+    rows = ["ctl@ceph"]
+    changes = back(*map(volume, volumes), steps=steps, rows=rows, up=up, owed=owed)
+    assert [c.verb for c in changes] == ["restart"] * len(owed) + ["run"] * goes
+
+
+@pytest.mark.parametrize(
+    "more, limited, goes",
+    [({}, {"ctl"}, False), ({}, None, True), ({"now": "0640 a"}, {"ctl"}, True)],
+    ids=["the other host serves it still", "of both", "taken back there"],
+)
+def test_a_row_that_another_host_shares_stays_with_it(more, limited, goes):
+    shared = {**EDITED, "begins": ["all@ceph"]}
+    changes = back(steps=[shared], rows=["all@ceph"], others=[{**shared, **more}], limited=limited)
+    removed = {c.args["argv"][-1] for c in changes if c.verb == "run"}
+    assert removed == ({"all@ceph"} if goes else set())
+
+
+def test_no_row_goes_where_the_volumes_were_not_seen():
+    services = [{"host": "ctl@ceph", "up": True}]
+    seen = Facts({"ctl": {"run": [EDITED]}, CLOUD: {"volume_services": services}})
+    undone = Undone("r1")
+    changes = undone.plan(here(), seen)
+    assert [c.verb for c in changes] == ["write"]
+    (note,) = undone.notes(here(), seen, changes)
+    assert "ctl: service ctl@ceph stays, as Cinder's API was not asked" in note
+    assert undone.notes(here(), seen, []) == []
 
 
 def test_undo_asks_of_cinder_only_what_the_run_changed_there():
@@ -503,6 +547,16 @@ def test_undo_asks_of_cinder_only_what_the_run_changed_there():
     assert asked(EDITED) == ["volumes", "volume_services"]
     assert asked({**EDITED, "begins": []}) == []
     assert asked() == []
+
+
+def test_undo_can_be_without_the_rows_that_files_began_and_not_without_moved_volumes():
+    def needed(*steps):
+        facts = Facts({"ctl": {"run": [*steps]}})
+        return [r.needed for r in Undone("r1").follow_up_reads(here(), facts)]
+
+    assert needed(EDITED) == [False, False]
+    assert needed(step()) == [True]
+    assert needed(EDITED, step()) == [True, False]
 
 
 # doctor
