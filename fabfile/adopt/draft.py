@@ -287,7 +287,9 @@ class _Drafting:
             seen = self._heard.answers[host]
             names |= {one.backend_host for one in has.places}
             names.add(own_name(seen, options_of(seen)))
-        for name in [name for name in self._left if name in names]:
+        for name, (table, _) in list(self._left.items()):
+            if not names & {name, table.get("address")}:
+                continue  # its address is what the API calls it, where that is no host's name
             del self._left[name]
             self._remark(("hosts",), f"{name} is a name of Cinder's services, and no host", False)
 
@@ -389,9 +391,14 @@ class _Drafting:
         for one in stores:
             table["stores"][one.name] = self._uses(one)
         hosts = [self._on[GLANCE][h] for h in self._with("glance")]
+        defaults = dict.fromkeys(has.default[:80] or "not named" for has in hosts if has.places)
         for has in hosts[:1]:
             names = [one.name for one in stores]
-            if has.default in names[1:]:
+            if len(defaults) > 1:
+                table["keep_default"] = True
+                text = f"hosts have several default stores, which stay so: {', '.join(defaults)}"
+                self._remark(("glance", "keep_default"), text)
+            elif has.default in names[1:]:
                 table["default_store"] = has.default
             elif has.places and has.default not in names:
                 table["keep_default"] = True
@@ -421,7 +428,7 @@ class _Drafting:
         for one in backends:
             made = self._uses(one)
             at = ("cinder", "backends", one.name)
-            if fits(site_tables.Address, one.backend_host):
+            if self._agreed(one, "backend_host") and fits(site_tables.Address, one.backend_host):
                 made["backend_host"] = one.backend_host
             if one.data_pool:
                 self._data_pool(one, made)
@@ -433,6 +440,21 @@ class _Drafting:
         self._default_type(table, list(types))
         self._others(table)
         self._raw["cinder"] = table
+
+    def _agreed(self, one: Place, what: str) -> bool:
+        """Whether all hosts have that of a backend; else each keeps its own, if nobody says it."""
+        hosts = {
+            host: str(getattr(place, what))
+            for host in self._with("cinder")
+            for place in self._on[CINDER][host].places
+            if place.name == one.name
+        }
+        if len(set(hosts.values())) <= 1:
+            return True
+        said = ", ".join(f"{host}: {value[:60] or 'none'}" for host, value in hosts.items())
+        text = f"its {what} differs, and each host keeps its own ({said})"
+        self._remark(("cinder", "backends", one.name), text)
+        return False
 
     def _backups(self) -> tuple[Place, ...]:
         """Where cinder-backup writes; of another driver nothing is said, and it stays."""
@@ -530,7 +552,7 @@ class _Drafting:
             made["extra_specs"] = good
         if len(good) < len(more):
             self._remark(at, f"{len(more) - len(good)} extra specs of its type are left out")
-        if fits(site_tables.Name, one.zone) and specs.get(_ZONES):
+        if specs.get(_ZONES) and self._agreed(one, "zone") and fits(site_tables.Name, one.zone):
             made["availability_zone"] = one.zone
 
     def _limits(self, at: At, made: dict[str, Json], name: str) -> None:

@@ -314,18 +314,62 @@ def test_a_host_that_the_api_alone_names_is_left_out():
     assert '#gone = { roles = ["compute"] }' in text
 
 
-def test_a_shared_name_of_cinders_services_is_no_host():
-    lines = a.edited(a.CINDER, (a.BACKEND, "backend_host", "shared"))
-    row = {"binary": "cinder-volume", "host": f"shared@{a.BACKEND}", "up": True}
+@pytest.mark.parametrize(
+    "name, called", [("shared", "shared"), ("rbd:volumes", "host-rbd-volumes")]
+)
+def test_a_shared_name_of_cinders_services_is_no_host(name, called):
+    lines = a.edited(a.CINDER, (a.BACKEND, "backend_host", name))
+    row = {"binary": "cinder-volume", "host": f"{name}@{a.BACKEND}", "up": True}
     text, doubts, shown = told(
         altered("ctl", cinder__conf=a.described(lines)),
         api={**a.API, "services": [*a.SERVICES, row]},
-        unreachable={"shared": "no such name"}.items(),
-        rows={"volume_services": [{"host": f"shared@{a.BACKEND}", "up": True, "enabled": True}]},
+        unreachable={called: "no such name"}.items(),
+        rows={"volume_services": [{"host": f"{name}@{a.BACKEND}", "up": True, "enabled": True}]},
     )
     assert (doubts, shown) == ([], [])
-    assert 'backend_host = "shared"' in text
-    assert "shared is a name of Cinder's services, and no host" in text
+    assert f'backend_host = "{name}"' in text
+    assert f"{called} is a name of Cinder's services, and no host" in text
+
+
+ZONED = {"volume_backend_name": "SSD", "RESKEY:availability_zones": "az1,az2"}
+STORE = ("glance_store", "default_backend")
+
+
+@pytest.mark.parametrize(
+    "option, values, said",
+    [
+        ((a.BACKEND, "backend_host"), ("hub", "hub"), ""),
+        ((a.BACKEND, "backend_host"), ("hub", None), "(ctl: hub, ctl2: none)"),
+        ((a.BACKEND, "backend_host"), (None, "hub"), "(ctl: none, ctl2: hub)"),
+        ((a.BACKEND, "backend_availability_zone"), ("az1", "az1"), ""),
+        ((a.BACKEND, "backend_availability_zone"), ("az1", "az2"), "(ctl: az1, ctl2: az2)"),
+        (STORE, (a.STORE, a.STORE), ""),
+        (STORE, (a.STORE, "file"), f"{a.STORE}, file"),
+        (STORE, ("file", a.STORE), f"file, {a.STORE}"),
+    ],
+)
+def test_what_differs_between_hosts_is_said_and_no_host_gets_anothers(option, values, said):
+    """With one host's backend_host for all, volumes of the others would be given to its name."""
+    seen = a.hosts()
+    seen["ctl2"] = {**copy.deepcopy(seen["ctl"]), "host": {**clouds.machine(4), "hostname": "ctl2"}}
+    services, rows = list(a.SERVICES), []
+    for host, value in zip(("ctl", "ctl2"), values, strict=True):
+        file = "glance" if option == STORE else "cinder"
+        lines = a.GLANCE if option == STORE else a.CINDER
+        seen[host][f"{file}.conf"] = a.described(a.edited(lines, (*option, value)))
+        hub = value if option[1] == "backend_host" and value else host
+        rows.append({"host": f"{hub}@{a.BACKEND}", "up": True, "enabled": True})
+        services.append({"binary": "cinder-volume", "host": f"{host}@nfs", "up": True})
+    text, doubts, shown = told(
+        seen,
+        api={**a.API, "services": services},
+        types={**a.TYPES, "volume_types": {"fast": ZONED}},
+        rows={"volume_services": rows},
+    )
+    assert set(tomli.loads(text)["hosts"]) == {"ceph01", "ctl", "ctl2", "n1", "n2"}
+    assert shown == []
+    assert len(doubts) == bool(said)
+    assert all(said in one for one in doubts)
 
 
 def test_one_machine_under_two_names_is_one_host():
