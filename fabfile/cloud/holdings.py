@@ -177,6 +177,7 @@ def read(connection: Cloud) -> Holdings:
 
 READS: dict[str, Callable[[Cloud], object]] = {
     "volume_types": volume_types.read,
+    "guarded_types": volume_types.guarded,
     "qos_specs": qos.read,
     "volume_services": services,
     "volumes": volumes,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from fabfile.cloud import waiting
 from fabfile.cloud.connection import Cloud
+from fabfile.cloud.volume_types import ALL
 from fabfile.core.contract import Unproved
 
 if TYPE_CHECKING:
@@ -156,8 +157,7 @@ class Leftovers:
         return len(found)
 
     def _types(self, ours: Ours, trouble: list[str]) -> int:
-        # 'None' (the word): private ones too.
-        found = self._ours(self._storage.types(is_public="None"), ours)
+        found = self._ours(self._storage.types(**ALL), ours)
         for item in found:
             _attempt(trouble, self._storage.delete_type, item)
         return len(found)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fabfile.cloud import qos, volume_types
 from fabfile.cloud.connection import Cloud, reading
+from fabfile.cloud.leftovers import PREFIX
 from fabfile.cloud.volume_types import refuse_other
 from fabfile.core.contract import Json
 from fabfile.core.shapes import LINE, Shape
@@ -40,8 +41,13 @@ def read(connection: Cloud) -> dict[str, Json]:
 
 
 def typed(connection: Cloud) -> dict[str, Json]:
-    """{'volume_types': ..., 'qos_specs': ...}, as the resources ask for them.  Raises Failed."""
-    return {"volume_types": volume_types.read(connection), "qos_specs": qos.read(connection)}
+    """{'volume_types': ..., 'qos_specs': ...}, as the resources ask for them.  Raises Failed.
+
+    Without what a proof has left there.
+    """
+    kinds = volume_types.read(connection).items()
+    types = {name: specs for name, specs in kinds if not name.startswith(PREFIX)}
+    return {"volume_types": types, "qos_specs": qos.read(connection)}
 
 
 def _service(hypervisor: object) -> str:

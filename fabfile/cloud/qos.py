@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fabfile.cloud.connection import Cloud, failures
-from fabfile.cloud.volume_types import refuse_other
+from fabfile.cloud.volume_types import ALL, refuse_other
 from fabfile.core.contract import Failed, Json
 from fabfile.core.shapes import LINE, Shape
 
@@ -108,7 +108,7 @@ def _types(connection: Cloud, identifier: str) -> list[str]:
 
 
 def _bind(connection: Cloud, identifier: str, volume_type: str, deed: str) -> None:
-    kinds = {kind.name: kind.id for kind in connection.block_storage.types()}
+    kinds = {kind.name: kind.id for kind in connection.block_storage.types(**ALL)}
     if volume_type not in kinds:
         raise Failed(f"cinder: QoS: expected the volume type {volume_type}, found no such type")
     asked = {"vol_type_id": kinds[volume_type]}

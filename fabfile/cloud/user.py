@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from fabfile.cloud import waiting
 from fabfile.cloud.connection import Cloud
 from fabfile.cloud.leftovers import MARK, PREFIX
+from fabfile.cloud.volume_types import ALL
 from fabfile.core.contract import INV, Json, Unproved
 
 if TYPE_CHECKING:
@@ -373,7 +374,7 @@ class User:
 
     def has_type(self, name: str) -> bool:
         """Whether there is such a volume type."""
-        return any(kind.name == name for kind in self._storage.types())
+        return any(kind.name == name for kind in self._storage.types(**ALL))
 
     def volume_when(self, volume: Volume, status: str, fatal: tuple[str, ...] = ()) -> Volume:
         """The volume, when it has this status."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 KEY = "volume_backend_name"
 """The extra spec by which a type names its backend."""
+ALL = {"is_public": "None"}
+"""How types are asked for, private ones too: the word; without it Cinder lists the public ones
+(_parse_is_public of cinder/api/v3/types.py, Juno to 2026.2; before, all are public)."""
 
 
 def read(connection: Cloud) -> dict[str, dict[str, str]]:
@@ -24,6 +27,29 @@ def read(connection: Cloud) -> dict[str, dict[str, str]]:
     found = {"types": [vars_of(k, "name", "extra_specs") for k in _types(connection)]}
     refuse_other(found, {"types": [{"name": LINE, "extra_specs": (None, {"*": str})}]})
     return {kind["name"]: dict(kind["extra_specs"] or {}) for kind in found["types"]}
+
+
+def guarded(connection: Cloud) -> dict[str, list[str]]:
+    """{name: 'private', 'encrypted'} of types that have what nobody here would make again."""
+    found = {}
+    for kind in _types(connection):
+        said = ["private"] * (kind.is_public is False)
+        said += ["encrypted"] * _is_encrypted(connection, kind)
+        if said:
+            found[str(kind.name)] = said
+    return found
+
+
+def _is_encrypted(connection: Cloud, kind: Type) -> bool:
+    from openstack.exceptions import NotFoundException, raise_from_response  # noqa: PLC0415 (slow)
+
+    with reading("cinder: what encrypts the volume types", "the account is an admin"):
+        reply = connection.block_storage.get(f"/types/{kind.id}/encryption")
+        try:
+            raise_from_response(reply)
+        except NotFoundException:  # a Cinder without that extension
+            return False
+        return bool(reply.json().get("encryption_id"))
 
 
 def vars_of(told: object, *names: str) -> dict[str, Json]:
@@ -106,4 +132,4 @@ VERBS: dict[str, Callable[..., None]] = {"volume_type": ensure, "no_volume_type"
 
 def _types(connection: Cloud) -> list[Type]:
     with reading("cinder: the volume types", "cinder-api is up and the catalog names it"):
-        return list(connection.block_storage.types())
+        return list(connection.block_storage.types(**ALL))

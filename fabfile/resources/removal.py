@@ -29,6 +29,7 @@ from fabfile.resources import (
     pool_contents,
     restarts,
     rotation,
+    volume_hosts,
     volume_storage,
 )
 from fabfile.resources.resource import Resource, Stays
@@ -149,6 +150,7 @@ class Removal:
             more = [volume_storage.VOLUMES, leaving.ATTACHMENTS, in_use.IMAGES]
             wanted = gone(site, self.asked)
             more = more if wanted.stores else more[:2]
+            more += [volume_hosts.GUARDED] if wanted.backends else []
             return [*found, *more] if site.cloud else []
         found += restarts.RESOURCE.reads(site, host)
         if host.name in _hosts_leaving(site, site.without(gone(site, self.asked))):

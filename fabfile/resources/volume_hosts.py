@@ -37,6 +37,8 @@ from fabfile.resources.volume_storage import (
 
 BOUND = "volume_backend_name"
 """A section's option, and the extra spec by which a type names its backend."""
+GUARDED = Read("guarded_types", "guarded_types")
+"""What volume types have beside their extra specs, and a removal could not bring back."""
 _AT_REST = ("available", "in-use", "reserved", "maintenance", "awaiting-transfer")
 _PATIENCE = 900
 """Seconds for one update_host: it writes a row at a time."""
@@ -432,6 +434,11 @@ def type_stays(site: Site, rest: Site, facts: Facts, backend: Backend) -> str:
     bound = specs.get(BOUND)
     if bound not in (bound_name(site, facts, backend), backend.name):
         return f"it names backend {bound or '(none)'} now"
+    if guarded := facts.hosts[CLOUD].get(GUARDED.id, {}).get(str(backend.volume_type)):
+        return (
+            f"it is {' and '.join(guarded)}, and would not be so when an undo made it anew: delete "
+            "it yourself"
+        )
     others = _bearers(site, rest, facts, bound)
     return f"it names backend {bound}, which {', '.join(others)} is too ({BOUND})" if others else ""
 

@@ -29,6 +29,7 @@ from fabfile.resources import (
     rotation,
     secret_uuid,
     service_config,
+    volume_hosts,
 )
 from fabfile.resources.rollback import Undone
 
@@ -560,6 +561,13 @@ SHARED = {
             "volume type quick stays: it names backend fast, which ctl: [rbd] is too",
         ),
         (specs("quick", ["quick", "x"]), LIMITED, "QoS", "QoS quick stays: type x has it too"),
+        (
+            cloud(guarded_types={"quick": ["private", "encrypted"], "x": ["private"]}),
+            {},
+            "volume type",
+            "volume type quick stays: it is private and encrypted, and would not be so when an "
+            "undo made it anew: delete it yourself",
+        ),
     ],
 )
 def test_what_others_use_stays_and_is_said(change, more, absent, said_):
@@ -598,6 +606,7 @@ def test_limits_go_before_their_type_and_come_back_after_it():
     [
         cloud(volume_types={"quick": {"volume_backend_name": "slow"}}),
         more_lines(("rbd", "volume_backend_name", "fast")),
+        cloud(guarded_types={"quick": ["private"]}),
     ],
 )
 def test_the_limits_of_a_type_that_stays_stay(change):
@@ -607,7 +616,7 @@ def test_the_limits_of_a_type_that_stays_stay(change):
 
     where = here(**copy.deepcopy(LIMITED))
     assert [c.kind for c in plan(both, where, backend="fast") if c.host == CLOUD] == ["service"]
-    assert "QoS quick stays: its type stays: it names backend" in notes(both, where, backend="fast")
+    assert "QoS quick stays: its type stays: it" in notes(both, where, backend="fast")
 
 
 @pytest.mark.parametrize(
@@ -925,6 +934,7 @@ def test_reads_are_asked_once_and_of_the_right_hosts():
     assert domains.READ in ids["n1"] and domains.READ not in ids["ctl"]
     asked = [r.id for r in one.reads(where, Host(CLOUD, ()))]
     assert leaving.ATTACHMENTS.id in asked and in_use.IMAGES.id not in asked
+    assert volume_hosts.GUARDED.id in asked
     assert keyrings.read_of("fast", "/x").id in ids["ctl"]
     assert list(itertools.chain(*ids.values()))
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace as Thing
 
 import pytest
 
-from fabfile.cloud import volume_types
+from fabfile.cloud import leftovers, machines, volume_types
 from fabfile.core import site_file
-from fabfile.core.contract import CLOUD, BadInput, Facts, Refused
+from fabfile.core.contract import CLOUD, BadInput, Facts, Failed, Refused
 from fabfile.model import releases
 from fabfile.resources import (
     auth,
@@ -516,16 +516,31 @@ def test_extra_specs_are_the_site_files_and_others_stay(there, expected):
 
 
 class Types:
-    """Cinder's API, as far as types go: {name: extra specs}."""
+    """Cinder's API, as far as types go: {name: extra specs}.
 
-    def __init__(self, **there):
-        self.there = there
+    private: the names of those that it lists where that is asked for; encrypted: {name: what it
+    answers of its encryption}.
+    """
+
+    def __init__(self, private=(), encrypted=None, **there):
+        self.there, self.private, self.encrypted = there, private, encrypted or {}
         self.block_storage = self
 
-    def types(self):
-        return [Thing(name=name, extra_specs=specs) for name, specs in self.there.items()]
+    def types(self, is_public=None):
+        return [
+            Thing(name=name, extra_specs=specs, id=name, is_public=name not in self.private)
+            for name, specs in self.there.items()
+            if is_public == "None" or name not in self.private
+        ]
+
+    def get(self, path):
+        body = self.encrypted.get(path.split("/")[2], {})
+        code = 200 if isinstance(body, dict) else body
+        said = {"json": lambda: body, "headers": {}, "url": path, "content": "", "reason": "no"}
+        return Thing(status_code=code, **said)
 
     def create_type(self, name):
+        assert name not in self.there, "409: it exists"
         self.there[name] = {}
         return Thing(name=name, extra_specs={})
 
@@ -540,6 +555,7 @@ class Types:
         del self.there[kind.name]
 
 
+@pytest.mark.parametrize("private", [(), ("rbd",)], ids=["public", "private"])
 @pytest.mark.parametrize(
     "there",
     [
@@ -549,24 +565,42 @@ class Types:
         {"rbd": {"multiattach": "<is> False"}, "another": {"x": "1"}},
     ],
 )
-def test_a_type_is_made_as_planned_and_taken_back_as_it_was(there):
+def test_a_type_is_made_as_planned_and_taken_back_as_it_was(there, private):
+    there = copy.deepcopy(there)
     before = copy.deepcopy(there)
     where = several(SPECS, {"volumes": {}, "images": {}})
 
     def plan(resource, *cloud):
-        seen = {**nothing(where), CLOUD: {"volume_types": copy.deepcopy(api.there)}}
+        seen = {**nothing(where), CLOUD: {"volume_types": volume_types.read(api)}}
         return resource.plan(where, Facts(seen, {}, ZED), *cloud)
 
-    api = Types(**there)
+    api = Types(private, **there)
     (change,) = plan(service_config.volume_type)
+    assert change.sign == ("~" if "rbd" in there else "+")
     volume_types.VERBS[change.verb](api, **change.args)
     assert api.there["rbd"].items() >= {"volume_backend_name": "rbd", "x": "1"}.items()
     assert plan(service_config.volume_type) == []
     done = {"thing": change.thing, "sign": change.sign, "args": change.args}
-    seen = {CLOUD: {"volume_types": copy.deepcopy(api.there)}, "n1": {"run": []}}
+    seen = {CLOUD: {"volume_types": volume_types.read(api)}, "n1": {"run": []}}
     (back,) = Undone("r1", [done]).plan(where, Facts(seen, {}, ZED))
     volume_types.VERBS[back.verb](api, **back.args)
     assert api.there == before
+
+
+def test_of_types_is_told_what_nobody_here_would_make_again():
+    encrypted = {"gold": {"encryption_id": "1", "cipher": "aes-xts-plain64"}, "old": 404}
+    api = Types(("secret", "gold"), encrypted, rbd={}, secret={}, gold={}, old={})
+    assert set(volume_types.read(api)) == {"rbd", "secret", "gold", "old"}
+    assert volume_types.guarded(api) == {"secret": ["private"], "gold": ["private", "encrypted"]}
+    with pytest.raises(Failed, match="what encrypts the volume types cannot be read"):
+        volume_types.guarded(Types((), {"rbd": 403}, rbd={}))
+
+
+def test_a_file_of_init_names_no_type_that_a_proof_has_left():
+    left = {f"{leftovers.PREFIX}x": {"volume_backend_name": "rbd"}}
+    api = Types(tuple(left), rbd={}, **left)
+    api.get = lambda path: Thing(status_code=200, content="x", json=lambda: {"qos_specs": []})
+    assert machines.typed(api) == {"volume_types": {"rbd": {}}, "qos_specs": {}}
 
 
 def test_a_new_default_type_is_said_to_be_for_all():
