@@ -13,7 +13,7 @@ Source: cinder/cmd/manage.py, cinder/cmd/volume.py and init_host of cinder/volum
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -124,9 +124,24 @@ def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
         for change in changes
         if change.kind == "volume_move" and (place := change.subject)
     ]
+    found += _become_one(changes)
     for host in _hosts(site, facts):
         found += volume_storage.notes(site, facts, host)
     return found + _beside(site, facts)
+
+
+def _become_one(changes: Sequence[Change]) -> Iterator[str]:
+    """Volumes of several services that get one name: which were whose, no row says any more."""
+    services: dict[str, dict[str, None]] = {}
+    for change in (one for one in changes if one.kind == "volume_move"):
+        new = change.args["argv"][-1].partition("#")[0]
+        services.setdefault(new, {})[change.subject.partition("#")[0]] = None
+    for new, old in services.items():
+        if len(old) > 1:
+            yield (
+                f"volumes on {_names(old)} all become {new}'s, and nobody can tell them apart "
+                "afterwards: an undo gives all of them to one of these services, as it finds them"
+            )
 
 
 def moves(site: Site, facts: Facts) -> list[Move]:

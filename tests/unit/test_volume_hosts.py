@@ -201,6 +201,16 @@ def test_two_hosts_under_one_backend_host():
         ("ctl2", "ctl2@rbd#rbd", "all@rbd#rbd", True),
     ]
     assert rows == ["ctl2@rbd", "ctl@rbd"]
+    assert told_apart(here(two=True, backend_host="all"), seen) == [
+        "volumes on ctl2@rbd, ctl@rbd all become all@rbd's, and nobody can tell them apart "
+        "afterwards: an undo gives all of them to one of these services, as it finds them"
+    ]
+
+
+def told_apart(where, seen):
+    """What is said of volumes that get one name."""
+    notes = volume_hosts.notes(where, seen, volume_hosts.plan(where, seen))
+    return [note for note in notes if "tell them apart" in note]
 
 
 def test_two_hosts_are_renamed_each_for_itself():
@@ -211,6 +221,12 @@ def test_two_hosts_are_renamed_each_for_itself():
         ("ctl", PLACE, "ctl@ceph#rbd", True),
         ("ctl2", "ctl2@rbd#rbd", "ctl2@ceph#rbd", True),
     ]
+    assert told_apart(here(two=True, **CEPH), seen) == []
+
+
+def test_two_pools_of_one_service_are_still_its_own():
+    seen = facts(RBD, [volume("ctl@rbd"), volume("ctl@rbd#X")])
+    assert told_apart(here(**CEPH), seen) == []
 
 
 @pytest.mark.parametrize(
