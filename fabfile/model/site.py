@@ -403,8 +403,9 @@ class Site(Table):
         hosts = {}
         for name, host in self.hosts.items():
             mine = "ceph" in host.roles and (host.cluster or OWN) == label
-            roles = {use.service.role for use in uses if use.is_on(name, host.roles)} | {"database"}
-            kept = [role for role in host.roles if role in roles or (role == "ceph" and mine)]
+            has = self._roles_of(host)  # cinder-backup's too, where cinder-volume's host has it
+            roles = {use.service.role for use in uses if use.is_on(name, has)} | {"database"}
+            kept = [role for role in has if role in roles or (role == "ceph" and mine)]
             if kept:
                 hosts[name] = host.model_copy(update={"roles": kept})
         backup = self.cinder.backup

@@ -138,7 +138,7 @@ class ServiceConfig:
         for change in changes:
             if change.kind not in ("options", RECOMMENDED) or change.subject != self.name:
                 continue
-            if list(volume_backups.DRIVER) in [edit[:2] for edit in change.args["edits"]]:
+            if any(tuple(edit[:2]) in volume_backups.WHERE for edit in change.args["edits"]):
                 found += volume_backups.notes(site, facts, change.host)
             if ["DEFAULT", _DEFAULT_TYPE] in [edit[:2] for edit in change.args["edits"]]:
                 found.append(_new_default(site, facts, change))

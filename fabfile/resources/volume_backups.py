@@ -26,6 +26,9 @@ UNIT = "cinder.backup.unit"
 CEPH, BY_DEFAULT = "ceph", "swift"
 """Kinds of drivers; the one that Cinder has where nobody names any."""
 DRIVER = ("DEFAULT", "backup_driver")
+_AT = ("DEFAULT", "backup_ceph_conf")
+WHERE = (DRIVER, ("DEFAULT", "backup_ceph_pool"), _AT)
+"""What says where backups are."""
 CONF = "/etc/ceph/ceph.conf"
 """What backup_ceph_conf, and librados, have where nobody names any."""
 _OWN = ("backup_", "restore_discard_excess_bytes")
@@ -123,7 +126,7 @@ def refuse(site: Site, facts: Facts, binding: Binding, release: Json) -> None:
             "there cannot be seen",
             advice=f"name the cloud; or say cinder.backup.replaces = {before!r}",
         )
-    if stranded := list(others(site, backups)):
+    if stranded := list(_set_aside(site, backups, options)):
         raise _strands(site, binding, options, stranded)
 
 
@@ -134,13 +137,20 @@ def _strands(
     before, pool = _before(site, options), _pool(options)
     places = sorted({str(one["container"])[:80] for one in stranded})
     adopt = ""
-    if before == CEPH and places == [pool]:
+    where = f"pool {_said(site).pool}"
+    if before == CEPH and not _same_cluster(site, options):
+        where += f" of {_conf(site)}"
+        adopt = (
+            f"if {options.get(_AT, CONF)} is of that very cluster (its fsid), name {_conf(site)} "
+            "there yourself; else stay on theirs (cinder.backup.cluster), or "
+        )
+    elif before == CEPH and places == [pool]:
         adopt = f"adopt their pool (cinder.backup.pool = {pool!r}), or "
     more = " and more" if len(places) > 3 else ""
     return Refused(
         host=binding.host.name,
         subject=binding.file,
-        expected=f"no backups but in pool {_said(site).pool}",
+        expected=f"no backups but in {where}",
         found=f"{len(stranded)} in {', '.join(map(repr, places[:3]))}{more}, as of "
         f"{_words(before, options)}",
         why="Cinder restores and deletes a backup only with the driver that made it",
@@ -160,11 +170,22 @@ def others(site: Site, backups: Iterable[Mapping[str, Json]]) -> Iterator[Mappin
     )
 
 
+def _set_aside(
+    site: Site, backups: Sequence[Mapping[str, Json]], options: Options
+) -> Iterator[Mapping[str, Json]]:
+    """The backups that another driver, pool or cluster has than Cinder is to ask.
+
+    Of Ceph's no row names the cluster: with another one, the pool's name tells nothing.
+    """
+    elsewhere = kind(options.get(DRIVER, "")) == CEPH and not _same_cluster(site, options)
+    return (one for one in backups if one["container"]) if elsewhere else others(site, backups)
+
+
 def notes(site: Site, facts: Facts, host: str) -> list[str]:
     """What becomes of the backups that there are, where the driver changes."""
     backups = facts.hosts.get(CLOUD, {}).get(BACKUPS.id) or ()
-    count = len(list(others(site, backups)))
     options = options_of(facts.hosts[host])
+    count = len(list(_set_aside(site, backups, options)))
     before = _before(site, options)
     if not before:
         return []
@@ -186,9 +207,18 @@ def _before(site: Site, options: Options) -> str:
     """The kind of driver whose backups are not the site's own; '' where nothing is replaced."""
     found = kind(options.get(DRIVER, ""))
     same_pool = _pool(options) == _said(site).pool
-    conf = next((b.conf for b in site.bindings if b.service == CINDER_BACKUP), CONF)
-    same_cluster = options.get(("DEFAULT", "backup_ceph_conf"), CONF) == conf
-    return "" if found == CEPH and same_pool and same_cluster else found
+    return "" if found == CEPH and same_pool and _same_cluster(site, options) else found
+
+
+def _same_cluster(site: Site, options: Options) -> bool:
+    """Whether the ceph.conf in force is that of the site's cluster of backups."""
+    return options.get(_AT, CONF) == _conf(site)
+
+
+def _conf(site: Site) -> str:
+    """The ceph.conf by which cinder-backup finds its own pool, as its file has it."""
+    mine = (b for b in site.bindings if b.service == CINDER_BACKUP and b.section)
+    return next((binding.named_conf for binding in mine), CONF)
 
 
 def _pool(options: Options) -> str:
@@ -197,7 +227,7 @@ def _pool(options: Options) -> str:
 
 def _words(before: str, options: Options) -> str:
     if before == CEPH:
-        conf = options.get(("DEFAULT", "backup_ceph_conf"), CONF)
+        conf = options.get(_AT, CONF)
         return f"Ceph's driver with pool {_pool(options)} and {conf}"
     if DRIVER not in options:
         return f"{BY_DEFAULT}, the driver where none is named"

@@ -362,17 +362,31 @@ OWN = [
 ]
 
 
-def test_cinder_backup_in_a_container_has_a_file_of_its_own():
-    it = backed_up()
+def of_cinder(volume=(("DEFAULT", "enabled_backends", ""),), backup=(), **api):
+    """What a controller of Kolla's says of Cinder's two files."""
     seen = {
-        "cinder.conf": conf(("DEFAULT", "enabled_backends", "")),
-        "cinder.backup.conf": conf(),
+        "host": {"hostname": "ctl"},
+        "cinder.conf": conf(*volume),
+        "cinder.backup.conf": conf(*backup),
         "cinder.backup.unit": {"kolla-cinder_backup-container": {"LoadState": "loaded"}},
         "cinder.head": None,
         **{f"{name}.sources": {"main": path, "running": False, "files": []} for name, path in OWN},
     }
-    api = {"volume_services": [], "backups": []}
-    told = Facts({"ctl": seen, CLOUD: api}, {"uuid.volumes": FSID}, release("zed"))
+    cloud = {CLOUD: api} if api else {}
+    return Facts({"ctl": seen, **cloud}, {"uuid.volumes": FSID}, release("zed"))
+
+
+def test_the_ceph_conf_of_a_container_is_no_other_cluster():
+    """cinder.conf has the container's own path; the host's is another one."""
+    it, told = backed_up(), of_cinder(volume_services=[], backups=[])
+    files = {one.thing: one.args["edits"] for one in service_config.cinder.plan(it, told)}
+    done = [[tuple(edit) for edit in files[path]] for _, path in OWN]
+    again = of_cinder(*done)  # nobody can say what backups there are, and nothing changes
+    assert service_config.cinder.plan(it, again) == []
+
+
+def test_cinder_backup_in_a_container_has_a_file_of_its_own():
+    it, told = backed_up(), of_cinder(volume_services=[], backups=[])
     changes = {one.thing: one for one in service_config.cinder.plan(it, told)}
     assert list(changes) == [
         f"/etc/kolla/cinder-{name}/cinder.conf" for name in ("volume", "backup")

@@ -35,7 +35,7 @@ def asked(active, unit=None):
 
 def facts(active=(), backups=(), name="zed", host="ctl", volumes=True, unit=None):
     """A site's answers; backups: None where the API was not asked."""
-    seen = asked(active, unit)
+    seen = {"host": {"hostname": host}, **asked(active, unit)}
     if volumes:
         seen |= {"cinder.conf": conf(*active), "cinder.head": None}
     api = {"volume_services": []} | ({} if backups is None else {"backups": list(backups)})
@@ -438,6 +438,56 @@ def test_backups_that_are_there_are_not_stranded_without_a_word(active, backups,
     with pytest.raises(BadInput) as caught:
         planned(it, seen)
     assert said in str(caught.value)
+
+
+WEST = {
+    "hosts": {**HOSTS, "west01": {"roles": ["ceph"], "cluster": "west"}},
+    "clients": {"volumes": {}, "images": {}},
+    "pools": {"volumes": {}, "images": {}},
+    "clusters": {"west": {"pools": {"backups": {}}, "clients": {"backups": {}}}},
+    "cloud": "c",
+}
+AT = ("DEFAULT", "backup_ceph_conf")
+IN_WEST = [*ON_CEPH, (*AT, "/etc/ceph/west.conf")]
+
+
+@pytest.mark.parametrize(
+    "active, backups, replaces, count",
+    [
+        ([*ON_CEPH, (*AT, "/etc/ceph/ceph.conf")], [backup("backups")], None, 1),
+        (ON_CEPH, [backup("backups"), backup("")], None, 1),
+        ([*ON_CEPH, (*AT, "/etc/ceph/ceph.conf")], [backup("backups")], "ceph", None),
+        (ON_CEPH, [backup("")], None, None),
+        (IN_WEST, [backup("backups")], None, None),
+        ([(*DRIVER, NFS)], [backup("backups")], None, None),
+    ],
+    ids=["named", "by default", "by choice", "hold nothing", "there already", "before an undo"],
+)
+def test_a_pool_of_that_name_in_another_cluster_has_other_backups(active, backups, replaces, count):
+    it = backed_up({"cluster": "west"} | ({"replaces": replaces} if replaces else {}), **WEST)
+    seen = facts([*volumes_of(it), *active], backups)
+    if count is None:
+        changes = planned(it, seen)
+        notes = service_config.cinder.notes(it, seen, changes)
+        assert any("1 backups are set aside" in note for note in notes) == bool(replaces)
+        return
+    with pytest.raises(Refused, match=f"{count} in 'backups', as of Ceph's driver with") as caught:
+        planned(it, seen)
+    assert "no backups but in pool backups of /etc/ceph/west.conf" in str(caught.value)
+    assert "stay on theirs (cinder.backup.cluster)" in str(caught.value)
+    assert "adopt" not in str(caught.value)
+
+
+def test_the_hosts_of_a_cluster_that_has_backups_alone_are_known():
+    """cinder-backup is there without a word of its role, where cinder-volume uses another one."""
+    it = backed_up({"cluster": "west"}, **WEST)
+    roles = {part.label: part.host("ctl").roles for part in it.parts}
+    assert roles == {"ceph": ("glance", "cinder", "cinder-backup"), "west": ("cinder-backup",)}
+    of_backups = [b for b in it.bindings_of(it.host("ctl")) if b.service == services.CINDER_BACKUP]
+    assert [(b.client, b.conf) for b in of_backups] == [
+        ("backups", "/etc/ceph/west.conf"),
+        ("volumes", "/etc/ceph/ceph.conf"),
+    ]
 
 
 def test_the_backups_are_asked_for_where_their_driver_changes():
