@@ -544,6 +544,11 @@ class Cinder(CinderBackend):
             if ours or _NO_BACKEND.fullmatch(section):
                 what = "one of the site's backends" if ours else "a section that is no backend's"
                 yield f"default_section: expected a new section's name, found {section!r}: {what}"
+            for one in (one for one in self.all if (one.replaces or "").lower() == section.lower()):
+                yield (
+                    f"default_section: expected another section than {one.said}.replaces, found "
+                    f"{section!r} for both: the next run would give its volumes to {one.name}"
+                )
             for one in (one for one in self.all if one.replaces == DEFAULT):
                 yield (
                     f"default_section: expected none beside {one.said}.replaces = {DEFAULT!r}, "

@@ -154,6 +154,7 @@ def moves(site: Site, facts: Facts) -> list[Move]:
     volumes = facts.of(CLOUD, "volumes")
     places = dict.fromkeys(v["host"] for v in volumes if v["host"])
     borne = {service for one in _named(site, facts) for service in one.now.values()}
+    others = {service.partition("#")[0] for service in places}
     found = []
     for place in places:
         heir = _heir(site, facts, place)
@@ -166,7 +167,11 @@ def moves(site: Site, facts: Facts) -> list[Move]:
         else:
             new += "".join(place.partition("#")[1:])
         refuse_at_work(place, volumes)
-        back = new.partition("#")[0] not in borne | {other.partition("#")[0] for other in places}
+        # Where the file goes back, a section that is altered looks for them in its old pool again.
+        altered = backend and volume_storage.elsewhere_now(
+            site, facts, backend, options_of(facts.hosts[named.host])
+        )
+        back = new.partition("#")[0] not in (others if altered else borne | others)
         found.append(Move(named.host, place, new, back))
     return found
 
@@ -407,7 +412,9 @@ def refuse_borne(site: Site, backend: Backend, options: Options) -> None:
     if backend.name in sections:
         return
     letters = (one for one in sections if same(one) == same(backend.name) != "")
-    if (theirs := next(letters, "")) and theirs != _replaced(backend):
+    # HOST@SECTION is another host's: the section of that name here is not the one that goes.
+    taken = "" if "@" in (backend.replaces or "") else _replaced(backend)
+    if (theirs := next(letters, "")) and theirs != taken:
         raise BadInput(
             subject=f"{backend.said}: [{backend.name}]",
             expected="the section's name as enabled_backends has it",

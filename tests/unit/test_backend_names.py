@@ -155,8 +155,9 @@ def test_a_section_of_the_same_name_in_other_letters_is_that_one(theirs, listed)
         (theirs, "rbd_pool", "volumes"),
         ("lvm", "volume_driver", LVM),
     ]
-    with pytest.raises(BadInput, match=f"cinder.backend = '{theirs}'"):
-        service_config.cinder.plan(site(), facts(lines))
+    for more in ({}, {"replaces": f"gone@{theirs}"}):  # that one is another host's
+        with pytest.raises(BadInput, match=f"cinder.backend = '{theirs}'"):
+            service_config.cinder.plan(site(cinder=more), facts(lines))
     assert service_config.cinder.plan(site(cinder={"backend": theirs}), facts(lines))
     # One that is not started has no volumes by that name.
     assert service_config.cinder.plan(site(), facts([*lvm(), *lines[1:]]))

@@ -249,6 +249,10 @@ def test_without_the_cloud_it_is_refused():
     [
         ({**TAKEN, **BESIDE}, "expected none beside cinder.replaces = 'DEFAULT'"),
         ({"default_section": "RBD"}, "one of the site's backends"),
+        (
+            {"backend": "ceph", "replaces": "Old", **BESIDE},
+            "expected another section than cinder.replaces, found 'old' for both",
+        ),
         ({"default_section": "backend_defaults"}, "no backend's"),
         ({"default_section": "DEFAULT"}, "no backend's"),
     ],

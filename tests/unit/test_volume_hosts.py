@@ -111,7 +111,7 @@ BESIDE = controller(enabled="lvm")
         # the file was written, and the run died: its section stays in the file, not enabled
         (
             CEPH,
-            controller(*section(), enabled="lvm,ceph"),
+            controller(*section(), *section("ceph"), enabled="lvm,ceph"),
             [PLACE],
             ["ctl@rbd", "ctl@ceph"],
             ([("ctl", PLACE, "ctl@ceph#rbd", False)], ["ctl@rbd"]),
@@ -180,6 +180,25 @@ BESIDE = controller(enabled="lvm")
             ["gone@rbd#rbd"],
             ["ctl@rbd"],
             ([("ctl", "gone@rbd#rbd", "ctl@rbd#rbd", False)], []),
+        ),
+        # its own section is altered, for no volume is there: an undo leads it elsewhere again
+        (
+            CEPH,
+            controller(
+                *section(),
+                *section("ceph", rbd_pool="others", volume_backend_name="C"),
+                enabled="ceph,rbd",
+            ),
+            [PLACE],
+            ["ctl@rbd", "ctl@ceph"],
+            ([("ctl", PLACE, "ctl@ceph#C", True)], ["ctl@rbd"]),
+        ),
+        (
+            CEPH,
+            controller(*section(), *section("ceph", volume_backend_name="C"), enabled="ceph,rbd"),
+            [PLACE],
+            ["ctl@rbd", "ctl@ceph"],
+            ([("ctl", PLACE, "ctl@ceph#C", False)], ["ctl@rbd"]),
         ),
     ],
 )
