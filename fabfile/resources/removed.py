@@ -36,15 +36,15 @@ def lists(service: Service, gone: Sequence[Binding], now: Options, rest: Site) -
 
     Raises Refused where nothing would be left to start.
     """
-    names = {one.section for one in gone}
+    names = {same(one.section) for one in gone}  # as their sections are compared
     listed = items(now.get(("DEFAULT", _LIST), ""))
-    left = [item for item in listed if _name(item) not in names]
+    left = [item for item in listed if same(_name(item)) not in names]
     found: list[Edit] = []
     if left != listed:
         if not left:
-            raise _the_last(service, gone[0], sorted(names))
+            raise _the_last(service, gone[0], sorted({one.section for one in gone}))
         found.append(("DEFAULT", _LIST, ",".join(left)))
-    if now.get(_STORE) in names and left:
+    if same(now.get(_STORE, "")) in names and left:
         ours = [one.name for one in rest.glance.all if one.name in map(_name, left)]
         default = rest.glance.default.name
         found.append((*_STORE, default if default in ours else [*ours, _name(left[0])][0]))

@@ -200,9 +200,18 @@ def test_a_file_is_what_it_was_before_the_backend_came():
     assert edited(edit, noted) == f"{before}\n[fast]\n# mine\n"
 
 
-def test_a_store_that_was_the_default_leaves_it_to_one_that_stays():
+@pytest.mark.parametrize("theirs", ["more", "More", "MORE"])
+def test_a_store_that_was_the_default_leaves_it_to_one_that_stays(theirs):
+    """Its section goes whatever its letters: a list that names it still would not start."""
+
+    def in_letters(seen):
+        for line in seen["ctl"]["glance.conf"]["active"]:
+            line[0] = theirs if line[0] == "more" else line[0]
+            line[2] = line[2].replace("more:rbd", f"{theirs}:rbd")
+            line[2] = theirs if line[1] == "default_backend" else line[2]
+
     stores = {**STORES, "default_store": "more"}
-    (edit, *_) = plan(where=here(glance=stores), store="more")
+    (edit, *_) = plan(in_letters, where=here(glance=stores), store="more")
     assert ["glance_store", "default_backend", "rbd"] in edit.args["edits"]
     assert ["DEFAULT", "enabled_backends", "file:file,http:http,rbd:rbd"] in edit.args["edits"]
 
