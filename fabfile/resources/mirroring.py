@@ -61,8 +61,8 @@ class Fault:
 def mirrored(part: Site) -> list[Mirrored]:
     """The pools of one cluster that are, each once; copies go before what is copied."""
     label, backends = part.label, part.whole.cinder.all
-    found = {one.pool: Mirrored(one.pool, one.replicates_to, False) for one in part.cinder.all}
-    found = {name: one for name, one in found.items() if one.other}
+    there = [one for one in part.cinder.all if one.replicates_to]
+    found = {one.pool: Mirrored(one.pool, one.replicates_to, False) for one in there}
     here = [one for one in backends if one.replicates_to == label]
     return list(
         {**found, **{one.pool: Mirrored(one.pool, one.cluster, True) for one in here}}.values()

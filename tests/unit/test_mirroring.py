@@ -316,6 +316,14 @@ def test_both_ways_at_once():
     ]
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_backend_that_is_not_mirrored_may_be_in_the_same_pool(turned):
+    backends = {**ONE, "plain": {"pool": "volumes", "volume_type": "plain"}}
+    where = mirrored(dict(reversed(backends.items())) if turned else backends)
+    here = mirroring.mirrored(where.part("ceph"))
+    assert here == [mirroring.Mirrored("volumes", "west", False)]
+
+
 def test_the_type_asks_for_it_as_it_is_typed():
     where = mirrored({"rbd": {**ONE["rbd"], "extra_specs": TYPE}})
     seen = nothing()
