@@ -18,6 +18,8 @@ from fabfile.resources.in_force import Options, same
 
 RBD = "rbd"
 BY_DEFAULT = "file,http"
+_ALWAYS = "file"
+"""The kind that gets a name whether the older list has it or not (config/releases, when_absent)."""
 RESERVED = "os_glance_"
 """How the names of Glance's own stores begin, of which its validator does not know."""
 _STAGING = f"{RESERVED}staging_store"
@@ -175,12 +177,13 @@ def _refuse_what_cannot_move(
         "name the stores yourself first: enabled_backends = NAME:KIND,... with a section NAME for "
         "each, and default_backend in [glance_store]; integrate then adds its own beside them"
     )
-    for one in listed:
-        if one not in _OPTIONS:
-            raise _refused(use, f"a store of kind {one}", "kinds that Glance can name", by_hand)
+    for one in dict.fromkeys((*listed, _ALWAYS)):
         if one != RBD and same(one) == same(use.section):
             wanted = f"another name than {use.section} for the site's store"
             raise _refused(use, f"a store of kind {one}", wanted, "change glance.store")
+    for one in listed:
+        if one not in _OPTIONS:
+            raise _refused(use, f"a store of kind {one}", "kinds that Glance can name", by_hand)
         for (section, key), value in options.items():
             if one == RBD or section != "glance_store" or not key.startswith(_OPTIONS[one]):
                 continue

@@ -171,9 +171,25 @@ def test_stores_that_have_names_stay_beside():
     assert not [at for at in found if at[0] in ("fast", "old")]
 
 
-def test_a_store_of_the_sites_name_but_another_kind_is_refused_in_the_older_list():
+@pytest.mark.parametrize(
+    "listed, name, refused",
+    [
+        ("file,http", "file", True),
+        ("http", "file", True),  # file gets a name with any list
+        ("rbd", "File", True),
+        ("rbd", "http", False),
+        ("http", "http", True),
+    ],
+)
+def test_a_store_of_the_sites_name_but_another_kind_is_refused(listed, name, refused):
+    """Glance starts with no list that has a name twice."""
+    before = {(G, "stores"): listed, (G, "default_store"): listed.partition(",")[0]}
+    if not refused:
+        found = stores(before, glance={"store": name})["DEFAULT", "enabled_backends"]
+        assert sorted(found.split(",")) == ["file:file", f"{name}:rbd"]
+        return
     with pytest.raises(BadInput, match="change glance.store"):
-        stores({(G, "stores"): "file,http"}, glance={"store": "file"})
+        stores(before, glance={"store": name})
 
 
 @pytest.mark.parametrize("theirs", ["Rbd", "RBD"])
