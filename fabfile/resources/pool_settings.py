@@ -8,6 +8,7 @@ prepare_new_pool of Ceph; docs.ceph.com, Pools and CRUSH Maps (device classes).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -82,7 +83,7 @@ SETTINGS = (
     Setting("max_bytes", _plain("quota_max_bytes", "0"), quota=True),
     Setting("max_objects", _plain("quota_max_objects", "0"), quota=True),
 )
-"""In the order in which they are set: with its size, a pool gets a min_size from Ceph."""
+"""In the order in which they are set."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,8 @@ def plan(site: Site, facts: Facts, name: str) -> list[Change]:
         return []
     for one in missing if pool is not None else ():
         _refuse_what_stops(site, facts, one, pool or {})
+    if pool is not None and SIZE in [one.setting for one in missing]:
+        missing = [one for one in missing if one.setting != LEAST]
     found = [_change(site, one, pool) for one in missing]
     making = _rule_made(site, facts, name)
     return [*([making] if making else []), *found]
@@ -187,14 +190,17 @@ def _refuse_what_stops(site: Site, facts: Facts, one: Difference, pool: Found) -
             raise BadInput(
                 subject=f"{where}.min_size", expected=f"at most its size, {size}", found=one.wanted
             )
-        if lacks := cluster.short(facts, site.admin.name):
-            raise BadInput(
-                subject=f"{where}.min_size",
-                expected="a cluster whose placement groups have all their copies",
-                found=", ".join(lacks),
-                why="those that have fewer than min_size stand still at once",
-                advice="run it again once ceph status says so",
-            )
+    least = 0
+    if one.setting in (LEAST, SIZE):
+        least = site.pools[one.pool].min_size or _with_size(int(one.wanted))
+    if least > int(LEAST.now(pool)) and (lacks := cluster.short(facts, site.admin.name)):
+        raise BadInput(
+            subject=f"{where}.{key}",
+            expected="a cluster whose placement groups have all their copies",
+            found=", ".join(lacks),
+            why="those that have fewer than min_size stand still at once",
+            advice="run it again once ceph status says so",
+        )
 
 
 def _used(site: Site, facts: Facts, name: str) -> str:
@@ -214,16 +220,16 @@ def _of(site: Site, facts: Facts, name: str) -> list[Difference]:
             continue
         now = _now(facts, site, setting, pool) if pool is not None else ""
         if setting == LEAST and pool is not None and SIZE in [one.setting for one in found]:
-            now = _with_size(int(wanted[SIZE.key]))
+            now = str(_with_size(int(wanted[SIZE.key])))
         if now != value:
             _refuse_older(name, setting, seen.release)
             found.append(Difference(name, setting, now, value, table.manage or pool is None))
     return found
 
 
-def _with_size(size: int) -> str:
+def _with_size(size: int) -> int:
     """What Ceph makes of min_size where it is told a size, unless its options say otherwise."""
-    return str(size - size // 2)
+    return size - size // 2
 
 
 def _now(facts: Facts, site: Site, setting: Setting, pool: Found) -> str:
@@ -368,6 +374,30 @@ def _set(site: Site, name: str, setting: Setting, value: str) -> list[str]:
     return cluster.ceph(site, "osd", "pool", "set", name, setting.key, value, *sure)
 
 
+_NOW = r"(?m)^pool \d+ '{}' "
+_GUARDS = {
+    SIZE: _NOW + r".*?(size \d+ min_size \d+)",
+    GROUPS: _NOW + r"(?:.* pg_num_target|(?!.* pg_num_target ).* pg_num) (\d+)",
+}
+"""{setting: what of 'osd pool ls detail' says it, its pool in place of {}}, where 'osd pool get'
+says another thing: min_size, which goes with the size, by size alone; and the placement groups of
+today, which managers take to their target in the hours after it was set."""
+
+
+def _guard(site: Site, name: str, setting: Setting) -> dict[str, Json]:
+    """What tells whether a setting is still as it was left."""
+    if setting in _GUARDS:
+        only = _GUARDS[setting].replace("{}", re.escape(name))
+        return {"argv": site.cluster.ceph("osd", "pool", "ls", "detail"), "only": only}
+    argv = cluster.ceph(site, "osd", "pool", "get", name, setting.key)
+    return {"argv": argv, "absent": "ENOENT"}
+
+
+def _least(site: Site, name: str, value: Json) -> dict[str, Json]:
+    """What sets min_size behind the size, with which Ceph alters it (since Octopus, always)."""
+    return {"then": [_set(site, name, LEAST, str(value))]} if value else {}
+
+
 def _change(site: Site, one: Difference, pool: Found | None) -> Change:
     """A quota's question also tells what is used, so that nobody could say whose change it was."""
     name, key, stays = one.pool, one.setting.key, ""
@@ -376,24 +406,26 @@ def _change(site: Site, one: Difference, pool: Found | None) -> Change:
     elif one.setting.quota:
         stays = f"{key} was {one.now}, and what the pool holds by now may be more"
     old = one.setting.before(pool) if pool is not None and one.setting != RULE else one.now
-    undo = {
-        "verb": "run",
-        "args": {"argv": _set(site, name, one.setting, old)},
-        "guard": {"argv": cluster.ceph(site, "osd", "pool", "get", name, key), "absent": "ENOENT"},
-    }
-    was = () if pool is None else (f"- {key} {one.now}",)
+    back: dict[str, Json] = {"argv": _set(site, name, one.setting, old)}
+    args: dict[str, Json] = {"argv": _set(site, name, one.setting, one.wanted)}
+    was, becomes = [f"{key} {one.now}"] * (pool is not None), [f"{key} {one.wanted}"]
+    if one.setting == SIZE and pool is not None:
+        least = site.pools[name].min_size
+        back |= _least(site, name, pool.get("min_size"))
+        args |= _least(site, name, least)
+        if least:
+            was, becomes = [*was, f"min_size {LEAST.now(pool)}"], [*becomes, f"min_size {least}"]
+    if not stays:
+        args["undo"] = {"verb": "run", "args": back, "guard": _guard(site, name, one.setting)}
     return Change(
         site.admin.name,
         f"pool {name}",
-        f"{key} {one.wanted}",
+        ", ".join(becomes),
         "+" if pool is None else "~",
         "run",
-        {
-            "argv": _set(site, name, one.setting, one.wanted),
-            **({} if stays else {"undo": undo}),
-        },
+        args,
         wave=Phase.CLUSTER,
-        diff=(*was, f"+ {key} {one.wanted}"),
+        diff=(*(f"- {line}" for line in was), *(f"+ {line}" for line in becomes)),
         kind="pool_setting",
         subject=name,
         stays=stays,

@@ -1,8 +1,12 @@
 """What a pool is like: set when it is made, shown where it is there, altered by `manage` alone."""
 
+import json
+import sys
+
 import pytest
 
 from fabfile.core.contract import BadInput, Facts, Failed
+from fabfile.core.remote import processes, reads, state, steps
 from fabfile.resources import ceph_conf, librados, pool_settings, pools
 from fabfile.resources.rollback import Undone
 
@@ -173,7 +177,10 @@ def test_what_was_there_is_the_way_back(wanted, there, diff, command):
     absent = diff[0] == "compression_mode none"  # it is not set, and is not to be then
     old = "compression_mode unset" if absent else diff[0]
     assert " ".join(back["args"]["argv"][5:]).startswith(f"osd pool set volumes {old}")
-    assert back["guard"]["argv"][5:] == ["osd", "pool", "get", "volumes", diff[0].split()[0]]
+    if (key := diff[0].split()[0]) in ("size", "pg_num"):
+        assert back["guard"]["argv"][3:] == ["osd", "pool", "ls", "detail"]
+        return
+    assert back["guard"]["argv"][5:] == ["osd", "pool", "get", "volumes", key]
 
 
 @pytest.mark.parametrize(
@@ -569,13 +576,123 @@ def test_a_rule_of_our_name_with_copies_on_one_host_is_taken_by_its_name_alone()
 @pytest.mark.parametrize(
     "wanted, there, expected",
     [
-        # With its size, Ceph sets min_size anew: 1 of two copies, 2 of three, 3 of five.
-        ({"size": 2, "min_size": 2}, {}, ["size 2", "min_size 2"]),
-        ({"size": 2, "min_size": 1}, {}, ["size 2"]),
-        ({"size": 3, "min_size": 1}, {"size": 2, "min_size": 1}, ["size 3", "min_size 1"]),
-        ({"size": 3, "min_size": 2}, {"size": 2, "min_size": 1}, ["size 3"]),
-        ({"size": 5, "min_size": 2}, {}, ["size 5", "min_size 2"]),
+        # With its size, Ceph sets min_size anew: 1 of two copies, 2 of three, 3 of five; before
+        # Octopus it does not, where it is no more than the size.
+        ({"size": 2}, {}, "size 2"),
+        ({"size": 2, "min_size": 2}, {}, "size 2, min_size 2"),
+        ({"size": 2, "min_size": 1}, {}, "size 2, min_size 1"),
+        ({"size": 3, "min_size": 1}, {"size": 2, "min_size": 1}, "size 3, min_size 1"),
+        ({"size": 3, "min_size": 2}, {"size": 2, "min_size": 1}, "size 3, min_size 2"),
+        ({"size": 5, "min_size": 2}, {}, "size 5, min_size 2"),
     ],
 )
-def test_min_size_is_what_the_site_file_says_after_the_size_was_set(wanted, there, expected):
-    assert managed(wanted, there)[0] == expected
+@pytest.mark.parametrize("octopus", [True, False])
+def test_a_pool_has_its_min_size_with_its_size_and_both_are_taken_back(
+    ceph, wanted, there, expected, octopus
+):
+    before = {"size": 3, "min_size": 2, "pg_num": 32, "target": 32, "octopus": octopus, **there}
+    ceph.write(before)
+    (change,) = pool_settings.plan(here(manage=True, **wanted), facts(pool(**there)), "volumes")
+    assert change.sentence == expected
+    step = ceph.carried_out(change)
+    assert {**ceph.read(), **wanted} == ceph.read()
+    assert step["now"] == step["is"] != step["was"]
+    assert ceph.taken_back(step)["now"] == step["was"] and ceph.read() == before
+
+
+@pytest.mark.parametrize("later", [{"min_size": 3}, {"size": 4}])
+def test_a_min_size_that_somebody_sets_after_the_size_is_not_overwritten(ceph, later):
+    ceph.write({"size": 2, "min_size": 2, "pg_num": 32, "target": 32, "octopus": True})
+    there = pool(size=2, min_size=2)
+    (change,) = pool_settings.plan(here(size=3, manage=True), facts(there), "volumes")
+    step = ceph.carried_out(change)
+    ceph.write({**ceph.read(), **later})
+    assert ceph.looked_at(step)["now"] not in (step["is"], step["was"])
+
+
+@pytest.mark.parametrize("old, new", [(32, 64), (64, 32), (32, 320)])
+def test_placement_groups_that_managers_still_split_are_nobodys_change(ceph, old, new):
+    ceph.write({"size": 3, "min_size": 2, "pg_num": old, "target": old, "octopus": True})
+    there = pool(pg_num=old, pg_autoscale_mode="off")
+    (change,) = pool_settings.plan(here(pg_num=new, manage=True), facts(there), "volumes")
+    step = ceph.carried_out(change)
+    assert (ceph.read()["pg_num"], ceph.read()["target"]) == (old, new)
+    ceph.write({**ceph.read(), "pg_num": (old + new) // 2})
+    assert ceph.looked_at(step)["now"] == step["is"]
+    ceph.write({**ceph.read(), "pg_num": new})
+    assert ceph.looked_at(step)["now"] == step["is"]
+    assert ceph.taken_back(step)["now"] == step["was"]  # long before the merge is done
+    assert (ceph.read()["pg_num"], ceph.read()["target"]) == (new, old)
+    ceph.write({**ceph.read(), "target": 128})
+    assert ceph.looked_at(step)["now"] not in (step["is"], step["was"])
+
+
+@pytest.mark.parametrize("wanted", [{"size": 3}, {"size": 4, "min_size": 3}, {"min_size": 2}])
+def test_a_min_size_that_comes_with_a_size_is_not_raised_while_copies_are_missing(wanted):
+    there = {"size": 2, "min_size": 1}
+    assert managed(wanted, there)[0]
+    with pytest.raises(BadInput, match="PG_DEGRADED"):
+        managed(wanted, there, checks=["PG_DEGRADED"])
+    assert managed({"size": 3, "min_size": 1}, there, checks=["PG_DEGRADED"])[0]
+
+
+_CEPH = """#!{python} -IS
+import json, sys
+words = sys.argv[sys.argv.index("osd") + 1:]
+at = "{state}"
+now = json.load(open(at))
+if words == ["pool", "ls", "detail"]:
+    more = " pg_num_target %d" % now["target"] if now["target"] != now["pg_num"] else ""
+    form = "pool %d '%s' replicated size %d min_size %d crush_rule 0 object_hash rjenkins pg_num %d"
+    form += " pgp_num 32%s autoscale_mode off last_change %d flags hashpspool stripe_width 0"
+    print(form % (1, "volumes2", 9, 9, 9, "", 7) + " pg_num_max 32 pg_num_min 1 application mgr")
+    print(form % (2, "volumes", now["size"], now["min_size"], now["pg_num"], more, 8))
+    sys.exit()
+assert words[:3] == ["pool", "set", "volumes"], words
+key, value = words[3], int(words[4])
+now["target" if key == "pg_num" else key] = value
+if key == "size" and (now["octopus"] or value < now["min_size"]):
+    now["min_size"] = value - value // 2 if now["octopus"] else value
+json.dump(now, open(at, "w"))
+"""
+
+
+class _Ceph:
+    """A ceph program of a pool, and what a host keeps of a step."""
+
+    def __init__(self, folder):
+        self._state = folder / "state"
+        program = folder / "ceph"
+        program.write_text(_CEPH.format(python=sys.executable, state=self._state))
+        program.chmod(0o755)
+
+    def write(self, state):
+        self._state.write_text(json.dumps(state))
+
+    def read(self):
+        return json.loads(self._state.read_text())
+
+    def carried_out(self, change):
+        (step,) = self._done("there", change.args)
+        return step
+
+    def looked_at(self, step):
+        return {**step, "now": reads.now_of(step["guard"])}
+
+    def taken_back(self, step):
+        self._done("back", step["args"])
+        return self.looked_at(step)
+
+    def _done(self, run, args):
+        state.begin(run, False)
+        label = {"thing": "x", "sentence": "x", "sign": "~", "wave": 0}
+        steps._one(run, {"id": 0, "verb": "run", "args": args, **label})
+        return reads.run(run)
+
+
+@pytest.fixture
+def ceph(tmp_path, monkeypatch):
+    monkeypatch.setattr(state, "STATE", str(tmp_path / "kept"))
+    path = f"{tmp_path}:{processes.ENVIRONMENT['PATH']}"
+    monkeypatch.setitem(processes.ENVIRONMENT, "PATH", path)
+    return _Ceph(tmp_path)

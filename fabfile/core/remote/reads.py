@@ -234,7 +234,8 @@ def now_of(guard):
     """The digest of what a guard names, as it is now; None where nothing is.
 
     guard: {'path': file}, {'units': services that are to be at work} or
-    {'argv': command, 'absent': what it says where nothing is}.
+    {'argv': command, 'absent': what it says where nothing is, 'only': what of its output counts,
+    all where it has nothing of that}.
     """
     if "units" in guard:
         return "active" if units.all_active(guard["units"]) else None
@@ -251,6 +252,8 @@ def now_of(guard):
         raise Failed(
             "%s: exit code %d: %s" % (" ".join(guard["argv"][:3]), code, processes.said(err, 300))
         )
+    if guard.get("only"):
+        out = "\n".join(re.findall(guard["only"], out)) or out
     return None if code else files.sha256(out.encode("utf-8", "surrogateescape"))
 
 

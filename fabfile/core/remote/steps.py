@@ -208,14 +208,19 @@ def no_folder(run, path):
     files.no_folder(path)
 
 
-def run(run, argv, stdin=(), ok=(0,), timeout=60, undo=None):
-    """A command.  undo: how it is taken back; an 'old' in its stdin is asked and kept now."""
+def run(run, argv, stdin=(), ok=(0,), timeout=60, undo=None, then=()):
+    """A command.  undo: how it is taken back; an 'old' in its stdin is asked and kept now.
+
+    then: further commands, where it alters something else too that is to be as these say.
+    """
     if undo:
         undo = dict(undo, args=dict(undo["args"]))
         parts = undo["args"].get("stdin", ())
         undo["args"]["stdin"] = [_asked(run, part) for part in parts]
     yield undo or {}
     expect(argv, ok, stdin=joined(run, stdin).encode("utf-8"), timeout=timeout)
+    for more in then:
+        expect(more, ok, timeout=timeout)
 
 
 def _asked(run, part):
