@@ -235,8 +235,8 @@ class Undone:
 
 
 def _rules(part: Site, host: Host) -> list[Read]:
-    makes_rules = any(pool.device_class for pool in part.pools.values())
-    return cluster.rules_in_use(part) if makes_rules and host == part.admin else []
+    """By which rule each pool lies: a run may have made one that the site file asks for no more."""
+    return cluster.rules_in_use(part) if host == part.admin else []
 
 
 def _of_a_rotation(part: Site, host: Host) -> list[Read]:
@@ -491,7 +491,9 @@ def _stays(
         return str(step.get("stays") or _as_told_before(step))
     if step.get("kind") == "secret" and (guest := _guest_of(facts, host, _what(step))):
         return f"running guests have disks by it, {guest} among them"
-    part = next((one for one in site.parts if one.admin.name == host), site.parts[0])
+    part = _cluster_of(site, host)
+    if part is None:
+        return _of_no_cluster(step)
     mine = by_cluster.facts_of(part, facts)
     if step.get("kind") == "crush_rule":
         back = [c for c in changes if c.host == host and "crush_rule" in c.args.get("argv", ())]
@@ -499,6 +501,17 @@ def _stays(
         used = sorted(cluster.pools_of_rule(part, mine, _what(step)) - moved)
         return f"pool {', '.join(used[:3])} lies by it" if used else None
     return _holds_images(mine.hosts.get(part.admin.name, {}), step.get("holds", ()))
+
+
+def _cluster_of(site: Site, host: str) -> Site | None:
+    """The part of the site whose cluster a host is of; the first one may be another host by now."""
+    return next((p for p in site.parts if host in {h.name for h in p.with_role("ceph")}), None)
+
+
+def _of_no_cluster(step: dict[str, Json]) -> str | None:
+    """Why what a run did to a cluster stays whose host the site file does not call one of it."""
+    asked = step.get("holds") or step.get("kind") == "crush_rule"
+    return "whether it is in use was not seen: this is no host of a cluster now" if asked else None
 
 
 def _holds_images(seen: Seen, pools: Sequence[str]) -> str | None:

@@ -7,7 +7,7 @@ import pytest
 from fabfile.core.contract import CLOUD, BadInput, Facts
 from fabfile.resources.rollback import Undone
 
-from .states import site
+from .states import HOSTS, site
 
 WROTE = {
     "step": 0,
@@ -240,6 +240,8 @@ def test_every_host_is_asked_and_the_first_ceph_host_for_images_too():
     assert asked["ceph01"] == [
         "run",
         "pending_restarts",
+        "ceph.rules",
+        "ceph.pools",
         "images.volumes",
         "trash.volumes",
         "images.images",
@@ -266,6 +268,54 @@ def test_a_user_of_a_pool_that_the_site_file_does_not_name_stays():
     assert planned(seen) == []
     (note,) = Undone("r1").notes(site(), seen, [])
     assert "pool oldpool holds images was not seen" in note
+
+
+WEST = {
+    "west01": {"roles": ["ceph"], "cluster": "west"},
+    "west02": {"roles": ["ceph"], "cluster": "west"},
+}
+
+
+@pytest.mark.parametrize("first", ["west01", "west02"])
+@pytest.mark.parametrize(
+    "there, holds", [([], None), (["volume-1"], "pool volumes holds images")], ids=["empty", "used"]
+)
+def test_a_user_is_of_its_hosts_cluster_whichever_host_is_its_first_now(first, there, holds):
+    hosts = {"ceph01": HOSTS["ceph01"], first: WEST[first], **WEST, "ctl": HOSTS["ctl"]}
+    named = {"pools": {"volumes": {}}, "clients": {"volumes": {}}}
+    it = site(
+        hosts=hosts,
+        clusters={"west": named},
+        cinder={
+            "backends": {"w": {"cluster": "west", "pool": "volumes"}, "rbd": {"pool": "volumes"}}
+        },
+    )
+    assert [host.name for host in it.admins] == ["ceph01", first]
+    empty = {
+        f"{kind}.{pool}": answer("[]")
+        for kind in ("images", "trash")
+        for pool in ("volumes", "images")
+    }
+    seen = Facts({name: {} for name in hosts})
+    seen.hosts["ceph01"] |= empty
+    seen.hosts[first] |= {"west/trash.volumes": answer("[]")}
+    seen.hosts[first] |= {"west/images.volumes": answer(json.dumps(there))}
+    seen.hosts["west01"]["run"] = [USER]
+    undone = Undone("r1")
+    assert [c.host for c in undone.plan(it, seen)] == ["west01"] * (not there)
+    said = undone.notes(it, seen, [])
+    assert said == [f"west01: {USER['thing']} (create) stays: {holds}"] * bool(there)
+
+
+@pytest.mark.parametrize(
+    "step", [USER, {**USER, "kind": "crush_rule", "subject": "x", "holds": []}]
+)
+def test_what_was_done_where_no_cluster_is_any_more_stays(step):
+    seen = Facts({name: {"run": []} for name in HOSTS})
+    seen.hosts["n2"]["run"] = [step]
+    assert Undone("r1").plan(site(), seen) == []
+    (said,) = Undone("r1").notes(site(), seen, [])
+    assert "was not seen" in said
 
 
 def test_a_step_that_failed_before_it_began_left_nothing():
