@@ -138,8 +138,7 @@ class Converger:
             notes += stage.notes(self.site, facts, changes)
         notes += secret_uuid.unusable(facts)
         notes += secret_uuid.left_alone(self.site, facts)
-        if self.failed:
-            notes += secret_uuid.unseen(self.site, facts)
+        notes += secret_uuid.unseen(self.site, facts)
         return Plan(tuple(changes), tuple(notes), outcomes.causes(self.failed))
 
     def _may_touch(self, change: Change) -> bool:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from fabfile.core import site_file
-from fabfile.core.contract import Facts, Host, Read, Unreachable
+from fabfile.core.contract import BadInput, Facts, Host, Read, Unreachable
 from fabfile.flow import gather
 from fabfile.flow.converge import Converger
 from fabfile.model import releases
@@ -121,6 +121,39 @@ def test_that_a_uuid_there_was_not_seen_is_noted():
     in_use = facts(here, ["n2"], n1={"libvirt.secrets": secret(OTHER)})
     assert planned(here, in_use, failed).notes == ()
     assert planned(here, facts(here)).notes == ()
+
+
+@pytest.mark.parametrize(
+    "left_out, told",
+    [
+        ([], []),
+        (["n2"], ["volumes", "vms"]),
+        (["n1", "n2"], ["volumes"]),  # no host that is read has Nova's own
+    ],
+)
+def test_a_limited_run_says_whose_uuid_computes_that_are_not_in_it_may_have(left_out, told):
+    here = site(**EPHEMERAL)
+    notes = planned(here, facts(here, left_out)).notes
+    assert [note.partition(":")[0] for note in notes] == [f"clients.{name}" for name in told]
+
+
+def test_a_compute_with_a_uuid_of_its_own_stops_a_run_on_all_as_the_note_of_the_limited_one_said():
+    here = site(**EPHEMERAL)
+
+    def of_nova(uuid):
+        at = {"images_type": "rbd", "images_rbd_pool": "vms", "rbd_user": "vms"}
+        lines = [("libvirt", key, value) for key, value in (at | {"rbd_secret_uuid": uuid}).items()]
+        return {"nova.conf": conf(*lines), "libvirt.secrets": secret(uuid, "client.vms secret")}
+
+    theirs = {"n2": of_nova(OTHER)}
+    limited = facts(here, ["n2"], **theirs)
+    assert "set clients.vms.secret_uuid to that first" in planned(here, limited).notes[-1]
+    with pytest.raises(BadInput, match="several secret UUIDs are in use"):
+        facts(here, n1=of_nova(limited.known["uuid.vms"]), **theirs)
+    vms = {**EPHEMERAL["clients"]["vms"], "secret_uuid": OTHER}
+    followed = site(**{**EPHEMERAL, "clients": {**EPHEMERAL["clients"], "vms": vms}})
+    for left_out in (["n2"], []):
+        assert facts(followed, left_out, **theirs).known["uuid.vms"] == OTHER
 
 
 def test_a_uuid_that_is_set_needs_no_note():
