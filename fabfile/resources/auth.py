@@ -71,17 +71,27 @@ def clients(site: Site, seen: cluster.Cluster, release: Mapping[str, Json]) -> d
     if not release.get("glance", {}).get("reads_clones"):
         return found
     for glance in (use for use in site.uses() if use.service == GLANCE_API):
-        users = (user.get("caps", {}) for user in seen.users.values())
         no_clones = (GLANCE_API, CINDER_BACKUP)  # a backup is a copy
         pools = [use.pool for use in site.uses() if use.service not in no_clones]
-        into = caps.cloned_into(glance.pool, users)
-        for one in site.clients.values():  # as they will be, so that a second look sees no more
+        into = caps.cloned_into(glance.pool, _caps_to_be(site, seen))
+        for one in site.clients.values():  # of those that are not to be altered too
             into += one.rwx if glance.pool in (*one.rx, *one.rwx) else []
         pools += [pool for pool in into if _holds_heads(site, seen, pool)]
         mine = found[glance.client]
         more = [p for p in dict.fromkeys(pools) if p not in (*mine.rwx, *mine.rx)]
         found[glance.client] = mine.model_copy(update={"rx": [*mine.rx, *more]})
     return found
+
+
+def _caps_to_be(site: Site, seen: cluster.Cluster) -> Iterator[caps.Caps]:
+    """What users have when this is done, so that a second look sees no more: one that writes a
+    pool already may be given the images beside it."""
+    for name, client in site.clients.items():
+        user = seen.users.get(f"client.{name}")
+        had = user.get("caps", {}) if user else _granted_before(seen, client)
+        if user is None or client.manage:
+            yield widened(had, wanted_caps(client, seen.release))
+    yield from (user.get("caps", {}) for user in seen.users.values())
 
 
 def _holds_heads(site: Site, seen: cluster.Cluster, pool: str) -> bool:

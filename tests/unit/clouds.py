@@ -175,7 +175,7 @@ def compute(number):
 
 def hosts():
     """{host: {read id: value}} of the healthy cloud."""
-    clients = auth.clients(site(), Thing(users={}, pools={}), ZED)
+    clients = auth.clients(site(), Thing(users={}, pools={}, release=16), ZED)
     users = [
         user("volumes", KEY, auth.wanted_caps(clients["volumes"], 16)),
         user("images", IMAGES, auth.wanted_caps(clients["images"], 16)),

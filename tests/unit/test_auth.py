@@ -6,7 +6,7 @@ from fabfile.core.contract import BadInput, Facts, Refused
 from fabfile.core.remote import processes
 from fabfile.resources import auth
 
-from .states import answer, cluster, file, site, user
+from .states import ZED, answer, cluster, file, site, user
 
 CAPS = {
     "volumes": {
@@ -69,6 +69,39 @@ def test_widened_caps_are_enough_the_next_time():
     once = widened({"osd": "profile rbd pool=vms", "mon": "allow r"})
     assert once is not None
     assert widened(once) is None
+
+
+THEIRS = "profile rbd pool=volumes, profile rbd pool=backups"
+
+
+@pytest.mark.parametrize(
+    "had, more, reads",
+    [
+        (THEIRS, {}, ["volumes", "backups"]),
+        (f"{THEIRS}, profile rbd pool=gone", {}, ["volumes", "backups"]),
+        (None, {"replaces": "old"}, ["volumes", "backups"]),
+        (THEIRS, {"manage": False}, ["volumes"]),
+        (f"{THEIRS}, profile rbd pool=images", {"manage": False}, ["volumes", "backups"]),
+    ],
+)
+def test_glance_reads_at_once_what_another_client_may_clone_into_after_the_run(had, more, reads):
+    clients = {"volumes": {"rwx": ["volumes"], "rx": ["images"], **more}}
+    here = site(clients={**clients, "images": {"rwx": ["images"]}})
+    pools = [{"pool_name": name, "type": 1} for name in ("volumes", "images", "backups")]
+    users = {"someone": {"osd": THEIRS}, "old": {"osd": THEIRS}}
+    users |= {"volumes": {"osd": had}} if had else {}
+    for _ in range(2):
+        told = [user(name, caps=them) for name, them in users.items()]
+        seen = Facts({"ceph01": cluster(pools, told)}, release=ZED)
+        changes = auth.plan(here, seen)
+        for change in changes:
+            words = change.args["argv"][change.args["argv"].index("auth") + 2 :]
+            users[words[0].removeprefix("client.")] = dict(
+                zip(words[1::2], words[2::2], strict=True)
+            )
+    assert not changes  # the second time
+    them = auth.caps.on_pools(users["images"]["osd"])
+    assert {pool for pool in them if them[pool] == "rx"} == set(reads)
 
 
 @pytest.mark.parametrize(
