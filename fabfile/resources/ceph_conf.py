@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -321,7 +321,7 @@ def _without_options(text: str, options: Sequence[tuple[str, str, str]]) -> str:
             for one in librados.lines(text)
             if (one.section, one.key, one.value) != (own, option, value)
         )
-        empty = rf"\n?^[ \t]*\[{re.escape(own)}\][ \t]*\n(?=\s*(?:\[|\Z))"
+        empty = rf"(?:(?<!\\\n)^[ \t]*\n)?^[ \t]*\[{re.escape(own)}\][ \t]*\n(?=\s*(?:\[|\Z))"
         text = re.sub(empty, "", text, flags=re.M)
     return text
 
@@ -368,6 +368,9 @@ def _monitors_alone(host: str, path: str, found: Json, text: str, seen: cluster.
     )
 
 
+_MASKED = re.compile(r"sha256:[0-9a-f]{64}")
+
+
 def parts(old: str, new: str) -> list[Any]:
     """The new text as the host puts it together: lines that stay never leave it.
 
@@ -377,11 +380,38 @@ def parts(old: str, new: str) -> list[Any]:
     unended = old != "" and not old.endswith("\n")
     mine, others = (_ended(lines) if unended else lines for lines in (before, after))
     found: list[Any] = []
-    for kind, i1, i2, j1, j2 in difflib.SequenceMatcher(None, mine, others, False).get_opcodes():
-        found.append({"lines": [i1, i2]} if kind == "equal" else "".join(after[j1:j2]))
+    for kind, i1, i2, j1, j2 in _blocks(mine, others):
+        if (
+            kind == "equal"
+            and found
+            and isinstance(found[-1], dict)
+            and found[-1]["lines"][1] == i1
+        ):
+            found[-1]["lines"][1] = i2
+        else:
+            found.append({"lines": [i1, i2]} if kind == "equal" else "".join(after[j1:j2]))
         if kind == "equal" and unended and i2 == len(before) and after[j2 - 1].endswith("\n"):
             found.append("\n")
     return [part for part in found if part]
+
+
+def _blocks(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[str, int, int, int, int]]:
+    """As difflib's opcodes; a line with what is masked is its own of before, whatever is alike.
+
+    difflib finds the longest block that is alike, blank lines too, and takes what it passed over
+    for new: a fingerprint would be written in the place of a password.
+    """
+    i = j = 0
+    for at, line in [*enumerate(new), (len(new), "")]:
+        if at < len(new) and not (_MASKED.search(line) and line in old[i:]):
+            continue
+        there = old.index(line, i) if at < len(new) else len(old)
+        between = difflib.SequenceMatcher(None, old[i:there], new[j:at], False)
+        for kind, i1, i2, j1, j2 in between.get_opcodes():
+            yield kind, i + i1, i + i2, j + j1, j + j2
+        if at < len(new):
+            yield "equal", there, there + 1, at, at + 1
+        i, j = there + 1, at + 1
 
 
 def _ended(lines: Sequence[str]) -> list[str]:

@@ -1,18 +1,21 @@
 """ceph.conf on the clients: written once, then only its monitors and mode are minded."""
 
 import json
+import random
 
 import pytest
 
 from fabfile.core import journal
 from fabfile.core.contract import BadInput, Facts, Refused
-from fabfile.core.remote import reads, steps
+from fabfile.core.remote import processes, reads, steps
 from fabfile.resources import ceph_conf
+from fabfile.resources.cluster import Cluster
 
 from .states import DIGEST, FSID, HOSTS, OTHER, answer, cluster, file, site
 
 MONS = ("10.0.0.1:6789/0", "10.0.0.2:6789/0")
 FOLDER = {"kind": "directory", "mode": "0755", "owner": "root", "group": "root"}
+CLUSTER = Cluster(FSID, ("10.0.0.1:6789",), (), 16, {}, {})
 HEAD = f"[global]\nfsid = {FSID}\n"
 
 
@@ -232,6 +235,71 @@ def test_lines_that_stay_never_leave_their_host(tmp_path):
     assert new == OF_OTHERS.replace(b"10.9.9.9", b"10.0.0.1:6789 10.0.0.2:6789")
     path.write_bytes(new)
     assert plan(reads.file(**args)) == []
+
+
+SECRET = "rgw_keystone_admin_password = hunter2\n"
+STALE = "mon_host = 10.9.9.9, \\\n\n"
+"""Of two lines, of which the other one is empty."""
+
+
+def as_it_comes_back(real, options=()):
+    """The text that a host then has: what of it is secret, it has shown to nobody."""
+    live = ceph_conf.Monitors(CLUSTER, CLUSTER.monitors)
+    seen = processes.masked(real, ceph_conf.CREDENTIALS)
+    new = ceph_conf.text_of("n1", "/etc/ceph/ceph.conf", {"text": seen}, live, options)
+    return steps.joined("r1", ceph_conf.parts(seen, new), real.encode())
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        f"{HEAD}{STALE}{SECRET}",
+        f"{STALE}{SECRET}{SECRET}\n[client]\n",
+        f"{HEAD}{STALE}{SECRET}\n\n[client.volumes]\nx = y\n{SECRET}",
+    ],
+)
+def test_a_secret_between_lines_that_are_alike_stays_what_it_is(before):
+    after = as_it_comes_back(before, [("volumes", "rbd_default_data_pool", "data")])
+    assert "sha256:" not in after
+    assert after.count(SECRET) == before.count(SECRET)
+    assert "rbd_default_data_pool = data\n" in after
+
+
+def test_no_fingerprint_is_written_whatever_is_alike():
+    chance = random.Random(7)  # noqa: S311
+    lines = [
+        "\n",
+        "   \n",
+        SECRET,
+        "rgw_token = a\n",
+        STALE,
+        "mon host = x\n",
+        "[client.volumes]\n",
+    ]
+    for _ in range(3000):
+        before = HEAD + "".join(chance.choices(lines, k=chance.randint(2, 12)))
+        after = as_it_comes_back(before, [("volumes", "rbd_default_data_pool", "data")])
+        assert "sha256:" not in after, before
+        assert after.count(SECRET) == before.count(SECRET), before
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ("{}[client.rgw]\nx = y\n", "[client.rgw]\nx = y\n"),
+        ("a = b\n{}[client.rgw]\n", "a = b\n[client.rgw]\n"),
+        ("a = b\n\n{}[client.rgw]\n", "a = b\n[client.rgw]\n"),
+        ("a = b\n\n{}\n[client.rgw]\n", "a = b\n\n[client.rgw]\n"),
+        ("a = b\n\n{}", "a = b\n"),
+        ("a = b\n{}", "a = b\n"),
+        ("a = b \\\n\n{}[client.rgw]\n", "a = b \\\n\n[client.rgw]\n"),
+        ("{}keyring = x\n[client.rgw]\n", "[client.volumes]\nkeyring = x\n[client.rgw]\n"),
+    ],
+)
+def test_a_clients_section_goes_and_the_next_one_keeps_its_line(before, after):
+    option = ("volumes", "rbd_default_data_pool", "data")
+    text = before.replace("{}", "[client.volumes]\nrbd_default_data_pool = data\n")
+    assert ceph_conf._without_options(text, [option]) == after
 
 
 def test_a_diff_has_the_lines_that_change():

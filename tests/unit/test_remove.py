@@ -81,7 +81,7 @@ def integrated(where):
     for host in ("ctl", "n1"):
         empty[host]["ceph.conf"] = file(clouds.CEPH_CONF)
     facts = Facts(empty, known, ZED)
-    wanted = auth.clients(where, Thing(users={}, pools={}), ZED)
+    wanted = auth.clients(where, Thing(users={}, pools={}, release=16), ZED)
     users = [user(n, KEYS.get(n, KEY), auth.wanted_caps(c, 16)) for n, c in wanted.items()]
     seen = nothing(where, users)
     for name, host in (("glance", "ctl"), ("cinder", "ctl"), ("nova", "n1")):
