@@ -695,7 +695,12 @@ def keyring_file(told: Told, one: Binding, path: str) -> Iterator[Change]:
     owned = attributes(found or told.seen[PASSWORDS], found["mode"] if found else _KEYRING_MODE)
     args = {
         **owned,
-        "content": [f"[client.{one.client}]\n\tkey = ", Ref(key_of(one.cluster, one.client)), "\n"],
+        "content": [
+            f"[client.{one.client}]\n\tkey = ",
+            Ref(key_of(one.cluster, one.client)),
+            "\n",
+            *(keyrings.of_others(found, one.client) if found else ()),
+        ],
         "before": found["sha256"] if found else None,
     }
     diff = [f"+ key {key or '(made during the run)'}"]

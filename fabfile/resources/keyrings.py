@@ -210,35 +210,39 @@ def _of(binding: Binding, seen: Seen, key: str | None) -> list[Change]:
         return []
     if key is not None and found.value == key and found.path != binding.keyring_path:
         return []
-    path = _place(binding, found)
-    there = found.seen if path == found.path else ours if path == binding.keyring_path else None
+    path = _place(binding, found, seen)
+    there = ours if path == binding.keyring_path else seen_at(binding, seen, path)
     if key is None or there is None or held(there.get("text", ""), binding.client) != key:
         return [_write(binding, path, there, key)]
     modes = (*_FIT_MODES, binding.platform.ceph["keyring_mode"])
     fits = (there["owner"], there["group"]) == (binding.owner,) * 2 and there["mode"] in modes
+    fits = fits or bool(of_others(there, binding.client)) and _opens(binding, there)
     return [] if fits else [_attributes(binding, path, there)]
 
 
-def _place(binding: Binding, found: Held) -> str:
+def _place(binding: Binding, found: Held, seen: Seen) -> str:
     """Where the key is to be written, so that librados finds it.  Raises Refused."""
     own, paths = binding.keyring_path, found.source.paths
     if own in paths and (not found.path or paths.index(own) <= paths.index(found.path)):
         return own
     path = found.path or (paths[0] if paths else "")
-    if not _is_the_clients_own(binding, found, path):
+    if not _is_the_clients_own(binding, found, path, seen_at(binding, seen, path)):
         raise _named_elsewhere(binding, found, path)
     return path
 
 
-def _is_the_clients_own(binding: Binding, found: Held, path: str) -> bool:
-    """Whether a file that ceph.conf names may be written for this client alone."""
+def _is_the_clients_own(binding: Binding, found: Held, path: str, there: Seen | None) -> bool:
+    """Whether a file that ceph.conf names may be written for this client alone.
+
+    there: what is at the path, also where the service cannot open it.
+    """
     client = f"client.{binding.client}"
     if not path.startswith("/") or found.source.place == librados.VARIABLE:
         return False
-    if found.seen is None:
-        return found.source.place == client or "$" in found.source.value
-    names = librados.clients_in(found.seen.get("text", ""))
-    return found.seen["kind"] == "file" and set(names) <= {client}
+    if found.seen is None and not (found.source.place == client or "$" in found.source.value):
+        return False
+    names = librados.clients_in((there or {}).get("text", ""))
+    return there is None or (there["kind"] == "file" and set(names) <= {client})
 
 
 def _set_aside(binding: Binding, found: Held, seen: Seen) -> Refused:
@@ -280,23 +284,49 @@ def held(text: str, client: str) -> str | None:
     return key.group(1) if key else None
 
 
+def of_others(seen: Seen, client: str) -> list[dict[str, list[int]]]:
+    """The lines of a keyring that hold other users' keys, as a host keeps them; [] for none."""
+    found: list[dict[str, list[int]]] = []
+    theirs = False
+    for n, line in enumerate(re.findall("[^\n]*\n|[^\n]+", seen.get("text", ""))):
+        if names := librados.clients_in(line):
+            theirs = names[0] != f"client.{client}"
+        if not theirs:
+            continue
+        if found and found[-1]["lines"][1] == n:
+            found[-1]["lines"][1] = n + 1
+        else:
+            found.append({"lines": [n, n + 1]})
+    return found
+
+
 def _write(binding: Binding, path: str, seen: Seen | None, key: str | None) -> Change:
+    """What others have in that file stays; so does who may read it, where the service may."""
     client, owner = binding.client, binding.owner
     old = held(seen.get("text", ""), client) if seen else None
-    mode = binding.platform.ceph["keyring_mode"]
-    diff = [f"+ key {key or '(made during the run)'}", f"+ {owner}:{owner} {mode}"]
+    owned = {"mode": binding.platform.ceph["keyring_mode"], "owner": owner, "group": owner}
+    sentence = f"write the key of client.{client}, for {owner} alone"
+    theirs = of_others(seen, client) if seen else []
+    if seen and theirs:
+        sentence = f"write the key of client.{client}, beside those of others"
+        owned = {name: seen[name] for name in owned} if _opens(binding, seen) else owned
+    access = "{owner}:{group} {mode}".format(**owned)
+    diff = [f"+ key {key or '(made during the run)'}", f"+ {access}"]
     return Change(
         binding.host.name,
         path,
-        f"write the key of client.{client}, for {owner} alone",
+        sentence,
         "~" if seen else "+",
         "write",
         {
             "path": path,
-            "content": [f"[client.{client}]\n\tkey = ", Ref(key_of(binding.cluster, client)), "\n"],
-            "mode": mode,
-            "owner": owner,
-            "group": owner,
+            "content": [
+                f"[client.{client}]\n\tkey = ",
+                Ref(key_of(binding.cluster, client)),
+                "\n",
+                *theirs,
+            ],
+            **owned,
             "before": seen["sha256"] if seen else None,
         },
         binding.service.phase,

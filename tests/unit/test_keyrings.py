@@ -6,7 +6,7 @@ import pytest
 
 from fabfile.core import answers
 from fabfile.core.contract import Facts, Host, Ref, Refused
-from fabfile.core.remote import configuration, processes
+from fabfile.core.remote import configuration, processes, steps
 from fabfile.model.advice import shown
 from fabfile.resources import ceph_conf, keyrings, sed
 
@@ -414,3 +414,77 @@ def test_the_host_looks_at_every_file_that_may_count(tmp_path, monkeypatch):
     assert alone[f"{tmp_path}/secret"]["text"].strip() == HELD_AS
     assert HELD not in str(found) + str(alone)
     assert answers.fits("named_files", found) and answers.fits("named_files", alone)
+
+
+GLANCE = f'[client.glance]\n\tkey = {OTHER_KEY}\n\tcaps mon = "allow r"\n'
+STALE = f"[client.images]\n\tkey = {HELD[::-1]}\n"
+
+
+def joined(change, text):
+    """What the file holds then."""
+    content = [f"{HELD}" if isinstance(part, Ref) else part for part in change.args["content"]]
+    return steps.joined("r1", content, text.encode())
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        (STALE + GLANCE, RIGHT + GLANCE),
+        (GLANCE + STALE, RIGHT + GLANCE),
+        (GLANCE + STALE + GLANCE.replace("glance", "x"), None),
+        (GLANCE, RIGHT + GLANCE),
+        (f"# of ours\n{GLANCE}", RIGHT + GLANCE),
+        (STALE, RIGHT),
+        ("", RIGHT),
+    ],
+)
+def test_keys_of_others_in_a_clients_own_file_stay(before, after):
+    (change,) = plan(as_seen(before))
+    assert change.verb == "write"
+    assert joined(change, before) == (after or RIGHT + GLANCE + GLANCE.replace("glance", "x"))
+    assert OTHER_KEY not in str(change) and HELD not in str(change)
+
+
+@pytest.mark.parametrize(
+    "attributes, kept",
+    [
+        ({"owner": "root", "mode": "0640", "group": "ceph-users"}, True),
+        ({"owner": "root", "mode": "0644"}, True),
+        ({"owner": "root", "mode": "0600"}, False),
+    ],
+)
+def test_who_may_read_a_file_of_several_stays_where_the_service_may(attributes, kept):
+    seen = as_seen(STALE + GLANCE, **attributes)
+    (change,) = plan(seen)
+    ours = {"owner": "glance", "group": "glance", "mode": "0640"}
+    assert {k: change.args[k] for k in ours} == ({k: seen[k] for k in ours} if kept else ours)
+    there = as_seen(RIGHT + GLANCE, **attributes)
+    assert [one.verb for one in plan(there)] == ([] if kept else ["attributes"])
+    assert [one.verb for one in plan(as_seen(RIGHT, **attributes))] != []
+
+
+SHUT = "[client.images]\nkeyring = /srv/$name\n"
+
+
+@pytest.mark.parametrize("there", [BOTH, GLANCE])
+def test_a_file_of_others_that_the_service_cannot_open_is_not_written(there):
+    with pytest.raises(Refused, match="a section of its own"):
+        plan_of_shut(there)
+
+
+def test_a_file_of_its_own_that_the_service_cannot_open_is_seen_all_the_same():
+    for there in (RIGHT, STALE):
+        (change,) = plan_of_shut(there)
+        assert (change.verb, change.args["path"]) in (
+            ("write", "/srv/client.images"),
+            ("attributes", "/srv/client.images"),
+        )
+        assert change.args.get("before", DIGEST) == DIGEST  # not as if none were there
+
+
+def plan_of_shut(there):
+    conf, seen = file(SHUT), as_seen(there, "root", "0600")
+    named = {"keyrings.images": {"/srv/client.images": seen}, "keyfiles.images": {}}
+    host = {"host": {"hostname": "ctl"}, "ceph.conf": conf, "glance.sources": sources("glance")}
+    facts = {"ceph01": cluster(users=USERS), "ctl": {**host, "keyring.images": None, **named}}
+    return keyrings.plan(ALONE, Facts(facts))
