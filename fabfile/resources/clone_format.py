@@ -163,23 +163,33 @@ def _document(text: str) -> Json:
 
 def _of_host(host: Host, facts: Facts) -> Iterator[str]:
     seen = facts.hosts.get(host.name, {})
-    if "packages" not in seen or "host" not in seen:
+    if _is_unread(host, facts):
         yield f"{host.name} was not read"
-        return
-    if older := older_client(seen, _LIBRARY, CLONE_V2):
+    elif older := older_client(seen, _LIBRARY, CLONE_V2):
         yield f"{host.name}: {older}"
+
+
+def _is_unread(host: Host, facts: Facts) -> bool:
+    return not {"packages", "host"} <= set(facts.hosts.get(host.name, {}))
+
+
+def _waits(site: Site, facts: Facts) -> bool:
+    """Whether hosts that are not read (--limit, --max-fail) alone stand in the way."""
+    known = [host for host in client_hosts(site) if not _is_unread(host, facts)]
+    return not any(_of_cluster(site, facts)) and not any(any(_of_host(h, facts)) for h in known)
 
 
 def plan(site: Site, facts: Facts) -> list[Change]:
     """Requires clients of Mimic, where that is asked for, or left open and nobody is shut out.
 
-    Raises BadInput where it is asked for and somebody could not read such clones.
+    Raises BadInput where it is asked for and somebody could not read such clones; hosts that are
+    not read are waited for.
     """
     cluster.seen(site, facts)
     if site.clone_v2 is False or is_v2(required(site, facts)):
         return []
     if found := obstacles(site, facts):
-        if site.clone_v2:
+        if site.clone_v2 and not _waits(site, facts):
             raise BadInput(
                 subject="clone_v2",
                 expected=f"that all who use the cluster are of {_NEEDED.capitalize()} or later",
@@ -212,7 +222,7 @@ def plan(site: Site, facts: Facts) -> list[Change]:
 
 
 def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
-    """Why clones stay as they are, where the site file leaves it open."""
+    """Why clones stay as they are, where the site file does not say that they are to."""
     found = undecided(site, facts)
     return [f"clones of RBD stay of v1: {'; '.join(found)}; {V1}"] if found else []
 
@@ -224,10 +234,12 @@ V1 = (
 
 
 def undecided(site: Site, facts: Facts) -> list[str]:
-    """Why v2 is not planned where the site file leaves it open; empty where it is, or is there."""
-    if site.clone_v2 is not None or site.admin.name not in facts.hosts:
+    """Why v2 is not planned, and not refused either; empty where it is planned, or is there."""
+    if site.clone_v2 is False or site.admin.name not in facts.hosts:
         return []
-    return [] if is_v2(required(site, facts)) else obstacles(site, facts)
+    if is_v2(required(site, facts)) or (site.clone_v2 and not _waits(site, facts)):
+        return []
+    return obstacles(site, facts)
 
 
 def restarts(site: Site, facts: Facts, changes: Sequence[Change]) -> dict[str, set[str]]:

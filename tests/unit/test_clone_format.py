@@ -119,10 +119,25 @@ def test_what_is_not_installed_yet_is_what_the_system_brings(system):
     assert plan(facts(ctl=host(None, system))) == [RAISED]
 
 
-def test_a_host_that_was_not_read_may_be_of_any_age():
-    seen = facts()
-    some = Facts({name: told for name, told in seen.hosts.items() if name != "n2"})
-    assert plan(some) == [] and "n2 was not read" in noted(some)[0]
+def without(seen, *names):
+    return Facts({name: told for name, told in seen.hosts.items() if name not in names})
+
+
+@pytest.mark.parametrize("setting", [{}, {"clone_v2": True}])
+@pytest.mark.parametrize("left_out", [("n2",), ("ctl", "n1", "n2")])
+def test_a_host_that_was_not_read_may_be_of_any_age_and_is_waited_for(setting, left_out):
+    some = without(facts(), *left_out)
+    assert plan(some, **setting) == []
+    (note,) = noted(some, **setting)
+    assert all(f"{name} was not read" in note for name in left_out)
+
+
+@pytest.mark.parametrize("more", [{"n1": host("12.2.13")}, {"ctl": host("10.2.11")}])
+def test_who_is_too_old_is_refused_also_where_others_were_not_read(more):
+    with pytest.raises(BadInput, match="n2 was not read"):
+        plan(without(facts(**more), "n2"), clone_v2=True)
+    with pytest.raises(BadInput, match="jewel"):
+        plan(without(facts("jewel"), "n2"), clone_v2=True)
 
 
 def test_daemons_of_an_upgrade_under_way_count():
