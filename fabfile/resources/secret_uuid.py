@@ -140,6 +140,8 @@ def unseen(site: Site, facts: Facts) -> list[str]:
         f"{said}: no host that was read uses a secret UUID for it; if one that is left "
         f"out does, set {said}.secret_uuid to that first"
         for part in site.parts
+        if {"ceph.users", "ceph.monmap"}
+        <= set(by_cluster.facts_of(part, facts).hosts.get(part.admin.name, {}))
         for name, client in part.secret_clients().items()
         if not client.secret_uuid
         and (said := part.said_of_client(name))
