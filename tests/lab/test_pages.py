@@ -168,3 +168,30 @@ def test_what_a_page_prints_is_integrated_and_taken_back(api, tmp_path, page):
     ] == []
     inv("undo", "--yes", "--run", done["run"], *words, timeout=1800)
     assert state(api) == before
+
+
+def detail(name):
+    """What the second cluster says of one of its pools."""
+    said = on("west01", "ceph", "osd", "pool", "ls", "detail")
+    (line,) = [one for one in said.splitlines() if f" '{name}' " in one]
+    return line
+
+
+def test_a_pool_that_is_there_is_altered_by_manage_and_set_back(api, tmp_path):
+    """Its min_size goes with its size both ways, and its placement groups while they are split."""
+    made = "ceph osd pool create there 8 8\nceph osd pool set there pg_autoscale_mode off"
+    on("west01", script=made)
+    assert "size 3 min_size 2" in detail("there")
+    altered = "there = { size = 2, min_size = 2, pg_num = 16, manage = true }\n"
+    page = next(page for page in PAGES if page.table == "[pools.fast]")
+    path = tmp_path / "site.toml"
+    path.write_text(site(page).replace("[pools]\n", f"[pools]\n{altered}"))
+    path.chmod(0o600)
+    words = ("--site", str(path))
+    done = result(inv("integrate", "--yes", "--json", *words, timeout=1800))
+    inv("integrate", "--check", *words)
+    assert "size 2 min_size 2" in detail("there")
+    assert re.search(r"pg_num(_target)? 16 ", detail("there"))
+    inv("undo", "--yes", "--run", done["run"], *words, timeout=1800)
+    assert "size 3 min_size 2" in detail("there")
+    assert re.search(r"pg_num_target 8 |pg_num 8 (?!.*pg_num_target)", detail("there"))
