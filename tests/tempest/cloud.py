@@ -1,6 +1,7 @@
 """What tempest needs of the lab's cloud, made there: a guest's image, flavors, a default type."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 
 import yaml
@@ -40,6 +41,7 @@ def prepared(kind: str) -> Iterator[Cloud]:
     for service in others:
         # With a reason: Cinder of 2026.2 does not hear it else.
         storage.disable_service(service, reason="tempest is at work")
+    _wait_for_the_scheduler(storage, kind)
     try:
         yield _described(api, kind)
     finally:
@@ -48,6 +50,15 @@ def prepared(kind: str) -> Iterator[Cloud]:
         for service in storage.services(binary="cinder-volume"):
             if service.status == "disabled":  # nor does it hear that; the service writes a new row
                 remote.script(topology.home("cinder-volume"), _FORGET.format(row=service.host))
+
+
+def _wait_for_the_scheduler(storage, kind: str) -> None:
+    """One that was begun anew hears of a backend with its next report: a minute, at most two."""
+    until = time.monotonic() + 180
+    while not any(f"@{kind}#" in pool.name for pool in storage.backend_pools()):
+        if time.monotonic() > until:
+            raise LabError(f"cinder-scheduler: expected a pool of {kind}, found none in 180 s")
+        time.sleep(2)
 
 
 _DEFAULT_TYPE = """\
