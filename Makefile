@@ -130,7 +130,7 @@ generation-of-today: install ## the main job (integrate, a second run, verify) o
 upgrades: install ## an integrated cloud whose Ceph and OpenStack go to trixie's, and then Ceph to sid's, while two guests write and read (FROM=name, TO=ceph=name,openstack=name; DOCS=1 writes docs/generations.md; two hours)
 	$(VENV)/bin/python -m tests.generations.upgrade $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) $(if $(DOCS),--docs)
 
-apart: install $(APART)/.brought ## backups and recovery on hosts apart, on the lab's kept cloud (root)
+apart: install $(APART)/.brought $(APART)/mysql/.brought ## backups and recovery on hosts apart, on the lab's kept cloud (root)
 	@$(VENV)/bin/python -m tests.apart.chroots || { $(INV) lab.up && $(INV) lab.down; }
 	STACKRBD_APART=1 unshare --net --mount sh -c 'ip link set lo up; \
 	  exec $(VENV)/bin/python -m pytest -q --timeout 900 tests/apart'
@@ -159,6 +159,10 @@ modular: install ## a compute with libvirt in modules beside one with libvirtd, 
 
 $(APART)/.brought:
 	@tests/unpacked.sh $(APART) age zstd mariadb-server-core mariadb-client mariadb-client-core
+
+$(APART)/mysql/.brought: $(APART)/.brought
+	@$(VENV)/bin/python -m tests.apart.mysql
+	@touch $@
 
 recovery: install ## a lost controller, and 10 GiB of databases, on the lab (hours)
 	$(VENV)/bin/python -m pytest -q --timeout 10800 tests/recovery

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fabfile.backup import manifest as manifests
 from fabfile.core.contract import INV, BadInput, Change, Facts, Host, Json, Read
+from fabfile.core.remote import server_kinds
+from fabfile.model.platforms import Platform
 from fabfile.model.services import CINDER_VOLUME
 from fabfile.model.site import Site
 from fabfile.resources import by_cluster, cluster, in_force
@@ -34,7 +36,7 @@ COMMANDS = {"rabbitmq.json": ["rabbitmqctl", "-q", "export_definitions", "-"]}
 HEADS = {"alembic_version": "version_num", "migrate_version": "CONCAT(repository_id, ' ', version)"}
 """The tables in which migrations keep where they are: {table: what tells it}."""
 _ORDER = (
-    ("mariadb", "mysql"),
+    ("mariadb", "mysql", "mysqld"),
     ("memcached", "epmd"),
     ("rabbitmq-server",),
     ("apache2", "keystone"),
@@ -45,7 +47,7 @@ _ORDER = (
     ("heat-", "octavia-", "designate-", "manila-", "magnum-", "haproxy"),
 )
 """The order in which services start: the first part of their units' names."""
-DATABASE_UNITS, _QUEUE = ("mariadb", "mysql"), 2
+DATABASE_UNITS, _QUEUE = _ORDER[0], 2
 _STAYS = re.compile(r"nova-compute|.*-agent|.*-cleanup|.*-metadata-agent")
 """What serves guests that run, and goes on doing so."""
 _MOST_NAMED = 8
@@ -246,6 +248,12 @@ Under Erlang 27 (RabbitMQ 4) rabbitmqctl waits for ever for a standard input tha
 """
 
 
+def _database_unit(platform: Platform, version: str) -> str:
+    """The unit of the server that a backup is of: the platform's, by the server's kind."""
+    key = server_kinds.named(version).key
+    return next((unit for unit in platform.daemons["database"] if unit.startswith(key)), key)
+
+
 class PutBack:
     """As a resource: files, databases and services of hosts are as a backup has them.
 
@@ -285,7 +293,7 @@ class PutBack:
         for host, held in self._manifest["hosts"].items():
             seen = facts.hosts[host]
             changes += self._files(host, held, seen)
-            databases = self._databases(host, held, seen)
+            databases = self._databases(site, host, held, seen)
             changes += databases
             changes += self._services(site, host, held, seen, bool(databases))
             changes += self._queue(host, seen)
@@ -327,7 +335,7 @@ class PutBack:
         return changes
 
     def _databases(
-        self, host: str, held: Mapping[str, Json], seen: Mapping[str, Json]
+        self, site: Site, host: str, held: Mapping[str, Json], seen: Mapping[str, Json]
     ) -> list[Change]:
         taken = self._taken.get(host)
         if "database" not in held or (taken and not seen["waiting"].get(taken["folder"])):
@@ -335,13 +343,14 @@ class PutBack:
         count = len(held["database"]["tables"])
         sentence = f"{len(held['database']['schemas'])} databases ({count} tables) of the backup"
         live = taken["live"] if taken else ""
+        unit = _database_unit(site.platform_of(site.host(host)), held["database"]["version"])
         args = {
             "path": live,
             "new": taken["folder"] if taken else "",
             "old": self.old(live),
-            "unit": "mariadb",
+            "unit": unit,
         }
-        sentence += ", in the place of the old ones, which are kept (mariadb rests meanwhile)"
+        sentence += f", in the place of the old ones, which are kept ({unit} rests meanwhile)"
         return [Change(host, "databases", sentence, "~", "exchange", args, 2)]
 
     def old(self, live: str) -> str:
@@ -449,7 +458,9 @@ class Stopped:
 def as_if_stopped(facts: Facts, names: Sequence[str]) -> Facts:
     """The facts as they will be then: for a plan that is shown before."""
     found = {
-        host: {**seen, UNITS.id: ["mariadb"]} if host in names else seen
+        host: {**seen, UNITS.id: [u for u in seen[UNITS.id] if u in DATABASE_UNITS]}
+        if host in names
+        else seen
         for host, seen in facts.hosts.items()
     }
     return Facts(found, facts.known, facts.release)

@@ -36,7 +36,7 @@ READING = (
 )
 WRITING = ("steps",)
 EXCHANGING = ("folders",)
-DATABASE = ("database",)
+DATABASE = ("server_kinds", "users_by_sql", "database")
 """The agent's modules: those of every agent, and those that are sent before steps alone, before
 the exchange of a folder, or before questions to a database: to load them takes a host's time."""
 BACKUP = (

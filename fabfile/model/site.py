@@ -688,7 +688,7 @@ class Site(Table):
             names = ", ".join(host.name for host in found) or "none"
             raise BadInput(
                 f"hosts: expected one host with the role 'database', found {names}: name the one "
-                "whose MariaDB holds OpenStack's databases (of a Galera cluster, any one)"
+                "whose MariaDB or MySQL holds OpenStack's databases (of a Galera cluster, any one)"
             )
         return found[0]
 

@@ -27,6 +27,8 @@ PACKAGES = (
     "octavia-common",
     "manila-common",
     "mariadb-server",
+    "mysql-server",
+    "percona-server-server",
     "rabbitmq-server",
     "ceph-common",
 )

@@ -70,24 +70,29 @@ class Server:
         self.defaults.write_text(f"[client]\nuser=root\nsocket={self.socket}\n")
         self.process = None
 
+    client_program, server_program = "mariadb", "mariadbd"
+    making = ("mariadb-install-db", "--skip-test-db", "--skip-name-resolve")
+    more = altered = ()
+
     def make(self):
-        argv = [self.programs / "mariadb-install-db", "--user=root", f"--datadir={self.data}"]
-        argv += ["--skip-test-db", "--skip-name-resolve"]
+        program, *words = self.making
+        argv = [self.programs / program, *words, "--user=root", f"--datadir={self.data}"]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         self.start()
 
     def start(self):
-        argv = ["nice", "-n", "10", self.programs / "mariadbd", "--no-defaults", "--user=root"]
+        program = self.programs / self.server_program
+        argv = ["nice", "-n", "10", program, "--no-defaults", "--user=root", *self.more]
         argv += [f"--datadir={self.data}", f"--socket={self.socket}", "--skip-networking"]
-        argv += [f"--pid-file={self.folder}/pid", f"--log-error={self.folder}/log"]
+        argv += [f"--pid-file={self.folder}/pid", f"--log-error={self.folder}/server.log"]
         self.process = subprocess.Popen([*argv, "--innodb-buffer-pool-size=64M"])
         until = time.monotonic() + 60
         while self.process.poll() is None and time.monotonic() < until:
             if self.socket.exists() and self.sql("SELECT 1", check=False) == "1\n":
                 return
             time.sleep(0.2)
-        raise AssertionError((self.folder / "log").read_text()[-2000:])
+        raise AssertionError((self.folder / "server.log").read_text()[-2000:])
 
     def stop(self):
         if self.process:
@@ -96,7 +101,7 @@ class Server:
             self.process = None
 
     def client(self):
-        argv = [str(self.programs / "mariadb"), f"--defaults-extra-file={self.defaults}"]
+        argv = [str(self.programs / self.client_program), f"--defaults-extra-file={self.defaults}"]
         return [*argv, "--default-character-set=utf8mb4", "-NB"]
 
     def sql(self, text, check=True):
@@ -139,6 +144,8 @@ class HostAgent(Agent):
     """An agent that finds the tests' programs and takes their server for the host's."""
 
     live = None
+    altered = ()
+    """More of the agent's text that is another one here: (old, new)."""
 
     def bring(self):
         """The modules that a backup needs, as they come before one."""
@@ -155,6 +162,8 @@ class HostAgent(Agent):
 
     def _altered(self, text):
         text = text.replace('"PATH": "', f'"PATH": "{self.live.programs}:')
+        for old, new in self.altered:
+            text = text.replace(old, new)
         text = text.replace('USER = "mysql"', 'USER = "nobody"')  # which every machine has
         text = text.replace("/run/stackrbd-throwaway-", f"{self.live.folder}/stackrbd-way-")
         return text.replace(
@@ -220,7 +229,7 @@ def agent(server, folder):
     started, numbers = [], itertools.count(1)
 
     def start():
-        HostAgent.live = server
+        HostAgent.live, HostAgent.altered = server, server.altered
         one = HostAgent(folder, silence=600.0, reads=[])  # no beats go to it from here
         one.all()
         one.bring()

@@ -6,7 +6,9 @@ import json
 import pytest
 
 from fabfile.backup import contents
+from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Facts
+from fabfile.model import platforms
 from fabfile.resources import backup_tools, chain
 
 from .states import FSID, cluster, site
@@ -61,7 +63,11 @@ def manifest(**more):
             "/etc/nova/nova.conf": NOVA,
             "/etc/mysql/my.cnf": ["link", "0777", "root", "root", "/etc/alternatives/my"],
         },
-        "database": {"schemas": ["nova"], "tables": {"nova.a": [1, "x"]}},
+        "database": {
+            "version": "10.11.19-MariaDB",
+            "schemas": ["nova"],
+            "tables": {"nova.a": [1, "x"]},
+        },
     }
     return {"site": "test", "fsid": FSID, "hosts": {"ctl": {**held, **more}}}
 
@@ -104,6 +110,21 @@ def at_rest(**more):
 
 
 TAKEN = {"ctl": {"folder": "/data.stackrbd-r1", "staged": "/s", "live": "/data"}}
+
+
+@pytest.mark.parametrize(
+    "platform, version, unit",
+    [
+        ("debian", "10.11.19-MariaDB", "mariadb"),
+        ("debian", "8.0.46-0ubuntu0.24.04.5", "mysql"),
+        ("el", "10.5.22-MariaDB", "mariadb"),
+        ("el", "8.0.36-28", "mysqld"),
+        ("kolla", "8.0.36", "mysql"),
+    ],
+)
+def test_the_unit_that_rests_is_the_servers(platform, version, unit):
+    (found,) = [one for one in site_file.platforms() if one["name"] == platform]
+    assert contents._database_unit(platforms.made_of(found), version) == unit
 
 
 def test_files_come_first_then_databases_queue_and_services():

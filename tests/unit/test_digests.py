@@ -1,6 +1,7 @@
 """A dump's tables, told apart as it goes by, however it is cut into pieces."""
 
 import hashlib
+import time
 
 import pytest
 
@@ -111,3 +112,46 @@ def test_a_digest_is_that_of_the_tables_lines():
     )
     expected = hashlib.sha256(b"INSERT INTO `t` VALUES\n(1);\n").hexdigest()
     assert digests(text).summary()["d.t"] == [1, expected]
+
+
+MYSQL = b"""\
+-- Current Database: `d`
+-- Dumping data for table `t`
+LOCK TABLES `t` WRITE;
+INSERT INTO `t` (`id`, `odd VALUES (),('`) VALUES (1,'a\\\\'),(2,'),(\\'),('),(3,NULL);
+INSERT INTO `t` (`id`, `odd VALUES (),('`) VALUES (4,0x29),(5,'`');
+/*!40000 ALTER TABLE `t` ENABLE KEYS */;
+-- Dumping data for table `loose`
+INSERT INTO `loose` VALUES ('z'),('a),(');
+/*!40000 ALTER TABLE `loose` ENABLE KEYS */;
+-- Dump completed
+"""
+
+
+@pytest.mark.parametrize("pieces", [(10**9,), (1,), (7,), (64,)])
+def test_rows_are_counted_where_many_are_in_a_line(pieces):
+    assert rows(digests(MYSQL, pieces, ("d.loose",))) == {"d.t": 5, "d.loose": 2}
+    found = digests(MYSQL, pieces, ("d.loose",)).summary()
+    assert found == digests(MYSQL, loose=("d.loose",)).summary()
+
+
+@pytest.mark.parametrize(
+    "old, new, said",
+    [
+        (b"(3,NULL)", b"(3,'')", ["d.t: other content"]),
+        (b",(3,NULL)", b"", ["d.t: 4 rows, expected 5"]),
+        (b"('z'),('a),(')", b"('a),('),('z')", []),
+        (b"('z'),('a),(')", b"('z'),('a'),('')", ["d.loose: 3 rows, expected 2"]),
+    ],
+)
+def test_what_is_altered_is_named_where_many_rows_are_in_a_line(old, new, said):
+    assert old in MYSQL
+    other = digests(MYSQL.replace(old, new), loose=("d.loose",))
+    assert differing(digests(MYSQL, loose=("d.loose",)).summary(), other.summary()) == said
+
+
+def test_a_string_without_an_end_takes_no_longer_to_be_read():
+    line = b"INSERT INTO `t` VALUES (1,'" + b"\\'" * 500_000 + b"\n"
+    began = time.monotonic()
+    assert digests(b"-- Current Database: `d`\n-- Dumping data for table `t`\n" + line)
+    assert time.monotonic() - began < 5

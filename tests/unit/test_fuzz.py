@@ -11,7 +11,7 @@ from fabfile.audit import database_rows, frozen_monitors, rbd_images
 from fabfile.cloud import holdings, volume_types
 from fabfile.core import shapes
 from fabfile.core.contract import BadInput, Facts, Failed, Stop
-from fabfile.core.remote import database, processes, state, units
+from fabfile.core.remote import processes, server_kinds, state, units
 from fabfile.doctor import checks
 from fabfile.flow.inspect import survey
 from fabfile.resources import rollback, volume_storage
@@ -232,7 +232,7 @@ def test_a_line_that_is_no_step_is_passed_over(tmp_path, monkeypatch, line):
 @pytest.mark.parametrize("text", ["", "x", "10", "10.", "a10.1", "." * 9, "9" * 5000 + ".1"])
 def test_a_version_without_numbers_is_named(text):
     with pytest.raises(processes.Failed, match="expected numbers, found"):
-        database.number_of(text)
+        server_kinds.number_of(text)
 
 
 def test_an_empty_line_is_no_unit(monkeypatch):

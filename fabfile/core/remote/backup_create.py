@@ -226,8 +226,10 @@ class _Making:
         found["heads"] = database.heads(how, heads)
         found["unsafe"] = [row[0] for row in database.answer(how, database.UNSAFE)]
         found["loose"] = [row[0] for row in database.answer(how, database.WITHOUT_A_KEY)]
-        found["space"] = int(database.answer(how, database.SIZE + database.own() + ";")[0][0])
+        found["space"] = database.size(how)
         self._member("users.sql", database.users(how).encode("utf-8"))
+        for name in database.not_taken(how):
+            self._leave("%s: the database server's own, which no backup has" % name)
         digests = Digests(found["loose"])
         found["size"] = self._dump(database.dump(how, found["schemas"]), digests)
         if database.structure(how) != before or database.schemas(how) != found["schemas"]:

@@ -13,7 +13,17 @@ import subprocess
 import tarfile
 import time
 
-from . import archive, backup_paths, database, files, processes, sandbox, state, transfer
+from . import (
+    archive,
+    backup_paths,
+    database,
+    files,
+    processes,
+    sandbox,
+    server_kinds,
+    state,
+    transfer,
+)
 from .digests import Digests, differing
 from .places import as_bytes
 from .processes import Failed, Program
@@ -114,6 +124,7 @@ class _Taking:
             raise Failed("the backup's dump makes other databases than the manifest has")
         if database.itself(server.login) != before:
             raise Failed("the backup's dump alters the server's own databases or users")
+        _refuse_settings(server, "dump")
 
     def _room(self, held):
         """Refuses to begin what cannot fit."""
@@ -137,12 +148,15 @@ class _Taking:
     def _users(self, server):
         with open(os.path.join(self._staged, "users.sql"), "rb") as stream:
             sql = stream.read()
-        argv = database.client(server.login, *(_READER + ("--force",)))
+        # What MariaDB's dump program says of users is partly of other versions.
+        force = ("--force",) if server.login.kind.users_dump else ()
+        argv = database.client(server.login, *(_READER + force))
         sql += b"\nFLUSH PRIVILEGES;\n"
         code, _, err = processes.call(argv, stdin=sql, timeout=300, apart=server.login.apart)
         self._sandbox.end_all()
         if code:
             raise Failed("the database's users: %s" % database.words_of(err))
+        _refuse_settings(server, "users")
 
     # The way in
 
@@ -279,15 +293,18 @@ def _own_words(opened, plain, load):
         raise Failed("the throwaway server refuses the dump: " + database.words_of(load.faults()))
 
 
+def _refuse_settings(server, what):
+    """Raises Failed where a statement keeps settings in the folder that the live server gets."""
+    name = server.login.kind.persisted
+    if name and os.path.lexists(as_bytes(os.path.join(server.folder, name))):
+        raise Failed("the backup's %s: alters the server's own settings (SET PERSIST)" % what)
+
+
 def _refuse_older(version, held):
-    """An older MariaDB than the backup's may not take its dump, nor its tables."""
-    if database.number_of(version)[:2] < database.number_of(held["version"])[:2]:
-        raise Failed(
-            "the backup is of MariaDB %s, and this host has %s: expected the same or a "
-            "newer one" % (held["version"], version)
-        )
+    """A server of another kind, or an older one, may not take its dump, nor its tables."""
+    server_kinds.refuse_other(version, held["version"])
     known = {(10, 5): 25, (10, 6): 18, (10, 11): 8, (11, 0): 6, (11, 1): 5, (11, 2): 4, (11, 4): 2}
-    number = database.number_of(version)
+    number = server_kinds.number_of(version)
     sandboxed = "enable the sandbox mode" in held["first"]
     if sandboxed and number < (11, 5) and number[2] < known.get(number[:2], 1000):
         raise Failed(

@@ -10,6 +10,7 @@ from .places import as_bytes
 from .processes import Failed, call, text
 
 _ENFORCE, _APPARMOR = "/sys/fs/selinux/enforce", "/sys/module/apparmor/parameters/enabled"
+_PROFILES, _OWN = "/sys/kernel/security/apparmor/profiles", "/etc/apparmor.d/local/usr.sbin."
 _AUDIT = "/var/log/audit/audit.log"
 _LAST_BYTES, _MOST = 4 * 1024 * 1024, 200
 _FIELD = r'(\w+)=("[^"]*"|\S+)'
@@ -36,6 +37,21 @@ def restore(path):
         code, _, err = call(["restorecon", path])
         if code:
             raise Failed("restorecon %s: %s" % (path, err.strip()[-200:]))
+
+
+def confines(program, mark):
+    """Whether AppArmor enforces a profile of a program in /usr/sbin, and the host's own lines for
+    it do not have `mark`."""
+    mine = re.compile(r"^(/usr/sbin/)?%s \(enforce\)$" % re.escape(program), re.M)
+    return bool(mine.search(_whole(_PROFILES))) and mark not in _whole(_OWN + program)
+
+
+def _whole(path):
+    try:
+        with open(path, errors="replace") as there:
+            return there.read()
+    except OSError:
+        return ""
 
 
 def confinement(paths, seconds):

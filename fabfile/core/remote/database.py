@@ -1,25 +1,26 @@
 """The database server of a host, asked and dumped as root by its own programs.
 
-Knows MariaDB's programs and catalogue; no password goes through it: root is let in by the
-socket, by /root/.my.cnf, or by a file of options that the host has.  `login` is the words
-that a program gets first.  Python 3.6, standard library alone.
+Knows their catalogue, and by server_kinds what differs; no password goes through it: root is let
+in by the socket, by /root/.my.cnf, or by a file of options that the host has.  `login` is the
+words that a program gets first.  Python 3.6, standard library alone.
 """
 
 import re
 
-from . import files, processes
-from .processes import Failed
+from . import files, processes, server_kinds, users_by_sql
 
 SYSTEM = "('information_schema', 'mysql', 'performance_schema', 'sys')"
-CLIENT, DUMP = ("mariadb", "mysql"), ("mariadb-dump", "mysqldump")
 
 
 class Login(list):  # type: ignore[type-arg]
-    """The words by which a program gets in; apart: with which rights it runs (see sandbox)."""
+    """The words by which a program gets in; apart: with which rights it runs (see sandbox).
 
-    def __init__(self, words=(), apart=None):
+    kind: the server's, of server_kinds; None until it was asked.
+    """
+
+    def __init__(self, words=(), apart=None, kind=None):
         list.__init__(self, words)
-        self.apart = apart
+        self.apart, self.kind = apart, kind
 
 
 def login(defaults=None):
@@ -30,7 +31,8 @@ def login(defaults=None):
 def client(how, *words):
     """The client's argument list."""
     words = ["--default-character-set=utf8mb4", "--local-infile=0"] + list(words)
-    return [processes.first_of(CLIENT)] + how + words
+    kind = how.kind or server_kinds.MARIADB  # whose programs' names are tried first
+    return [processes.first_of(kind.client)] + how + words
 
 
 def asked(how, sql, timeout=600):
@@ -50,25 +52,23 @@ def answer(how, sql):
 
 
 def version(how):
-    """The server's version.  Raises Failed for one that is not MariaDB."""
-    found = answer(how, "SELECT VERSION();")[0][0]
-    if "mariadb" not in found.lower():
-        raise Failed("the database is %s: expected MariaDB; nothing else is supported" % found)
+    """The server's version.  Raises Failed for a server that is not supported."""
+    found, comment = answer(how, "SELECT VERSION(), @@version_comment;")[0]
+    how.kind = server_kinds.kind_of(found, comment)
     return found
+
+
+def kind_of(how):
+    """The server's kind.  Raises Failed for a server that is not supported."""
+    if how.kind is None:
+        version(how)
+    return how.kind
 
 
 def schemas(how):
     """Every database that is not the server's own."""
     sql = "SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN %s;"
     return sorted(row[0] for row in answer(how, sql % SYSTEM) if not row[0].startswith("#mysql50#"))
-
-
-def number_of(text):
-    """(10, 11, 19) of '10.11.19-MariaDB-0+deb12u1'."""
-    found = re.match(r"([0-9]{1,9})\.([0-9]{1,9})(?:\.([0-9]{1,9}))?", text)
-    if not found:
-        raise Failed("the database's version: expected numbers, found %r" % text[:80])
-    return tuple(int(n) for n in found.groups("0"))
 
 
 def own(column="table_schema"):
@@ -88,7 +88,7 @@ STRUCTURE = "".join(
         (
             "made",
             "name, table_id, space, flag",
-            "innodb_sys_tables",
+            "{innodb}",
             "name LIKE '%/%' AND name NOT LIKE '%#%'",
         ),
         (
@@ -111,22 +111,22 @@ STRUCTURE = "".join(
             "key_column_usage",
             own(),
         ),
-        ("view", "table_schema, table_name, MD5(view_definition), definer", "views", own()),
+        ("view", "table_schema, table_name, SHA2(view_definition, 256), definer", "views", own()),
         (
             "routine",
-            "routine_schema, routine_name, MD5(routine_definition), definer",
+            "routine_schema, routine_name, SHA2(routine_definition, 256), definer",
             "routines",
             own("routine_schema"),
         ),
         (
             "trigger",
-            "trigger_schema, trigger_name, MD5(action_statement), event_object_table",
+            "trigger_schema, trigger_name, SHA2(action_statement, 256), event_object_table",
             "triggers",
             own("trigger_schema"),
         ),
         (
             "event",
-            "event_schema, event_name, MD5(event_definition), status",
+            "event_schema, event_name, SHA2(event_definition, 256), status",
             "events",
             own("event_schema"),
         ),
@@ -147,12 +147,18 @@ WITHOUT_A_KEY = (
     "s.table_name = t.table_name AND s.index_name = 'PRIMARY' WHERE table_type = 'BASE TABLE' "
     "AND s.index_name IS NULL AND " + own("t.table_schema") + " ORDER BY 1;"
 )
-SIZE = "SELECT IFNULL(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE "
+_SIZE = "SELECT IFNULL(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE "
+
+
+def size(how):
+    """Bytes that all databases take."""
+    return int(answer(how, kind_of(how).fresh + _SIZE + own() + ";")[0][0])
 
 
 def structure(how):
     """A digest of the structure of all databases."""
-    lines = sorted(line for page in asked(how, STRUCTURE) for line in page)
+    sql = STRUCTURE.format(innodb=kind_of(how).innodb)
+    lines = sorted(line for page in asked(how, sql) for line in page)
     return files.sha256("\n".join(lines).encode("utf-8"))
 
 
@@ -174,7 +180,7 @@ def heads(how, tables):
 def dump(how, names, *more):
     """The dump program's argument list: all databases, as they were at one moment."""
     return (
-        [processes.first_of(DUMP)]
+        [processes.first_of(kind_of(how).dump)]
         + how
         + [
             "--single-transaction",
@@ -189,36 +195,37 @@ def dump(how, names, *more):
             "--net-buffer-length=1M",
             "--max-allowed-packet=1G",
         ]
+        + list(kind_of(how).dump_more)
         + list(more)
         + ["--databases"]
         + list(names)
     )
 
 
-_OWN_TABLES = (
-    "global_priv user db tables_priv columns_priv procs_priv proxies_priv roles_mapping func "
-    "plugin servers"
-)
-ITSELF = (
-    "CHECKSUM TABLE " + ", ".join("mysql." + name for name in _OWN_TABLES.split()) + ";\n"
-) + "".join(
+_ITSELF = "CHECKSUM TABLE %s;\n"
+_ITS_SCHEMAS = "".join(
     "SELECT '%s', %s FROM information_schema.%s WHERE %s IN ('mysql', 'sys');\n" % part
     for part in (
         ("table", "table_schema, table_name, table_type", "tables", "table_schema"),
-        ("view", "table_schema, table_name, MD5(view_definition)", "views", "table_schema"),
+        ("view", "table_schema, table_name, SHA2(view_definition, 256)", "views", "table_schema"),
         (
             "routine",
-            "routine_schema, routine_name, MD5(routine_definition)",
+            "routine_schema, routine_name, SHA2(routine_definition, 256)",
             "routines",
             "routine_schema",
         ),
         (
             "trigger",
-            "trigger_schema, trigger_name, MD5(action_statement)",
+            "trigger_schema, trigger_name, SHA2(action_statement, 256)",
             "triggers",
             "trigger_schema",
         ),
-        ("event", "event_schema, event_name, MD5(event_definition)", "events", "event_schema"),
+        (
+            "event",
+            "event_schema, event_name, SHA2(event_definition, 256)",
+            "events",
+            "event_schema",
+        ),
     )
 )
 """Who may do what in a server, its plugins and functions, and what its own databases hold."""
@@ -226,14 +233,26 @@ ITSELF = (
 
 def itself(how):
     """A digest of the server's own part, which a dump of databases leaves alone."""
-    lines = sorted(line for page in asked(how, ITSELF) for line in page)
+    own_tables = ", ".join("mysql." + name for name in kind_of(how).own_tables.split())
+    sql = _ITSELF % own_tables + _ITS_SCHEMAS
+    lines = sorted(line for page in asked(how, sql) for line in page)
     return files.sha256("\n".join(lines).encode("utf-8"))
 
 
 def users(how):
     """The server's users and what they may, as SQL that can be said twice."""
-    argv = [processes.first_of(DUMP)] + how + ["--system=users", "--insert-ignore"]
+    kind = kind_of(how)
+    if not kind.users_dump:
+        return users_by_sql.users(lambda sql: answer(how, sql), kind.reserved)
+    argv = [processes.first_of(kind.dump)] + how + list(kind.users_dump)
     return processes.expect(argv, timeout=120)[1]
+
+
+def not_taken(how):
+    """What is the server's own and comes with no dump, nor with users(): by name."""
+    if kind_of(how).users_dump:
+        return []
+    return users_by_sql.not_taken(lambda sql: answer(how, sql))
 
 
 def words_of(said):

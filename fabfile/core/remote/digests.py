@@ -1,10 +1,11 @@
 """Rows and a digest for each table of a dump, as the dump goes by.
 
-Knows how MariaDB's dump program writes: a newline inside of data is written as two
-characters, so that every line of data is a row or begins a statement, and every line that
-begins or ends something has a name between backticks: to look for these is all that it costs
-besides the digest.  The digest of a table is that of its lines; of one without a key, whose
-rows have no order, the sum of its rows' digests.  Python 3.6, standard library alone.
+Knows how the dump programs write: a newline inside of data is written as two characters, so that
+every line of data is a row (MariaDB's), many rows (MySQL's) or begins a statement, and every line
+that begins or ends something has a name between backticks: to look for these, and in MySQL's lines
+for the ends of rows, is all that it costs besides the digest.  The digest of a table is that of its
+lines; of one without a key, whose rows have no order, the sum of its rows' digests.  Python 3.6,
+standard library alone.
 """
 
 import hashlib
@@ -16,6 +17,21 @@ BEGINS = re.compile(
 )
 DATA_ENDS = b" ENABLE KEYS */;\n"
 END = b"-- Dump completed"
+_NAME = rb"`(?:[^`]|``)*`"
+_MANY = re.compile(rb"INSERT INTO %s (?:\(%s(?:, %s)*\) )?VALUES (?=\()" % (_NAME, _NAME, _NAME))
+_ROW = re.compile(rb"\([^'()]*(?:'[^'\\]*(?:\\.[^'\\]*)*'[^'()]*)*\)[,;]|.+", re.S)
+"""A row and what follows it: nothing but strings has parentheses.  What is none is taken to its
+end, so that each byte is looked at but once."""
+
+
+def as_rows(line):
+    """(how MySQL's statement with many rows in one line begins, these as MariaDB has them: a line
+    each); what is no such statement begins with all of it."""
+    begins = _MANY.match(line)
+    if not begins:
+        return line, b""
+    found = _ROW.findall(line, begins.end())
+    return begins.group(), b"\n".join(found[:-1]) + found[-1]
 
 
 class Table:
@@ -85,7 +101,9 @@ class Digests:
         """A line with a name in it that is no row."""
         self._in_rows = self._is_data and line.startswith(b"INSERT INTO ")
         if not BEGINS.match(line):
+            line, many = as_rows(line) if self._in_rows else (line, b"")
             self._now.feed(line, False)
+            self._now.feed(many, True)
             if self._is_data and line.endswith(DATA_ENDS):
                 self._is_data, self._now = False, self._table("")
             return

@@ -1,6 +1,6 @@
 """A database server of its own, beside the live one: for drills, and for what is to come.
 
-Knows how MariaDB is started apart: its own folder, socket and log, no network, no events, no
+Knows how a server is started apart: its own folder, socket and log, no network, no events, no
 replication.  Reads the host's own settings, so that its folder can take the live one's place.
 Python 3.6, standard library alone.
 """
@@ -13,11 +13,12 @@ import shutil
 import signal
 import time
 
-from . import database, files, processes, sandbox, state
+from . import confinement, database, files, processes, sandbox, server_kinds, state
 from .places import as_bytes, from_bytes
 from .processes import Failed, Program
 
-SERVER, INSTALL = ("mariadbd", "mysqld"), ("mariadb-install-db", "mysql_install_db")
+SERVER = server_kinds.MARIADB.server
+"""The program of either kind."""
 MARK = ".stackrbd-"
 _LOGIN, _WAYS = "stackrbd-throwaway", "/run/stackrbd-throwaway-"
 _START, _STOP = 120, 1800
@@ -25,7 +26,6 @@ _START, _STOP = 120, 1800
 _APART = (
     "--skip-networking",
     "--skip-log-bin",
-    "--loose-skip-slave-start",
     "--event-scheduler=OFF",
     "--loose-wsrep-on=OFF",
     "--innodb-flush-log-at-trx-commit=0",
@@ -35,7 +35,12 @@ _APART = (
     "--loose-innodb-buffer-pool-load-at-startup=OFF",
     "--max-allowed-packet=1G",
     "--local-infile=0",
-    "--skip-symbolic-links",
+)
+_PARTS = (
+    "innodb-data-home-dir",
+    "innodb-doublewrite-dir",
+    "innodb-log-group-home-dir",
+    "innodb-undo-directory",
 )
 USER = "mysql"
 """The server's own user, whose folders these are; it is never root."""
@@ -54,11 +59,18 @@ def settings():
     return found
 
 
+def installed():
+    """The kind of the server that is installed here.  Raises Failed for one not supported."""
+    return server_kinds.kind_of_program(
+        processes.expect([processes.first_of(SERVER), "--version"], timeout=60)[1]
+    )
+
+
 def datadir(mine=None):
     """The live server's folder.  Raises Failed where its data is not all there."""
     mine = mine or settings()
     path = _real(mine["datadir"])
-    for name in ("innodb-data-home-dir", "innodb-log-group-home-dir", "innodb-undo-directory"):
+    for name in _PARTS:
         other = mine.get(name, "")
         if other in ("", ".", "./", "(No default value)"):
             continue
@@ -85,15 +97,18 @@ class Throwaway:
         self._program, self._kept = None, False
         self._way = _WAYS + os.urandom(8).hex()
         self._sandbox = apart
+        self._kind = installed()
         words = ["--defaults-file=" + os.path.join(self._way, "login")]
-        self.login = database.Login(words, apart.enter)
+        self.login = database.Login(words, apart.enter, self._kind)
 
     def __enter__(self):
         clear_leftovers()
+        self._refuse_confined()
         try:
             user = pwd.getpwnam(USER)
         except KeyError:
-            raise Failed("expected MariaDB's user %s, found none: is MariaDB installed?" % USER)
+            expected = (self._kind.name, USER, self._kind.name)
+            raise Failed("expected %s's user %s, found none: is %s installed?" % expected)
         # By handle: the folder above may be the server's user's, who could put a link here.
         files.folder(self.folder, "0700", user.pw_name, grp.getgrgid(user.pw_gid).gr_name)
         try:
@@ -113,6 +128,15 @@ class Throwaway:
             shutil.rmtree(as_bytes(self.folder), ignore_errors=True)
         shutil.rmtree(self._way, ignore_errors=True)
 
+    def _refuse_confined(self):
+        """Raises Failed where AppArmor keeps the server to the live folder (Ubuntu's MySQL)."""
+        program = processes.first_of(SERVER)
+        if confinement.confines(program, MARK):
+            raise Failed(
+                "AppArmor keeps %s to its live folder, and no server can be started beside it: "
+                "let its profile have %s*, as docs/recovery.md says" % (program, datadir() + MARK)
+            )
+
     def _make_way(self, user):
         """The way in: a socket that all may reach, a password that the sandbox alone may read."""
         password = "Aa1-" + os.urandom(24).hex()  # as plugins that check passwords want them
@@ -124,28 +148,33 @@ class Throwaway:
         login = "[client]\nuser=%s\npassword=%s\nsocket=%s\n" % (_LOGIN, password, self._socket)
         _write(os.path.join(self._way, "login"), login, 0, self._sandbox.id)
         first = (
-            "CREATE USER '%s'@'localhost' IDENTIFIED BY '%s';\n"
-            "GRANT ALL ON *.* TO '%s'@'localhost' WITH GRANT OPTION;\n"
-        ) % (_LOGIN, password, _LOGIN)
-        _write(os.path.join(self._way, "first"), first, user.pw_uid, user.pw_gid)
+            "CREATE USER {user} IDENTIFIED BY '{password}';",
+            "GRANT ALL ON *.* TO {user} WITH GRANT OPTION;",
+        )
+        said = {"user": "'%s'@'localhost'" % _LOGIN, "password": password}
+        lines = [line.format(**said) + "\n" for line in first + self._kind.first]
+        _write(os.path.join(self._way, "first"), "".join(lines), user.pw_uid, user.pw_gid)
 
     @property
     def _socket(self):
         return os.path.join(self._way, "s", "s")
 
     def _make(self):
-        argv = [processes.first_of(INSTALL), "--user=" + USER, "--datadir=" + self.folder]
-        argv += ["--skip-test-db", "--skip-name-resolve"]
+        programs, words = self._kind.install
+        argv = [processes.first_of(programs), "--user=" + USER, "--datadir=" + self.folder]
+        argv += words
         # It writes one file as root, which the server's user has to read (mysql_upgrade_info).
         processes.expect(argv, timeout=300, apart=lambda: os.umask(0o022))
 
     def _start(self):
         empty = os.path.join(self._way, "empty")
+        log = "--log-error=" + self._kind.log.format(log=self._log)
         place = ["--datadir=" + self.folder, "--socket=" + self._socket]
-        place += ["--pid-file=" + os.path.join(self.folder, "pid"), "--log-error=" + self._log]
+        place += ["--pid-file=" + os.path.join(self.folder, "pid"), log]
         place += ["--secure-file-priv=" + empty, "--init-file=" + os.path.join(self._way, "first")]
         os.makedirs(state.STATE, 0o700, exist_ok=True)
-        argv = [processes.first_of(SERVER), "--user=" + USER] + place + list(_APART)
+        argv = [processes.first_of(SERVER), "--user=" + USER] + place
+        argv += _APART + self._kind.apart
         open(self._log, "w").close()
         live = [datadir()] + _beside(MARK + "before-")
         self._program = Program(argv, 7 * 86400, apart=sandbox.hiding(live, empty))
@@ -157,14 +186,15 @@ class Throwaway:
 
     def _answers(self):
         try:
-            argv = [processes.first_of(("mariadb-admin", "mysqladmin"))] + self.login + ["ping"]
+            argv = [processes.first_of(self._kind.admin)] + self.login + ["ping"]
             return processes.call(argv, timeout=20, apart=self.login.apart)[0] == 0
         except Failed:
             return False
 
     def _last_words(self):
         with open(self._log, "rb") as stream:
-            lines = processes.text(stream.read()[-4000:]).splitlines()
+            said = processes.text(stream.read()[-4000:]) + self._program.faults()
+        lines = said.splitlines()
         found = " | ".join(line for line in lines if "ERROR" in line)
         return processes.said(found, 400) or "no reason is given"
 

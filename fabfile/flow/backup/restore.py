@@ -38,8 +38,12 @@ from fabfile.resources import backup_tools, by_cluster, chain, client_packages, 
 from fabfile.resources.resource import Resource
 
 _APART = ".stackrbd-"
-_GALERA = "SHOW GLOBAL VARIABLES LIKE 'wsrep_on';"
-"""A row of ON, where a server is a member of a Galera cluster."""
+_CLUSTERED = (
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('wsrep_on', 'group_replication_group_name') "
+    "AND Value NOT IN ('', 'OFF');"
+)
+"""A row, where a server is a member of a cluster: of Galera's, or of MySQL's group replication."""
+_CLUSTERS = {"wsrep_on": "a Galera cluster", "group_replication_group_name": "group replication"}
 
 
 def restore(
@@ -164,7 +168,7 @@ class Restoring:
         Raises Failed where that is not known, unless bare hosts are expected.
         """
         session, host = self._session, self._session.site.database_host
-        asked = {"schemas": database_rows.SCHEMAS, "galera": _GALERA}
+        asked = {"schemas": database_rows.SCHEMAS, "cluster": _CLUSTERED}
         defaults = session.site.database.defaults_file
         reads = [Read(k, "rows", {"sql": sql, "defaults": defaults}) for k, sql in asked.items()]
         answers, faults = session.asked({host: reads})
@@ -173,7 +177,7 @@ class Restoring:
                 f"{faults[host.name]}\nno safety backup can be made of what is there; "
                 f"for a host that has lost all: {INV} recover"
             )
-        _refuse_member(host, answers[host.name].get("galera", ()))
+        _refuse_member(host, answers[host.name].get("cluster", ()))
         known = {
             s
             for held in self.manifest["hosts"].values()
@@ -258,16 +262,16 @@ class Restoring:
 
 
 def _refuse_member(host: Host, rows: Sequence[str]) -> None:
-    """Raises BadInput for a server of a Galera cluster.
+    """Raises BadInput for a server of a cluster.
 
     Beside others it takes their databases as it starts, and alone it does not start without word.
     """
-    if any(row.split("\t")[-1].upper() == "ON" for row in rows):
+    for name, _, value in (row.partition("\t") for row in rows):
         raise BadInput(
             host=host.name,
-            subject="MariaDB",
-            expected="a server that is no member of a Galera cluster",
-            found="wsrep_on = ON",
+            subject="the database server",
+            expected=f"a server that is no member of {_CLUSTERS.get(name, 'a cluster')}",
+            found=f"{name} = {value}",
             why="as it starts, the others' databases would take the place of the restored ones",
             advice="take the cluster apart first, and put it together again afterwards "
             "(docs/recovery.md, A Galera cluster)",

@@ -9,10 +9,10 @@ from fabfile.core.remote import (
     apt,
     configuration,
     confinement,
-    database,
     dnf,
     options,
     processes,
+    server_kinds,
     state,
     sudo_log,
     units,
@@ -108,7 +108,7 @@ def _fence(case, data):
 
 
 def _mariadb(case, text):
-    return database.number_of(text)
+    return server_kinds.number_of(text)
 
 
 TARGETS = {
