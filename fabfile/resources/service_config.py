@@ -125,7 +125,8 @@ class ServiceConfig:
             found = [_without_others(one, found) for one in found]
             for file in dict.fromkeys(one.binding.file for one in found):
                 read_by = [one for one in found if one.binding.file == file]
-                begins = volume_hosts.begins(site, facts, host) if self.name == "cinder" else ()
+                is_volumes = any(one.binding.service == CINDER_VOLUME for one in read_by)
+                begins = volume_hosts.begins(site, facts, host) if is_volumes else ()
                 changes += _edited(self.service, facts, read_by, data, begins)
             if "head" in data and bindings:
                 words, seen = _words(site, facts, bindings[0]), facts.hosts[host.name]

@@ -397,6 +397,7 @@ def test_cinder_backup_in_a_container_has_a_file_of_its_own():
         assert ("rbd_pool" in keys) == ("volume" in path)
         name = path.split("/")[3].replace("-", "_")
         assert change.restarts == (f"kolla-{name}-container",)
+        assert ("begins" in change.args) == ("volume" in path)
 
 
 def test_platforms_of_packages_have_no_folder_apart():
