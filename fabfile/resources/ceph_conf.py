@@ -381,18 +381,21 @@ def parts(old: str, new: str) -> list[Any]:
     mine, others = (_ended(lines) if unended else lines for lines in (before, after))
     found: list[Any] = []
     for kind, i1, i2, j1, j2 in _blocks(mine, others):
-        if (
-            kind == "equal"
-            and found
-            and isinstance(found[-1], dict)
-            and found[-1]["lines"][1] == i1
-        ):
-            found[-1]["lines"][1] = i2
+        if kind == "equal":
+            keep(found, i1, i2)
         else:
-            found.append({"lines": [i1, i2]} if kind == "equal" else "".join(after[j1:j2]))
+            found.append("".join(after[j1:j2]))
         if kind == "equal" and unended and i2 == len(before) and after[j2 - 1].endswith("\n"):
             found.append("\n")
     return [part for part in found if part]
+
+
+def keep(found: list[Any], first: int, end: int) -> None:
+    """Adds lines of before to parts(): to the last one, where they follow it."""
+    if found and isinstance(found[-1], dict) and found[-1]["lines"][1] == first:
+        found[-1]["lines"][1] = end
+    else:
+        found.append({"lines": [first, end]})
 
 
 def _blocks(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[str, int, int, int, int]]:

@@ -291,12 +291,8 @@ def of_others(seen: Seen, client: str) -> list[dict[str, list[int]]]:
     for n, line in enumerate(re.findall("[^\n]*\n|[^\n]+", seen.get("text", ""))):
         if names := librados.clients_in(line):
             theirs = names[0] != f"client.{client}"
-        if not theirs:
-            continue
-        if found and found[-1]["lines"][1] == n:
-            found[-1]["lines"][1] = n + 1
-        else:
-            found.append({"lines": [n, n + 1]})
+        if theirs:
+            ceph_conf.keep(found, n, n + 1)
     return found
 
 
