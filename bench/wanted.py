@@ -61,6 +61,7 @@ def answers() -> dict[str, str]:
         "version.json": json.dumps({"version": version}),
         "versions.json": json.dumps({"mon": {version: 3}, "overall": {version: 3}}),
         "pools.json": json.dumps([_pool(name) for name in ("volumes", "images")]),
+        "rules.json": json.dumps([_RULE]),
         "osds.json": json.dumps(
             {
                 "full_ratio": 0.95,
@@ -76,6 +77,18 @@ def answers() -> dict[str, str]:
             {"auth_dump": [_user("volumes", "images"), _user("images", "volumes")]}
         ),
     }
+
+
+_RULE = {
+    "rule_id": 0,
+    "rule_name": "replicated_rule",
+    "type": 1,
+    "steps": [
+        {"op": "take", "item": -1, "item_name": "default"},
+        {"op": "chooseleaf_firstn", "num": 0, "type": "host"},
+        {"op": "emit"},
+    ],
+}
 
 
 def _mon(rank: int, address: str) -> dict[str, Any]:
