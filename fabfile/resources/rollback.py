@@ -62,6 +62,7 @@ class Undone:
         if host.name == CLOUD:
             done = {str(one.get("verb")) for one in self.cloud}
             found = [Read("volume_types", "volume_types")] if self.cloud else []
+            found += [volume_hosts.GUARDED] if any(map(_made_type, self.cloud)) else []
             found += [volume_qos.READ] if done & {"qos", "no_qos"} else []
             found += [volume_storage.SERVICES] if "close_backend" in done else []
             rotates = site.cloud and any(part.replaced for part in site.parts)
@@ -164,6 +165,12 @@ class Undone:
             f"{host}: is not in the site file; what the run did there stays"
             for host in self.strangers
         ]
+        for done in self.cloud:
+            if more := _given_more(facts, done):
+                found.append(
+                    f"{done['thing']} stays: it is {' and '.join(more)} since the run made it; "
+                    "delete it yourself"
+                )
         for host in site.all_hosts():
             if not self._may_touch(host.name):
                 continue
@@ -206,7 +213,7 @@ class Undone:
             now = facts.of(CLOUD, "volume_types").get(args["name"])
             made = done["sign"] == "+"
             bound = (now or {}).get(volume_hosts.BOUND)
-            if now is None or bound != args["backend_name"]:
+            if now is None or bound != args["backend_name"] or _given_more(facts, done):
                 continue
             given = {volume_hosts.BOUND: args["backend_name"], **args.get("specs", {})}
             before = args.get("was", {volume_hosts.BOUND: None})
@@ -250,6 +257,18 @@ def _of_a_rotation(part: Site, host: Host) -> list[Read]:
             args = {"argv": ask, "ok": [0, _ENOENT], "mask": [cluster.KEYS]}
             found.append(Read(_OLD.format(old), "argv", args))
     return found
+
+
+def _made_type(done: dict[str, Json]) -> bool:
+    return done.get("verb") == "volume_type" and done["sign"] == "+"
+
+
+def _given_more(facts: Facts, done: dict[str, Json]) -> list[str]:
+    """What somebody gave a type that the run made, and deleting it would lose for good."""
+    if not _made_type(done):
+        return []
+    guarded: dict[str, list[str]] = facts.hosts.get(CLOUD, {}).get(volume_hosts.GUARDED.id, {})
+    return guarded.get(done["args"]["name"], [])
 
 
 def _qos(facts: Facts, done: dict[str, Json]) -> list[Change]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fabfile.core.contract import CLOUD, BadInput, Facts
+from fabfile.core.contract import CLOUD, BadInput, Facts, Host
 from fabfile.resources.rollback import Undone
 
 from .states import HOSTS, site
@@ -181,7 +181,12 @@ def test_a_run_of_which_nobody_knows():
         planned(facts())
 
 
-MADE = {"thing": "volume type rbd", "sign": "+", "args": {"name": "rbd", "backend_name": "rbd"}}
+MADE = {
+    "thing": "volume type rbd",
+    "sign": "+",
+    "verb": "volume_type",
+    "args": {"name": "rbd", "backend_name": "rbd"},
+}
 
 
 @pytest.mark.parametrize(
@@ -198,6 +203,26 @@ def test_the_volume_type_goes_first_where_it_is_still_ours(now, expected):
     changes = Undone("r1", [MADE]).plan(site(), seen)
     assert [(c.host, c.thing, c.sign) for c in changes] == expected
     assert all(c.wave == 0 for c in changes)
+
+
+@pytest.mark.parametrize(
+    "guarded, stays",
+    [
+        ({}, ""),
+        ({"other": ["encrypted"]}, ""),
+        ({"rbd": ["encrypted"]}, "encrypted"),
+        ({"rbd": ["private", "encrypted"]}, "private and encrypted"),
+    ],
+)
+def test_a_type_that_somebody_gave_more_since_stays(guarded, stays):
+    there = {"volume_types": {"rbd": BOUND_TO}, "guarded_types": guarded}
+    seen = Facts({**facts(n1=[{**WROTE, "now": "0640 aa"}]).hosts, CLOUD: there})
+    undone = Undone("r1", [MADE])
+    assert "guarded_types" in [read.id for read in undone.reads(site(), Host(CLOUD, ()))]
+    changes = undone.plan(site(), seen)
+    assert [c.thing for c in changes if c.host == CLOUD] == ([] if stays else ["volume type rbd"])
+    said = [f"volume type rbd stays: it is {stays} since the run made it; delete it yourself"]
+    assert undone.notes(site(), seen, changes) == (said if stays else [])
 
 
 SPECS = {"specs": {"x": "1", "y": "2"}, "was": {"x": None, "y": "0"}}
