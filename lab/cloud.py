@@ -33,7 +33,7 @@ from lab import (
     seed,
 )
 from lab.errors import LabError
-from lab.progress import say
+from lab.progress import never_silent, say
 from lab.topology import LabHost, Topology, load
 
 _CLOUDS_YAML = places.ACCESS / "clouds.yaml"
@@ -63,7 +63,8 @@ def up(topology: Topology, without: tuple[str, ...], scratch: bool) -> None:
             return
         if scratch:
             _forget()
-        _bring_up(topology, wanted)
+        with never_silent(f"logs are in {places.LOGS}"):
+            _bring_up(topology, wanted)
     status()
     print(f"access: {places.ACCESS}\nnext: inv integrate")
 
