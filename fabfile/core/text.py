@@ -43,11 +43,11 @@ def table(rows: Sequence[Sequence[str]], columns: int = 0) -> list[str]:
 def _padded(rows: Sequence[Sequence[str]], widths: Sequence[int], columns: int) -> int:
     """How many of the first columns stay below each other: what follows them has to have room.
 
-    A cell of more than half a window hangs in any case.
+    A cell of more than a third of a window hangs in any case.
     """
     for kept in range(len(widths) - 1, 0, -1):
         sizes = [len(cell) for row in rows for cell in row[kept:]]
-        longest = max((one for one in sizes if one <= columns // 2), default=0)
+        longest = max((one for one in sizes if one <= columns // 3), default=0)
         if sum(widths[:kept]) + 2 * kept + longest <= columns:
             return kept
     return 0

@@ -12,6 +12,8 @@ from fabfile.doctor.finding import Finding, commands, label
 from fabfile.model.site import Site
 
 _GiB = 1024**3
+_WIDEST = 20
+"""Characters of a label of the summary; behind a longer one its text begins later."""
 
 
 def findings(
@@ -56,13 +58,13 @@ def _alike(found: Sequence[Finding]) -> list[Finding]:
 
 def places(rows: Sequence[Mapping[str, Json]], columns: int = 0) -> list[str]:
     """The truth table of secrets; keys as fingerprints."""
-    found = [("      place", "where", "client", "secret UUID", "value", "")]
+    found = [("      place", "where", "client", "value", "secret UUID", "")]
     for row, number in folded(rows):
         place = f"  {'NOT' if row['odd'] else 'ok':<4}{row['kind']}"
         value = short(row["value"]) if row["value"] else ""
         why = f"<- {row['odd']}" if row["odd"] else ""
         where = _where(row, number)
-        found.append((place, where, row["client"], row["uuid"], value, why))
+        found.append((place, where, row["client"], value, row["uuid"], why))
     return table(found, columns)
 
 
@@ -87,8 +89,10 @@ def _where(row: Mapping[str, Json], number: int) -> str:
 
 def status(told: Mapping[str, Json], columns: int = 0) -> Iterator[str]:
     """The summary's lines, folded to a window's columns."""
-    for name, said in _status(told):
-        yield from hung(f"  {name:<15} ", said, columns)
+    lines = list(_status(told))
+    width = max(len(name) for name, _ in lines if len(name) <= _WIDEST)
+    for name, said in lines:
+        yield from hung(f"  {name:<{width}} ", said, columns)
 
 
 def _status(told: Mapping[str, Json]) -> Iterator[tuple[str, str]]:

@@ -35,7 +35,7 @@ MANY = tuple(f"compute{n:04d}.example.org" for n in range(1000))
         (13, ["a     bb  c", "aaaa  b   ccc"]),
         (12, ["a     bb  c", "aaaa  b  ccc"]),
         (9, ["a     bb", "    c", "aaaa  b", "    ccc"]),
-        (8, ["a  bb  c", "aaaa  b", "    ccc"]),
+        (8, ["a     bb", "    c", "aaaa  b", "    ccc"]),
     ],
 )
 def test_a_table_is_as_wide_as_what_is_in_it(columns, expected):
