@@ -9,11 +9,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from fabfile.core.contract import Json
 from fabfile.model.site import Site
 from fabfile.model.site_schema import as_toml
+from fabfile.model.site_tables import Table
 
 DEFAULT, OF_SERVICES = "default", "what its services use"
 _LOGIN = re.compile(r"://[^/\s@]*@")
@@ -49,27 +50,34 @@ def of_site(site: Site, said: Mapping[Path, int], file: str) -> list[Effective]:
     """
     return [
         Effective(dotted(path), _shown(path, value), _origin(path, said, file))
-        for path, value in _values((), site.model_dump(mode="json"))
+        for path, value in _values((), _counted(site))
     ]
 
 
-def not_said(table: BaseModel, at: str = "") -> Iterator[str]:
+def not_said(table: Table, at: str = "") -> Iterator[str]:
     """The settings that nobody says and that have no default; NAME where the site's word stands."""
-    for name in type(table).model_fields:
-        value = getattr(table, name)
+    for name, value in table.counted.items():
         if value is None:
             yield at + name
-        elif isinstance(value, BaseModel):
+        elif isinstance(value, Table):
             yield from not_said(value, f"{at}{name}.")
         elif isinstance(value, dict):
             for one in value.values():
-                if isinstance(one, BaseModel):
+                if isinstance(one, Table):
                     yield from not_said(one, f"{at}{name}.NAME.")
 
 
 def dotted(path: Iterable[str]) -> str:
     """A path as the site file would have it."""
     return ".".join(p if re.fullmatch(r"[A-Za-z0-9_-]+", p) else as_toml(p) for p in path)
+
+
+def _counted(value: object) -> Json:
+    if isinstance(value, Table):
+        return _counted(value.counted)
+    if isinstance(value, dict):
+        return {key: _counted(one) for key, one in value.items()}
+    return to_jsonable_python(value)
 
 
 def _values(at: Path, value: Json) -> Iterator[tuple[Path, Json]]:

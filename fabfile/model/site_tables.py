@@ -110,6 +110,11 @@ ROLES = ("ceph", "glance", "cinder", "cinder-backup", "compute", "database", "de
 class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    @property
+    def counted(self) -> dict[str, object]:
+        """{setting: value} of those that count, with what others give where it is not said."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
 
 class HostTable(Table):
     """[hosts.NAME].  cluster: of a Ceph host, which one it is of; platform: unless the site's."""
@@ -276,6 +281,13 @@ class Glance(GlanceStore):
         )
 
     @property
+    def counted(self) -> dict[str, object]:
+        found = super().counted
+        if self.stores:
+            found = {name: found[name] for name in ("stores", *_OF_ALL_STORES)}
+        return found if self.keep_default else {**found, "default_store": self.default.name}
+
+    @property
     def default(self) -> Store:
         """Where images go for which nobody names a store."""
         known = [one for one in self._stores() if one.name not in self._gone] or self._stores()
@@ -347,6 +359,9 @@ _FRONT = "front-end"
 _CONSUMERS = (_FRONT, "back-end", "both")
 
 
+_OF_A_TYPE = ("volume_type", "extra_specs", "qos")
+
+
 class CinderBackend(Table):
     """[cinder.backends.NAME], and of [cinder] what is said of its one backend.
 
@@ -399,10 +414,21 @@ class CinderBackend(Table):
             raise ValueError(f"qos: expected consumer = one of {', '.join(_CONSUMERS)}: {said!r}")
         if self.qos.keys() == {"consumer"}:
             raise ValueError("qos: expected a limit beside its consumer, found none")
-        beside = sorted({"volume_type", "extra_specs", "qos"} & self.model_fields_set)
+        beside = sorted({*_OF_A_TYPE} & self.model_fields_set)
         if self.without_type and beside:
             raise ValueError(f"without_type: expected no {beside[0]} beside it, found both")
         return self
+
+    @property
+    def counted(self) -> dict[str, object]:
+        found = super().counted
+        if self.without_type:
+            found = {name: found[name] for name in found if name not in _OF_A_TYPE}
+        return (
+            {**found, "replicates_as": self.replicates_as or self.client}
+            if (self.replicates_to)
+            else found
+        )
 
     def called(self, name: str, said: str) -> Backend:
         """As the backend of that name; said: its table in the site file.
@@ -507,11 +533,22 @@ class Cinder(CinderBackend):
         if not self.backends:
             return (self.called(self.backend, "cinder"),)
         return tuple(
-            table.model_copy(update={"volume_type": table.volume_type or name}).called(
-                name, f"cinder.backends.{name}"
-            )
-            for name, table in self.backends.items()
+            table.called(name, f"cinder.backends.{name}") for name, table in self._typed().items()
         )
+
+    def _typed(self) -> dict[str, CinderBackend]:
+        """The tables of several backends; a volume type is called as its backend is."""
+        return {
+            name: table.model_copy(update={"volume_type": table.volume_type or name})
+            for name, table in self.backends.items()
+        }
+
+    @property
+    def counted(self) -> dict[str, object]:
+        found = super().counted
+        if not self.backends:
+            return found
+        return {**{name: found[name] for name in _OF_ALL_BACKENDS}, "backends": self._typed()}
 
     def of_section(self, name: str) -> Backend:
         """The backend of a binding."""

@@ -10,6 +10,7 @@ from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Facts
 from fabfile.flow.inspect import effective as showing
 from fabfile.model import effective, site_schema
+from fabfile.model.site_tables import CinderBackend
 from fabfile.resources import service_config, shown_config
 
 from . import deployed
@@ -106,7 +107,27 @@ def test_every_key_of_the_site_file_is_shown_or_named(more):
         parents = [one.key.split(".NAME")[0], one.key.rpartition(".")[0]]
         there = any(re.fullmatch(rf"{key}(\..+)?", known) for known in said)
         whole = any(p in said for p in parents)  # `clusters = {}`, or sudoers: not said at all
-        assert there or whole, one.key
+        assert there or whole or one.key in _of_one(it), one.key
+
+
+def _of_one(it):
+    """What is said of the one store or backend: it does not count where there are several."""
+    of_store = {f"glance.{name}" for name in ("client", "pool", "cluster", "store")}
+    backend = {*CinderBackend.model_fields, "backend"}
+    of_backend = {f"cinder.{name}" for name in backend}
+    return (of_store if it.glance.stores else set()) | (of_backend if it.cinder.backends else set())
+
+
+def test_what_does_not_count_is_not_shown_and_what_others_give_is():
+    it = site(**SITES["several"])
+    found = {one.key: one.shown for one in effective.of_site(it, {}, "site.toml")}
+    assert not _of_one(it) & {*found, *effective.not_said(it)}
+    assert found["glance.default_store"] == '"a"'
+    assert found["cinder.backends.fast.volume_type"] == '"fast"'
+    assert found["cinder.backends.slow.volume_type"] == '"slow"'
+    untyped = site(cinder={"backends": {"fast": {"pool": "volumes", "without_type": True}}})
+    found = {one.key for one in effective.of_site(untyped, {}, "site.toml")}
+    assert "cinder.backends.fast.volume_type" not in found | {*effective.not_said(untyped)}
 
 
 def test_only_some_of_many_hosts_are_named():

@@ -34,7 +34,8 @@ def show(options: Options) -> int:
     open_ = sorted(set(effective.not_said(site)))
     keys = max((len(one.key) for one in found if len(one.key) <= _WIDEST), default=0)
     screen.say_all(_lines(found, keys, screen.columns))
-    screen.say_all(hung("Not said, and without a default: ", ", ".join(open_), screen.columns))
+    screen.say("Not said, and without a default:")
+    screen.say_all(_open_lines(open_, screen.columns))
     screen.say_all(("", *hung("", why, screen.columns), *_lines(wanted, 0, screen.columns)))
     told = [asdict(one) for one in (*found, *wanted)]
     whole = {"release": site.release, "values": told, "not_said": open_}
@@ -78,6 +79,17 @@ def _of_release(site: Site) -> tuple[list[Effective], str]:
     except BadInput as stop:
         return [], str(stop)
     return found, f"What OpenStack {chosen.name} gets in the services' files:"
+
+
+def _open_lines(keys: Sequence[str], columns: int) -> Iterator[str]:
+    """A line a table, with its settings."""
+    tables: dict[str, list[str]] = {}
+    for key in sorted(keys, key=lambda key: "." in key):
+        table, _, name = key.rpartition(".")
+        tables.setdefault(table or "(no table)", []).append(name)
+    width = max(map(len, tables), default=0)
+    for table, names in tables.items():
+        yield from hung(f"  {table:<{width}}  ", ", ".join(names), columns)
 
 
 def _lines(found: Sequence[Effective], keys: int, columns: int) -> Iterator[str]:
