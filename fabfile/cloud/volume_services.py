@@ -14,6 +14,7 @@ from typing import Any
 from fabfile.cloud import holdings
 from fabfile.cloud.connection import Cloud, failures
 from fabfile.core.contract import Failed
+from fabfile.core.text import counted
 
 _BINARY = "cinder-volume"
 _WHY = "stackrbd: this backend is being taken out"
@@ -37,8 +38,9 @@ def close(connection: Cloud, service: str) -> None:
         ]
         if there:
             raise Failed(
-                f"cinder: service {service}: {len(there)} volumes came there since the plan was "
-                f"made ({there[0]}); it is open again, and nothing was taken away: run it again"
+                f"cinder: service {service}: {counted(len(there), 'volume')} came there since the "
+                f"plan was made ({there[0]}); it is open again, and nothing was taken away: run it "
+                "again"
             )
     except Failed:
         open_again(connection, service)

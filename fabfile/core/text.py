@@ -124,10 +124,15 @@ def named(hosts: Sequence[str]) -> str:
     return few(hosts, 8, spare=2)
 
 
+def counted(number: int, thing: str) -> str:
+    """'1 host', '2 hosts'."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def counted_hosts(names: Collection[str]) -> str:
     """How many hosts these are; the cloud's API, which has a place among them, is none."""
     number = len({*names} - {CLOUD})
-    hosts = f"{number} host{'' if number == 1 else 's'}"
+    hosts = counted(number, "host")
     if CLOUD not in names:
         return hosts
     return f"{hosts} and the cloud's API" if number else "the cloud's API"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fabfile.core.contract import Command, Json, typed
+from fabfile.core.text import counted
 from fabfile.model import advice
 from fabfile.model.site import Site
 
@@ -101,7 +102,7 @@ def counts(findings: Iterable[Finding]) -> dict[str, int]:
 
 def sentence(numbers: Mapping[str, int], answered: int, asked: int) -> str:
     """'2 errors, 1 warning, 0 notes; 4 of 4 hosts answered'.  numbers: as counts has them."""
-    said = ", ".join(f"{n} {s}{'' if n == 1 else 's'}" for s, n in numbers.items())
+    said = ", ".join(counted(n, s) for s, n in numbers.items())
     return f"{said}; {answered} of {asked} hosts answered"
 
 

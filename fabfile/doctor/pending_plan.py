@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fabfile.core.contract import CLOUD, Change, Facts, Host, Refused, Stop
+from fabfile.core.text import counted
 from fabfile.doctor import diagnosis, parts, uses
 from fabfile.doctor.finding import NOTE, Finding, task
 from fabfile.doctor.observation import Looked, calm
@@ -106,7 +107,8 @@ def findings(site: Site, looked: Looked, planned: Planned) -> list[Finding]:
                 "the site",
                 "no cephx user, secret or option of it",
                 "an integrated cloud",
-                f"it was never integrated: {len(planned.changes)} changes on {len(hosts)} hosts",
+                f"it was never integrated: {counted(len(planned.changes), 'change')} on "
+                f"{counted(len(hosts), 'host')}",
                 (task("integrate", limited=False),),
             )
         )

@@ -29,7 +29,7 @@ from fabfile.core.contract import (
     Unproved,
     Unreachable,
 )
-from fabfile.core.text import counted_hosts
+from fabfile.core.text import counted, counted_hosts
 from fabfile.flow import gather, history
 from fabfile.flow import limit as limits
 from fabfile.flow.executor import Again, Executor, Gate
@@ -259,8 +259,8 @@ class Converger:
     def _say_done(self, work: Executor) -> None:
         task, run = self.session.task, self.session.id
         self.screen.say(
-            f"Done: {sum(work.done.values())} changes, at most "
-            f"{max(self.session.fleet.trips.values())} round trips a host."
+            f"Done: {counted(sum(work.done.values()), 'change')}, at most "
+            f"{counted(max(self.session.fleet.trips.values()), 'round trip')} a host."
         )
         if task != "undo":
             self.screen.say(f"To take them back: {INV} undo --run {run}", whole=True)

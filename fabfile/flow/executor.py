@@ -29,6 +29,7 @@ from fabfile.core.contract import (
     Unknown,
     Unproved,
 )
+from fabfile.core.text import counted
 from fabfile.flow import gather
 from fabfile.flow.session import PATIENCE, Session
 from fabfile.flow.terminal import outcomes
@@ -286,7 +287,7 @@ class Executor:
         self.done[host] = max(self.done.get(host, 0), count)
         self._record.event("asked again", host=host, done=count, begun=begun)
         unfinished = f", {', '.join(begun)} begun and not finished" if begun else ""
-        return f"it answers again: {self.done[host]} changes were made there{unfinished}"
+        return f"it answers again: {counted(self.done[host], 'change')} made there{unfinished}"
 
     # The cloud
 

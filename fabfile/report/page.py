@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fabfile.core.contract import INV
-from fabfile.core.text import clean, few
+from fabfile.core.text import clean, counted, few
 from fabfile.report import document as documents
 from fabfile.report import sections
 from fabfile.report.markup import Element, html
@@ -67,7 +67,7 @@ def _environment() -> Environment:
     made.globals |= {"most_rows": MOST_ROWS, "inv": INV}
     made.filters |= {
         "alike": sections.alike,
-        "counted": sections.counted,
+        "counted": counted,
         "digest": _digest,
         "few": few,
         "folded": folded,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from fabfile.core.text import counted_hosts
+from fabfile.core.text import counted, counted_hosts
 from fabfile.report import canary
 from fabfile.report import document as documents
 from fabfile.report.shapes import Check, Document, Host
@@ -27,11 +27,6 @@ _KINDS = {
 def kind(word: str) -> str:
     """How a word stands out: 'error', 'bad', 'warning', 'good', 'unsure' or ''."""
     return _KINDS.get(word, "bad")
-
-
-def counted(number: int, thing: str) -> str:
-    """'1 host', '2 hosts'."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def pairs(told: Mapping[str, str]) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from fabfile.core.contract import INV, Json
-from fabfile.core.text import hung, named, table, without_own
+from fabfile.core.text import counted, hung, named, table, without_own
 from fabfile.doctor.diagnosis import short
 from fabfile.doctor.finding import Finding, commands, label
 from fabfile.model.site import Site
 
 _GiB = 1024**3
-_WIDEST = 20
+_NARROWEST, _WIDEST = 15, 20
 """Characters of a label of the summary; behind a longer one its text begins later."""
 
 
@@ -82,7 +82,7 @@ def folded(rows: Sequence[Mapping[str, Json]]) -> list[tuple[Mapping[str, Json],
 
 def _where(row: Mapping[str, Json], number: int) -> str:
     if number:
-        return f"{number} {row['kind']}{'' if number == 1 else 's'}"
+        return counted(number, row["kind"])
     guest = row["kind"] in ("guest", "attachment")
     return f"{named(row['hosts'])} {row['name']}" if guest else named(row["hosts"])
 
@@ -90,7 +90,7 @@ def _where(row: Mapping[str, Json], number: int) -> str:
 def status(told: Mapping[str, Json], columns: int = 0) -> Iterator[str]:
     """The summary's lines, folded to a window's columns."""
     lines = list(_status(told))
-    width = max(len(name) for name, _ in lines if len(name) <= _WIDEST)
+    width = max(_NARROWEST, *(len(name) for name, _ in lines if len(name) <= _WIDEST))
     for name, said in lines:
         yield from hung(f"  {name:<{width}} ", said, columns)
 
@@ -122,7 +122,8 @@ def _status(told: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
     last = told["last_run"]
     yield (
         "last run",
-        "{run}: {task}, {outcome}, {changes} changes, by {who}".format(**last)
+        "{run}: {task}, {outcome}, ".format(**last)
+        + f"{counted(last['changes'], 'change')}, by {last['who']}"
         if last
         else "none is recorded here",
     )
@@ -133,7 +134,7 @@ def _ceph(label: str, side: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
     if "ceph" not in side:
         return
     ceph = side["ceph"]
-    versions = ", ".join(f"{v} ({n} daemons)" for v, n in ceph["versions"].items())
+    versions = ", ".join(f"{v} ({counted(n, 'daemon')})" for v, n in ceph["versions"].items())
     quorum = f"{ceph['quorum']} of {ceph['monitors']} monitors in quorum"
     health = " ".join([ceph["health"], *ceph["codes"]]).strip()
     parts = (versions, health, quorum, f"fsid {ceph['fsid']}")
@@ -154,7 +155,7 @@ def _pools(label: str, side: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
 def _drift(drift: Mapping[str, Json]) -> Iterator[str]:
     """What differs, and where that is not known."""
     if drift["changes"]:
-        changes = f"{drift['changes']} change{'' if drift['changes'] == 1 else 's'}"
+        changes = counted(drift["changes"], "change")
         yield f"{changes} on {named(drift['hosts'])} ({', '.join(drift['tasks'])}); see {INV} plan"
     elif drift["known"]:
         yield "none: everything is as it should be"

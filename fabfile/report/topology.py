@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fabfile.core.text import few
+from fabfile.core.text import counted, few
 from fabfile.model import services
 from fabfile.report.shapes import Client, Document, Host
 
@@ -210,7 +210,7 @@ def _cluster(document: Document) -> Box:
     if not ceph:
         return Box("ceph", "Ceph", (hosts, "it does not answer"), "not seen")
     each = ceph["versions"].items()
-    versions = ", ".join(f"{v} ({n} daemon{'' if n == 1 else 's'})" for v, n in each)
+    versions = ", ".join(f"{v} ({counted(n, 'daemon')})" for v, n in each)
     health = " ".join(filter(None, [ceph["health"], *ceph["codes"]]))
     quorum = f"{ceph['quorum']} of {ceph['monitors']} monitors in quorum"
     lines = [

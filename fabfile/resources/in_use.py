@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fabfile.core.contract import CLOUD, INV, BadInput, Facts, Json, Read, Refused, typed
+from fabfile.core.text import counted
 from fabfile.model import advice
 from fabfile.model.deployment import Backend, Store
 from fabfile.model.services import CINDER_VOLUME
@@ -96,13 +97,13 @@ def _backend(site: Site, rest: Site, facts: Facts, one: Backend) -> Iterator[InU
         ids = [v["id"] for v in there if v["host"] == place]
         yield InUse(
             what,
-            f"{len(ids)} volumes on {place} (with their snapshots): {named(ids)}",
+            f"{counted(len(ids), 'volume')} on {place} (with their snapshots): {named(ids)}",
             _moved_away(rest, ids[0]),
         )
     mine = {id(v) for v in there}
     others = [v["id"] for v in volumes if v["type"] == one.volume_type and id(v) not in mine]
     if one.volume_type and others:
-        found = f"{len(others)} volumes elsewhere are of it: {named(others)}"
+        found = f"{counted(len(others), 'volume')} of it elsewhere: {named(others)}"
         yield InUse(f"volume type {one.volume_type}", found, _moved_away(rest, others[0]))
     yield from _unknown_volumes(site, rest, facts, one, {v["id"] for v in there})
     yield from _foreign(site, facts, one)
@@ -139,7 +140,8 @@ def _unknown_volumes(
         return
     stray = [n for n in names if _VOLUME.fullmatch(n) and n[7:43] not in known]
     if stray:
-        found = f"{len(stray)} images of volumes that Cinder does not tell of: {named(stray)}"
+        many = counted(len(stray), "image")
+        found = f"{many} of volumes that Cinder does not tell of: {named(stray)}"
         yield InUse(what, found, f"see what they are: {advice.shown(typed('inv', 'reconcile'))}")
 
 
@@ -198,7 +200,9 @@ def _store(site: Site, rest: Site, facts: Facts, one: Store) -> Iterator[InUse]:
     told = facts.hosts.get(CLOUD, {}).get(IMAGES.id)
     by_api = [i["id"] for i in told or () if one.name in i["stores"]]
     if by_api:
-        yield InUse(what, f"{len(by_api)} images: {named(by_api)}", _copied(rest, one, by_api[0]))
+        yield InUse(
+            what, f"{counted(len(by_api), 'image')}: {named(by_api)}", _copied(rest, one, by_api[0])
+        )
         return
     part = site.part(one.cluster)
     left = rest.counterpart(part.label)
@@ -207,7 +211,7 @@ def _store(site: Site, rest: Site, facts: Facts, one: Store) -> Iterator[InUse]:
     if alone and names is not None:
         held = [name for name in names if _IMAGE.fullmatch(name)]
         if held:
-            found = f"{len(held)} images in pool {one.pool}: {named(held)}"
+            found = f"{counted(len(held), 'image')} in pool {one.pool}: {named(held)}"
             yield InUse(what, found, _copied(rest, one, held[0]))
     elif told is not None:
         yield from _untold(what, told)
@@ -224,7 +228,7 @@ def _untold(what: str, told: Sequence[Mapping[str, Json]]) -> Iterator[InUse]:
         show = advice.shown(typed("openstack", "image", "show", found[0]["id"]))
         yield InUse(
             what,
-            f"{len(ids)} images of which Glance does not say in which store they are: {named(ids)}",
+            f"{counted(len(ids), 'image')} of which Glance names no store: {named(ids)}",
             f"wait for those that are being made; of others see their stores ({show})",
         )
 
@@ -345,7 +349,8 @@ def _pool(part: Site, rest: Site, facts: Facts, pool: str) -> Iterator[InUse]:
     erasure = pools.is_erasure_coded(seen.pools[pool])
     objects = cluster.stored(part, here, pool).get("max_objects")
     if objects is None or objects > (0 if erasure else _MOST_OBJECTS):
-        count = "whether it holds objects was not seen" if objects is None else f"{objects} objects"
+        unseen = "whether it holds objects was not seen"
+        count = unseen if objects is None else counted(objects, "object")
         yield InUse(what, f"it is not empty: {count}", "see what it is (rados ls), or leave it")
     other = sorted(set(seen.pools[pool].get("application_metadata", {})) - {"rbd"})
     if other:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from fabfile.core.contract import BadInput, Facts, Host, Json, Read, Refused
+from fabfile.core.text import counted
 from fabfile.model.deployment import Binding
 from fabfile.model.option_values import BOOLEAN, equal
 from fabfile.model.services import NOVA_COMPUTE
@@ -134,7 +135,7 @@ def _elsewhere(
     if not found:
         return {}
     more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-    count = f"{len(found)} instances with disks there: {', '.join(found[:5])}{more}"
+    count = f"{counted(len(found), 'instance')} with disks there: {', '.join(found[:5])}{more}"
     return {use.host.name: f"{said}; {count}"}
 
 

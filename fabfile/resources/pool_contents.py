@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from fabfile.core import strict_json
 from fabfile.core.contract import Facts, Host, Json, Read
+from fabfile.core.text import counted
 from fabfile.model.site import Site
 from fabfile.resources import by_cluster
 
@@ -64,8 +65,7 @@ def empty(part: Site, facts: Facts, pool: str) -> str:
         if found is None:
             return f"whether it holds {kind} was not seen"
         if found:
-            what = "images" if kind == "images" else "images in the trash"
-            return f"{len(found)} {what}"
+            return counted(len(found), "image") + (" in the trash" if kind != "images" else "")
     answer = by_cluster.facts_of(part, facts).hosts.get(part.admin.name, {})
     spaces = answer.get(f"ceph.namespaces.{pool}")
     if spaces and spaces["code"] in _NO_NAMESPACES:
@@ -73,7 +73,7 @@ def empty(part: Site, facts: Facts, pool: str) -> str:
     found = listed(spaces)
     if found is None:
         return "whether it has namespaces was not seen"
-    return f"{len(found)} namespaces" if found else ""
+    return counted(len(found), "namespace") if found else ""
 
 
 def _seen(part: Site, facts: Facts, read: str) -> list[Json] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from fabfile.core.contract import BadInput, Change, Facts, Host, Read
+from fabfile.core.text import counted
 from fabfile.model import services
 from fabfile.model.phases import Phase
 from fabfile.model.services import NOVA_COMPUTE
@@ -90,8 +91,8 @@ def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
             names = seen["guests"]["out"].split()
             if names:
                 found.append(
-                    f"{change.host}: {len(names)} guests run and go on running while "
-                    f"{change.thing} restarts: {', '.join(names[:8])}"
+                    f"{change.host}: while {change.thing} restarts, {counted(len(names), 'guest')} "
+                    f"there will go on running: {', '.join(names[:8])}"
                 )
     return found
 

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fabfile.core.contract import CLOUD, INV, BadInput, Facts, Host, Json, Read
+from fabfile.core.text import counted
 from fabfile.model import services
 from fabfile.model.deployment import Binding
 from fabfile.model.services import NOVA_COMPUTE, Service
@@ -246,7 +247,7 @@ def refuse_unready(
         if not old or not [*_named(part, binding.service, now, old)]:
             continue
         if left := unready(part, by_cluster.facts_of(part, facts), binding.client):
-            more = f", and {len(left) - 1} computes more" if len(left) > 1 else ""
+            more = f", and {counted(len(left) - 1, 'compute')} more" if len(left) > 1 else ""
             raise BadInput(
                 subject=f"client.{binding.client}, in the place of client.{old}",
                 expected="its key in the libvirt of every compute, before Cinder names it",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fabfile.core.contract import CLOUD, BadInput, Facts, Host, Json, Read, Refused, Seen
+from fabfile.core.text import counted
 from fabfile.model.deployment import Binding
 from fabfile.model.services import CINDER_BACKUP, CINDER_VOLUME
 from fabfile.model.site import Site
@@ -189,7 +190,9 @@ def notes(site: Site, facts: Facts, host: str) -> list[str]:
     before = _before(site, options)
     if not before:
         return []
-    then = f"; {count} backups are set aside: they can be restored or deleted again when it is back"
+    then = (
+        f"; set aside: {counted(count, 'backup')}, to be restored or deleted again when it is back"
+    )
     return [
         f"{host}: backups of volumes go to pool {_said(site).pool} from now on (before: "
         f"{_words(before, options)}){then if count else ''}"

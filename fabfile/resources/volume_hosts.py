@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Failed, Host, Json, Read
+from fabfile.core.text import counted
 from fabfile.model.deployment import DEFAULT, Backend
 from fabfile.model.phases import Leaving, Phase
 from fabfile.model.platforms import Platform
@@ -119,8 +120,8 @@ def notes(site: Site, facts: Facts, changes: Sequence[Change]) -> list[str]:
     """How many volumes become another's, and what that is to their users."""
     volumes = Counter(v["host"] for v in facts.hosts.get(CLOUD, {}).get("volumes", ()))
     found = [
-        f"{volumes[place]} volumes on {place}: guests keep their disks; what is asked of them "
-        "until cinder-volume stands again is lost, so let nobody create or attach one now"
+        f"{counted(volumes[place], 'volume')} on {place}: guests keep their disks; what is asked "
+        "of them until cinder-volume stands again is lost, so let nobody create or attach one now"
         for change in changes
         if change.kind == "volume_move" and (place := change.subject)
     ]
@@ -186,7 +187,7 @@ def refuse_at_work(place: str, volumes: Iterable[Mapping[str, Json]]) -> None:
     if busy:
         raise BadInput(
             subject="cinder",
-            found=f"{len(busy)} volumes on {place} are being worked on",
+            found=f"{counted(len(busy), 'volume')} on {place}, being worked on",
             why=_names(busy),
             advice="what their service does would be lost: run it again when that is done",
         )

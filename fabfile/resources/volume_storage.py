@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from fabfile.core.contract import CLOUD, BadInput, Facts, Failed, Host, Json, Read, Refused
+from fabfile.core.text import counted
 from fabfile.model.deployment import DEFAULT, Backend, Binding
 from fabfile.model.option_values import items
 from fabfile.model.services import CINDER_VOLUME
@@ -318,7 +319,7 @@ def _count(volumes: Sequence[str] | None) -> str:
     if not volumes:
         return "no volume on it"
     more = f" and {len(volumes) - 3} more" if len(volumes) > 3 else ""
-    return f"{len(volumes)} volumes on it: {', '.join(volumes[:3])}{more}"
+    return f"{counted(len(volumes), 'volume')} on it: {', '.join(volumes[:3])}{more}"
 
 
 def _shown(options: Mapping[str, str]) -> str:

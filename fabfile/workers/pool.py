@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from fabfile.core import source_digest
 from fabfile.core.contract import BadInput, Lost, Message, Stop, Unreachable
 from fabfile.core.ssh import conversing
+from fabfile.core.text import counted
 from fabfile.flow.engine import OnMessage, Works
 from fabfile.flow.session import Session
 from fabfile.workers import assign, shard
@@ -193,7 +194,7 @@ class Elsewhere:
         name = self._fit.get(worker, worker)
         self._gone.add(worker)
         self._session.screen.step(
-            "-", f"worker {name} is gone ({why}); {len(hosts)} hosts were with it"
+            "-", f"worker {name} is gone ({why}); {counted(len(hosts), 'host')} with it"
         )
         return {
             h: Lost(host=h, found=f"worker {name}, which was at work there, is gone") for h in hosts

@@ -99,8 +99,8 @@ def test_a_backend_is_refused_while_in_use_and_gone_when_free(lab, api, site):
     inv("remove", "--backend", "fast", "--and-pool", "fats", "--yes", *words, expect=3)
     ask = ("remove", "--backend", "fast", "--and-pool", "fast", "--yes")
     for script, said in (
-        ("rbd create --size 1 fast/somebodys", "pool fast: it is not empty: 1 images"),
-        ("rbd trash mv fast/somebodys", "1 images in the trash"),
+        ("rbd create --size 1 fast/somebodys", "pool fast: it is not empty: 1 image"),
+        ("rbd trash mv fast/somebodys", "1 image in the trash"),
     ):
         on("ceph01", script=script)
         assert said in inv(*ask, *words, expect=3, also_errors=True)

@@ -304,13 +304,13 @@ P = {**B, "and_pool": "fast"}
 @pytest.mark.parametrize(
     "change, asked, said_",
     [
-        (volumes("ctl@fast#fast"), B, f"1 volumes on ctl@fast#fast (with their snapshots): {ID}"),
+        (volumes("ctl@fast#fast"), B, f"1 volume on ctl@fast#fast (with their snapshots): {ID}"),
         (volumes("ctl@fast#fast"), B, RETYPE),
-        (volumes("ctl@FAST#x", status="error"), B, "1 volumes on ctl@FAST#x"),
-        (volumes("else@fast#fast"), B, "1 volumes on else@fast#fast"),
-        (volumes("ctl@rbd#rbd", type="quick"), B, "volume type quick: 1 volumes elsewhere are of"),
+        (volumes("ctl@FAST#x", status="error"), B, "1 volume on ctl@FAST#x"),
+        (volumes("else@fast#fast"), B, "1 volume on else@fast#fast"),
+        (volumes("ctl@rbd#rbd", type="quick"), B, "volume type quick: 1 volume of it elsewhere"),
         (without_cloud, B, "whether volumes are on it cannot be seen; name the cloud"),
-        (images("fast", f"volume-{ID.format(1)}"), B, "1 images of volumes that Cinder does not"),
+        (images("fast", f"volume-{ID.format(1)}"), B, "1 image of volumes that Cinder does not"),
         (images("fast", f"volume-{ID.format(1)}.deleted"), B, "inv reconcile"),
         (lambda seen: seen["ceph01"].pop("images.fast"), B, "its images could not be seen"),
         (
@@ -321,13 +321,13 @@ P = {**B, "and_pool": "fast"}
         (lines("DEFAULT", default_volume_type="quick"), B, "Cinder keeps its default type"),
         (lines("fast", rbd_pool="theirs"), B, "[fast] rbd_pool = theirs, not fast"),
         (lines("DEFAULT", enabled_backends="fast"), B, "cinder-volume would have no backend left"),
-        (images("more", ID.format(3)), S, f"store more: 1 images in pool more: {ID.format(3)}"),
+        (images("more", ID.format(3)), S, f"store more: 1 image in pool more: {ID.format(3)}"),
         (images("more", ID.format(3)), S, COPY),
         (images("more", ID.format(3)), S, "take it out of more (glance stores-delete)"),
         (
             told(ID.format(3), "active", "rbd", "more"),
             S,
-            f"store more: 1 images: {ID.format(3)}",
+            f"store more: 1 image: {ID.format(3)}",
         ),
         (guest, C, f"client.old: 1 log in by it: guest {clouds.INSTANCE} on n1"),
         (attached("old", ""), C, f"attachment of volume {ID.format(1)}"),
@@ -343,16 +343,16 @@ P = {**B, "and_pool": "fast"}
         (logged_in(), C, "the monitors do not say who is logged in"),
         (lambda seen: seen["ceph01"].pop(rotation.SESSIONS), C, "ceph daemon mon.ID sessions"),
         (lambda seen: None, {"client": "volumes"}, "the site file has it for cinder-volume"),
-        (images("fast", "mine"), P, "pool fast: it is not empty: 1 images"),
+        (images("fast", "mine"), P, "pool fast: it is not empty: 1 image"),
         (
             lambda seen: seen["ceph01"].update({"trash.fast": said('[{"id": "1"}]')}),
             P,
-            "1 images in the trash",
+            "1 image in the trash",
         ),
         (
             lambda seen: seen["ceph01"].update({"ceph.namespaces.fast": said('[{"name": "n"}]')}),
             P,
-            "1 namespaces",
+            "1 namespace",
         ),
         (lambda seen: seen["ceph01"].pop("trash.fast"), P, "whether it holds trash was not seen"),
         (df(4000), P, "it is not empty: 4000 objects"),
@@ -397,7 +397,7 @@ def test_an_image_that_glance_tells_no_store_of_may_be_in_a_pool_of_two(status, 
     if not held:
         assert plan(change, where, store="more")
         return
-    with pytest.raises(Refused, match=f"store more: 1 images.*{ID.format(3)}"):
+    with pytest.raises(Refused, match=f"store more: 1 image.*{ID.format(3)}"):
         plan(change, where, store="more")
 
 
@@ -523,7 +523,7 @@ SHARED = {
     "change, more, absent, said_",
     [
         (lambda seen: None, {}, "pool", "pool fast stays; --and-pool fast deletes it"),
-        (images("fast", "mine"), {}, "pool", "pool fast stays (1 images)"),
+        (images("fast", "mine"), {}, "pool", "pool fast stays (1 image)"),
         (lambda seen: None, SHARED, "user", "[cinder.backends.fast], pools.fast"),
         (lambda seen: None, SHARED, "libvirt", "take out of the site file"),
         (attached("fast", FAST), {}, "libvirt", f"attachment of volume {ID.format(1)}"),
@@ -796,7 +796,7 @@ def test_a_service_is_closed_and_opened_where_a_volume_came_in_between():
     volume_services.close(api, "ctl@fast")
     assert api.said == [("disable", "ctl@fast")]
     api = Api("ctl@fast#fast")
-    with pytest.raises(Failed, match="1 volumes came there since the plan"):
+    with pytest.raises(Failed, match="1 volume came there since the plan"):
         volume_services.close(api, "ctl@fast")
     assert api.said == [("disable", "ctl@fast"), ("enable", "ctl@fast")]
     with pytest.raises(Failed, match=r"disable: .*expected an account"):

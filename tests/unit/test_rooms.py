@@ -115,18 +115,25 @@ def test_no_import_is_overlooked(text, expected):
     assert imported(ast.parse(text), "fabfile.core.remote") == expected
 
 
-FORMS = ("fabfile.core.shapes", "fabfile.core.strict_json")
-"""Pure: what a document may be."""
+FORMS = ("fabfile.core.shapes", "fabfile.core.strict_json", "fabfile.core.text")
+"""Pure: what a document may be, and how lists and numbers are said."""
 MAY_IMPORT = {
     "core": (),
     "model": (CONTRACT,),
     "resources": (CONTRACT, *FORMS, "fabfile.model"),
     "audit": (CONTRACT, *FORMS, "fabfile.model", "fabfile.resources"),
     "backup": ("fabfile.core", "fabfile.model", "fabfile.resources", "fabfile.audit"),
-    "doctor": (CONTRACT, "fabfile.model", "fabfile.resources", "fabfile.audit", "fabfile.backup"),
+    "doctor": (
+        CONTRACT,
+        *FORMS,
+        "fabfile.model",
+        "fabfile.resources",
+        "fabfile.audit",
+        "fabfile.backup",
+    ),
     "adopt": (
         CONTRACT,
-        "fabfile.core.text",
+        *FORMS,
         "fabfile.model",
         "fabfile.resources",
         "fabfile.doctor",
@@ -134,7 +141,7 @@ MAY_IMPORT = {
     "cloud": (CONTRACT, *FORMS, "fabfile.core.own_files"),
     "report": (
         CONTRACT,
-        "fabfile.core.text",
+        *FORMS,
         "fabfile.model",
         "fabfile.resources",
         "fabfile.audit",

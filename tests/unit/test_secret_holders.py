@@ -109,7 +109,7 @@ def test_what_is_in_a_row_stands_apart(client):
     row = {"kind": "libvirt", "hosts": ["n1", "n2"], "name": "secret", "client": client}
     row |= {"uuid": FSID, "value": KEY, "odd": ""}
     head, line = text.places([row])
-    assert line.split() == ["ok", "libvirt", "n1,", "n2", client, FSID, text.short(KEY)]
+    assert line.split() == ["ok", "libvirt", "n1,", "n2", client, text.short(KEY), FSID]
     if len(client) < 40:
         assert head.index("secret UUID") == line.index(FSID)
 

@@ -48,7 +48,7 @@ def test_a_section_with_volumes_is_not_led_elsewhere(lines, found):
     for volumes in ([volume(PLACE, "in-use")], [volume("ctl@rbd")], [volume("ctl@rbd#X", "error")]):
         with pytest.raises(Refused) as stop:
             plan(here(), facts(ctl, volumes, ["ctl@rbd"]))
-        assert found in stop.value.found and "1 volumes on it: 1" in stop.value.found
+        assert found in stop.value.found and "1 volume on it: 1" in stop.value.found
         assert (stop.value.host, stop.value.subject) == ("ctl", "/etc/cinder/cinder.conf")
         assert "another cinder.backend than 'rbd'" in stop.value.advice
 
@@ -76,7 +76,7 @@ def test_what_cannot_be_seen_is_not_taken_for_no_volumes(started):
 
 def test_a_section_that_is_switched_off_keeps_its_volumes_too():
     ctl = controller(*section(rbd_pool="default"), enabled="lvm")
-    with pytest.raises(Refused, match="1 volumes on it"):
+    with pytest.raises(Refused, match="1 volume on it"):
         plan(here(), facts(ctl, [volume(PLACE)]))
 
 
@@ -91,7 +91,7 @@ def test_a_section_that_is_switched_off_keeps_its_volumes_too():
 )
 def test_volumes_are_found_by_their_services_whole_name(own, lines, place):
     ctl = controller(*lines, own=own)
-    with pytest.raises(Refused, match="1 volumes on it"):
+    with pytest.raises(Refused, match="1 volume on it"):
         plan(here(), facts(ctl, [volume(place)]))
     others = [volume("ctl9@rbd#rbd"), volume("box@lvm#lvm"), volume("")]
     assert edits(plan(here(), facts(ctl, others)))["rbd", "rbd_pool"] == "volumes"
@@ -117,7 +117,7 @@ def test_a_section_that_never_was_a_backend_is_written(options):
 
 def test_another_backend_host_is_no_way_around():
     ctl = controller(*section(rbd_pool="default"))
-    with pytest.raises(Refused, match="rbd_pool = default; 1 volumes"):
+    with pytest.raises(Refused, match="rbd_pool = default; 1 volume"):
         plan(here(backend_host="all"), facts(ctl, [volume(PLACE)]))
 
 
@@ -237,7 +237,7 @@ def test_a_backend_in_default_without_volumes_may_go(volumes, refused):
     ctl = controller((D, "volume_driver", "x.LVMVolumeDriver"), enabled="")
     seen = facts(ctl, [volume(place) for place in volumes])
     if refused:
-        with pytest.raises(Refused, match="1 volumes on it"):
+        with pytest.raises(Refused, match="1 volume on it"):
             plan(here(), seen)
     else:
         assert edits(plan(here(), seen))[D, "enabled_backends"] == "rbd"

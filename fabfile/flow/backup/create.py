@@ -17,6 +17,7 @@ from fabfile.backup import manifest as manifests
 from fabfile.backup.store import AHEAD, Incoming, Outgoing, Store
 from fabfile.core import journal, site_file
 from fabfile.core.contract import INV, BadInput, Facts, Failed, Host, Json, Read, Stop
+from fabfile.core.text import counted
 from fabfile.flow.backup import key
 from fabfile.flow.backup.transfer import transferred
 from fabfile.flow.session import Options, Session, open_session
@@ -167,7 +168,8 @@ def told(manifest: Mapping[str, Json]) -> str:
     )
     made = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(manifest["time"]))
     return (
-        f"made {made}, {len(hosts)} hosts, {len(tables)} tables, {rows} rows, "
+        f"made {made}, {counted(len(hosts), 'host')}, {counted(len(tables), 'table')}, "
+        f"{counted(rows, 'row')}, "
         f"{size / 1e6:.1f} MB sealed"
     )
 

@@ -20,7 +20,7 @@ from fabfile.adopt.forms import fits
 from fabfile.cloud import connection, machines, offered
 from fabfile.core import own_files, site_file
 from fabfile.core.contract import INV, BadInput, Failed, Json, Seen, Stop, Unreachable
-from fabfile.core.text import counted_hosts, few
+from fabfile.core.text import counted, counted_hosts, few
 from fabfile.doctor.observation import Looked
 from fabfile.flow.inspect import survey
 from fabfile.flow.inspect.survey import TimedCollector
@@ -295,7 +295,7 @@ def _head(done: settled.Settled, asked: Asked, took: float) -> list[str]:
 def _of_the_plan(done: settled.Settled) -> list[str]:
     if not (done.changes or done.refused):
         return ["Its plan was empty when it was written."]
-    lines = [f"Its plan was not empty: {len(done.changes)} changes, and restarts for them."]
+    lines = [f"Its plan was not empty: {counted(len(done.changes), 'change')}, with restarts."]
     lines += [f"  refused: {text}" for text in done.refused]
     lines += [f"  {c.sign} {c.host}: {c.thing}: {c.sentence}" for c in done.changes]
     more = len(lines) - _MOST_SHOWN
@@ -312,8 +312,9 @@ def _report(session: Session, path: Path, done: settled.Settled, took: float) ->
     screen.say_all(_of_the_plan(done))
     hosts = draft.raw["hosts"]
     screen.say(
-        f"{path}: written in {took:.1f} s, of {counted_hosts(hosts)}; {len(doubts)} doubts, "
-        f"{len(draft.left_out)} hosts left out. Read it, then:"
+        f"{path}: written in {took:.1f} s, of {counted_hosts(hosts)}; "
+        f"{counted(len(doubts), 'doubt')}, "
+        f"{counted(len(draft.left_out), 'host')} left out. Read it, then:"
     )
     site = f"--site {shlex.quote(str(path))}"
     if done.changes or done.refused:

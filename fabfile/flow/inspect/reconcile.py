@@ -16,6 +16,7 @@ from fabfile.audit.compare import Finding, Places
 from fabfile.audit.database_rows import Rows
 from fabfile.audit.evidence import Evidence
 from fabfile.core.contract import INV, BadInput, Facts, Json, Read, Unproved
+from fabfile.core.text import counted
 from fabfile.flow.session import Options, Session, open_session
 from fabfile.flow.terminal.progress import MANY
 from fabfile.model.services import CINDER_BACKUP, CINDER_VOLUME
@@ -77,7 +78,7 @@ class Look:
         after = self._rows(schemas)
         found = compare.compare(places, before, names, after, seen)
         if len(found) > _MOST_SUSPECTS:
-            self.notes.append(f"{len(found)} findings: they are shown as the names alone tell them")
+            self.notes.append(f"{counted(len(found), 'finding')}: shown as the names alone tell")
         else:
             found = rbd_images.looked_at(
                 places, found, self._told(rbd_images.suspects(self._site.cluster, found))
@@ -175,7 +176,7 @@ class Look:
         self, specs: Sequence[rbd_images.Spec]
     ) -> dict[rbd_images.Spec, tuple[str, ...] | None]:
         self._session.screen.step(
-            self._site.admin.name, f"asking who has {len(specs)} volumes open"
+            self._site.admin.name, f"asking who has {counted(len(specs), 'volume')} open"
         )
         answers = self._told(rbd_images.watching(self._site.cluster, specs))
         return {
@@ -191,9 +192,13 @@ class Look:
         self.notes.append(f"rows are those of {', '.join(schemas.names())}")
         others = Counter(v.host for v in rows.volume if v.host and not places.owns(v.host))
         for host, count in others.most_common(MANY):
-            self.notes.append(f"{count} volumes of {host} are of another backend: not looked at")
+            self.notes.append(
+                f"{counted(count, 'volume')} of {host}, of another backend: not looked at"
+            )
         for pool, count in compare.foreign(places, names).items():
-            self.notes.append(f"pool {pool}: {count} names are not of OpenStack's form: left alone")
+            self.notes.append(
+                f"pool {pool}: {counted(count, 'name')} not of OpenStack's form: left alone"
+            )
 
     def _note_unseen(
         self, places: Places, rows: Rows, seen: Evidence, schemas: tables.Schemas
@@ -220,7 +225,7 @@ def _report(session: Session, looks: Sequence[tuple[Look, list[Finding]]]) -> No
     several, notes, data = len(looks) > 1, [], []
     for look, found in looks:
         if several:
-            session.screen.say(f"cluster {look.label}: {len(found)} findings")
+            session.screen.say(f"cluster {look.label}: {counted(len(found), 'finding')}")
         notes += [f"cluster {look.label}: {note}" if several else note for note in look.notes]
         data += [one.as_data() | ({"cluster": look.label} if several else {}) for one in found]
         for one in found:
@@ -236,7 +241,10 @@ def _report(session: Session, looks: Sequence[tuple[Look, list[Finding]]]) -> No
         session.screen.say(f"Note: {note}")
     rows = max((look.counts["rows"] for look, _ in looks), default=0)
     counts = {"rows": rows, "names": sum(look.counts["names"] for look, _ in looks)}
-    session.screen.say(f"{len(data)} findings in {counts['rows']} rows and {counts['names']} names")
+    session.screen.say(
+        f"{counted(len(data), 'finding')} in {counted(counts['rows'], 'row')} and "
+        f"{counted(counts['names'], 'name')}"
+    )
     session.screen.json(
         {
             "site": session.site.name,

@@ -26,6 +26,7 @@ from fabfile.core.contract import (
     Stop,
     Unreachable,
 )
+from fabfile.core.text import counted
 from fabfile.doctor import backends, checks, hosts, pending_plan, secret_holders
 from fabfile.doctor.finding import Finding, as_data, counts, healthy, sentence
 from fabfile.doctor.observation import Looked, calm
@@ -96,7 +97,7 @@ def look(session: Session) -> Looked:
     """One look at all hosts, and a closer one where the first leaves a doubt."""
     site = session.site
     scope = [host for host in site.all_hosts() if session.in_scope(host)]
-    session.screen.step("-", f"reading {len(scope)} hosts")
+    session.screen.step("-", f"reading {counted(len(scope), 'host')}")
     asked = {host: gather.questions(site, checks.STAGES, host) for host in scope}
     collected = TimedCollector(asked)
     faults = outcomes.unreached(session.dispatch(asked, collected))
