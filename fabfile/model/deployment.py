@@ -17,6 +17,9 @@ OWN = "ceph"
 """The cluster whose pools and clients are the site file's own [pools] and [clients]."""
 
 
+LIBRADOS_CONF = "/etc/ceph/ceph.conf"
+"""The ceph.conf that librados reads where an option names none, whichever cluster it leads to."""
+
 DEFAULT = "DEFAULT"
 """The section of a backend that has none of its own: Cinder knew such a one until Newton."""
 
@@ -152,7 +155,7 @@ class Binding:
     @property
     def confs(self) -> tuple[str, ...]:
         """What an option may name to lead to this cluster; '' where that is librados' default."""
-        return (self.named_conf, "") if self.cluster.name == OWN else (self.named_conf,)
+        return (self.named_conf, "") if self.named_conf == LIBRADOS_CONF else (self.named_conf,)
 
     @property
     def named_conf(self) -> str:

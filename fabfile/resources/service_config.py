@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from fabfile.core.contract import CLOUD, BadInput, Change, Facts, Host, Json, Read, Refused, Seen
 from fabfile.model import releases, services
-from fabfile.model.deployment import OWN, Backend, Binding
+from fabfile.model.deployment import LIBRADOS_CONF, OWN, Backend, Binding
 from fabfile.model.phases import Leaving, Phase
 from fabfile.model.services import CINDER_BACKUP, CINDER_VOLUME
 from fabfile.model.site import Site
@@ -224,7 +224,7 @@ class ServiceConfig:
         now = in_force.options(answers, self.name, data.get("old_names"), own)
         environment = (answers.get(f"{self.name}.sources") or {}).get("environment", {})
         old = {
-            "default_conf": environment.get("CEPH_CONF", binding.named_conf),
+            "default_conf": environment.get("CEPH_CONF", LIBRADOS_CONF),
             "old_datadir": now.get(("glance_store", "filesystem_store_datadir"), OLD_DATADIR),
             "old_stores": now.get(("DEFAULT", "known_stores"), OLD_STORES),
         }
@@ -294,7 +294,7 @@ class ServiceConfig:
             parts = [wanted_options.Part(words, tables) for _, words in parts_of]
         else:
             parts = [
-                self._part(site, one, data, now, {**_AS_NEW, "default_conf": one.conf, **said})
+                self._part(site, one, data, now, {**_AS_NEW, "default_conf": LIBRADOS_CONF, **said})
                 for one, said in parts_of
             ]
         return wanted_options.File(site, self.service.project, data, parts, now)

@@ -23,6 +23,7 @@ from fabfile.resources.rollback import Undone
 
 from . import clouds
 from .states import (
+    EPHEMERAL,
     FSID,
     HOSTS,
     OTHER,
@@ -606,6 +607,51 @@ def test_what_an_old_release_cannot_do_is_refused(name, of, said):
     facts = Facts(nothing(), {"uuid.volumes": FSID, "west/uuid.volumes": OTHER}, release(name))
     with pytest.raises(BadInput, match=said):
         getattr(service_config, of).plan(two(), facts)
+
+
+SECTIONS = {"glance": "rbd", "nova": "libvirt", "cinder": "rbd"}
+CONFS = {
+    "glance": "rbd_store_ceph_conf",
+    "nova": "images_rbd_ceph_conf",
+    "cinder": "rbd_ceph_conf",
+}
+
+
+@pytest.mark.parametrize("name", ["stein", "zed", "2026.2"])
+@pytest.mark.parametrize("service", CONFS)
+@pytest.mark.parametrize(
+    "conf_, environment, written",
+    [
+        ("/etc/ceph/west.conf", {}, True),
+        ("/etc/ceph/west.conf", {"CEPH_CONF": "/etc/ceph/west.conf"}, False),
+        ("/srv/ceph.conf", {}, True),
+        ("/etc/ceph/ceph.conf", {}, False),
+    ],
+)
+def test_a_section_that_names_no_ceph_conf_is_librados_own(
+    name, service, conf_, environment, written
+):
+    """It looks at /etc/ceph/ceph.conf there, whichever cluster the site file has for it."""
+    table = release(name)
+    older = service == "glance" and name == "stein"
+    section = "glance_store" if older else SECTIONS[service]
+    hosts = {**HOSTS, "ceph01": {"roles": ["ceph"], "cluster": "west"}}
+    only = {"cluster": "west"}
+    west = {"pools": EPHEMERAL["pools"], "clients": EPHEMERAL["clients"], "conf": conf_}
+    nova = {**only, "ephemeral": True}
+    one = site(hosts=hosts, cinder=only, glance=only, nova=nova, clusters={"west": west})
+    host = "n1" if service == "nova" else "ctl"
+    there = [(section, "weight", "1")]
+    seen = {
+        f"{service}.conf": conf(*there),
+        f"{service}.sources": sources(service, environment=environment),
+        "cinder.head": None,
+        "nova.disks": {},
+    }
+    known = {"uuid.volumes": FSID, "uuid.vms": OTHER}
+    (change,) = getattr(service_config, service).plan(one, Facts({host: seen}, known, table))
+    edits = {(s, key): value for s, key, value in change.args["edits"]}
+    assert edits.get((section, CONFS[service])) == (conf_ if written else None)
 
 
 @pytest.mark.parametrize("name, has", [("zed", True), ("liberty", True), ("kilo", False)])
