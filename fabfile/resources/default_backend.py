@@ -150,9 +150,3 @@ def along(site: Site, backend: Backend, options: Options) -> dict[str, str]:
         and not key.startswith(_BY_HAND)
         and not _FINGERPRINT.fullmatch(value)
     }
-
-
-def as_table(name: str, found: Mapping[str, str]) -> dict[str, Json]:
-    """Options as a release's table has them: what stands in them is no word to be filled in."""
-    plain = {key: value for key, value in found.items() if not value.startswith("+")}
-    return {name: {k: v.replace("{", "{{").replace("}", "}}") for k, v in plain.items()}}

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from fabfile.core.contract import BadInput
-from fabfile.model.deployment import Binding, Store
+from fabfile.core.contract import BadInput, Json
+from fabfile.model.deployment import Binding
 from fabfile.model.option_values import items
 from fabfile.resources.in_force import Options, same
+from fabfile.resources.wanted_options import as_table
 
 RBD = "rbd"
 BY_DEFAULT = "file,http"
@@ -35,6 +36,9 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
 _SCHEMES = {"filesystem": "file", "https": "http", "vsphere": "vmware"}
 """{what default_store may say: the kind that is meant}; else it is the kind, up to a '+'."""
 _MASKED = "sha256:"
+_LIST, _STORES = ("DEFAULT", "enabled_backends"), ("glance_store", "stores")
+_POOL, _CONF = "rbd_store_pool", "rbd_store_ceph_conf"
+_IDENTITY = (_POOL, _CONF, "rbd_store_user")
 
 
 def kind(entry: str) -> str:
@@ -44,25 +48,44 @@ def kind(entry: str) -> str:
     return "file" if name == "filesystem" else name
 
 
+def listed_plainly(options: Options) -> Options:
+    """The same, with RBD stores that are listed by their class listed by their kind."""
+    plain = {at: _plainly(options[at]) for at in (_LIST, _STORES) if at in options}
+    return {**options, **plain}
+
+
+def _plainly(listed: str) -> str:
+    pairs = [entry.rpartition(":") for entry in items(listed)]
+    if all(what == RBD or kind(what) != RBD for _, _, what in pairs):
+        return listed
+    return ",".join(f"{name}{colon}{_of_rbd(what)}" for name, colon, what in pairs)
+
+
+def _of_rbd(what: str) -> str:
+    return RBD if kind(what) == RBD else what
+
+
 def refuse(
-    uses: Sequence[Binding], named: bool, options: Options, lines: Iterable[tuple[str, str]]
+    uses: Sequence[Binding], data: Json, options: Options, lines: Iterable[tuple[str, str]]
 ) -> None:
     """Raises BadInput where images that are there could not be read any more.
 
-    uses: the site's stores; named: whether stores are going to have names; lines: (section,
-    option) as often as said.
+    uses: the site's stores; data: the release's table; lines: (section, option) as often as said.
     """
-    enabled, use = options.get(("DEFAULT", "enabled_backends"), ""), uses[0]
+    enabled, use = options.get(_LIST, ""), uses[0]
     if enabled:
+        there = {entry.partition(":")[0] for entry in items(enabled)}
         for one in uses:
             _refuse_another_kind(one, enabled)
-            _refuse_another_pool([one], options, one.section)
+            _refuse_another_pool([one], options, one.section, one.section in there)
         return
     listed = kinds(options)
-    section = "glance_store" if named or ("glance_store", "stores") in options else "DEFAULT"
+    named = "enabled_backends" in data.get("options", {}).get("DEFAULT", {})
+    older = "glance_store" not in data.get("options", {})
+    section = "DEFAULT" if older and _STORES not in options else "glance_store"
     _refuse_another_default(use, options, listed)
     if RBD in listed:
-        _refuse_another_pool(uses, options, section)
+        _refuse_another_pool(uses, options, section, _default_kind(options) == RBD)
     if named:
         lines = list(lines)
         for one in uses:
@@ -93,38 +116,50 @@ def _refuse_another_kind(use: Binding, enabled: str) -> None:
 def kinds(options: Options) -> list[str]:
     """The kinds of the older list, the library's own default included."""
     older = options.get(("DEFAULT", "known_stores"), BY_DEFAULT)
-    listed = items(options.get(("glance_store", "stores"), older))
+    listed = items(options.get(_STORES, older))
     return list(dict.fromkeys(map(kind, listed)))
 
 
-def moved(options: Options) -> dict[str, dict[str, str]]:
+def moved(uses: Sequence[Binding], options: Options) -> dict[str, Json]:
     """{section: {option: value}} that gives every kind of the older list a name of its own.
 
-    The folder for imports goes along: beside a list of stores, node_staging_uri is not read.
+    uses: the site's stores, one of which is the older list's RBD store from then on.  The folder
+    for imports goes along: beside a list of stores, node_staging_uri is not read.
     """
     found: dict[str, dict[str, str]] = {}
-    others = [one for one in kinds(options) if one != RBD]
-    if others:
-        found["DEFAULT"] = {"enabled_backends": "+" + ",".join(f"{one}:{one}" for one in others)}
-    for one in others:
+    listed = kinds(options)
+    others = [one for one in listed if one != RBD]
+    for one in listed:
+        name = _successor(uses, options).section if one == RBD else one
         for (section, key), value in options.items():
-            if section == "glance_store" and key.startswith(_OPTIONS.get(one, ())):
-                found.setdefault(one, {})[key] = value
+            mine = section == "glance_store" and key.startswith(_OPTIONS.get(one, ()))
+            if mine and key not in _IDENTITY:
+                found.setdefault(name, {})[key] = value
     scheme, _, staging = options.get(("DEFAULT", "node_staging_uri"), "").partition("://")
     if scheme == "file" and staging.startswith("/"):
         found[_STAGING] = {"filesystem_store_datadir": staging}
-    return found
+    names = {"enabled_backends": "+" + ",".join(f"{one}:{one}" for one in others)}
+    tables: dict[str, Json] = {"DEFAULT": names} if others else {}
+    for name, table in found.items():
+        tables |= as_table(name, table)
+    return tables
 
 
-def default(uses: Sequence[Store], options: Options) -> str:
+def _successor(uses: Sequence[Binding], options: Options) -> Binding:
+    """The one of the site's stores in which the older list's RBD store goes on: of its place."""
+    pool = options.get(("glance_store", _POOL), "images")
+    conf = options.get(("glance_store", _CONF), "")
+    fit = [one for one in uses if one.pool == pool]
+    return next((one for one in fit if conf in one.confs), (fit or list(uses))[0])
+
+
+def default(uses: Sequence[Binding], options: Options) -> str:
     """The name that the older list's default store gets; Glance does not start without one.
 
     Source: verify_store of glance_store/multi_backend.py.
     """
     store = _default_kind(options) or "file"
-    pool = options.get(("glance_store", "rbd_store_pool"), "images")
-    ours = next((use.name for use in uses if use.pool == pool), uses[0].name)
-    return ours if store == RBD else store
+    return _successor(uses, options).section if store == RBD else store
 
 
 def _default_kind(options: Options) -> str:
@@ -144,19 +179,22 @@ def _refuse_another_default(use: Binding, options: Options, listed: Iterable[str
         )
 
 
-def _refuse_another_pool(uses: Sequence[Binding], options: Options, section: str) -> None:
+def _refuse_another_pool(
+    uses: Sequence[Binding], options: Options, section: str, is_used: bool
+) -> None:
     """An RBD store that is there keeps its pool and cluster: locations name both.
 
-    uses: those of the site that may take its place.
+    uses: those of the site that may take its place; is_used: also where it says nothing of itself,
+    and has all by default.
     """
     at, use = same(section), uses[0]
-    if not any(key.startswith("rbd_store_") for s, key in options if s == at):
+    if not is_used and not any(key.startswith("rbd_store_") for s, key in options if s == at):
         return
-    pool = options.get((at, "rbd_store_pool"), "images")
+    pool = options.get((at, _POOL), "images")
     mine = [one for one in uses if one.pool == pool] or uses
     pools = tuple(one.pool for one in uses)
     confs = tuple(conf for one in mine for conf in one.confs)
-    fits = {"rbd_store_pool": ("images", pools), "rbd_store_ceph_conf": ("", confs)}
+    fits = {_POOL: ("images", pools), _CONF: ("", confs)}
     for key, (default, fit) in fits.items():
         value = options.get((at, key), default)
         if value not in fit:

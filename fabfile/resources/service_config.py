@@ -221,7 +221,7 @@ class ServiceConfig:
             volume_storage.refuse_in_use(site, facts, binding.host)
         _refuse_without_file(binding, answers)
         own = [one.section for one in bindings]
-        now = in_force.options(answers, self.name, data.get("old_names"), own)
+        now: in_force.Options = in_force.options(answers, self.name, data.get("old_names"), own)
         environment = (answers.get(f"{self.name}.sources") or {}).get("environment", {})
         old = {
             "default_conf": environment.get("CEPH_CONF", LIBRADOS_CONF),
@@ -233,7 +233,8 @@ class ServiceConfig:
         if self.name == "glance":
             said = in_force.sources(answers, self.name)
             lines_of = [(same(section), key) for one in said for section, key, _ in one.lines]
-            glance_stores.refuse(bindings, _NAMED in data.get("when_absent", {}), now, lines_of)
+            now = glance_stores.listed_plainly(now)
+            glance_stores.refuse(bindings, data, now, lines_of)
         have = now
         if self.name == "cinder":
             active_active.refuse(site, facts, binding.host, data)
@@ -309,7 +310,7 @@ class ServiceConfig:
     ) -> wanted_options.Part:
         """What the file is to have of one binding."""
         tables = self._tables(site, binding, data, now)
-        at_first = self._at_first(site, data, now)
+        at_first = self._at_first(site, binding, data, now)
         if self.name == "cinder" and "{backend}" in data["options"]:
             at_first += _taken_along(site, binding, data, now)
         return wanted_options.Part(words, tables, at_first)
@@ -331,14 +332,17 @@ class ServiceConfig:
             tables += [data["cluster"]] if binding.cluster.name != OWN and "cluster" in data else []
         return tables
 
-    def _at_first(self, site: Site, data: Json, now: in_force.Options) -> list[Json]:
+    def _at_first(
+        self, site: Site, binding: Binding, data: Json, now: in_force.Options
+    ) -> list[Json]:
         """What is written where the file does not name such things yet, the weakest first."""
         absent = data.get("when_absent", {}).items()
         tables: list[Json] = [extra for name, extra in absent if not now.get(_place(name))]
         if self.name == "glance" and _NAMED in dict(absent) and not now.get(_place(_NAMED)):
-            tables.append(glance_stores.moved(now))
+            uses = site.written_of(binding.host, self.service)
+            tables.append(glance_stores.moved(uses, now))
             if site.glance.keep_default:
-                default = glance_stores.default(site.glance.all, now)
+                default = glance_stores.default(uses, now)
                 tables.append({"glance_store": {"default_backend": default}})
         return tables
 
@@ -571,9 +575,9 @@ def _of_backend(site: Site, section: str, data: Json, now: in_force.Options) -> 
 def _taken_along(site: Site, binding: Binding, data: Json, now: in_force.Options) -> Iterator[Json]:
     """What sections that come have of those whose place they take, [DEFAULT] among them."""
     if theirs := default_backend.section(site, data, now):
-        yield default_backend.as_table(theirs, default_backend.carried(now))
+        yield wanted_options.as_table(theirs, default_backend.carried(now))
     backend = site.cinder.of_section(binding.section)
-    yield default_backend.as_table(binding.section, default_backend.along(site, backend, now))
+    yield wanted_options.as_table(binding.section, default_backend.along(site, backend, now))
 
 
 def _new_default(site: Site, facts: Facts, change: Change) -> str:

@@ -177,6 +177,12 @@ def _as_text(value: Value) -> tuple[str, str]:
     return (NUMBER if isinstance(value, int) else TEXT), str(value)
 
 
+def as_table(name: str, found: Mapping[str, str]) -> dict[str, Json]:
+    """Options as a release's table has them: what stands in them is no word to be filled in."""
+    plain = {key: value for key, value in found.items() if not value.startswith("+")}
+    return {name: {k: v.replace("{", "{{").replace("}", "}}") for k, v in plain.items()}}
+
+
 def _defaults(file: File) -> dict[At, str]:
     """What options are that a section does not name, or has as ''; an absent section has none."""
     there = {section for section, _ in file.now}

@@ -4,6 +4,7 @@ import pytest
 
 from fabfile.core.contract import BadInput
 
+from .states import HOSTS
 from .test_releases import planned, written
 
 G = "glance_store"
@@ -204,3 +205,102 @@ def test_a_store_of_the_same_name_in_other_letters_is_that_one(theirs, listed):
     with pytest.raises(BadInput, match=f"glance.store = '{theirs}'"):
         stores(before)
     assert (G, "default_backend") not in stores(before, glance={"store": theirs})
+
+
+CLASS = "glance.store.rbd.Store"
+MINE = {("rbd", "rbd_store_pool"): "images", ("rbd", "rbd_store_user"): "images"}
+
+
+@pytest.mark.parametrize(
+    "listed, more, expected",
+    [
+        (f"rbd:{CLASS}", {}, None),
+        (f"file:file, rbd : {CLASS}", {}, None),
+        (f"file:file,old:{CLASS}", {("old", "rbd_store_pool"): "x"}, "file:file,old:rbd,rbd:rbd"),
+        ("web:http", {}, "web:http,rbd:rbd"),
+    ],
+)
+def test_a_store_that_is_listed_by_its_class_is_listed_once(listed, more, expected):
+    """Glance takes the name of the class too; a name that is there twice it does not."""
+    found = stores({("DEFAULT", "enabled_backends"): listed, **MINE, **more})
+    assert found.get(("DEFAULT", "enabled_backends")) == expected
+
+
+def test_so_in_the_older_list():
+    assert (G, "stores") not in stores({(G, "stores"): f"glance.store.http.Store,{CLASS}"}, "stein")
+
+
+@pytest.mark.parametrize("release", ["stein", "2024.1"])
+@pytest.mark.parametrize(
+    "before, refused",
+    [
+        # nothing is said of it: it has the pool that Glance has by default
+        ({("DEFAULT", "enabled_backends"): "rbd:rbd"}, True),
+        ({("DEFAULT", "enabled_backends"): f"rbd:{CLASS}"}, True),
+        ({("DEFAULT", "enabled_backends"): "web:http"}, False),
+        ({(G, "stores"): "file,rbd", (G, "default_store"): "rbd"}, True),
+        ({(G, "stores"): "file,rbd"}, False),  # listed, and nobody ever used it
+        ({("DEFAULT", "known_stores"): "file,rbd", (G, "rbd_store_user"): "x"}, True),
+        ({("DEFAULT", "known_stores"): "file,rbd", (G, "rbd_store_pool"): "old"}, True),
+        ({(G, "rbd_store_pool"): "old"}, False),  # not listed
+    ],
+)
+def test_a_store_that_names_no_pool_is_in_glances_own(release, before, refused):
+    named = ("DEFAULT", "enabled_backends") in before
+    if named and release == "stein":
+        return  # refused for another reason: it has no such list for production
+    given = {
+        "pools": {"volumes": {}, "quick": {}},
+        "glance": {"pool": "quick"},
+        "clients": {"volumes": {}, "images": {}},
+    }
+    if refused:
+        with pytest.raises(BadInput, match="expected rbd_store_pool = quick, found"):
+            stores(before, release, **given)
+    else:
+        assert "quick" in stores(before, release, **given).values()
+
+
+TWO = {
+    "hosts": {**HOSTS, "west01": {"roles": ["ceph"], "cluster": "west"}},
+    "glance": {
+        "keep_default": True,
+        "stores": {
+            "here": {"pool": "images"},
+            "quick": {"pool": "quick"},
+            "there": {"pool": "images", "cluster": "west"},
+        },
+    },
+    "pools": {"volumes": {}, "images": {}, "quick": {}},
+    "clients": {"volumes": {}, "images": {}},
+    "clusters": {"west": {"pools": {"images": {}}, "clients": {"images": {}}}},
+}
+
+
+@pytest.mark.parametrize(
+    "pool, conf_, name",
+    [
+        (None, None, "here"),
+        ("images", "/etc/ceph/ceph.conf", "here"),
+        ("images", "/etc/ceph/west.conf", "there"),
+        ("quick", None, "quick"),
+    ],
+)
+def test_the_older_store_goes_on_in_that_of_its_place_with_all_that_it_says(pool, conf_, name):
+    """Of two clusters with a pool of one name, images went into the other one's from then on."""
+    said = {"rbd_store_pool": pool, "rbd_store_ceph_conf": conf_, "rbd_store_user": "old"}
+    more = {"rbd_store_chunk_size": "4", "rados_connect_timeout": "5", "rbd_thin_provisioning": "1"}
+    before = {(G, "stores"): "http,rbd", (G, "default_store"): "rbd"}
+    before |= {(G, key): value for key, value in {**said, **more}.items() if value}
+    found = stores(before, **TWO)
+    assert found[G, "default_backend"] == name
+    assert {at[0] for at in found if at[1] in more} == {name}
+    assert (
+        more.items() <= {key: v for (section, key), v in found.items() if section == name}.items()
+    )
+    assert found[name, "rbd_store_user"] == "images"
+
+
+def test_a_brace_in_an_option_that_goes_along_is_no_word_of_ours():
+    folder = {(G, "filesystem_store_metadata_file"): "/srv/{a}/{}.json"}
+    assert stores(folder)["file", "filesystem_store_metadata_file"] == "/srv/{a}/{}.json"
