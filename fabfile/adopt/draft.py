@@ -180,7 +180,7 @@ class _Drafting:
         if not self._with("cinder"):
             backends = ()
         self._in_default()
-        connected = bool(stores or backends) and not any(
+        connected = bool(stores or backends or disks) and not any(
             role in self._roles_there() and not places
             for role, places in (("glance", stores), ("cinder", backends))
         )

@@ -451,6 +451,44 @@ def test_disks_of_all_computes_on_rbd_are_described():
     assert a.shown(done) == []
 
 
+BY_DEFAULT = [
+    ("cinder", (a.BACKEND, "volume_backend_name", None), "RBD"),
+    ("glance", (a.STORE, "rbd_store_pool", None), "images"),
+    ("glance", (a.STORE, "rbd_store_ceph_conf", None), None),
+]
+
+
+@pytest.mark.parametrize("service, change, default", BY_DEFAULT)
+def test_what_the_release_has_by_default_anyway_is_not_planned(service, change, default):
+    """It was: each service was restarted for a line that changes nothing."""
+    pools = [clouds.pool(name, crush_rule=0) for name in (a.POOL, a.IMAGES, "images")]
+    caps = {a.READER: {"mon": "profile rbd", "osd": "profile rbd pool=images"}}
+    seen = a.hosts(pools=pools, caps=caps if default == "images" else None)
+    lines = {"cinder": a.CINDER, "glance": a.GLANCE}[service]
+    seen["ctl"][f"{service}.conf"] = a.described(a.edited(lines, change))
+    types = {**a.TYPES, "volume_types": {"fast": {"volume_backend_name": "RBD"}}}
+    done, _, site = a.adopted(seen, types=types if default == "RBD" else a.TYPES)
+    assert [one for one in a.shown(done) if one.startswith("ctl")] == []
+    assert site.cinder.all[0].volume_type == "fast"
+
+
+def test_where_disks_alone_can_be_described_nothing_is_planned_either():
+    """Of a cloud that is in use, nothing is altered: caps that a client has are left."""
+    odd = [
+        (s.replace(a.STORE, "c\u00e4"), k, v.replace(a.STORE, "c\u00e4")) for s, k, v in a.GLANCE
+    ]
+    seen = a.hosts(caps={a.CLIENT: {"mon": "profile rbd", "osd": f"profile rbd pool={a.POOL}"}})
+    seen["ctl"]["glance.conf"] = a.described(odd)
+    lines = [(s.replace(a.BACKEND, "o\u00e4"), k, v) for s, k, v in a.CINDER]
+    lines = a.edited(lines, ("DEFAULT", "enabled_backends", "nfs,o\u00e4"))
+    seen["ctl"]["cinder.conf"] = a.described(lines)
+    for name in ("n1", "n2"):
+        seen[name] |= a.with_disks(a.POOL)
+    done, text, site = a.adopted(seen)
+    assert site.nova.ephemeral and not site.with_role("glance", "cinder")
+    assert a.shown(done) == [] and "manage = false" in text
+
+
 UNSEEN = [
     (("ctl", "cinder.conf"), "cinder is left out: cinder.conf could not be looked at: broken"),
     (("ctl", "glance.sources"), "glance is left out: glance.sources could not be looked at"),

@@ -304,3 +304,12 @@ def test_the_older_store_goes_on_in_that_of_its_place_with_all_that_it_says(pool
 def test_a_brace_in_an_option_that_goes_along_is_no_word_of_ours():
     folder = {(G, "filesystem_store_metadata_file"): "/srv/{a}/{}.json"}
     assert stores(folder)["file", "filesystem_store_metadata_file"] == "/srv/{a}/{}.json"
+
+
+@pytest.mark.parametrize(
+    "release, written", [("train", False), ("2025.1", False), ("2025.2", True)]
+)
+def test_a_pool_by_default_is_written_where_the_default_is_no_more(release, written):
+    """glance_store 5.0 has no default in a store's own section."""
+    before = {("DEFAULT", "enabled_backends"): "rbd:rbd", ("rbd", "rbd_store_user"): "images"}
+    assert (stores(before, release).get(("rbd", "rbd_store_pool")) == "images") == written
