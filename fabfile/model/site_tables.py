@@ -232,6 +232,17 @@ class Client(Table):
     secret_uuid: Uuid | None = None
     manage: bool = True
     replaces: Name | None = None
+    _said: frozenset[str] = PrivateAttr(frozenset())
+
+    @model_validator(mode="after")
+    def _keep_what_is_said(self) -> Client:
+        self._said = frozenset({*self.rwx, *self.rx})
+        return self
+
+    @property
+    def said(self) -> frozenset[str]:
+        """The pools that the site file itself names here."""
+        return self._said
 
 
 _Named = TypeVar("_Named", Backend, Store)

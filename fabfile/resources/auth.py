@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fabfile.core.contract import Change, Facts, Host, Json, Read, Refused
 from fabfile.model import advice, ceph_releases, releases
-from fabfile.model.deployment import Binding, Cluster
+from fabfile.model.deployment import Binding, Cluster, Use
 from fabfile.model.phases import Leaving, Phase
 from fabfile.model.services import CINDER_BACKUP, GLANCE_API
 from fabfile.model.site import Site
@@ -70,23 +70,31 @@ def clients(site: Site, seen: cluster.Cluster, release: Mapping[str, Json]) -> d
     found = dict(site.clients)
     if not release.get("glance", {}).get("reads_clones"):
         return found
-    for glance in (use for use in site.uses() if use.service == GLANCE_API):
-        no_clones = (GLANCE_API, CINDER_BACKUP)  # a backup is a copy
-        pools = [use.pool for use in site.uses() if use.service not in no_clones]
-        into = caps.cloned_into(glance.pool, _caps_to_be(site, seen))
-        for one in site.clients.values():  # of those that are not to be altered too
-            into += one.rwx if glance.pool in (*one.rx, *one.rwx) else []
-        pools += [pool for pool in into if _holds_heads(site, seen, pool)]
-        mine = found[glance.client]
-        more = [p for p in dict.fromkeys(pools) if p not in (*mine.rwx, *mine.rx)]
-        found[glance.client] = mine.model_copy(update={"rx": [*mine.rx, *more]})
+    before: dict[str, Client] = {}
+    while found != before:  # what one store's client is given may be what another's looks for
+        before = dict(found)
+        for glance in (use for use in site.uses() if use.service == GLANCE_API):
+            _give_clones(site, seen, glance, found)
     return found
 
 
-def _caps_to_be(site: Site, seen: cluster.Cluster) -> Iterator[caps.Caps]:
+def _give_clones(site: Site, seen: cluster.Cluster, glance: Use, found: dict[str, Client]) -> None:
+    """Adds to the client of one of Glance's stores the pools in which its images' clones may be."""
+    no_clones = (GLANCE_API, CINDER_BACKUP)  # a backup is a copy
+    pools = [use.pool for use in site.uses() if use.service not in no_clones]
+    into = caps.cloned_into(glance.pool, _caps_to_be(found, seen))
+    for one in site.clients.values():  # of those that are not to be altered too
+        into += one.rwx if glance.pool in (*one.rx, *one.rwx) else []
+    pools += [pool for pool in into if _holds_heads(site, seen, pool)]
+    mine = found[glance.client]
+    more = [p for p in dict.fromkeys(pools) if p not in (*mine.rwx, *mine.rx)]
+    found[glance.client] = mine.model_copy(update={"rx": [*mine.rx, *more]})
+
+
+def _caps_to_be(clients: Mapping[str, Client], seen: cluster.Cluster) -> Iterator[caps.Caps]:
     """What users have when this is done, so that a second look sees no more: one that writes a
     pool already may be given the images beside it."""
-    for name, client in site.clients.items():
+    for name, client in clients.items():
         user = seen.users.get(f"client.{name}")
         had = user.get("caps", {}) if user else _granted_before(seen, client)
         if user is None or client.manage:

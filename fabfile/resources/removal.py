@@ -16,6 +16,7 @@ from fabfile.model.deployment import OWN
 from fabfile.model.phases import Leaving
 from fabfile.model.services import NOVA_COMPUTE
 from fabfile.model.site import Gone, Site
+from fabfile.model.site_tables import Cinder, Glance
 from fabfile.resources import (
     by_cluster,
     by_place,
@@ -237,6 +238,7 @@ class Removal:
             found.append(f"with --limit, nothing is done through the cloud's API: {_WAITS}")
         found += _pools_stay(site, rest, facts)
         found += _defaults(site, rest)
+        found += _without_any(site, rest)
         found += _sudoers_stay(site, rest, facts)
         lines = list(dict.fromkeys(_lines(site, rest, wanted)))
         when = "when it is done, take out of" if changes else "take out of"
@@ -280,6 +282,26 @@ def _defaults(site: Site, rest: Site) -> Iterator[str]:
         )
 
 
+def _without_any(site: Site, rest: Site) -> Iterator[str]:
+    """That the site file, without the lines that go, would ask for another one of them."""
+    for what, table, before, after in (
+        ("store", "glance", site.glance.all, rest.glance.all),
+        ("backend", "cinder", site.cinder.all, rest.cinder.all),
+    ):
+        if before and not after:
+            yield (
+                f"the site file names no {what} then, and cannot be without one (it would be "
+                f"{_BY_DEFAULT[table]}): before the next run say in [{table}] which comes; where "
+                "none is to come, do not integrate with this site file any more"
+            )
+
+
+_BY_DEFAULT = {
+    "glance": f"{Glance().store} in pool {Glance().pool}",
+    "cinder": f"{Cinder().backend} in pool {Cinder().pool}",
+}
+
+
 def _hosts_leaving(site: Site, rest: Site) -> list[str]:
     """The hosts of a cluster that goes as a whole: nobody logs in to them any more."""
     labels = {part.label for part in site.parts if _goes(part, rest)}
@@ -313,6 +335,13 @@ def _lines(site: Site, rest: Site, wanted: Gone) -> Iterator[str]:
                     yield f"hosts.{name}"
             continue
         said = part.said_of_client("").removesuffix("clients.")
-        yield from (f"{said}clients.{name}" for name in leaving.clients(part, left))
-        pools = in_use.used_pools(part) - in_use.used_pools(left)
-        yield from (f"{said}pools.{name}" for name in sorted(pools))
+        going = leaving.clients(part, left)
+        yield from (f"{said}clients.{name}" for name in going)
+        for pool in sorted(in_use.used_pools(part) - in_use.used_pools(left)):
+            named = [
+                c for c, table in part.clients.items() if c not in going and pool in table.said
+            ]
+            if pool in left.pools and named:
+                continue  # nothing uses it, and a client that stays may
+            yield f"{said}pools.{pool}"
+            yield from (f"{pool} of {said}clients.{client}" for client in named)

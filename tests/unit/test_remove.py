@@ -515,7 +515,7 @@ SHARED = {
             "fast": {"pool": "fast", "client": "volumes", "volume_type": "quick"},
         }
     },
-    "clients": {name: table for name, table in CLIENTS.items() if name != "fast"},
+    "clients": {name: table for name, table in CLIENTS.items() if name not in ("fast", "old")},
 }
 
 
@@ -915,7 +915,8 @@ def test_a_data_pool_is_said_with_the_pool():
         "rbd": {"pool": "volumes"},
         "fast": {"pool": "fast", "client": "fast", "volume_type": "quick", "data_pool": "ec"},
     }
-    where = here(cinder={"backends": backends}, pools={**POOLS, "ec": {}})
+    clients = {name: table for name, table in CLIENTS.items() if name != "old"}
+    where = here(cinder={"backends": backends}, pools={**POOLS, "ec": {}}, clients=clients)
     told = notes(where=where, backend="fast")
     assert "pool ec stays; --and-pool ec" in told and "pools.ec, pools.fast" in told
     pools = [c.subject for c in plan(
@@ -924,6 +925,85 @@ def test_a_data_pool_is_said_with_the_pool():
         where, backend="fast", and_pool="fast, ec",
     ) if c.kind == "pool"]  # fmt: skip
     assert pools == ["fast", "ec"]
+
+
+SAID = {**CLIENTS, "volumes": {"rwx": ["volumes", "fast"]}}
+
+
+@pytest.mark.parametrize(
+    "clients, asked, lines",
+    [
+        (CLIENTS, {"backend": "fast"}, ["[cinder.backends.fast]", "clients.fast"]),  # old has it
+        (SAID, {"backend": "fast"}, ["[cinder.backends.fast]", "clients.fast"]),
+        (
+            {**CLIENTS, "old": {"rwx": ["volumes"]}},
+            {"backend": "fast"},
+            ["[cinder.backends.fast]", "clients.fast", "pools.fast"],
+        ),
+        (
+            {**SAID, "old": {"rwx": ["fast", "more"]}},
+            {"backend": "fast", "and_pool": "fast"},
+            [
+                "[cinder.backends.fast]",
+                "clients.fast",
+                "pools.fast",
+                "fast of clients.volumes",
+                "fast of clients.old",
+            ],
+        ),
+        (
+            {**SAID, "fast": {"rwx": ["fast"]}},
+            {"store": "more"},
+            ["[glance.stores.more]", "clients.more", "pools.more"],
+        ),
+    ],
+)
+def test_the_site_file_can_be_read_without_the_lines_that_are_named(clients, asked, lines):
+    where = here(clients=clients)
+    told = notes(where=where, **asked).rpartition("out of the site file: ")[2]
+    assert told == ", ".join(lines)
+    left = {
+        "pools": {k: v for k, v in POOLS.items() if f"pools.{k}" not in lines},
+        "clients": copy.deepcopy({k: v for k, v in clients.items() if f"clients.{k}" not in lines}),
+        "glance": copy.deepcopy(STORES),
+        "cinder": {"backends": {"rbd": {"pool": "volumes"}}},
+    }
+    for line in lines:
+        pool, _, client = line.partition(" of clients.")
+        if client:
+            left["clients"][client]["rwx"].remove(pool)
+    if "store" in asked:
+        del left["glance"]["stores"]["more"]
+        left["cinder"] = {"backends": {n: {"pool": n, "client": n} for n in ("volumes", "fast")}}
+    hosts = {name: table for name, table in HOSTS.items() if name != "n2"}
+    assert site(hosts=hosts, **left)
+
+
+@pytest.mark.parametrize(
+    "of, asked, said_",
+    [
+        ("glance", {"store": "rbd"}, "names no store then, and cannot be without one (it would be"),
+        ("cinder", {"backend": "rbd"}, "names no backend then, and cannot be without one"),
+        ("cinder", {"store": "more"}, None),
+    ],
+)
+def test_that_the_last_of_the_site_goes_is_said(of, asked, said_):
+    """Without its lines the site file asks for the one by default, or cannot be read."""
+    alone = {
+        "glance": {"stores": {"rbd": {"pool": "images"}}},
+        "cinder": {"backends": {"rbd": {"pool": "volumes"}}},
+    }
+    clients = {**CLIENTS, "fast": {"rwx": ["fast"]}, "more": {"rwx": ["more"]}}
+    hosts = {name: table for name, table in HOSTS.items() if name != "n2"}
+    both = {"glance": STORES, "cinder": alone["cinder"], of: alone[of]}
+    where = site(hosts=hosts, pools=POOLS, clients=clients, cloud="c", **both)
+
+    def beside(seen):
+        for line in seen["ctl"]["cinder.conf"]["active"]:
+            line[2] = f"lvm,{line[2]}" if line[1] == "enabled_backends" else line[2]
+
+    told = notes(beside, where=where, **asked)
+    assert said_ in told if said_ else "cannot be without" not in told
 
 
 def test_a_data_pools_line_goes_with_its_client():

@@ -8,7 +8,8 @@ from fabfile.core import site_file
 from fabfile.core.contract import BadInput, Facts
 from fabfile.resources import auth, service_config
 
-from .states import ZED, cluster, conf, release, site, sources
+from . import clouds
+from .states import KEY, ZED, cluster, conf, release, site, sources, user
 
 POOLS = {"volumes": {}, "images": {}, "quick": {}}
 CLIENTS = {"volumes": {}, "images": {}}
@@ -111,6 +112,43 @@ def test_who_makes_volumes_reads_the_images_of_every_store():
     argv = {c.subject: c.args["argv"] for c in auth.plan(two, seen)}
     for name, pool in (("images", "images"), ("quick", "quick")):
         assert argv[name][-1].startswith(f"profile rbd pool={pool}, profile rbd-read-only pool=vol")
+
+
+IN_BETWEEN = {"pool": "third", "client": "fast"}
+
+
+@pytest.mark.parametrize(
+    "stores",
+    [
+        {"a": {"pool": "quick"}, "b": {"pool": "third", "client": "more"}},
+        {
+            "a": {"pool": "quick"},
+            "b": {"pool": "third", "client": "more"},
+            "c": {"pool": "images", "client": "more"},
+        },
+        {"a": {"pool": "third"}, "b": {"pool": "quick", "client": "more"}},
+    ],
+)
+@pytest.mark.parametrize("there", [False, True])
+def test_caps_are_whole_at_once_where_a_pool_has_images_and_volumes(stores, there):
+    """What one store's client was given made the other's look in more pools: in a third run."""
+    it = site(
+        pools={**POOLS, "third": {}},
+        clients={"images": {}, "more": {}, "fast": {}},
+        glance={"stores": stores},
+        cinder={"backends": {"x": {**IN_BETWEEN, "pool": "volumes"}, "y": IN_BETWEEN}},
+    )
+    pools = [clouds.pool(name) for name in it.pools] if there else []
+    users = {}
+    for _ in range(2):
+        has = [user(name, KEY, given) for name, given in users.items()]
+        found = auth.plan(it, Facts({"ceph01": cluster(pools, has)}, {}, ZED))
+        assert not (users and found), [change.diff for change in found]
+        for change in found:
+            argv = change.args["argv"]
+            words = argv[argv.index(f"client.{change.subject}") + 1 :]
+            users[change.subject] = dict(zip(words[::2], words[1::2], strict=True))
+    assert "profile rbd-read-only pool=volumes" in users["more"]["osd"]
 
 
 @pytest.mark.parametrize(
