@@ -13,6 +13,7 @@ from fabfile.model.deployment import Binding
 from fabfile.model.option_values import items
 from fabfile.model.services import CINDER_VOLUME, Service
 from fabfile.model.site import Site
+from fabfile.resources.glance_stores import kind
 from fabfile.resources.in_force import Options, same
 
 Edit = tuple[str, str | None, str | None]
@@ -47,8 +48,14 @@ def lists(service: Service, gone: Sequence[Binding], now: Options, rest: Site) -
     if same(now.get(_STORE, "")) in names and left:
         ours = [one.name for one in rest.glance.all if one.name in map(_name, left)]
         default = rest.glance.default.name
-        found.append((*_STORE, default if default in ours else [*ours, _name(left[0])][0]))
+        others = sorted(left, key=_only_reads)
+        found.append((*_STORE, default if default in ours else [*ours, _name(others[0])][0]))
     return found
+
+
+def _only_reads(item: str) -> bool:
+    """Whether no image can be put into a store (glance_store/_drivers/http.py has no add())."""
+    return kind(item.partition(":")[2].strip()) == "http"
 
 
 def _name(item: str) -> str:

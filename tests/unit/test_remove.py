@@ -216,6 +216,29 @@ def test_a_store_that_was_the_default_leaves_it_to_one_that_stays(theirs):
     assert ["DEFAULT", "enabled_backends", "file:file,http:http,rbd:rbd"] in edit.args["edits"]
 
 
+@pytest.mark.parametrize(
+    "listed, default",
+    [
+        ("web:http,disk:file,rbd:rbd", "disk"),
+        ("web:glance.store.http.Store,far:swift,rbd:rbd", "far"),
+        ("web:http,rbd:rbd", "web"),
+    ],
+)
+def test_no_image_can_be_put_into_a_store_that_only_reads(listed, default):
+    """With such a default every upload for which nobody names a store fails."""
+    seen = {
+        "glance.conf": conf(
+            ("DEFAULT", "enabled_backends", listed), ("glance_store", "default_backend", "rbd")
+        ),
+        "glance.sources": sources("glance"),
+    }
+    clients = {**CLIENTS, "more": {"rwx": ["more"]}}
+    where = here(glance={"stores": {"rbd": {"pool": "images"}}}, clients=clients)
+    rest = where.without(removal.gone(where, removal.Asked(store="rbd")))
+    (edit,) = service_config.glance.leaving(where, rest, Facts({"ctl": seen}, {}, ZED))
+    assert ["glance_store", "default_backend", default] in edit.args["edits"]
+
+
 def test_the_first_backends_user_and_secret_leave_nova_for_the_seconds():
     changes = plan(backend="rbd")
     (nova,) = [c for c in changes if c.thing == "/etc/nova/nova.conf"]
