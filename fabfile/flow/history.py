@@ -12,7 +12,7 @@ from fabfile.core.text import hung, named, table
 from fabfile.flow import own_site
 from fabfile.flow.terminal.screen import Screen
 from fabfile.model.site import Site
-from fabfile.resources import rotation
+from fabfile.resources import in_force
 from fabfile.resources.rollback import Undone
 
 if TYPE_CHECKING:  # it is slow to load, with all of doctor
@@ -195,4 +195,4 @@ def _named(changes: Sequence[dict[str, Json]]) -> set[str]:
         if one["verb"] == "edit" and not misfit({"edits": one["args"].get("edits")}, shape)
         for edit in one["args"]["edits"]
     ]
-    return {e[2] for e in edits if len(e) == 3 and e[1] in rotation.USER_OPTIONS and e[2]}  # noqa: PLR2004
+    return {e[2] for e in edits if len(e) == 3 and e[1] in in_force.USER_OPTIONS and e[2]}  # noqa: PLR2004

@@ -19,7 +19,7 @@ from fabfile.model.site_tables import Client
 from fabfile.resources import by_cluster, by_place, caps, ceph_conf, cluster, librados
 from fabfile.resources.client_packages import is_client
 from fabfile.resources.leaving import clients as clients_leaving
-from fabfile.resources.leaving import named, uses
+from fabfile.resources.leaving import named, used_by
 from fabfile.resources.pools import is_erasure_coded
 from fabfile.resources.resource import Leaves, Resource, Stays
 
@@ -283,7 +283,7 @@ def _needed(site: Site, facts: Facts, name: str, wanted: Client, has: caps.Caps)
     """What else a user is for than what the site says; '' for nothing."""
     if re.fullmatch(advice.CEPHS_OWN, name):
         return "the cluster itself is run by it"
-    if used := uses(site, facts, name):
+    if used := used_by(site, facts, name):
         return named(used)
     if _WHOLE & set(caps.grants(has.get("osd", ""))):
         return "it may use every pool: somebody else may log in by it"

@@ -22,6 +22,8 @@ PLAIN = ["rbd_secret_uuid", "rbd_keyring_conf"]
 """Options that look like credentials by name, and are none."""
 VARIABLES = ["CEPH_ARGS", "CEPH_CONF", "CEPH_KEYRING"]
 """Of a service's environment, what librados and Ceph's programs look at."""
+USER_OPTIONS = ("rbd_user", "rbd_store_user", "backup_ceph_user")
+"""The options by which Cinder, Nova, Glance and cinder-backup name their client."""
 Options = Mapping[tuple[str, str], str]
 Line = tuple[str, str, str]
 BACKEND_DEFAULTS = "backend_defaults"
@@ -143,6 +145,16 @@ def options(
         place: references.at(place) if "$" in value else value for place, value in found.items()
     }
     return _with_defaults(whole, set(map(same, own))) if name == CINDER_VOLUME.key else whole
+
+
+def with_default_users(now: Options) -> Options:
+    """The options with the client by which cinder-backup logs in where nobody names one.
+
+    Source: backup_ceph_user in cinder/backup/drivers/ceph.py: "cinder".
+    """
+    if "drivers.ceph" not in now.get(("DEFAULT", "backup_driver"), ""):
+        return now
+    return {("DEFAULT", "backup_ceph_user"): "cinder", **now}
 
 
 def sources(seen: Mapping[str, Json], name: str) -> list[Source]:

@@ -198,7 +198,8 @@ def _store(site: Site, rest: Site, facts: Facts, one: Store) -> Iterator[InUse]:
         yield InUse(what, "before Train Glance has one RBD store", "it goes with Glance alone")
         return
     told = facts.hosts.get(CLOUD, {}).get(IMAGES.id)
-    by_api = [i["id"] for i in told or () if one.name in i["stores"]]
+    mine = in_force.same(one.name)  # a list in other letters names the same section
+    by_api = [i["id"] for i in told or () if mine in map(in_force.same, i["stores"])]
     if by_api:
         yield InUse(
             what, f"{counted(len(by_api), 'image')}: {named(by_api)}", _copied(rest, one, by_api[0])
@@ -313,20 +314,8 @@ def _in_the_middle(part: Site, rest: Site, facts: Facts) -> Iterator[InUse]:
 
 
 def _named_in_files(part: Site, facts: Facts, client: str) -> Iterator[InUse]:
-    """Options by which a service logs in as that client, in sections that are not the site's."""
-    ours = {in_force.same(use.section) for use in part.whole.uses() if use.client == client}
-    for host, seen in facts.hosts.items():
-        for service in ("cinder", "glance", "nova", "cinder.backup"):
-            if not seen.get(f"{service}.conf"):
-                continue
-            options = rotation.with_default_users(in_force.options(seen, service))
-            for (section, key), value in options.items():
-                if value == client and key.endswith("_user") and section not in ours:
-                    yield InUse(
-                        f"client.{client}",
-                        f"{host}: [{section}] {key} = {value}",
-                        "name another there first",
-                    )
+    for said in leaving.named_in_files(part, facts, client):
+        yield InUse(f"client.{client}", said, "name another there first")
 
 
 # A pool

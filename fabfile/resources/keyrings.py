@@ -19,6 +19,7 @@ from fabfile.model.site import Site
 from fabfile.resources import by_cluster, by_place, ceph_conf, cluster, in_force, librados, sed
 from fabfile.resources.auth import key_of
 from fabfile.resources.leaving import clients as clients_leaving
+from fabfile.resources.leaving import in_force_as
 from fabfile.resources.librados import KeySource
 from fabfile.resources.resource import Leaves, Resource, Stays
 
@@ -77,6 +78,7 @@ def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
     """The keyrings of clients that go, on every host of a service; a file of several stays."""
     found: list[Change | Stays] = []
     for client in clients_leaving(site, rest):
+        used = dict(in_force_as(site, facts, client))
         for host in (one for one in site.all_hosts() if services.on(one)):
             seen = facts.hosts.get(host.name, {}).get(f"keyring.{client}")
             if seen is None:
@@ -86,6 +88,9 @@ def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
             if others:
                 why = f"it has {', '.join(sorted(others))} too"
                 found.append(Stays(host.name, path, why))
+                continue
+            if host.name in used:
+                found.append(Stays(host.name, path, used[host.name]))
                 continue
             found.append(_gone(host.name, path, client, seen))
     return found

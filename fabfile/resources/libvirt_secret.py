@@ -20,7 +20,7 @@ from fabfile.model.site import Site
 from fabfile.resources import by_cluster, cluster, secret_files, secret_uuid
 from fabfile.resources.auth import key_of
 from fabfile.resources.leaving import clients as clients_leaving
-from fabfile.resources.leaving import named, uses
+from fabfile.resources.leaving import named, used_by
 from fabfile.resources.resource import Leaves, Resource, Stays
 
 OPTIONS = "virsh.secret-set-value"
@@ -251,7 +251,7 @@ def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
     for client in clients_leaving(site, rest):
         known = facts.known.get(secret_uuid.known_as(client))
         key = users.get(f"client.{client}", {}).get("key")
-        used = uses(site, facts, client)
+        used = used_by(site, facts, client)
         for host in site.with_role(NOVA_COMPUTE.role):
             seen = facts.hosts.get(host.name, {})
             for uuid, answers in (seen.get(secret_uuid.SECRETS) or {}).items():

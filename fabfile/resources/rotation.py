@@ -29,9 +29,6 @@ from fabfile.resources import (
 )
 
 SESSIONS = "ceph.sessions"
-USER_OPTIONS = ("rbd_user", "rbd_store_user", "backup_ceph_user")
-"""The options by which Cinder, Nova, Glance and cinder-backup name their client."""
-_BACKUP_USER = ("DEFAULT", "backup_ceph_user")
 _ENTITY = r'"entity_name":\s*"([^"]*)"'
 _ADDRESS = r'"socket_addr":\s*\{\s*"type":\s*"[^"]*",\s*"addr":\s*"([^"]+):\d+"'
 
@@ -94,19 +91,9 @@ def _named(
     """The options of one service that name the client, and are not another cluster's."""
     uses = (use for part in site.siblings for use in part.uses())
     others = {in_force.same(use.section) for use in uses if use.service.key == service.key}
-    for (section, key), value in with_default_users(now).items():
-        if key in USER_OPTIONS and value == client and section not in others:
+    for (section, key), value in in_force.with_default_users(now).items():
+        if key in in_force.USER_OPTIONS and value == client and section not in others:
             yield section, key
-
-
-def with_default_users(now: in_force.Options) -> in_force.Options:
-    """The options with the client by which cinder-backup logs in where nobody names one.
-
-    Source: backup_ceph_user in cinder/backup/drivers/ceph.py: "cinder".
-    """
-    if "drivers.ceph" not in now.get(("DEFAULT", "backup_driver"), ""):
-        return now
-    return {_BACKUP_USER: "cinder", **now}
 
 
 def open_disks(
@@ -164,7 +151,9 @@ def uuids(facts: Facts, client: str) -> set[str]:
     for seen in facts.hosts.values():
         for service in services.SERVICES:
             now = in_force.options(seen, service.key)
-            mine = {s for (s, key), v in now.items() if key in USER_OPTIONS and v == client}
+            mine = {
+                s for (s, key), v in now.items() if key in in_force.USER_OPTIONS and v == client
+            }
             found |= {now.get((section, "rbd_secret_uuid"), "").lower() for section in mine}
     return found - {""}
 

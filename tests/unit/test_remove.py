@@ -404,6 +404,7 @@ POOL_OF_TWO = {"stores": {"rbd": {"pool": "images"}, "more": {"pool": "images", 
     "status, stores, held",
     [
         ("active", ["more"], True),
+        ("active", ["rbd", "More"], True),  # as the list has it, whose section is the same
         ("active", ["rbd"], False),
         # Of before there were stores; of one that is on its way.
         ("active", [], True),
@@ -606,6 +607,67 @@ def test_what_others_use_stays_and_is_said(change, more, absent, said_):
     where = here(**copy.deepcopy(more))
     assert not [c.thing for c in plan(change, where, backend="fast") if c.thing.startswith(absent)]
     assert said_ in notes(change, where, backend="fast")
+
+
+def of_others(host, service, *more, enabled=None):
+    """Lines of a file of options that the site file knows nothing of, and what is started too."""
+
+    def change(seen):
+        active = seen[host][f"{service}.conf"]["active"]
+        for line in active:
+            line[2] += f",{enabled}" if enabled and line[1] == "enabled_backends" else ""
+        gone = {(section, key) for section, key, _ in more}
+        left = [line for line in active if (line[0], line[1]) not in gone]
+        seen[host][f"{service}.conf"]["active"] = [*left, *map(list, more)]
+
+    return change
+
+
+THEIRS, AS_MORE = [("theirs", "rbd_user", "fast")], [("fast", "rbd_user", "more")]
+BACKUPS = [("DEFAULT", "backup_driver", "cinder.backup.drivers.ceph.CephBackupDriver")]
+
+
+@pytest.mark.parametrize(
+    "change, asked, client, why",
+    [
+        # A backend that the site file does not have, by the client of one that goes.
+        (of_others("ctl", "cinder", *THEIRS, enabled="theirs"), B, "fast", "[theirs] rbd_user"),
+        # Glance's store of a client that Cinder's backend of that name has too.
+        (of_others("ctl", "cinder", *AS_MORE), S, "more", "[fast] rbd_user = more"),
+        (
+            of_others("ctl", "glance", ("x", "rbd_store_user", "fast"), enabled="x:rbd"),
+            B,
+            "fast",
+            "[x] rbd_store_user = fast",
+        ),
+        (
+            of_others("n1", "nova", ("libvirt", "rbd_user", "fast")),
+            B,
+            "fast",
+            "n1: [libvirt] rbd_user = fast",
+        ),
+        (
+            of_others("ctl", "cinder", *BACKUPS, ("DEFAULT", "backup_ceph_user", "fast")),
+            B,
+            "fast",
+            "[DEFAULT] backup_ceph_user = fast",
+        ),
+        # Of before: no list names it, and nobody reads it.
+        (of_others("ctl", "cinder", *THEIRS), B, "fast", None),
+        # Another program's user of the same name.
+        (of_others("ctl", "cinder", ("DEFAULT", "rabbit_user", "fast")), B, "fast", None),
+    ],
+)
+def test_a_client_by_which_a_service_of_others_logs_in_stays(change, asked, client, why):
+    """Its key was taken away everywhere, and what the site file does not know stood still."""
+    mine = (f"user client.{client}", f"libvirt secret {FAST}", f".{client}.keyring")
+    goes = {one.thing for one in plan(change, **asked) if one.thing.endswith(mine)}
+    if why is None:
+        assert len(goes) == len(mine)
+        return
+    assert not [one for one in goes if one.startswith(("user", "libvirt"))]
+    assert why in notes(change, **asked)
+    assert bool(goes) == ("n1:" in why)  # on the controller nobody reads that file any more
 
 
 def test_limits_go_before_their_type_and_come_back_after_it():
