@@ -171,6 +171,11 @@ class Undone:
                     f"{done['thing']} stays: it is {' and '.join(more)} since the run made it; "
                     "delete it yourself"
                 )
+            if others := _limited_by_it(facts, done):
+                found.append(
+                    f"{done['thing']} stays as it is: volumes of type {', '.join(others)} have it "
+                    "since the run"
+                )
         for host in site.all_hosts():
             if not self._may_touch(host.name):
                 continue
@@ -271,12 +276,21 @@ def _given_more(facts: Facts, done: dict[str, Json]) -> list[str]:
     return guarded.get(done["args"]["name"], [])
 
 
+def _limited_by_it(facts: Facts, done: dict[str, Json]) -> list[str]:
+    """Other types to which somebody gave the QoS specs that the run made or altered."""
+    if done.get("verb") != "qos" or not done["args"]["was"]:
+        return []
+    there = facts.hosts.get(CLOUD, {}).get(volume_qos.READ.id, {})
+    return volume_qos.given_since(done["args"]["name"], there)
+
+
 def _qos(facts: Facts, done: dict[str, Json]) -> list[Change]:
-    """What a run did to a type's QoS specs, backwards."""
+    """What a run did to a type's QoS specs, backwards; what others have since keeps its keys."""
     made = done["sign"] == "+"
     args = volume_qos.undone(done["args"], made, facts.of(CLOUD, volume_qos.READ.id))
     if not args:
         return []
+    made = args["made"]
     words = [f"as before: {', '.join(args['was'])}"] if args["was"] else []
     words += [] if args["bound"] else [f"no longer for type {args['name']}"]
     sentence = "take away" if made else "; ".join(words)

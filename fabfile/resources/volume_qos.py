@@ -140,6 +140,14 @@ def leaving(site: Site, rest: Site, facts: Facts) -> Leaves:
     return found
 
 
+def given_since(name: str, there: Mapping[str, Json]) -> list[str]:
+    """The types beside its own that have specs by now which a run made or altered.
+
+    No run alters those of several types, and Cinder deletes none that a type has.
+    """
+    return [one for one in there.get(name, {"types": ()})["types"] if one != name]
+
+
 def undone(args: Mapping[str, Json], made: bool, there: Mapping[str, Json]) -> dict[str, Json]:
     """What is taken back of a change; {} where nothing of it is there any more.
 
@@ -151,6 +159,8 @@ def undone(args: Mapping[str, Json], made: bool, there: Mapping[str, Json]) -> d
     now = told["specs"]
     was = {key: old for key, old in args["was"].items() if now.get(key) == args["specs"].get(key)}
     bound = args["bound"] or args["name"] not in told["types"]
+    if given_since(args["name"], there):
+        made, was = False, {}  # they are other volumes' limits by now
     if not made and not was and bound:
         return {}
     return {"name": args["name"], "made": made, "was": was, "bound": bound}

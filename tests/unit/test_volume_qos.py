@@ -137,6 +137,27 @@ def test_it_is_set_as_planned_and_taken_back_as_it_was(there):
     assert Undone("r1", [done])._cloud(facts(api.there)) == []
 
 
+@pytest.mark.parametrize(
+    "there",
+    [{}, {"quick": {"specs": {"consumer": "front-end", "total_iops_sec": "5"}, "types": []}}],
+)
+def test_what_another_type_has_since_is_no_longer_ours_to_take_back(there):
+    """Cinder deletes no specs that a type has: the undo ended there, half done."""
+    api = Api(copy.deepcopy(there))
+    (change,) = plan(there)
+    qos.VERBS[change.verb](api, **change.args)
+    api.there["quick"]["types"].append("slow")
+    seen = qos.read(api)
+    done = {"thing": change.thing, "sign": change.sign, "verb": "qos", "args": change.args}
+    (back,) = Undone("r1", [done])._cloud(facts(seen))
+    assert (back.sign, back.sentence) == ("~", "no longer for type quick")
+    (note,) = Undone("r1", [done]).notes(here(), facts(seen), [back])
+    assert note == "QoS quick stays as it is: volumes of type slow have it since the run"
+    qos.VERBS[back.verb](api, **back.args)
+    assert qos.read(api) == {"quick": {**seen["quick"], "types": ["slow"]}}
+    assert Undone("r1", [done])._cloud(facts(api.there)) == []
+
+
 def test_what_somebody_changed_since_stays():
     api = Api({"quick": {"specs": {"consumer": "front-end"}, "types": ["quick"]}})
     (change,) = plan(api.there)
