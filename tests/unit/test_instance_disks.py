@@ -63,7 +63,7 @@ def test_instances_with_disks_elsewhere_are_named(active, guest):
     with pytest.raises(Refused) as stop:
         edits(facts(n1=compute(active, VOLUME, guest)))
     assert (stop.value.host, stop.value.subject) == ("n1", "nova.ephemeral")
-    assert f"1 instances with disks there: {INSTANCE}1" in stop.value.found
+    assert f"1 instance with disks there: {INSTANCE}1" in stop.value.found
     assert "--limit '!n1'" in stop.value.advice and "shelve" in stop.value.advice
 
 
@@ -107,7 +107,7 @@ def test_what_cannot_be_seen_is_not_taken_for_none():
 
 def test_all_computes_are_named_at_once():
     seen = facts(n1=compute(QCOW2, FILE), n2=compute(QCOW2, LVM, FILE))
-    with pytest.raises(Refused, match=r"n1: .*1 instances.*; n2: .*2 instances") as stop:
+    with pytest.raises(Refused, match=r"n1: .*1 instance with.*; n2: .*2 instances") as stop:
         edits(seen)
     assert stop.value.host == "" and "--limit '!n1,!n2'" in stop.value.advice
 

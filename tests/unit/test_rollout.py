@@ -232,7 +232,7 @@ def test_what_was_cut_is_unknown_and_counts(fleet):
     fleet.cut |= {"n1", "n2"}
     code, _ = run(fleet, max_fail="2")
     assert code == 7 and set(ended()["failed"]) == {"n1", "n2"}
-    assert "it answers again: 0 changes were made there" in ended()["failed"]["n1"]
+    assert "it answers again: 0 changes made there" in ended()["failed"]["n1"]
 
 
 def test_what_was_not_done_is_seen_although_others_failed(fleet):

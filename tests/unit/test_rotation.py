@@ -196,7 +196,7 @@ def cinder_plan(now, n1, n2, here=None):
     [
         (READY, READY, None),
         (READY, {}, f"n2: it has no libvirt secret {OTHER}"),
-        ({}, {}, f"n1: it has no libvirt secret {OTHER}, and 1 computes more"),
+        ({}, {}, f"n1: it has no libvirt secret {OTHER}, and 1 compute more"),
         (READY, None, "n2: it was not looked at"),
         (READY, secret(OTHER, value=KEY), f"n2: its libvirt secret {OTHER} holds another key"),
         (READY, secret(OTHER, value=None), f"n2: its libvirt secret {OTHER} holds another key"),

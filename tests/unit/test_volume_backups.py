@@ -471,7 +471,7 @@ def test_a_pool_of_that_name_in_another_cluster_has_other_backups(active, backup
     if count is None:
         changes = planned(it, seen)
         notes = service_config.cinder.notes(it, seen, changes)
-        assert any("1 backups are set aside" in note for note in notes) == bool(replaces)
+        assert any("set aside: 1 backup" in note for note in notes) == bool(replaces)
         return
     with pytest.raises(Refused, match=f"{count} in 'backups', as of Ceph's driver with") as caught:
         planned(it, seen)
@@ -513,7 +513,7 @@ def test_the_plan_says_what_becomes_of_backups_that_are_set_aside():
     seen = facts([(*DRIVER, NFS)], [backup("aa/bb/x", 2)], host="bk", volumes=False)
     (note,) = service_config.cinder.notes(it, seen, planned(it, seen))
     assert note.startswith("bk: backups of volumes go to pool backups from now on (before: ")
-    assert "1 backups are set aside" in note
+    assert "set aside: 1 backup" in note
 
 
 REFUSED = (
