@@ -41,6 +41,7 @@ demo: install ## the main job on the embedded lab (root, Debian 12): start, inte
 	$(INV) lab.up
 	$(INV) integrate --yes
 	$(INV) verify
+	@echo 'The lab is up: $(INV) says what to do now, $(INV) lab.down takes it away.'
 
 integrate: install ## put the site's OpenStack onto its Ceph
 	$(INV) integrate $(FLAGS)

@@ -125,8 +125,13 @@ def history(context: Context, options: Options) -> int:
     return runs.history(options.json, options.site)
 
 
-@command(flags=("json",), texts={"run": f"its name in {INV} history"}, local=True)
-def show(context: Context, options: Options, run: str) -> int:
+@command(
+    flags=("json",),
+    texts={"run": f"its name in {INV} history (default: the newest)"},
+    local=True,
+    positional=["run"],
+)
+def show(context: Context, options: Options, run: str = "") -> int:
     """Show one run: what was planned, what was done, how it ended."""
     from fabfile.flow import history as runs  # noqa: PLC0415 (start-up time)
 

@@ -18,13 +18,15 @@ def flavors(offered: Json) -> list[str]:
 def images(offered: Json) -> list[str]:
     """The names of those that are active; raw ones first, as only of these a volume is a clone.
 
-    A name that several have names none.
+    A name that several have names none.  One of which Glance says that it is in files proves
+    nothing of RBD.
     """
     times = Counter(one["name"] for one in offered["images"])
     known = sorted(
         (one["disk_format"] != "raw", one["name"])
         for one in offered["images"]
         if one["status"] == "active" and one["name"] and times[one["name"]] == 1
+        if not one["in_files"]
     )
     return _names([name for _, name in known])
 

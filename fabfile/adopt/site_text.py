@@ -139,7 +139,7 @@ def _guest(offered: Json) -> Iterator[str]:
     yield from ("# An image, or a folder with a guest of your own: docs/verify.md.", "#[verify]")
     smallest = "  # the smallest there is" if flavors else ""
     yield f"#flavor = {quoted((flavors or ['<a flavor that is there>'])[0])}{smallest}"
-    yield from (f"#image = {quoted(name)}" for name in images or ["<an image that is there>"])
+    yield from (f"#image = {quoted(name)}" for name in images or ["<a raw image that is in RBD>"])
     yield '#guest = "<folder>"'
 
 

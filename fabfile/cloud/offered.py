@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from fabfile.cloud.connection import Cloud, failures, reading
+from fabfile.cloud.user import in_files
 from fabfile.cloud.volume_types import refuse_other, vars_of
 from fabfile.core.contract import Json
 from fabfile.core.shapes import LINE, Shape
@@ -21,20 +22,25 @@ MOST = 1000
 _SHAPE: Shape = {
     "flavors": [{"name": LINE, "ram": int, "disk": int}],
     # Of an image Glance wants neither a name nor a format.
-    "images": [{"name": (None, LINE), "status": LINE, "disk_format": (None, LINE)}],
+    "images": [
+        {"name": (None, LINE), "status": LINE, "disk_format": (None, LINE), "in_files": bool}
+    ],
 }
 
 
 def read(connection: Cloud) -> dict[str, Json]:
     """{'flavors': [{'name', 'ram' (MiB), 'disk' (GiB)}], 'images': [{'name', 'status',
-    'disk_format'}]}, as the account sees them.  Raises Failed.
+    'disk_format', 'in_files'}]}, as the account sees them.  Raises Failed.
     """
     with reading("the cloud's flavors and images", "nova-api and glance-api are up"):
         flavors = list(islice(connection.compute.flavors(), MOST))
         images = list(islice(connection.image.images(), MOST))
     found: dict[str, Json] = {
         "flavors": [vars_of(one, "name", "ram", "disk") for one in flavors],
-        "images": [vars_of(one, "name", "status", "disk_format") for one in images],
+        "images": [
+            {**vars_of(one, "name", "status", "disk_format"), "in_files": in_files(one)}
+            for one in images
+        ],
     }
     leads = "addresses lead to nova-api and glance-api themselves"
     refuse_other(found, _SHAPE, "the cloud's flavors and images", leads)

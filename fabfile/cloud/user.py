@@ -605,16 +605,15 @@ def service_host(hypervisor: Hypervisor) -> str:
 def placed(image: Image, store: str | None) -> str:
     """Where the image lies, as far as Glance tells; Unproved if it is in files."""
     stores = stores_of(image)
-    urls = [getattr(image, "direct_url", None) or ""]
-    urls += [item.get("url", "") for item in getattr(image, "locations", None) or []]
-    schemes = sorted({url.split(":")[0] for url in urls if url})
+    schemes = _schemes(image)
     what = f"glance: image {image.name} ({image.id})"
     if store and stores and store not in stores:
         raise Unproved(f"{what}: expected store {store}, found {', '.join(stores)}")
-    if "file" in schemes or "file" in stores:
+    if in_files(image):
         raise Unproved(
-            f"{what}: expected it in RBD, found it in files; make RBD Glance's default "
-            "store, and restart glance-api"
+            f"{what}: expected it in RBD, found it in files; where it was there before RBD "
+            "was, upload it anew, or name another one; else make RBD Glance's default store, and "
+            "restart glance-api"
         )
     told = ", ".join(dict.fromkeys([*stores, *schemes])) or "a store that Glance does not name"
     return f"image {image.id} is active in {told}"
@@ -641,6 +640,18 @@ def _event(action: ServerAction) -> str:
             told = [found.get("details") or "", *end]
             return ": ".join(text.strip() for text in told if text.strip())
     return action.message or ""
+
+
+def in_files(image: Image) -> bool:
+    """Whether Glance says that an image is in files."""
+    return "file" in (*_schemes(image), *stores_of(image))
+
+
+def _schemes(image: Image) -> list[str]:
+    """What the URLs of an image begin with, as far as Glance shows them."""
+    urls = [getattr(image, "direct_url", None) or ""]
+    urls += [item.get("url", "") for item in getattr(image, "locations", None) or []]
+    return sorted({url.split(":")[0] for url in urls if url})
 
 
 def stores_of(image: Image) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fabfile.core import journal, own_files
@@ -79,18 +79,31 @@ def last(site: str) -> Told | None:
 
 
 def show(run: str, as_json: bool) -> int:
-    """One run: what was planned, what happened, and how it ended."""
+    """One run, the newest where none is named: what was planned, what happened, how it ended."""
     screen = Screen(as_json)
+    if not run:
+        run = next((name for name, _ in journal.runs()), "")
+        if not run:
+            raise BadInput(f"no runs are recorded below {journal.folder()}")
     events, changes = journal.read(run)
     entry = summary(run, events)
     for name, value in entry.items():
         screen.say_all(hung(f"{name:<8} ", str(value), screen.columns))
     done = {(e["host"], e.get("step")) for e in events if e["event"] == "done" and "host" in e}
     planned(screen, changes, done)
+    screen.say_all(_proved(events, screen.columns))
     if events[-1].get("why"):
         screen.say(str(events[-1]["why"]))
     screen.json({**entry, "plan": changes, "events": events})
     return 0
+
+
+def _proved(events: Sequence[Mapping[str, Json]], columns: int) -> Iterator[str]:
+    """The checks of a proof, as verify says them."""
+    for one in events:
+        if one["event"] == "proof":
+            head = f"  {'ok' if one['ok'] else 'NOT':<5} "
+            yield from hung(head, f"{one['name']}: {one['detail']}", columns)
 
 
 def planned(
@@ -183,7 +196,8 @@ def undone(run: str, site: Site, limited: Collection[str]) -> Undone:
             f"another one by --run ({INV} history)"
         )
     strangers = sorted(worked - {CLOUD, *site.hosts}) if whole else []
-    return Undone(run, types, limited, strangers, _named(changes))
+    mine = sorted(worked & set(site.hosts)) if whole else []
+    return Undone(run, types, limited, strangers, _named(changes), mine)
 
 
 def _named(changes: Sequence[dict[str, Json]]) -> set[str]:

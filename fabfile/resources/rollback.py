@@ -43,7 +43,8 @@ class Undone:
     """A run to take back: its id, and what it did through the cloud's API (its changes).
 
     limited: the hosts that may be touched, where not all; strangers: hosts of the run that the
-    site file does not name; named: the clients that its edits made services name.
+    site file does not name; named: the clients that its edits made services name; hosts: those of
+    the site file on which it worked.
     """
 
     run: str
@@ -51,6 +52,7 @@ class Undone:
     limited: Collection[str] | None = None
     strangers: Sequence[str] = ()
     named: Collection[str] = ()
+    hosts: Collection[str] = ()
 
     @property
     def resource(self) -> Resource:
@@ -104,8 +106,11 @@ class Undone:
                 changes += _host(site, facts, host.name, steps, stale)
         shared = self._left_running(facts)
         changes = [change for change in changes if change.subject not in shared]
-        if not known and not self.cloud:
-            raise BadInput(f"--run: no host knows of run {self.run!r}; see {INV} history")
+        if not known and (self.hosts or not self.cloud):
+            raise BadInput(
+                f"--run: no host knows of run {self.run!r}: it was another cloud's of that name, "
+                f"or hosts were made anew since; see {INV} history"
+            )
         if stale:
             raise BadInput(
                 "stale: since that run, this was changed by somebody else, and is not taken "

@@ -80,7 +80,11 @@ OFFERED = {
         {"name": "big", "ram": 4096, "disk": 20},
         {"name": "lab.tiny", "ram": 192, "disk": 1},
     ],
-    "images": [{"name": "cirros", "status": "active", "disk_format": "raw"}],
+    "images": [
+        {"name": "cirros", "status": "active", "disk_format": "raw", "in_files": False},
+        # It was there before RBD was, and proves nothing of it.
+        {"name": "before", "status": "active", "disk_format": "raw", "in_files": True},
+    ],
 }
 HEAD = {"name": "prod", "cloud": "prod"}
 RELEASES = site_file.releases()

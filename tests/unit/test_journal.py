@@ -149,6 +149,25 @@ def keep(name, events, plan=None):
         (path / "plan.json").write_bytes(plan)
 
 
+PROOF = (
+    b'{"time": 1.5, "event": "proof", "name": "a volume", "ok": true, "detail": "made", '
+    b'"seconds": 1}\n'
+    b'{"time": 1.6, "event": "proof", "name": "an image", "ok": false, "detail": "in files", '
+    b'"seconds": 1}\n'
+)
+
+
+def test_the_newest_run_is_shown_with_what_a_proof_found(home, capsys):
+    with pytest.raises(BadInput, match="no runs are recorded"):
+        history.show("", False)
+    keep("2026-11-27T10-00-00Z-aaaa", GOOD + ENDED)
+    keep("2026-11-28T10-00-00Z-aaaa", GOOD + PROOF + ENDED)
+    assert history.show("", False) == 0
+    shown = capsys.readouterr().out
+    assert "2026-11-28T10-00-00Z-aaaa" in shown
+    assert "  ok    a volume: made\n  NOT   an image: in files\n" in shown
+
+
 @pytest.mark.parametrize(
     "odd",
     [

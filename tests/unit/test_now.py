@@ -90,6 +90,18 @@ def test_the_commands_name_the_site_file(shown):
     assert "backup.key" in shown(SITE.replace('"glance",', '"glance", "database",'))
 
 
+@pytest.mark.parametrize("more, open_", [("", True), ('\n[verify]\nimage = "x"\n', False)])
+def test_what_proves_it_needs_a_guest_first(shown, tmp_path, more, open_):
+    folder = tmp_path / "runs" / "2026-11-28T10-00-00Z-aaaa"
+    folder.mkdir(parents=True)
+    began = {"time": 1.0, "event": "run", "site": "s", "task": "integrate"}
+    ended = {"time": 2.0, "event": "ended", "code": 0}
+    (folder / "events.jsonl").write_text(f"{json.dumps(began)}\n{json.dumps(ended)}\n")
+    said = " ".join(shown(SITE + more).split())
+    assert ("fill in [verify] of site.toml (docs/verify.md)" in said) == open_
+    assert "prove that it works" in said
+
+
 def test_as_json(shown):
     told = json.loads(shown(SITE, json=True).splitlines()[-1])
     assert [one["run"].split()[1] for one in told["next"]][-1] == "integrate"

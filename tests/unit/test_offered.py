@@ -15,8 +15,8 @@ def flavor(name, ram=64, disk=1):
     return Thing(name=name, ram=ram, disk=disk)
 
 
-def image(name, status="active", disk_format="raw"):
-    return Thing(name=name, status=status, disk_format=disk_format)
+def image(name, status="active", disk_format="raw", **more):
+    return Thing(name=name, status=status, disk_format=disk_format, **more)
 
 
 def cloud(flavors=(), images=(), error=None):
@@ -69,6 +69,9 @@ def test_the_smallest_flavor_is_first(flavors, expected):
         ([image("a", "queued"), image("b", "deactivated"), image("c")], ["c"]),
         ([image("a", disk_format="qcow2"), image("z")], ["z", "a"]),
         ([image(None), image(""), image("a", disk_format=None)], ["a"]),
+        ([image("a", direct_url="file:///x"), image("b", direct_url="rbd://f/i/x/snap")], ["b"]),
+        ([image("a", locations=[{"url": "file:///x"}]), image("b", locations=[])], ["b"]),
+        ([image("a", properties={"stores": "file"}), image("b", store="rbd")], ["b"]),
         ([image("twice"), image("twice"), image("a")], ["a"]),
         ([image("twice", "queued"), image("twice"), image("a")], ["a"]),
     ],

@@ -205,6 +205,14 @@ def test_the_volume_type_goes_first_where_it_is_still_ours(now, expected):
     assert all(c.wave == 0 for c in changes)
 
 
+def test_a_run_that_its_hosts_do_not_know_leaves_the_cloud_alone():
+    """A lab, or hosts, made anew under the same site's name: its volume type is another one's."""
+    seen = Facts({**facts().hosts, CLOUD: {"volume_types": {"rbd": BOUND_TO}}})
+    with pytest.raises(BadInput, match="no host knows of run 'r1': it was another cloud's"):
+        Undone("r1", [MADE], hosts=["n1"]).plan(site(), seen)
+    assert Undone("r1", [MADE]).plan(site(), seen)  # it worked in the API alone
+
+
 @pytest.mark.parametrize(
     "guarded, stays",
     [

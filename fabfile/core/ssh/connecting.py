@@ -321,8 +321,8 @@ _OF_NAMES = {
 }
 """What an error of getaddrinfo(3) means."""
 _NAMES = (
-    "names come from HostName in ~/.ssh/config (another one: [ssh] config in the site file, or "
-    "--ssh-config FILE at init), from DNS and /etc/hosts"
+    "names come from HostName in the ssh_config that is in use (~/.ssh/config, or [ssh] config of "
+    "the site file, or --ssh-config FILE at init), from DNS and /etc/hosts"
 )
 _ENDS = (
     "takes connections and ends them before a login: is its sshd too busy (MaxStartups) or none?"

@@ -62,9 +62,18 @@ def _found(options: Options) -> tuple[str, list[Next]]:
     runs = (history.summary(run, events) for run, events in journal.runs())
     mine = [one for one in itertools.islice(runs, _RUNS) if one["site"] == site.name]
     stands, found = after(mine)
+    if not (site.verify.image or site.verify.guest):
+        found = [_with_a_guest(one, path) for one in found]
     if not mine and _is_the_labs(path):
         return f"{path} is the lab's site file, and no run is recorded here.", _of_a_checkout()
     return f"{site.name} ({path}): {stands}", [*_with(found, words), *_with(_backups(site), words)]
+
+
+def _with_a_guest(one: Next, path: Path) -> Next:
+    """What proves it needs a guest, which nobody has named yet."""
+    if one.run != f"{INV} verify":
+        return one
+    return Next(one.run, f"{one.why}; first fill in [verify] of {path.name} (docs/verify.md)")
 
 
 def few_lines(faults: Sequence[str]) -> str:

@@ -267,8 +267,8 @@ def refuse_without_means(session: Session, what: str) -> None:
     if not site.verify.guest and not site.verify.image:
         raise BadInput(
             f"{what}: expected in [verify] of {session.path} an `image` (its name) or a `guest` (a "
-            f"folder), and a `flavor` that the cloud has ({site.verify.flavor} where none is "
-            "said), found neither image nor guest; see docs/verify.md"
+            f"folder), found neither; fill in one of them, and a `flavor` that the cloud has "
+            f"({site.verify.flavor} where none is said): docs/verify.md"
         )
 
 
