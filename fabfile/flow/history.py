@@ -46,8 +46,12 @@ def summary(run: str, events: list[dict[str, Json]]) -> Told:
     }
 
 
+_SHOWN = 30
+"""Runs that a screen has; a script gets all."""
+
+
 def history(as_json: bool, site: str = "") -> int:
-    """A line for each run recorded here, newest first; of one site where its file is named."""
+    """A line for each of the newest runs recorded here; of one site where its file is named."""
     screen = Screen(as_json)
     name = own_site.named(site).name if site else ""
     found = [summary(run, events) for run, events in journal.runs()]
@@ -61,8 +65,10 @@ def history(as_json: bool, site: str = "") -> int:
         "{seconds:>6} s",
         "{who}",
     ]
-    rows = [[cell.format(**entry) for cell in form] for entry in found]
+    rows = [[cell.format(**entry) for cell in form] for entry in found[:_SHOWN]]
     screen.say_all(table(rows, screen.columns))
+    if older := len(found) - len(rows):
+        screen.say(f"and {older} older: {INV} history --json has them all")
     if not found:
         of = f" of site {name!r}" if name else ""
         screen.say(f"no runs{of} are recorded below {journal.folder()}")

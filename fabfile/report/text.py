@@ -92,7 +92,8 @@ def status(told: Mapping[str, Json], columns: int = 0) -> Iterator[str]:
     lines = list(_status(told))
     width = max(_NARROWEST, *(len(name) for name, _ in lines if len(name) <= _WIDEST))
     for name, said in lines:
-        yield from hung(f"  {name:<{width}} ", said, columns)
+        apart = "" if len(name) <= width else " "
+        yield from hung(f"  {name:<{width}} {apart}", said, columns)
 
 
 def _status(told: Mapping[str, Json]) -> Iterator[tuple[str, str]]:

@@ -168,6 +168,16 @@ def test_the_newest_run_is_shown_with_what_a_proof_found(home, capsys):
     assert "  ok    a volume: made\n  NOT   an image: in files\n" in shown
 
 
+@pytest.mark.parametrize("number, older", [(30, ""), (31, "and 1 older: "), (40, "and 10 older: ")])
+def test_the_newest_runs_are_listed(home, capsys, number, older):
+    for one in range(number):
+        keep(f"2026-11-{one % 28 + 1:02d}T10-00-{one:02d}Z-aaaa", GOOD + ENDED)
+    assert history.history(False) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("T10-00-" in line for line in lines) == 30
+    assert ("older" in lines[-1]) == bool(older) and lines[-1].startswith(older)
+
+
 @pytest.mark.parametrize(
     "odd",
     [
