@@ -202,7 +202,8 @@ def undone(run: str, site: Site, limited: Collection[str]) -> Undone:
             f"another one by --run ({INV} history)"
         )
     strangers = sorted(worked - {CLOUD, *site.hosts}) if whole else []
-    mine = sorted(worked & set(site.hosts)) if whole else []
+    there = {str(e.get("host")) for e in events if e["event"] == "done"}
+    mine = sorted(there & set(site.hosts)) if whole else []
     return Undone(run, types, limited, strangers, _named(changes), mine)
 
 

@@ -44,7 +44,7 @@ class Undone:
 
     limited: the hosts that may be touched, where not all; strangers: hosts of the run that the
     site file does not name; named: the clients that its edits made services name; hosts: those of
-    the site file on which it worked.
+    the site file on which it did something.
     """
 
     run: str
