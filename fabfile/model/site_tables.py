@@ -435,11 +435,11 @@ class CinderBackend(Table):
         found = super().counted
         if self.without_type:
             found = {name: found[name] for name in found if name not in _OF_A_TYPE}
-        return (
-            {**found, "replicates_as": self.replicates_as or self.client}
-            if (self.replicates_to)
-            else found
-        )
+        return {**found, "replicates_as": self._replica_client() or None}
+
+    def _replica_client(self) -> str:
+        """The client there, where its pool is mirrored into another cluster; else ''."""
+        return (self.replicates_as or self.client) if self.replicates_to else ""
 
     def called(self, name: str, said: str) -> Backend:
         """As the backend of that name; said: its table in the site file.
@@ -462,7 +462,7 @@ class CinderBackend(Table):
             {"consumer": _FRONT, **self.qos} if self.qos else {},
             self.cluster,
             self.replicates_to or "",
-            (self.replicates_as or self.client) if self.replicates_to else "",
+            self._replica_client(),
         )
 
 

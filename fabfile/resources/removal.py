@@ -284,22 +284,17 @@ def _defaults(site: Site, rest: Site) -> Iterator[str]:
 
 def _without_any(site: Site, rest: Site) -> Iterator[str]:
     """That the site file, without the lines that go, would ask for another one of them."""
-    for what, table, before, after in (
-        ("store", "glance", site.glance.all, rest.glance.all),
-        ("backend", "cinder", site.cinder.all, rest.cinder.all),
+    for what, table, before, after, kind in (
+        ("store", "glance", site.glance, rest.glance, Glance),
+        ("backend", "cinder", site.cinder, rest.cinder, Cinder),
     ):
-        if before and not after:
+        if before.all and not after.all:
+            one = kind().all[0]
             yield (
                 f"the site file names no {what} then, and cannot be without one (it would be "
-                f"{_BY_DEFAULT[table]}): before the next run say in [{table}] which comes; where "
-                "none is to come, do not integrate with this site file any more"
+                f"{one.name} in pool {one.pool}): before the next run say in [{table}] which "
+                "comes; where none is to come, do not integrate with this site file any more"
             )
-
-
-_BY_DEFAULT = {
-    "glance": f"{Glance().store} in pool {Glance().pool}",
-    "cinder": f"{Cinder().backend} in pool {Cinder().pool}",
-}
 
 
 def _hosts_leaving(site: Site, rest: Site) -> list[str]:

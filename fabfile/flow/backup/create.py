@@ -169,8 +169,7 @@ def told(manifest: Mapping[str, Json]) -> str:
     made = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(manifest["time"]))
     return (
         f"made {made}, {counted(len(hosts), 'host')}, {counted(len(tables), 'table')}, "
-        f"{counted(rows, 'row')}, "
-        f"{size / 1e6:.1f} MB sealed"
+        f"{counted(rows, 'row')}, {size / 1e6:.1f} MB sealed"
     )
 
 
